@@ -1,0 +1,67 @@
+"""The unit that flows: an Arrow record batch of documents; what is written of each one that is taken out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+# A document's key is (file number in sorted input order, row); `id` is the record's own where it has one, else
+# `<file name>#<row>`. Large strings: a partition may hold more than 2 GiB of text.
+SCHEMA = pa.schema(
+    [
+        pa.field("file", pa.int32(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("id", pa.large_string(), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("metadata", pa.large_string(), nullable=False),  # the record's other fields as JSON
+    ]
+)
+
+SNIPPET_CHARS = 240  # of a removed document, and of the one kept in its place: enough to judge by eye
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """Why the document at `position` (of the batch or corpus that was judged) is taken out; the fields that apply.
+
+    Attributes:
+        reason: one word a rule, e.g. `gopher_word_count`, `exact_duplicate`, `near_duplicate`, `contaminated`.
+        value, threshold: what the rule measured and its limit.
+        kept: position of the kept duplicate; similarity: the measured Jaccard.
+        test_item: `<test set>#<item>`; coverage: the share of its n-grams that the document holds.
+    """
+
+    position: int
+    reason: str
+    value: float | None = None
+    threshold: float | None = None
+    kept: int | None = None
+    similarity: float | None = None
+    test_item: str | None = None
+    coverage: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A record that could not be read. Attributes: row; offset in bytes in the (decompressed) file; reason; its bytes."""
+
+    row: int
+    offset_bytes: int
+    reason: str
+    data: bytes
+
+
+def fingerprint(files: np.ndarray, rows: np.ndarray) -> int:
+    """Return the order-free fingerprint of a set of documents: the sum of the 128-bit hashes of their keys mod 2^128.
+
+    A lost and a doubled document can't cancel; fingerprints of disjoint sets add up.
+
+    Args:
+        files: (n,) int32 file numbers.
+        rows: (n,) int64 rows.
+    """
+    keys = np.stack([files.astype("<i8"), rows.astype("<i8")], axis=1)
+    return sum(xxhash.xxh3_128_intdigest(key.tobytes()) for key in keys) % (1 << 128)

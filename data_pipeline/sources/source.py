@@ -1,0 +1,99 @@
+"""The seat of every source: list the files, cut each into blocks (cheap, in order), parse a block (pure, anywhere)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from data_pipeline.documents import Quarantined
+from foundation.errors import InputError
+
+
+class TruncatedInput(InputError):
+    """An input file ends before its own format says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One input. `name` is what reports and ids show: no folder above the input's own, so outputs move between machines.
+
+    `size_bytes` is the size on disk, for progress; 0 when unknown. `path` is None for inputs that are no files.
+    """
+
+    name: str
+    path: Path | None
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A run of whole records of one file, the content of one partition, still unparsed.
+
+    `first_row` and `offset_bytes` say where it begins in the (decompressed) file; `read_bytes` is how far into the file
+    on disk the reader is, for progress.
+    """
+
+    first_row: int
+    offset_bytes: int
+    read_bytes: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A parsed block. `documents` has documents.SCHEMA; num_records = documents.num_rows + len(quarantined)."""
+
+    documents: pa.RecordBatch
+    quarantined: list[Quarantined]
+    num_records: int
+
+
+class Corpus(ABC):
+    """What `corpus=` builds: one source or several."""
+
+    @abstractmethod
+    def sources(self) -> list[Source]:
+        """Return the sources in the order their files are numbered."""
+
+
+class Source(Corpus):
+    """One source of documents.
+
+    Attributes:
+        name: names its shards, `<name>_00000.bin`.
+        weight: its share of the training mixture, relative to the other sources'.
+    """
+
+    name: str
+    weight: float
+
+    def sources(self) -> list[Source]:
+        return [self]
+
+    @abstractmethod
+    def files(self) -> list[InputFile]:
+        """Return the input files, sorted by name, each once.
+
+        Raises:
+            InputError: a pattern matches nothing (names it and the nearest existing path), a file can't be read.
+        """
+
+    @abstractmethod
+    def blocks(self, file: InputFile, partition_bytes: int) -> Iterator[Block]:
+        """Yield the file's blocks of at most `partition_bytes` (one longer record excepted), cut by content alone.
+
+        Raises:
+            TruncatedInput: the file ends early; nothing of a file may be committed before this iterator is exhausted.
+        """
+
+    @abstractmethod
+    def parse(self, block: Block, file: InputFile, file_number: int) -> Parsed:
+        """Parse one block. Pure: the same block gives the same documents in any process.
+
+        Raises:
+            InputError: the whole block is not what the source expects, e.g. no record has the text key.
+        """

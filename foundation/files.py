@@ -1,0 +1,124 @@
+"""Files that are whole or absent: written beside their place, flushed to disk, renamed. And the lock on a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from foundation.errors import GroundworkError
+
+
+class FolderLocked(GroundworkError):
+    """Another process works in this folder."""
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return `value` as compact JSON with sorted keys: equal values give equal bytes."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def pretty_json(value: Any) -> bytes:
+    """Return `value` as indented JSON with sorted keys and a final newline, for files that people read."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file.
+
+    Raises:
+        GroundworkError: the file is no JSON; names it and the parser's reason.
+        OSError: the file can't be read.
+    """
+    try:
+        return orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise GroundworkError(f"{path}: not valid JSON ({error}); restore it or remove it and run again") from error
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` so that after any crash `path` holds the old bytes or the new ones, never a part.
+
+    Raises:
+        OSError: the disk is full or the folder isn't writable; the old file is untouched.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` atomically as indented JSON with sorted keys."""
+    write_atomic(path, pretty_json(value))
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; on success it is flushed and renamed to `path`, else removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
+    try:
+        yield temporary
+        sync_file(temporary)
+        os.replace(temporary, path)
+        sync_dir(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_file(path: Path) -> None:
+    """Flush a file's bytes to disk. An error is the caller's to see: a failed fsync is never retried as a success."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_dir(path: Path) -> None:
+    """Flush a folder's entries: a rename is durable only after this (POSIX leaves it open)."""
+    sync_file(path)
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path, wait_s: float = 10.0) -> Iterator[None]:
+    """Hold the folder for this process; the kernel releases the lock when the process ends, however it ends.
+
+    Args:
+        folder: made when it is missing; the lock is its file `.lock`.
+        wait_s: how long to wait for another owner.
+    Raises:
+        FolderLocked: the other owner is still there; names its host, process and start.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _wait_for_lock(descriptor, folder, wait_s)
+        os.ftruncate(descriptor, 0)
+        owner = f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+        os.pwrite(descriptor, owner.encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for_lock(descriptor: int, folder: Path, wait_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                owner = os.pread(descriptor, 1000, 0).decode(errors="replace") or "another process"
+                raise FolderLocked(
+                    f"{folder}: {owner} works here, waited {wait_s:.0f} s; "
+                    "let it finish, stop it, or choose another folder"
+                ) from None
+            time.sleep(0.1)

@@ -1,0 +1,146 @@
+"""The abstract seats of the loop. What sits on one is chosen in conf/; the loop knows only these methods."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from enum import Enum
+from typing import Any
+
+from torch import Tensor
+
+from pretrain.types import Batch, TrainState
+
+
+class Action(Enum):
+    """What the host does after it learnt a verdict."""
+
+    CONTINUE = "continue"
+    STOP = "stop"
+
+
+class Schedule(ABC):
+    """The learning rate over the run, as a factor of `optim.lr`."""
+
+    @abstractmethod
+    def factor(self, step: int) -> float:
+        """Return the factor for this step (0-based): a closed form, so a resumed run has the same bits."""
+
+
+class Optimizer(ABC):
+    """Updates the parameters it was built with. Its state exists, zeroed, before step 0."""
+
+    lr: float  # the peak, which the schedule's factor multiplies
+
+    @abstractmethod
+    def step(self, lr: float, bad: Tensor, grad_scale: Tensor) -> None:
+        """Apply the gradients, divided by `grad_scale`; where `bad` is 1 leave every bit of parameters and state as it is.
+
+        Args:
+            lr: learning rate of this step.
+            bad: () float32 on the parameters' device, 0 or 1.
+            grad_scale: () float32, max(1, norm / max_grad_norm): clipping without a pass of its own.
+        """
+
+    @abstractmethod
+    def zero_grad(self) -> None:
+        """Drop the gradients."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the live state tensors, `<parameter>.<moment>` -> tensor."""
+
+
+class Guard(ABC):
+    """Judges each step before its update."""
+
+    @abstractmethod
+    def judge(self, loss: Tensor, grad_norm: Tensor) -> Tensor:
+        """Return () float32: 1 when this step must not touch the weights. On the device, no host sync; updates its own state.
+
+        Args:
+            loss: () float32, reduced over ranks. grad_norm: () float32, likewise.
+        """
+
+    @abstractmethod
+    def decide(self, step: int, loss: float, grad_norm: float, bad: bool) -> Action:
+        """Take a verdict on the host, two steps late, the same on every rank; journal a skip; continue or stop."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the live state tensors."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """Return the host's state as JSON values."""
+
+    @abstractmethod
+    def restore(self, facts: dict[str, Any]) -> None:
+        """Take back what `facts` gave."""
+
+
+class Loader(ABC):
+    """Gives this rank its micro batches of any step: a pure function of (seed, data_step)."""
+
+    @abstractmethod
+    def micro_batches(self, data_step: int) -> list[Batch]:
+        """Return this rank's grad_accum_steps micro batches of the global batch `data_step`, on the device."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop reading ahead."""
+
+
+class Checkpointer(ABC):
+    """Writes and finds checkpoints of one run."""
+
+    @abstractmethod
+    def due(self, step: int) -> bool:
+        """Return whether the state after `step` finished steps is to be saved."""
+
+    @abstractmethod
+    def save(self, step: int, state: TrainState) -> None:
+        """Write a checkpoint: complete or absent. Called on every rank."""
+
+    @abstractmethod
+    def load(self, state: TrainState, path: str | None = None) -> bool:
+        """Fill `state` from `path`, else from the newest healthy checkpoint; every byte verified before use.
+
+        Returns:
+            False when there is none. Called on every rank; all load the same one.
+        """
+
+
+class Evaluator(ABC):
+    """Measures the model between steps."""
+
+    @abstractmethod
+    def due(self, step: int) -> bool:
+        """Return whether to evaluate after `step` finished steps."""
+
+    @abstractmethod
+    def evaluate(self, step: int) -> dict[str, Any]:
+        """Return the fields that join this step's metrics line, e.g. `val_loss`. Called on every rank."""
+
+
+class Logger(ABC):
+    """Receives every metrics line on rank 0. Never raises into the loop and never makes it wait."""
+
+    @abstractmethod
+    def log(self, line: dict[str, Any]) -> None:
+        """Take one line: JSON values, with `step`."""
+
+    @abstractmethod
+    def close(self, status: str) -> None:
+        """Flush; `status` is finished, preempted, stopped or failed."""
+
+
+class Profiler(ABC):
+    """Sees the boundaries of steps."""
+
+    @abstractmethod
+    def step(self, step: int) -> None:
+        """Mark the end of a step."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Write what was recorded."""

@@ -1,0 +1,59 @@
+"""What flows through the loop: a micro batch, the result of a step, the state that a checkpoint holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+IGNORE = -100  # target of a position that takes no part in the loss; the default of torch's cross_entropy
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One micro batch of one rank.
+
+    Attributes:
+        inputs_BT: (micro_batch_size, seq_len) int64 token ids.
+        targets_BT: (micro_batch_size, seq_len) int64, the ids one to the right, IGNORE where masked.
+        samples: (micro_batch_size,) int64 global sample numbers, on the host.
+    """
+
+    inputs_BT: Tensor
+    targets_BT: Tensor
+    samples: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What one step measured, on the device, already reduced over ranks; reading it early would stall the queue.
+
+    Attributes:
+        loss: () float32, mean nats per target token over the global batch.
+        grad_norm: () float32, L2 norm over all parameters before clipping.
+        bad: () float32, 1 where the guard rejected the step, else 0.
+        num_targets: () float32, target tokens of the global batch.
+    """
+
+    loss: Tensor
+    grad_norm: Tensor
+    bad: Tensor
+    num_targets: Tensor
+
+
+@dataclass(slots=True)
+class TrainState:
+    """All that a checkpoint holds.
+
+    Attributes:
+        tensors: name -> tensor, flat (`model.<parameter>`, `optim.<parameter>.exp_avg`, `guard.losses`, ...): the live
+            tensors; loading copies into them in place.
+        facts: JSON values: step, data_step, num_updates, tokens_seen, ..., the config, what the gate compares.
+        rank_facts: JSON values that differ by rank (random state).
+    """
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any] = field(default_factory=dict)
+    rank_facts: dict[str, Any] = field(default_factory=dict)
