@@ -1,0 +1,37 @@
+"""Nodes to objects."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, TypeVar
+
+from foundation.config.node import RUNTIME, Node
+
+T = TypeVar("T")
+
+
+def build(node: Node[T], **runtime: Any) -> T:
+    """Call the node's target with its values, nested nodes built first.
+
+    Args:
+        node: as `check` returned it.
+        runtime: objects from the closed list RUNTIME; each target gets those that its signature names, untouched.
+    Returns:
+        What the target returns.
+    """
+    unknown = set(runtime) - RUNTIME
+    assert not unknown, f"{unknown} is not in RUNTIME"
+    names = inspect.signature(node.target).parameters
+    values = {name: _build_inside(value, runtime) for name, value in node.values.items()}
+    given = {name: value for name, value in runtime.items() if name in names}
+    return node.target(**values, **given)
+
+
+def _build_inside(value: Any, runtime: dict[str, Any]) -> Any:
+    if isinstance(value, Node):
+        return build(value, **runtime)
+    if isinstance(value, dict):
+        return {key: _build_inside(item, runtime) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_build_inside(item, runtime) for item in value]
+    return value

@@ -1,0 +1,166 @@
+"""A command line to a plain tree, by Hydra: groups from conf/, overrides, `-m` sweeps, `--config-path <run>` reruns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from foundation.config.check import refuse_resolvers
+from foundation.config.scan import scan_yaml
+from foundation.config.targets import DEFAULT_TARGETS
+from foundation.errors import ConfigError, nearest
+
+# Hydra's own output folder and logs are off: a run folder is ours, and it writes nothing outside of it.
+SWITCHES = (
+    "hydra.output_subdir=null",
+    "hydra.run.dir=.",
+    "hydra.sweep.subdir=.",
+    "hydra/job_logging=none",
+    "hydra/hydra_logging=none",
+)
+
+
+class CommandLine:
+    """What the user typed, read once.
+
+    Attributes:
+        arguments: what Hydra is given in place of it.
+        conf_dir: folder of the primary config; names the groups.
+        multirun: whether `-m` was given.
+        allowed: module prefixes that a `_target_` may come from, `extra_targets=[...]` included.
+    """
+
+    def __init__(self, typed: list[str], conf_dir: Path, scratch_dir: Path) -> None:
+        """Read a command line.
+
+        Args:
+            typed: the arguments after the program's name.
+            conf_dir: the project's conf folder.
+            scratch_dir: where Hydra may leave its record of a sweep.
+        Raises:
+            ConfigError: an option that a group doesn't have, a group given with a run's own config, a YAML file that
+                doesn't mean what it says.
+        """
+        parsed = get_args_parser().parse_args(typed)
+        rerun = parsed.config_path is not None
+        self.conf_dir = Path(parsed.config_path).resolve() if rerun else conf_dir
+        self.multirun = bool(parsed.multirun)
+        self.extra_targets = [text for text in parsed.overrides if text.partition("=")[0] == "extra_targets"]
+        self.allowed = DEFAULT_TARGETS + _prefixes(self.extra_targets)
+        self._groups = () if rerun else _groups(conf_dir)
+        self._rerun_groups = _groups(conf_dir) if rerun else ()
+        self._scan(conf_dir, rerun, parsed.config_name)
+        overrides = set(parsed.overrides)
+        kept = [self._override(text) if text in overrides else text for text in _without_path(typed)]
+        path = [f"--config-path={self.conf_dir}"] if rerun else []
+        informs = parsed.help or parsed.hydra_help or parsed.shell_completion or parsed.info is not None
+        switches = [] if informs else [*SWITCHES, f"hydra.sweep.dir={scratch_dir}"]
+        self.arguments = [text for text in kept if text not in self.extra_targets] + path + switches
+
+    def _scan(self, conf_dir: Path, rerun: bool, config_name: str | None) -> None:
+        if not rerun:
+            for path in sorted(conf_dir.rglob("*.yaml")):
+                scan_yaml(path)
+            return
+        path = self.conf_dir / f"{config_name or 'config'}.yaml"
+        if not path.is_file():
+            raise ConfigError(f"--config-path: there is no {path}; give the folder of a run, and --config-name config")
+        scan_yaml(path)
+
+    def _override(self, text: str) -> str:
+        key, equals, value = text.partition("=")
+        if not equals or key.startswith(("+", "~", "hydra.", "hydra/")) or "@" in key:
+            return text
+        if key in self._rerun_groups and not value.startswith("{"):
+            raise ConfigError(
+                f"{key}: a run's own config has its options resolved, {text!r} can't choose another; "
+                f"set single keys ({key}.<name>=...), or start from the groups without --config-path"
+            )
+        if key in self._groups:
+            self._check_option(key, value)
+            return text
+        # `++`: Hydra takes any key, so that an unknown one gets this project's message with the nearest name.
+        return f"++{text}"
+
+    def _check_option(self, group: str, value: str) -> None:
+        options = sorted(path.stem for path in (self.conf_dir / group).glob("*.yaml"))
+        for option in value.split(","):
+            if option.strip() not in options:
+                found = f"{group}: {option!r} is no option of this group{nearest(option, options)}"
+                raise ConfigError(f"{found}; allowed: {', '.join(options)}")
+
+
+def run_hydra(command: CommandLine, config_name: str, task: Callable[[DictConfig], None]) -> None:
+    """Run `task` on the composed config, once, or once for each trial of a sweep.
+
+    `sys.argv` must hold `command.arguments`: Hydra reads it.
+    """
+    hydra.main(version_base="1.3", config_path=str(command.conf_dir), config_name=config_name)(task)()
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Return a composed config as plain dicts and lists, references resolved.
+
+    Raises:
+        ConfigError: a resolver is used, or a reference leads nowhere; names the key.
+    """
+    tree = OmegaConf.to_container(config, resolve=False)
+    refuse_resolvers(tree)
+    try:
+        resolved = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {' '.join(str(error.msg).split())}") from error
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a run's config.yaml as a plain tree.
+
+    Raises:
+        ConfigError: as in `scan_yaml` and `plain`, or there is no such file.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such file; give the folder of a run")
+    scan_yaml(path)
+    config = OmegaConf.load(path)
+    if not isinstance(config, DictConfig):
+        raise ConfigError(f"{path}: is not a mapping of keys to values")
+    return plain(config)
+
+
+def config_yaml(tree: dict[str, Any]) -> bytes:
+    """Return a plain tree as the YAML that `read_config` and `--config-path` read back."""
+    return OmegaConf.to_yaml(OmegaConf.create(tree)).encode()
+
+
+def _groups(conf_dir: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.name for path in conf_dir.iterdir() if path.is_dir()))
+
+
+def _prefixes(overrides: list[str]) -> tuple[str, ...]:
+    text = ",".join(override.partition("=")[2].strip("[] ") for override in overrides)
+    prefixes = tuple(word.strip() for word in text.split(",") if word.strip())
+    for prefix in prefixes:
+        if not prefix.endswith("."):
+            raise ConfigError(f"extra_targets: {prefix!r} doesn't end in a dot; write extra_targets=[{prefix}.]")
+    return prefixes
+
+
+def _without_path(typed: list[str]) -> list[str]:
+    """Drop `--config-path X` in both spellings: Hydra takes X as relative to launch/, users mean the current folder."""
+    kept, skip = [], False
+    for text in typed:
+        if skip or text.startswith(("--config-path=", "-cp=")):
+            skip = False
+        elif text in ("--config-path", "-cp"):
+            skip = True
+        else:
+            kept.append(text)
+    return kept

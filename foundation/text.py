@@ -1,0 +1,38 @@
+"""Text that is shown: a document, an id or a config value may hold anything, a terminal and a page must survive it."""
+
+from __future__ import annotations
+
+import re
+
+_CONTROL_PICTURES = 0x2400  # U+2400 + c draws the control character c, e.g. U+241B for escape
+_DELETE_PICTURE = "\u2421"
+# C0 except tab and newline, delete, C1, zero-width and bidirectional marks, line separators, surrogates, byte order mark:
+# what can move the cursor, reverse or hide what follows, or break the encoding
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+
+
+def visible(text: str) -> str:
+    """Return the text with every control, hidden and bidirectional character drawn as a visible one.
+
+    Tab and newline stay. The result can be encoded, printed on a terminal and, escaped, put into a page.
+
+    Source: Unicode 16, "Control Pictures"; Boucher and Anderson, "Trojan Source", arXiv:2111.00169.
+    """
+    return _UNSAFE.sub(_draw, text)
+
+
+def one_line(text: str, max_chars: int | None = None) -> str:
+    """Return the visible text on one line, its newlines and tabs drawn as well, cut with an ellipsis at `max_chars`."""
+    line = visible(text).replace("\n", "\u240a").replace("\t", " ")
+    return line if max_chars is None or len(line) <= max_chars else line[: max(max_chars - 1, 0)] + "…"
+
+
+def _draw(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x20:
+        return chr(_CONTROL_PICTURES + code)
+    if code == 0x7F:
+        return _DELETE_PICTURE
+    return f"\u27e8U+{code:04X}\u27e9"

@@ -1,0 +1,120 @@
+"""Ranks and devices: who this process is, and sums over all of them. The only room that reads torchrun's environment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from foundation.errors import ConfigError
+
+DeviceName = Literal["auto", "cuda", "mps", "cpu"]
+TIMEOUT = timedelta(minutes=10)  # a rank that is silent for longer is taken for dead
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """The processes of this run. In a single process every method is the identity.
+
+    Attributes:
+        rank, world_size, local_rank: as torchrun gives them; dp_rank, dp_size: place and size on the data-parallel axis.
+        device: where the model and batches of this rank live.
+        restarts: how often torchrun restarted this group.
+    """
+
+    rank: int
+    world_size: int
+    local_rank: int
+    device: torch.device
+    restarts: int = 0
+
+    @property
+    def dp_rank(self) -> int:
+        return self.rank
+
+    @property
+    def dp_size(self) -> int:
+        return self.world_size
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Add `values` up over all ranks, in place; every rank holds the same bits after. No host sync on a GPU."""
+        if self.world_size > 1:
+            dist.all_reduce(values, op=dist.ReduceOp.SUM)
+        return values
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        if self.world_size > 1:
+            dist.barrier()
+
+    def broadcast_json(self, value: Any) -> Any:
+        """Return rank 0's `value` (JSON values) on every rank."""
+        if self.world_size == 1:
+            return value
+        boxed = [value]
+        dist.broadcast_object_list(boxed, src=0, device=torch.device("cpu"))
+        return boxed[0]
+
+    def any(self, flag: bool) -> bool:
+        """Return whether `flag` holds on at least one rank. A host sync: never in a normal step."""
+        if self.world_size == 1:
+            return flag
+        count = torch.tensor(float(flag), device=self.device)
+        return bool(self.sum(count).item() > 0)
+
+
+@contextlib.contextmanager
+def start_mesh(device: DeviceName) -> Iterator[Mesh]:
+    """Join the other processes that torchrun started, if it did; leave the group at the end.
+
+    Args:
+        device: auto takes cuda, else mps, else cpu.
+    Raises:
+        ConfigError: the device isn't there.
+    """
+    rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    local_rank = int(os.environ.get("LOCAL_RANK", 0))
+    chosen = _choose_device(device, local_rank)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    mesh = Mesh(rank, world_size, local_rank, chosen, int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)))
+    if world_size == 1:
+        yield mesh
+        return
+    backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=TIMEOUT)
+    try:
+        yield mesh
+    finally:
+        dist.destroy_process_group()
+
+
+def launched_by_torchrun() -> bool:
+    """Return whether this process is a worker: such a one never launches or sweeps."""
+    return "RANK" in os.environ
+
+
+def _choose_device(name: DeviceName, local_rank: int) -> torch.device:
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])  # type: ignore[assignment]
+    if not available[name]:
+        usable = ", ".join(kind for kind, there in available.items() if there)
+        raise ConfigError(f"trainer.device: {name!r} is not available in this process; allowed here: auto, {usable}")
+    if name == "cuda" and local_rank >= torch.cuda.device_count():
+        raise ConfigError(
+            f"trainer.device: local rank {local_rank} has no GPU of its own, there are {torch.cuda.device_count()}; "
+            "lower --nproc_per_node"
+        )
+    return torch.device(name, local_rank) if name == "cuda" else torch.device(name)

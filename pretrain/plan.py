@@ -1,0 +1,122 @@
+"""Batch arithmetic and the length of a run: what is set, what follows from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from foundation.errors import ConfigError
+from pretrain.mesh import DeviceName
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The run in numbers.
+
+    Attributes:
+        seq_len: tokens a sequence; global_batch_size, micro_batch_size: sequences a step over all ranks, and at a time on one.
+        dp_size: ranks that share the batch.
+        max_steps: length of the run; samples_per_epoch: sequences that the training set holds.
+        seed: of the data order and the initial weights.
+    """
+
+    seq_len: int
+    global_batch_size: int
+    micro_batch_size: int
+    dp_size: int
+    max_steps: int
+    samples_per_epoch: int
+    seed: int
+
+    @property
+    def grad_accum_steps(self) -> int:
+        """Micro batches of one rank in one step."""
+        return self.global_batch_size // (self.micro_batch_size * self.dp_size)
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.global_batch_size * self.seq_len
+
+    @property
+    def max_tokens(self) -> int:
+        return self.max_steps * self.tokens_per_step
+
+    @property
+    def max_epochs(self) -> float:
+        return self.max_steps * self.global_batch_size / self.samples_per_epoch
+
+    def describe(self) -> str:
+        """Return the plan in words, with the length in steps, tokens and epochs."""
+        return (
+            f"{self.max_steps} steps = {self.max_tokens:,} tokens = {self.max_epochs:.2f} epochs; a step is "
+            f"{self.global_batch_size} sequences x {self.seq_len} tokens = {self.dp_size} ranks x "
+            f"{self.grad_accum_steps} accumulated x {self.micro_batch_size}"
+        )
+
+
+class TrainerSettings:
+    """What `trainer=` sets; `plan` adds the arithmetic."""
+
+    def __init__(
+        self,
+        seq_len: int,
+        global_batch_size: int,
+        micro_batch_size: int,
+        max_steps: int | None = None,
+        max_tokens: int | None = None,
+        max_epochs: float | None = None,
+        max_grad_norm: float = 1.0,
+        device: DeviceName = "auto",
+        compile: bool = False,  # noqa: A002 (the field's word for it)
+        deterministic: bool = False,
+    ) -> None:
+        """Args:
+            seq_len: tokens a sequence. global_batch_size, micro_batch_size: sequences.
+            max_steps, max_tokens, max_epochs: length of the run, at most one of them; none means one epoch.
+            max_grad_norm: gradients are scaled down to this L2 norm; .inf to leave them.
+            device: auto takes cuda, else mps, else cpu.
+            compile: torch.compile a block at a time.
+            deterministic: only kernels with reproducible sums; slower on GPUs.
+        Raises:
+            ConfigError: a number that can't be, two lengths at once.
+        """
+        sizes = {"seq_len": seq_len, "global_batch_size": global_batch_size, "micro_batch_size": micro_batch_size}
+        lengths = {"max_steps": max_steps, "max_tokens": max_tokens, "max_epochs": max_epochs}
+        given = {name: value for name, value in lengths.items() if value is not None}
+        for name, value in {**sizes, **given, "max_grad_norm": max_grad_norm}.items():
+            if value <= 0:
+                raise ConfigError(f"trainer.{name}: {value} is not above 0")
+        if len(given) > 1:
+            both = " and ".join(f"trainer.{name}={value}" for name, value in given.items())
+            raise ConfigError(f"{both} both set the length; keep one and set the other to null")
+        self.seq_len, self.global_batch_size, self.micro_batch_size = seq_len, global_batch_size, micro_batch_size
+        self.max_steps, self.max_tokens, self.max_epochs = max_steps, max_tokens, max_epochs
+        self.max_grad_norm, self.device = max_grad_norm, device
+        self.compile, self.deterministic = compile, deterministic
+
+    def plan(self, dp_size: int, samples_per_epoch: int, seed: int) -> Plan:
+        """Return the run in numbers.
+
+        Raises:
+            ConfigError: the batch does not divide; shows the arithmetic and the nearest sizes that do.
+        """
+        share = self.micro_batch_size * dp_size
+        if self.global_batch_size % share:
+            below, above = self.global_batch_size // share * share, -(-self.global_batch_size // share) * share
+            raise ConfigError(
+                f"trainer.global_batch_size: {self.global_batch_size} is not a multiple of trainer.micro_batch_size x "
+                f"ranks = {self.micro_batch_size} x {dp_size} = {share}; "
+                f"the nearest that are: {', '.join(str(size) for size in (below, above) if size)}"
+            )
+        steps = self._steps(samples_per_epoch)
+        return Plan(
+            self.seq_len, self.global_batch_size, self.micro_batch_size, dp_size, steps, samples_per_epoch, seed
+        )
+
+    def _steps(self, samples_per_epoch: int) -> int:
+        if self.max_steps is not None:
+            return self.max_steps
+        if self.max_tokens is not None:
+            return math.ceil(self.max_tokens / (self.global_batch_size * self.seq_len))
+        samples = samples_per_epoch * (1.0 if self.max_epochs is None else self.max_epochs)
+        return max(1, math.ceil(samples / self.global_batch_size))
