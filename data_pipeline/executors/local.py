@@ -1,4 +1,4 @@
-"""Processes of this machine. Started by spawn: forking a process that has threads (Arrow's, the tokenizer's) can hang."""
+"""Processes of this machine, by spawn: forking a process that has threads (Arrow's, the tokenizer's) can hang."""
 
 from __future__ import annotations
 

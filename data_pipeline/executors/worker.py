@@ -18,7 +18,7 @@ from typing import Any
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 # One thread a worker: there is a worker for every core already. Read by the libraries when they start their pools.
-THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")}
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
 
 
 class WorkerError(RuntimeError):
@@ -26,7 +26,7 @@ class WorkerError(RuntimeError):
 
 
 def work(pipe: connection.Connection) -> None:
-    """Serve until the parent closes the pipe. Messages in: bytes of a pickled (function | None, item); out: (ok, value)."""
+    """Serve until the parent closes the pipe. In come pickled (function | None, item), out go pickled (ok, value)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers itself
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ.update(THREADS)
@@ -52,14 +52,14 @@ def _answer(
 
 
 def portable(error: Exception) -> Exception:
-    """Return the error itself, with its traceback as a note, when it survives pickling, else a WorkerError of its text."""
+    """Return the error, its traceback as a note, when it survives pickling, else a WorkerError of its text."""
     error.add_note("in a worker process:\n" + "".join(traceback.format_exception(error)))
     try:
         copy = pickle.loads(pickle.dumps(error))
         if type(copy) is type(error) and str(copy) == str(error):
             return error
-    except Exception:  # noqa: S110 - any failure here means the same: it can't travel
-        pass
+    except Exception:
+        pass  # whatever failed, it means the same: this error can't travel
     substitute = WorkerError(f"{type(error).__name__}: {error}")
     substitute.__notes__ = list(error.__notes__)
     return substitute

@@ -1,4 +1,4 @@
-"""Order, laziness, errors and deaths of the local executor; the functions stand at module level so that they pickle."""
+"""Order, laziness, errors and deaths of the local executor."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -62,7 +62,7 @@ def test_items_are_drawn_only_as_workers_become_free() -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_keeps_its_type_and_message(workers: int) -> None:
     with Local(workers=workers) as executor:
-        with pytest.raises(ValueError, match="invalid literal for int.*'x'"):
+        with pytest.raises(ValueError, match=r"invalid literal for int.*'x'"):
             list(executor.map(int, ["1", "2", "x", "3"]))
         assert list(executor.map(int, ["7"])) == [7]  # it can be used again
 
@@ -84,14 +84,10 @@ def test_an_error_that_cannot_travel_keeps_its_words() -> None:
 
 
 def test_a_killed_worker_is_a_clear_error() -> None:
-    with Local(workers=2) as executor, pytest.raises(WorkerDied, match="SIGKILL.*memory.*run the same command again"):
-        list(executor.map(_kill_me, [0, 1]))
+    with Local(workers=2) as executor, pytest.raises(WorkerDied, match=r"SIGKILL.*memory.*run the same command again"):
+        list(executor.map(signal.raise_signal, [signal.SIGKILL]))
     with Local(workers=2) as executor, pytest.raises(WorkerDied, match="exit code 7"):
         list(executor.map(os._exit, [7]))
-
-
-def _kill_me(_: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_negative_workers_are_refused() -> None:
@@ -123,7 +119,7 @@ def _alive(process: int) -> bool:
     return not (status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] == "Z")
 
 
-def _until(condition, limit_s: float) -> None:  # type: ignore[no-untyped-def]
+def _until(condition: Callable[[], bool], limit_s: float) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline, "took too long"
