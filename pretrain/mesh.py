@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
+import orjson
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from foundation.errors import ConfigError
+from foundation.files import canonical_json
 
 DeviceName = Literal["auto", "cuda", "mps", "cpu"]
 TIMEOUT = timedelta(minutes=10)  # a rank that is silent for longer is taken for dead
@@ -62,9 +64,13 @@ class Mesh:
         """Return rank 0's `value` (JSON values) on every rank."""
         if self.world_size == 1:
             return value
-        boxed = [value]
-        dist.broadcast_object_list(boxed, src=0, device=torch.device("cpu"))
-        return boxed[0]
+        # As JSON in a tensor: torch's own broadcast of objects pickles.
+        data = bytearray(canonical_json(value)) if self.is_main else bytearray()
+        length = torch.tensor(len(data))
+        dist.broadcast(length, src=0)
+        buffer = torch.frombuffer(data, dtype=torch.uint8) if self.is_main else torch.empty(length.item(), dtype=torch.uint8)
+        dist.broadcast(buffer, src=0)
+        return orjson.loads(buffer.numpy().tobytes())
 
     def any(self, flag: bool) -> bool:
         """Return whether `flag` holds on at least one rank. A host sync: never in a normal step."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from enum import Enum
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from pretrain.mesh import Mesh
 from pretrain.types import Batch, TrainState
 
 
@@ -16,6 +19,44 @@ class Action(Enum):
 
     CONTINUE = "continue"
     STOP = "stop"
+
+
+class Model(nn.Module, ABC):
+    """A language model. Builds on the meta device; `init_weights` fills it."""
+
+    context_len: int  # longest sequence it takes, in tokens
+
+    @abstractmethod
+    def init_weights(self, seed: int) -> None:
+        """Fill every parameter: the same bits for a seed on any device and world size."""
+
+    @abstractmethod
+    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
+        """Return () float32, the sum of nats over the targets that are not IGNORE.
+
+        Args:
+            inputs_BT, targets_BT: (batch, seq_len) int64.
+        """
+
+
+class Parallel(ABC):
+    """Applied to the model from outside."""
+
+    @abstractmethod
+    def wrap(self, model: Model, mesh: Mesh) -> nn.Module:
+        """Return a module whose call is the model's `loss_sum`, its gradients averaged over the ranks in backward."""
+
+    @abstractmethod
+    def accumulate(self, wrapped: nn.Module, last: bool) -> AbstractContextManager[None]:
+        """Return the context of one micro batch: gradients cross ranks in the last one only."""
+
+
+class Numerics(ABC):
+    """Which number formats the forward pass uses."""
+
+    @abstractmethod
+    def autocast(self, device: torch.device) -> AbstractContextManager[None]:
+        """Return the context of a forward pass."""
 
 
 class Schedule(ABC):

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 IGNORE = -100  # target of a position that takes no part in the loss; the default of torch's cross_entropy
+
+
+class Status(Enum):
+    """How a run ended; what status.json says."""
+
+    FINISHED = "finished"
+    PREEMPTED = "preempted"
+    STOPPED = "stopped"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +45,14 @@ class StepResult:
         grad_norm: () float32, L2 norm over all parameters before clipping.
         bad: () float32, 1 where the guard rejected the step, else 0.
         num_targets: () float32, target tokens of the global batch.
+        stop: () float32, ranks that were asked to stop.
     """
 
     loss: Tensor
     grad_norm: Tensor
     bad: Tensor
     num_targets: Tensor
+    stop: Tensor
 
 
 @dataclass(slots=True)

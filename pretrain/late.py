@@ -1,0 +1,66 @@
+"""Results of steps on their way to the host: copied without a sync, read two steps later at a fixed lag.
+
+Every rank reads the same record at the same step, so what the host decides from it is the same everywhere.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pretrain.types import StepResult
+
+LAG_STEPS = 2  # long enough that the copy has landed, short enough to stop soon
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One step as the host sees it.
+
+    Attributes:
+        step: steps finished with it; data_step: the batch it took; lr: its learning rate; finished_s: host clock after it.
+        loss: nats a token; grad_norm: before clipping; skipped: the guard kept it from the weights.
+        num_targets: tokens the loss was taken over; stop: a rank was asked to stop.
+    """
+
+    step: int
+    data_step: int
+    lr: float
+    finished_s: float
+    loss: float
+    grad_norm: float
+    skipped: bool
+    num_targets: int
+    stop: bool
+
+
+class LateRecords:
+    """A queue of step results of which the host sees those at least LAG_STEPS old."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._pinned = device.type == "cuda"
+        self._waiting: deque[tuple[int, int, float, float, Tensor, torch.cuda.Event | None]] = deque()
+
+    def push(self, step: int, data_step: int, lr: float, finished_s: float, result: StepResult) -> None:
+        """Start the copy of one result to the host."""
+        values = torch.stack([result.loss, result.grad_norm, result.bad, result.num_targets, result.stop]).double()
+        event = None
+        if self._pinned:
+            host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+            values = host.copy_(values, non_blocking=True)
+            event = torch.cuda.Event()
+            event.record()
+        self._waiting.append((step, data_step, lr, finished_s, values, event))
+
+    def ready(self, drain: bool = False) -> Iterator[Record]:
+        """Yield the records that are old enough, oldest first; with `drain` all of them (a sync, for saves)."""
+        while len(self._waiting) > (0 if drain else LAG_STEPS):
+            step, data_step, lr, finished_s, values, event = self._waiting.popleft()
+            if event is not None:
+                event.synchronize()
+            loss, grad_norm, bad, num_targets, stop = values.tolist()
+            yield Record(step, data_step, lr, finished_s, loss, grad_norm, bad > 0, int(num_targets), stop > 0)

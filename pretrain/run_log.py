@@ -1,0 +1,101 @@
+"""From records to metrics lines: one line a step, with rates, joined by the evaluation's fields where there are any."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from pretrain.late import Record
+from pretrain.metrics.lines import MetricsFile
+from pretrain.plan import Plan
+from pretrain.seats import Logger
+
+
+class RunLog:
+    """Writes metrics.jsonl and feeds the loggers, on rank 0; the other ranks hold the same lines and write nothing.
+
+    The newest line is held back until the next step, an evaluation or a flush, because validation values are fields of
+    their step's line. A checkpoint keeps the held line, so a kill between save and evaluation loses none.
+    """
+
+    def __init__(
+        self, plan: Plan, metrics: MetricsFile | None, logger: Logger, flops_per_token: float, peak_flops: float | None
+    ) -> None:
+        """Args:
+            plan: tokens a step. metrics: None on ranks that write nothing. logger: likewise NoLogger there.
+            flops_per_token: of forward and backward. peak_flops: FLOP/s of all devices together; None when unknown.
+        """
+        self._plan, self._metrics, self._logger = plan, metrics, logger
+        self._flops_per_token, self._peak_flops = flops_per_token, peak_flops
+        self._paused_s, self._last_finished_s = 0.0, time.perf_counter()
+        self.last: dict[str, Any] = {}
+        self._held = False
+
+    def clock(self) -> float:
+        """Return seconds of training: a clock that stands still while the run saves or evaluates."""
+        return time.perf_counter() - self._paused_s
+
+    @contextlib.contextmanager
+    def pause(self) -> Iterator[None]:
+        """Stop the clock."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._paused_s += time.perf_counter() - started
+
+    def start(self) -> None:
+        """Start the clock of the first step."""
+        self._last_finished_s = self.clock()
+
+    def add(self, record: Record, num_updates: int, tokens_seen: int) -> None:
+        """Hold the line of one step and write the one before."""
+        self.flush()
+        step_time_s = max(record.finished_s - self._last_finished_s, 1e-9)
+        self._last_finished_s = record.finished_s
+        tokens_per_s = record.num_targets / step_time_s
+        self.last = {
+            "step": record.step,
+            "data_step": record.data_step,
+            "num_updates": num_updates,
+            "loss": record.loss,
+            "lr": record.lr,
+            "grad_norm": record.grad_norm,
+            "skipped": record.skipped,
+            "tokens_seen": tokens_seen,
+            "tokens_per_s": tokens_per_s,
+            "step_time_s": step_time_s,
+        }
+        if self._peak_flops is not None:
+            self.last["mfu"] = tokens_per_s * self._flops_per_token / self._peak_flops
+        self._held = True
+
+    def join(self, fields: dict[str, Any]) -> None:
+        """Add an evaluation's fields to the held line and write it."""
+        self.last |= fields
+        self.flush()
+
+    def flush(self) -> None:
+        """Write the held line, if there is one."""
+        if self._held:
+            if self._metrics is not None:
+                self._metrics.append(self.last)
+            self._logger.log(self.last)
+            self._held = False
+
+    def sync(self) -> None:
+        """Make every line but the held one durable, before a checkpoint counts on them."""
+        if self._metrics is not None:
+            self._metrics.sync()
+
+    def resume(self, step: int, line: dict[str, Any]) -> bool:
+        """Go on after `step` steps: later lines move aside, the checkpoint's own line is held if the file lacks it.
+
+        Returns:
+            Whether that line still misses in the file.
+        """
+        self.last = dict(line)
+        self._held = bool(line) and (self._metrics is None or self._metrics.resume(step) < step)
+        return self._held

@@ -1,0 +1,193 @@
+"""The loop, read from top to bottom, and one step's forward and backward."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pretrain.late import LateRecords, Record
+from pretrain.mesh import Mesh
+from pretrain.plan import Plan
+from pretrain.run_log import RunLog
+from pretrain.seats import (
+    Action,
+    Checkpointer,
+    Evaluator,
+    Guard,
+    Loader,
+    Model,
+    Numerics,
+    Optimizer,
+    Parallel,
+    Profiler,
+    Schedule,
+)
+from pretrain.signals import StopSignal
+from pretrain.types import IGNORE, Batch, Status, StepResult, TrainState
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where the run is; what a checkpoint keeps besides tensors.
+
+    Attributes:
+        step: loop iterations done; data_step: global batches taken; num_updates: steps the guard let through;
+        tokens_seen: target tokens of all steps done.
+    """
+
+    step: int = 0
+    data_step: int = 0
+    num_updates: int = 0
+    tokens_seen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything the loop calls. `model` is the bare model, `wrapped` what DDP and compile made of it."""
+
+    plan: Plan
+    mesh: Mesh
+    model: Model
+    wrapped: nn.Module
+    parallel: Parallel
+    numerics: Numerics
+    optimizer: Optimizer
+    schedule: Schedule
+    guard: Guard
+    loader: Loader
+    checkpointer: Checkpointer
+    evaluator: Evaluator
+    profiler: Profiler
+    log: RunLog
+    signal: StopSignal
+    progress: Progress
+    max_grad_norm: float
+
+
+def train(run: Run) -> Status:
+    """Train from `run.progress` to the end of the plan.
+
+    Returns:
+        Status.FINISHED, PREEMPTED after a signal, STOPPED by the guard; the state is saved in all three cases.
+    """
+    now, status = run.progress, None
+    late = LateRecords(run.mesh.device)
+    run.wrapped.train()
+    while status is None and now.step < run.plan.max_steps:
+        batches = run.loader.micro_batches(now.data_step)
+        lr = run.optimizer.lr * run.schedule.factor(now.step)
+        result = forward_backward(run, batches)
+        grad_scale = torch.clamp(result.grad_norm / run.max_grad_norm, min=1.0)
+        run.optimizer.step(lr, result.bad, grad_scale)
+        run.optimizer.zero_grad()
+        now.step, now.data_step = now.step + 1, now.data_step + 1
+        late.push(now.step, now.data_step - 1, lr, run.log.clock(), result)
+        run.profiler.step(now.step)
+        saves, evaluates = run.checkpointer.due(now.step), run.evaluator.due(now.step)
+        for record in late.ready(drain=saves or evaluates):
+            status = status or take(run, record)
+        if saves:
+            save(run)
+        if evaluates:
+            run.log.join(evaluate(run))
+    for record in late.ready(drain=True):
+        status = status or take(run, record)
+    if not run.checkpointer.due(now.step):
+        save(run)
+    run.log.flush()
+    return status or Status.FINISHED
+
+
+def forward_backward(run: Run, batches: list[Batch]) -> StepResult:
+    """Leave in `.grad` the gradient of the mean loss over all targets of the global batch; judge the step.
+
+    The loss of each micro batch is weighted by its targets over those of the whole batch, on all ranks, so the gradient
+    does not depend on how the batch is split.
+
+    Args:
+        run: what the loop calls. batches: this rank's micro batches.
+    Returns:
+        Values on the device, reduced over ranks: nothing here waits for it.
+    """
+    mesh = run.mesh
+    targets = torch.stack([(batch.targets_BT != IGNORE).sum() for batch in batches]).sum().float()
+    stop = torch.full_like(targets, run.signal.requested)
+    num_targets, stop = mesh.sum(torch.stack([targets, stop]))
+    weight = mesh.dp_size / num_targets.clamp(min=1)  # DDP averages over ranks, this makes it a sum
+    loss_sum = torch.zeros_like(targets)
+    for number, batch in enumerate(batches, start=1):
+        with run.parallel.accumulate(run.wrapped, last=number == len(batches)):
+            with run.numerics.autocast(mesh.device):
+                micro_sum = run.wrapped(batch.inputs_BT, batch.targets_BT)
+            (micro_sum * weight).backward()
+        loss_sum += micro_sum.detach()
+    loss = mesh.sum(loss_sum) / num_targets.clamp(min=1)
+    grad_norm = norm_of_gradients(run.model)
+    return StepResult(loss, grad_norm, run.guard.judge(loss, grad_norm), num_targets, stop)
+
+
+def norm_of_gradients(model: nn.Module) -> Tensor:
+    """Return () float32, the L2 norm over all gradients."""
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients, foreach=True).float()
+
+
+def take(run: Run, record: Record) -> Status | None:
+    """Count and log one step the host has learnt of; return why to end, if it says so. The same on every rank."""
+    now = run.progress
+    now.num_updates += not record.skipped
+    now.tokens_seen += record.num_targets
+    run.log.add(record, now.num_updates, now.tokens_seen)
+    action = run.guard.decide(record.step, record.loss, record.grad_norm, record.skipped)
+    if action is Action.STOP:
+        return Status.STOPPED
+    return Status.PREEMPTED if record.stop else None
+
+
+def evaluate(run: Run) -> dict[str, Any]:
+    """Return the evaluation's fields, the clock stopped and the model back in training mode after."""
+    with run.log.pause():
+        run.wrapped.eval()
+        with torch.no_grad(), run.numerics.autocast(run.mesh.device):
+            fields = run.evaluator.evaluate(run.progress.step)
+        run.wrapped.train()
+    return fields
+
+
+def save(run: Run) -> None:
+    """Write a checkpoint of this moment; every record has been taken by now."""
+    with run.log.pause():
+        run.log.sync()
+        run.checkpointer.save(run.progress.step, state_of(run))
+
+
+def state_of(run: Run) -> TrainState:
+    """Return the live tensors and the facts of this moment."""
+    tensors = {f"model.{name}": tensor.detach() for name, tensor in run.model.state_dict(keep_vars=True).items()}
+    tensors |= {f"optim.{name}": tensor for name, tensor in run.optimizer.tensors().items()}
+    tensors |= {f"guard.{name}": tensor for name, tensor in run.guard.tensors().items()}
+    facts = asdict(run.progress) | {"guard": run.guard.facts(), "line": run.log.last}
+    return TrainState(tensors, facts)
+
+
+def restore(run: Run, path: str | None = None) -> bool:
+    """Fill the run from a checkpoint.
+
+    Args:
+        path: that one; else the newest healthy one.
+    Returns:
+        False when there is none.
+    """
+    state = state_of(run)
+    if not run.checkpointer.load(state, path):
+        return False
+    for name in ("step", "data_step", "num_updates", "tokens_seen"):
+        setattr(run.progress, name, int(state.facts[name]))
+    run.guard.restore(state.facts["guard"])
+    missing = run.log.resume(run.progress.step, state.facts["line"])
+    if run.mesh.broadcast_json(missing) and run.evaluator.due(run.progress.step):
+        run.log.join(evaluate(run))
+    return True
