@@ -1,0 +1,1 @@
+"""From token shards to micro batches: the seeded order, the mixture, the samples of a source, the loader."""
