@@ -1,0 +1,1 @@
+"""The commands people type. argv and the environment are read here."""

@@ -99,3 +99,10 @@ class RunLog:
         self.last = dict(line)
         self._held = bool(line) and (self._metrics is None or self._metrics.resume(step) < step)
         return self._held
+
+    def close(self, status: str) -> None:
+        """Flush and close file and loggers; `status` says how the run ended."""
+        self.flush()
+        if self._metrics is not None:
+            self._metrics.close()
+        self._logger.close(status)

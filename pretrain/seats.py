@@ -38,6 +38,10 @@ class Model(nn.Module, ABC):
             inputs_BT, targets_BT: (batch, seq_len) int64.
         """
 
+    @abstractmethod
+    def flops_per_token(self, seq_len: int) -> float:
+        """Return FLOPs of forward and backward for one token; says by which formula."""
+
 
 class Parallel(ABC):
     """Applied to the model from outside."""

@@ -1,14 +1,17 @@
-"""SIGTERM, SIGINT and SIGUSR1 ask the loop to save and end; a second one ends the process at once."""
+"""SIGTERM, SIGINT and SIGUSR1 ask the loop to save and end; a later second Ctrl-C ends it at once."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import time
 from collections.abc import Iterator
 from types import FrameType
 
 # torchrun forwards SIGTERM and SIGINT; SIGUSR1 (Slurm's warning) only with --signals-to-handle
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+ECHO_S = 2.0  # Ctrl-C reaches a worker from the terminal and again from torchrun: within this time they are one
 
 
 class StopSignal:
@@ -16,6 +19,7 @@ class StopSignal:
 
     def __init__(self) -> None:
         self.requested = False
+        self._first_s = 0.0
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -28,9 +32,7 @@ class StopSignal:
                 signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-        for each in SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
-        # torchrun sends SIGTERM to a group that got Ctrl-C from the terminal already: one stop, not two.
-        if number == signal.SIGINT:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if not self.requested:
+            self.requested, self._first_s = True, time.monotonic()
+        elif number == signal.SIGINT and time.monotonic() - self._first_s > ECHO_S:
+            raise KeyboardInterrupt

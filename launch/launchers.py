@@ -1,0 +1,63 @@
+"""Where a training runs: in this process, or in a process group of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from foundation.errors import ConfigError
+
+TRAIN = Path(__file__).with_name("train.py")
+
+
+class Launcher(ABC):
+    """Starts trainings from a resolved config.yaml."""
+
+    in_process: bool  # whether a single run (no sweep) needs no child
+
+    @abstractmethod
+    def command(self, run_dir: Path, arguments: list[str]) -> list[str]:
+        """Return the command of a child that trains what `run_dir`/config.yaml says.
+
+        Args:
+            arguments: further arguments for launch/train.py.
+        """
+
+    def run(self, run_dir: Path, arguments: list[str]) -> int:
+        """Run that child and return its exit code."""
+        return subprocess.run(self.command(run_dir, arguments), check=False).returncode
+
+
+class Inline(Launcher):
+    """This process; a trial of a sweep gets a child."""
+
+    in_process = True
+
+    def command(self, run_dir: Path, arguments: list[str]) -> list[str]:
+        return [sys.executable, str(TRAIN), *_rerun(run_dir), *arguments]
+
+
+class TorchRun(Launcher):
+    """A process group on this machine."""
+
+    in_process = False
+
+    def __init__(self, processes: int) -> None:
+        """Args:
+            processes: ranks.
+        Raises:
+            ConfigError: less than one.
+        """
+        if processes < 1:
+            raise ConfigError(f"launcher.processes: {processes} is not above 0")
+        self._processes = processes
+
+    def command(self, run_dir: Path, arguments: list[str]) -> list[str]:
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={self._processes}"]
+        return [*torchrun, str(TRAIN), *_rerun(run_dir), *arguments]
+
+
+def _rerun(run_dir: Path) -> list[str]:
+    return [f"--config-path={run_dir.resolve()}", "--config-name=config"]

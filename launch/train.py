@@ -1,0 +1,98 @@
+"""Train a model on token shards: torchrun launch/train.py model=gpt_small. `--help` lists what can be set.
+
+A process that torchrun started trains. Any other one trains in place, or starts a process group for the run
+(launcher=torchrun), or one child after the other for the trials of a sweep (-m).
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from foundation.config import build
+from foundation.config.compose import CommandLine, plain, run_hydra
+from foundation.errors import ConfigError, GroundworkError
+from launch.launchers import Launcher
+from launch.sweep import Sweep
+from pretrain.main import check_config, run_config
+from pretrain.mesh import launched_by_torchrun
+from pretrain.run_folder import claim, read_status
+from pretrain.types import Status
+
+CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
+EXIT_CODES = {Status.FINISHED: 0, Status.PREEMPTED: 0, Status.STOPPED: 3, Status.FAILED: 1}
+
+
+def main() -> None:
+    """Read the command line and train; exit 0 when done or saved, 2 for what the user can mend, 3 when the guard stopped."""
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            code = compose_and_run(Path(scratch))
+    except GroundworkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    sys.exit(code)
+
+
+def compose_and_run(scratch_dir: Path) -> int:
+    """Compose the config once, or once a trial, and run it; return the exit code."""
+    command = CommandLine(sys.argv[1:], CONF_DIR, scratch_dir)
+    if command.multirun and launched_by_torchrun():
+        raise ConfigError(
+            "-m: every rank of torchrun would sweep for itself; type "
+            "python launch/train.py -m ... launcher=torchrun launcher.processes=<ranks>"
+        )
+    sys.argv = [sys.argv[0], *command.arguments]
+    sweep, codes = Sweep(command.extra_targets), [0]
+
+    def task(config: DictConfig) -> None:
+        codes.append(guarded(config, command, sweep))
+
+    run_hydra(command, "train", task)
+    if command.multirun:
+        print(sweep.summary())
+    return max(codes)
+
+
+def guarded(config: DictConfig, command: CommandLine, sweep: Sweep) -> int:
+    """Run one composed config; Hydra would shorten an error's traceback, so errors end here."""
+    try:
+        return run_one(config, command, sweep)
+    except GroundworkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Exception:
+        traceback.print_exc()
+        return 1
+
+
+def run_one(config: DictConfig, command: CommandLine, sweep: Sweep) -> int:
+    """Train here, or start the child that does."""
+    tree = named(plain(config))
+    launcher: Launcher = build(check_config(tree, command.allowed)["launcher"])
+    if command.multirun:
+        return sweep.run_trial(tree, launcher, list(HydraConfig.get().overrides.task))
+    if launched_by_torchrun() or launcher.in_process:
+        return EXIT_CODES[run_config(tree, command.allowed)]
+    run_dir = Path(tree["runs_dir"]) / tree["run_name"]
+    claim(run_dir, tree, tree["resume"], tree["allow_change"] or [])
+    code = launcher.run(run_dir, command.extra_targets)
+    status = read_status(run_dir).get("status")
+    return EXIT_CODES[Status(status)] if status else code or 1
+
+
+def named(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the config with its run_name: by default the chosen model's."""
+    if tree.get("run_name") is None:
+        tree = tree | {"run_name": HydraConfig.get().runtime.choices.get("model", "run")}
+    return tree
+
+
+if __name__ == "__main__":
+    main()

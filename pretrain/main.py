@@ -1,0 +1,247 @@
+"""Assembly: the order of these lines is the architecture."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from foundation.config import Node, build, check
+from foundation.errors import ConfigError
+from foundation.files import folder_lock
+from foundation.progress import human
+from pretrain.data.dataset import open_data
+from pretrain.data.loader import ShardLoader
+from pretrain.mesh import Mesh, start_mesh
+from pretrain.metrics.flops import peak_flops
+from pretrain.metrics.lines import MetricsFile
+from pretrain.metrics.loggers import NoLogger
+from pretrain.metrics.report import write_run_report
+from pretrain.parallel.compile import apply_compile
+from pretrain.plan import Plan, TrainerSettings
+from pretrain.run_folder import claim, clear_status, read_status, write_status
+from pretrain.run_log import RunLog
+from pretrain.seats import (
+    Checkpointer,
+    Evaluator,
+    Guard,
+    Logger,
+    Model,
+    Numerics,
+    Optimizer,
+    Parallel,
+    Profiler,
+    Schedule,
+)
+from pretrain.signals import StopSignal
+from pretrain.tokenizer import Tokenizer
+from pretrain.train import Progress, Run, restore, train
+from pretrain.types import Status
+
+# What users look for and what is computed from other keys.
+DERIVED = {
+    "trainer.grad_accum_steps": "set trainer.global_batch_size and trainer.micro_batch_size: "
+    "grad_accum_steps = global_batch_size / (micro_batch_size x ranks)",
+    "model.vocab_size": "it is the tokenizer's, padded to a multiple of 128; set tokenizer.vocab_size of the pipeline",
+    "schedule.max_steps": "set trainer.max_steps, trainer.max_tokens or trainer.max_epochs",
+}
+VOCAB_MULTIPLE = 128  # matrix units work on tiles: 50257 -> 50304 gave 3 % on an A100 (nanoGPT)
+
+
+def run_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> Status:
+    """Run one training from a resolved config, on this rank.
+
+    Args:
+        tree: plain dicts and lists; rank 0's is used on all ranks.
+        allowed: module prefixes that a `_target_` may come from.
+    Raises:
+        GroundworkError: something the user can mend; nothing was started or everything is saved.
+    """
+    device = build(check_config(tree, allowed)["trainer"]).device
+    with start_mesh(device) as mesh:
+        tree = mesh.broadcast_json(tree)
+        config = check_config(tree, allowed)
+        run_dir = Path(tree["runs_dir"]) / tree["run_name"]
+        with owned(run_dir, tree, mesh) as ended:
+            return ended or start(mesh=mesh, **config)
+
+
+def check_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
+    """Return the arguments for `start`, checked.
+
+    Raises:
+        ConfigError: the first key that is wrong.
+    """
+    return check(tree, start, allowed, DERIVED)
+
+
+@contextlib.contextmanager
+def owned(run_dir: Path, tree: dict[str, Any], mesh: Mesh) -> Iterator[Status | None]:
+    """Hold the run's folder; yield how the run ended if there is nothing left to do.
+
+    Raises:
+        RunExists: the folder holds a run with another config. FolderLocked: another process trains in it.
+    """
+    with folder_lock(run_dir) if mesh.is_main else contextlib.nullcontext():
+        ended = open_run(run_dir, tree, mesh.restarts) if mesh.is_main else None
+        ended = mesh.broadcast_json(ended)
+        yield Status(ended) if ended else None
+
+
+def open_run(run_dir: Path, tree: dict[str, Any], restarts: int) -> str | None:
+    """Claim the folder; return the status of a run that is over, else forget how it ended before."""
+    claim(run_dir, tree, tree["resume"], tree["allow_change"] or [])
+    status = read_status(run_dir)
+    if status.get("status") == Status.FINISHED.value:
+        print(f"{run_dir}: finished at step {status['step']} already; choose another run_name=, or resume=never to redo it")
+        return Status.FINISHED.value
+    if restarts and status.get("status") == Status.STOPPED.value:
+        return Status.STOPPED.value  # torchrun restarts whoever leaves with an error; this stop was meant
+    clear_status(run_dir)
+    return None
+
+
+def start(
+    mesh: Mesh,
+    model: Node[Model],
+    data: Node[ShardLoader],
+    optim: Node[Optimizer],
+    schedule: Node[Schedule],
+    parallel: Node[Parallel],
+    precision: Node[Numerics],
+    trainer: Node[TrainerSettings],
+    spike: Node[Guard],
+    checkpoint: Node[Checkpointer],
+    eval: Node[Evaluator],  # noqa: A002 (a group's name)
+    logger: Node[Logger],
+    profile: Node[Profiler],
+    launcher: Node[Any],
+    run_name: str,
+    seed: int = 1234,
+    runs_dir: str = "runs",
+    resume: str = "auto",
+    allow_change: list[str] | None = None,
+) -> Status:
+    """Build, restore and train. The parameters, but for `mesh`, are the config's top-level keys.
+
+    `launcher` has done its work by now, and `allow_change` is `run_config`'s: the folder is claimed already.
+    """
+    settings = build(trainer)
+    set_determinism(settings.deterministic)
+    run_dir = Path(runs_dir) / run_name
+    dataset = open_data(data.values["path"])
+    plan = settings.plan(mesh.dp_size, dataset.samples_per_epoch(settings.seq_len), seed)
+    tokenizer = Tokenizer.load(dataset.folder, dataset.manifest)
+
+    numerics = build(precision)
+    bare = build_model(model, tokenizer.vocab_size, plan, mesh.device)
+    sharding = build(parallel)
+    wrapped = sharding.wrap(apply_compile(bare, mesh.device) if settings.compile else bare, mesh)
+    optimizer = build(optim, model=bare)
+    loader = build(data, plan=plan, mesh=mesh, device=mesh.device)
+    seats = {"mesh": mesh, "plan": plan, "device": mesh.device, "run_dir": run_dir}
+    signal = StopSignal()
+    run = Run(
+        plan=plan,
+        mesh=mesh,
+        model=bare,
+        wrapped=wrapped,
+        parallel=sharding,
+        numerics=numerics,
+        optimizer=optimizer,
+        schedule=build(schedule, plan=plan),
+        guard=build(spike, **seats),
+        loader=loader,
+        checkpointer=build(checkpoint, **seats),
+        evaluator=build(eval, **seats, model=bare, loader=loader, tokenizer=tokenizer),
+        profiler=build(profile, **seats),
+        log=build_log(logger, bare, plan, mesh, run_dir),
+        signal=signal,
+        progress=Progress(),
+        max_grad_norm=settings.max_grad_norm,
+    )
+    with signal.listening():
+        return execute(run, resume, run_dir)
+
+
+def execute(run: Run, resume: str, run_dir: Path) -> Status:
+    """Restore, say what will be done, train, and write how it ended."""
+    say = print if run.mesh.is_main else _silent
+    say(describe(run))
+    status, reason = Status.FAILED, "an error; see the console"
+    try:
+        if restore(run, None if resume in ("auto", "never") else resume):
+            say(f"resume: from step {run.progress.step} of {run.plan.max_steps}")
+        run.log.start()
+        status = train(run)
+        reason = reason_of(status, run)
+    except BaseException as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        run.loader.close()
+        run.profiler.close()
+        run.log.close(status.value)
+        if run.mesh.is_main:
+            write_status(run_dir, status, reason, run.progress.step)
+            say(f"{status.value} at step {run.progress.step}: {reason}\npage: {write_run_report(run_dir)}")
+    return status
+
+
+def build_model(node: Node[Model], vocab_size: int, plan: Plan, device: torch.device) -> Model:
+    """Build on the meta device, then fill on the real one: no weight is ever made twice.
+
+    Raises:
+        ConfigError: trainer.seq_len is longer than the model's context.
+    """
+    with torch.device("meta"):
+        model = build(node, vocab_size=-(-vocab_size // VOCAB_MULTIPLE) * VOCAB_MULTIPLE)
+    if plan.seq_len > model.context_len:
+        raise ConfigError(
+            f"trainer.seq_len: {plan.seq_len} tokens are more than model.context_len={model.context_len}; "
+            "shorten the one or lengthen the other"
+        )
+    model.to_empty(device=device)
+    model.init_weights(plan.seed)
+    return model
+
+
+def build_log(node: Node[Logger], model: Model, plan: Plan, mesh: Mesh, run_dir: Path) -> RunLog:
+    """Build what writes metrics: files and loggers on rank 0, nothing elsewhere."""
+    peak = peak_flops(mesh.device)
+    flops_per_token, total = model.flops_per_token(plan.seq_len), peak * mesh.world_size if peak else None
+    if not mesh.is_main:
+        return RunLog(plan, None, NoLogger(), flops_per_token, total)
+    logger = build(node, run_dir=run_dir, plan=plan, mesh=mesh)
+    return RunLog(plan, MetricsFile(run_dir), logger, flops_per_token, total)
+
+
+def set_determinism(deterministic: bool) -> None:
+    """Choose kernels with reproducible sums, or the fast ones."""
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = False
+
+
+def describe(run: Run) -> str:
+    """Return what will be trained, in three lines."""
+    num_params = sum(parameter.numel() for parameter in run.model.parameters())
+    return (
+        f"model: {human(num_params)} parameters on {run.mesh.world_size} x {run.mesh.device.type}\n"
+        f"plan: {run.plan.describe()}"
+    )
+
+
+def reason_of(status: Status, run: Run) -> str:
+    """Return why the loop ended, and what to do next."""
+    if status is Status.FINISHED:
+        return "all steps of the plan are done"
+    if status is Status.PREEMPTED:
+        return "a signal asked it to stop; the state is saved, the same command goes on"
+    return "the spike guard stopped it; see journal.jsonl in the run's folder"
+
+
+def _silent(*_: object) -> None:
+    pass

@@ -1,0 +1,99 @@
+"""The folder of a run: whose it is, what its config was, how it ended."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from foundation.config.compose import config_yaml, read_config
+from foundation.errors import ConfigError
+from foundation.files import read_json, write_atomic, write_json
+from pretrain.types import Status
+
+# Keys that change how a run is watched or where it computes, not what it computes: they may differ from run to run.
+FREE = (
+    "resume",
+    "allow_change",
+    "runs_dir",
+    "run_name",
+    "launcher",
+    "logger",
+    "profile",
+    "parallel",
+    "eval",
+    "checkpoint",
+    "data.prefetch_steps",
+    "trainer.device",
+    "trainer.micro_batch_size",
+)
+
+
+class RunExists(ConfigError):
+    """The folder holds a run with another config."""
+
+
+def claim(folder: Path, tree: dict[str, Any], resume: str, allow_change: list[str]) -> None:
+    """Make the folder this run's own: write config.yaml, or see that the one in it is the same run.
+
+    Args:
+        folder: runs/<run_name>. tree: the resolved config. resume: `never` moves an old folder aside.
+        allow_change: full keys that may differ.
+    Raises:
+        RunExists: keys differ that are neither free nor allowed; lists them with both values.
+    """
+    saved = folder / "config.yaml"
+    if resume == "never" and saved.exists():
+        os.rename(folder, _free_name(folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    if not saved.exists():
+        write_atomic(saved, config_yaml(tree))
+        return
+    changed = differences(read_config(saved), tree)
+    refused = {key: pair for key, pair in changed.items() if not _covered(key, (*FREE, *allow_change))}
+    if refused:
+        lines = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, (old, new) in sorted(refused.items()))
+        raise RunExists(
+            f"run_name: {folder} holds a run with another config:\n{lines}\n"
+            f"choose another run_name=, start anew with resume=never (the old folder is kept), or go on with the change: "
+            f"allow_change=[{','.join(sorted(refused))}]"
+        )
+    if any(_covered(key, tuple(allow_change)) for key in changed):
+        write_atomic(saved, config_yaml(tree))
+
+
+def differences(old: Any, new: Any, key: str = "") -> dict[str, tuple[Any, Any]]:
+    """Return full key -> (old value, new value) for every leaf that differs; None stands for a missing one."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = {}
+        for name in {**old, **new}:
+            found |= differences(old.get(name), new.get(name), f"{key}.{name}" if key else str(name))
+        return found
+    return {} if old == new and type(old) is type(new) else {key: (old, new)}
+
+
+def write_status(folder: Path, status: Status, reason: str, step: int) -> None:
+    """Write status.json: how the run ended, why, and after which step."""
+    write_json(folder / "status.json", {"status": status.value, "reason": reason, "step": step})
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    """Return status.json's content; empty while a run goes on or was killed."""
+    path = folder / "status.json"
+    return dict(read_json(path)) if path.exists() else {}
+
+
+def clear_status(folder: Path) -> None:
+    """Forget how the run ended: it goes on."""
+    (folder / "status.json").unlink(missing_ok=True)
+
+
+def _covered(key: str, prefixes: tuple[str, ...]) -> bool:
+    return any(key == prefix or key.startswith(prefix + ".") for prefix in prefixes)
+
+
+def _free_name(folder: Path) -> Path:
+    number = 1
+    while (moved := folder.with_name(f"{folder.name}.{number}")).exists():
+        number += 1
+    return moved
