@@ -1,0 +1,165 @@
+"""One page: sections of text, facts, tables, charts and samples. What it is given is plain text and is escaped here."""
+
+from __future__ import annotations
+
+import difflib
+import html
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from foundation.files import write_atomic
+from foundation.page.charts import Bar, Line, bar_chart, histogram_chart, line_chart, safe
+from foundation.page.scale import number
+from foundation.text import visible
+
+Cell = str | int | float | bool | None
+# the last line of defence: even text that escaped the escaping could load and run nothing
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+_WORD = re.compile(r"\s+|\w+|[^\w\s]")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A text to unfold: what stands on its line, a remark in soft colour behind it, the text."""
+
+    label: str
+    remark: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two texts side by side, the words in which they differ marked."""
+
+    label: str
+    remark: str
+    left_title: str
+    left: str
+    right_title: str
+    right: str
+
+
+class Page:
+    """A self-contained HTML page, filled from top to bottom; `section` begins a part, the rest adds to it."""
+
+    def __init__(self, title: str, subtitle: str = "") -> None:
+        self._title, self._subtitle = title, subtitle
+        self._sections: list[str] = []
+        self._body: list[str] = []
+
+    def section(self, title: str) -> None:
+        """Begin a section; the page's head links to it."""
+        self._body.append(
+            f'{"</section>" if self._sections else ""}<section id="s{len(self._sections)}"><h2>{safe(title)}</h2>'
+        )
+        self._sections.append(title)
+
+    def heading(self, title: str) -> None:
+        """Add a heading inside the section."""
+        self._body.append(f"<h3>{safe(title)}</h3>")
+
+    def text(self, text: str) -> None:
+        """Add a paragraph."""
+        self._body.append(f"<p>{safe(text)}</p>")
+
+    def facts(self, facts: Mapping[str, Cell]) -> None:
+        """Add a few labelled values that are read at a glance."""
+        entries = "".join(f"<div><dt>{safe(name)}</dt><dd>{_cell(value)}</dd></div>" for name, value in facts.items())
+        self._body.append(f"<dl>{entries}</dl>")
+
+    def table(self, headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+        """Add a table; a column whose values are all numbers (or None, a dash) is set to the right."""
+        rows = [list(row) for row in rows]
+        numeric = [all(_is_number(row[i]) for row in rows) and bool(rows) for i in range(len(headers))]
+        side = [' class="n"' if right else "" for right in numeric]
+        head = "".join(f"<th{s}>{safe(header)}</th>" for s, header in zip(side, headers, strict=True))
+        lines = ("".join(f"<td{s}>{_cell(cell)}</td>" for s, cell in zip(side, row, strict=True)) for row in rows)
+        body = "".join(f"<tr>{line}</tr>" for line in lines)
+        self._body.append(
+            f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        )
+
+    def bars(self, bars: Sequence[Bar], max_value: float | None = None) -> None:
+        """Add bars that lie, on a common scale from 0 to the longest, or to `max_value`."""
+        self._body.append(bar_chart(bars, max_value))
+
+    def lines(
+        self,
+        lines: Sequence[Line],
+        x_label: str,
+        y_label: str,
+        log_y: bool = False,
+        marks: Sequence[float] = (),
+        mark: str = "",
+    ) -> None:
+        """Add a chart of lines; see `charts.line_chart`."""
+        self._body.append(line_chart(lines, x_label, y_label, log_y, marks, mark))
+
+    def histogram(self, edges: Sequence[float], counts: Sequence[int], x_label: str, y_label: str) -> None:
+        """Add upright bars, one a bin; see `charts.histogram_chart`."""
+        self._body.append(histogram_chart(edges, counts, x_label, y_label))
+
+    def samples(self, samples: Sequence[Sample], open_first: bool = False) -> None:
+        """Add texts to unfold."""
+        for index, sample in enumerate(samples):
+            self._details(sample.label, sample.remark, f"<pre>{_block(sample.text)}</pre>", open_first and index == 0)
+
+    def pairs(self, pairs: Sequence[Pair], open_first: bool = False) -> None:
+        """Add pairs of texts to unfold, side by side (one above the other on a phone)."""
+        for index, pair in enumerate(pairs):
+            left, right = _differences(pair.left, pair.right)
+            body = (
+                f'<div class="pair"><h4>{safe(pair.left_title)}</h4><div>{left}</div>'
+                f"<h4>{safe(pair.right_title)}</h4><div>{right}</div></div>"
+            )
+            self._details(pair.label, pair.remark, body, open_first and index == 0)
+
+    def html(self) -> str:
+        """Return the page."""
+        style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+        links = "".join(f'<a href="#s{i}">{safe(title)}</a>' for i, title in enumerate(self._sections))
+        subtitle = f"<p>{safe(self._subtitle)}</p>" if self._subtitle else ""
+        return (
+            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<title>{safe(self._title)}</title><style>\n{style}</style></head>\n<body>"
+            f"<header><h1>{safe(self._title)}</h1>{subtitle}<nav>{links}</nav></header>\n"
+            + "\n".join(self._body)
+            + ("</section>" if self._sections else "")
+            + "\n</body></html>\n"
+        )
+
+    def write(self, path: Path) -> Path:
+        """Write the page atomically and return its path."""
+        write_atomic(path, self.html().encode())
+        return path
+
+    def _details(self, label: str, remark: str, body: str, is_open: bool) -> None:
+        soft = f"<span>{safe(remark)}</span>" if remark else ""
+        opened = " open" if is_open else ""
+        self._body.append(f"<details{opened}><summary>{safe(label)}{soft}</summary>{body}</details>")
+
+
+def _is_number(value: Cell) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _cell(value: Cell) -> str:
+    return safe(value if isinstance(value, str) else number(value))
+
+
+def _block(text: str) -> str:
+    return html.escape(visible(text), quote=True)
+
+
+def _differences(left: str, right: str) -> tuple[str, str]:
+    a, b = _WORD.findall(visible(left)), _WORD.findall(visible(right))
+    shown: tuple[list[str], list[str]] = ([], [])
+    for kind, i, j, k, m in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        for out, words in zip(shown, (a[i:j], b[k:m]), strict=True):
+            piece = html.escape("".join(words), quote=True)
+            out.append(piece if kind == "equal" or not piece else f"<mark>{piece}</mark>")
+    return "".join(shown[0]), "".join(shown[1])
