@@ -1,0 +1,209 @@
+"""manifest.json: what a data folder holds, and the hashes that vouch for it.
+
+{"format": 1, "tokenizer_hash": "<xxh3-128>", "vocab_size": 16384, "eot_id": 0, "dtype": "uint16",
+ "splits": {"train": {"<source>": {"weight": 1.0, "tokens": ..., "documents": ..., "utf8_bytes": ...,
+                                   "shards": [{"name": "<source>_00000", "num_tokens": ..., ...}]}},
+            "val": {...}}}
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from data_pipeline.shards.errors import REMEDY, ForeignTokenizer, ShardError
+from foundation.errors import GroundworkError
+from foundation.files import read_json, write_json
+from foundation.hashes import hash_bytes
+
+FORMAT = 1
+NAME = "manifest.json"
+TOKENIZER = "tokenizer.json"
+SPLITS = ("train", "val")
+DTYPES = ("uint16", "int32")
+HASH = re.compile(r"[0-9a-f]{32}")
+MAKE = "make the shards with `python -m data_pipeline`"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardInfo:
+    """One shard. Attributes: name, without folder and suffix; its counts; sum_hash, the hash of its `.sum` file."""
+
+    name: str
+    num_tokens: int
+    num_documents: int
+    sum_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceManifest:
+    """One source in one split.
+
+    Attributes:
+        weight: its share of the mixture, relative to the other sources'.
+        tokens: with one end-of-text a document.
+        utf8_bytes: of the documents' text, the denominator of bits per byte.
+        shards: in the order in which they are laid end to end.
+    """
+
+    weight: float
+    tokens: int
+    documents: int
+    utf8_bytes: int
+    shards: list[ShardInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A data folder.
+
+    Attributes:
+        tokenizer_hash: of tokenizer.json's bytes.
+        vocab_size: one more than the largest token id.
+        eot_id: the token after each document.
+        dtype: of the tokens on disk, `uint16` or `int32`.
+        splits: split -> source -> what it holds.
+    """
+
+    tokenizer_hash: str
+    vocab_size: int
+    eot_id: int
+    dtype: str
+    splits: dict[str, dict[str, SourceManifest]]
+
+    def save(self, data_dir: Path) -> None:
+        """Write `data_dir/manifest.json` atomically: equal manifests give equal bytes."""
+        write_json(data_dir / NAME, {"format": FORMAT, **asdict(self)})
+
+    @classmethod
+    def load(cls, data_dir: Path) -> Manifest:
+        """Read and check `data_dir/manifest.json`.
+
+        Raises:
+            ShardError: there is none, or a key is missing or wrong; names the folder or the file and key.
+        """
+        path = data_dir / NAME
+        if not path.is_file():
+            what = f"has no {NAME}" if data_dir.is_dir() else "is no folder"
+            raise ShardError(
+                f"data.path: {data_dir} {what}; {MAKE} (by default into data/pydocs), or name their folder"
+            )
+        try:
+            record = read_json(path)
+        except GroundworkError as error:
+            raise ShardError(str(error)) from error
+        return _manifest(_Node(record, str(path), ""))
+
+
+def shard_prefix(data_dir: Path, split: str, name: str) -> Path:
+    """Return the path of a shard's files without their suffix."""
+    return data_dir / "shards" / split / name
+
+
+def read_tokenizer(data_dir: Path, manifest: Manifest) -> bytes:
+    """Return the bytes of `data_dir/tokenizer.json`, which encoded the shards.
+
+    Raises:
+        ShardError: the file is missing.
+        ForeignTokenizer: it is not the file that the manifest names by its hash.
+    """
+    path = data_dir / TOKENIZER
+    if not path.is_file():
+        raise ShardError(f"{path}: missing; it says what the ids of the shards mean: {REMEDY}")
+    data = path.read_bytes()
+    if hash_bytes(data) != manifest.tokenizer_hash:
+        raise ForeignTokenizer(
+            f"{path}: a tokenizer that is not the shards' own: its hash is {hash_bytes(data)}, the manifest says "
+            f"{manifest.tokenizer_hash}; put the original back, or make the shards anew with this one"
+        )
+    return data
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A value inside the file, with the key that leads to it."""
+
+    value: Any
+    path: str
+    key: str
+
+    def wrong(self, allowed: str) -> ShardError:
+        found = repr(self.value) if len(repr(self.value)) < 80 else f"{repr(self.value)[:80]}..."
+        return ShardError(f"{self.path}: {self.key or 'the file'}: {found} is not {allowed}; {REMEDY}")
+
+    def __getitem__(self, name: str) -> _Node:
+        if not isinstance(self.value, dict):
+            raise self.wrong("an object")
+        key = f"{self.key}.{name}" if self.key else name
+        if name not in self.value:
+            raise ShardError(f"{self.path}: {key}: missing; {REMEDY}")
+        return _Node(self.value[name], self.path, key)
+
+    def names(self) -> list[str]:
+        if not isinstance(self.value, dict):
+            raise self.wrong("an object")
+        return list(self.value)
+
+    def items(self) -> list[_Node]:
+        if not isinstance(self.value, list):
+            raise self.wrong("a list")
+        return [_Node(value, self.path, f"{self.key}[{index}]") for index, value in enumerate(self.value)]
+
+    def integer(self, least: int = 0) -> int:
+        if type(self.value) is not int or self.value < least:
+            raise self.wrong(f"an integer of at least {least}")
+        return self.value
+
+    def number(self) -> float:
+        if type(self.value) not in (int, float) or self.value < 0:
+            raise self.wrong("a number of at least 0")
+        return float(self.value)
+
+    def text(self, allowed: re.Pattern[str], described: str) -> str:
+        if not isinstance(self.value, str) or not allowed.fullmatch(self.value):
+            raise self.wrong(described)
+        return self.value
+
+
+def _manifest(node: _Node) -> Manifest:
+    if node["format"].value != FORMAT:
+        raise node["format"].wrong(f"{FORMAT}, the format that this version reads")
+    vocab_size, eot_id = node["vocab_size"].integer(least=1), node["eot_id"].integer()
+    if eot_id >= vocab_size:
+        raise node["eot_id"].wrong(f"below vocab_size ({vocab_size})")
+    splits = node["splits"]
+    return Manifest(
+        tokenizer_hash=node["tokenizer_hash"].text(HASH, "an xxh3-128 of 32 hex digits"),
+        vocab_size=vocab_size,
+        eot_id=eot_id,
+        dtype=node["dtype"].text(re.compile("|".join(DTYPES)), " or ".join(DTYPES)),
+        splits={split: {name: _source(splits[split][name]) for name in splits[split].names()} for split in SPLITS},
+    )
+
+
+def _source(node: _Node) -> SourceManifest:
+    source = SourceManifest(
+        weight=node["weight"].number(),
+        tokens=node["tokens"].integer(),
+        documents=node["documents"].integer(),
+        utf8_bytes=node["utf8_bytes"].integer(),
+        shards=[_shard(item) for item in node["shards"].items()],
+    )
+    for key, total in (
+        ("tokens", sum(shard.num_tokens for shard in source.shards)),
+        ("documents", sum(shard.num_documents for shard in source.shards)),
+    ):
+        if node[key].value != total:
+            raise node[key].wrong(f"the sum over its shards ({total})")
+    return source
+
+
+def _shard(node: _Node) -> ShardInfo:
+    return ShardInfo(
+        name=node["name"].text(re.compile(r"[^/\\\0.][^/\\\0]*"), "a file name without folder"),
+        num_tokens=node["num_tokens"].integer(),
+        num_documents=node["num_documents"].integer(),
+        sum_hash=node["sum_hash"].text(HASH, "an xxh3-128 of 32 hex digits"),
+    )
