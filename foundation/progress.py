@@ -38,7 +38,9 @@ class Meter:
         elapsed = max(time.monotonic() - self.started, 1e-9)
         rate = self.done / elapsed
         of = f" of {human(self.total, self.unit)} ({self.done / self.total:.0%})" if self.total else ""
-        left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate and self.done < self.total else ""
+        left = (
+            f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate and self.done < self.total else ""
+        )
         return f"{self.label}: {human(self.done, self.unit)}{of}, {human(rate, self.unit)}/s{left}"
 
 

@@ -6,8 +6,8 @@ import re
 
 _CONTROL_PICTURES = 0x2400  # U+2400 + c draws the control character c, e.g. U+241B for escape
 _DELETE_PICTURE = "\u2421"
-# C0 except tab and newline, delete, C1, zero-width and bidirectional marks, line separators, surrogates, byte order mark:
-# what can move the cursor, reverse or hide what follows, or break the encoding
+# C0 except tab and newline, delete, C1, zero-width and bidirectional marks, line separators, surrogates, byte order
+# mark: what can move the cursor, reverse or hide what follows, or break the encoding
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )

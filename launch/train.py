@@ -16,13 +16,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from foundation.config import build
-from foundation.config.compose import CommandLine, plain, run_hydra
+from foundation.config.compose import CommandLine, config_yaml, plain, run_hydra
 from foundation.errors import ConfigError, GroundworkError
+from foundation.files import write_atomic
 from launch.launchers import Launcher
 from launch.sweep import Sweep
 from pretrain.main import check_config, run_config
 from pretrain.mesh import launched_by_torchrun
-from pretrain.run_folder import claim, read_status
+from pretrain.run_folder import read_status
 from pretrain.types import Status
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
@@ -80,10 +81,10 @@ def run_one(config: DictConfig, command: CommandLine, sweep: Sweep) -> int:
         return sweep.run_trial(tree, launcher, list(HydraConfig.get().overrides.task))
     if launched_by_torchrun() or launcher.in_process:
         return EXIT_CODES[run_config(tree, command.allowed)]
-    run_dir = Path(tree["runs_dir"]) / tree["run_name"]
-    claim(run_dir, tree, tree["resume"], tree["allow_change"] or [])
-    code = launcher.run(run_dir, command.extra_targets)
-    status = read_status(run_dir).get("status")
+    with tempfile.TemporaryDirectory() as config_dir:
+        write_atomic(Path(config_dir) / "config.yaml", config_yaml(tree))
+        code = launcher.run(Path(config_dir), command.extra_targets)
+    status = read_status(Path(tree["runs_dir"]) / tree["run_name"]).get("status")
     return EXIT_CODES[Status(status)] if status else code or 1
 
 

@@ -96,7 +96,9 @@ def open_run(run_dir: Path, tree: dict[str, Any], restarts: int) -> str | None:
     claim(run_dir, tree, tree["resume"], tree["allow_change"] or [])
     status = read_status(run_dir)
     if status.get("status") == Status.FINISHED.value:
-        print(f"{run_dir}: finished at step {status['step']} already; choose another run_name=, or resume=never to redo it")
+        print(
+            f"{run_dir}: finished at step {status['step']} already; choose another run_name=, or resume=never to redo it"
+        )
         return Status.FINISHED.value
     if restarts and status.get("status") == Status.STOPPED.value:
         return Status.STOPPED.value  # torchrun restarts whoever leaves with an error; this stop was meant

@@ -68,7 +68,9 @@ class Mesh:
         data = bytearray(canonical_json(value)) if self.is_main else bytearray()
         length = torch.tensor(len(data))
         dist.broadcast(length, src=0)
-        buffer = torch.frombuffer(data, dtype=torch.uint8) if self.is_main else torch.empty(length.item(), dtype=torch.uint8)
+        buffer = (
+            torch.frombuffer(data, dtype=torch.uint8) if self.is_main else torch.empty(length.item(), dtype=torch.uint8)
+        )
         dist.broadcast(buffer, src=0)
         return orjson.loads(buffer.numpy().tobytes())
 

@@ -24,8 +24,8 @@ class RunLog:
         self, plan: Plan, metrics: MetricsFile | None, logger: Logger, flops_per_token: float, peak_flops: float | None
     ) -> None:
         """Args:
-            plan: tokens a step. metrics: None on ranks that write nothing. logger: likewise NoLogger there.
-            flops_per_token: of forward and backward. peak_flops: FLOP/s of all devices together; None when unknown.
+        plan: tokens a step. metrics: None on ranks that write nothing. logger: likewise NoLogger there.
+        flops_per_token: of forward and backward. peak_flops: FLOP/s of all devices together; None when unknown.
         """
         self._plan, self._metrics, self._logger = plan, metrics, logger
         self._flops_per_token, self._peak_flops = flops_per_token, peak_flops

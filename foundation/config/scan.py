@@ -16,7 +16,7 @@ from foundation.errors import ConfigError
 MAX_BYTES = 1 << 20  # a hand-written config has a few kilobytes
 OCTAL = re.compile(r"[-+]?0[0-9_]+")
 SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
-YES_NO = re.compile(r"(?i:yes|no|on|off|y|n)")
+YES_NO = re.compile(r"(?i:yes|no|on|off)")
 NAN = re.compile(r"(?i:\.?nan)")
 
 

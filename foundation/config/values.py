@@ -88,7 +88,9 @@ def _hint_for(value: Any, hint: Any) -> str:
 
 def _one_of(value: Any, allowed: tuple[Any, ...], key: str) -> Any:
     if not any(type(value) is type(choice) and value == choice for choice in allowed):
-        near = nearest(value, [choice for choice in allowed if isinstance(choice, str)]) if isinstance(value, str) else ""
+        near = (
+            nearest(value, [choice for choice in allowed if isinstance(choice, str)]) if isinstance(value, str) else ""
+        )
         raise ConfigError(f"{key}: {_found(value)} is not one of {', '.join(map(repr, allowed))}{near}")
     return value
 
@@ -121,7 +123,9 @@ def _sequence(value: Any, hint: Any, key: str, context: Context) -> Any:
         raise ConfigError(f"{key}: {len(value)} values, {_found(value)}, where {describe(hint)} needs {len(arguments)}")
     else:
         hints = list(arguments)
-    items = [convert(item, each, join(key, str(i)), context) for i, (item, each) in enumerate(zip(value, hints, strict=True))]
+    items = [
+        convert(item, each, join(key, str(i)), context) for i, (item, each) in enumerate(zip(value, hints, strict=True))
+    ]
     return items if is_list else tuple(items)
 
 

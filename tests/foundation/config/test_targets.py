@@ -1,0 +1,74 @@
+"""What a `_target_` may name: an allow-list, checked against ways around it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from foundation.config.targets import DEFAULT_TARGETS, resolve
+from foundation.errors import ConfigError
+
+MALICIOUS = [
+    "os.system",
+    "subprocess.run",
+    "builtins.eval",
+    "builtins.exec",
+    "builtins.__import__",
+    "posix.system",
+    "logging.os.system",
+    "timeit.timeit",
+    "pickle.loads",
+    "shutil.rmtree",
+    "hydra.utils.get_method",
+    "hydra.utils.instantiate",
+    "torch.load",
+    "torch.hub.load",
+    "torch.optim.os.system",
+    "foundation.files.os.replace",
+    "foundation.files.Path.write_text",
+    "foundation.files.contextlib.suppress",
+    "pretrain.run_folder.os.rename",
+    "pretrain.mesh.dist.init_process_group",
+    "launch.launchers.subprocess.run",
+    "pretrain.run_folder.Path",
+    "foundation.config.targets.importlib.import_module",
+    "pretrain.plan.TrainerSettings.__init__.__globals__",
+    "pretrain.plan.TrainerSettings.plan",
+    "pretrain..plan",
+    "foundation.files.__builtins__",
+    "data_pipelines.evil.run",
+    "pretrain_evil.x.Y",
+    "",
+    "pretrain",
+    17,
+    ["os.system"],
+    {"_target_": "os.system"},
+]
+
+
+@pytest.mark.parametrize("path", MALICIOUS, ids=str)
+def test_a_malicious_target_is_refused_with_its_key(path: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^optim\._target_: "):
+        resolve(path, "optim")
+
+
+@pytest.mark.parametrize("path", ["pretrain.plan.TrainerSettings", "torch.optim.AdamW", "torch.optim.adamw.AdamW"])
+def test_own_classes_and_optimizers_are_found(path: str) -> None:
+    assert resolve(path, "optim").__name__ == path.rpartition(".")[2]
+
+
+def test_a_name_reached_through_an_import_is_refused_by_its_home() -> None:
+    with pytest.raises(ConfigError, match="only imported there, its home is 'foundation.errors'"):
+        resolve("pretrain.plan.ConfigError", "trainer")
+
+
+def test_a_misspelt_name_gets_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'TrainerSettings'"):
+        resolve("pretrain.plan.TrainerSetings", "trainer")
+
+
+def test_an_extra_prefix_admits_a_users_package() -> None:
+    with pytest.raises(ConfigError, match="extra_targets"):
+        resolve("fractions.Fraction", "x")
+    assert resolve("fractions.Fraction", "x", (*DEFAULT_TARGETS, "fractions.")).__name__ == "Fraction"
