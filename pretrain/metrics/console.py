@@ -1,0 +1,108 @@
+"""One aligned line every few steps, for people who watch."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from foundation.errors import ConfigError
+from foundation.progress import human
+from foundation.text import one_line
+from pretrain.metrics.timing import StepTimes
+from pretrain.plan import Plan
+from pretrain.seats import Logger
+
+# what every step has; all other fields of a line came from an evaluation
+STEP_FIELDS = frozenset(
+    ("step", "data_step", "num_updates", "loss", "lr", "grad_norm", "skipped")
+    + ("tokens_seen", "tokens_per_s", "step_time_s", "mfu")
+)
+MIN_WINDOW_STEPS = 20  # fewer make the estimate of the time left jump
+SAMPLE_CHARS = 400
+BOLD, RED, PLAIN = "\x1b[1m", "\x1b[1;31m", "\x1b[0m"
+
+
+class Console(Logger):
+    """Prints the first step, every `every_steps`-th, the last, each skipped one and each evaluation to stdout."""
+
+    def __init__(self, plan: Plan, every_steps: int = 10) -> None:
+        """Args:
+            plan: the length of the run.
+            every_steps: steps between two lines.
+        Raises:
+            ConfigError: `every_steps` is below 1.
+        """
+        if every_steps < 1:
+            raise ConfigError(f"logger.loggers.console.every_steps: {every_steps} is below 1; logger=none says nothing")
+        self._max_steps, self._every_steps = plan.max_steps, every_steps
+        self._times = StepTimes(max(every_steps, MIN_WINDOW_STEPS))
+        self._first, self._silent = True, False
+
+    def log(self, line: dict[str, Any]) -> None:
+        step = line["step"]
+        self._times.add(line["step_time_s"], line["step_time_s"] * line["tokens_per_s"])
+        fields = {name: value for name, value in line.items() if name not in STEP_FIELDS}
+        if self._first or step % self._every_steps == 0 or step == self._max_steps or line["skipped"] or fields:
+            self._first = False
+            self._say(self._step_line(line), RED if line["skipped"] else "")
+        for text in evaluation_lines(fields):
+            self._say(" " * (2 * len(f"{self._max_steps:,}") + 8) + text, BOLD)
+
+    def close(self, status: str) -> None:
+        if median_s := self._times.median_s:
+            self._say(f"median step {1000 * median_s:.1f} ms, {human(self._times.tokens_per_s, 'tokens')}/s at the end")
+
+    def _step_line(self, line: dict[str, Any]) -> str:
+        width = len(f"{self._max_steps:,}")
+        rate = self._times.tokens_per_s
+        parts = [
+            f"step {line['step']:>{width},}/{self._max_steps:,}",
+            f"loss {line['loss']:7.4f}",
+            f"lr {line['lr']:.2e}",
+            f"grad norm {line['grad_norm']:7.3f}",
+            f"{human(rate, 'tokens'):>12}/s",
+        ]
+        if line.get("mfu") is not None and line["tokens_per_s"]:
+            parts.append(f"mfu {line['mfu'] * rate / line['tokens_per_s']:6.1%}")
+        parts.append(f"left {clock(self._times.left_s(self._max_steps - line['step']))}")
+        if line["skipped"]:
+            parts.append("SKIPPED")
+        return "   ".join(parts)
+
+    def _say(self, text: str, style: str = "") -> None:
+        if self._silent:
+            return
+        try:
+            safe = text.encode(sys.stdout.encoding or "utf-8", errors="backslashreplace").decode(
+                sys.stdout.encoding or "utf-8"
+            )
+            print(f"{style}{safe}{PLAIN}" if style and sys.stdout.isatty() else safe, flush=True)
+        except (OSError, ValueError):
+            # the terminal or the reader of a pipe is gone: training goes on, metrics.jsonl holds every line
+            self._silent = True
+
+
+def evaluation_lines(fields: dict[str, Any]) -> list[str]:
+    """Return the lines that show an evaluation: its numbers on one, then each continuation of a prompt.
+
+    Args:
+        fields: numbers by name; lists hold samples, each {"prompt": str, "text": str}.
+    """
+    numbers = {name: value for name, value in fields.items() if isinstance(value, int | float)}
+    lines = ["   ".join(f"{name} {value:.4f}" for name, value in numbers.items())] if numbers else []
+    for samples in (value for value in fields.values() if isinstance(value, list)):
+        for sample in samples:
+            lines.append(one_line(f"{sample['prompt']}│{sample['text']}", SAMPLE_CHARS))
+    return lines
+
+
+def clock(seconds: float) -> str:
+    """Return a time in the form that its length asks for: `42s`, `3:07`, `2:15:40`, `4d 3h`."""
+    if seconds < 60:
+        return f"{seconds:.0f}s"
+    minutes, whole = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, rest = divmod(hours, 24)
+    if days:
+        return f"{days}d {rest}h"
+    return f"{hours}:{minutes:02}:{whole:02}" if hours else f"{minutes}:{whole:02}"

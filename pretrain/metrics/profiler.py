@@ -1,0 +1,73 @@
+"""Where a step's time goes: nothing, or torch's profiler over a few steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from foundation.errors import ConfigError
+from pretrain.mesh import Mesh
+from pretrain.seats import Profiler
+
+
+class NoProfiler(Profiler):
+    """Records nothing."""
+
+    def step(self, step: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class TorchProfiler(Profiler):
+    """Records `active` steps of rank 0, once, as runs/<run_name>/profile/: a trace for perfetto.dev and a table.
+
+    Steps counted from the start of this process. The recorded steps are slower than others: their rates say nothing.
+    """
+
+    def __init__(self, mesh: Mesh, run_dir: Path, wait: int = 5, warmup: int = 2, active: int = 3) -> None:
+        """Args:
+            mesh: rank 0 records. run_dir: of the run.
+            wait: steps before anything is recorded: compilation and first allocations.
+            warmup: steps recorded and thrown away, because the first ones carry the profiler's own start.
+            active: steps recorded.
+        Raises:
+            ConfigError: `active` is below 1, another below 0.
+        """
+        for name, value, least in (("wait", wait, 0), ("warmup", warmup, 0), ("active", active, 1)):
+            if value < least:
+                raise ConfigError(f"profile.{name}: {value} is below {least}; it counts steps")
+        self._folder, self._on = run_dir / "profile", mesh.is_main
+        self._device = mesh.device.type
+        self._schedule = torch.profiler.schedule(wait=wait, warmup=warmup, active=active, repeat=1)
+        self._last_step = wait + warmup + active
+        self._seen = 0
+        self._profiler: torch.profiler.profile | None = None
+
+    def step(self, step: int) -> None:
+        if not self._on:
+            return
+        self._seen += 1
+        if self._profiler is None:
+            # begins at the end of the first step, so that step counts among those waited for
+            self._profiler = torch.profiler.profile(
+                schedule=self._schedule, on_trace_ready=self._write, record_shapes=True, profile_memory=True
+            )
+            self._profiler.start()
+        self._profiler.step()
+        if self._seen >= self._last_step:
+            self.close()
+
+    def close(self) -> None:
+        if self._profiler is not None and self._on:
+            self._on = False
+            self._profiler.stop()
+
+    def _write(self, profiler: torch.profiler.profile) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        profiler.export_chrome_trace(str(self._folder / "trace.json.gz"))
+        key = f"self_{self._device}_time_total" if self._device == "cuda" else "self_cpu_time_total"
+        table = profiler.key_averages(group_by_input_shape=True).table(sort_by=key, row_limit=50)
+        (self._folder / "operators.txt").write_text(table, encoding="utf-8")
