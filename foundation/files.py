@@ -66,7 +66,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         sync_file(temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
         sync_dir(path.parent)
     finally:
         temporary.unlink(missing_ok=True)

@@ -30,9 +30,9 @@ class Launcher(ABC):
 
     def run(self, config_dir: Path, arguments: list[str]) -> int:
         """Run that child and return its exit code. A stop meant for this process goes on to the child, which saves."""
-        with subprocess.Popen(self.command(config_dir, arguments), start_new_session=True) as child:
-            with forwarding(child):
-                return child.wait()
+        command = self.command(config_dir, arguments)
+        with subprocess.Popen(command, start_new_session=True) as child, forwarding(child):
+            return child.wait()
 
 
 @contextlib.contextmanager

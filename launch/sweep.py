@@ -24,7 +24,7 @@ class Sweep:
         self._trials: list[tuple[Path, int]] = []
 
     def run_trial(self, tree: dict[str, Any], launcher: Launcher, overrides: list[str]) -> int:
-        """Write the trial's config.yaml, run it in a child, return its exit code. A failed trial does not end the sweep."""
+        """Write the trial's config.yaml, run it in a child, return its exit code. A failure does not end the sweep."""
         tree = tree | {"run_name": f"{tree['run_name']}/{trial_name(overrides, tree)}"}
         run_dir = Path(tree["runs_dir"]) / tree["run_name"]
         if not (run_dir / "config.yaml").exists():
@@ -41,6 +41,6 @@ class Sweep:
 
 
 def trial_name(overrides: list[str], tree: dict[str, Any]) -> str:
-    """Return `<overrides, with / = , as _>-<8 hex of the config>`: the same trial has the same folder in every sweep."""
+    """Return `<overrides, with / = , as _>-<8 hex of the config>`: a trial has the same folder in every sweep."""
     text = "_".join(UNSAFE.sub("_", override.lstrip("+~")) for override in sorted(overrides))
     return f"{text[:MAX_NAME].strip('_') or 'trial'}-{hash_json(tree)[:8]}"

@@ -31,7 +31,7 @@ EXIT_CODES = {Status.FINISHED: 0, Status.PREEMPTED: 0, Status.STOPPED: 3, Status
 
 
 def main() -> None:
-    """Read the command line and train; exit 0 when done or saved, 2 for what the user can mend, 3 when the guard stopped."""
+    """Read the command line and train; exit with 0 when done or saved, 2 for what users can mend, 3 after the guard."""
     try:
         with tempfile.TemporaryDirectory() as scratch:
             code = compose_and_run(Path(scratch))

@@ -22,7 +22,7 @@ class Record:
     """One step as the host sees it.
 
     Attributes:
-        step: steps finished with it; data_step: the batch it took; lr: its learning rate; finished_s: host clock after it.
+        step: steps finished with it; data_step: the batch it took; lr: its learning rate; finished_s: clock after.
         loss: nats a token; grad_norm: before clipping; skipped: the guard kept it from the weights.
         num_targets: tokens the loss was taken over; stop: a rank was asked to stop.
     """

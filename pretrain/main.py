@@ -22,7 +22,7 @@ from pretrain.metrics.loggers import NoLogger
 from pretrain.metrics.report import write_run_report
 from pretrain.parallel.compile import apply_compile
 from pretrain.plan import Plan, TrainerSettings
-from pretrain.run_folder import claim, clear_status, read_status, write_status
+from pretrain.run_folder import claim, clear_status, move_aside, read_status, write_status
 from pretrain.run_log import RunLog
 from pretrain.seats import (
     Checkpointer,
@@ -85,6 +85,9 @@ def owned(run_dir: Path, tree: dict[str, Any], mesh: Mesh) -> Iterator[Status | 
     Raises:
         RunExists: the folder holds a run with another config. FolderLocked: another process trains in it.
     """
+    if mesh.is_main and tree["resume"] == "never":
+        with folder_lock(run_dir):
+            move_aside(run_dir)
     with folder_lock(run_dir) if mesh.is_main else contextlib.nullcontext():
         ended = open_run(run_dir, tree, mesh.restarts) if mesh.is_main else None
         ended = mesh.broadcast_json(ended)
@@ -93,11 +96,11 @@ def owned(run_dir: Path, tree: dict[str, Any], mesh: Mesh) -> Iterator[Status | 
 
 def open_run(run_dir: Path, tree: dict[str, Any], restarts: int) -> str | None:
     """Claim the folder; return the status of a run that is over, else forget how it ended before."""
-    claim(run_dir, tree, tree["resume"], tree["allow_change"] or [])
+    claim(run_dir, tree, tree["allow_change"] or [])
     status = read_status(run_dir)
     if status.get("status") == Status.FINISHED.value:
         print(
-            f"{run_dir}: finished at step {status['step']} already; choose another run_name=, or resume=never to redo it"
+            f"{run_dir}: finished at step {status['step']} already; choose another run_name=, or redo it: resume=never"
         )
         return Status.FINISHED.value
     if restarts and status.get("status") == Status.STOPPED.value:

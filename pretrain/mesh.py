@@ -1,4 +1,4 @@
-"""Ranks and devices: who this process is, and sums over all of them. The only room that reads torchrun's environment."""
+"""Ranks and devices: who this process is, and sums over all of them. Only here is torchrun's environment read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Mesh:
     """The processes of this run. In a single process every method is the identity.
 
     Attributes:
-        rank, world_size, local_rank: as torchrun gives them; dp_rank, dp_size: place and size on the data-parallel axis.
+        rank, world_size, local_rank: as torchrun gives them; dp_rank, dp_size: place on the data-parallel axis.
         device: where the model and batches of this rank live.
         restarts: how often torchrun restarted this group.
     """
@@ -68,9 +68,7 @@ class Mesh:
         data = bytearray(canonical_json(value)) if self.is_main else bytearray()
         length = torch.tensor(len(data))
         dist.broadcast(length, src=0)
-        buffer = (
-            torch.frombuffer(data, dtype=torch.uint8) if self.is_main else torch.empty(length.item(), dtype=torch.uint8)
-        )
+        buffer = torch.frombuffer(data or bytearray(int(length)), dtype=torch.uint8)
         dist.broadcast(buffer, src=0)
         return orjson.loads(buffer.numpy().tobytes())
 

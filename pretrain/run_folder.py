@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +32,21 @@ class RunExists(ConfigError):
     """The folder holds a run with another config."""
 
 
-def claim(folder: Path, tree: dict[str, Any], resume: str, allow_change: list[str]) -> None:
+def move_aside(folder: Path) -> None:
+    """Rename the folder of an earlier run to `<run_name>.N`, if there is one: resume=never keeps what it replaces."""
+    if (folder / "config.yaml").exists():
+        folder.rename(_free_name(folder))
+
+
+def claim(folder: Path, tree: dict[str, Any], allow_change: list[str]) -> None:
     """Make the folder this run's own: write config.yaml, or see that the one in it is the same run.
 
     Args:
-        folder: runs/<run_name>. tree: the resolved config. resume: `never` moves an old folder aside.
-        allow_change: full keys that may differ.
+        folder: runs/<run_name>. tree: the resolved config. allow_change: full keys that may differ.
     Raises:
         RunExists: keys differ that are neither free nor allowed; lists them with both values.
     """
     saved = folder / "config.yaml"
-    if resume == "never" and saved.exists():
-        os.rename(folder, _free_name(folder))
     folder.mkdir(parents=True, exist_ok=True)
     if not saved.exists():
         write_atomic(saved, config_yaml(tree))
@@ -55,7 +57,7 @@ def claim(folder: Path, tree: dict[str, Any], resume: str, allow_change: list[st
         lines = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, (old, new) in sorted(refused.items()))
         raise RunExists(
             f"run_name: {folder} holds a run with another config:\n{lines}\n"
-            f"choose another run_name=, start anew with resume=never (the old folder is kept), or go on with the change: "
+            "choose another run_name=, start anew with resume=never (the old folder is kept), or go on so: "
             f"allow_change=[{','.join(sorted(refused))}]"
         )
     if any(_covered(key, tuple(allow_change)) for key in changed):

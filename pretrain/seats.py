@@ -78,7 +78,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def step(self, lr: float, bad: Tensor, grad_scale: Tensor) -> None:
-        """Apply the gradients, divided by `grad_scale`; where `bad` is 1 leave every bit of parameters and state as it is.
+        """Apply the gradients, divided by `grad_scale`; where `bad` is 1 leave every bit of weights and state alone.
 
         Args:
             lr: learning rate of this step.
@@ -100,7 +100,7 @@ class Guard(ABC):
 
     @abstractmethod
     def judge(self, loss: Tensor, grad_norm: Tensor) -> Tensor:
-        """Return () float32: 1 when this step must not touch the weights. On the device, no host sync; updates its own state.
+        """Return () float32: 1 when this step must not touch the weights. No host sync; updates its own state.
 
         Args:
             loss: () float32, reduced over ranks. grad_norm: () float32, likewise.

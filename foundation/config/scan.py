@@ -41,7 +41,7 @@ def scan_yaml(path: Path) -> None:
 
 
 def _check_event(event: yaml.Event, path: Path) -> None:
-    line = event.start_mark.line + 1
+    line = event.start_mark.line + 1 if event.start_mark else 0
     if isinstance(event, yaml.AliasEvent):
         raise ConfigError(f"{path}:{line}: an alias (*{event.anchor}) is not allowed; write the value out")
     tag = getattr(event, "tag", None)

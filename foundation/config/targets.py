@@ -59,4 +59,4 @@ def _own_callable(module: Any, name: str, where: str, path: str) -> Callable[...
         raise ConfigError(f"{where}: {path!r} is only imported there, its home is {home!r}; name it by its home")
     if found.__qualname__ != found.__name__:
         raise ConfigError(f"{where}: {path!r} is no top-level class or function of {home!r}")
-    return found  # type: ignore[no-any-return]
+    return found
