@@ -1,0 +1,29 @@
+"""The feed-forward half of a block."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+WIDENING = 4  # width of the hidden layer in d_model, as in GPT-2
+
+
+class FeedForward(nn.Module):
+    """Widen, bend, narrow: `down(gelu(up(x)))`, position by position.
+
+    Args:
+        d_model: size of the last dim.
+        dropout: probability of zeroing an output, in training only.
+
+    Source: GPT-2; GELU in its tanh form (Hendrycks and Gimpel, arXiv:1606.08415, section 2).
+    """
+
+    def __init__(self, d_model: int, dropout: float) -> None:
+        super().__init__()
+        self.up = nn.Linear(d_model, WIDENING * d_model)
+        self.down = nn.Linear(WIDENING * d_model, d_model)
+        self.dropout = dropout
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        h_BTF = F.gelu(self.up(x_BTD), approximate="tanh")
+        return F.dropout(self.down(h_BTF), self.dropout, self.training)

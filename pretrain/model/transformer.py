@@ -1,0 +1,176 @@
+"""GPT-2: a decoder-only transformer with learned positions, pre-norm blocks and a head tied to the embedding."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from foundation.errors import ConfigError
+from pretrain.model.attention import CausalSelfAttention, LayerCache
+from pretrain.model.feed_forward import FeedForward
+from pretrain.model.init import init_parameters
+from pretrain.model.loss import TokenLoss
+from pretrain.model.norm import LayerNorm
+from pretrain.seats import Model
+
+
+class ModelError(ConfigError):
+    """A model can't be built as configured, or is given what it can't take."""
+
+
+class Block(nn.Module):
+    """One layer: attention across positions, then a feed-forward at each, both added to the residual stream."""
+
+    def __init__(self, d_model: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.attention_norm = LayerNorm(d_model)
+        self.attention = CausalSelfAttention(d_model, num_heads, dropout)
+        self.feed_forward_norm = LayerNorm(d_model)
+        self.feed_forward = FeedForward(d_model, dropout)
+
+    def forward(self, x_BTD: Tensor, cache: LayerCache | None = None) -> Tensor:
+        attended_BTD: Tensor = x_BTD + self.attention(self.attention_norm(x_BTD), cache)
+        fed_BTD: Tensor = self.feed_forward(self.feed_forward_norm(attended_BTD))
+        return attended_BTD + fed_BTD
+
+
+class Transformer(Model):
+    """GPT-2. Builds on the meta device too; on others its weights are those of `init_weights(seed=0)`.
+
+    Args:
+        num_layers: blocks.
+        num_heads: attention heads of a block; divides d_model.
+        d_model: width of the residual stream.
+        context_len: positions it can see, in tokens.
+        vocab_size: rows of embedding and head. Rows above the tokenizer's are never a target, so training pushes them
+            down; who samples must still mask them.
+        dropout: probability of zeroing an activation; 0 for pretraining.
+        name: what a run is called that is given no name of its own.
+
+    Raises:
+        ModelError: a size is not positive, or num_heads does not divide d_model.
+
+    Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3.
+    """
+
+    def __init__(
+        self,
+        num_layers: int,
+        num_heads: int,
+        d_model: int,
+        context_len: int,
+        vocab_size: int,
+        dropout: float = 0.0,
+        name: str = "gpt",
+    ) -> None:
+        super().__init__()
+        _check_sizes(num_layers, num_heads, d_model, context_len, vocab_size, dropout)
+        self.num_layers, self.d_model, self.context_len = num_layers, d_model, context_len
+        self.vocab_size, self.dropout, self.name = vocab_size, dropout, name
+        self.token_embedding = nn.Embedding(vocab_size, d_model)
+        self.position_embedding = nn.Embedding(context_len, d_model)
+        self.blocks = nn.ModuleList(Block(d_model, num_heads, dropout) for _ in range(num_layers))
+        self.final_norm = LayerNorm(d_model)
+        self.token_loss = TokenLoss()
+        if not self.token_embedding.weight.is_meta:
+            self.init_weights(seed=0)
+
+    def init_weights(self, seed: int) -> None:
+        """Fill all parameters with the initial weights of this seed, the same on every device and rank."""
+        init_parameters(self, seed, self.num_layers)
+
+    def forward(self, inputs_BT: Tensor, cache: list[LayerCache] | None = None) -> Tensor:
+        """Return logits_BTV, (B, T, vocab_size) float32.
+
+        Args:
+            inputs_BT: (B, T) int64 ids; with a cache that holds positions, T is 1.
+            cache: of `new_cache`; the inputs follow what it holds, and join it.
+
+        Raises:
+            ModelError: more positions than context_len.
+        """
+        return F.linear(self._hidden(inputs_BT, cache), self.token_embedding.weight).float()
+
+    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
+        """Return () float32, the sum of nats over the targets that are not IGNORE. The training path.
+
+        Args:
+            inputs_BT: (B, T) int64 ids.
+            targets_BT: (B, T) int64, the ids one to the right, IGNORE where masked.
+
+        Raises:
+            ModelError: T is larger than context_len.
+        """
+        x_ND = self._hidden(inputs_BT).flatten(0, 1)
+        loss: Tensor = self.token_loss(x_ND, self.token_embedding.weight, targets_BT.flatten())
+        return loss
+
+    def new_cache(self) -> list[LayerCache]:
+        """Return an empty cache, for `forward` to generate token by token."""
+        return [LayerCache(self.context_len) for _ in self.blocks]
+
+    def num_params(self) -> int:
+        """Return the number of parameters; the tied embedding counts once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def num_matmul_params(self) -> int:
+        """Return the number of parameters that multiply every token: matrices, tied head included, positions not."""
+        matrices = sum(parameter.numel() for parameter in self.parameters() if parameter.dim() >= 2)
+        return matrices - self.position_embedding.weight.numel()
+
+    def flops_per_token(self, seq_len: int) -> float:
+        """Return FLOPs of forward and backward for one token, attention counted in full: 6 N_matmul + 12 L D T.
+
+        Source: PaLM, arXiv:2204.02311, appendix B; what torchtitan, nanochat and Megatron-LM divide by ("F1").
+        """
+        return 6.0 * self.num_matmul_params() + 12.0 * self.num_layers * self.d_model * seq_len
+
+    def causal_flops_per_token(self, seq_len: int) -> float:
+        """Return the same with only the causal half of attention, and all parameters: 6 N + 6 L D T.
+
+        Source: llm.c, train_gpt2.cu, gpt2_estimate_mfu; also Megatron-Bridge's tables ("F2").
+        """
+        return 6.0 * self.num_params() + 6.0 * self.num_layers * self.d_model * seq_len
+
+    def _hidden(self, inputs_BT: Tensor, cache: list[LayerCache] | None = None) -> Tensor:
+        start = cache[0].length if cache else 0
+        stop = start + inputs_BT.size(1)
+        if stop > self.context_len:
+            raise ModelError(
+                f"model.context_len: {stop} positions are more than its {self.context_len}; "
+                "set trainer.seq_len to at most model.context_len"
+            )
+        x_BTD = self.token_embedding(inputs_BT) + self.position_embedding.weight[start:stop]
+        x_BTD = F.dropout(x_BTD, self.dropout, self.training)
+        for i, block in enumerate(self.blocks):
+            x_BTD = block(x_BTD, cache[i] if cache else None)
+        normed_BTD: Tensor = self.final_norm(x_BTD)
+        return normed_BTD
+
+
+def _check_sizes(
+    num_layers: int, num_heads: int, d_model: int, context_len: int, vocab_size: int, dropout: float
+) -> None:
+    sizes = {
+        "model.num_layers": num_layers,
+        "model.num_heads": num_heads,
+        "model.d_model": d_model,
+        "model.context_len": context_len,
+        "vocab_size": vocab_size,
+    }
+    for key, size in sizes.items():
+        if size < 1:
+            raise ModelError(f"{key}: {size} is not a positive number; give at least 1")
+    if d_model % num_heads:
+        raise ModelError(
+            f"model.num_heads: {num_heads} does not divide model.d_model {d_model} "
+            f"(head_dim would be {d_model / num_heads:.2f}); "
+            f"choose a divisor, e.g. {_nearest_divisor(d_model, num_heads)}"
+        )
+    if not 0.0 <= dropout < 1.0:
+        raise ModelError(f"model.dropout: {dropout} is not in [0, 1); 0 for pretraining")
+
+
+def _nearest_divisor(number: int, near: int) -> int:
+    divisors = (d for d in range(1, number + 1) if number % d == 0)
+    return min(divisors, key=lambda divisor: abs(divisor - near))
