@@ -57,11 +57,12 @@ class CommandLine:
         self._rerun_groups = _groups(conf_dir) if rerun else ()
         self._scan(conf_dir, rerun, parsed.config_name)
         overrides = set(parsed.overrides)
-        kept = [self._override(text) if text in overrides else text for text in _without_path(typed)]
+        rest = [text for text in _without_path(typed) if text not in self.extra_targets]
+        kept = [self._override(text) if text in overrides else text for text in rest]
         path = [f"--config-path={self.conf_dir}"] if rerun else []
         informs = parsed.help or parsed.hydra_help or parsed.shell_completion or parsed.info is not None
         switches = [] if informs else [*SWITCHES, f"hydra.sweep.dir={scratch_dir}"]
-        self.arguments = [text for text in kept if text not in self.extra_targets] + path + switches
+        self.arguments = kept + path + switches
 
     def _scan(self, conf_dir: Path, rerun: bool, config_name: str | None) -> None:
         if not rerun:

@@ -1,0 +1,80 @@
+"""From what is typed to what Hydra gets, and back from its config to plain values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from foundation.config.compose import CommandLine, config_yaml, plain, read_config
+from foundation.errors import ConfigError
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    for name in ("model/small.yaml", "model/large.yaml", "train.yaml"):
+        path = tmp_path / "conf" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x: 1\n")
+    return tmp_path / "conf"
+
+
+def typed(conf: Path, *arguments: str) -> CommandLine:
+    return CommandLine(list(arguments), conf, conf)
+
+
+def test_a_key_is_forced_so_that_an_unknown_one_gets_our_message(conf: Path) -> None:
+    arguments = typed(conf, "model=large", "optim.lr=1", "+new=2", "~gone").arguments
+    assert arguments[:4] == ["model=large", "++optim.lr=1", "+new=2", "~gone"]
+    assert "hydra.output_subdir=null" in arguments
+
+
+def test_a_wrong_option_gets_the_nearest_and_the_list(conf: Path) -> None:
+    with pytest.raises(ConfigError, match="model: 'smal' is no option .* did you mean 'small'.*allowed: large, small"):
+        typed(conf, "model=smal")
+    with pytest.raises(ConfigError, match="'huge'"):
+        typed(conf, "-m", "model=small,huge")
+
+
+def test_extra_targets_are_taken_from_the_command_line_alone(conf: Path) -> None:
+    command = typed(conf, "extra_targets=[mine.,yours.]", "a=1")
+    assert command.allowed[-2:] == ("mine.", "yours.")
+    assert not any(text.lstrip("+").startswith("extra_targets") for text in command.arguments)
+    with pytest.raises(ConfigError, match="doesn't end in a dot"):
+        typed(conf, "extra_targets=[mine]")
+
+
+def test_a_rerun_takes_the_path_from_the_current_folder(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = conf.parent / "runs" / "x"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text("a: 1\n")
+    monkeypatch.chdir(conf.parent)
+    for form in (["--config-path", "runs/x"], ["--config-path=runs/x"], ["-cp", "runs/x"]):
+        command = typed(conf, *form, "--config-name", "config", "a=2")
+        assert f"--config-path={run}" in command.arguments
+        assert "++a=2" in command.arguments
+    with pytest.raises(ConfigError, match="model: a run's own config has its options resolved"):
+        typed(conf, "--config-path=runs/x", "--config-name=config", "model=small")
+    with pytest.raises(ConfigError, match="there is no"):
+        typed(conf, "--config-path=runs/y", "--config-name=config")
+
+
+def test_a_bad_yaml_anywhere_in_the_tree_is_refused(conf: Path) -> None:
+    (conf / "model/small.yaml").write_text("x: 010\n")
+    with pytest.raises(ConfigError, match=r"small\.yaml:1: 010 .* write 10"):
+        typed(conf, "model=large")
+
+
+def test_references_are_resolved_and_resolvers_refused() -> None:
+    assert plain(OmegaConf.create({"a": 1, "b": "${a}"})) == {"a": 1, "b": 1}
+    with pytest.raises(ConfigError, match=r"b: '\$\{oc\.env:HOME\}' uses a resolver"):
+        plain(OmegaConf.create({"b": "${oc.env:HOME}"}))
+    with pytest.raises(ConfigError, match="b: .*missing"):
+        plain(OmegaConf.create({"b": "${missing}"}))
+
+
+def test_a_tree_survives_the_way_through_a_file(tmp_path: Path) -> None:
+    tree = {"a": [1, 2.5, None, "x: y"], "b": {"c": True, "d": "010", "e": "1e-3", "f": 1e-5, "g": "off"}}
+    (tmp_path / "config.yaml").write_bytes(config_yaml(tree))
+    assert read_config(tmp_path / "config.yaml") == tree

@@ -1,0 +1,62 @@
+"""Batch arithmetic: what is set, what follows, what is refused with the arithmetic shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foundation.errors import ConfigError
+from pretrain.plan import Plan, TrainerSettings
+
+
+def settings(**changes: Any) -> TrainerSettings:
+    return TrainerSettings(**{"seq_len": 16, "global_batch_size": 8, "micro_batch_size": 2, **changes})
+
+
+def plan(dp_size: int = 1, samples_per_epoch: int = 100, **changes: Any) -> Plan:
+    return settings(**changes).plan(dp_size, samples_per_epoch, seed=0)
+
+
+@given(micro=st.integers(1, 9), accum=st.integers(1, 9), dp_size=st.integers(1, 9))
+def test_the_parts_make_up_the_whole(micro: int, accum: int, dp_size: int) -> None:
+    made = plan(dp_size, global_batch_size=micro * accum * dp_size, micro_batch_size=micro)
+    assert made.grad_accum_steps == accum
+    assert made.tokens_per_step == 16 * micro * accum * dp_size
+
+
+def test_no_length_means_one_epoch_rounded_up() -> None:
+    assert plan().max_steps == 13  # 100 samples in batches of 8
+
+
+@pytest.mark.parametrize(
+    ("length", "steps"),
+    [({"max_steps": 7}, 7), ({"max_tokens": 129}, 2), ({"max_epochs": 0.5}, 7), ({"max_epochs": 2}, 25)],
+)
+def test_each_length_gives_steps(length: dict[str, Any], steps: int) -> None:
+    assert plan(**length).max_steps == steps
+
+
+def test_the_plan_prints_all_three_lengths() -> None:
+    text = plan(max_steps=25).describe()
+    assert "25 steps = 3,200 tokens = 2.00 epochs" in text
+
+
+def test_two_lengths_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"trainer\.max_steps=5 and trainer\.max_tokens=9 both set the length"):
+        settings(max_steps=5, max_tokens=9)
+
+
+def test_a_batch_that_does_not_divide_shows_the_arithmetic_and_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"trainer\.global_batch_size: 8 .* 3 x 1 = 3; the nearest that are: 6, 9"):
+        plan(micro_batch_size=3)
+    with pytest.raises(ConfigError, match=r"2 x 3 = 6"):
+        plan(dp_size=3)
+
+
+@pytest.mark.parametrize("key", ["seq_len", "global_batch_size", "micro_batch_size", "max_steps", "max_grad_norm"])
+def test_a_size_that_is_not_above_zero_is_named(key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"trainer\.{key}: 0 is not above 0"):
+        settings(**{key: 0})

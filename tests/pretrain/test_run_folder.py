@@ -1,0 +1,71 @@
+"""Whose a run's folder is, and what may differ from run to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pretrain.run_folder import RunExists, claim, clear_status, differences, move_aside, read_status, write_status
+from pretrain.types import Status
+
+TREE: dict[str, Any] = {
+    "optim": {"lr": 1e-3},
+    "seed": 1,
+    "logger": {"x": 1},
+    "data": {"path": "d", "prefetch_steps": 2},
+}
+
+
+def test_the_same_config_may_go_on(tmp_path: Path) -> None:
+    claim(tmp_path / "run", TREE, [])
+    before = (tmp_path / "run/config.yaml").read_bytes()
+    claim(tmp_path / "run", TREE, [])
+    assert (tmp_path / "run/config.yaml").read_bytes() == before
+
+
+def test_a_free_key_may_differ(tmp_path: Path) -> None:
+    claim(tmp_path / "run", TREE, [])
+    claim(tmp_path / "run", TREE | {"logger": {"x": 2}, "data": {"path": "d", "prefetch_steps": 9}}, [])
+
+
+def test_another_key_is_refused_with_both_values_and_what_to_do(tmp_path: Path) -> None:
+    claim(tmp_path / "run", TREE, [])
+    with pytest.raises(RunExists) as caught:
+        claim(tmp_path / "run", TREE | {"optim": {"lr": 2e-3}, "seed": 2}, [])
+    for part in (
+        "optim.lr: 0.001 there, 0.002 now",
+        "seed: 1 there, 2 now",
+        "run_name=",
+        "resume=never",
+        "allow_change=[",
+    ):
+        assert part in str(caught.value)
+
+
+def test_an_allowed_change_becomes_the_runs_config(tmp_path: Path) -> None:
+    claim(tmp_path / "run", TREE, [])
+    changed = TREE | {"optim": {"lr": 2e-3}}
+    claim(tmp_path / "run", changed, ["optim.lr"])
+    claim(tmp_path / "run", changed, [])
+
+
+def test_an_old_folder_is_kept_under_the_next_number(tmp_path: Path) -> None:
+    for seed in range(3):
+        move_aside(tmp_path / "run")
+        claim(tmp_path / "run", TREE | {"seed": seed}, [])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.1", "run.2"]
+    assert "seed: 0" in (tmp_path / "run.1/config.yaml").read_text()
+
+
+def test_differences_tell_a_missing_key_and_a_changed_type() -> None:
+    assert differences({"a": 1, "b": {"c": 1}}, {"a": 1.0, "b": {}}) == {"a": (1, 1.0), "b.c": (1, None)}
+
+
+def test_a_status_is_read_back_and_forgotten(tmp_path: Path) -> None:
+    assert read_status(tmp_path) == {}
+    write_status(tmp_path, Status.PREEMPTED, "a signal", 7)
+    assert read_status(tmp_path) == {"status": "preempted", "reason": "a signal", "step": 7}
+    clear_status(tmp_path)
+    assert read_status(tmp_path) == {}
