@@ -1,0 +1,115 @@
+"""The seat of deduplication: what is measured of each document in a worker, and what is decided over all of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from data_pipeline.documents import Removal
+from foundation.errors import GroundworkError
+from foundation.progress import Meter
+
+
+class DedupError(GroundworkError):
+    """A setting of deduplication that can't work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What deduplication knows of n documents, row i of document i. Small beside the text; plain arrays, so it travels.
+
+    Attributes:
+        keys: (n, 2) uint64, the two halves of the xxh3-128 of the document's words; see dedup.exact.
+        num_chars: (n,) int64, code points of the text.
+        signatures: (n, num_perm) uint32 MinHash; num_perm is 0 where no near-duplicates are sought.
+    """
+
+    keys: np.ndarray
+    num_chars: np.ndarray
+    signatures: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.num_chars)
+
+    def take(self, positions: np.ndarray) -> Features:
+        """Return the features of the documents at `positions`, (m,) integers or (n,) bool, in that order."""
+        return Features(self.keys[positions], self.num_chars[positions], self.signatures[positions])
+
+
+@dataclass(frozen=True, slots=True)
+class NearResult:
+    """What the search for near-duplicates found.
+
+    Attributes:
+        removals: by ascending position, each with its kept witness and the measured similarity.
+        cluster_ids: (n,) int64: the smallest position among the documents that candidate pairs connect with this one,
+            -1 for a document that is no candidate. A label for reports, no claim of similarity.
+        counts: for reports: candidate_documents, clusters, largest_cluster, pairs_verified (compared exactly),
+            pairs_below_threshold (of these, not similar), removed.
+    """
+
+    removals: list[Removal]
+    cluster_ids: np.ndarray
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class Dedup(ABC):
+    """Which documents are copies of which. `features` runs in workers; `exact` and `near` see the whole corpus."""
+
+    @abstractmethod
+    def features(self, texts: pa.LargeStringArray) -> Features:
+        """Return the features of these documents. Pure: the same texts give the same arrays in any process."""
+
+    @abstractmethod
+    def exact(self, features: list[Features]) -> list[Removal]:
+        """Return the documents whose words equal those of an earlier document, by ascending position.
+
+        Args:
+            features: of the whole corpus, in its order; positions count through them.
+        """
+
+    @abstractmethod
+    def near(
+        self, features: list[Features], texts_of: Callable[[np.ndarray], list[str]], progress: Meter
+    ) -> NearResult:
+        """Return the documents that are verified near-duplicates of a kept one.
+
+        Args:
+            features: of the documents that `exact` left, in corpus order; positions count through them.
+            texts_of: gives the texts at (m,) int64 positions; asked for candidates only, a bounded amount at a time.
+            progress: receives every document once, in documents.
+        """
+
+    def describe(self) -> str:
+        """Return what a run prints of this choice, e.g. the S-curve; empty when there is nothing to say."""
+        return ""
+
+
+class NoDedup(Dedup):
+    """Every document stays."""
+
+    def features(self, texts: pa.LargeStringArray) -> Features:
+        """Return rows without content."""
+        n = len(texts)
+        return Features(np.zeros((n, 2), np.uint64), np.zeros(n, np.int64), np.zeros((n, 0), np.uint32))
+
+    def exact(self, features: list[Features]) -> list[Removal]:
+        """Return no removal."""
+        return []
+
+    def near(
+        self, features: list[Features], texts_of: Callable[[np.ndarray], list[str]], progress: Meter
+    ) -> NearResult:
+        """Return no removal."""
+        return no_near_duplicates(features, progress)
+
+
+def no_near_duplicates(features: list[Features], progress: Meter) -> NearResult:
+    """Return the result of a search that removes nothing."""
+    num_documents = sum(map(len, features))
+    progress.add(num_documents)
+    return NearResult([], np.full(num_documents, -1, np.int64))

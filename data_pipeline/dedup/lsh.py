@@ -1,0 +1,139 @@
+"""Locality-sensitive hashing: signatures cut into bands; documents that share a band whole are candidates.
+
+P(two documents of similarity s are candidates) = 1 - (1 - s^rows)^bands, the S-curve.
+Source: Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3rd edition, section 3.4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from data_pipeline.dedup.dedup import DedupError
+from data_pipeline.dedup.shingles import mix64
+
+MIN_RECALL = 0.999  # P(candidate) at the threshold that chosen bands reach
+_SIMILARITIES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)  # where the S-curve is shown
+
+
+def candidate_probability(similarity: np.ndarray | float, bands: int, rows: int) -> np.ndarray:
+    """Return P(candidate) at a Jaccard similarity, or an array of them, in [0, 1]."""
+    return np.asarray(1.0 - (1.0 - np.asarray(similarity, np.float64) ** rows) ** bands)
+
+
+def false_candidates(threshold: float, bands: int, rows: int) -> float:
+    """Return the area under the S-curve left of the threshold: how many pairs that are not similar become candidates.
+
+    Pairs are taken as spread evenly over similarities, as datasketch does when it weighs false positives (`lsh.py`,
+    `_false_positive_probability`). Real pairs lie mostly near 0, where every curve is flat; the order of two curves is
+    the same.
+    """
+    grid = np.linspace(0.0, threshold, 10_001)
+    return float(np.trapezoid(candidate_probability(grid, bands, rows), grid))
+
+
+def choose_bands(threshold: float, num_perm: int) -> tuple[int, int]:
+    """Return the (bands, rows) with the fewest candidates that find a pair at the threshold with P >= MIN_RECALL.
+
+    The choice is over rows, with as many bands as the signature holds (num_perm // rows): rows decide how steep the
+    curve is, and permutations left over would cost their time and find nothing. At 0.8 and 128: 25 bands of 5 rows,
+    P = 0.99995. (datasketch's own choice there, 9 x 13, weighs false positives as much as misses and finds 40 %.)
+
+    Raises:
+        DedupError: no banding reaches MIN_RECALL; shows the best curve and the permutations that would be enough.
+    """
+    full = [(num_perm // rows, rows) for rows in range(1, num_perm + 1)]
+    enough = [(bands, rows) for bands, rows in full if candidate_probability(threshold, bands, rows) >= MIN_RECALL]
+    if enough:
+        return min(enough, key=lambda choice: false_candidates(threshold, *choice))
+    needed = int(np.ceil(np.log(1 - MIN_RECALL) / np.log1p(-threshold)))
+    raise DedupError(
+        f"dedup.threshold: {threshold} with dedup.num_perm {num_perm} finds too few of the pairs at the threshold, "
+        f"whatever the bands; set dedup.num_perm to at least {needed}, or raise the threshold\n"
+        f"{s_curve(threshold, num_perm, 1)}"
+    )
+
+
+def s_curve(threshold: float, bands: int, rows: int) -> str:
+    """Return the S-curve as a table for people: one line a similarity, the threshold's own among them."""
+    similarities = sorted({*_SIMILARITIES, threshold})
+    lines = [f"{bands} bands of {rows} rows: how many pairs of a similarity become candidates"]
+    for similarity in similarities:
+        found = float(candidate_probability(similarity, bands, rows))
+        mark = "  <- threshold" if similarity == threshold else ""
+        lines.append(f"  {similarity:5.3g}  {found:8.3%}  {'#' * round(40 * found):<40}{mark}".rstrip())
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """Groups of documents that share a band; two or more documents each.
+
+    Attributes:
+        members: (m,) int64 positions, bucket after bucket; a document is in at most one bucket a band.
+        starts: (num_buckets + 1,) int64, where each bucket begins in `members`.
+    """
+
+    members: np.ndarray
+    starts: np.ndarray
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """(m,) int64, the number of the bucket that each of `members` stands in."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+
+
+def band_keys(signatures: np.ndarray) -> np.ndarray:
+    """Return a 64-bit key of each row: equal rows, equal keys; of 10^7 different rows two are equal with P = 3e-6.
+
+    Args:
+        signatures: (n, rows) uint32, one band.
+    Returns:
+        (n,) uint64.
+    """
+    keys = np.zeros(len(signatures), np.uint64)
+    for column in signatures.T:
+        keys = mix64(keys ^ column)
+    return keys
+
+
+def find_buckets(signatures: list[np.ndarray], bands: int, rows: int) -> Buckets:
+    """Sort the documents by each band in turn and keep the runs of equal keys.
+
+    Args:
+        signatures: (n_i, num_perm) uint32 each, laid end to end.
+    """
+    members, sizes = [], []
+    for band in range(bands):
+        columns = slice(band * rows, (band + 1) * rows)
+        keys = np.concatenate([band_keys(part[:, columns]) for part in signatures])
+        order = np.argsort(keys)
+        by_key = keys[order]
+        firsts = (
+            np.flatnonzero(np.concatenate([[True], by_key[1:] != by_key[:-1]])) if len(keys) else np.zeros(0, np.int64)
+        )
+        run_sizes = np.diff(firsts, append=len(keys))
+        members.append(order[np.repeat(run_sizes > 1, run_sizes)])
+        sizes.append(run_sizes[run_sizes > 1])
+    starts = np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
+    return Buckets(np.concatenate(members), starts)
+
+
+def find_clusters(buckets: Buckets) -> tuple[np.ndarray, np.ndarray]:
+    """Return the documents that are candidates and the cluster of each: the connected components of the buckets.
+
+    Returns:
+        documents: (k,) int64 positions, ascending; clusters: (k,) int64, the smallest position in each one's component,
+        so that no order of buckets or documents shows.
+    """
+    documents, members = np.unique(buckets.members, return_inverse=True)
+    heads = np.repeat(
+        members[buckets.starts[:-1]], np.diff(buckets.starts)
+    )  # a star a bucket connects what a clique does
+    edges = coo_matrix((np.ones(len(members), np.int32), (heads, members)), shape=(len(documents), len(documents)))
+    _, labels = connected_components(edges, directed=False)
+    _, firsts, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return documents, documents[firsts[inverse]]

@@ -1,0 +1,109 @@
+"""Near-duplicate removal: exact duplicates, then MinHash signatures, bands, and an exact check of every candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+from datasketch import MinHash as Sketch
+
+from data_pipeline.dedup.clusters import Keep, verify
+from data_pipeline.dedup.dedup import Dedup, DedupError, Features, NearResult, no_near_duplicates
+from data_pipeline.dedup.exact import count_chars, joined_words, key_of, keys_array, remove_exact
+from data_pipeline.dedup.lsh import choose_bands, find_buckets, s_curve
+from data_pipeline.dedup.shingles import shingle_bytes
+from data_pipeline.documents import Removal
+from foundation.progress import Meter
+
+# datasketch holds shingles x num_perm values of 4 bytes at once: a block this small stays in the processor's cache, and
+# one huge document can't take the memory (datajuicer/data-juicer#1034).
+_BLOCK_SHINGLES = 1024
+
+
+class MinHash(Dedup):
+    """Removes exact and near-duplicates. Signatures are datasketch's own, slot for slot (scheme affine32, SHA-1)."""
+
+    def __init__(
+        self,
+        threshold: float = 0.8,
+        num_perm: int = 128,
+        ngram: int = 5,
+        bands: int | None = None,
+        rows: int | None = None,
+        seed: int = 1,
+        keep: Keep = "longest",
+    ) -> None:
+        """Choose the bands.
+
+        Args:
+            threshold: Jaccard similarity of two documents' shingle sets, in (0, 1], from which the later one goes.
+            num_perm: 32-bit values a signature.
+            ngram: words a shingle.
+            bands: groups that a signature is cut into; None chooses bands and rows (lsh.choose_bands).
+            rows: values a band; set both or none.
+            seed: of the permutations; 1 is datasketch's default.
+            keep: which document of a cluster is taken first: `longest`, or `first` in corpus order.
+        Raises:
+            DedupError: a value that can't work; names the key.
+        """
+        if not 0 < threshold <= 1:
+            raise DedupError(f"dedup.threshold: {threshold} is not in (0, 1]; 0.8 is usual, 1 removes equal sets only")
+        if num_perm < 1 or ngram < 1:
+            key, value = ("num_perm", num_perm) if num_perm < 1 else ("ngram", ngram)
+            raise DedupError(f"dedup.{key}: {value} is not at least 1")
+        if not 0 <= seed < 2**32:
+            raise DedupError(f"dedup.seed: {seed} is not in [0, 2^32)")
+        self.threshold, self.num_perm, self.ngram, self.seed, self.keep = threshold, num_perm, ngram, seed, keep
+        self.bands, self.rows = _bands(threshold, num_perm, bands, rows)
+
+    def features(self, texts: pa.LargeStringArray) -> Features:
+        """Return keys, lengths and signatures."""
+        sketch = Sketch(num_perm=self.num_perm, seed=self.seed)  # its permutations serve all documents
+        signatures = np.empty((len(texts), self.num_perm), np.uint32)
+        keys = []
+        for i, text in enumerate(texts.to_pylist()):
+            words = joined_words(text)
+            keys.append(key_of(words))
+            signatures[i] = self._signature(words, sketch)
+        return Features(keys_array(keys), count_chars(texts), signatures)
+
+    def _signature(self, words: bytes, sketch: Sketch) -> np.ndarray:
+        shingles = shingle_bytes(words, self.ngram)
+        sketch.clear()
+        for start in range(0, len(shingles), _BLOCK_SHINGLES):
+            sketch.update_batch(shingles[start : start + _BLOCK_SHINGLES])
+        values: np.ndarray = sketch.hashvalues
+        return values
+
+    def exact(self, features: list[Features]) -> list[Removal]:
+        """Return the repeated documents; the first of each kind stays."""
+        return remove_exact(features)
+
+    def near(
+        self, features: list[Features], texts_of: Callable[[np.ndarray], list[str]], progress: Meter
+    ) -> NearResult:
+        """Return the documents with a kept one at the threshold or above, each with that witness."""
+        if not sum(map(len, features)):
+            return no_near_duplicates(features, progress)
+        buckets = find_buckets([part.signatures for part in features], self.bands, self.rows)
+        num_chars = np.concatenate([part.num_chars for part in features])
+        return verify(buckets, num_chars, self.keep, self.threshold, self.ngram, texts_of, progress)
+
+    def describe(self) -> str:
+        """Return the S-curve of the bands."""
+        return s_curve(self.threshold, self.bands, self.rows)
+
+
+def _bands(threshold: float, num_perm: int, bands: int | None, rows: int | None) -> tuple[int, int]:
+    if bands is None and rows is None:
+        return choose_bands(threshold, num_perm)
+    if bands is None or rows is None:
+        missing = "bands" if bands is None else "rows"
+        raise DedupError(f"dedup.{missing}: null while the other is set; set both dedup.bands and dedup.rows, or none")
+    if bands < 1 or rows < 1 or bands * rows > num_perm:
+        raise DedupError(
+            f"dedup.bands, dedup.rows: {bands} x {rows} does not fit a signature of {num_perm} values; "
+            "both are at least 1 and their product is at most dedup.num_perm"
+        )
+    return bands, rows

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from data_pipeline.dedup.clusters import verify
+from data_pipeline.dedup.lsh import Buckets, find_buckets
+from data_pipeline.dedup.minhash import MinHash
+from foundation.progress import Meter
+
+
+@pytest.mark.parametrize("block_chars", [1, 300, 2000])
+@pytest.mark.parametrize("keep", ["first", "longest"])
+def test_blocks_do_not_show(random_corpus: Any, keep: Any, block_chars: int) -> None:
+    """A cluster's documents are asked for in many blocks; kept ones of earlier blocks still count."""
+    texts = random_corpus(3, 200)
+    features = MinHash(num_perm=64, bands=32, rows=2).features(pa.array(texts, pa.large_string()))
+    buckets = find_buckets([features.signatures], 32, 2)
+    asked: list[int] = []
+
+    def texts_of(positions: np.ndarray) -> list[str]:
+        asked.append(len(positions))
+        return [texts[i] for i in positions.tolist()]
+
+    def run(block_chars: int) -> Any:
+        return verify(buckets, features.num_chars, keep, 0.6, 5, texts_of, Meter("", None, ""), block_chars)
+
+    whole = run(10**9)
+    assert len(asked) == 1
+    cut = run(block_chars)
+    assert len(asked) > 3
+    assert cut.removals == whole.removals
+    assert cut.counts == whole.counts
+    assert len(whole.removals) > 20
+    assert whole.counts["largest_cluster"] > 5
+
+
+def test_a_large_cluster_costs_a_comparison_a_document() -> None:
+    """2,000 texts that differ in one word of 200, in one cluster: 2 million pairs, of which few are compared."""
+    rng = random.Random(0)
+    base = [f"w{i}" for i in range(200)]
+    texts = []
+    for number in range(2000):
+        words = list(base)
+        words[rng.randrange(200)] = f"new{number}"
+        texts.append(" ".join(words))
+    dedup = MinHash(threshold=0.8, num_perm=64)
+    features = dedup.features(pa.array(texts, pa.large_string()))
+    result = dedup.near([features], lambda at: [texts[i] for i in at.tolist()], Meter("", None, ""))
+    assert result.counts["largest_cluster"] == 2000
+    assert result.counts["removed"] == 1999
+    assert result.counts["pairs_verified"] <= 2 * 2000
+
+
+def test_a_hundred_thousand_copies() -> None:
+    """Every band of every document is the same: linear, and no bucket holds more than the one that stays."""
+    n = 100_000
+    members = np.tile(np.arange(n), 25)
+    buckets = Buckets(members, np.arange(0, 25 * n + 1, n))
+    result = verify(buckets, np.full(n, 5), "first", 0.8, 5, lambda at: ["a b c"] * len(at), Meter("", None, ""))
+    assert result.counts["pairs_verified"] == result.counts["removed"] == n - 1
+    assert {removal.kept for removal in result.removals} == {0}
+
+
+def test_a_hub_that_is_like_nobody_removes_nobody() -> None:
+    """One bucket of 500 texts without a shingle in common."""
+    texts = [" ".join(f"{i}_{j}" for j in range(10)) for i in range(500)]
+    buckets = Buckets(np.arange(500), np.array([0, 500]))
+    result = verify(
+        buckets, np.full(500, 9), "longest", 0.1, 5, lambda at: [texts[i] for i in at], Meter("", None, ""), 100
+    )
+    assert result.removals == []
+    assert result.counts["pairs_below_threshold"] == result.counts["pairs_verified"] == 500 * 499 // 2
+    assert result.cluster_ids.tolist() == [0] * 500

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_pipeline.dedup.exact import Exact, exact_duplicates, joined_words
+from foundation.progress import Meter
+
+# few letters, so that equal texts are likely; İ, ß, ſ, Σ change under lower() in unusual ways; \x1c, \x85, \u2003 are
+# white space to split(), \u200b is none
+TEXTS = st.lists(st.text(st.sampled_from("aAbİßſΣς \t\n\x0b\x1c\x85\u2003\u200b"), max_size=5), max_size=30)
+
+
+@given(TEXTS)
+def test_removes_what_repeats_the_words_of_an_earlier_text(texts: list[str]) -> None:
+    first: dict[tuple[str, ...], int] = {}
+    expected = []
+    for position, text in enumerate(texts):
+        kept = first.setdefault(tuple(text.lower().split()), position)
+        if kept != position:
+            expected.append((position, kept))
+    cut = len(texts) // 3
+    dedup = Exact()
+    parts = [dedup.features(pa.array(part, pa.large_string())) for part in (texts[:cut], texts[cut:])]
+    removals = dedup.exact(parts)
+    assert [(r.position, r.kept) for r in removals] == expected
+    assert {(r.reason, r.similarity) for r in removals} <= {("exact_duplicate", 1.0)}
+
+
+@given(st.text())
+def test_words_are_python_s_on_every_text(text: str) -> None:
+    assert joined_words(text).decode() == " ".join(text.lower().split())
+
+
+def test_word_borders_count() -> None:
+    texts = pa.array(["ab c", "a bc", "abc"], pa.large_string())
+    assert Exact().exact([Exact().features(texts)]) == []
+
+
+def test_a_million_copies_have_one_witness() -> None:
+    keys = np.zeros((1_000_000, 2), np.uint64)
+    duplicates, kept = exact_duplicates(keys)
+    assert np.array_equal(duplicates, np.arange(1, 1_000_000))
+    assert not kept.any()
+
+
+def test_keys_that_share_a_half_differ() -> None:
+    keys = np.array([[1, 2], [1, 3], [2, 2], [1, 2]], np.uint64)
+    duplicates, kept = exact_duplicates(keys)
+    assert (duplicates.tolist(), kept.tolist()) == ([3], [0])
+
+
+def test_nothing_given_nothing_removed() -> None:
+    assert Exact().exact([]) == []
+    assert Exact().exact([Exact().features(pa.array([], pa.large_string()))]) == []
+
+
+def test_seeks_no_near_duplicates() -> None:
+    features = Exact().features(pa.array(["a b c", "a b d"], pa.large_string()))
+    meter = Meter("near", 2, "docs")
+    result = Exact().near([features], lambda positions: [], meter)
+    assert (result.removals, result.cluster_ids.tolist(), meter.done) == ([], [-1, -1], 2)
+
+
+def test_features_are_taken_by_position() -> None:
+    features = Exact().features(pa.array(["a", "bb", "ccc"], pa.large_string()))
+    assert features.take(np.array([2, 0])).num_chars.tolist() == [3, 1]
+    assert np.array_equal(features.take(np.array([False, True, False])).keys, features.keys[1:2])

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from datasketch.lsh import _false_positive_probability
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_pipeline.dedup.dedup import DedupError
+from data_pipeline.dedup.lsh import (
+    candidate_probability,
+    choose_bands,
+    false_candidates,
+    find_buckets,
+    find_clusters,
+    s_curve,
+)
+
+SIGNATURES = st.lists(st.lists(st.integers(0, 2), min_size=7, max_size=7), max_size=30)
+
+
+def test_the_usual_threshold_has_25_bands_of_5_rows() -> None:
+    assert choose_bands(0.8, 128) == (25, 5)
+    assert candidate_probability(0.8, 25, 5) >= 0.999
+    assert candidate_probability(0.8, 9, 13) < 0.41  # datasketch's choice, which misses most of the pairs there
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7, 0.8, 0.9, 0.95])
+@pytest.mark.parametrize("num_perm", [64, 128, 260])
+def test_no_other_full_banding_finds_as_much_with_fewer_candidates(threshold: float, num_perm: int) -> None:
+    chosen = choose_bands(threshold, num_perm)
+    areas = {
+        (num_perm // rows, rows): _false_positive_probability(threshold, num_perm // rows, rows)
+        for rows in range(1, num_perm + 1)
+        if 1 - (1 - threshold**rows) ** (num_perm // rows) >= 0.999
+    }
+    assert chosen == min(areas, key=lambda banding: areas[banding])
+    assert false_candidates(threshold, *chosen) == pytest.approx(areas[chosen], rel=1e-4)
+
+
+def test_the_curve_is_what_is_drawn() -> None:
+    """200,000 pairs of signatures whose slots agree with probability 0.6."""
+    agree = np.random.default_rng(0).random((200_000, 4, 3)) < 0.6
+    assert candidate_probability(0.6, 4, 3) == pytest.approx(agree.all(axis=2).any(axis=1).mean(), abs=0.005)
+
+
+def test_a_threshold_out_of_reach_is_refused_with_what_would_do() -> None:
+    with pytest.raises(DedupError, match=r"dedup\.threshold: 0\.02 .* at least 342"):
+        choose_bands(0.02, 128)
+    assert choose_bands(0.02, 342)
+    with pytest.raises(DedupError):
+        choose_bands(0.02, 341)
+
+
+def test_the_printed_curve_marks_the_threshold() -> None:
+    lines = [line for line in s_curve(0.82, 25, 5).splitlines() if "threshold" in line]
+    assert len(lines) == 1
+    assert lines[0].split()[0] == "0.82"
+
+
+@given(SIGNATURES, st.integers(1, 3), st.integers(0, 30))
+def test_buckets_are_the_groups_of_a_dictionary(rows: list[list[int]], size: int, cut: int) -> None:
+    signatures = np.array(rows, np.uint32).reshape(-1, 7)
+    bands = 7 // size
+    groups: dict[tuple[int, ...], set[int]] = defaultdict(set)
+    for position, row in enumerate(rows):
+        for band in range(bands):
+            groups[(band, *row[band * size : (band + 1) * size])].add(position)
+    buckets = find_buckets([signatures[:cut], signatures[cut:]], bands, size)
+    found = (
+        [set(part.tolist()) for part in np.split(buckets.members, buckets.starts[1:-1])]
+        if len(buckets.starts) > 1
+        else []
+    )
+    assert sorted(map(sorted, found)) == sorted(sorted(group) for group in groups.values() if len(group) > 1)
+
+
+@given(SIGNATURES)
+def test_clusters_are_what_buckets_connect(rows: list[list[int]]) -> None:
+    signatures = np.array(rows, np.uint32).reshape(-1, 7)
+    label = list(range(len(rows)))
+    for _ in rows:
+        for i, a in enumerate(rows):
+            for j, b in enumerate(rows):
+                if any(a[k : k + 2] == b[k : k + 2] for k in (0, 2, 4)):
+                    label[i] = label[j] = min(label[i], label[j])
+    documents, clusters = find_clusters(find_buckets([signatures], 3, 2))
+    expected = {i: own for i, own in enumerate(label) if label.count(own) > 1}
+    assert dict(zip(documents.tolist(), clusters.tolist(), strict=True)) == expected

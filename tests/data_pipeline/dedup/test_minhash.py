@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import datasketch
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from data_pipeline.dedup.dedup import DedupError, NearResult, NoDedup
+from data_pipeline.dedup.minhash import MinHash
+from foundation.progress import Meter
+
+RunNear = Callable[..., NearResult]
+
+
+def pair(num_shingles: int, num_shared: int, name: str) -> tuple[str, str]:
+    """Two texts of distinct words with so many shingles each, of which the first so many are the same."""
+    words = [f"{name}{i}" for i in range(num_shingles + 4)]
+    other = [word if i < num_shared + 4 else f"{word}x" for i, word in enumerate(words)]
+    return " ".join(words), " ".join(other)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(text=st.text(st.sampled_from("abcß \n"), max_size=60) | st.text(max_size=30), ngram=st.integers(1, 5))
+def test_signatures_are_datasketch_s(shingles_of: Callable[[str, int], set[str]], text: str, ngram: int) -> None:
+    oracle = datasketch.MinHash(num_perm=16)
+    for shingle in shingles_of(text, ngram):
+        oracle.update(shingle.encode())
+    dedup = MinHash(num_perm=16, ngram=ngram, bands=4, rows=4)
+    found = dedup.features(pa.array(["another text before it", text], pa.large_string())).signatures
+    assert found.dtype == np.uint32
+    assert np.array_equal(found[1], oracle.hashvalues)
+
+
+def test_a_long_text_s_signature_is_datasketch_s() -> None:
+    """Longer than a block of shingles."""
+    words = [f"w{i * i % 3001}" for i in range(5000)]
+    oracle = datasketch.MinHash(num_perm=32, seed=7)
+    oracle.update_batch([" ".join(words[i : i + 5]).encode() for i in range(len(words) - 4)])
+    found = MinHash(num_perm=32, seed=7, bands=4, rows=8).features(pa.array([" ".join(words)], pa.large_string()))
+    assert np.array_equal(found.signatures[0], oracle.hashvalues)
+
+
+def test_planted_pairs_at_the_threshold_go_and_those_just_below_stay(run_near: RunNear) -> None:
+    """720 shingles, s shared: Jaccard s / (1440 - s); at 640 exactly 0.8, at 639 0.798."""
+    texts: list[str] = []
+    for number in range(100):
+        texts += pair(720, 640, f"at{number}_")
+        texts += pair(720, 639, f"below{number}_")
+        texts += pair(720, 680, f"above{number}_")
+    result = run_near(MinHash(threshold=0.8, keep="first"), texts)
+    removed = {removal.position: removal for removal in result.removals}
+    assert set(removed) == {6 * i + 1 for i in range(100)} | {6 * i + 5 for i in range(100)}
+    assert all(removal.kept == position - 1 for position, removal in removed.items())
+    assert {removal.similarity for removal in removed.values()} == {640 / 800, 680 / 760}
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.7, 0.9, 1.0])
+@pytest.mark.parametrize("keep", ["first", "longest"])
+@pytest.mark.parametrize("seed", range(5))
+def test_removes_what_the_plain_rule_removes(
+    random_corpus: Any, run_near: RunNear, greedy_rule: Any, seed: int, keep: Any, threshold: float
+) -> None:
+    texts = random_corpus(seed, 120)
+    dedup = MinHash(threshold=threshold, num_perm=64, ngram=3, bands=16, rows=2, keep=keep)
+    result = run_near(dedup, texts)
+    signatures = dedup.features(pa.array(texts, pa.large_string())).signatures
+    expected = greedy_rule(texts, signatures, 16, 2, threshold, 3, keep)
+    assert {r.position: (r.kept, r.similarity) for r in result.removals} == expected
+    assert len(expected) > 5
+    assert result.counts["removed"] == len(expected)
+    assert [r.position for r in result.removals] == sorted(expected)
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.7, 0.9])
+def test_every_removal_has_a_kept_witness_and_hardly_a_pair_survives(
+    random_corpus: Any, run_near: RunNear, shingles_of: Any, threshold: float
+) -> None:
+    texts = random_corpus(99, 300)
+    result = run_near(MinHash(threshold=threshold), texts)
+    sets = [shingles_of(text, 5) for text in texts]
+
+    def similarity(i: int, k: int) -> float:
+        return len(sets[i] & sets[k]) / len(sets[i] | sets[k])
+
+    removed = {removal.position for removal in result.removals}
+    kept = [i for i in range(len(texts)) if i not in removed]
+    for removal in result.removals:
+        assert removal.kept not in removed
+        assert removal.similarity == similarity(removal.position, removal.kept) >= threshold
+        assert result.cluster_ids[removal.position] == result.cluster_ids[removal.kept] >= 0
+    survivors = sum(similarity(i, k) >= threshold for n, i in enumerate(kept) for k in kept[:n])
+    assert survivors <= 0.005 * len(removed)
+
+
+def test_a_chain_is_not_a_verdict(run_near: RunNear) -> None:
+    """Neighbours are similar, the ends are not: the middle goes with its witness, the end far from it stays."""
+    words = [f"w{i}" for i in range(104 + 12)]
+    chain = [
+        " ".join(words[shift : shift + 104]) for shift in (0, 6, 12)
+    ]  # J 94/106 between neighbours, 88/112 between ends
+    result = run_near(MinHash(threshold=0.85, keep="first"), chain)
+    assert [(r.position, r.kept, r.similarity) for r in result.removals] == [(1, 0, 94 / 106)]
+    assert result.cluster_ids.tolist() == [0, 0, 0]
+
+
+def test_the_longest_stays_unless_told_otherwise(run_near: RunNear) -> None:
+    short = " ".join(f"w{i}" for i in range(100))
+    texts = [short, short + " and some more", short + " and"]
+    assert [(r.position, r.kept) for r in run_near(MinHash(), texts).removals] == [(0, 1), (2, 1)]
+    assert [(r.position, r.kept) for r in run_near(MinHash(keep="first"), texts).removals] == [(1, 0), (2, 0)]
+
+
+def test_partitions_do_not_show(random_corpus: Any, run_near: RunNear) -> None:
+    texts = random_corpus(5, 200)
+    one, three, all_ = (run_near(MinHash(threshold=0.6), texts, parts) for parts in (1, 3, 200))
+    assert one.removals == three.removals == all_.removals
+    assert np.array_equal(one.cluster_ids, all_.cluster_ids)
+    assert one.counts == three.counts == all_.counts
+
+
+def test_texts_shorter_than_a_shingle(run_near: RunNear) -> None:
+    texts = ["a b c", "a b", "a b c d", "A  B\tc", "", " "]
+    assert [(r.position, r.kept) for r in run_near(MinHash(keep="first"), texts).removals] == [(3, 0), (5, 4)]
+
+
+def test_no_texts_no_removals(run_near: RunNear) -> None:
+    assert run_near(MinHash(), []).removals == []
+    assert run_near(MinHash(), ["one text alone"]).cluster_ids.tolist() == [-1]
+    assert MinHash().near([], lambda positions: [], Meter("near", None, "docs")).removals == []
+
+
+def test_none_keeps_every_document(run_near: RunNear) -> None:
+    dedup = NoDedup()
+    features = dedup.features(pa.array(["a", "a"], pa.large_string()))
+    assert dedup.exact([features]) == []
+    assert run_near(dedup, ["a", "a"]).removals == []
+    assert dedup.describe() == ""
+
+
+def test_describes_its_curve() -> None:
+    assert "25 bands of 5 rows" in MinHash().describe()
+
+
+@pytest.mark.parametrize(
+    ("settings_", "key"),
+    [
+        ({"threshold": 0.0}, "dedup.threshold"),
+        ({"threshold": 1.5}, "dedup.threshold"),
+        ({"num_perm": 0}, "dedup.num_perm"),
+        ({"ngram": 0}, "dedup.ngram"),
+        ({"seed": -1}, "dedup.seed"),
+        ({"bands": 5}, "dedup.rows"),
+        ({"rows": 5}, "dedup.bands"),
+        ({"bands": 26, "rows": 5}, "dedup.bands"),
+        ({"bands": 0, "rows": 5}, "dedup.bands"),
+    ],
+)
+def test_a_setting_that_can_not_work_is_refused_by_its_key(settings_: dict[str, Any], key: str) -> None:
+    with pytest.raises(DedupError, match=key.replace(".", r"\.")):
+        MinHash(**settings_)
