@@ -1,0 +1,102 @@
+"""The shards' tokenizer as training needs it: prompts to ids, ids to text, the bytes behind each token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer as HfTokenizer
+
+from data_pipeline.shards.errors import ShardError
+from data_pipeline.shards.manifest import TOKENIZER, Manifest, read_tokenizer
+
+REPLACEMENT = "\ufffd".encode()  # what an id without a token shows as
+
+
+class Tokenizer:
+    """A byte-level BPE tokenizer. Ordinary text only: the text of a special token in a prompt stays text.
+
+    Args:
+        tokenizer_json: bytes of the file.
+        vocab_size: one more than the largest id.
+        eot_id: the token after each document.
+    Raises:
+        ShardError: the file is no byte-level tokenizer.json.
+    """
+
+    def __init__(self, tokenizer_json: bytes, vocab_size: int, eot_id: int) -> None:
+        self.vocab_size, self.eot_id = vocab_size, eot_id
+        try:
+            self._tokenizer = HfTokenizer.from_str(tokenizer_json.decode())
+        except Exception as error:  # tokenizers raises Exception itself
+            raise ShardError(f"{TOKENIZER}: not a file that tokenizers can read ({error}); restore it") from error
+        self._tokenizer.encode_special_tokens = True
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+
+    @classmethod
+    def load(cls, data_dir: Path, manifest: Manifest) -> Tokenizer:
+        """Load the tokenizer that encoded the shards of `data_dir`.
+
+        Raises:
+            ForeignTokenizer: tokenizer.json is not the one that the manifest names by its hash.
+            ShardError: it is missing.
+        """
+        return cls(read_tokenizer(data_dir, manifest), manifest.vocab_size, manifest.eot_id)
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of `text`, without an end-of-text token.
+
+        Raises:
+            ShardError: the text holds a lone surrogate, which no UTF-8 document can.
+        """
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ShardError(f"the text can't be UTF-8 ({error}); give it as valid Unicode") from error
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of `ids`, special tokens included.
+
+        Bytes that are no UTF-8 (a token may end amid a character) and ids without a token (the output layer is padded
+        beyond the vocabulary) show as U+FFFD.
+        """
+        data = b"".join(self._pieces.get(index, REPLACEMENT) for index in ids)
+        return data.decode(errors="replace")
+
+    @cached_property
+    def token_bytes(self) -> np.ndarray:
+        """(vocab_size,) int32: UTF-8 bytes of text behind each token, 0 for special tokens and ids without a token."""
+        sizes = np.zeros(self.vocab_size, np.int32)
+        for index, piece in self._pieces.items():
+            sizes[index] = len(piece)
+        sizes[[index for index, token in self._tokenizer.get_added_tokens_decoder().items() if token.special]] = 0
+        return sizes
+
+    @cached_property
+    def _pieces(self) -> dict[int, bytes]:
+        added = self._tokenizer.get_added_tokens_decoder()
+        byte_of = {char: byte for byte, char in enumerate(byte_chars())}
+        pieces = {index: token.content.encode() for index, token in added.items()}
+        for token, index in self._tokenizer.get_vocab(with_added_tokens=False).items():
+            if index in added:
+                continue
+            if not byte_of.keys() >= set(token):
+                raise ShardError(f"{TOKENIZER}: token {token!r} is not byte-level; only byte-level BPE is read")
+            pieces[index] = bytes(byte_of[char] for char in token)
+        return pieces
+
+
+def byte_chars() -> list[str]:
+    """Return the character that stands for each byte in a byte-level vocabulary.
+
+    Printable Latin-1 stands for itself, the other 68 bytes for U+0100 onwards in their order.
+    Source: GPT-2, src/encoder.py, bytes_to_unicode.
+    """
+    itself = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
+    others = iter(range(256, 512))
+    return [chr(byte) if byte in itself else chr(next(others)) for byte in range(256)]
