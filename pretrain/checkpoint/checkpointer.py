@@ -1,0 +1,245 @@
+"""The seat that saves and restores: when, where to, how many are kept, which one a run goes on from."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import Tensor
+from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
+from torch.distributed.checkpoint.state_dict_saver import save
+
+from foundation.errors import ConfigError
+from foundation.files import pretty_json
+from pretrain.checkpoint.description import METADATA, require_same_tensors
+from pretrain.checkpoint.errors import (
+    CheckpointError,
+    CheckpointMismatch,
+    DamagedCheckpoint,
+    ResumeRefused,
+    SaveFailed,
+    UnhealthyCheckpoint,
+)
+from pretrain.checkpoint.gate import GATE, require_same_run
+from pretrain.checkpoint.integrity import (
+    MANIFEST,
+    Manifest,
+    commit,
+    folder_name,
+    remove_leftovers,
+    step_folders,
+    step_of,
+    write_file,
+)
+from pretrain.checkpoint.reading import (
+    CHECKPOINTS,
+    Opened,
+    load_tensors,
+    none_usable,
+    open_checkpoint,
+    plain_errors,
+    verify_share,
+)
+from pretrain.checkpoint.retention import leave_later, pass_over, prune, say
+from pretrain.checkpoint.state import FACTS, derive_random_states, encode, random_states, restore_random_states
+from pretrain.checkpoint.store import Writer
+from pretrain.mesh import Mesh
+from pretrain.plan import Plan
+from pretrain.seats import Checkpointer
+from pretrain.types import TrainState
+
+RANDOM = "random"  # the key of a rank's facts that this room adds
+JSON_BYTES = 1 << 20  # room that a save asks for besides the tensors
+Result = TypeVar("Result")
+
+
+class NoCheckpoint(Checkpointer):
+    """Saves nothing and finds nothing: a stopped run is lost."""
+
+    def due(self, step: int) -> bool:
+        return False
+
+    def save(self, step: int, state: TrainState) -> None:
+        pass
+
+    def load(self, state: TrainState, path: str | None = None) -> bool:
+        if path is not None:
+            raise ConfigError(f"resume: {path} can't be loaded with checkpoint=none; choose checkpoint=default")
+        return False
+
+
+class DcpCheckpoint(Checkpointer):
+    """Checkpoints in `<run_dir>/checkpoints/step_00000100/`, written by all ranks through torch.distributed.checkpoint.
+
+    A save is synchronous. Its files are written beside the others under a hidden name, flushed, and become a
+    checkpoint by one rename; after any crash there is the whole of it or nothing.
+    """
+
+    def __init__(self, every_steps: int, keep_last: int, mesh: Mesh, plan: Plan, run_dir: Path) -> None:
+        """Args:
+            every_steps: steps between two checkpoints; one more is written at the end.
+            keep_last: checkpoints kept; the last two healthy ones stay in any case.
+            mesh: the ranks. plan: gives the end. run_dir: a folder that all ranks see.
+        Raises:
+            ConfigError: a number below 1.
+        """
+        for key, value in {"every_steps": every_steps, "keep_last": keep_last}.items():
+            if value < 1:
+                raise ConfigError(f"checkpoint.{key}: {value} is below 1; checkpoint=none saves nothing")
+        self._every_steps, self._keep_last = every_steps, keep_last
+        self._mesh, self._max_steps, self._run_dir = mesh, plan.max_steps, run_dir
+        self._folder = run_dir / CHECKPOINTS
+        self._saved_step: int | None = None
+
+    def due(self, step: int) -> bool:
+        return step > 0 and (step % self._every_steps == 0 or step == self._max_steps)
+
+    def save(self, step: int, state: TrainState) -> None:
+        """Write the checkpoint after `step` finished steps, together with the random states of every rank.
+
+        Raises:
+            SaveFailed: the disk is full or gone, with bytes needed and free; the earlier checkpoints are as they were.
+            NotTensorsOnly: the state holds something that is neither tensor nor JSON.
+        """
+        if step == self._saved_step:
+            return  # a signal at a step that was due: it is on disk already
+        final, temporary = self._folder / folder_name(step), self._folder / f".{folder_name(step)}.saving"
+        facts = encode(state.facts, "facts")
+        rank_facts = {**state.rank_facts, RANDOM: random_states(self._mesh.device)}
+        writer = Writer(temporary, self._mesh.rank, encode(rank_facts, "rank_facts"))
+        needed_bytes = sum(tensor.numel() * tensor.element_size() for tensor in state.tensors.values()) + JSON_BYTES
+        try:
+            self._on_main(lambda: self._prepare(temporary, needed_bytes))
+            _write(writer, state.tensors)
+            self._on_main(lambda: self._commit(writer, step, facts, temporary, final))
+        except OSError as error:
+            raise self._save_failed(step, needed_bytes, error) from error
+        finally:
+            if self._mesh.is_main:  # here no rank writes any more: all have reported
+                shutil.rmtree(temporary, ignore_errors=True)
+        self._saved_step = step
+        if self._mesh.is_main:
+            prune(self._folder, self._keep_last)
+
+    def _prepare(self, temporary: Path, needed_bytes: int) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self._folder)
+        if shutil.disk_usage(self._folder).free < needed_bytes:
+            raise OSError("the disk has no room for it")
+        temporary.mkdir()
+
+    def _commit(self, writer: Writer, step: int, facts: bytes, temporary: Path, final: Path) -> None:
+        files = dict(writer.files)
+        files[METADATA] = write_file(temporary / METADATA, pretty_json(writer.metadata))
+        files[FACTS] = write_file(temporary / FACTS, facts)
+        commit(temporary, final, Manifest(step, self._mesh.world_size, writer.not_finite, files))
+        if writer.not_finite:
+            names = ", ".join(writer.not_finite[:5])
+            say(f"{final}: holds NaN or infinity ({names}); it is kept for inspection and never resumed from")
+
+    def _save_failed(self, step: int, needed_bytes: int, error: OSError) -> SaveFailed:
+        place = self._folder if self._folder.exists() else self._run_dir
+        free_bytes = shutil.disk_usage(place).free if place.exists() else 0
+        return SaveFailed(
+            f"{self._folder}: the checkpoint of step {step} could not be saved ({error}); it needs {needed_bytes} "
+            f"bytes, {free_bytes} are free; earlier checkpoints are as they were. Free space, lower "
+            "checkpoint.keep_last, or set runs_dir to a larger disk that all ranks see"
+        )
+
+    def load(self, state: TrainState, path: str | None = None) -> bool:
+        """Fill `state` and this process's random states; nothing is touched before every byte was verified.
+
+        Without `path` the newest checkpoint is taken; one that is damaged or holds NaN is moved aside, said on the
+        console and in journal.jsonl, and the one before it is taken. With a `path` in this run the later ones are moved
+        aside, or the next restart would go on from them.
+
+        Args:
+            state: its tensors are filled in place, its facts replaced; `facts["gate"]` is compared with what was saved.
+            path: a checkpoint's folder; None for the newest healthy one of this run.
+        Raises:
+            DamagedCheckpoint, UnhealthyCheckpoint: the one at `path` is.
+            CheckpointError: there are some, but none can be used: a run is never silently begun anew.
+            ResumeRefused, CheckpointMismatch: it is another run's or another model's.
+        """
+        if path is not None:
+            opened = self._load_one(Path(path), state)
+            self._on_main(lambda: leave_later(opened.folder, opened.manifest.step, self._run_dir))
+            return True
+        names = self._mesh.broadcast_json([folder.name for folder in step_folders(self._folder)])
+        problems: list[tuple[Path, str]] = []
+        for folder in (self._folder / name for name in names):
+            try:
+                self._load_one(folder, state)
+            except (DamagedCheckpoint, UnhealthyCheckpoint) as error:
+                problems.append((folder, str(error)))
+                continue
+            self._on_main(partial(pass_over, problems, folder, self._run_dir))
+            return True
+        if problems:
+            raise none_usable(self._folder, [problem for _, problem in problems])
+        return False
+
+    def _load_one(self, folder: Path, state: TrainState) -> Opened:
+        rank, world_size = self._mesh.rank, self._mesh.world_size
+        opened = self._together(DamagedCheckpoint, lambda: _open_at(folder))
+        saved, present = opened.facts.get(GATE, {}), state.facts.get(GATE, {})
+        self._together(ResumeRefused, lambda: require_same_run(folder, saved, present))
+        self._together(CheckpointMismatch, lambda: require_same_tensors(folder, opened.metadata, state.tensors))
+        self._together(DamagedCheckpoint, lambda: verify_share(opened, rank, world_size))
+        rank_facts = self._together(DamagedCheckpoint, lambda: self._own_facts(opened))
+        load_tensors(opened, state.tensors)
+        state.facts, state.rank_facts = opened.facts, rank_facts
+        self._saved_step = opened.manifest.step if folder.parent.resolve() == self._folder.resolve() else None
+        return opened
+
+    def _own_facts(self, opened: Opened) -> dict[str, Any]:
+        """Set this rank's random states and return its other facts; of another world size only the first exist."""
+        if opened.manifest.world_size != self._mesh.world_size:
+            derive_random_states(opened.rank_facts(0).get(RANDOM, {}), self._mesh.rank, self._mesh.world_size)
+            return {}
+        facts = opened.rank_facts(self._mesh.rank)
+        restore_random_states(facts.pop(RANDOM, {}), self._mesh.device)
+        return facts
+
+    def _on_main(self, action: Callable[[], None]) -> None:
+        """Do something on rank 0; its OSError is raised on every rank."""
+        problem: str | None = None
+        if self._mesh.is_main:
+            try:
+                action()
+            except OSError as error:
+                problem = str(error)
+        if (problem := self._mesh.broadcast_json(problem)) is not None:
+            raise OSError(problem)
+
+    def _together(self, error_type: type[CheckpointError], action: Callable[[], Result]) -> Result:
+        """Do something on every rank. Where it fails on one, it fails on all: elsewhere with an `error_type`."""
+        failed: CheckpointError | None = None
+        try:
+            result = action()
+        except CheckpointError as error:
+            failed = error
+        if not self._mesh.any(failed is not None):
+            return result
+        if failed and not self._mesh.is_main:
+            say(f"rank {self._mesh.rank}: {failed}")
+        raise failed or error_type("another rank can't use this checkpoint; its own message says why")
+
+
+def _write(writer: Writer, tensors: dict[str, Tensor]) -> None:
+    planner = DefaultSavePlanner(flatten_state_dict=False, flatten_sharded_tensors=False)
+    with plain_errors():
+        save(dict(tensors), storage_writer=writer, planner=planner)
+
+
+def _open_at(folder: Path) -> Opened:
+    if step_of(folder) is not None or (folder / MANIFEST).exists():
+        return open_checkpoint(folder)
+    inside = [str(path) for path in (*step_folders(folder), *step_folders(folder / CHECKPOINTS))]
+    hint = (
+        f"name one of {', '.join(inside[:3])}" if inside else "name a folder such as runs/x/checkpoints/step_00000100"
+    )
+    raise CheckpointError(f"resume: {folder} is no checkpoint; {hint}")

@@ -1,0 +1,76 @@
+"""Which checkpoints stay, and how one that is not to be used is put out of the way: moved and told, never deleted."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from foundation.files import canonical_json, sync_dir, sync_file
+from foundation.text import visible
+from pretrain.checkpoint.errors import CheckpointError
+from pretrain.checkpoint.integrity import read_manifest, remove, set_aside, step_folders
+from pretrain.checkpoint.reading import CHECKPOINTS
+
+MIN_HEALTHY = 2  # never pruned: the newest may turn out to be useless
+JOURNAL = "journal.jsonl"
+
+
+def prune(folder: Path, keep_last: int) -> None:
+    """Delete all checkpoints in `folder` but the last `keep_last` and the last two healthy ones.
+
+    A disk that can't delete doesn't stop the run: it is told on the console.
+    """
+    folders = step_folders(folder)
+    healthy = [path for path in folders if _is_healthy(path)]
+    kept = {*folders[:keep_last], *healthy[:MIN_HEALTHY]}
+    try:
+        for path in (path for path in folders if path not in kept):
+            remove(path)
+    except OSError as error:
+        say(f"{folder}: old checkpoints can't be removed ({error}); remove them before the disk is full")
+
+
+def _is_healthy(folder: Path) -> bool:
+    try:
+        return read_manifest(folder).healthy
+    except CheckpointError:
+        return False
+
+
+def pass_over(problems: list[tuple[Path, str]], loaded: Path, run_dir: Path) -> None:
+    """Move checkpoints aside, and say so on the console and in the journal.
+
+    Args:
+        problems: folder and what is wrong with it. loaded: the one the run goes on from.
+    Raises:
+        OSError: the folder isn't writable.
+    """
+    for folder, problem in problems:
+        moved = set_aside(folder)
+        say(f"{problem}\n  moved to {moved.name} (yours to delete); going on from {loaded.name}")
+        line = {"event": "checkpoint_set_aside", "checkpoint": folder.name, "moved_to": moved.name}
+        _note(run_dir, {**line, "problem": problem, "resumed_from": loaded.name})
+
+
+def leave_later(loaded: Path, step: int, run_dir: Path) -> None:
+    """Move aside this run's checkpoints after `step` when it was told to go back: a restart would go on from them."""
+    folder = run_dir / CHECKPOINTS
+    if loaded.resolve().parent != folder.resolve():
+        return
+    later = step_folders(folder, after=step)
+    reason = f"later than {loaded.name}, from which the run was told to go on"
+    pass_over([(path, f"{path}: {reason}") for path in later], loaded, run_dir)
+
+
+def _note(run_dir: Path, line: dict[str, str]) -> None:
+    """Append a line to the journal. It has no `step`: it belongs to the folder, not to the timeline of steps."""
+    path = run_dir / JOURNAL
+    with path.open("ab") as file:
+        file.write(canonical_json(line) + b"\n")
+    sync_file(path)
+    sync_dir(path.parent)
+
+
+def say(text: str) -> None:
+    """Print for the user, on stderr; names in it may come from a file."""
+    print(f"checkpoint: {visible(text)}", file=sys.stderr, flush=True)

@@ -1,0 +1,195 @@
+"""Where torch.distributed.checkpoint's tensors go: raw bytes with block sums, described in JSON, never pickled.
+
+A rank writes `rank_00000.bin` (its chunks one after the other), `rank_00000.sum` (the block sums) and
+`rank_00000.json` (its own facts). DCP's planners decide which rank writes which chunk: what all ranks hold alike is
+written once, balanced over them. DCP itself would put other objects through pickle as "bytes items"; those are refused
+here in both directions.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributed.checkpoint.metadata import Metadata, MetadataIndex
+from torch.distributed.checkpoint.planner import (
+    LoadItemType,
+    LoadPlan,
+    LoadPlanner,
+    ReadItem,
+    SavePlan,
+    SavePlanner,
+    WriteItem,
+    WriteItemType,
+)
+from torch.distributed.checkpoint.storage import StorageReader, StorageWriter, WriteResult
+from torch.futures import Future
+
+from foundation.hashes import hash_bytes
+from pretrain.checkpoint.blocks import BlockReader, BlockWriter
+from pretrain.checkpoint.description import Place, chunk_of, describe
+from pretrain.checkpoint.errors import NotTensorsOnly
+from pretrain.checkpoint.integrity import FileSum, Manifest, block_reader, readable, write_file
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What a rank tells the coordinator of a chunk: where it lies, and whether all of it is finite."""
+
+    place: Place
+    finite: bool
+
+
+class Writer(StorageWriter):
+    """Writes one checkpoint into a temporary folder. After `dcp.save`, rank 0 holds what the commit needs.
+
+    Attributes:
+        metadata: the description of all tensors as JSON values; on rank 0.
+        files: name -> size and hash of what all ranks wrote; on rank 0.
+        not_finite: names of the tensors that hold NaN or infinity; on rank 0.
+    """
+
+    def __init__(self, folder: Path, rank: int, rank_facts: bytes) -> None:
+        """Args:
+        folder: the temporary folder; exists. rank_facts: this rank's facts as JSON.
+        """
+        self._folder, self._rank, self._rank_facts = folder, rank, rank_facts
+        self.metadata: dict[str, Any] = {}
+        self.files: dict[str, FileSum] = {}
+        self.not_finite: list[str] = []
+
+    def reset(self, checkpoint_id: str | os.PathLike[str] | None = None) -> None:
+        pass
+
+    def set_up_storage_writer(self, is_coordinator: bool, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def prepare_local_plan(self, plan: SavePlan) -> SavePlan:
+        """Refuse what is no tensor before anything is written."""
+        for item in plan.items:
+            if item.type == WriteItemType.BYTE_IO:
+                raise NotTensorsOnly(f"{item.index.fqn}: not a tensor; other state belongs into facts, as JSON")
+        return plan
+
+    def prepare_global_plan(self, plans: list[SavePlan]) -> list[SavePlan]:
+        return plans
+
+    def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
+        """Write this rank's chunks and facts, flushed to disk; the sums of its files travel with the results.
+
+        Raises:
+            OSError: the disk is full or gone.
+        """
+        stem = f"rank_{self._rank:05d}"
+        with BlockWriter(self._folder / f"{stem}.bin") as writer:
+            results = [_write_chunk(writer, f"{stem}.bin", item, planner) for item in plan.items]
+        sums = writer.sums()
+        files = {
+            f"{stem}.bin": FileSum(writer.size_bytes, hash_bytes(sums)),
+            f"{stem}.sum": write_file(self._folder / f"{stem}.sum", sums),
+            f"{stem}.json": write_file(self._folder / f"{stem}.json", self._rank_facts),
+        }
+        results += [WriteResult(MetadataIndex(name), file.size_bytes, file) for name, file in files.items()]
+        future: Future[list[WriteResult]] = Future()
+        future.set_result(results)
+        return future
+
+    def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
+        """Gather what the ranks wrote; on rank 0. The commit is the checkpointer's."""
+        places: dict[MetadataIndex, Place] = {}
+        not_finite: set[str] = set()
+        for result in (result for of_rank in results for result in of_rank):
+            if isinstance(result.storage_data, FileSum):
+                self.files[result.index.fqn] = result.storage_data
+                continue
+            places[result.index] = result.storage_data.place
+            if not result.storage_data.finite:
+                not_finite.add(result.index.fqn)
+        self.metadata, self.not_finite = describe(metadata, places), sorted(not_finite)
+
+    @classmethod
+    def validate_checkpoint_id(cls, checkpoint_id: str | os.PathLike[str]) -> bool:
+        return False  # built with its folder, never by DCP from an id
+
+
+def _write_chunk(writer: BlockWriter, file: str, item: WriteItem, planner: SavePlanner) -> WriteResult:
+    tensor = planner.resolve_data(item)
+    assert isinstance(tensor, Tensor)
+    tensor = tensor.detach()
+    finite = not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+    flat = tensor.cpu().contiguous().reshape(-1)
+    start = writer.append(flat.view(torch.uint8).numpy().data)
+    return WriteResult(item.index, flat.nbytes, _Written(Place(file, start), finite))
+
+
+class Reader(StorageReader):
+    """Reads verified chunks of one checkpoint into live tensors, in place."""
+
+    def __init__(self, folder: Path, manifest: Manifest, metadata: Metadata) -> None:
+        """Args:
+        folder, manifest: as integrity.read_manifest has checked them. metadata: as description.parse gave it.
+        """
+        self._folder, self._manifest, self._metadata = folder, manifest, metadata
+        self._readers: dict[str, BlockReader] = {}
+
+    def reset(self, checkpoint_id: str | os.PathLike[str] | None = None) -> None:
+        pass
+
+    def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
+        return self._metadata
+
+    def set_up_storage_reader(self, metadata: Metadata, is_coordinator: bool, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def prepare_local_plan(self, plan: LoadPlan) -> LoadPlan:
+        """Refuse what is no tensor before anything is read."""
+        for item in plan.items:
+            if item.type == LoadItemType.BYTE_IO:
+                raise NotTensorsOnly(f"{item.dest_index.fqn}: not a tensor; only tensors are loaded")
+        return plan
+
+    def prepare_global_plan(self, plans: list[LoadPlan]) -> list[LoadPlan]:
+        return plans
+
+    def read_data(self, plan: LoadPlan, planner: LoadPlanner) -> Future[None]:
+        """Copy every chunk that this rank needs into its live tensors, each chunk read and verified once.
+
+        Raises:
+            DamagedCheckpoint: a block isn't what was saved, nothing of it was used; or it can't be read.
+        """
+        wanted: dict[MetadataIndex, list[ReadItem]] = defaultdict(list)
+        for item in plan.items:
+            wanted[item.storage_index].append(item)
+        stored = [(chunk_of(self._metadata, index), items) for index, items in wanted.items()]
+        for chunk, items in sorted(stored, key=lambda entry: entry[0].place):  # disks like to be read forwards
+            with readable(self._folder / chunk.place.file):
+                data = self._reader(chunk.place.file).read(chunk.place.start, chunk.size_bytes)
+            tensor = torch.from_numpy(data).view(chunk.dtype).reshape(chunk.sizes)
+            for item in items:
+                _copy(tensor, item, planner)
+        future: Future[None] = Future()
+        future.set_result(None)
+        return future
+
+    def _reader(self, file: str) -> BlockReader:
+        if file not in self._readers:
+            self._readers[file] = block_reader(self._folder, self._manifest, file)
+        return self._readers[file]
+
+    @classmethod
+    def validate_checkpoint_id(cls, checkpoint_id: str | os.PathLike[str]) -> bool:
+        return False
+
+
+def _copy(chunk: Tensor, item: ReadItem, planner: LoadPlanner) -> None:
+    source, target = chunk, planner.resolve_tensor(item).detach()
+    for dim, (offset, length) in enumerate(zip(item.storage_offsets, item.lengths, strict=True)):
+        source = source.narrow(dim, offset, length)
+    assert source.shape == target.shape and source.dtype == target.dtype
+    target.copy_(source)
+    planner.commit_tensor(item, target)
