@@ -1,0 +1,121 @@
+"""The shards of a data folder as the trainer sees them: what is there, how many samples it makes, in what shares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_pipeline.shards.manifest import NAME, Manifest
+from data_pipeline.shards.reader import TokenStream, open_split
+from foundation.errors import GroundworkError, nearest
+from foundation.hashes import hash_file
+
+DEFAULT_PATH = Path("data/pydocs")  # where `python -m data_pipeline` writes when it is told nothing
+
+
+class DataError(GroundworkError):
+    """The training data are missing, too few, or not what the configuration says of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """An open data folder.
+
+    Attributes:
+        path: the folder.
+        manifest: what the pipeline says of it.
+        fingerprint: hash of manifest.json, which vouches for every byte of the shards and the tokenizer.
+        train, val: source -> its tokens, sorted by name.
+    """
+
+    path: Path
+    manifest: Manifest
+    fingerprint: str
+    train: dict[str, TokenStream]
+    val: dict[str, TokenStream]
+
+    def weights(self, mixture: Mapping[str, float] | None = None) -> dict[str, float]:
+        """Return the weight of each source that takes part in training, in the order of the sources.
+
+        Args:
+            mixture: source -> weight, instead of the manifest's; a source that isn't named, or is 0, is left out.
+        Raises:
+            DataError: an unknown source, a weight that is no positive number, or no source left.
+        """
+        if mixture is None:
+            given = {name: source.weight for name, source in self.manifest.splits["train"].items()}
+        else:
+            given = dict(mixture)
+            for name, weight in given.items():
+                self._check_weight(name, weight)
+        used = {name: given[name] for name in self.train if given.get(name, 0) > 0}
+        if not used:
+            raise DataError(
+                f"data.mixture: no source of {self.path} has a weight above 0; it holds {', '.join(self.train)}"
+            )
+        return used
+
+    def samples_per_epoch(self, seq_len: int, mixture: Mapping[str, float] | None = None) -> int:
+        """Return how many samples one pass over each source in use makes, all together.
+
+        Args:
+            seq_len: tokens a sample. mixture: as `weights` takes it.
+        Raises:
+            DataError: a source in use is shorter than one sample; as `weights`.
+        """
+        return sum(self.num_samples(name, seq_len) for name in self.weights(mixture))
+
+    def tokens_per_epoch(self, seq_len: int, mixture: Mapping[str, float] | None = None) -> int:
+        """Return the target tokens of one pass, the dropped tails not counted; as `samples_per_epoch`."""
+        return self.samples_per_epoch(seq_len, mixture) * seq_len
+
+    def num_samples(self, source: str, seq_len: int) -> int:
+        """Return N, the samples of one source: seq_len targets each, and one token before the first.
+
+        Raises:
+            DataError: its training tokens don't fill one sample.
+        """
+        tokens = self.train[source].num_tokens
+        if tokens < seq_len + 1:
+            raise DataError(
+                f"data.path: the source {source!r} of {self.path} holds {tokens:,} training tokens, one sample of "
+                f"trainer.seq_len={seq_len:,} takes {seq_len + 1:,}; lower trainer.seq_len, give the pipeline more "
+                "text, or leave the source out with data.mixture"
+            )
+        return (tokens - 1) // seq_len
+
+    def _check_weight(self, name: str, weight: float) -> None:
+        if name not in self.train:
+            raise DataError(
+                f"data.mixture.{name}: no source of {self.path} has this name{nearest(name, self.train)}; "
+                f"it holds {', '.join(self.train)}"
+            )
+        if not (math.isfinite(weight) and weight >= 0):
+            raise DataError(f"data.mixture.{name}: {weight} is not a finite number of at least 0; only ratios count")
+
+
+def open_data(path: str | Path) -> Dataset:
+    """Open a data folder; costs a read of the manifest and the indices, not of tokens.
+
+    Raises:
+        DataError: there are no shards; names the command that makes them.
+        ShardError: a shard is missing, damaged or not the manifest's.
+    """
+    folder = Path(path)
+    if not (folder / NAME).is_file():
+        found = f"has no {NAME}" if folder.is_dir() else "is no folder"
+        raise DataError(f"data.path: {folder} {found}; make its shards with `{_command(folder)}`")
+    manifest = Manifest.load(folder)
+    train, val = open_split(folder, manifest, "train"), open_split(folder, manifest, "val")
+    return Dataset(folder, manifest, hash_file(folder / NAME), train, val)
+
+
+def _command(folder: Path) -> str:
+    """Return the command that makes the shards of `folder`."""
+    if folder == DEFAULT_PATH:
+        return "python -m data_pipeline"
+    if folder.parent == DEFAULT_PATH.parent:
+        return f"python -m data_pipeline name={folder.name}"
+    return f"python -m data_pipeline output_dir={folder}"

@@ -1,0 +1,88 @@
+"""An open data folder: its counts, its weights, and what it says when it can't serve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_pipeline.shards.errors import ShardError
+from foundation.hashes import hash_file
+from pretrain.data.dataset import DataError, Dataset, open_data
+
+Make = Callable[..., Path]
+Documents = Callable[[int, int], list[np.ndarray]]
+
+
+@pytest.fixture
+def dataset(make_folder: Make, documents: Documents) -> Dataset:
+    train = {"web": documents(40, 1), "code": documents(20, 2), "books": documents(10, 3)}
+    return open_data(make_folder(train, weights={"web": 3.0, "code": 1.0, "books": 0.0}))
+
+
+def test_counts_samples_as_the_definition_says(dataset: Dataset) -> None:
+    for seq_len in (1, 7, 64):
+        samples = {name: (stream.num_tokens - 1) // seq_len for name, stream in dataset.train.items()}
+        assert dataset.samples_per_epoch(seq_len) == samples["web"] + samples["code"]
+        assert dataset.samples_per_epoch(seq_len, {"books": 1.0}) == samples["books"]
+        assert dataset.tokens_per_epoch(seq_len) == dataset.samples_per_epoch(seq_len) * seq_len
+
+
+def test_a_source_of_exactly_one_sample_counts_and_one_token_less_does_not(make_folder: Make) -> None:
+    folder = make_folder({"a": [np.arange(1, 33)]})  # 32 ids and an end-of-text
+    assert open_data(folder).num_samples("a", 32) == 1
+    with pytest.raises(DataError, match=r"'a' .* holds 33 training tokens, .*trainer.seq_len=33 takes 34"):
+        open_data(folder).samples_per_epoch(33)
+
+
+def test_weights_come_from_the_manifest_or_the_mixture(dataset: Dataset) -> None:
+    assert dataset.weights() == {"code": 1.0, "web": 3.0}
+    assert dataset.weights({"web": 1, "books": 5}) == {"books": 5, "web": 1}
+
+
+@pytest.mark.parametrize(
+    ("mixture", "message"),
+    [
+        ({"wbe": 1.0}, r"data.mixture.wbe: no source .* did you mean 'web'\?; it holds books, code, web"),
+        ({"web": -1.0}, "data.mixture.web: -1.0 is not a finite number of at least 0"),
+        ({"web": float("inf")}, "data.mixture.web: inf is not a finite number"),
+        ({"web": 0.0}, "no source of .* has a weight above 0; it holds books, code, web"),
+    ],
+)
+def test_an_impossible_mixture_is_refused(dataset: Dataset, mixture: dict[str, float], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        dataset.weights(mixture)
+
+
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [
+        ("data/pydocs", "`python -m data_pipeline`"),
+        ("data/web", "`python -m data_pipeline name=web`"),
+        ("elsewhere/web", "`python -m data_pipeline output_dir=elsewhere/web`"),
+    ],
+)
+def test_without_shards_the_error_names_the_command(
+    path: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError) as error:
+        open_data(path)
+    assert f"data.path: {path} is no folder" in str(error.value)
+    assert command in str(error.value)
+    Path(path).mkdir(parents=True)
+    with pytest.raises(DataError, match=r"has no manifest\.json"):
+        open_data(path)
+
+
+def test_the_fingerprint_is_the_manifest_s_and_a_cut_shard_does_not_open(
+    make_folder: Make, documents: Documents
+) -> None:
+    folder = make_folder({"web": documents(40, 1)})
+    assert open_data(folder).fingerprint == hash_file(folder / "manifest.json")
+    shard = folder / "shards" / "train" / "web_00000.bin"
+    shard.write_bytes(shard.read_bytes()[:-2])
+    with pytest.raises(ShardError, match=r"web_00000\.bin: cut short"):
+        open_data(folder)

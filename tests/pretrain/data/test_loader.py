@@ -1,0 +1,205 @@
+"""The loader: the same global batches however they are split, and a whole epoch that gives back the documents."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from data_pipeline.shards.errors import DamagedShard
+from foundation.errors import ConfigError
+from pretrain.data.dataset import DataError
+from pretrain.data.loader import ShardLoader
+from pretrain.mesh import Mesh
+from pretrain.plan import Plan
+from pretrain.types import IGNORE, Batch
+
+CPU = torch.device("cpu")
+Make = Callable[..., Path]
+Documents = Callable[[int, int], list[np.ndarray]]
+
+
+def load(
+    path: Path, rank: int = 0, ranks: int = 1, batch: int = 16, micro: int = 4, seq_len: int = 32, **options: Any
+) -> ShardLoader:
+    plan = Plan(seq_len, batch, micro, ranks, max_steps=100, samples_per_epoch=1, seed=5)
+    return ShardLoader(str(path), plan, Mesh(rank, ranks, rank, CPU), CPU, **options)
+
+
+def global_batch(loaders: list[ShardLoader], step: int) -> list[Batch]:
+    """Return the micro batches of all ranks in the order of their samples."""
+    batches = [batch for loader in loaders for batch in loader.micro_batches(step)]
+    return sorted(batches, key=lambda batch: int(batch.samples[0]))
+
+
+@pytest.fixture
+def folder(make_folder: Make, documents: Documents) -> Path:
+    return make_folder({"web": documents(60, 1), "code": documents(30, 2)}, weights={"web": 2.0, "code": 1.0})
+
+
+@pytest.fixture
+def loaders() -> Iterator[Callable[..., ShardLoader]]:
+    opened: list[ShardLoader] = []
+
+    def open_one(*args: Any, **options: Any) -> ShardLoader:
+        opened.append(load(*args, **options))
+        return opened[-1]
+
+    yield open_one
+    for loader in opened:
+        loader.close()
+
+
+def test_gives_inputs_and_the_targets_one_to_the_right(folder: Path, loaders: Callable[..., ShardLoader]) -> None:
+    batches = loaders(folder).micro_batches(3)
+    assert len(batches) == 4
+    for number, batch in enumerate(batches):
+        assert batch.inputs_BT.shape == batch.targets_BT.shape == (4, 32)
+        assert batch.inputs_BT.dtype == batch.targets_BT.dtype == torch.int64
+        assert batch.inputs_BT.is_contiguous() and batch.targets_BT.is_contiguous()
+        assert torch.equal(batch.inputs_BT[:, 1:], batch.targets_BT[:, :-1])
+        assert batch.samples.tolist() == [3 * 16 + number * 4 + i for i in range(4)]
+
+
+@pytest.mark.parametrize(("ranks", "micro"), [(1, 1), (1, 2), (1, 16), (2, 4), (2, 8), (4, 4), (4, 1)])
+@pytest.mark.parametrize("prefetch_steps", [0, 3])
+def test_the_global_batch_is_the_same_for_any_split(
+    folder: Path, loaders: Callable[..., ShardLoader], ranks: int, micro: int, prefetch_steps: int
+) -> None:
+    reference = loaders(folder, prefetch_steps=0)
+    split = [loaders(folder, rank, ranks, micro=micro, prefetch_steps=prefetch_steps) for rank in range(ranks)]
+    for step in (0, 1, 2, 40, 41, 7):
+        expected, found = global_batch([reference], step), global_batch(split, step)
+        for field in ("inputs_BT", "targets_BT"):
+            assert torch.equal(
+                torch.cat([getattr(batch, field) for batch in found]),
+                torch.cat([getattr(batch, field) for batch in expected]),
+            )
+        assert np.concatenate([batch.samples for batch in found]).tolist() == list(range(step * 16, step * 16 + 16))
+
+
+def test_with_one_micro_batch_size_the_micro_batches_are_the_same_too(
+    folder: Path, loaders: Callable[..., ShardLoader]
+) -> None:
+    one, four = loaders(folder), [loaders(folder, rank, 4) for rank in range(4)]
+    for step in range(3):
+        for expected, found in zip(global_batch([one], step), global_batch(four, step), strict=True):
+            assert np.array_equal(expected.samples, found.samples)
+            assert torch.equal(expected.inputs_BT, found.inputs_BT)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(st.integers(0, 60), min_size=1, max_size=12), ahead=st.integers(0, 4))
+def test_reading_ahead_and_jumping_do_not_change_a_step(folder: Path, steps: list[int], ahead: int) -> None:
+    loader, reference = load(folder, prefetch_steps=ahead), load(folder, prefetch_steps=0)
+    for step in steps:
+        for found, expected in zip(loader.micro_batches(step), reference.micro_batches(step), strict=True):
+            assert torch.equal(found.targets_BT, expected.targets_BT)
+    loader.close()
+
+
+def test_an_epoch_gives_back_the_documents_each_token_once_a_target(
+    make_folder: Make, documents: Documents, loaders: Callable[..., ShardLoader]
+) -> None:
+    web = documents(80, 3)
+    ranks = [loaders(make_folder({"web": web}), rank, 2, batch=4, micro=1, seq_len=25) for rank in range(2)]
+    source = ranks[0].samples.sources["web"]
+    steps = -(-source.num_samples // 4)  # the last batch straddles into the next epoch
+    assert source.num_samples % 4
+    batches = [batch for step in range(steps) for batch in global_batch(ranks, step)]
+    samples = np.concatenate([batch.samples for batch in batches])[: source.num_samples]
+    inputs = torch.cat([batch.inputs_BT for batch in batches]).numpy()[: source.num_samples]
+    targets = torch.cat([batch.targets_BT for batch in batches]).numpy()[: source.num_samples]
+    in_place = np.argsort(source.places(samples))
+    stream = np.concatenate([inputs[in_place][:1, 0], targets[in_place].ravel()])
+    ends = np.flatnonzero(stream == 0)
+    found = [part[part != 0] for part in np.split(stream, ends + 1)]
+    whole = len(ends)
+    assert whole >= len(web) - source.tail_tokens
+    for expected, document in zip(web, found[:whole], strict=False):
+        assert np.array_equal(document, expected)
+    total = sum(len(document) + 1 for document in web)
+    assert len(stream) == total - source.tail_tokens
+
+
+def test_the_first_token_of_a_document_is_masked_on_demand(folder: Path, loaders: Callable[..., ShardLoader]) -> None:
+    plain, masked = loaders(folder), loaders(folder, mask_after_eot=True)
+    counts = []
+    for expected, found in zip(plain.micro_batches(0), masked.micro_batches(0), strict=True):
+        after_eot = expected.inputs_BT == 0
+        assert torch.equal(found.inputs_BT, expected.inputs_BT)
+        assert torch.equal(found.targets_BT == IGNORE, after_eot)
+        assert torch.equal(found.targets_BT[~after_eot], expected.targets_BT[~after_eot])
+        counts.append(int(after_eot.sum()))
+    assert len(set(counts)) > 1  # micro batches of unequal weight, which accumulation must get right
+
+
+def test_a_mixture_overrides_the_manifest(folder: Path, loaders: Callable[..., ShardLoader]) -> None:
+    loader = loaders(folder, mixture={"code": 1.0})
+    assert list(loader.facts()["sources"]) == ["code"]
+    num_samples = loader.samples.sources["code"].num_samples
+    assert loader.epochs_at(10) == {"code": 160 / num_samples}
+
+
+def test_facts_are_json_and_name_what_decides_the_batches(folder: Path, loaders: Callable[..., ShardLoader]) -> None:
+    facts = loaders(folder).facts()
+    assert orjson.loads(orjson.dumps(facts)) == facts
+    assert facts["seed"] == 5
+    assert {name: source["weight"] for name, source in facts["sources"].items()} == {"code": 1.0, "web": 2.0}
+    assert facts != loaders(folder, mask_after_eot=True).facts()
+
+
+def test_nothing_is_opened_before_the_first_use_and_errors_surface_then(tmp_path: Path) -> None:
+    loader = load(tmp_path / "nowhere", prefetch_steps=2)
+    with pytest.raises(DataError, match="python -m data_pipeline"):
+        loader.micro_batches(0)
+    loader.close()
+
+
+def test_damage_surfaces_at_the_step_that_reads_it_with_the_shard_s_name(
+    folder: Path, loaders: Callable[..., ShardLoader]
+) -> None:
+    shard = folder / "shards" / "train" / "code_00000.bin"
+    data = bytearray(shard.read_bytes())
+    data[7] ^= 64
+    shard.write_bytes(data)
+    loader = loaders(folder, prefetch_steps=2)
+    with pytest.raises(DamagedShard, match=r"code_00000\.bin: block 0"):
+        for step in range(40):
+            loader.micro_batches(step)
+
+
+def test_close_ends_the_thread(folder: Path) -> None:
+    loader = load(folder, prefetch_steps=2)
+    before = threading.active_count()
+    loader.micro_batches(0)
+    assert threading.active_count() == before + 1
+    loader.close()
+    assert threading.active_count() == before
+
+
+def test_a_negative_prefetch_is_refused(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.prefetch_steps: -1"):
+        load(folder, prefetch_steps=-1)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_batches_arrive_on_the_gpu(folder: Path) -> None:
+    plan = Plan(32, 16, 4, 1, max_steps=10, samples_per_epoch=1, seed=5)
+    device = torch.device("cuda", 0)
+    loader, reference = ShardLoader(str(folder), plan, Mesh(0, 1, 0, device), device), load(folder)
+    for step in range(5):
+        for found, expected in zip(loader.micro_batches(step), reference.micro_batches(step), strict=True):
+            assert found.inputs_BT.device == device
+            assert torch.equal(found.targets_BT.cpu(), expected.targets_BT)
+    loader.close()
+    reference.close()
