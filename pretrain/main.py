@@ -13,6 +13,7 @@ from foundation.config import Node, build, check
 from foundation.errors import ConfigError
 from foundation.files import folder_lock
 from foundation.progress import human
+from pretrain.checkpoint.gate import gate_facts
 from pretrain.data.dataset import open_data
 from pretrain.data.loader import ShardLoader
 from pretrain.mesh import Mesh, start_mesh
@@ -138,8 +139,9 @@ def start(
     set_determinism(settings.deterministic)
     run_dir = Path(runs_dir) / run_name
     dataset = open_data(data.values["path"])
-    plan = settings.plan(mesh.dp_size, dataset.samples_per_epoch(settings.seq_len), seed)
-    tokenizer = Tokenizer.load(dataset.folder, dataset.manifest)
+    samples_per_epoch = dataset.samples_per_epoch(settings.seq_len, data.values.get("mixture"))
+    plan = settings.plan(mesh.dp_size, samples_per_epoch, seed)
+    tokenizer = Tokenizer.load(dataset.path, dataset.manifest)
 
     numerics = build(precision)
     bare = build_model(model, tokenizer.vocab_size, plan, mesh.device)
@@ -166,6 +168,7 @@ def start(
         log=build_log(logger, bare, plan, mesh, run_dir),
         signal=signal,
         progress=Progress(),
+        gate=gate_facts(model.values, dataset.manifest.tokenizer_hash, dataset.fingerprint, plan),
         max_grad_norm=settings.max_grad_norm,
     )
     with signal.listening():

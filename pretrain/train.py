@@ -46,7 +46,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Everything the loop calls. `model` is the bare model, `wrapped` what DDP and compile made of it."""
+    """Everything the loop calls. `wrapped` is what DDP and compile made of `model`; `gate` is what resuming compares."""
 
     plan: Plan
     mesh: Mesh
@@ -65,6 +65,7 @@ class Run:
     signal: StopSignal
     progress: Progress
     max_grad_norm: float
+    gate: dict[str, Any]
 
 
 def train(run: Run) -> Status:
@@ -169,7 +170,7 @@ def state_of(run: Run) -> TrainState:
     tensors = {f"model.{name}": tensor.detach() for name, tensor in run.model.state_dict(keep_vars=True).items()}
     tensors |= {f"optim.{name}": tensor for name, tensor in run.optimizer.tensors().items()}
     tensors |= {f"guard.{name}": tensor for name, tensor in run.guard.tensors().items()}
-    facts = asdict(run.progress) | {"guard": run.guard.facts(), "line": run.log.last}
+    facts = asdict(run.progress) | {"guard": run.guard.facts(), "line": run.log.last, "gate": run.gate}
     return TrainState(tensors, facts)
 
 
