@@ -1,0 +1,174 @@
+"""AdamW whose step is told on the device whether to happen, so the host never waits for a verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
+
+from pretrain.optim import OptimError
+from pretrain.optim.groups import split_by_decay
+from pretrain.seats import Optimizer
+
+# Where the fused kernel is known to leave everything as it is when told to: CUDA returns at once (FusedAdamKernel,
+# `found_inf_ptr`), the CPU's is tested here. torch lists more devices (MPS, XPU); nobody has tried them with this.
+FUSED_DEVICES = ("cpu", "cuda")
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Parameters with one weight decay, their moments and step counters, in the same order."""
+
+    weight_decay: float
+    names: list[str]
+    parameters: list[nn.Parameter]
+    exp_avgs: list[Tensor]
+    exp_avg_sqs: list[Tensor]
+    steps: list[Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class _Update:
+    """What one step is told. Passed on as arguments: a verdict kept from the step before would skip silently."""
+
+    lr: float
+    beta1: float
+    beta2: float
+    eps: float
+    bad: Tensor
+    grad_scale: Tensor
+
+
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay on matrices, not on biases and norms.
+
+    Args:
+        lr: peak learning rate, which the schedule multiplies.
+        model: its parameters lie on their device already.
+        beta1, beta2: how much of the running mean of gradients and of their squares is kept a step.
+        eps: added to the root of the second moment.
+        weight_decay: share of a decayed weight taken off a step, times the learning rate.
+        fused: torch's one-pass kernel; None takes it where the device has it. Without it, plain tensor operations give
+            the same up to rounding.
+
+    Raises:
+        OptimError: a number out of its range, or fused on a device without the kernel.
+
+    Source: Loshchilov and Hutter, arXiv:1711.05101; beta2 0.95 as in GPT-3, arXiv:2005.14165, appendix B.
+    """
+
+    def __init__(
+        self,
+        lr: float,
+        model: nn.Module,
+        beta1: float = 0.9,
+        beta2: float = 0.95,
+        eps: float = 1e-8,
+        weight_decay: float = 0.1,
+        fused: bool | None = None,
+    ) -> None:
+        _check_range("lr", lr, "above 0", 0 < lr < math.inf)
+        _check_range("beta1", beta1, "in [0, 1)", 0 <= beta1 < 1)
+        _check_range("beta2", beta2, "in [0, 1)", 0 <= beta2 < 1)
+        _check_range("eps", eps, "above 0", 0 < eps < math.inf)
+        _check_range("weight_decay", weight_decay, "at least 0", 0 <= weight_decay < math.inf)
+        self.lr, self.beta1, self.beta2, self.eps = lr, beta1, beta2, eps
+        decayed, others = split_by_decay(model)
+        self._groups = [_new_group(decayed, weight_decay), _new_group(others, 0.0)]
+        self._update_group = _choose_kernel(fused, {p.device.type for p in model.parameters()})
+
+    @torch.no_grad()
+    def step(self, lr: float, bad: Tensor, grad_scale: Tensor) -> None:
+        update = _Update(lr, self.beta1, self.beta2, self.eps, bad, grad_scale)
+        for group in self._groups:
+            self._update_group(_with_gradients(group), update)
+
+    def zero_grad(self) -> None:
+        for group in self._groups:
+            for parameter in group.parameters:
+                parameter.grad = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        live = {}
+        for group in self._groups:
+            for i, name in enumerate(group.names):
+                live[f"{name}.exp_avg"] = group.exp_avgs[i]
+                live[f"{name}.exp_avg_sq"] = group.exp_avg_sqs[i]
+                live[f"{name}.step"] = group.steps[i]
+        return live
+
+
+def _new_group(named: dict[str, nn.Parameter], weight_decay: float) -> _Group:
+    parameters = list(named.values())
+    exp_avgs, exp_avg_sqs = ([torch.zeros_like(p, requires_grad=False) for p in parameters] for _ in "mv")
+    steps = [torch.zeros((), dtype=torch.float32, device=p.device) for p in parameters]
+    return _Group(weight_decay, list(named), parameters, exp_avgs, exp_avg_sqs, steps)
+
+
+def _with_gradients(group: _Group) -> _Group:
+    """Return the part of the group that took part in this step's loss."""
+    with_gradient = [i for i, parameter in enumerate(group.parameters) if parameter.grad is not None]
+    if len(with_gradient) == len(group.parameters):
+        return group
+    lists = (group.names, group.parameters, group.exp_avgs, group.exp_avg_sqs, group.steps)
+    return _Group(group.weight_decay, *([part[i] for i in with_gradient] for part in lists))  # type: ignore[arg-type]
+
+
+def _fused_update(group: _Group, update: _Update) -> None:
+    """One pass of torch's kernel. It writes the clipped gradients back; where `bad` is 1 it writes nothing at all."""
+    if not group.parameters:
+        return
+    adamw(
+        params=list[Tensor](group.parameters),
+        grads=[p.grad for p in group.parameters if p.grad is not None],
+        exp_avgs=group.exp_avgs,
+        exp_avg_sqs=group.exp_avg_sqs,
+        max_exp_avg_sqs=[],
+        state_steps=group.steps,
+        fused=True,
+        grad_scale=update.grad_scale,
+        found_inf=update.bad,
+        amsgrad=False,
+        beta1=update.beta1,
+        beta2=update.beta2,
+        lr=update.lr,
+        weight_decay=group.weight_decay,
+        eps=update.eps,
+        maximize=False,
+    )
+
+
+def _plain_update(group: _Group, update: _Update) -> None:
+    """The same in plain operations. Old values are chosen by `where`: NaN times 0 would be NaN."""
+    is_bad = update.bad != 0
+    beta1, beta2 = update.beta1, update.beta2
+    for p, m, v, step in zip(group.parameters, group.exp_avgs, group.exp_avg_sqs, group.steps, strict=True):
+        assert p.grad is not None
+        gradient = p.grad / update.grad_scale
+        new_m = torch.lerp(m, gradient, 1 - beta1)
+        new_v = beta2 * v + (1 - beta2) * gradient.square()
+        new_step = step + 1
+        denominator = (new_v / (1 - beta2**new_step)).sqrt() + update.eps
+        decayed = p * (1 - update.lr * group.weight_decay)
+        new_p = decayed - update.lr / (1 - beta1**new_step) * new_m / denominator
+        for old, new in ((p, new_p), (m, new_m), (v, new_v), (step, new_step)):
+            old.copy_(torch.where(is_bad, old, new))
+
+
+def _choose_kernel(fused: bool | None, device_types: set[str]) -> Callable[[_Group, _Update], None]:
+    has_kernel = device_types <= set(FUSED_DEVICES)
+    if fused and not has_kernel:
+        raise OptimError(
+            f"optim.fused: true, but {', '.join(sorted(device_types))} has no fused kernel that can skip a step; "
+            f"it is there on {', '.join(FUSED_DEVICES)}; set optim.fused=null"
+        )
+    return _fused_update if has_kernel and fused is not False else _plain_update
+
+
+def _check_range(name: str, value: float, allowed: str, holds: bool) -> None:
+    if not holds:
+        raise OptimError(f"optim.{name}: {value} is not {allowed}")

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pretrain.optim import OptimError
+from pretrain.optim.adamw import AdamW
+
+SETTINGS = {"beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1}
+LRS = [1e-2, 5e-3, 2e-2, 1e-3]
+GOOD, BAD, WHOLE = torch.tensor(0.0), torch.tensor(1.0), torch.tensor(1.0)
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Embedding(7, 5), nn.LayerNorm(5), nn.Linear(5, 33))
+
+
+def give_gradients(model: nn.Module, step: int, scale: float = 1.0) -> None:
+    generator = torch.Generator().manual_seed(step)
+    for parameter in model.parameters():
+        parameter.grad = scale * torch.randn(parameter.shape, generator=generator)
+
+
+def bits(model: nn.Module, optimizer: AdamW) -> dict[str, Tensor]:
+    live = {**dict(model.named_parameters()), **optimizer.tensors()}
+    return {name: tensor.detach().reshape(-1).view(torch.int32).clone() for name, tensor in live.items()}
+
+
+def torch_groups(model: nn.Module) -> list[dict[str, object]]:
+    decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+    others = [parameter for parameter in model.parameters() if parameter.dim() == 1]
+    return [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
+
+
+def numpy_adamw(weights: np.ndarray, gradients: list[np.ndarray], weight_decay: float) -> np.ndarray:
+    """Algorithm 2 of arXiv:1711.05101 in float64, in its own words."""
+    m, v = np.zeros_like(weights), np.zeros_like(weights)
+    for t, (lr, gradient) in enumerate(zip(LRS, gradients, strict=True), start=1):
+        m = 0.9 * m + 0.1 * gradient
+        v = 0.95 * v + 0.05 * gradient**2
+        m_hat, v_hat = m / (1 - 0.9**t), v / (1 - 0.95**t)
+        weights = weights - lr * (m_hat / (np.sqrt(v_hat) + 1e-8) + weight_decay * weights)
+    return weights
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("grad_scale", [1.0, 3.7])
+def test_clean_steps_equal_float64(model: nn.Module, fused: bool, grad_scale: float) -> None:
+    start = {name: parameter.detach().double().numpy().copy() for name, parameter in model.named_parameters()}
+    gradients: dict[str, list[np.ndarray]] = {name: [] for name in start}
+    optimizer = AdamW(1e-2, model, fused=fused, **SETTINGS)
+    for step, lr in enumerate(LRS):
+        give_gradients(model, step, scale=grad_scale)
+        for name, parameter in model.named_parameters():
+            gradients[name].append(parameter.grad.double().numpy() / grad_scale)
+        optimizer.step(lr, GOOD.clone(), torch.tensor(grad_scale))
+    for name, parameter in model.named_parameters():
+        expected = numpy_adamw(start[name], gradients[name], 0.1 if parameter.dim() > 1 else 0.0)
+        np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=2e-5, atol=1e-7, err_msg=name)
+
+
+def test_clean_steps_have_the_bits_of_torchs_own(model: nn.Module) -> None:
+    torch.manual_seed(0)
+    twin = nn.Sequential(nn.Embedding(7, 5), nn.LayerNorm(5), nn.Linear(5, 33))
+    ours = AdamW(1e-2, model, **SETTINGS)
+    theirs = torch.optim.AdamW(torch_groups(twin), lr=1e-2, betas=(0.9, 0.95), eps=1e-8, fused=True)
+    for step, lr in enumerate(LRS):
+        give_gradients(model, step)
+        give_gradients(twin, step)
+        ours.step(lr, GOOD.clone(), WHOLE.clone())
+        for group in theirs.param_groups:
+            group["lr"] = lr
+        theirs.step()
+    names = dict(twin.named_parameters())
+    assert all(torch.equal(parameter, names[name]) for name, parameter in model.named_parameters())
+    for name, tensor in ours.tensors().items():
+        parameter, _, moment = name.rpartition(".")
+        assert torch.equal(tensor, theirs.state[names[parameter]][moment]), name
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("poison", [math.nan, math.inf, 1.0])
+@pytest.mark.parametrize("done", [0, 3])  # a bad first step finds zeroed moments
+def test_a_bad_step_changes_no_bit(model: nn.Module, fused: bool, poison: float, done: int) -> None:
+    optimizer = AdamW(1e-2, model, fused=fused, **SETTINGS)
+    for step in range(done):
+        give_gradients(model, step)
+        optimizer.step(1e-2, GOOD.clone(), WHOLE.clone())
+    before = bits(model, optimizer)
+    give_gradients(model, step=99)
+    model[2].weight.grad[3, 2] = poison
+    optimizer.step(1e-2, BAD.clone(), torch.tensor(poison))
+    assert len(before) == 5 * 4  # each parameter, its two moments and its counter
+    for name, tensor in bits(model, optimizer).items():
+        assert torch.equal(tensor, before[name]), name
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_verdict_holds_for_its_own_step_only(model: nn.Module, fused: bool) -> None:
+    optimizer = AdamW(1e-2, model, fused=fused, **SETTINGS)
+    torch.manual_seed(0)
+    twin = nn.Sequential(nn.Embedding(7, 5), nn.LayerNorm(5), nn.Linear(5, 33))
+    undisturbed = AdamW(1e-2, twin, fused=fused, **SETTINGS)
+    for step in range(5):
+        give_gradients(model, step, scale=math.nan if step == 2 else 1.0)
+        optimizer.step(1e-2, BAD.clone() if step == 2 else GOOD.clone(), WHOLE.clone())
+        if step != 2:
+            give_gradients(twin, step)
+            undisturbed.step(1e-2, GOOD.clone(), WHOLE.clone())
+    expected = bits(twin, undisturbed)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in bits(model, optimizer).items())
+
+
+def test_state_exists_before_the_first_step_and_is_live(model: nn.Module) -> None:
+    optimizer = AdamW(1e-2, model, **SETTINGS)
+    before = optimizer.tensors()
+    assert set(before) == {f"{n}.{m}" for n, _ in model.named_parameters() for m in ("exp_avg", "exp_avg_sq", "step")}
+    assert not any(tensor.any() for tensor in before.values())
+    give_gradients(model, 0)
+    optimizer.step(1e-2, GOOD, WHOLE)
+    assert all(tensor.any() for tensor in before.values())
+
+
+def test_copying_into_the_tensors_restores_the_state(model: nn.Module) -> None:
+    optimizer = AdamW(1e-2, model, **SETTINGS)
+    give_gradients(model, 0)
+    optimizer.step(1e-2, GOOD, WHOLE)
+    saved = {
+        name: tensor.detach().clone()
+        for name, tensor in {**dict(model.named_parameters()), **optimizer.tensors()}.items()
+    }
+    give_gradients(model, 1)
+    optimizer.step(1e-2, GOOD, WHOLE)
+    expected = bits(model, optimizer)
+    fresh = AdamW(1e-2, model, **SETTINGS)
+    with torch.no_grad():
+        for name, tensor in {**dict(model.named_parameters()), **fresh.tensors()}.items():
+            tensor.copy_(saved[name])
+    give_gradients(model, 1)
+    fresh.step(1e-2, GOOD, WHOLE)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in bits(model, fresh).items())
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_parameter_without_gradient_stays(model: nn.Module, fused: bool) -> None:
+    optimizer = AdamW(1e-2, model, fused=fused, **SETTINGS)
+    give_gradients(model, 0)
+    model[0].weight.grad = None
+    model[1].weight.grad = model[1].bias.grad = model[2].bias.grad = None  # a whole group without
+    before = bits(model, optimizer)
+    optimizer.step(1e-2, GOOD, WHOLE)
+    changed = {name for name, tensor in bits(model, optimizer).items() if not torch.equal(tensor, before[name])}
+    assert changed == {"2.weight", "2.weight.exp_avg", "2.weight.exp_avg_sq", "2.weight.step"}
+
+
+def test_zero_grad_drops_the_gradients(model: nn.Module) -> None:
+    optimizer = AdamW(1e-2, model, **SETTINGS)
+    give_gradients(model, 0)
+    optimizer.zero_grad()
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("lr", 0.0), ("lr", math.inf), ("beta1", 1.0), ("beta2", -0.1), ("eps", 0.0), ("weight_decay", -1.0)],
+)
+def test_numbers_out_of_range(model: nn.Module, setting: str, value: float) -> None:
+    with pytest.raises(OptimError, match=f"optim.{setting}: {value} is not"):
+        AdamW(**{"lr": 1e-2, **SETTINGS, setting: value}, model=model)
+
+
+def test_fused_is_refused_where_it_can_not_skip() -> None:
+    with pytest.raises(OptimError, match=r"optim\.fused: true, but meta has no fused kernel"):
+        AdamW(1e-2, nn.Linear(2, 2, device="meta"), fused=True)
