@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from pretrain.model.transformer import ModelError
+from pretrain.model import ModelError
 
 # ours -> theirs, inside one block. Hugging Face keeps GPT-2's Conv1D: its weight is (in, out), that of nn.Linear
 # (out, in).

@@ -5,17 +5,13 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foundation.errors import ConfigError
+from pretrain.model import ModelError
 from pretrain.model.attention import CausalSelfAttention, LayerCache
 from pretrain.model.feed_forward import FeedForward
 from pretrain.model.init import init_parameters
 from pretrain.model.loss import TokenLoss
 from pretrain.model.norm import LayerNorm
 from pretrain.seats import Model
-
-
-class ModelError(ConfigError):
-    """A model can't be built as configured, or is given what it can't take."""
 
 
 class Block(nn.Module):

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from pretrain.model import ModelError
 from pretrain.model.hf import from_huggingface_state, to_huggingface_state
-from pretrain.model.transformer import ModelError, Transformer
+from pretrain.model.transformer import Transformer
 
 transformers = pytest.importorskip("transformers")
 

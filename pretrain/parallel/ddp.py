@@ -1,0 +1,62 @@
+"""Data parallelism: every rank holds the whole model; gradients are averaged while the backward still runs."""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import AbstractContextManager
+
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from pretrain.mesh import Mesh
+from pretrain.parallel import ParallelError
+from pretrain.seats import Model, Parallel
+
+
+class LossSum(nn.Module):
+    """Makes the call of a module the model's `loss_sum`: DDP prepares its backward only around a call."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
+        return self.model.loss_sum(inputs_BT, targets_BT)
+
+
+class DDP(Parallel):
+    """torch's DistributedDataParallel where there are several ranks, the model itself where there is one.
+
+    Args:
+        bucket_bytes: gradients cross ranks in messages of this size, each as soon as it is full. Smaller ones overlap
+            more of the backward, larger ones use the network better; flat from 16 MiB at 32 GPUs.
+
+    Raises:
+        ParallelError: a bucket without room.
+
+    Source: Li et al., arXiv:2006.15704; ml-engineering, network/benchmarks, for the message size.
+    """
+
+    def __init__(self, bucket_bytes: int = 25 << 20) -> None:
+        if bucket_bytes < 1:
+            raise ParallelError(f"parallel.bucket_bytes: {bucket_bytes} is not at least 1")
+        self.bucket_bytes = bucket_bytes
+
+    def wrap(self, model: Model, mesh: Mesh) -> nn.Module:
+        module = LossSum(model)
+        if mesh.world_size == 1:
+            return module
+        # On construction rank 0's weights go to all. No buffers to broadcast; and no static_graph: it only saves the
+        # search for unused parameters, which is off, and it holds the first step's reductions back to the end.
+        return DistributedDataParallel(
+            module,
+            device_ids=[mesh.device.index] if mesh.device.type == "cuda" else None,
+            bucket_cap_mb=self.bucket_bytes / (1 << 20),
+            gradient_as_bucket_view=True,  # no second copy of the gradients
+            broadcast_buffers=False,
+        )
+
+    def accumulate(self, wrapped: nn.Module, last: bool) -> AbstractContextManager[None]:
+        if last or not isinstance(wrapped, DistributedDataParallel):
+            return contextlib.nullcontext()
+        return wrapped.no_sync()
