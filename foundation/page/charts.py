@@ -63,7 +63,12 @@ def bar_chart(bars: Sequence[Bar], max_value: float | None = None) -> str:
 
 
 def line_chart(
-    lines: Sequence[Line], x_label: str, y_label: str, log_y: bool = False, marks: Sequence[float] = (), mark: str = ""
+    lines: Sequence[Line],
+    x_label: str,
+    y_label: str,
+    log_y: bool = False,
+    marks: Sequence[float] | np.ndarray = (),
+    mark: str = "",
 ) -> str:
     """Return a chart of lines over a common x.
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from foundation.files import write_atomic
 from foundation.page.charts import Bar, Line, bar_chart, histogram_chart, line_chart, safe
 from foundation.page.scale import number
@@ -91,7 +93,7 @@ class Page:
         x_label: str,
         y_label: str,
         log_y: bool = False,
-        marks: Sequence[float] = (),
+        marks: Sequence[float] | np.ndarray = (),
         mark: str = "",
     ) -> None:
         """Add a chart of lines; see `charts.line_chart`."""

@@ -13,10 +13,10 @@ from pretrain.plan import Plan
 from pretrain.seats import Logger
 
 # what every step has; all other fields of a line came from an evaluation
-STEP_FIELDS = frozenset(
-    ("step", "data_step", "num_updates", "loss", "lr", "grad_norm", "skipped")
-    + ("tokens_seen", "tokens_per_s", "step_time_s", "mfu")
-)
+STEP_FIELDS = {
+    *("step", "data_step", "num_updates", "loss", "lr", "grad_norm", "skipped"),
+    *("tokens_seen", "tokens_per_s", "step_time_s", "mfu"),
+}
 MIN_WINDOW_STEPS = 20  # fewer make the estimate of the time left jump
 SAMPLE_CHARS = 400
 BOLD, RED, PLAIN = "\x1b[1m", "\x1b[1;31m", "\x1b[0m"
@@ -73,9 +73,8 @@ class Console(Logger):
         if self._silent:
             return
         try:
-            safe = text.encode(sys.stdout.encoding or "utf-8", errors="backslashreplace").decode(
-                sys.stdout.encoding or "utf-8"
-            )
+            encoding = sys.stdout.encoding or "utf-8"
+            safe = text.encode(encoding, errors="backslashreplace").decode(encoding)
             print(f"{style}{safe}{PLAIN}" if style and sys.stdout.isatty() else safe, flush=True)
         except (OSError, ValueError):
             # the terminal or the reader of a pipe is gone: training goes on, metrics.jsonl holds every line
@@ -90,10 +89,8 @@ def evaluation_lines(fields: dict[str, Any]) -> list[str]:
     """
     numbers = {name: value for name, value in fields.items() if isinstance(value, int | float)}
     lines = ["   ".join(f"{name} {value:.4f}" for name, value in numbers.items())] if numbers else []
-    for samples in (value for value in fields.values() if isinstance(value, list)):
-        for sample in samples:
-            lines.append(one_line(f"{sample['prompt']}│{sample['text']}", SAMPLE_CHARS))
-    return lines
+    samples = [sample for value in fields.values() if isinstance(value, list) for sample in value]
+    return lines + [one_line(f"{sample['prompt']}│{sample['text']}", SAMPLE_CHARS) for sample in samples]
 
 
 def clock(seconds: float) -> str:

@@ -1,10 +1,10 @@
 """metrics.jsonl: one JSON object a step, by every JSON parser readable, steps strictly rising.
 
-JSON has no NaN and no infinity (Python's own `json` writes them bare and other parsers then fail, orjson writes null and
-the value is lost): such a value is the string "NaN", "Infinity" or "-Infinity". `read_metrics` gives the floats back.
+JSON has no NaN and no infinity (Python's own `json` writes them bare and other parsers then fail, orjson writes null
+and the value is lost): such a value is the string "NaN", "Infinity" or "-Infinity"; `read_metrics` gives floats back.
 
-A line is one `write` of the kernel: a killed process loses none. `sync` makes them durable before a checkpoint counts on
-them, so a machine that loses power keeps every line up to its newest checkpoint, and the resumed run writes the rest anew.
+A line is one `write` of the kernel: a killed process loses none. `sync` makes them durable before a checkpoint counts
+on them: a machine that loses power keeps every line up to its newest checkpoint, the resumed run writes the rest.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class MetricsFile:
         self._descriptor: int | None = None
 
     def append(self, line: dict[str, Any]) -> None:
-        """Write one line. At the first one, lines of its step and later, of an attempt without a checkpoint, move aside.
+        """Write one line. At the first, lines of its step and later (an attempt without a checkpoint) move aside.
 
         Args:
             line: JSON values, floats of any kind among them; `step` (steps finished with it) is above the last line's.
@@ -105,18 +105,15 @@ def json_line(line: dict[str, Any]) -> bytes:
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the lines of a metrics file, spelled floats as floats again; what is no line (a torn end) is passed over.
 
-    A top-level string that is exactly "NaN", "Infinity" or "-Infinity" reads as a float: no field of text is among them.
+    A top-level string that is exactly "NaN", "Infinity" or "-Infinity" reads as a float: no field there is a text.
     """
     if not path.exists():
         return
     with path.open("rb") as file:
         for raw in file:
             if _step_of(raw) is not None:
-                line = orjson.loads(raw)
-                yield {
-                    key: NON_FINITE.get(value, value) if isinstance(value, str) else value
-                    for key, value in line.items()
-                }
+                pairs = orjson.loads(raw).items()
+                yield {key: NON_FINITE.get(value, value) if isinstance(value, str) else value for key, value in pairs}
 
 
 def _spelled(value: Any) -> Any:

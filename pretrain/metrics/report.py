@@ -1,0 +1,245 @@
+"""report.html of a run: what it learnt, how fast, what was skipped, what it wrote, and the config that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from foundation.config.compose import read_config
+from foundation.files import read_json
+from foundation.page import Line, Page, Sample, number
+from pretrain.metrics.console import STEP_FIELDS, clock
+from pretrain.metrics.lines import NAME, read_metrics
+
+PAGE = "report.html"
+SAMPLES = "samples.jsonl"
+JOURNAL = "journal.jsonl"
+MAX_SAMPLES = 60
+MAX_ROWS = 200
+SMOOTH_FRAC = 0.02  # of the run's steps: the width of the running mean
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The metrics of a run as columns; an absent value is NaN.
+
+    Attributes:
+        columns: name -> (lines,) float64. evaluated: the lines with an evaluation's fields, as they were written.
+    """
+
+    columns: dict[str, np.ndarray]
+    evaluated: list[dict[str, Any]]
+
+    @property
+    def steps(self) -> np.ndarray:
+        return self.columns["step"]
+
+    @property
+    def skipped(self) -> np.ndarray:
+        """(skips,) float64: the steps whose update the guard kept from the weights."""
+        steps: np.ndarray = self.steps[self.columns["skipped"] == 1]
+        return steps
+
+
+def write_run_report(run_dir: Path) -> Path:
+    """Write report.html from the files of the run, whatever of them there is.
+
+    Args:
+        run_dir: runs/<run_name>.
+    Returns:
+        The page's path.
+    """
+    history = read_history(run_dir / NAME)
+    config = read_config(run_dir / "config.yaml") if (run_dir / "config.yaml").is_file() else {}
+    status = read_json(run_dir / "status.json") if (run_dir / "status.json").is_file() else {}
+    page = Page(str(config.get("run_name") or run_dir.name), _subtitle(status))
+    _glance(page, history, config)
+    if len(history.steps):
+        _curves(page, history)
+        _evaluations(page, history)
+        _skips(page, history, run_dir / JOURNAL)
+    _samples(page, run_dir / SAMPLES)
+    _config(page, config)
+    return page.write(run_dir / PAGE)
+
+
+def read_history(path: Path) -> History:
+    """Read metrics.jsonl into columns."""
+    rows: dict[str, list[float]] = {name: [] for name in STEP_FIELDS}
+    evaluated = []
+    for line in read_metrics(path):
+        for name, values in rows.items():
+            value = line.get(name)
+            values.append(float(value) if isinstance(value, int | float) else np.nan)
+        if not line.keys() <= STEP_FIELDS:
+            evaluated.append(line)
+    return History({name: np.array(values, dtype=np.float64) for name, values in rows.items()}, evaluated)
+
+
+def smooth(values: np.ndarray, window: int) -> np.ndarray:
+    """Return the centred mean over `window` finite neighbours, narrower at the ends; NaN where none is finite.
+
+    Args:
+        values: (n,) float64.
+    """
+    half = window // 2
+    finite = np.isfinite(values)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(finite)])
+    places = np.arange(len(values))
+    low, high = np.maximum(places - half, 0), np.minimum(places + half + 1, len(values))
+    with np.errstate(invalid="ignore"):
+        means: np.ndarray = (sums[high] - sums[low]) / (counts[high] - counts[low])
+    return means
+
+
+def _subtitle(status: dict[str, Any]) -> str:
+    if not status:
+        return "Not ended: it trains, or it was killed."
+    return f"{str(status.get('status')).capitalize()} at step {number(status.get('step'))}: {status.get('reason')}"
+
+
+def _glance(page: Page, history: History, config: dict[str, Any]) -> None:
+    page.section("At a glance")
+    if not len(history.steps):
+        page.text("No step was written yet.")
+        return
+    columns = history.columns
+    facts: dict[str, str | int | float | None] = {
+        "Steps": int(history.steps[-1]),
+        "Tokens seen": int(columns["tokens_seen"][-1]),
+        "Training loss": _last(smooth(columns["loss"], _window(history))),
+    }
+    for name, label in (("val_loss", "Validation loss"), ("val_bits_per_byte", "Validation bits per byte")):
+        values = [line[name] for line in history.evaluated if isinstance(line.get(name), int | float)]
+        if values:
+            facts[label] = float(values[-1])
+            if min(values) < values[-1]:
+                facts[f"{label}, best"] = float(min(values))
+    facts["Tokens per second"] = round(float(columns["tokens_seen"][-1] / max(np.nansum(columns["step_time_s"]), 1e-9)))
+    facts["Time of training"] = clock(float(np.nansum(columns["step_time_s"])))
+    facts["Median step"] = f"{1000 * float(np.nanmedian(columns['step_time_s'])):,.1f} ms"
+    if np.isfinite(columns["mfu"]).any():
+        facts["Model FLOPs utilization"] = f"{float(np.nanmedian(columns['mfu'])):.1%}"
+    facts["Steps skipped"] = len(history.skipped)
+    page.facts(facts)
+    trainer = {name: value for name, value in dict(config.get("trainer") or {}).items() if _is_fact(value)}
+    page.heading("Plan")
+    page.facts({**trainer, "seed": config.get("seed")})
+
+
+def _curves(page: Page, history: History) -> None:
+    columns, steps, window = history.columns, history.steps, _window(history)
+    page.section("Loss")
+    lines = [Line("training", steps, columns["loss"], faint=window > 1, color=0)]
+    if window > 1:
+        lines.append(Line(f"training, mean of {window}", steps, smooth(columns["loss"], window), color=0))
+    for color, (name, label) in enumerate(
+        (("val_loss", "validation"), ("train_sample_loss", "training sample")), start=1
+    ):
+        points = [(line["step"], line[name]) for line in history.evaluated if name in line]
+        if points:
+            xs, ys = np.array(points, dtype=np.float64).T
+            lines.append(Line(label, xs, ys, dots=True, color=color))
+    page.lines(lines, "step", "nats per token", marks=history.skipped, mark="skipped step")
+    page.section("Gradient and learning rate")
+    norms = [Line("each step", steps, columns["grad_norm"], faint=window > 1, color=0)]
+    if window > 1:
+        norms.append(Line(f"mean of {window}", steps, smooth(columns["grad_norm"], window), color=0))
+    page.lines(norms, "step", "gradient norm before clipping", log_y=True, marks=history.skipped, mark="skipped step")
+    page.lines([Line("learning rate", steps, columns["lr"])], "step", "learning rate")
+    page.section("Speed")
+    speed = [Line("each step", steps, columns["tokens_per_s"], faint=window > 1, color=2)]
+    if window > 1:
+        speed.append(Line(f"mean of {window}", steps, smooth(columns["tokens_per_s"], window), color=2))
+    page.lines(speed, "step", "tokens per second")
+
+
+def _evaluations(page: Page, history: History) -> None:
+    names = list(
+        dict.fromkeys(name for line in history.evaluated for name, value in line.items() if _is_value(name, value))
+    )
+    if names:
+        page.section("Evaluations")
+        page.table(
+            ["step", *names], [[line["step"], *(line.get(name) for name in names)] for line in history.evaluated]
+        )
+
+
+def _skips(page: Page, history: History, journal: Path) -> None:
+    if not len(history.skipped):
+        return
+    page.section("Skipped steps")
+    page.text("Steps that the guard kept from weights, moments and counters.")
+    columns = history.columns
+    places = np.flatnonzero(columns["skipped"] == 1)
+    rows = [
+        [int(history.steps[i]), int(columns["data_step"][i]), columns["loss"][i].item(), columns["grad_norm"][i].item()]
+        for i in places[:MAX_ROWS]
+    ]
+    page.table(["step", "data step", "loss", "gradient norm"], rows)
+    if len(places) > MAX_ROWS:
+        page.text(f"{len(places) - MAX_ROWS:,} more are in {journal.name}.")
+
+
+def _samples(page: Page, path: Path) -> None:
+    records = list(_json_lines(path))
+    if not records:
+        return
+    page.section("Samples")
+    if len(records) > MAX_SAMPLES:
+        page.text(f"The last {MAX_SAMPLES} of {len(records):,} in {path.name}.")
+    shown = [
+        Sample(
+            f"step {number(record.get('step'))}",
+            str(record.get("prompt", "")),
+            f"{record.get('prompt', '')}{record.get('text', '')}",
+        )
+        for record in reversed(records[-MAX_SAMPLES:])
+    ]
+    page.samples(shown, open_first=True)
+
+
+def _config(page: Page, config: dict[str, Any]) -> None:
+    if not config:
+        return
+    page.section("Config")
+    page.text(
+        "config.yaml, which reruns this run: python launch/train.py --config-path <this folder> --config-name config"
+    )
+    page.table(["key", "value"], [[key, str(value)] for key, value in _flat(config)])
+
+
+def _json_lines(path: Path) -> Sequence[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline is torn
+    return [orjson.loads(line) for line in lines if line]
+
+
+def _flat(value: Any, key: str = "") -> list[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        return [leaf for name, item in value.items() for leaf in _flat(item, f"{key}.{name}" if key else str(name))]
+    return [(key, value)]
+
+
+def _window(history: History) -> int:
+    return max(1, int(len(history.steps) * SMOOTH_FRAC))
+
+
+def _last(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite[-1]) if len(finite) else float("nan")
+
+
+def _is_fact(value: Any) -> bool:
+    return value is not None and isinstance(value, int | float)
+
+
+def _is_value(name: str, value: Any) -> bool:
+    return name not in STEP_FIELDS and isinstance(value, int | float)

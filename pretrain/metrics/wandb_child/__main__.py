@@ -1,0 +1,163 @@
+"""Reads a JSON message a line from stdin: a greeting, metrics lines, a closing; says on stdout what users should know.
+
+Never imports torch. Ends when stdin does, so a killed trainer leaves a run that is marked as crashed, not as running.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from foundation.config.compose import read_config
+from foundation.files import write_atomic
+from pretrain.metrics.lines import NON_FINITE
+
+Mode = Literal["online", "offline", "disabled"]
+INIT_TIMEOUT_S = 60.0
+USERINFO = re.compile(r"(?<=://)[^/@\s]+@")  # user:password@ in an address
+
+
+def main() -> None:
+    """Serve one run."""
+    messages = (orjson.loads(raw) for raw in sys.stdin.buffer)
+    greeting = next(messages, None)
+    if greeting is None:
+        return
+    run = start(greeting)
+    status, failed = "killed", False
+    for message in messages:
+        if "close" in message:
+            status = message["close"]
+            break
+        try:
+            send(run, message["line"])
+        except Exception as error:
+            if not failed:
+                say(f"a line could not be logged ({type(error).__name__}: {error}); more of its kind are not reported")
+            failed = True
+    run.finish(exit_code=1 if status in ("failed", "killed") else 0)
+
+
+def start(greeting: dict[str, Any]) -> Any:
+    """Open the run, online or offline.
+
+    Args:
+        greeting: the constructor's values of `WandB`.
+    Returns:
+        wandb's run.
+    """
+    folder = Path(greeting["run_dir"])
+    # wandb keeps logs and staged files in the home folder unless told where
+    os.environ.setdefault("WANDB_CACHE_DIR", str(folder / "wandb" / "cache"))
+    os.environ.setdefault("WANDB_DATA_DIR", str(folder / "wandb" / "data"))
+    (folder / "wandb").mkdir(parents=True, exist_ok=True)
+    mode: Mode = automatic_mode() if greeting["mode"] == "auto" else greeting["mode"]
+    try:
+        run = open_run(greeting, folder, mode)
+    except Exception as error:
+        if mode != "online":
+            raise
+        say(f"not reached ({type(error).__name__}: {str(error).splitlines()[0]}); the run is kept offline")
+        mode = "offline"
+        run = open_run(greeting, folder, mode)
+    run.define_metric("step")
+    run.define_metric("*", step_metric="step")
+    where = run.url if mode == "online" else f"offline; upload it with: wandb sync {folder / 'wandb'}/offline-run-*"
+    say(str(where))
+    return run
+
+
+def automatic_mode() -> Mode:
+    """Return what WANDB_MODE says, else online where wandb finds a key, else offline."""
+    import wandb
+
+    said = wandb.setup(wandb.Settings(silent=True)).settings.mode
+    if said in ("offline", "disabled"):
+        return said
+    return "online" if wandb.login(prompt=False, verify=False) else "offline"
+
+
+def open_run(greeting: dict[str, Any], folder: Path, mode: Mode) -> Any:
+    """Call wandb.init.
+
+    Online a resumed run goes on under its old id. Offline each start is a run of its own in one group: two folders of
+    one id would overwrite each other's steps when they are uploaded. What wandb would collect by itself (command line,
+    packages, git, console, code) stays here: any of it can hold a secret.
+    """
+    import wandb
+
+    config = read_config(folder / "config.yaml") if (folder / "config.yaml").is_file() else {}
+    name = str(config.get("run_name") or folder.name)
+    same = run_id(folder)
+    settings = wandb.Settings(
+        mode=mode,
+        silent=True,
+        console="off",
+        disable_git=True,
+        disable_code=True,
+        save_code=False,
+        x_disable_meta=True,
+        x_save_requirements=False,
+        init_timeout=INIT_TIMEOUT_S,
+    )
+    return wandb.init(
+        project=greeting["project"],
+        entity=greeting["entity"],
+        tags=greeting["tags"],
+        name=name,
+        group=name,
+        id=same if mode == "online" else f"{same}-{secrets.token_hex(3)}",
+        resume="allow" if mode == "online" else None,
+        dir=str(folder),
+        config={key: clean(config[key]) for key in greeting["config_keys"] if key in config},
+        settings=settings,
+    )
+
+
+def run_id(folder: Path) -> str:
+    """Return the id of the run in this folder, made at its first start."""
+    path = folder / "wandb" / "run_id"
+    if not path.exists():
+        write_atomic(path, secrets.token_hex(5).encode())
+    return path.read_text(encoding="ascii").strip()
+
+
+def clean(value: Any) -> Any:
+    """Return a config value without user names and passwords in addresses."""
+    if isinstance(value, dict):
+        return {key: clean(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [clean(item) for item in value]
+    return USERINFO.sub("", value) if isinstance(value, str) else value
+
+
+def send(run: Any, line: dict[str, Any]) -> None:
+    """Log the numbers of one line, on the axis `step`, which may go back after a rewind; samples as a table."""
+    import wandb
+
+    fields: dict[str, Any] = {}
+    for name, value in line.items():
+        if isinstance(value, str):
+            value = NON_FINITE.get(value)
+        if isinstance(value, list):
+            value = wandb.Table(columns=["prompt", "text"], data=[[item["prompt"], item["text"]] for item in value])
+        if value is not None:
+            fields[name] = int(value) if isinstance(value, bool) else value
+    run.log(fields)
+
+
+def say(text: str) -> None:
+    """Tell the trainer's console, if it still runs."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()
