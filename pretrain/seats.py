@@ -107,8 +107,18 @@ class Guard(ABC):
         """
 
     @abstractmethod
-    def decide(self, step: int, loss: float, grad_norm: float, bad: bool) -> Action:
-        """Take a verdict on the host, two steps late, the same on every rank; journal a skip; continue or stop."""
+    def decide(self, step: int, loss: float, grad_norm: float, bad: bool, data_step: int | None = None) -> Action:
+        """Take a verdict on the host, two steps late, the same on every rank; journal a skip; continue or stop.
+
+        Every judged step is decided, in order, and before `facts` is asked for.
+
+        Args:
+            step: steps finished with it. loss, grad_norm, bad: of the step. data_step: the batch it took.
+        """
+
+    @abstractmethod
+    def diagnosis(self) -> str:
+        """Return why the last decision was to stop and what to do about it; empty while it wasn't."""
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:

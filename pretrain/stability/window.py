@@ -1,0 +1,56 @@
+"""The last accepted values of a few series, with their median and spread: on the device, in fixed shapes, no sync.
+
+Shape suffixes: K series, W places of the window.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# The median absolute deviation times this is the standard deviation of normally distributed values.
+MAD_TO_STD = 1.4826
+
+
+class Window:
+    """Ring buffers of the last `size` accepted values of K series, all accepted or rejected together.
+
+    Attributes:
+        values_KW: (num_series, size) float32; places that were never written hold 0 and are not looked at.
+        count: () int64, values accepted so far; the next one goes to place count % size.
+    """
+
+    def __init__(self, num_series: int, size: int, device: torch.device) -> None:
+        self.values_KW = torch.zeros(num_series, size, device=device)
+        self.count = torch.zeros((), dtype=torch.int64, device=device)
+        self._places_W = torch.arange(size, device=device)
+
+    def add(self, values_K: Tensor, accepted: Tensor) -> None:
+        """Put one value of each series into the window, or, where `accepted` is False, leave every bit of it.
+
+        Args:
+            values_K: (num_series,) float32; anything when rejected, NaN too.
+            accepted: () bool.
+        """
+        here_W = (self._places_W == self.count % len(self._places_W)) & accepted
+        # where, never multiplication: 0 * NaN is NaN
+        self.values_KW.copy_(torch.where(here_W, values_K[:, None], self.values_KW))
+        self.count.add_(accepted)
+
+    def center_and_spread(self) -> tuple[Tensor, Tensor]:
+        """Return medians and spreads (1.4826 times the median absolute deviation), each (num_series,) float32.
+
+        The current value never takes part: judge first, then add. Both mean nothing in an empty window.
+        """
+        held = self.count.clamp(1, len(self._places_W))
+        held_W = self._places_W < held
+        center_K = _median(self.values_KW, held_W, held)
+        deviations_KW = (self.values_KW - center_K[:, None]).abs()
+        return center_K, MAD_TO_STD * _median(deviations_KW, held_W, held)
+
+
+def _median(values_KW: Tensor, held_W: Tensor, held: Tensor) -> Tensor:
+    """Return (K,) medians over the places held; of an even number the mean of the two in the middle."""
+    ordered_KW = torch.where(held_W, values_KW, torch.inf).sort(dim=1).values
+    middle_2 = torch.stack([(held - 1) // 2, held // 2])
+    return ordered_KW.index_select(1, middle_2).mean(dim=1)
