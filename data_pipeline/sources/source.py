@@ -19,7 +19,7 @@ class TruncatedInput(InputError):
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """One input. `name` is what reports and ids show: no folder above the input's own, so outputs move between machines.
+    """One input. `name` is what reports and ids show: no folder above the inputs' shared one, so outputs can move.
 
     `size_bytes` is the size on disk, for progress; 0 when unknown. `path` is None for inputs that are no files.
     """
@@ -76,7 +76,7 @@ class Source(Corpus):
 
     @abstractmethod
     def files(self) -> list[InputFile]:
-        """Return the input files, sorted by name, each once.
+        """Return the input files, each once, in an order that is the same on every machine: files sorted by name.
 
         Raises:
             InputError: a pattern matches nothing (names it and the nearest existing path), a file can't be read.
@@ -87,13 +87,10 @@ class Source(Corpus):
         """Yield the file's blocks of at most `partition_bytes` (one longer record excepted), cut by content alone.
 
         Raises:
-            TruncatedInput: the file ends early; nothing of a file may be committed before this iterator is exhausted.
+            TruncatedInput: the file ends early. Nothing of a file may be committed before this iterator is exhausted.
+            InputError: the file as a whole is not what the source expects, e.g. none of its records has the text key.
         """
 
     @abstractmethod
     def parse(self, block: Block, file: InputFile, file_number: int) -> Parsed:
-        """Parse one block. Pure: the same block gives the same documents in any process.
-
-        Raises:
-            InputError: the whole block is not what the source expects, e.g. no record has the text key.
-        """
+        """Parse one block. Pure: the same documents in any process. Bad records are quarantined."""

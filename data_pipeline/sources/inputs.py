@@ -1,0 +1,122 @@
+"""Which files a source reads: patterns become a sorted list of readable files, each once."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import math
+import os
+import re
+import stat
+from pathlib import Path
+
+from data_pipeline.sources.source import InputFile
+from foundation.errors import ConfigError, InputError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # a source's name is part of file names
+
+
+def check_source(source: str, weight: float) -> None:
+    """Check what every source is given.
+
+    Args:
+        source: the source's name, part of its shards' file names.
+        weight: its share of the training mixture, relative to the other sources'.
+    Raises:
+        ConfigError: names the key and what is allowed.
+    """
+    if not NAME.fullmatch(source) or len(source) > 100:
+        raise ConfigError(
+            f"corpus.source: {source!r} can't be part of a file name; use up to 100 letters, digits, '_', '-' and '.'"
+        )
+    if not (math.isfinite(weight) and weight > 0):
+        raise ConfigError(f"corpus.weight: {weight} of source {source!r} is not a positive number")
+
+
+def check_paths(paths: list[str], source: str) -> None:
+    """Check that there is at least one pattern, none empty.
+
+    Raises:
+        ConfigError: names the key and an example.
+    """
+    if not paths or not all(paths):
+        raise ConfigError(
+            f"corpus.paths: {paths!r} of source {source!r} names no file; give at least one, "
+            "e.g. corpus.paths='[dumps/*.jsonl.zst]'"
+        )
+
+
+def find_files(paths: list[str], source: str) -> list[InputFile]:
+    """Return the files that `paths` name, sorted by name; one that is reached twice (links, two patterns) comes once.
+
+    A file's name is its path below the folder that all files share, so it says nothing of where that folder lies.
+
+    Args:
+        paths: files or glob patterns (`*`, `?`, `[a-z]`, `**` for any depth), relative to the working folder.
+        source: the source's name, for error messages.
+    Raises:
+        InputError: a pattern matches nothing (names the nearest existing path), or names what can't be read as a file.
+    """
+    named = sorted({path for pattern in paths for path in _matches(pattern, source)})
+    by_real_path: dict[str, Path] = {}
+    for path in named:
+        by_real_path.setdefault(os.path.realpath(path), path)
+    found = list(by_real_path.values())
+    shared = Path(os.path.commonpath([path.parent for path in found]))
+    files = [InputFile(_portable(path.relative_to(shared)), path, path.stat().st_size) for path in found]
+    return sorted(files, key=lambda file: file.name)
+
+
+def _matches(pattern: str, source: str) -> list[Path]:
+    """Return the files of one pattern as absolute paths, links not followed; a path that exists is taken literally."""
+    expanded = str(Path(pattern).expanduser())
+    literal = _absolute(expanded)
+    if os.path.lexists(literal):
+        _check_readable(literal, pattern, source)
+        return [literal]
+    found = [_absolute(path) for path in glob.glob(expanded, recursive=True)]  # noqa: PTH207, it takes absolute patterns
+    if Path(pattern).name in ("*", "**"):  # meant to match anything, so folders among the matches are no mistake
+        found = [path for path in found if not path.is_dir()]
+    for path in found:
+        _check_readable(path, pattern, source)
+    if not found:
+        raise InputError(
+            f"corpus.paths: {pattern!r} of source {source!r} matches no file (working folder {Path.cwd()}); "
+            f"the nearest existing path is {_nearest_existing(literal)}"
+        )
+    return found
+
+
+def _absolute(path: str) -> Path:
+    """Return an absolute path without `..`, links not followed."""
+    return Path(os.path.normpath(Path(path).absolute()))
+
+
+def _check_readable(path: Path, pattern: str, source: str) -> None:
+    where = f"corpus.paths: {pattern!r} of source {source!r} names {path}, which"
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise InputError(f"{where} can't be read ({error.strerror}); mend it or leave it out") from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{where} is a folder; name the files in it, e.g. {path}/*.jsonl")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{where} is neither a file nor a link to one; leave it out")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{where} you may not read; change its permissions or leave it out")
+
+
+def _nearest_existing(missing: Path) -> str:
+    """Return the existing path most like one that doesn't exist: a sibling of similar name, else the deepest folder."""
+    while not missing.parent.exists():
+        missing = missing.parent
+    folder = missing.parent
+    if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
+        return str(folder)
+    similar = difflib.get_close_matches(missing.name, sorted(path.name for path in folder.iterdir()), n=1, cutoff=0.5)
+    return str(folder / similar[0]) if similar else f"{folder}{os.sep}"
+
+
+def _portable(path: Path) -> str:
+    """Return a relative path as valid UTF-8 with slashes; bytes of a name that are no UTF-8 show as backslash codes."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")

@@ -1,0 +1,37 @@
+"""Several sources in one run, each with its own name, shards and weight."""
+
+from __future__ import annotations
+
+from data_pipeline.sources.source import Corpus, Source
+from foundation.errors import ConfigError
+
+
+class Several(Corpus):
+    """A corpus of several sources, numbered by name: the order of the keys in a config changes nothing."""
+
+    def __init__(self, sources: dict[str, Source]) -> None:
+        """Take the sources.
+
+        Args:
+            sources: label -> source. Labels only serve to name config keys; shards are named by each source's `source`.
+        Raises:
+            ConfigError: there is none, or two have one name.
+        """
+        if not sources:
+            raise ConfigError(
+                "corpus.sources: empty; add one, e.g. '+corpus.sources.web={_target_: "
+                "data_pipeline.sources.jsonl.Jsonl, paths: [web/*.jsonl], source: web}'"
+            )
+        label_of: dict[str, str] = {}
+        for label, source in sources.items():
+            # lower case: on macOS web_00000.bin and Web_00000.bin are one file
+            other = label_of.setdefault(source.name.lower(), label)
+            if other != label:
+                raise ConfigError(
+                    f"corpus.sources.{label}.source: {source.name!r} is the name of corpus.sources.{other} too; "
+                    "shards are named by it, so give each source its own"
+                )
+        self._sources = sorted(sources.values(), key=lambda source: source.name)
+
+    def sources(self) -> list[Source]:
+        return list(self._sources)

@@ -1,0 +1,99 @@
+"""Plain text: a file is a document, or a separator cuts it into several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from data_pipeline.documents import Quarantined
+from data_pipeline.sources.batches import NO_METADATA, document_batch
+from data_pipeline.sources.inputs import check_paths, check_source, find_files
+from data_pipeline.sources.records import (
+    MAX_DOC_BYTES,
+    MAX_WINDOW_BYTES,
+    TOO_LONG,
+    check_limits,
+    cut_records,
+    evidence,
+    text_pieces,
+    whole_content,
+)
+from data_pipeline.sources.source import Block, InputFile, Parsed, Source
+from foundation.errors import ConfigError
+
+
+class Text(Source):
+    """Plain text files, also .gz and .zst (magic bytes decide).
+
+    A document's row is its place in the file, from 0, and its id `<file name>#<row>`. A document of white space alone
+    (an empty file, two separators in a row) is none. One that is no UTF-8 is quarantined as `utf8`, one above
+    `max_doc_bytes` as `too_long`.
+    """
+
+    def __init__(
+        self,
+        paths: list[str],
+        source: str = "text",
+        separator: str | None = None,
+        weight: float = 1.0,
+        max_doc_bytes: int = MAX_DOC_BYTES,
+        max_window_bytes: int = MAX_WINDOW_BYTES,
+    ) -> None:
+        r"""Take what to read; nothing is opened.
+
+        Args:
+            paths: files or glob patterns, relative to the working folder.
+            source: names the source's shards.
+            separator: what stands between two documents, e.g. "\n\n\n" or "<|endoftext|>", and belongs to neither;
+                None: a file is one document.
+            weight: share of the training mixture, relative to the other sources'.
+            max_doc_bytes: a longer document is quarantined; bounds memory.
+            max_window_bytes: the largest zstandard window that is decoded; bounds memory.
+        Raises:
+            ConfigError: a value that can't work; names its key.
+        """
+        check_source(source, weight)
+        check_paths(paths, source)
+        check_limits(max_doc_bytes, max_window_bytes)
+        if separator == "":
+            raise ConfigError("corpus.separator: an empty string cuts nowhere; give null for one document a file")
+        self.name, self.weight = source, weight
+        self.paths, self.separator = paths, separator
+        self.max_doc_bytes, self.max_window_bytes = max_doc_bytes, max_window_bytes
+
+    def files(self) -> list[InputFile]:
+        return find_files(self.paths, self.name)
+
+    def blocks(self, file: InputFile, partition_bytes: int) -> Iterator[Block]:
+        pieces = text_pieces(file, self.max_window_bytes)
+        if self.separator is None:
+            yield from whole_content(pieces, self.max_doc_bytes)
+        else:
+            yield from cut_records(pieces, self.separator.encode(), partition_bytes, self.max_doc_bytes)
+
+    def parse(self, block: Block, file: InputFile, file_number: int) -> Parsed:
+        rows: list[int] = []
+        texts: list[bytes] = []
+        quarantined: list[Quarantined] = []
+        offset = block.offset_bytes
+        separator = self.separator.encode() if self.separator else b""
+        for row, data in enumerate(block.data.split(separator) if separator else [block.data], block.first_row):
+            reason = self._refusal(data)
+            if reason:
+                quarantined.append(Quarantined(row, offset, reason, evidence(data, reason)))
+            elif data.strip():
+                rows.append(row)
+                texts.append(data)
+            offset += len(data) + len(separator)
+        ids = [f"{file.name}#{row}".encode() for row in rows]
+        documents = document_batch(file_number, rows, ids, texts, [NO_METADATA] * len(rows))
+        return Parsed(documents, quarantined, len(rows) + len(quarantined))
+
+    def _refusal(self, data: bytes) -> str | None:
+        """Return why a document can't be taken, or None."""
+        if len(data) > self.max_doc_bytes:
+            return TOO_LONG
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            return "utf8"
+        return None

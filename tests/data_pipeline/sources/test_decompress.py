@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import gzip
+import random
+import tracemalloc
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_pipeline.sources.decompress import TrailingGarbage, read_pieces
+from data_pipeline.sources.source import InputFile, TruncatedInput
+from foundation.errors import InputError
+
+WINDOW = 128 << 20
+SKIPPABLE = b"\x5a\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"hello"
+SMALL = "".join(f"line {i} {i * i % 97}\n" for i in range(40)).encode()
+
+
+def decompressed(path: Path, data: bytes, window: int = WINDOW) -> bytes:
+    path.write_bytes(data)
+    return b"".join(piece.data for piece in read_pieces(InputFile(path.name, path, len(data)), window))
+
+
+def zst(data: bytes, write_checksum: bool = False, write_content_size: bool = True) -> bytes:
+    compressor = zstandard.ZstdCompressor(write_checksum=write_checksum, write_content_size=write_content_size)
+    return compressor.compress(data)
+
+
+def zst_stream(data: bytes) -> bytes:
+    """A frame without its content size, as pipes write it."""
+    compressor = zstandard.ZstdCompressor(write_checksum=True).compressobj()
+    return compressor.compress(data) + compressor.flush()
+
+
+@pytest.fixture
+def big() -> bytes:
+    return random.Random(1).randbytes(3 << 20) + b"a" * (3 << 20)
+
+
+def test_plain_gzip_and_zst_give_the_same_bytes(tmp_path: Path, big: bytes) -> None:
+    for data in (big, SMALL, b"x"):
+        for form in (data, gzip.compress(data), zst(data), zst_stream(data)):
+            assert decompressed(tmp_path / "f", form) == data
+
+
+def test_several_members_zero_padding_and_frames_are_all_read(tmp_path: Path, big: bytes) -> None:
+    members = gzip.compress(SMALL) + gzip.compress(b"") + bytes(512) + gzip.compress(big) + bytes(1 << 21)
+    assert decompressed(tmp_path / "f.gz", members) == SMALL + big
+    frames = SKIPPABLE + zst(SMALL) + SKIPPABLE + zst_stream(big) + zst(b"") + SKIPPABLE
+    assert decompressed(tmp_path / "f.zst", frames) == SMALL + big
+
+
+def test_magic_bytes_decide_not_the_name(tmp_path: Path) -> None:
+    assert decompressed(tmp_path / "f.zst", gzip.compress(SMALL)) == SMALL
+    assert decompressed(tmp_path / "f.gz", SMALL) == SMALL
+    assert decompressed(tmp_path / "f.jsonl", zst(SMALL)) == SMALL
+    assert decompressed(tmp_path / "empty.jsonl", b"") == b""
+
+
+@pytest.mark.parametrize("form", ["gz", "zst", "zst_stream", "zst_no_checksum", "zst_skippable"])
+def test_a_cut_at_every_byte_is_noticed(tmp_path: Path, form: str) -> None:
+    whole = {
+        "gz": gzip.compress(SMALL),
+        "zst": zst(SMALL, write_checksum=True),
+        "zst_stream": zst_stream(SMALL),
+        "zst_no_checksum": zst(SMALL, write_content_size=False),
+        "zst_skippable": SKIPPABLE + zst(SMALL),
+    }[form]
+    path = tmp_path / f"cut.{'gz' if form == 'gz' else 'zst'}"
+    for cut in range(len(whole)):
+        if form == "zst_skippable" and cut == len(SKIPPABLE):
+            continue  # a whole file of no content
+        with pytest.raises(TruncatedInput, match=rf"{path.name}: ends after byte {cut}\b"):
+            decompressed(path, whole[:cut])
+    assert decompressed(path, whole) == SMALL
+
+
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=4), st.booleans(), st.data())
+def test_a_cut_anywhere_in_a_chain_gives_an_error_or_whole_members(
+    tmp_path_factory: pytest.TempPathFactory, contents: list[bytes], is_gzip: bool, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.getbasetemp() / ("chain.gz" if is_gzip else "chain.zst")
+    members = [gzip.compress(content) if is_gzip else zst_stream(content) for content in contents]
+    ends = {sum(map(len, members[:count])): b"".join(contents[:count]) for count in range(len(members) + 1)}
+    cut = data.draw(st.integers(0, max(ends)))
+    whole = b"".join(members)[:cut]
+    if cut in ends and cut > 0:  # between two members nothing shows that there was more
+        assert decompressed(path, whole) == ends[cut]
+    else:
+        with pytest.raises(TruncatedInput):
+            decompressed(path, whole)
+
+
+def test_what_follows_a_member_and_is_none_is_an_error(tmp_path: Path) -> None:
+    for whole in (gzip.compress(SMALL), zst(SMALL)):
+        with pytest.raises(TrailingGarbage, match=rf"at byte {len(whole)} .* b'garbage'"):
+            decompressed(tmp_path / "f", whole + b"garbage")
+    with pytest.raises(TrailingGarbage):  # zero padding is a habit of gzip files only
+        decompressed(tmp_path / "f.zst", zst(SMALL) + bytes(8))
+
+
+def test_every_flipped_bit_of_a_checked_file_is_noticed(tmp_path: Path) -> None:
+    for whole, first in ((gzip.compress(SMALL, mtime=0), 10), (zst(SMALL, write_checksum=True), 0)):
+        for bit in range(8 * first, 8 * len(whole), 3):
+            flipped = bytearray(whole)
+            flipped[bit // 8] ^= 1 << bit % 8
+            try:
+                result = decompressed(tmp_path / "f.zst", bytes(flipped))
+            except InputError:
+                continue
+            # what flips the magic is no compressed file any more, and shows as raw bytes; anything else must be whole
+            assert result in (SMALL, bytes(flipped))
+
+
+def test_a_window_above_the_limit_names_the_setting(tmp_path: Path) -> None:
+    parameters = zstandard.ZstdCompressionParameters(window_log=21, write_content_size=False)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    data = compressor.compress(SMALL) + compressor.flush()
+    assert decompressed(tmp_path / "f", data, window=1 << 21) == SMALL
+    with pytest.raises(InputError, match=r"window of 2097152 bytes, corpus\.max_window_bytes allows 1048576"):
+        decompressed(tmp_path / "f", data, window=1 << 20)
+
+
+@pytest.mark.parametrize("is_gzip", [True, False])
+def test_a_bomb_is_read_in_flat_memory(tmp_path: Path, is_gzip: bool) -> None:
+    size = 600 << 20
+    path = tmp_path / "bomb"
+    compressor = zstandard.ZstdCompressor().compressobj()
+    with gzip.open(path, "wb", compresslevel=1) if is_gzip else path.open("wb") as file:
+        for _ in range(size >> 23):
+            file.write(bytes(1 << 23) if is_gzip else compressor.compress(bytes(1 << 23)))
+        file.write(b"" if is_gzip else compressor.flush())
+    tracemalloc.start()
+    try:
+        total = sum(len(piece.data) for piece in read_pieces(InputFile("bomb", path, 0), WINDOW))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert total == size
+    assert peak < 400 << 20

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data_pipeline.sources.inputs import check_paths, check_source, find_files
+from foundation.errors import ConfigError, InputError
+
+Write = Callable[[str, bytes], str]
+
+
+def names(paths: list[str]) -> list[str]:
+    return [file.name for file in find_files(paths, "web")]
+
+
+def test_files_are_sorted_and_each_comes_once(write: Write, tmp_path: Path) -> None:
+    write("b.jsonl", b"1")
+    write("a.jsonl", b"22")
+    (tmp_path / "z.jsonl").symlink_to(tmp_path / "a.jsonl")
+    found = find_files([f"{tmp_path}/*.jsonl", f"{tmp_path}/b.jsonl", f"{tmp_path}/../{tmp_path.name}/b*"], "web")
+    assert [(file.name, file.size_bytes) for file in found] == [("a.jsonl", 2), ("b.jsonl", 1)]
+
+
+def test_names_say_nothing_of_the_folder_that_all_files_share(write: Write, tmp_path: Path) -> None:
+    for name in ("dump/x/part.jsonl", "dump/y/part.jsonl", "dump/y/deep/part.jsonl"):
+        write(name, b"")
+    assert names([f"{tmp_path}/dump/**/*.jsonl"]) == ["x/part.jsonl", "y/deep/part.jsonl", "y/part.jsonl"]
+    assert names([f"{tmp_path}/dump/x/*"]) == ["part.jsonl"]
+
+
+def test_relative_patterns_start_at_the_working_folder(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("in [brackets]/a.txt", b"")
+    monkeypatch.chdir(tmp_path / "in [brackets]")
+    assert names(["*.txt"]) == names(["a.txt"]) == ["a.txt"]
+    assert names(["../in [brackets]/a.txt"]) == ["a.txt"]  # what exists is taken literally
+
+
+def test_empty_glob_names_pattern_source_and_nearest_path(write: Write, tmp_path: Path) -> None:
+    write("dumps/web.jsonl.zst", b"")
+    with pytest.raises(InputError) as caught:
+        names([f"{tmp_path}/dump/*.jsonl"])
+    message = str(caught.value)
+    assert f"'{tmp_path}/dump/*.jsonl' of source 'web'" in message
+    assert f"nearest existing path is {tmp_path}/dumps" in message
+    with pytest.raises(InputError, match=rf"nearest existing path is {tmp_path}/dumps/web\.jsonl\.zst"):
+        names([f"{tmp_path}/dumps/web.jsonl.zs"])
+
+
+def test_a_mistyped_pattern_among_good_ones_is_no_less_an_error(write: Write, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing_here"):
+        names([write("a.txt", b""), f"{tmp_path}/nothing_here*"])
+
+
+def test_folder_fifo_and_dangling_link_are_refused(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "folder.jsonl").mkdir()
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "gone.jsonl").symlink_to(tmp_path / "missing")
+    for name, problem in (("folder", "is a folder"), ("pipe", "neither a file"), ("gone", "can't be read")):
+        with pytest.raises(InputError, match=problem):
+            names([str(tmp_path / f"{name}.jsonl")])
+        with pytest.raises(InputError, match=problem):
+            names([f"{tmp_path}/{name}*.jsonl"])
+
+
+def test_folders_beside_the_files_of_a_star_are_passed_over(write: Write, tmp_path: Path) -> None:
+    write("sub/b.txt", b"")
+    write("a.txt", b"")
+    assert names([f"{tmp_path}/*"]) == ["a.txt"]
+    assert names([f"{tmp_path}/**"]) == ["a.txt", "sub/b.txt"]
+
+
+def test_a_name_that_is_no_utf8_is_shown_with_codes(tmp_path: Path) -> None:
+    try:
+        (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_bytes(b"")
+    except OSError:
+        pytest.skip("the file system only takes UTF-8 names")
+    assert names([f"{tmp_path}/*.txt"]) == ["caf\\xe9.txt"]
+
+
+@pytest.mark.parametrize("source", ["", "../x", "a/b", ".hidden", "a b", "x" * 101, "é"])
+def test_source_names_that_are_no_file_names(source: str) -> None:
+    with pytest.raises(ConfigError, match=r"corpus\.source"):
+        check_source(source, 1.0)
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
+def test_weights_that_are_no_share(weight: float) -> None:
+    with pytest.raises(ConfigError, match=r"corpus\.weight"):
+        check_source("web", weight)
+
+
+@pytest.mark.parametrize("paths", [[], [""]])
+def test_no_path_is_an_error(paths: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"corpus\.paths"):
+        check_paths(paths, "web")

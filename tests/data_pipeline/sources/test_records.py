@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_pipeline.sources.decompress import Piece
+from data_pipeline.sources.records import check_limits, cut_records, text_pieces, whole_content
+from data_pipeline.sources.source import Block, InputFile
+from foundation.errors import ConfigError, InputError
+
+MUCH = 1 << 20
+few_letters = st.text(alphabet="ab\n", max_size=60).map(str.encode)
+
+
+def pieces(data: bytes, size: int = 7) -> Iterator[Piece]:
+    for start in range(0, len(data), size):
+        yield Piece(data[start : start + size], start + size)
+
+
+def records_of(blocks: list[Block], separator: bytes) -> dict[int, bytes]:
+    """Return row -> record as a parser would see them; a block's last separator opens no record."""
+    found: dict[int, bytes] = {}
+    for block in blocks:
+        data = block.data.removesuffix(separator)
+        for row, record in enumerate(data.split(separator), block.first_row):
+            assert row not in found
+            found[row] = record
+    return found
+
+
+@given(few_letters, st.sampled_from([b"\n", b"\n\n", b"aa", b"aba"]), st.integers(1, 40), st.integers(1, 9))
+def test_blocks_hold_the_records_of_a_split_whatever_their_size(
+    data: bytes, separator: bytes, partition_bytes: int, piece_bytes: int
+) -> None:
+    blocks = list(cut_records(pieces(data, piece_bytes), separator, partition_bytes, MUCH))
+    assert b"".join(block.data for block in blocks) == data
+    found = records_of(blocks, separator)
+    for row, record in enumerate(data.split(separator)):
+        assert found.get(row, b"") == record
+    place = 0
+    for block in blocks:
+        assert block.offset_bytes == place
+        place += len(block.data)
+        assert len(block.data) <= partition_bytes or block.data.removesuffix(separator).count(separator) == 0
+
+
+@given(few_letters, st.integers(1, 40), st.integers(1, 9), st.integers(1, 9))
+def test_blocks_are_cut_by_content_not_by_reads(data: bytes, partition_bytes: int, one: int, other: int) -> None:
+    cuts = [
+        [
+            (block.first_row, block.offset_bytes, block.data)
+            for block in cut_records(pieces(data, size), b"\n", partition_bytes, MUCH)
+        ]
+        for size in (one, other)
+    ]
+    assert cuts[0] == cuts[1]
+
+
+@given(few_letters, st.sampled_from([b"\n", b"ab"]), st.integers(1, 12), st.integers(1, 12), st.integers(1, 9))
+def test_of_a_record_that_is_too_long_its_head_is_handed_on(
+    data: bytes, separator: bytes, partition_bytes: int, most: int, piece_bytes: int
+) -> None:
+    found = records_of(list(cut_records(pieces(data, piece_bytes), separator, partition_bytes, most)), separator)
+    for row, record in enumerate(data.split(separator)):
+        got = found.get(row, b"")
+        assert got == record if len(record) <= most else (len(got) > most and record.startswith(got))
+
+
+def test_memory_stays_flat_over_an_endless_line() -> None:
+    handed_out = 0
+
+    def endless() -> Iterator[Piece]:
+        nonlocal handed_out
+        for _ in range(2000):
+            handed_out += 1
+            yield Piece(b"x" * 100_000, 0)
+        yield Piece(b"\nshort\n", 0)
+
+    cutter = cut_records(endless(), b"\n", 1000, 5000)
+    head = next(cutter)
+    assert (len(head.data), handed_out) == (5001, 1)
+    assert [(block.first_row, block.offset_bytes, block.data) for block in cutter] == [(1, 200_000_001, b"short\n")]
+
+
+def test_a_bom_is_dropped_and_counted() -> None:
+    blocks = list(cut_records(pieces(b"\xef\xbb\xbfa\nb", 2), b"\n", 2, MUCH))
+    assert [(block.offset_bytes, block.data) for block in blocks] == [(3, b"a\n"), (5, b"b")]
+    (block,) = whole_content(pieces(b"\xef\xbb\xbfabc", 2), MUCH)
+    assert (block.offset_bytes, block.data) == (3, b"abc")
+
+
+@given(st.binary(max_size=40), st.integers(1, 20), st.integers(1, 9))
+def test_whole_content_is_one_record(data: bytes, most: int, piece_bytes: int) -> None:
+    blocks = list(whole_content(pieces(data, piece_bytes), most))
+    content = data.removeprefix(b"\xef\xbb\xbf")
+    assert [block.data for block in blocks] == ([content[: most + 1]] if content else [])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+def test_utf_16_and_32_are_refused_by_name(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "wide.jsonl"
+    path.write_bytes('{"text": "a"}\n'.encode(encoding))
+    with pytest.raises(InputError, match=r"wide\.jsonl: begins with .* UTF-16 or UTF-32, not UTF-8; .*iconv"):
+        list(text_pieces(InputFile("wide.jsonl", path, 0), MUCH))
+
+
+@pytest.mark.parametrize("data", [b"", b"a", b"abc", b"abcd", b"\xff", "é\n".encode()])
+def test_short_files_are_not_taken_for_wide_ones(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "short.txt"
+    path.write_bytes(data)
+    assert b"".join(piece.data for piece in text_pieces(InputFile("short.txt", path, 0), MUCH)) == data
+
+
+def test_limits_name_their_key() -> None:
+    with pytest.raises(ConfigError, match=r"corpus\.max_doc_bytes"):
+        check_limits(0, 1 << 20)
+    with pytest.raises(ConfigError, match=r"corpus\.max_window_bytes"):
+        check_limits(1, 100)
