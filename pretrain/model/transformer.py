@@ -41,7 +41,6 @@ class Transformer(Model):
         vocab_size: rows of embedding and head. Rows above the tokenizer's are never a target, so training pushes them
             down; who samples must still mask them.
         dropout: probability of zeroing an activation; 0 for pretraining.
-        name: what a run is called that is given no name of its own.
 
     Raises:
         ModelError: a size is not positive, or num_heads does not divide d_model.
@@ -57,12 +56,11 @@ class Transformer(Model):
         context_len: int,
         vocab_size: int,
         dropout: float = 0.0,
-        name: str = "gpt",
     ) -> None:
         super().__init__()
         _check_sizes(num_layers, num_heads, d_model, context_len, vocab_size, dropout)
         self.num_layers, self.d_model, self.context_len = num_layers, d_model, context_len
-        self.vocab_size, self.dropout, self.name = vocab_size, dropout, name
+        self.vocab_size, self.dropout = vocab_size, dropout
         self.token_embedding = nn.Embedding(vocab_size, d_model)
         self.position_embedding = nn.Embedding(context_len, d_model)
         self.blocks = nn.ModuleList(Block(d_model, num_heads, dropout) for _ in range(num_layers))

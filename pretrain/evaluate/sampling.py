@@ -1,0 +1,114 @@
+"""Continuations: one token after the other, drawn from what the model predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from foundation.errors import ConfigError
+
+
+class SamplingError(ConfigError):
+    """A setting of generation that can't work."""
+
+
+class Generative(Protocol):
+    """What a model needs to be sampled from: logits of the next token, and a cache of what it has read."""
+
+    def __call__(self, inputs_BT: Tensor, cache: Any = None) -> Tensor: ...
+
+    def new_cache(self) -> Any: ...
+
+    def parameters(self) -> Any: ...
+
+
+@torch.no_grad()
+def generate(
+    model: Generative,
+    ids: Sequence[int],
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    seed: int,
+    vocab_size: int,
+    context_len: int,
+    stop_id: int | None = None,
+) -> list[int]:
+    """Return the ids that follow `ids`; each is conditioned on the last `context_len` before it.
+
+    The same seed gives the same draws on every device, as far as the logits are the same.
+
+    Args:
+        model: in evaluation mode.
+        ids: the prompt, at least one.
+        max_new_tokens: how many to append.
+        temperature: divides the logits; 0 takes the likeliest token always.
+        top_k: draw from the likeliest k; None from all.
+        top_p: draw from the likeliest that together hold this probability, after top_k; None from all.
+        seed: of the draws.
+        vocab_size: the tokenizer's: ids from there on are padding of the head and never drawn.
+        context_len: positions the model can see.
+        stop_id: an id after which to end, e.g. end-of-text; it is not returned.
+
+    Raises:
+        SamplingError: a setting out of its range, or no prompt.
+
+    Source: top-k, Fan et al., arXiv:1805.04833; top-p (nucleus), Holtzman et al., arXiv:1904.09751.
+    """
+    check_settings(ids, max_new_tokens, temperature, top_k, top_p)
+    device = next(iter(model.parameters())).device
+    generator = torch.Generator().manual_seed(seed)  # on the CPU: those of other devices draw other numbers
+    past, cache = list(ids), model.new_cache()
+    unread = past[-context_len:]
+    # Lengths change at every token, which would have compiled blocks compiled anew each time.
+    with torch.compiler.set_stance("force_eager"):
+        for _ in range(max_new_tokens):
+            if len(past) > context_len:  # positions are learned, so a full window moves only by reading it all again
+                unread, cache = past[-context_len:], model.new_cache()
+            logits_V = model(torch.tensor([unread], device=device), cache)[0, -1, :vocab_size]
+            drawn = draw(logits_V, temperature, top_k, top_p, generator)
+            if drawn == stop_id:
+                break
+            past.append(drawn)
+            unread = [drawn]
+    return past[len(ids) :]
+
+
+def draw(
+    logits_V: Tensor, temperature: float, top_k: int | None, top_p: float | None, generator: torch.Generator
+) -> int:
+    """Return one id drawn from `logits_V`, (vocab_size,); the other arguments as in `generate`."""
+    if temperature == 0:
+        return int(logits_V.argmax())
+    # One descending order serves both cuts; float64 on the CPU, so that devices differ by nothing more than the logits.
+    sorted_V, ids_V = (logits_V.double().cpu() / temperature).sort(descending=True, stable=True)
+    probs_K = sorted_V[:top_k].softmax(dim=0)
+    if top_p is not None:
+        before_K = probs_K.cumsum(dim=0) - probs_K
+        probs_K = torch.where(before_K < top_p, probs_K, 0.0)  # the likeliest stays: nothing lies before it
+    return int(ids_V[torch.multinomial(probs_K, 1, generator=generator)])
+
+
+def check_settings(
+    ids: Sequence[int], max_new_tokens: int, temperature: float, top_k: int | None, top_p: float | None
+) -> None:
+    """Check what `generate` takes.
+
+    Raises:
+        SamplingError: names the setting.
+    """
+    if not ids:
+        raise SamplingError("prompt: has no token; begin with the end-of-text token where there is no text")
+    if max_new_tokens < 0:
+        raise SamplingError(f"max_new_tokens: {max_new_tokens} is not at least 0")
+    if not 0 <= temperature < float("inf"):
+        raise SamplingError(f"temperature: {temperature} is not at least 0; 0 takes the likeliest token always")
+    if top_k is not None and top_k < 1:
+        raise SamplingError(f"top_k: {top_k} is not at least 1; leave it out to draw from all tokens")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise SamplingError(f"top_p: {top_p} is not in (0, 1]; leave it out to draw from all tokens")
