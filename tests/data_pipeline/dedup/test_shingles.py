@@ -11,7 +11,8 @@ from data_pipeline.dedup.shingles import jaccard, mix64, shingle_bytes, shingle_
 
 TEXTS = st.text(st.sampled_from("ab é中\n\x85"), max_size=40) | st.text(max_size=40)
 Shingles = Callable[[str, int], set[str]]
-together = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+# a kernel's first call compiles it, which takes a second
+together = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @together

@@ -1,0 +1,12 @@
+"""The errors of this room."""
+
+from __future__ import annotations
+
+from foundation.errors import GroundworkError
+
+
+class DecontaminationError(GroundworkError):
+    """A setting that can't work, or a test set that is missing, empty or not what it claims to be.
+
+    Nothing here is skipped with a warning: a corpus that was compared with nothing would be reported as clean.
+    """

@@ -1,0 +1,163 @@
+"""Decontamination: documents that hold a test item go, so that an evaluation measures what was learnt, not copied."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import pyarrow as pa
+
+from data_pipeline.decontaminate.errors import DecontaminationError
+from data_pipeline.decontaminate.index import Index, build_index
+from data_pipeline.decontaminate.testsets import TestItem, read_test_sets
+from data_pipeline.decontaminate.words import char_classes, word_hashes
+from data_pipeline.documents import Removal
+
+
+class Decontaminator(ABC):
+    """Which documents hold a test item. The index is built once; what takes texts runs in workers, by partition."""
+
+    @abstractmethod
+    def test_items(self) -> list[TestItem]:
+        """Read the test sets. The caller adds the held-out documents as items of the set `held_out`."""
+
+    @abstractmethod
+    def build(self, items: list[TestItem]) -> Index:
+        """Return the index of all items."""
+
+    @abstractmethod
+    def document_frequencies(self, index: Index, texts: pa.LargeStringArray) -> np.ndarray:
+        """Return in how many of these documents each n-gram occurs, (num_ngrams,) int64; partitions add up."""
+
+    @abstractmethod
+    def judge(self, index: Index, document_frequencies: np.ndarray, texts: pa.LargeStringArray) -> list[Removal]:
+        """Return the documents that hold a test item, by ascending position in `texts`.
+
+        Args:
+            document_frequencies: (num_ngrams,) int64, over the whole corpus that is judged.
+        """
+
+
+class NoDecontaminate(Decontaminator):
+    """Every document stays."""
+
+    def test_items(self) -> list[TestItem]:
+        """Return no item."""
+        return []
+
+    def build(self, items: list[TestItem]) -> Index:
+        """Return an index of nothing."""
+        return build_index([], 1, 1, np.zeros(0x110000, np.uint8))
+
+    def document_frequencies(self, index: Index, texts: pa.LargeStringArray) -> np.ndarray:
+        """Return no frequency."""
+        return np.zeros(0, np.int64)
+
+    def judge(self, index: Index, document_frequencies: np.ndarray, texts: pa.LargeStringArray) -> list[Removal]:
+        """Return no removal."""
+        return []
+
+
+class NGram(Decontaminator):
+    """Removes a document that holds at least a share of one test item's n-grams.
+
+    Words are those of decontaminate.words. An item is the set of its n-grams; one shorter than n words is a single
+    n-gram, the whole item. An n-gram that occurs in more than `max_document_frequency` documents of the corpus is a
+    common phrase and doesn't count, neither as held nor as part of the item; an item of such n-grams alone is never
+    found.
+    Source of the rule: 67 % of a manual's pages share some 13-gram with a held-out page, so a share must decide;
+    marin-community/marin#7635 for the common phrases.
+    """
+
+    def __init__(
+        self,
+        n: int = 13,
+        min_coverage: float = 0.5,
+        max_document_frequency: int = 10,
+        min_words: int = 3,
+        test_sets: list[str] | None = None,
+        fields: dict[str, list[str]] | None = None,
+    ) -> None:
+        """Take the settings; nothing is read yet.
+
+        Args:
+            n: words an n-gram.
+            min_coverage: share of an item's n-grams, in (0, 1], from which a document holds it.
+            max_document_frequency: documents of the corpus that an n-gram may occur in and still count.
+            min_words: items of fewer words aren't sought: "the answer" is in every book.
+            test_sets: files or patterns, see decontaminate.testsets; the held-out documents are sought in any case.
+            fields: set name -> fields of its jsonl records that make up an item.
+        Raises:
+            DecontaminationError: a value that can't work; names the key.
+        """
+        if n < 1 or max_document_frequency < 1:
+            key, value = ("n", n) if n < 1 else ("max_document_frequency", max_document_frequency)
+            raise DecontaminationError(f"decontaminate.{key}: {value} is not at least 1")
+        if not 0 < min_coverage <= 1:
+            raise DecontaminationError(f"decontaminate.min_coverage: {min_coverage} is not in (0, 1]")
+        if not 1 <= min_words <= n:
+            raise DecontaminationError(f"decontaminate.min_words: {min_words} is not in [1, decontaminate.n = {n}]")
+        if empty := [name for name, names in (fields or {}).items() if not names]:
+            raise DecontaminationError(
+                f"decontaminate.fields.{empty[0]}: names no field; name one, or leave the set out"
+            )
+        self.n, self.min_coverage, self.min_words = n, min_coverage, min_words
+        self.max_document_frequency = max_document_frequency
+        self.test_sets, self.fields = test_sets or [], fields or {}
+
+    def test_items(self) -> list[TestItem]:
+        """Read the test sets.
+
+        Raises:
+            DecontaminationError: a set is missing, empty or damaged, or none of its items has `min_words` words.
+        """
+        classes = char_classes()
+        sets = read_test_sets(self.test_sets, self.fields, lambda text: len(word_hashes(text, classes)) < self.n)
+        for name, items in sets.items():
+            if all(len(word_hashes(item.text, classes)) < self.min_words for item in items):
+                raise DecontaminationError(
+                    f"decontaminate.test_sets: none of the {len(items)} items of {name!r} has {self.min_words} words, "
+                    "and decontamination against nothing is never clean; check decontaminate.fields"
+                )
+        return [item for items in sets.values() for item in items]
+
+    def build(self, items: list[TestItem]) -> Index:
+        """Return the index of all items.
+
+        Raises:
+            DecontaminationError: none of them can be sought.
+        """
+        index = build_index(items, self.n, self.min_words, char_classes())
+        if not index.num_ngrams:
+            raise DecontaminationError(
+                f"decontaminate: none of {len(items)} test items (held-out documents among them) has at least "
+                f"{self.min_words} words, and decontamination against nothing is never clean; "
+                "hold out more (mix.held_out_frac), name test sets, or choose decontaminate=none"
+            )
+        return index
+
+    def document_frequencies(self, index: Index, texts: pa.LargeStringArray) -> np.ndarray:
+        """Return in how many of these documents each n-gram occurs."""
+        frequencies = np.zeros(index.num_ngrams, np.int64)
+        for text in texts.to_pylist():
+            frequencies[index.find(text)] += 1
+        return frequencies
+
+    def judge(self, index: Index, document_frequencies: np.ndarray, texts: pa.LargeStringArray) -> list[Removal]:
+        """Return the documents that hold a test item; of several, the one held most is named, then the first."""
+        counting = document_frequencies <= self.max_document_frequency
+        item_sizes = index.item_sizes(counting)
+        removals = []
+        for position, text in enumerate(texts.to_pylist()):
+            found = index.find(text)
+            items, held = index.items_of(found[counting[found]])
+            coverage = held / item_sizes[items]
+            if len(items) and coverage.max() >= self.min_coverage:
+                best = int(coverage.argmax())
+                removals.append(self._removal(position, index.names[items[best]], float(coverage[best])))
+        return removals
+
+    def _removal(self, position: int, item: str, coverage: float) -> Removal:
+        return Removal(
+            position, "contaminated", value=coverage, threshold=self.min_coverage, test_item=item, coverage=coverage
+        )

@@ -1,0 +1,147 @@
+"""The words by which a document and a test item are compared: white space, case and punctuation can't change them.
+
+A text becomes its NFKC form, case-folded. Then
+- letters, digits and the marks on them make words; everything else (white space, punctuation, symbols) ends a word;
+- apostrophes and invisible characters (soft hyphens, joiners, variation selectors) are dropped: don't, don’t = dont;
+- a letter of a script written without spaces (Chinese, Japanese, Thai, ...) is a word of its own: where a line is
+  broken inside a sentence must not matter there either;
+- a mark without a letter before it is dropped.
+Source: lower case and punctuation as in GPT-3's decontamination, arXiv:2005.14165, appendix C; rewrapping as in
+marin-community/marin#6852, where it dropped recall from 0.87 to 0.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+import numba
+import numpy as np
+
+from data_pipeline.dedup.shingles import mix64_kernel
+
+BREAK, LETTER, ALONE, MARK, DROPPED = range(5)
+_APOSTROPHES = frozenset("'`\u2018\u2019\u201b\u02b9\u02bb\u02bc\u02bd\u05f3\ua78c")
+_SPACELESS = (  # code points, first to last, Unicode 16
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x1000, 0x109F),  # Myanmar
+    (0x1780, 0x17FF),  # Khmer
+    (0x1950, 0x19DF),  # Tai Le, New Tai Lue
+    (0x1A20, 0x1AAF),  # Tai Tham
+    (0x3005, 0x3007),  # ideographic iteration mark and zero
+    (0x3040, 0x312F),  # kana, Bopomofo
+    (0x31A0, 0x31FF),  # Bopomofo and kana extensions
+    (0x3400, 0x4DBF),  # ideographs, extension A
+    (0x4E00, 0x9FFF),  # ideographs
+    (0xA9E0, 0xA9FF),  # Myanmar extended-B
+    (0xAA60, 0xAADF),  # Myanmar extended-A, Tai Viet
+    (0xF900, 0xFAFF),  # compatibility ideographs
+    (0x1AFF0, 0x1B16F),  # kana extensions
+    (0x20000, 0x3FFFF),  # ideographs, extensions B and later
+)
+_VARIATION_SELECTORS = ((0xFE00, 0xFE0F), (0xE0100, 0xE01EF))
+_ASSIGNED = ((0, 0x3FFFF), (0xE0000, 0xE0FFF))  # the planes with letters, marks or format characters
+_FNV_OFFSET, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+_WORD_BASE = np.uint64(0x9E3779B97F4A7C15)
+
+
+def normal(text: str) -> str:
+    """Return the text in the form whose code points are classed: NFKC and case-folded, NFKC again."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text: the definition, which word_hashes follows."""
+    found: list[str] = []
+    is_open = is_alone = False  # whether a word has begun and may go on; whether it is a spaceless script's letter
+    for char in normal(text):
+        kind = char_class(ord(char))
+        if kind == BREAK:
+            is_open = False
+        elif kind == ALONE or (kind == LETTER and (is_alone or not is_open)):
+            found.append(char)
+            is_open, is_alone = True, kind == ALONE
+        elif kind == LETTER or (kind == MARK and is_open):
+            found[-1] += char
+    return found
+
+
+def char_class(code: int) -> int:
+    """Return BREAK, LETTER, ALONE, MARK or DROPPED for a code point."""
+    char = chr(code)
+    category = unicodedata.category(char)
+    if char in _APOSTROPHES or category == "Cf" or _lies_in(code, _VARIATION_SELECTORS):
+        return DROPPED
+    if category[0] == "M":
+        return MARK
+    if category[0] not in "LN":
+        return BREAK
+    return ALONE if _lies_in(code, _SPACELESS) else LETTER
+
+
+def char_classes() -> np.ndarray:
+    """Return the class of every code point, (0x110000,) uint8. Takes a quarter of a second: made once, it travels."""
+    classes = np.full(0x110000, BREAK, np.uint8)
+    for first, last in _ASSIGNED:
+        classes[first : last + 1] = [char_class(code) for code in range(first, last + 1)]
+    return classes
+
+
+def word_hashes(text: str, classes: np.ndarray) -> np.ndarray:
+    """Return a 64-bit hash of each of `words(text)`.
+
+    Args:
+        classes: char_classes().
+    Returns:
+        (m,) uint64.
+    """
+    points = np.frombuffer(normal(text).encode("utf-32-le"), np.dtype("<u4"))
+    hashes: np.ndarray = _word_hashes(points, classes)
+    return hashes
+
+
+@numba.njit(cache=True)
+def _word_hashes(points: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    hashes, count = np.empty(len(points), np.uint64), 0
+    is_open = is_alone = False
+    for point in points:
+        kind = classes[point]
+        if kind == BREAK:
+            is_open = False
+        elif kind == ALONE or (kind == LETTER and (is_alone or not is_open)):
+            hashes[count] = (_FNV_OFFSET ^ np.uint64(point)) * _FNV_PRIME
+            count += 1
+            is_open, is_alone = True, kind == ALONE
+        elif kind == LETTER or (kind == MARK and is_open):
+            hashes[count - 1] = (hashes[count - 1] ^ np.uint64(point)) * _FNV_PRIME
+    for word in range(count):
+        hashes[word] = mix64_kernel(hashes[word])
+    return hashes[:count]
+
+
+@numba.njit(cache=True)
+def ngram_hashes(hashes: np.ndarray, length: int) -> np.ndarray:
+    """Return a 64-bit hash of each run of `length` words; runs of different lengths have different hashes.
+
+    A polynomial over the words' hashes, rolled from one run to the next, and mix64 over it.
+
+    Args:
+        hashes: (m,) uint64 of the words.
+    Returns:
+        (max(0, m - length + 1),) uint64.
+    """
+    ngrams = np.empty(max(0, len(hashes) - length + 1), np.uint64)
+    power = np.uint64(1)
+    for _ in range(length):
+        power = power * _WORD_BASE
+    sum_ = np.uint64(0)
+    for word in range(len(hashes)):
+        sum_ = sum_ * _WORD_BASE + hashes[word]
+        if word >= length:
+            sum_ -= power * hashes[word - length]
+        if word >= length - 1:
+            ngrams[word - length + 1] = mix64_kernel(sum_ + np.uint64(length))
+    return ngrams
+
+
+def _lies_in(code: int, ranges: tuple[tuple[int, int], ...]) -> bool:
+    return any(first <= code <= last for first, last in ranges)

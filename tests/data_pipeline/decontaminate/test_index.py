@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_pipeline.decontaminate import testsets
+from data_pipeline.decontaminate.index import Index, build_index
+from data_pipeline.decontaminate.words import char_classes, words
+
+CLASSES = char_classes()
+TEXT = st.lists(st.sampled_from("abc"), max_size=12).map(" ".join)
+
+
+def build(texts: list[str], n: int, min_words: int) -> Index:
+    return build_index([testsets.TestItem("t", str(i), text) for i, text in enumerate(texts)], n, min_words, CLASSES)
+
+
+def ngrams(text: str, length: int) -> set[tuple[str, ...]]:
+    found = words(text)
+    return {tuple(found[i : i + length]) for i in range(len(found) - length + 1)}
+
+
+@settings(deadline=None)  # a kernel's first call compiles it
+@given(st.lists(TEXT, max_size=6), TEXT, st.integers(1, 4), st.integers(1, 2))
+def test_holds_what_sets_of_tuples_hold(texts: list[str], document: str, n: int, min_words: int) -> None:
+    min_words = min(n, min_words)
+    index = build(texts, n, min_words)
+    items = [ngrams(text, min(n, len(words(text)))) if len(words(text)) >= min_words else set() for text in texts]
+    everything = set().union(*items)
+    assert index.num_ngrams == len(everything)
+    assert index.num_too_short == sum(not item for item in items)
+    counting = np.ones(index.num_ngrams, bool)
+    assert index.item_sizes(counting).tolist() == [len(item) for item in items]
+    in_document = set().union(*(ngrams(document, length) for length in range(1, n + 1)))
+    found = index.find(document)
+    assert len(found) == len(everything & in_document)
+    numbers, held = index.items_of(found)
+    expected = {i: len(item & in_document) for i, item in enumerate(items) if item & in_document}
+    assert dict(zip(numbers.tolist(), held.tolist(), strict=True)) == expected
+
+
+def test_what_does_not_count_is_no_part_of_an_item() -> None:
+    index = build(["a b c d", "b c d"], 2, 1)
+    counting = np.ones(index.num_ngrams, bool)
+    counting[index.find("b c")] = False
+    assert index.item_sizes(counting).tolist() == [2, 1]
+
+
+def test_many_ngrams_are_all_found() -> None:
+    """More than one n-gram in most entries of the directory."""
+    texts = [" ".join(f"{i}x{j}" for j in range(50)) for i in range(200)]
+    index = build(texts, 5, 1)
+    assert index.num_ngrams == 200 * 46
+    assert sorted(np.concatenate([index.find(text) for text in texts]).tolist()) == list(range(index.num_ngrams))
+    assert len(index.find(" ".join(f"{i}y" for i in range(10_000)))) == 0
+
+
+def test_travels_to_a_worker() -> None:
+    index = pickle.loads(pickle.dumps(build(["a b c"], 2, 1)))
+    assert len(index.find("x a b c")) == 2
+    assert index.names == ["t#0"]

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_pipeline.decontaminate import testsets
+from data_pipeline.decontaminate.errors import DecontaminationError
+from data_pipeline.decontaminate.index import Index, build_index
+from data_pipeline.decontaminate.ngram import Decontaminator, NGram, NoDecontaminate
+from data_pipeline.decontaminate.words import char_classes, words
+
+CLASSES = char_classes()
+QUESTION = (
+    "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May. "
+    "How many clips did Natalia sell altogether in April and May?"
+)
+
+
+def prose(seed: int, num_words: int = 200) -> str:
+    return " ".join(random.Random(seed).choices([f"word{i}" for i in range(5000)], k=num_words))
+
+
+def judge(decontaminator: Decontaminator, items: list[str], texts: list[str], cut: int = 0) -> list[Any]:
+    index = decontaminator.build([testsets.TestItem("t", str(i), text) for i, text in enumerate(items)])
+    return judge_with(decontaminator, index, texts, cut)
+
+
+def judge_with(decontaminator: Decontaminator, index: Index, texts: list[str], cut: int) -> list[Any]:
+    """Judge texts that arrive in two partitions; positions count through both."""
+    parts = [pa.array(part, pa.large_string()) for part in (texts[:cut], texts[cut:])]
+    frequencies = sum((decontaminator.document_frequencies(index, part) for part in parts), np.zeros((), np.int64))
+    first, second = (decontaminator.judge(index, frequencies, part) for part in parts)
+    found = [(r.position, r.test_item, r.coverage) for r in first]
+    return found + [(r.position + cut, r.test_item, r.coverage) for r in second]
+
+
+def plain_rule(
+    items: list[str], texts: list[str], n: int, min_coverage: float, max_frequency: int, min_words: int
+) -> list[tuple[int, str, float]]:
+    """The definition with sets of tuples."""
+
+    def ngrams(text: str, length: int) -> set[tuple[str, ...]]:
+        found = words(text)
+        return {tuple(found[i : i + length]) for i in range(len(found) - length + 1)}
+
+    lengths = [min(n, len(words(item))) for item in items]
+    grams = [ngrams(item, k) if k >= min_words else set() for item, k in zip(items, lengths, strict=True)]
+    held = [[gram & ngrams(text, k) for gram, k in zip(grams, lengths, strict=True)] for text in texts]
+    frequency = Counter(gram for of_text in held for gram in set().union(*of_text))
+    removed = []
+    for position, of_text in enumerate(held):
+        coverages = []
+        for number, (gram, found) in enumerate(zip(grams, of_text, strict=True)):
+            counting = {g for g in gram if frequency[g] <= max_frequency}
+            if found & counting:
+                coverages.append((len(found & counting) / len(counting), -number))
+        if coverages and max(coverages)[0] >= min_coverage:
+            coverage, number = max(coverages)
+            removed.append((position, f"t#{-number}", coverage))
+    return removed
+
+
+TEXT = st.lists(st.sampled_from(["a", "B", "c,", "d'", "中"]), max_size=15).map(" ".join)
+
+
+@settings(deadline=None)  # a kernel's first call compiles it
+@given(
+    st.lists(TEXT, min_size=1, max_size=4),
+    st.lists(TEXT, max_size=8),
+    st.integers(2, 4),
+    st.sampled_from([0.25, 0.5, 1.0]),
+    st.integers(1, 3),
+)
+def test_judges_as_the_plain_rule(
+    items: list[str], texts: list[str], n: int, min_coverage: float, max_frequency: int
+) -> None:
+    index = build_index([testsets.TestItem("t", str(i), text) for i, text in enumerate(items)], n, 2, CLASSES)
+    found = judge_with(NGram(n, min_coverage, max_frequency, min_words=2), index, texts, len(texts) // 2)
+    assert found == plain_rule(items, texts, n, min_coverage, max_frequency, 2)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        QUESTION,
+        QUESTION.upper(),
+        "\n".join(QUESTION.split()),
+        QUESTION.replace(",", " --").replace(".", " ;").replace("?", ""),
+        f"**Q:** «{QUESTION}» A: 72",
+        QUESTION[: len(QUESTION) * 3 // 4],
+    ],
+    ids=["verbatim", "recased", "rewrapped", "repunctuated", "framed", "truncated"],
+)
+def test_a_planted_item_goes_and_its_neighbours_stay(planted: str) -> None:
+    texts = [prose(i) for i in range(20)]
+    texts[7] = f"{prose(100)}\n\n{planted}\n\n{prose(101)}"
+    found = judge(NGram(), [prose(55), QUESTION], texts)
+    assert [(position, item) for position, item, _ in found] == [(7, "t#1")]
+
+
+def test_half_of_an_item_decides() -> None:
+    """100 13-grams; a document with the first 49 of them stays, with 50 it goes."""
+    item = prose(1, 112)
+    start = item.split()[:61]
+    texts = [" ".join([*start, prose(2)]), " ".join([*item.split()[:62], prose(3)])]
+    assert judge(NGram(), [item], texts) == [(1, "t#0", 0.5)]
+
+
+def test_common_phrases_do_not_count() -> None:
+    """A licence that 11 documents and the item share is none of the item; one that 10 share is."""
+    licence, own = prose(1, 60), prose(2, 40)
+    item = f"{licence} {own}"
+    assert judge(NGram(), [item], [f"{licence} {prose(10 + i)}" for i in range(11)]) == []
+    assert len(judge(NGram(), [item], [f"{licence} {prose(10 + i)}" for i in range(10)])) == 10
+    with_copy = [f"{licence} {prose(10 + i)}" for i in range(11)] + [f"{prose(5)} {own}"]
+    (found,) = judge(NGram(), [item], with_copy)
+    assert found == (11, "t#0", 28 / 40)  # of the n-grams of its own, those that reach into the licence included
+
+
+def test_short_items_are_sought_whole_and_very_short_ones_never() -> None:
+    texts = ["What is the CAPITAL of France?", "The capital of Spain is what?", "Paris is large, France too."]
+    items = ["what is the capital of france", "Paris is"]
+    assert judge(NGram(), items, texts) == [(0, "t#0", 1.0)]
+    assert judge(NGram(min_words=2), items, texts) == [(0, "t#0", 1.0), (2, "t#1", 1.0)]
+
+
+def test_the_evidence_of_a_removal() -> None:
+    decontaminator = NGram(min_coverage=0.8)
+    index = decontaminator.build([testsets.TestItem("gsm8k", "4", QUESTION)])
+    texts = pa.array([QUESTION], pa.large_string())
+    (removal,) = decontaminator.judge(index, decontaminator.document_frequencies(index, texts), texts)
+    assert (removal.reason, removal.test_item, removal.coverage) == ("contaminated", "gsm8k#4", 1.0)
+    assert (removal.value, removal.threshold, removal.kept) == (1.0, 0.8, None)
+
+
+def test_reads_its_test_sets(tmp_path: Path) -> None:
+    path = tmp_path / "gsm8k.jsonl"
+    path.write_bytes(orjson.dumps({"question": QUESTION, "answer": "#### 72"}) + b"\n")
+    assert [(item.name, item.text) for item in NGram(test_sets=[str(path)]).test_items()] == [("gsm8k#0", QUESTION)]
+    named = NGram(test_sets=[str(path)], fields={"gsm8k": ["question", "answer"]})
+    assert named.test_items()[0].text == f"{QUESTION}\n#### 72"
+    assert NGram().test_items() == []
+
+
+def test_decontamination_against_nothing_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.write_bytes(orjson.dumps({"question": "Why?"}) + b"\n")
+    with pytest.raises(DecontaminationError, match="none of the 1 items of 'answers' has 3 words"):
+        NGram(test_sets=[str(path)]).test_items()
+    with pytest.raises(DecontaminationError, match="none of 0 test items"):
+        NGram().build([])
+
+
+def test_none_keeps_every_document() -> None:
+    none = NoDecontaminate()
+    assert none.test_items() == []
+    assert judge(none, [QUESTION], [QUESTION]) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"n": 0}, "decontaminate.n:"),
+        ({"min_coverage": 0.0}, "decontaminate.min_coverage"),
+        ({"min_coverage": 1.01}, "decontaminate.min_coverage"),
+        ({"max_document_frequency": 0}, "decontaminate.max_document_frequency"),
+        ({"min_words": 14}, "decontaminate.min_words"),
+        ({"fields": {"a": []}}, "decontaminate.fields.a"),
+    ],
+)
+def test_a_setting_that_can_not_work_is_refused_by_its_key(settings: dict[str, Any], key: str) -> None:
+    with pytest.raises(DecontaminationError, match=key.replace(".", r"\.")):
+        NGram(**settings)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_pipeline.decontaminate.words import char_class, char_classes, ngram_hashes, word_hashes, words
+
+CLASSES = char_classes()
+patient = settings(deadline=None)  # a kernel's first call compiles it
+# letters with unusual case, marks, apostrophes, format characters, scripts without spaces, punctuation
+TEXTS = st.text(
+    st.sampled_from("aBßİǰſ\u0301\u0e31\u0e01中か'’\xad\u200b\ufe0f.,-_ \n1²") | st.characters(codec="utf-8"),
+    max_size=30,
+)
+
+
+def hash_of(word: str) -> int:
+    (value,) = word_hashes(word, CLASSES).tolist()
+    return value
+
+
+def test_classes_are_those_of_each_code_point() -> None:
+    assert CLASSES.tolist() == [char_class(code) for code in range(0x110000)]
+
+
+@patient
+@given(TEXTS)
+def test_the_kernel_finds_the_words_of_the_definition(text: str) -> None:
+    assert word_hashes(text, CLASSES).tolist() == [hash_of(word) for word in words(text)]
+
+
+def test_different_words_have_different_hashes() -> None:
+    texts = ["a", "b", "aa", "ab", "ba", "é", "e", "中", "1", "10", "01"]
+    assert len({hash_of(text) for text in texts}) == len(texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Don't stop—DON’T!", "dont stop dont"),
+        ("“Well-known” facts (e.g. 3.14)", "well known facts e g 3 14"),
+        ("one\n  two\tthree", "one two three"),
+        ("soft\xadhyphen zero\u200bwidth", "softhyphen zerowidth"),
+        ("Straße STRASSE ﬁne ｆｉｎｅ", "strasse strasse fine fine"),
+        ("e\u0301te\u0301 \u00e9t\u00e9", "\u00e9t\u00e9 \u00e9t\u00e9"),
+        ("**bold** _under_ `code`", "bold under code"),
+        ("中文 字, ab中c", "中 文 字 ab 中 c"),
+        ("\u0301 . \ufe0f", ""),
+        ("ไทย", "ไ ท ย"),
+        ("\u0e04\u0e33", "\u0e04\u0e4d \u0e32"),  # NFKC takes this vowel sign apart into a mark and a letter
+    ],
+)
+def test_what_counts_as_a_word(text: str, expected: str) -> None:
+    assert words(text) == expected.split()
+
+
+@given(st.text(st.characters(codec="latin-1") | st.sampled_from("αβγςΣДжß中か"), max_size=30))
+def test_case_can_not_change_the_words(text: str) -> None:
+    assert words(text.upper()) == words(text.lower()) == words(text)
+
+
+@given(st.lists(st.text(st.characters(categories=["Lu", "Ll", "Nd"], max_codepoint=0x24F), min_size=1), max_size=10))
+def test_punctuation_and_wrapping_can_not_change_the_words(parts: list[str]) -> None:
+    plain = words(" ".join(parts))
+    assert words("\n\n".join(parts)) == words(", ".join(parts)) == words("” — “".join(parts)) == plain
+    assert words("**" + "** _".join(parts) + "...") == plain
+
+
+@patient
+@given(st.lists(st.integers(0, 3), max_size=20), st.integers(1, 5))
+def test_ngram_hashes_are_equal_where_the_runs_are(numbers: list[int], length: int) -> None:
+    hashes = np.array(numbers, np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    found = ngram_hashes(hashes, length).tolist()
+    runs = [tuple(numbers[i : i + length]) for i in range(len(numbers) - length + 1)]
+    assert len(found) == len(runs)
+    assert len(dict(zip(runs, found, strict=True))) == len(set(runs)) == len(set(found))
+    assert [dict(zip(runs, found, strict=True))[run] for run in runs] == found
+
+
+def test_runs_of_different_lengths_do_not_meet() -> None:
+    hashes = np.array([0, 0, 0], np.uint64)
+    found = [ngram_hashes(hashes, length).tolist() for length in (1, 2, 3)]
+    assert len({value for values in found for value in values}) == 3
