@@ -59,17 +59,13 @@ class BlockHasher:
             self.num_bytes += len(piece)
             data = data[len(piece) :]
             if self.num_bytes % BLOCK_BYTES == 0:
-                self._close_block()
+                self._digests += self._state.digest()
+                self._state.reset()
 
     def sums(self, idx: bytes) -> Sums:
         """Return the sums of the stream so far and of the `.idx` that belongs to it."""
-        if self.num_bytes % BLOCK_BYTES:
-            self._close_block()
-        return Sums(self.num_bytes, digest(idx), bytes(self._digests))
-
-    def _close_block(self) -> None:
-        self._digests += self._state.digest()
-        self._state.reset()
+        begun = self._state.digest() if self.num_bytes % BLOCK_BYTES else b""
+        return Sums(self.num_bytes, digest(idx), bytes(self._digests) + begun)
 
 
 def digest(data: bytes | memoryview) -> bytes:

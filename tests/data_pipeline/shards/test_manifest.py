@@ -1,0 +1,107 @@
+"""A manifest is read as it was written; anything else is an error that names file and key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from data_pipeline.shards.errors import ForeignTokenizer, ShardError
+from data_pipeline.shards.manifest import Manifest, read_tokenizer
+
+
+@pytest.fixture
+def folder(make_folder: Callable[..., Path]) -> Path:
+    return make_folder()
+
+
+def test_is_read_as_it_was_written(folder: Path) -> None:
+    written = (folder / "manifest.json").read_bytes()
+    Manifest.load(folder).save(folder)
+    assert (folder / "manifest.json").read_bytes() == written
+    record = orjson.loads(written)
+    assert record["splits"]["train"]["a"]["shards"][0]["name"] == "a_00000"
+    assert record["vocab_size"] == 50_000
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("format", 2, "format: 2 is not 1"),
+        ("tokenizer_hash", "abc", "tokenizer_hash: 'abc' is not an xxh3-128"),
+        ("vocab_size", 0, "vocab_size: 0 is not an integer of at least 1"),
+        ("vocab_size", 1e4, "vocab_size: 10000.0 is not an integer"),
+        ("vocab_size", True, "vocab_size: True is not an integer"),
+        ("eot_id", 50_000, "eot_id: 50000 is not below vocab_size"),
+        ("dtype", "int64", "dtype: 'int64' is not uint16 or int32"),
+        ("splits", [], r"splits: \[\] is not an object"),
+        ("splits.train", None, "splits.train: None is not an object"),
+        ("splits.train.a.weight", "1", "splits.train.a.weight: '1' is not a number"),
+        ("splits.train.a.weight", -1, "splits.train.a.weight: -1 is not a number of at least 0"),
+        ("splits.train.a.tokens", 5, r"splits.train.a.tokens: 5 is not the sum over its shards \(\d+\)"),
+        ("splits.train.a.documents", 301, r"splits.train.a.documents: 301 is not the sum over its shards \(300\)"),
+        ("splits.train.a.shards", {}, r"splits.train.a.shards: \{\} is not a list"),
+        ("splits.train.a.shards.1.num_tokens", "x", r"splits.train.a.shards\[1\].num_tokens: 'x' is not an integer"),
+        ("splits.val.a.shards.0.name", "../a_00000", r"splits.val.a.shards\[0\].name: '../a_00000' is not a file name"),
+        ("splits.val.a.shards.0.name", "/etc/x", "is not a file name without folder"),
+        ("splits.val.a.shards.0.name", "..", "is not a file name without folder"),
+        ("splits.val.a.shards.0.sum_hash", "G" * 32, r"shards\[0\].sum_hash: 'G+' is not an xxh3-128"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_key(folder: Path, key: str, value: Any, message: str) -> None:
+    record = orjson.loads((folder / "manifest.json").read_bytes())
+    parent, last = _parent(record, key)
+    parent[last] = value
+    (folder / "manifest.json").write_bytes(orjson.dumps(record))
+    with pytest.raises(ShardError, match=message) as caught:
+        Manifest.load(folder)
+    assert str(folder / "manifest.json") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "key", ["format", "dtype", "splits.val", "splits.train.b.utf8_bytes", "splits.train.a.shards.0.name"]
+)
+def test_a_missing_key_is_named(folder: Path, key: str) -> None:
+    record = orjson.loads((folder / "manifest.json").read_bytes())
+    parent, last = _parent(record, key)
+    del parent[last]
+    (folder / "manifest.json").write_bytes(orjson.dumps(record))
+    with pytest.raises(ShardError, match="missing") as caught:
+        Manifest.load(folder)
+    assert f"manifest.json: {key.replace('.0', '[0]')}: missing" in str(caught.value)
+
+
+def _parent(record: Any, key: str) -> tuple[Any, Any]:
+    *path, last = [int(part) if part.isdigit() else part for part in key.split(".")]
+    for part in path:
+        record = record[part]
+    return record, last
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
+def test_what_is_no_manifest_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(ShardError, match=r"manifest\.json"):
+        Manifest.load(tmp_path)
+
+
+def test_without_one_the_command_is_named(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(ShardError, match="python -m data_pipeline") as caught:
+            Manifest.load(folder)
+        assert str(folder) in str(caught.value)
+
+
+def test_the_tokenizer_must_be_the_shards_own(folder: Path) -> None:
+    manifest, path = Manifest.load(folder), folder / "tokenizer.json"
+    assert read_tokenizer(folder, manifest) == path.read_bytes()
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(ForeignTokenizer, match="a tokenizer that is not the shards' own") as caught:
+        read_tokenizer(folder, manifest)
+    assert manifest.tokenizer_hash in str(caught.value)
+    path.unlink()
+    with pytest.raises(ShardError, match=r"tokenizer\.json: missing"):
+        read_tokenizer(folder, manifest)
