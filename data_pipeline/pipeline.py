@@ -1,0 +1,237 @@
+"""The pipeline: the ordered stages. A complete stage is skipped; a changed one, and what depends on it, is done anew.
+
+Each stage has a key, the hash of all that its result depends on: its settings, its code, and the output of the stage
+before. An output is known by its content: where a stage is done again and gives the same, those after it stay.
+
+manifest.json stands exactly while tokenizer.json and the shards are whole and belong together; ledger.json while it is
+true of removed/ and quarantine/. Both go before what they speak of changes, and come back last.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_pipeline import ledger
+from data_pipeline.clean.cleaner import Cleaner
+from data_pipeline.decontaminate.ngram import Decontaminator
+from data_pipeline.dedup.dedup import Dedup
+from data_pipeline.executors.executor import Executor
+from data_pipeline.ledger import Account, Book
+from data_pipeline.mix.split import HeldOut
+from data_pipeline.output_dir import check_output_dir, choose_output_dir
+from data_pipeline.report.page import write_report
+from data_pipeline.shards import manifest
+from data_pipeline.shards.manifest import Manifest
+from data_pipeline.shards.writer import Sharder
+from data_pipeline.sources.source import Corpus
+from data_pipeline.stages.clean import BadLimit, Clean, view_of
+from data_pipeline.stages.decontaminate import Decontaminate
+from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
+from data_pipeline.stages.shards import WriteShards, manifest_of
+from data_pipeline.stages.split import Split
+from data_pipeline.stages.stage import Outcome, Stage, Workplace
+from data_pipeline.stages.tokenizer import TrainTokenizer
+from data_pipeline.stages.view import View
+from data_pipeline.storage import Part, keep_only, reclaim, room_for
+from data_pipeline.tokenize.tokenizer import TokenizerTrainer
+from foundation.config import Node, build
+from foundation.errors import ConfigError, GroundworkError
+from foundation.files import folder_lock, write_json
+from foundation.hashes import hash_json
+
+LEDGER, TIMING, REPORT = "ledger.json", "timing.json", "report.html"
+VOUCHED = (TrainTokenizer.name, WriteShards.name)  # the stages whose files the manifest vouches for
+
+
+class NothingLeft(GroundworkError):
+    """A stage left no document of a source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finished stage.
+
+    Attributes:
+        output: hash of what the later stages see.
+        facts: what it wrote down for them and for reports.
+        timing: seconds, documents, utf8_bytes of the run that did it.
+        redone: whether this run did it.
+    """
+
+    name: str
+    output: str
+    book: Book
+    facts: dict[str, Any]
+    timing: dict[str, float]
+    redone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run of the pipeline gives back."""
+
+    output_dir: Path
+    manifest: Manifest
+    stages: list[Finished]
+    report: Path
+
+
+def run(
+    corpus: Node[Corpus],
+    clean: Node[Cleaner],
+    dedup: Node[Dedup],
+    decontaminate: Node[Decontaminator],
+    mix: Node[HeldOut],
+    tokenizer: Node[TokenizerTrainer],
+    shards: Node[Sharder],
+    executor: Node[Executor],
+    name: str,
+    output_dir: str | None = None,
+    partition_bytes: int = 64 << 20,
+    max_bad_frac: float = 1e-3,
+    min_bad_docs: int = 10,
+) -> Result:
+    """Turn raw text into token shards. The parameters are the config's top-level keys.
+
+    Args:
+        name: of the data; the outputs go to data/<name>.
+        output_dir: where they go instead.
+        partition_bytes: the grain of work, of memory and of resuming, in bytes of input.
+        max_bad_frac: the run stops when more of the records than this are unreadable.
+        min_bad_docs: fewer unreadable records than this never stop it.
+    Raises:
+        GroundworkError: something the user can mend; what is finished is kept, the same call goes on.
+    """
+    _check(partition_bytes, max_bad_frac, min_bad_docs)
+    folder = choose_output_dir(name, output_dir)
+    place = Workplace(folder, build(executor))
+    cleaning = Clean(
+        place,
+        build(corpus),
+        build(clean),
+        clean.raw,
+        partition_bytes,
+        BadLimit(max_bad_frac, min_bad_docs),
+    )
+    duplicates, trainer = build(dedup), build(tokenizer)
+    stages: list[Stage] = [
+        cleaning,
+        ExactDuplicates(place, duplicates, dedup.raw),
+        NearDuplicates(place, duplicates, dedup.raw),
+        Split(place, build(mix), mix.raw),
+        Decontaminate(place, build(decontaminate), decontaminate.raw),
+        TrainTokenizer(place, trainer, tokenizer.raw),
+        WriteShards(place, build(shards), trainer.eot_token, shards.raw),
+    ]
+    check_output_dir(folder, [each.file for group in cleaning.groups for each in group.files])
+    with folder_lock(folder), room_for(folder), place.executor:
+        reclaim(folder)
+        finished = _do_all(place, stages)
+        return _publish(place, finished, {source.name: source.weight for source in cleaning.sources})
+
+
+def _check(partition_bytes: int, max_bad_frac: float, min_bad_docs: int) -> None:
+    if partition_bytes < 1:
+        raise ConfigError(f"partition_bytes: {partition_bytes} is not at least 1; the default is {64 << 20} (64 MiB)")
+    if not 0 <= max_bad_frac <= 1:
+        raise ConfigError(f"max_bad_frac: {max_bad_frac} is not in [0, 1]; the default is 0.001")
+    if min_bad_docs < 0:
+        raise ConfigError(f"min_bad_docs: {min_bad_docs} is negative; the default is 10")
+
+
+def _do_all(place: Workplace, stages: list[Stage]) -> list[Finished]:
+    """Bring every stage to its end, in order."""
+    finished: list[Finished] = []
+    view = View(place.work, [], [])
+    before, book = "", Book()
+    for stage in stages:
+        key = stage.key(before)
+        done = _find(stage, key) or _redo(stage, key, view, book, finished)
+        finished.append(done)
+        if isinstance(stage, Clean):
+            view = view_of(place.work, done.facts)
+        elif done.book:  # the tokenizer decides nothing about documents
+            view = view.after(stage.name)
+        before, book = hash_json([before, done.output]), done.book or book
+    return finished
+
+
+def _find(stage: Stage, key: str) -> Finished | None:
+    record = stage.records.find("stage", key)
+    if record is None or not stage.stands(record["facts"]):
+        return None
+    return _finished(stage, record, redone=False)
+
+
+def _redo(stage: Stage, key: str, view: View, before: Book, finished: list[Finished]) -> Finished:
+    output_dir = stage.place.output_dir
+    stage.records.forget("stage")
+    for name in (LEDGER, REPORT, *([manifest.NAME] if stage.name in VOUCHED else [])):
+        (output_dir / name).unlink(missing_ok=True)
+    started = time.monotonic()
+    outcome = stage.run(view, before)
+    ledger.check_book(stage.name, outcome.book)
+    _check_left(stage.name, outcome, finished)
+    record = {
+        "output": outcome.output,
+        "book": {source: account.to_json() for source, account in outcome.book.items()},
+        "facts": outcome.facts,
+        "timing": _timing(outcome, time.monotonic() - started),
+    }
+    stage.records.commit("stage", key, Part(record, outcome.files))
+    kept = [*outcome.files, stage.folder / "stage.json"]
+    for folder in (stage.folder, output_dir / "removed" / stage.name, output_dir / "quarantine" / stage.name):
+        keep_only(folder, kept)
+    return _finished(stage, record, redone=True)
+
+
+def _finished(stage: Stage, record: dict[str, Any], redone: bool) -> Finished:
+    book = {source: Account.from_json(account) for source, account in record["book"].items()}
+    return Finished(stage.name, record["output"], book, record["facts"], record["timing"], redone)
+
+
+def _timing(outcome: Outcome, seconds: float) -> dict[str, float]:
+    documents = sum(account.num_in for account in outcome.book.values())
+    return {
+        "seconds": round(seconds, 3),
+        "documents": documents,
+        "utf8_bytes": outcome.utf8_bytes,
+        "docs_per_s": round(documents / max(seconds, 1e-9), 1),
+        "mb_per_s": round(outcome.utf8_bytes / 1e6 / max(seconds, 1e-9), 3),
+    }
+
+
+def _check_left(stage: str, outcome: Outcome, finished: list[Finished]) -> None:
+    """Raise when a source has no document left to train on.
+
+    Raises:
+        NothingLeft: says how many came in and what they were taken out for.
+    """
+    for source, account in outcome.book.items():
+        if outcome.facts.get("training", {}).get(source, account.num_out):
+            continue
+        books = [*((done.name, done.book) for done in finished), (stage, outcome.book)]
+        accounts = [(name, book[source]) for name, book in books if source in book]
+        taken = [
+            f"{name}: {reason} {count:,}"
+            for name, one in accounts
+            for reason, count in (one.dropped + one.quarantined).most_common()
+        ]
+        raise NothingLeft(
+            f"source {source!r}: no document is left to train on after {stage}: {accounts[0][1].num_in:,} records were "
+            f"read ({'; '.join(taken) or 'the input is empty'}); loosen the rules named here, or give other input"
+        )
+
+
+def _publish(place: Workplace, finished: list[Finished], weights: dict[str, float]) -> Result:
+    """Write what speaks of the whole: the ledger, the timing, the manifest, the page."""
+    books = {done.name: done.book for done in finished if done.book}
+    ledger.check_chain(books)
+    write_json(place.output_dir / LEDGER, ledger.to_json(books))
+    write_json(place.output_dir / TIMING, {"stages": {done.name: done.timing for done in finished}})
+    made = manifest_of(finished[-1].facts, weights)
+    made.save(place.output_dir)
+    return Result(place.output_dir, made, finished, write_report(place.output_dir))

@@ -1,0 +1,164 @@
+"""Decontamination: training documents that hold what the model will be tested on go; the held-out ones are a test set.
+
+Two passes over the text: in how many documents each n-gram of the test items occurs, then the verdict on each document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipeline.decontaminate.index import Index
+from data_pipeline.decontaminate.ngram import Decontaminator
+from data_pipeline.decontaminate.testsets import TestItem
+from data_pipeline.ledger import Book
+from data_pipeline.stages.removed import Origin, rows_of
+from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, account_decision, do_parts, task
+from data_pipeline.stages.view import Slice, View, decision_path, num_bytes
+from data_pipeline.storage import Part, read_arrays, write_arrays, write_removed
+from foundation.hashes import hash_bytes, hash_json
+from foundation.progress import progress
+
+HELD_OUT = "held_out"  # the name of the validation documents as a test set
+
+
+class Decontaminate(Stage):
+    """Judges the training documents only: a held-out document is what it is."""
+
+    name = "decontaminate"
+    code = ("decontaminate", "stages/decontaminate.py", "stages/removed.py")
+    libraries = ("numpy", "pyarrow", "xxhash")
+
+    def __init__(self, place: Workplace, decontaminator: Decontaminator, raw: dict[str, Any]) -> None:
+        """Read the test sets: what is wrong with them is said before the long work begins.
+
+        Args:
+            raw: the plain config of `decontaminate`.
+        Raises:
+            GroundworkError: a test set is missing or can't be read.
+        """
+        super().__init__(place)
+        self._decontaminator, self._raw = decontaminator, raw
+        self._items = decontaminator.test_items()
+
+    def settings(self) -> Any:
+        items = hash_json([[item.name, item.text] for item in self._items])
+        return {**self._raw, "test_sets": items}
+
+    def run(self, view: View, before: Book) -> Outcome:
+        index = self._decontaminator.build([*self._items, *_held_out_items(view)])
+        training = view.alive & ~view.held_out
+        settings = hash_json([self.settings(), self.code_hash(), _held_out_hash(view)])
+        frequencies, counted = self._count(view, training, index, settings)
+        settings = hash_json([settings, hash_bytes(frequencies.tobytes())])
+        gone, reasons, judged = self._judge(view, training, index, frequencies, settings)
+        path = decision_path(self.place.work, self.name)
+        write_arrays(path, {"gone": gone})
+        return Outcome(
+            output=hash_bytes(gone.astype("<i8").tobytes()),
+            book=account_decision(view, gone, reasons, before),
+            files=[*counted, *judged, path],
+            facts={
+                "counts": {"test_items": len(self._items), "held_out_items": int(view.held_out.sum())},
+                "training": _training_left(view, training, gone),
+            },
+            utf8_bytes=int(view.sizes[training].sum()),
+        )
+
+    def _count(self, view: View, training: np.ndarray, index: Index, settings: str) -> tuple[np.ndarray, list[Path]]:
+        """Return in how many training documents each n-gram occurs, and the files written."""
+        frequencies = np.zeros(index.num_ngrams, np.int64)
+        function = _Count(self._decontaminator, index, self.folder)
+        files: list[Path] = []
+        with progress("count n-grams", int(view.sizes[training].sum()), "B") as meter:
+            for name, facts in do_parts(
+                self.place.executor, self.records, self._tasks("count", view, training, settings), function
+            ):
+                part = read_arrays(self.folder / f"{name}.npz")
+                frequencies[part["ngrams"]] += part["counts"]
+                files += self.records.files(name)
+                meter.add(facts["utf8_bytes"])
+        return frequencies, files
+
+    def _judge(
+        self, view: View, training: np.ndarray, index: Index, frequencies: np.ndarray, settings: str
+    ) -> tuple[np.ndarray, list[str], list[Path]]:
+        """Return the indices of the documents that go, the reason of each, and the files written."""
+        folder = self.place.output_dir / "removed" / self.name
+        function = _Judge(self._decontaminator, index, frequencies, Origin(self.name, "", view.file_names), folder)
+        gone: list[int] = []
+        reasons: list[str] = []
+        files: list[Path] = []
+        with progress(self.name, int(view.sizes[training].sum()), "B") as meter:
+            for name, facts in do_parts(
+                self.place.executor, self.records, self._tasks("judge", view, training, settings), function
+            ):
+                gone += facts["gone"]
+                reasons += facts["reasons"]
+                files += self.records.files(name)
+                meter.add(facts["utf8_bytes"])
+        return np.array(gone, np.int64), reasons, files
+
+    def _tasks(self, what: str, view: View, training: np.ndarray, settings: str) -> Iterator[Task[Slice]]:
+        for piece in view.slices(training):
+            key = hash_json([settings, piece.partition.batch_hash, piece.first_index, hash_bytes(piece.mask.tobytes())])
+            yield task(self.records, f"{what}-{piece.partition.name}", key, piece)
+
+
+def _training_left(view: View, training: np.ndarray, gone: np.ndarray) -> dict[str, int]:
+    """Return how many documents each source has left to train on."""
+    left = training.copy()
+    left[gone] = False
+    return {source: int((left & mask).sum()) for source, mask in view.source_masks()}
+
+
+def _held_out_items(view: View) -> Iterator[TestItem]:
+    for piece in view.slices(view.held_out):
+        batch = piece.load()
+        for identifier, text in zip(batch.column("id").to_pylist(), batch.column("text").to_pylist(), strict=True):
+            yield TestItem(HELD_OUT, identifier, text)
+
+
+def _held_out_hash(view: View) -> str:
+    """Return the hash of what the held-out documents are: where in which text."""
+    texts = [partition.batch_hash for partition in view.partitions]
+    return hash_json([texts, hash_bytes(np.flatnonzero(view.held_out).astype("<i8").tobytes())])
+
+
+class _Count:
+    """Runs in a worker."""
+
+    def __init__(self, decontaminator: Decontaminator, index: Index, folder: Path) -> None:
+        self._decontaminator, self._index, self._folder = decontaminator, index, folder
+
+    def __call__(self, piece: Slice) -> Part:
+        texts = piece.texts()
+        counts = self._decontaminator.document_frequencies(self._index, texts)
+        ngrams = np.flatnonzero(counts)
+        path = self._folder / f"count-{piece.partition.name}.npz"
+        write_arrays(path, {"ngrams": ngrams, "counts": counts[ngrams]})
+        return Part({"utf8_bytes": num_bytes(texts)}, [path])
+
+
+class _Judge:
+    """Runs in a worker."""
+
+    def __init__(
+        self, decontaminator: Decontaminator, index: Index, frequencies: np.ndarray, origin: Origin, folder: Path
+    ) -> None:
+        self._decontaminator, self._index, self._frequencies = decontaminator, index, frequencies
+        self._origin, self._folder = origin, folder
+
+    def __call__(self, piece: Slice) -> Part:
+        batch = piece.load()
+        texts = batch.column("text")
+        removals = self._decontaminator.judge(self._index, self._frequencies, texts)
+        rows = rows_of(batch, removals, replace(self._origin, source=piece.partition.source), [None] * len(removals))
+        files = write_removed(self._folder / f"{piece.partition.name}.parquet", rows)
+        gone = piece.indices()[[removal.position for removal in removals]].tolist()
+        facts = {"gone": gone, "reasons": [removal.reason for removal in removals], "utf8_bytes": num_bytes(texts)}
+        return Part(facts, files)

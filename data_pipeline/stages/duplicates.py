@@ -1,0 +1,133 @@
+"""Exact and near duplicates: features of each partition in workers, then one decision over the whole corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from data_pipeline.dedup.dedup import Dedup, Features
+from data_pipeline.documents import Removal
+from data_pipeline.ledger import Book
+from data_pipeline.stages.removed import write_evidence
+from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, account_decision, do_parts, task
+from data_pipeline.stages.view import Slice, TextReader, View, decision_path
+from data_pipeline.storage import Part, read_arrays, write_arrays
+from foundation.hashes import hash_bytes, hash_json
+from foundation.progress import progress
+
+EXACT, NEAR = "exact", "near"
+
+
+class ExactDuplicates(Stage):
+    """Measures every document, and removes those whose words equal an earlier one's."""
+
+    name = EXACT
+    code = ("dedup", "stages/duplicates.py", "stages/removed.py")
+    libraries = ("datasketch", "numpy", "pyarrow", "xxhash")
+
+    def __init__(self, place: Workplace, dedup: Dedup, raw: dict[str, Any]) -> None:
+        """Args:
+        raw: the plain config of `dedup`.
+        """
+        super().__init__(place)
+        self._dedup, self._raw = dedup, raw
+
+    def settings(self) -> Any:
+        return self._raw
+
+    def run(self, view: View, before: Book) -> Outcome:
+        files: list[Path] = []
+        total = int(view.sizes.sum())
+        with progress(self.name, total, "B") as meter:
+            for name, facts in do_parts(self.place.executor, self.records, self._tasks(view), _Measure(self)):
+                files += self.records.files(name)
+                meter.add(facts["utf8_bytes"])
+        parts = [read_features(self.folder, partition.name) for partition in view.partitions if partition.num_docs]
+        return decide(self, view, before, self._dedup.exact(parts), files)
+
+    def _tasks(self, view: View) -> Iterator[Task[Slice]]:
+        settings = hash_json([self._raw, self.code_hash()])
+        for piece in view.slices(view.alive):
+            key = hash_json([settings, piece.partition.batch_hash])
+            yield task(self.records, piece.partition.name, key, piece)
+
+
+class NearDuplicates(Stage):
+    """Removes documents that are verified to be similar to a kept one."""
+
+    name = NEAR
+    code = ("dedup", "stages/duplicates.py", "stages/removed.py")
+    libraries = ("datasketch", "numpy", "pyarrow", "xxhash")
+
+    def __init__(self, place: Workplace, dedup: Dedup, raw: dict[str, Any]) -> None:
+        """Args:
+        raw: the plain config of `dedup`.
+        """
+        super().__init__(place)
+        self._dedup, self._raw = dedup, raw
+
+    def settings(self) -> Any:
+        return self._raw
+
+    def run(self, view: View, before: Book) -> Outcome:
+        folder = self.place.work / EXACT
+        parts = [read_features(folder, piece.partition.name).take(piece.mask) for piece in view.slices(view.alive)]
+        with progress(self.name, len(view.positions), "docs") as meter:
+            result = self._dedup.near(parts, TextReader(view), meter)
+        return decide(self, view, before, result.removals, [], dict(sorted(result.counts.items())))
+
+
+def decide(
+    stage: Stage,
+    view: View,
+    before: Book,
+    removals: list[Removal],
+    files: list[Path],
+    counts: dict[str, Any] | None = None,
+) -> Outcome:
+    """Write a decision over the whole corpus: which documents go, and the evidence of each.
+
+    Args:
+        view: before the decision; the removals' positions count in it.
+        files: of the parts that led to it.
+        counts: facts for reports.
+    """
+    gone = view.positions[[removal.position for removal in removals]]
+    book = account_decision(view, gone, [removal.reason for removal in removals], before)
+    written = write_evidence(
+        stage.place.executor, stage.place.output_dir / "removed" / stage.name, stage.name, view, gone, removals
+    )
+    path = decision_path(stage.place.work, stage.name)
+    write_arrays(path, {"gone": gone})
+    return Outcome(
+        output=hash_bytes(gone.astype("<i8").tobytes()),
+        book=book,
+        files=[*files, *written, path],
+        facts={"counts": counts or {}},
+        utf8_bytes=int(view.sizes[view.alive].sum()),
+    )
+
+
+def features_path(folder: Path, partition: str) -> Path:
+    """Return the file of a partition's features."""
+    return folder / f"{partition}.npz"
+
+
+def read_features(folder: Path, partition: str) -> Features:
+    """Read the features of a partition's documents."""
+    return Features(**read_arrays(features_path(folder, partition)))
+
+
+class _Measure:
+    """Runs in a worker."""
+
+    def __init__(self, stage: ExactDuplicates) -> None:
+        self._dedup, self._folder = stage._dedup, stage.folder
+
+    def __call__(self, piece: Slice) -> Part:
+        features = self._dedup.features(piece.texts())
+        path = features_path(self._folder, piece.partition.name)
+        write_arrays(path, {field.name: getattr(features, field.name) for field in fields(features)})
+        return Part({"utf8_bytes": piece.partition.utf8_bytes}, [path])

@@ -1,0 +1,137 @@
+"""The input of the first stage: files in groups, blocks in partitions. Both are cut by sizes and content alone.
+
+A *group* is one file, or a run of small files of one source that together hold no more than one partition; its files
+are read in one go and are finished together. A *partition* is a run of records of a group. So a corpus of a million
+small files does not become a million partitions, and a file that changes touches its group alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from data_pipeline.sources.source import Block, InputFile, Source
+from foundation.errors import InputError
+from foundation.hashes import hash_bytes
+
+
+class InputChanged(InputError):
+    """An input file changed while it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedFile:
+    """An input file. Attributes: number: its own in the corpus; source: its source's."""
+
+    file: InputFile
+    number: int
+    source: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One block of a partition. Attributes: progress_bytes: of its file on disk, read since the block before."""
+
+    block: Block
+    file: NumberedFile
+    progress_bytes: int
+
+    def size_bytes(self) -> int:
+        """Return what it counts for in a partition; the data of made-up sources is only a recipe."""
+        return max(len(self.block.data), self.progress_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Files that are read in one go. Attributes: number: of the group; source: which they belong to."""
+
+    number: int
+    source: Source
+    files: list[NumberedFile]
+
+    def name(self) -> str:
+        """Return the group's name: the beginning of its partitions' names."""
+        return f"{self.number:05d}"
+
+    def state(self) -> list[Any] | None:
+        """Return what changes when one of its files does, without reading them; None for inputs that are no files.
+
+        Sizes and times, as make, rsync and git compare them. The time of the inode's change is among them: nobody can
+        set it, so that a file with another content and its old date is noticed.
+        """
+        found: list[Any] = []
+        for each in self.files:
+            if each.file.path is None:
+                return None
+            status = each.file.path.stat()
+            times = [status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+            found.append([each.number, each.file.name, status.st_size, *times])
+        return found
+
+    def partitions(self, partition_bytes: int) -> Iterator[list[Piece]]:
+        """Read the files and yield their blocks, packed into partitions.
+
+        Raises:
+            InputError: a file can't be read to its end, or changed meanwhile; what was yielded of the group is void.
+        """
+        before = self.state()
+        packed: list[Piece] = []
+        held = 0
+        for piece in self._pieces(partition_bytes):
+            if packed and held + piece.size_bytes() > partition_bytes:
+                yield packed
+                packed, held = [], 0
+            packed.append(piece)
+            held += piece.size_bytes()
+        if self.state() != before:
+            names = ", ".join(each.file.name for each in self.files[:3])
+            raise InputChanged(f"{names}: changed while it was read; let its writer finish and run again")
+        if packed:
+            yield packed
+
+    def _pieces(self, partition_bytes: int) -> Iterator[Piece]:
+        for each in self.files:
+            seen = 0
+            for block in self.source.blocks(each.file, partition_bytes):
+                yield Piece(block, each, block.read_bytes - seen)
+                seen = block.read_bytes
+
+
+def group_files(sources: list[Source], partition_bytes: int) -> list[Group]:
+    """List the files of all sources, number them in order and put small neighbours together.
+
+    Args:
+        partition_bytes: a group of several files holds at most this, by their sizes on disk.
+    Raises:
+        InputError: a pattern matches nothing, a file can't be read.
+    """
+    groups: list[Group] = []
+    number = 0
+    for source_number, source in enumerate(sources):
+        run: list[NumberedFile] = []
+        held = 0
+        for file in source.files():
+            if run and held + file.size_bytes > partition_bytes:
+                groups.append(Group(len(groups), source, run))
+                run, held = [], 0
+            run.append(NumberedFile(file, number, source_number))
+            held += file.size_bytes
+            number += 1
+        if run:
+            groups.append(Group(len(groups), source, run))
+    return groups
+
+
+def content_key(pieces: list[Piece]) -> list[Any]:
+    """Return what a partition's documents depend on beside the settings: its content and its place."""
+    return [
+        [
+            each.file.number,
+            each.file.file.name,
+            each.block.first_row,
+            each.block.offset_bytes,
+            hash_bytes(each.block.data),
+        ]
+        for each in pieces
+    ]

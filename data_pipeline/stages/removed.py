@@ -1,0 +1,121 @@
+"""The evidence: for every document that was taken out, why, by what measure, and what was kept in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from data_pipeline.documents import Removal
+from data_pipeline.executors.executor import Executor
+from data_pipeline.stages.view import Slice, View, snippets
+from data_pipeline.storage import write_removed
+
+Kept = tuple[str, str]  # id and snippet of the document that was kept
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where removed documents come from. Attributes: file_names: by file number."""
+
+    stage: str
+    source: str
+    file_names: list[str]
+
+
+def rows_of(
+    batch: pa.RecordBatch, removals: list[Removal], origin: Origin, kept: list[Kept | None]
+) -> list[dict[str, Any]]:
+    """Return the rows of storage.REMOVED_SCHEMA.
+
+    Args:
+        batch: the documents that were judged, documents.SCHEMA; the removals' positions count in it.
+        kept: of each removal, what was kept in its place.
+    """
+    documents = batch.take(pa.array([removal.position for removal in removals], pa.int64()))
+    begins = snippets(documents.column("text"))
+    keys = zip(*(documents.column(name).to_pylist() for name in ("id", "file", "row")), strict=True)
+    return [
+        {
+            "id": identifier,
+            "source": origin.source,
+            "file": origin.file_names[file],
+            "row": row,
+            "stage": origin.stage,
+            "reason": removal.reason,
+            "value": removal.value,
+            "threshold": removal.threshold,
+            "kept_id": witness[0] if witness else None,
+            "similarity": removal.similarity,
+            "test_item": removal.test_item,
+            "coverage": removal.coverage,
+            "snippet": begin,
+            "kept_snippet": witness[1] if witness else None,
+        }
+        for removal, (identifier, file, row), begin, witness in zip(removals, keys, begins, kept, strict=True)
+    ]
+
+
+def write_evidence(
+    executor: Executor, folder: Path, stage: str, view: View, gone: np.ndarray, removals: list[Removal]
+) -> list[Path]:
+    """Write what a global stage removed, a file a partition.
+
+    Args:
+        folder: `removed/<stage>`.
+        view: before the removal.
+        gone: (m,) int64 ascending indices of the removed documents.
+        removals: of each; `kept` is a position.
+    Returns:
+        The files written.
+    """
+    witnesses = np.unique(view.positions[[removal.kept for removal in removals if removal.kept is not None]])
+    known = _describe(executor, view, witnesses)
+    mask = np.zeros(len(view.alive), bool)
+    mask[gone] = True
+
+    def items() -> Iterator[tuple[Slice, list[Removal], list[Kept | None]]]:
+        done = 0
+        for piece in view.slices(mask):
+            mine = removals[done : done + int(piece.mask.sum())]
+            done += len(mine)
+            kept = [None if removal.kept is None else known[int(view.positions[removal.kept])] for removal in mine]
+            yield piece, mine, kept
+
+    return [path for paths in executor.map(_WriteRows(folder, stage, view.file_names), items()) for path in paths]
+
+
+def _describe(executor: Executor, view: View, indices: np.ndarray) -> dict[int, Kept]:
+    mask = np.zeros(len(view.alive), bool)
+    mask[indices] = True
+    found = (kept for batch in executor.map(_ids_and_snippets, view.slices(mask)) for kept in batch)
+    return dict(zip(indices.tolist(), found, strict=True))
+
+
+def _ids_and_snippets(piece: Slice) -> list[Kept]:
+    batch = piece.load()
+    return list(zip(batch.column("id").to_pylist(), snippets(batch.column("text")), strict=True))
+
+
+class _WriteRows:
+    """Runs in a worker."""
+
+    def __init__(self, folder: Path, stage: str, file_names: list[str]) -> None:
+        self._folder, self._stage, self._file_names = folder, stage, file_names
+
+    def __call__(self, item: tuple[Slice, list[Removal], list[Kept | None]]) -> list[Path]:
+        piece, removals, kept = item
+        origin = Origin(self._stage, piece.partition.source, self._file_names)
+        here = [_at(removal, place) for place, removal in enumerate(removals)]
+        return write_removed(
+            self._folder / f"{piece.partition.name}.parquet", rows_of(piece.load(), here, origin, kept)
+        )
+
+
+def _at(removal: Removal, position: int) -> Removal:
+    """Return the removal with its position in the slice in place of the one in the corpus."""
+    return replace(removal, position=position, kept=None)

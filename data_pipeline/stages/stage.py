@@ -1,0 +1,206 @@
+"""What all stages share: the key that says whether one must be redone, parts worked on by executors, the commit."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+import unicodedata
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic
+
+import numpy as np
+
+from data_pipeline.documents import fingerprint
+from data_pipeline.executors.executor import Executor, Item
+from data_pipeline.ledger import Account, Book
+from data_pipeline.output_dir import WORK
+from data_pipeline.stages.view import View
+from data_pipeline.storage import Part, Records
+from foundation.hashes import hash_bytes, hash_json
+
+ROOM = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Where the stages work and who works. Attributes: output_dir: absolute; executor: runs their parts."""
+
+    output_dir: Path
+    executor: Executor
+
+    @property
+    def work(self) -> Path:
+        """The folder of what is kept for resuming."""
+        return self.output_dir / WORK
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a stage did.
+
+    Attributes:
+        output: hash of what the later stages see of it: when it is the same as before, they need not be redone.
+        book: source -> account; empty for a stage that no documents pass through.
+        files: all that it wrote and that must stay.
+        facts: JSON values for the stages and reports to come.
+        utf8_bytes: of the text that it went through, for its speed.
+    """
+
+    output: str
+    book: Book
+    files: list[Path]
+    facts: dict[str, Any] = field(default_factory=dict)
+    utf8_bytes: int = 0
+
+
+class Stage(ABC):
+    """One stage.
+
+    Attributes:
+        name: names its folders and its line in the ledger.
+        code: the modules and folders of data_pipeline that it runs, relative paths.
+        libraries: packages whose versions may change the bytes that it gives.
+    """
+
+    name: str
+    code: tuple[str, ...]
+    libraries: tuple[str, ...] = ("numpy", "pyarrow")
+
+    def __init__(self, place: Workplace) -> None:
+        self.place = place
+
+    @property
+    def folder(self) -> Path:
+        """Its folder in work/."""
+        return self.place.work / self.name
+
+    @property
+    def records(self) -> Records:
+        """The records of its parts."""
+        return Records(self.folder, self.place.output_dir)
+
+    @abstractmethod
+    def settings(self) -> Any:
+        """Return, as JSON values, all that its result depends on beside its code and the stages before."""
+
+    @abstractmethod
+    def run(self, view: View, before: Book) -> Outcome:
+        """Do the work; parts that an earlier run finished are taken as they are.
+
+        Args:
+            view: the corpus as the stages before left it.
+            before: the book of the stage before.
+        """
+
+    def stands(self, facts: dict[str, Any]) -> bool:
+        """Return whether a finished result still holds; its key and the sizes of its files are checked already."""
+        return True
+
+    def key(self, before: str) -> str:
+        """Return the hash of all that its result depends on.
+
+        Args:
+            before: the output hash of the stage before.
+        """
+        return hash_json([self.name, self.settings(), self.code_hash(), before])
+
+    def code_hash(self) -> str:
+        """Return the hash of the code that this stage runs, its users' own classes and its libraries included."""
+        files = sorted(path for name in ("documents.py", "storage.py", *self.code) for path in _sources(ROOM / name))
+        files += [Path(module) for module in _modules(self.settings())]
+        versions = [importlib.metadata.version(library) for library in self.libraries]
+        return hash_json([[hash_bytes(path.read_bytes()) for path in files], versions, unicodedata.unidata_version])
+
+
+def _sources(path: Path) -> list[Path]:
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+
+
+def _modules(settings: Any) -> list[str]:
+    """Return the files of the modules of every `_target_` inside: a user's own rule counts as code too."""
+    if isinstance(settings, dict):
+        target = settings.get("_target_")
+        module = sys.modules.get(str(target).rpartition(".")[0])
+        own = [module.__file__] if target and module and module.__file__ else []
+        return own + [file for value in settings.values() for file in _modules(value)]
+    if isinstance(settings, list):
+        return [file for value in settings for file in _modules(value)]
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class Task(Generic[Item]):
+    """One part to do: its name, its key, and what to do it on; or the facts that were found of it."""
+
+    name: str
+    key: str
+    item: Item | None
+    found: dict[str, Any] | None = None
+
+
+class _Committing(Generic[Item]):
+    """Runs in the worker: do the part, then declare it finished."""
+
+    def __init__(self, function: Callable[[Item], Part], records: Records) -> None:
+        self._function, self._records = function, records
+
+    def __call__(self, task: Task[Item]) -> tuple[str, dict[str, Any]]:
+        if task.found is not None:
+            return task.name, task.found
+        assert task.item is not None
+        self._records.forget(task.name)  # its files are about to change
+        part = self._function(task.item)
+        self._records.commit(task.name, task.key, part)
+        return task.name, part.facts
+
+
+def do_parts(
+    executor: Executor, records: Records, tasks: Iterable[Task[Item]], function: Callable[[Item], Part]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (name, facts) of each task, in order; what was finished before is not done again.
+
+    Args:
+        function: runs in a worker; writes its files, each complete or absent, and returns them.
+    """
+    return executor.map(_Committing(function, records), tasks)
+
+
+def task(records: Records, name: str, key: str, item: Item) -> Task[Item]:
+    """Return the task, with its facts in place of its item when it was finished before."""
+    found = records.find(name, key)
+    return Task(name, key, None if found is not None else item, found)
+
+
+def account_decision(view: View, gone: np.ndarray, reasons: list[str], before: Book) -> Book:
+    """Return the book of a stage that removed documents.
+
+    The fingerprint of what came in is the one that the stage before wrote; those of what went are taken anew from the
+    stored keys: that they add up is a check and no tautology.
+
+    Args:
+        view: before the removal.
+        gone: (m,) int64 indices of the removed documents, each once.
+        reasons: of each.
+        before: the book of the stage before.
+    """
+    stays = view.alive.copy()
+    stays[gone] = False
+    removed = np.zeros_like(stays)
+    removed[gone] = True
+    book: Book = {}
+    for source, mask in view.source_masks():
+        mine = mask[gone]
+        dropped = Counter(reason for reason, is_mine in zip(reasons, mine, strict=True) if is_mine)
+        book[source] = Account(
+            num_in=before[source].num_out,
+            num_out=int((stays & mask).sum()),
+            dropped=dropped,
+            fingerprint_in=before[source].fingerprint_out,
+            fingerprint_out=fingerprint(view.files[stays & mask], view.rows[stays & mask]),
+            fingerprint_dropped=fingerprint(view.files[removed & mask], view.rows[removed & mask]),
+        )
+    return book

@@ -1,0 +1,62 @@
+"""Tokenizer: trained on a bounded sample of the training documents, or given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipeline.ledger import Book
+from data_pipeline.shards.manifest import TOKENIZER
+from data_pipeline.stages.stage import Outcome, Stage, Workplace
+from data_pipeline.stages.view import View
+from data_pipeline.storage import write_file
+from data_pipeline.tokenize.tokenizer import TokenizerTrainer
+from foundation.hashes import hash_bytes, hash_file
+
+
+class TrainTokenizer(Stage):
+    """Writes tokenizer.json. No document passes through it."""
+
+    name = "tokenizer"
+    code = ("tokenize", "stages/tokenizer.py")
+    libraries = ("numpy", "tokenizers")
+
+    def __init__(self, place: Workplace, trainer: TokenizerTrainer, raw: dict[str, Any]) -> None:
+        """Args:
+        raw: the plain config of `tokenizer`.
+        """
+        super().__init__(place)
+        self._trainer, self._raw = trainer, raw
+
+    @property
+    def path(self) -> Path:
+        """tokenizer.json in the output folder."""
+        return self.place.output_dir / TOKENIZER
+
+    def settings(self) -> Any:
+        return {**self._raw, "inputs": [hash_file(path) for path in self._trainer.inputs() if path.is_file()]}
+
+    def stands(self, facts: dict[str, Any]) -> bool:
+        stands: bool = hash_file(self.path) == facts["tokenizer_hash"]
+        return stands
+
+    def run(self, view: View, before: Book) -> Outcome:
+        training = np.flatnonzero(view.alive & ~view.held_out)
+        chosen = training[self._trainer.choose(view.files[training], view.rows[training], view.sizes[training])]
+        total = int(view.sizes[chosen].sum())
+        tokenizer_json = self._trainer.train(_texts(view, chosen), total)
+        write_file(self.path, tokenizer_json)
+        tokenizer_hash = hash_bytes(tokenizer_json)
+        counts = {"sample_documents": len(chosen), "sample_bytes": total}
+        facts = {"tokenizer_hash": tokenizer_hash, "counts": counts}
+        return Outcome(tokenizer_hash, {}, [self.path], facts, utf8_bytes=total)
+
+
+def _texts(view: View, indices: np.ndarray) -> Iterator[str]:
+    mask = np.zeros(len(view.alive), bool)
+    mask[indices] = True
+    for piece in view.slices(mask):
+        yield from piece.texts().to_pylist()

@@ -1,0 +1,215 @@
+"""The corpus as the stages so far left it: text as it was written once, after cleaning, seen through later decisions.
+
+A document has an *index*: its place among all that cleaning left, in corpus order; it never changes. Its *position* is
+its place among those that are still in: what a global stage counts by.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data_pipeline.documents import SNIPPET_CHARS
+from data_pipeline.storage import read_arrays, read_batch
+
+CACHE_BYTES = 512 << 20  # of decompressed text, while duplicates are compared
+CLEAN = "clean"  # the folder of the text
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One stored partition: a run of documents of one source.
+
+    Attributes:
+        name: `<group>-<number>`, e.g. `00003-00000`; names its files in every stage.
+        batch_hash: of its Arrow file.
+    """
+
+    name: str
+    source: str
+    num_docs: int
+    utf8_bytes: int
+    batch_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Some documents of one partition; small, so that it can be sent to a worker, which loads them itself.
+
+    Attributes:
+        mask: (docs of the partition,) bool: which of them.
+        first_index: index of the partition's first document.
+    """
+
+    partition: Partition
+    path: Path
+    mask: np.ndarray
+    first_index: int
+
+    def load(self) -> pa.RecordBatch:
+        """Return these documents, documents.SCHEMA."""
+        batch = read_batch(self.path, self.partition.batch_hash)
+        return batch if self.mask.all() else batch.filter(pa.array(self.mask))
+
+    def texts(self) -> pa.LargeStringArray:
+        """Return their texts."""
+        return self.load().column("text")
+
+    def indices(self) -> np.ndarray:
+        """Return their indices, (n,) int64."""
+        return np.flatnonzero(self.mask) + self.first_index
+
+
+class View:
+    """All documents, and which are still in. Reads nothing before it is asked.
+
+    Args:
+        work: the pipeline's work folder.
+        partitions: in corpus order.
+        file_names: name of each input file by its number.
+        decided: the stages whose decisions apply.
+    """
+
+    def __init__(
+        self, work: Path, partitions: list[Partition], file_names: list[str], decided: tuple[str, ...] = ()
+    ) -> None:
+        self.work, self.partitions, self.file_names, self.decided = work, partitions, file_names, decided
+
+    def after(self, stage: str) -> View:
+        """Return the corpus as `stage` leaves it."""
+        return View(self.work, self.partitions, self.file_names, (*self.decided, stage))
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Index of each partition's first document, then their number: (partitions + 1,) int64."""
+        starts: np.ndarray = np.cumsum([0, *(partition.num_docs for partition in self.partitions)], dtype=np.int64)
+        return starts
+
+    @cached_property
+    def _columns(self) -> dict[str, np.ndarray]:
+        parts = [read_arrays(keys_path(self.work, partition.name)) for partition in self.partitions]
+        return {name: np.concatenate([part[name] for part in parts]) for name in ("files", "rows", "sizes")}
+
+    @property
+    def files(self) -> np.ndarray:
+        """File number by index, (n,) int32."""
+        return self._columns["files"]
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Row in its file by index, (n,) int64."""
+        return self._columns["rows"]
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """UTF-8 bytes of the text by index, (n,) int64."""
+        return self._columns["sizes"]
+
+    @cached_property
+    def alive(self) -> np.ndarray:
+        """Which documents are still in, by index: (n,) bool."""
+        alive = np.ones(self.starts[-1], bool)
+        for stage in self.decided:
+            alive[self._decision(stage).get("gone", [])] = False
+        return alive
+
+    @cached_property
+    def held_out(self) -> np.ndarray:
+        """Which documents are held out for validation, by index: (n,) bool; all False before the split."""
+        held_out = np.zeros(self.starts[-1], bool)
+        for stage in self.decided:
+            held_out[self._decision(stage).get("held_out", [])] = True
+        still: np.ndarray = held_out & self.alive
+        return still
+
+    @cached_property
+    def positions(self) -> np.ndarray:
+        """The index at each position, (documents still in,) int64."""
+        return np.flatnonzero(self.alive)
+
+    def slices(self, mask: np.ndarray) -> Iterator[Slice]:
+        """Yield the chosen documents by partition, those without one left out.
+
+        Args:
+            mask: (n,) bool by index.
+        """
+        for number, partition in enumerate(self.partitions):
+            start, stop = int(self.starts[number]), int(self.starts[number + 1])
+            if mask[start:stop].any():
+                yield Slice(partition, batch_path(self.work, partition.name), mask[start:stop], start)
+
+    def source_masks(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield (source, (n,) bool: its documents, in or out), each source once, in order."""
+        names = np.array([partition.source for partition in self.partitions])
+        of_document = np.repeat(names, np.diff(self.starts))
+        for source in dict.fromkeys(names.tolist()):
+            yield source, of_document == source
+
+    def _decision(self, stage: str) -> dict[str, np.ndarray]:
+        return read_arrays(decision_path(self.work, stage))
+
+
+class TextReader:
+    """Texts at any positions, with the partitions used last kept decompressed."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._cache: OrderedDict[int, pa.LargeStringArray] = OrderedDict()
+
+    def __call__(self, positions: np.ndarray) -> list[str]:
+        """Return the texts at these positions, in their order.
+
+        Args:
+            positions: (m,) int64.
+        """
+        indices = self._view.positions[positions]
+        numbers = np.searchsorted(self._view.starts, indices, side="right") - 1
+        texts: list[str] = [""] * len(indices)
+        for number in np.unique(numbers).tolist():
+            where = np.flatnonzero(numbers == number)
+            rows = pa.array(indices[where] - self._view.starts[number])
+            for place, text in zip(where.tolist(), self._texts(number).take(rows).to_pylist(), strict=True):
+                texts[place] = text
+        return texts
+
+    def _texts(self, number: int) -> pa.LargeStringArray:
+        if number not in self._cache:
+            partition = self._view.partitions[number]
+            batch = read_batch(batch_path(self._view.work, partition.name), partition.batch_hash)
+            self._cache[number] = batch.column("text")
+        self._cache.move_to_end(number)
+        while len(self._cache) > 1 and sum(texts.nbytes for texts in self._cache.values()) > CACHE_BYTES:
+            self._cache.popitem(last=False)
+        return self._cache[number]
+
+
+def snippets(texts: pa.LargeStringArray) -> list[str]:
+    """Return the beginning of each text."""
+    return pc.utf8_slice_codeunits(texts, 0, SNIPPET_CHARS).to_pylist()  # type: ignore[no-any-return]
+
+
+def num_bytes(texts: pa.LargeStringArray) -> int:
+    """Return the UTF-8 bytes of all texts."""
+    return int(pc.sum(pc.binary_length(texts)).as_py() or 0)
+
+
+def batch_path(work: Path, partition: str) -> Path:
+    """Return the Arrow file of a partition."""
+    return work / CLEAN / f"{partition}.arrow"
+
+
+def keys_path(work: Path, partition: str) -> Path:
+    """Return the file of a partition's keys and sizes."""
+    return work / CLEAN / f"{partition}.npz"
+
+
+def decision_path(work: Path, stage: str) -> Path:
+    """Return the file of what a stage decided: `gone` or `held_out`, (m,) int64 indices."""
+    return work / stage / "decision.npz"

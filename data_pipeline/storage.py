@@ -1,0 +1,274 @@
+"""What the pipeline keeps on disk: partitions of documents, what was removed or unreadable, records of finished parts.
+
+Every file is written beside its place, flushed and renamed. A part of a stage (usually: its work on one partition) is
+finished when its record stands, and the record is written last. So a kill at any moment costs at most the parts that
+were being worked on, and no reader ever sees half a file.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import errno
+import os
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_pipeline.documents import Quarantined
+from foundation.errors import GroundworkError
+from foundation.files import read_json, replacing, write_atomic, write_json
+from foundation.hashes import hash_bytes
+
+REMOVED_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.large_string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("file", pa.string(), nullable=False),  # its name, as in the input
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("value", pa.float64()),
+        pa.field("threshold", pa.float64()),
+        pa.field("kept_id", pa.large_string()),
+        pa.field("similarity", pa.float64()),
+        pa.field("test_item", pa.large_string()),
+        pa.field("coverage", pa.float64()),
+        pa.field("snippet", pa.large_string(), nullable=False),
+        pa.field("kept_snippet", pa.large_string()),
+    ]
+)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class DiskFull(GroundworkError):
+    """There is no room for a file; what was there before is untouched."""
+
+
+class DamagedFile(GroundworkError):
+    """A file of the pipeline itself is not what was written."""
+
+
+@contextlib.contextmanager
+def room_for(path: Path, num_bytes: int | None = None) -> Iterator[None]:
+    """Turn the system's bare "no space left" into a message with the bytes needed and free.
+
+    Args:
+        path: what is being written.
+        num_bytes: its size, where it is known.
+    Raises:
+        DiskFull: the disk or the quota is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        needed = "more than is free" if num_bytes is None else f"{num_bytes:,} bytes"
+        free = shutil.disk_usage(_existing(path)).free
+        raise DiskFull(
+            f"{path}: the disk is full: {needed} needed, {free:,} bytes free; nothing that was finished is lost: "
+            "make room (or give another output_dir) and run the same command again"
+        ) from error
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def write_file(path: Path, data: bytes | memoryview) -> None:
+    """Write a whole file: complete or absent.
+
+    Raises:
+        DiskFull: says how many bytes were needed.
+    """
+    with room_for(path, len(data)):
+        write_atomic(path, bytes(data))
+
+
+def write_batch(path: Path, batch: pa.RecordBatch) -> str:
+    """Write one batch of documents as an Arrow IPC file, lz4-compressed.
+
+    Args:
+        batch: documents.SCHEMA.
+    Returns:
+        The hash of the file's bytes, for `read_batch`.
+    """
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+    with pa.ipc.new_file(sink, batch.schema, options=options) as writer:
+        writer.write_batch(batch)
+    data = memoryview(sink.getvalue())
+    write_file(path, data)
+    return hash_bytes(data)
+
+
+def read_batch(path: Path, expected_hash: str) -> pa.RecordBatch:
+    """Read what `write_batch` wrote, after verifying every byte of it.
+
+    Raises:
+        DamagedFile: the bytes are others than were written.
+    """
+    data = path.read_bytes()
+    if hash_bytes(data) != expected_hash:
+        raise DamagedFile(f"{path}: its bytes are not those that were written; remove its folder and run again")
+    with pa.ipc.open_file(pa.py_buffer(data)) as reader:
+        return reader.get_batch(0)
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write named arrays as an .npz file: complete or absent. Its CRCs are checked when it is read."""
+    num_bytes = sum(array.nbytes for array in arrays.values())
+    with room_for(path, num_bytes), replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # its other parameters are keywords too
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read what `write_arrays` wrote.
+
+    Raises:
+        DamagedFile: the file is cut short or a bit of it flipped.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+        raise DamagedFile(f"{path}: it is not what was written ({error}); remove its folder and run again") from error
+
+
+def write_removed(path: Path, rows: list[dict[str, Any]]) -> list[Path]:
+    """Write what a stage removed from one partition; no file when it removed nothing.
+
+    Args:
+        rows: dicts with the names of REMOVED_SCHEMA; those that don't apply may be missing.
+    Returns:
+        The files written: none or one.
+    """
+    if not rows:
+        path.unlink(missing_ok=True)
+        return []
+    table = pa.Table.from_pylist(rows, schema=REMOVED_SCHEMA)
+    sink = pa.BufferOutputStream()
+    # page checksums: parquet has them off by default, and a flipped bit then reads as other data
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    write_file(path, memoryview(sink.getvalue()))
+    return [path]
+
+
+def write_quarantine(path: Path, records: Iterable[tuple[str, Quarantined]]) -> list[Path]:
+    """Write the unreadable records of one partition, a JSON line each; no file when there are none.
+
+    `bytes` is the record itself in base64; `text` is the same for the eye, with what is no UTF-8 as `\\xff`.
+
+    Args:
+        records: (file name, record).
+    Returns:
+        The files written: none or one.
+    """
+    lines = [
+        orjson.dumps(
+            {
+                "file": file,
+                "row": record.row,
+                "offset_bytes": record.offset_bytes,
+                "reason": record.reason,
+                "text": record.data.decode(errors="backslashreplace"),
+                "bytes": base64.b64encode(record.data).decode(),
+            },
+            option=orjson.OPT_APPEND_NEWLINE,
+        )
+        for file, record in records
+    ]
+    if not lines:
+        path.unlink(missing_ok=True)
+        return []
+    write_file(path, b"".join(lines))
+    return [path]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One finished piece of a stage. Attributes: facts: JSON values; files: what it wrote, all but its record."""
+
+    facts: dict[str, Any]
+    files: list[Path]
+
+
+class Records:
+    """The records of the finished parts of one stage: `<folder>/<name>.json`.
+
+    A record counts while its key (the hash of all that the part depends on) is the one asked for and its files stand.
+    """
+
+    def __init__(self, folder: Path, root: Path) -> None:
+        """Args:
+        folder: of the records.
+        root: the output folder; the files of parts lie below it.
+        """
+        self.folder, self.root = folder, root
+
+    def find(self, name: str, key: str) -> dict[str, Any] | None:
+        """Return the facts of a part that is finished and still valid, else None."""
+        path = self._path(name)
+        if not path.is_file():
+            return None
+        record = read_json(path)
+        if record["key"] != key or any(size_of(self.root / file) != size for file, size in record["files"].items()):
+            return None
+        facts: dict[str, Any] = record["facts"]
+        return facts
+
+    def commit(self, name: str, key: str, part: Part) -> None:
+        """Declare a part finished; its files must be on disk."""
+        files = {str(path.relative_to(self.root)): path.stat().st_size for path in part.files}
+        with room_for(self._path(name)):
+            write_json(self._path(name), {"key": key, "files": files, "facts": part.facts})
+
+    def forget(self, name: str) -> None:
+        """Declare a part unfinished. Before its files change: their old record must not vouch for new ones."""
+        self._path(name).unlink(missing_ok=True)
+
+    def files(self, name: str) -> list[Path]:
+        """Return the files of a finished part, its record among them."""
+        path = self._path(name)
+        return [path, *(self.root / file for file in read_json(path)["files"])]
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
+
+
+def size_of(path: Path) -> int:
+    """Return the size of a file in bytes, -1 when there is none."""
+    return path.stat().st_size if path.is_file() else -1
+
+
+def keep_only(folder: Path, kept: Iterable[Path]) -> None:
+    """Remove every file below a folder that is not in `kept`, then the folders that are empty."""
+    keep = set(kept)
+    for path in sorted(folder.rglob("*"), reverse=True):  # children before their folder
+        if path.is_dir():
+            with contextlib.suppress(OSError):  # not empty
+                path.rmdir()
+        elif path not in keep:
+            path.unlink()
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def reclaim(folder: Path) -> None:
+    """Remove the temporary files that killed writers left below a folder. Only under the folder's lock."""
+    for where, _, names in os.walk(folder):
+        for name in names:
+            if name.startswith(".") and ".tmp" in name:
+                Path(where, name).unlink(missing_ok=True)
