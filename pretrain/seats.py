@@ -39,6 +39,19 @@ class Model(nn.Module, ABC):
         """
 
     @abstractmethod
+    def forward(self, inputs_BT: Tensor, cache: Any = None) -> Tensor:
+        """Return (batch, seq_len, padded vocabulary) float32 logits of the next token.
+
+        Args:
+            inputs_BT: (batch, seq_len) int64; with a cache that holds something, they follow it.
+            cache: of `new_cache`; takes the inputs up.
+        """
+
+    @abstractmethod
+    def new_cache(self) -> Any:
+        """Return an empty cache of what the model has read, for generating token by token."""
+
+    @abstractmethod
     def flops_per_token(self, seq_len: int) -> float:
         """Return FLOPs of forward and backward for one token; says by which formula."""
 

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from foundation.errors import ConfigError
+from pretrain.seats import Model
 
 
 class SamplingError(ConfigError):
     """A setting of generation that can't work."""
 
 
-class Generative(Protocol):
-    """What a model needs to be sampled from: logits of the next token, and a cache of what it has read."""
-
-    def __call__(self, inputs_BT: Tensor, cache: Any = None) -> Tensor: ...
-
-    def new_cache(self) -> Any: ...
-
-    def parameters(self) -> Any: ...
-
-
 @torch.no_grad()
 def generate(
-    model: Generative,
+    model: Model,
     ids: Sequence[int],
     *,
     max_new_tokens: int,

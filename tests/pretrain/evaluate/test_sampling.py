@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pretrain.evaluate.sampling import SamplingError, draw, generate
 from pretrain.model.transformer import Transformer
+from pretrain.seats import Model
 
 WORDS, PADDED, CONTEXT = 100, 128, 12
 
@@ -107,8 +108,10 @@ def test_draws_follow_the_distribution(seed: int, temperature: float, top_k: int
     assert (np.abs(found - expected) < 6 * np.sqrt(expected * (1 - expected) / count) + 1e-9).all()
 
 
-class Uniform(nn.Module):
+class Uniform(Model):
     """Knows nothing: every token is as likely."""
+
+    context_len = 9
 
     def __init__(self) -> None:
         super().__init__()
@@ -119,6 +122,15 @@ class Uniform(nn.Module):
 
     def new_cache(self) -> None:
         return None
+
+    def init_weights(self, seed: int) -> None:
+        nn.init.zeros_(self.bias)
+
+    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
+        return (targets_BT >= 0).sum() * math.log(PADDED)
+
+    def flops_per_token(self, seq_len: int) -> float:
+        return 0.0
 
 
 def test_any_model_with_a_cache_of_its_own_can_be_sampled() -> None:
