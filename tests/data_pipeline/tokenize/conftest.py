@@ -1,0 +1,48 @@
+"""What the tests of the tokenizer share: a text of some variety, a tokenizer trained on it, odd tokenizers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from data_pipeline.tokenize.tokenizer import ByteLevelBPE
+
+WORDS = "the of and to in is that it was for on are as with his they at be this from Füße naïve 東京 日本 def return"
+
+
+@pytest.fixture(scope="session")
+def corpus() -> list[str]:
+    """200 documents of words and numbers that repeat, 30 kB."""
+    rng = random.Random(5)
+    words = [*WORDS.split(), *(str(rng.randrange(10_000)) for _ in range(40))]
+    words += ["".join(rng.choices("abcdefgh", k=rng.randrange(3, 9))) for _ in range(150)]
+    return [
+        "".join(rng.choice(words) + rng.choice([" ", " ", " ", ", ", ".\n"]) for _ in range(rng.randrange(1, 50)))
+        for _ in range(200)
+    ]
+
+
+@pytest.fixture(scope="session")
+def trained(corpus: list[str]) -> bytes:
+    return ByteLevelBPE(vocab_size=600).train(iter(corpus))
+
+
+@pytest.fixture(scope="session")
+def changed(trained: bytes) -> Callable[..., bytes]:
+    """Return the trained tokenizer.json with some of its keys changed; dotted keys lead inside."""
+
+    def change(**values: Any) -> bytes:
+        record = orjson.loads(trained)
+        for key, value in values.items():
+            *path, last = key.split("__")
+            node = record
+            for part in path:
+                node = node[part]
+            node[last] = value
+        return orjson.dumps(record)
+
+    return change
