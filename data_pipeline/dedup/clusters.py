@@ -21,7 +21,7 @@ from data_pipeline.documents import Removal
 from foundation.progress import Meter
 
 Keep = Literal["first", "longest"]
-BLOCK_CHARS = 32_000_000  # of text asked for at a time; its shingle sets take about 8 bytes a word beside it
+BLOCK_CHARS = 64_000_000  # of text asked for at a time; its shingle sets take about 8 bytes a word beside it
 
 
 @dataclass(frozen=True, slots=True)

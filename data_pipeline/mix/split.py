@@ -1,0 +1,56 @@
+"""The held-out split: which documents the model is validated on and never trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+import xxhash
+
+from foundation.errors import GroundworkError
+
+
+class SplitError(GroundworkError):
+    """The corpus can't be split as the settings ask."""
+
+
+class HeldOut:
+    """Holds out a share of the documents, each by the hash of its own key.
+
+    Whether a document is held out depends on its key and the seed alone: not on the other documents, nor on how many
+    there are; a larger share holds out the same ones and more.
+    """
+
+    def __init__(self, held_out_frac: float = 0.01, seed: int = 0) -> None:
+        """Take the settings.
+
+        Args:
+            held_out_frac: share of the documents, in (0, 1).
+            seed: another seed holds out others.
+        Raises:
+            SplitError: a value that can't work; names the key.
+        """
+        if not 0 < held_out_frac < 1:
+            raise SplitError(f"mix.held_out_frac: {held_out_frac} is not in (0, 1); 0.01 is usual")
+        if not 0 <= seed < 2**64:
+            raise SplitError(f"mix.seed: {seed} is not in [0, 2^64)")
+        self.held_out_frac, self.seed = held_out_frac, seed
+
+    def is_held_out(self, files: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return which documents are held out, (n,) bool.
+
+        Args:
+            files: (n,) int32 file numbers of the whole corpus's documents.
+            rows: (n,) int64 rows.
+        Raises:
+            SplitError: none is held out, or none is left to train on.
+        """
+        keys = np.stack([files.astype("<i8"), rows.astype("<i8")], axis=1).tobytes()
+        hashes = (xxhash.xxh3_64_intdigest(keys[at : at + 16], self.seed) for at in range(0, len(keys), 16))
+        held_out = np.fromiter(hashes, np.uint64, len(files)) < np.uint64(int(self.held_out_frac * 2**64))
+        num_held_out = int(held_out.sum())
+        if num_held_out in (0, len(files)):
+            raise SplitError(
+                f"mix.held_out_frac: {self.held_out_frac} holds out {num_held_out} of {len(files)} documents, where at "
+                "least one must be held out and one be left to train on; set another share, another mix.seed, or give "
+                "more documents (one long text counts as one document)"
+            )
+        return held_out
