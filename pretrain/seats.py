@@ -131,7 +131,7 @@ class Guard(ABC):
 
     @abstractmethod
     def diagnosis(self) -> str:
-        """Return why the last decision was to stop and what to do about it; empty while it wasn't."""
+        """Return why it said stop, the first time, and what to do about it; empty while it hasn't."""
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:

@@ -113,7 +113,7 @@ class SkipGuard(Guard):
     @torch.no_grad()
     def judge(self, loss: Tensor, grad_norm: Tensor) -> Tensor:
         finite = torch.isfinite(loss) & torch.isfinite(grad_norm)
-        observed_2 = torch.stack([loss, grad_norm.clamp(min=MIN_NORM).log()])
+        observed_2 = torch.stack([loss, grad_norm.clamp(min=MIN_NORM).log()]).float()
         center_2, spread_2 = self._window.center_and_spread()
         rise_2 = observed_2 - center_2
         least_2 = self._least_spread_2 + self._least_spread_frac_2 * center_2.abs()
@@ -135,9 +135,10 @@ class SkipGuard(Guard):
         exceeded = self._budget.count(step, bad)
         if not exceeded:
             return Action.CONTINUE
-        self._diagnosis = self._explain(step, loss, grad_norm, exceeded)
-        if self._is_main:
-            self._journal.append({"event": "stop", "step": step, "reason": self._diagnosis})
+        if not self._diagnosis:  # the loop may still drain what was judged meanwhile
+            self._diagnosis = self._explain(step, loss, grad_norm, exceeded)
+            if self._is_main:
+                self._journal.append({"event": "stop", "step": step, "reason": self._diagnosis})
         return Action.STOP
 
     def _skip_line(
@@ -145,13 +146,11 @@ class SkipGuard(Guard):
     ) -> dict[str, Any]:
         loss_spike, norm_spike, median_loss, median_log_norm, loss_z, norm_z = evidence
         reasons = [
-            (not math.isfinite(loss), "loss not finite"),
-            (not math.isfinite(grad_norm), "gradient norm not finite"),
-            (loss_spike > 0, "loss spike"),
-            (norm_spike > 0, "gradient spike"),
+            _reason("loss", loss, loss_spike > 0),
+            _reason("gradient norm", grad_norm, norm_spike > 0),
         ]
         line = {"event": "skip", "step": step, "loss": loss, "grad_norm": grad_norm}
-        line |= {"reason": ", ".join(text for holds, text in reasons if holds), "loss_z": loss_z, "grad_norm_z": norm_z}
+        line |= {"reason": ", ".join(filter(None, reasons)), "loss_z": loss_z, "grad_norm_z": norm_z}
         line |= {"median_loss": median_loss, "median_grad_norm": math.exp(median_log_norm)}
         if data_step is not None:
             first = data_step * self._batch_size
@@ -164,7 +163,7 @@ class SkipGuard(Guard):
                 "the loss stays above what it was: lower optim.lr or lengthen the warm-up, and look at these samples"
             )
         else:
-            advice = "the loss or the gradients are not finite: lower optim.lr, or compute in fp32 (precision=fp32)"
+            advice = "the loss or the gradients are not finite: lower optim.lr, or compute in precision=float32"
         return (
             f"step {step}: {exceeded}; the weights are those before the first of them (loss now {loss:.4g}, gradient "
             f"norm {grad_norm:.4g}). journal.jsonl names each step and its samples. {advice}; then resume"
@@ -183,3 +182,9 @@ class SkipGuard(Guard):
         self._budget.restore(facts)
         self._evidence.restart()
         self._first, self._diagnosis = True, ""
+
+
+def _reason(name: str, value: float, spike: bool) -> str:
+    if not math.isfinite(value):
+        return f"{name} not finite"
+    return f"{name} spike" if spike else ""

@@ -40,9 +40,9 @@ class Window:
     def center_and_spread(self) -> tuple[Tensor, Tensor]:
         """Return medians and spreads (1.4826 times the median absolute deviation), each (num_series,) float32.
 
-        The current value never takes part: judge first, then add. Both mean nothing in an empty window.
+        The current value never takes part: judge first, then add. Both are NaN in an empty window.
         """
-        held = self.count.clamp(1, len(self._places_W))
+        held = self.count.clamp(max=len(self._places_W))
         held_W = self._places_W < held
         center_K = _median(self.values_KW, held_W, held)
         deviations_KW = (self.values_KW - center_K[:, None]).abs()
@@ -51,6 +51,6 @@ class Window:
 
 def _median(values_KW: Tensor, held_W: Tensor, held: Tensor) -> Tensor:
     """Return (K,) medians over the places held; of an even number the mean of the two in the middle."""
-    ordered_KW = torch.where(held_W, values_KW, torch.inf).sort(dim=1).values
-    middle_2 = torch.stack([(held - 1) // 2, held // 2])
+    ordered_KW = torch.where(held_W, values_KW, torch.nan).sort(dim=1).values  # NaN sorts behind all numbers
+    middle_2 = torch.stack([(held - 1) // 2, held // 2]).clamp(min=0)
     return ordered_KW.index_select(1, middle_2).mean(dim=1)

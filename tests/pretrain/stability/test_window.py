@@ -1,0 +1,67 @@
+"""The window against a plain list and NumPy's float64 medians."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pretrain.stability.window import MAD_TO_STD, Window
+
+finite = st.floats(-100, 100, width=32)
+anything = st.one_of(finite, st.sampled_from([float("nan"), float("inf"), float("-inf")]))
+stream = st.lists(st.tuples(anything, anything, st.booleans()), min_size=1, max_size=60)
+
+
+@settings(max_examples=60, deadline=None)
+@given(stream=stream, size=st.integers(1, 12))
+def test_holds_the_last_accepted_values(stream: list[tuple[float, float, bool]], size: int) -> None:
+    window = Window(2, size, torch.device("cpu"))
+    held: list[tuple[float, float]] = []
+    for one, other, wanted in stream:
+        accepted = wanted and np.isfinite(one) and np.isfinite(other)
+        window.add(torch.tensor([one, other]), torch.tensor(accepted))
+        if accepted:
+            held = [*held, (one, other)][-size:]
+        assert sorted(held) == sorted(map(tuple, window.values_KW.T[: len(held)].tolist()))
+    assert window.count.item() == sum(w and np.isfinite(a) and np.isfinite(b) for a, b, w in stream)
+    if held:
+        values = np.array(held, dtype=np.float64).T
+        center, spread = window.center_and_spread()
+        expected = np.median(values, axis=1)
+        deviations = np.median(np.abs(values - expected[:, None]), axis=1)
+        np.testing.assert_allclose(center, expected, rtol=1e-6, atol=1e-5)
+        np.testing.assert_allclose(spread, MAD_TO_STD * deviations, rtol=1e-5, atol=1e-4)
+
+
+def test_spread_of_normal_values_is_their_standard_deviation() -> None:
+    window = Window(1, 4096, torch.device("cpu"))
+    values = np.random.default_rng(0).normal(5.0, 2.0, size=4096).astype(np.float32)
+    window.values_KW.copy_(torch.from_numpy(values)[None])
+    window.count.fill_(4096)
+    center, spread = window.center_and_spread()
+    assert center.item() == pytest.approx(5.0, abs=0.15) and spread.item() == pytest.approx(2.0, rel=0.05)
+
+
+def test_an_empty_window_says_nothing() -> None:
+    center, spread = Window(2, 4, torch.device("cpu")).center_and_spread()
+    assert center.isnan().all() and spread.isnan().all()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+def test_rejected_values_leave_every_bit(value: float) -> None:
+    window = Window(2, 4, torch.device("cpu"))
+    for number in range(6):
+        window.add(torch.tensor([float(number), -float(number)]), torch.tensor(True))
+    values, count = window.values_KW.clone(), window.count.clone()
+    window.add(torch.tensor([value, 0.0]), torch.tensor(False))
+    assert torch.equal(values, window.values_KW) and torch.equal(count, window.count)
+
+
+def test_state_stays_in_the_same_tensors() -> None:
+    window = Window(2, 4, torch.device("cpu"))
+    places = window.values_KW.data_ptr(), window.count.data_ptr()
+    window.add(torch.ones(2), torch.tensor(True))
+    assert places == (window.values_KW.data_ptr(), window.count.data_ptr())
