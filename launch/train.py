@@ -6,8 +6,10 @@ A process that torchrun started trains. Any other one trains in place, or starts
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from omegaconf import DictConfig
 from foundation.config import build
 from foundation.config.compose import CommandLine, config_yaml, plain, run_hydra
 from foundation.errors import ConfigError, GroundworkError
-from foundation.files import write_atomic
+from foundation.files import write_atomic, write_json
 from launch.launchers import Launcher
 from launch.sweep import Sweep
 from pretrain.main import check_config, run_config
@@ -36,9 +38,20 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             code = compose_and_run(Path(scratch))
     except GroundworkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = 2
+        code = refuse(error)
     sys.exit(code)
+
+
+def refuse(error: GroundworkError) -> int:
+    """Say what the user can mend; also to torchrun, whose own report would bury it."""
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    if path := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+        message = {
+            "message": str(error),
+            "extraInfo": {"py_callstack": f"error: {error}", "timestamp": str(int(time.time()))},
+        }
+        write_json(Path(path), {"message": message})
+    return 2
 
 
 def compose_and_run(scratch_dir: Path) -> int:
@@ -66,8 +79,7 @@ def guarded(config: DictConfig, command: CommandLine, sweep: Sweep) -> int:
     try:
         return run_one(config, command, sweep)
     except GroundworkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return refuse(error)
     except Exception:
         traceback.print_exc()
         return 1

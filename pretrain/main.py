@@ -61,13 +61,13 @@ def run_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> Status:
     Raises:
         GroundworkError: something the user can mend; nothing was started or everything is saved.
     """
-    device = build(check_config(tree, allowed)["trainer"]).device
-    with start_mesh(device) as mesh:
+    device_type = build(check_config(tree, allowed)["trainer"]).device_type
+    with start_mesh(device_type) as mesh:
         tree = mesh.broadcast_json(tree)
         config = check_config(tree, allowed)
         run_dir = Path(tree["runs_dir"]) / tree["run_name"]
         with owned(run_dir, tree, mesh) as ended:
-            return ended or start(mesh=mesh, **config)
+            return ended or start(mesh, **config)
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
@@ -112,6 +112,7 @@ def open_run(run_dir: Path, tree: dict[str, Any], restarts: int) -> str | None:
 
 def start(
     mesh: Mesh,
+    /,
     model: Node[Model],
     data: Node[ShardLoader],
     optim: Node[Optimizer],
@@ -248,7 +249,7 @@ def reason_of(status: Status, run: Run) -> str:
         return "all steps of the plan are done"
     if status is Status.PREEMPTED:
         return "a signal asked it to stop; the state is saved, the same command goes on"
-    return "the spike guard stopped it; see journal.jsonl in the run's folder"
+    return run.guard.diagnosis()
 
 
 def _silent(*_: object) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from foundation.errors import ConfigError
 from foundation.files import canonical_json
 
-DeviceName = Literal["auto", "cuda", "mps", "cpu"]
+DeviceType = Literal["auto", "cuda", "mps", "cpu"]
 TIMEOUT = timedelta(minutes=10)  # a rank that is silent for longer is taken for dead
 
 
@@ -81,17 +81,17 @@ class Mesh:
 
 
 @contextlib.contextmanager
-def start_mesh(device: DeviceName) -> Iterator[Mesh]:
+def start_mesh(device_type: DeviceType) -> Iterator[Mesh]:
     """Join the other processes that torchrun started, if it did; leave the group at the end.
 
     Args:
-        device: auto takes cuda, else mps, else cpu.
+        device_type: auto takes cuda, else mps, else cpu.
     Raises:
         ConfigError: the device isn't there.
     """
     rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     local_rank = int(os.environ.get("LOCAL_RANK", 0))
-    chosen = _choose_device(device, local_rank)
+    chosen = _choose_device(device_type, local_rank)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     mesh = Mesh(rank, world_size, local_rank, chosen, int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)))
@@ -111,16 +111,18 @@ def launched_by_torchrun() -> bool:
     return "RANK" in os.environ
 
 
-def _choose_device(name: DeviceName, local_rank: int) -> torch.device:
+def _choose_device(name: DeviceType, local_rank: int) -> torch.device:
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])  # type: ignore[assignment]
     if not available[name]:
         usable = ", ".join(kind for kind, there in available.items() if there)
-        raise ConfigError(f"trainer.device: {name!r} is not available in this process; allowed here: auto, {usable}")
+        raise ConfigError(
+            f"trainer.device_type: {name!r} is not available in this process; allowed here: auto, {usable}"
+        )
     if name == "cuda" and local_rank >= torch.cuda.device_count():
         raise ConfigError(
-            f"trainer.device: local rank {local_rank} has no GPU of its own, there are {torch.cuda.device_count()}; "
+            f"trainer.device_type: local rank {local_rank} has no GPU of its own, there are {torch.cuda.device_count()}; "
             "lower --nproc_per_node"
         )
     return torch.device(name, local_rank) if name == "cuda" else torch.device(name)

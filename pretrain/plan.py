@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from foundation.errors import ConfigError
-from pretrain.mesh import DeviceName
+from pretrain.mesh import DeviceType
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class TrainerSettings:
         max_tokens: int | None = None,
         max_epochs: float | None = None,
         max_grad_norm: float = 1.0,
-        device: DeviceName = "auto",
+        device_type: DeviceType = "auto",
         compile: bool = False,  # noqa: A002 (the field's word for it)
         deterministic: bool = False,
     ) -> None:
@@ -75,7 +75,7 @@ class TrainerSettings:
             seq_len: tokens a sequence. global_batch_size, micro_batch_size: sequences.
             max_steps, max_tokens, max_epochs: length of the run, at most one of them; none means one epoch.
             max_grad_norm: gradients are scaled down to this L2 norm; .inf to leave them.
-            device: auto takes cuda, else mps, else cpu.
+            device_type: auto takes cuda, else mps, else cpu.
             compile: torch.compile a block at a time.
             deterministic: only kernels with reproducible sums; slower on GPUs.
         Raises:
@@ -92,7 +92,7 @@ class TrainerSettings:
             raise ConfigError(f"{both} both set the length; keep one and set the other to null")
         self.seq_len, self.global_batch_size, self.micro_batch_size = seq_len, global_batch_size, micro_batch_size
         self.max_steps, self.max_tokens, self.max_epochs = max_steps, max_tokens, max_epochs
-        self.max_grad_norm, self.device = max_grad_norm, device
+        self.max_grad_norm, self.device_type = max_grad_norm, device_type
         self.compile, self.deterministic = compile, deterministic
 
     def plan(self, dp_size: int, samples_per_epoch: int, seed: int) -> Plan:

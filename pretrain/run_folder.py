@@ -23,7 +23,7 @@ FREE = (
     "eval",
     "checkpoint",
     "data.prefetch_steps",
-    "trainer.device",
+    "trainer.device_type",
     "trainer.micro_batch_size",
 )
 

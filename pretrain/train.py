@@ -142,20 +142,16 @@ def take(run: Run, record: Record) -> Status | None:
     now.num_updates += not record.skipped
     now.tokens_seen += record.num_targets
     run.log.add(record, now.num_updates, now.tokens_seen)
-    action = run.guard.decide(record.step, record.loss, record.grad_norm, record.skipped)
+    action = run.guard.decide(record.step, record.loss, record.grad_norm, record.skipped, record.data_step)
     if action is Action.STOP:
         return Status.STOPPED
     return Status.PREEMPTED if record.stop else None
 
 
 def evaluate(run: Run) -> dict[str, Any]:
-    """Return the evaluation's fields, the clock stopped and the model back in training mode after."""
-    with run.log.pause():
-        run.wrapped.eval()
-        with torch.no_grad(), run.numerics.autocast(run.mesh.device):
-            fields = run.evaluator.evaluate(run.progress.step)
-        run.wrapped.train()
-    return fields
+    """Return the evaluation's fields; the clock stands still meanwhile."""
+    with run.log.pause(), run.numerics.autocast(run.mesh.device):
+        return run.evaluator.evaluate(run.progress.step)
 
 
 def save(run: Run) -> None:

@@ -27,7 +27,8 @@ def check(
 
     Args:
         tree: plain dicts, lists and scalars, interpolations resolved.
-        schema: its parameters are the top-level keys; `Node[Seat]` asks for a `_target_` that is a Seat.
+        schema: its parameters, positional-only ones aside, are the top-level keys; `Node[Seat]` asks for a `_target_`
+            that is a Seat.
         allowed: module prefixes a `_target_` may come from.
         derived: full key -> what to set instead, for keys that users look for and that are computed.
     Returns:
@@ -53,7 +54,7 @@ def check_node(value: Any, seat: Any, key: str, context: Context) -> Node[Any]:
         raise ConfigError(f"{key}: {value!r} is not an object with a _target_; choose an option of this group")
     target = resolve(value["_target_"], key, context.allowed)
     made = _made_by(target)
-    if inspect.isclass(seat) and not (inspect.isclass(made) and issubclass(made, seat)):
+    if seat is not Any and not (inspect.isclass(made) and issubclass(made, seat)):
         raise ConfigError(f"{key}._target_: {value['_target_']!r} is not a {seat.__module__}.{seat.__qualname__}")
     if inspect.isabstract(target):
         raise ConfigError(f"{key}._target_: {value['_target_']!r} is abstract; name one of its subclasses")
@@ -65,12 +66,15 @@ def check_arguments(given: dict[str, Any], target: Callable[..., Any], key: str,
     """Check the keys and values for a call of `target`; return the values converted."""
     parameters = inspect.signature(target).parameters
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    settable = [name for name in parameters if name not in RUNTIME]
+    given_later = RUNTIME if key else frozenset()  # at the top a group may have such a name: `model`
+    settable = [
+        name for name, each in parameters.items() if name not in given_later and each.kind is not each.POSITIONAL_ONLY
+    ]
     for name in given:
         _check_name(name, key, settable, open_ended, context)
     values = {}
     for name, parameter in parameters.items():
-        if name in RUNTIME or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+        if name not in settable or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue
         full = join(key, name)
         hint = hint_of(target, name)
@@ -119,7 +123,7 @@ def _check_name(name: Any, key: str, settable: list[str], open_ended: bool, cont
     full = join(key, str(name))
     if full in context.derived:
         raise ConfigError(f"{full}: is derived, never set; {context.derived[full]}")
-    if name in RUNTIME:
+    if name in RUNTIME and key:
         raise ConfigError(f"{full}: is given at run time and can't be configured; remove it")
     if not isinstance(name, str) or name.startswith("_") or (name not in settable and not open_ended):
         allowed = ", ".join(settable) or "nothing"
