@@ -1,0 +1,104 @@
+"""Data and models of the tests here; as `torchrun score_worker.py <data> <out>` one rank that scores them."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from data_pipeline.shards.manifest import Manifest, SourceManifest
+from data_pipeline.shards.writer import SourceWriter
+from data_pipeline.tokenize.tokenizer import ByteLevelBPE, Encoder
+from foundation.hashes import hash_bytes
+from pretrain.data.dataset import open_data
+from pretrain.data.samples import Samples
+from pretrain.evaluate.loss import score
+from pretrain.evaluate.windows import HeldOut, TrainingSample
+from pretrain.mesh import start_mesh
+from pretrain.seats import Model
+from pretrain.tokenizer import Tokenizer
+
+SEQ_LEN, BATCH_ROWS = 16, 3
+
+
+def texts(kind: type) -> list[str]:
+    """Docstrings of a built-in type's methods: real text, of unequal lengths, the same for all processes of a run."""
+    members = (getattr(kind, name) for name in sorted(dir(kind)))
+    return [doc for member in members if (doc := inspect.getdoc(member))]
+
+
+TRAIN = {"words": texts(str), "numbers": texts(int)}
+VAL = {"words": [*texts(bytes)[:9], "Grüße, 世界 🌍 – naïve café"], "numbers": texts(complex)[:5]}
+
+
+def write_data(folder: Path) -> None:
+    """Write a data folder as the pipeline does: its tokenizer trained on the text, shards for train and val."""
+    everything = [text for of_source in TRAIN.values() for text in of_source]
+    tokenizer_json = ByteLevelBPE(vocab_size=400).train(iter(everything))
+    (folder / "tokenizer.json").write_bytes(tokenizer_json)
+    encoder = Encoder(tokenizer_json, engine="tokenizers")
+    splits: dict[str, dict[str, SourceManifest]] = {}
+    for split, sources in (("train", TRAIN), ("val", VAL)):
+        splits[split] = {name: write_source(folder, encoder, split, name, docs) for name, docs in sources.items()}
+    manifest = Manifest(hash_bytes(tokenizer_json), encoder.vocab_size, encoder.eot_id, encoder.dtype.name, splits)
+    manifest.save(folder)
+
+
+def write_source(folder: Path, encoder: Encoder, split: str, name: str, documents: list[str]) -> SourceManifest:
+    ids, lengths = encoder.encode(pa.array(documents, pa.large_string()))
+    with SourceWriter(folder / "shards" / split, name, encoder.dtype, max_shard_bytes=400) as writer:
+        writer.add(ids, lengths)
+        shards = writer.finish()
+    utf8_bytes = sum(len(document.encode()) for document in documents)
+    return SourceManifest(1.0, len(ids), len(documents), utf8_bytes, shards)
+
+
+class Bigram(Model):
+    """The next token by the last one alone, so a loop over tokens gives its loss. Draws randomness where told."""
+
+    context_len = 64
+
+    def __init__(self, vocab_size: int, scale: float = 1.0, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        generator = torch.Generator().manual_seed(3)
+        self.table_VV = nn.Parameter(scale * torch.randn(vocab_size, vocab_size, generator=generator))
+
+    def init_weights(self, seed: int) -> None:
+        del seed
+
+    def forward(self, inputs_BT: Tensor, cache: object = None) -> Tensor:
+        logits: Tensor = self.dropout(self.table_VV[inputs_BT])
+        return logits
+
+    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(self(inputs_BT).flatten(0, 1), targets_BT.flatten(), reduction="sum")
+
+    def new_cache(self) -> None:
+        return None
+
+    def flops_per_token(self, seq_len: int) -> float:
+        return 0.0 * seq_len
+
+
+def main(data_dir: Path, out: Path) -> None:
+    dataset = open_data(data_dir)
+    tokenizer = Tokenizer.load(data_dir, dataset.manifest)
+    eot, sizes, model = tokenizer.eot_id, tokenizer.token_bytes, Bigram(tokenizer.vocab_size)
+    with start_mesh("cpu") as mesh:
+        windows = {name: HeldOut(stream, SEQ_LEN, eot) for name, stream in dataset.val.items()}
+        scores = {name: score(model, rows, mesh, BATCH_ROWS, eot, sizes) for name, rows in windows.items()}
+        sample = TrainingSample(Samples(dataset, SEQ_LEN, seed=1), num_rows=10)
+        scores["sample"] = score(model, sample, mesh, BATCH_ROWS, eot, sizes)
+        found = {name: asdict(of_source) for name, of_source in scores.items()}
+        (out / f"rank{mesh.rank}.json").write_bytes(orjson.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,155 @@
+"""The evaluator: when it is due, what it reports, what it writes, and that training can't tell it was there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+import torch
+
+from foundation.errors import ConfigError
+from pretrain.data.dataset import Dataset
+from pretrain.data.loader import ShardLoader
+from pretrain.evaluate.evaluator import SAMPLES, Evaluate, NoEval, append_samples
+from pretrain.evaluate.loss import Score, score
+from pretrain.evaluate.windows import HeldOut
+from pretrain.mesh import Mesh
+from pretrain.metrics.lines import json_line
+from pretrain.plan import Plan
+from pretrain.seats import Model
+from pretrain.tokenizer import Tokenizer
+
+CPU = torch.device("cpu")
+MESH = Mesh(0, 1, 0, CPU)
+PLAN = Plan(seq_len=16, global_batch_size=8, micro_batch_size=4, dp_size=1, max_steps=25, samples_per_epoch=1, seed=1)
+Make = Callable[..., Evaluate]
+
+
+@pytest.fixture
+def make(data_dir: Path, tokenizer: Tokenizer, tmp_path: Path, worker: ModuleType) -> Make:
+    def evaluate(model: Model | None = None, **options: Any) -> Evaluate:
+        loader = ShardLoader(str(data_dir), PLAN, MESH, CPU, prefetch_steps=0)
+        model = worker.Bigram(tokenizer.vocab_size) if model is None else model
+        options = {"every_steps": 10, "max_new_tokens": 12, **options}
+        return Evaluate(
+            model=model, loader=loader, tokenizer=tokenizer, mesh=MESH, plan=PLAN, run_dir=tmp_path / "run", **options
+        )
+
+    return evaluate
+
+
+def test_is_due_every_so_many_steps_and_after_the_last(make: Make) -> None:
+    assert [step for step in range(26) if make().due(step)] == [10, 20, 25]
+
+
+def test_none_does_nothing() -> None:
+    assert not any(NoEval().due(step) for step in range(100))
+    assert NoEval().evaluate(5) == {}
+
+
+def test_reports_the_total_each_source_and_the_training_sample(
+    make: Make, dataset: Dataset, tokenizer: Tokenizer, worker: ModuleType
+) -> None:
+    fields = make(batches=3).evaluate(10)
+    model, eot = worker.Bigram(tokenizer.vocab_size), tokenizer.eot_id
+    total = Score()
+    for name, stream in dataset.val.items():
+        one = score(model, HeldOut(stream, 16, eot), MESH, 2, eot, tokenizer.token_bytes)
+        assert fields[f"val_loss/{name}"] == pytest.approx(one.loss)
+        assert fields[f"val_bits_per_byte/{name}"] == pytest.approx(one.bits_per_byte)
+        total += one
+    assert fields["val_loss"] == pytest.approx(total.loss)
+    assert fields["val_perplexity"] == pytest.approx(math.exp(total.loss))
+    assert fields["val_bits_per_byte"] == pytest.approx(total.bits_per_byte)
+    assert fields["train_sample_loss"] > 0
+    assert "samples" not in fields
+
+
+def test_the_training_sample_has_as_many_micro_batches_as_asked(make: Make, dataset: Dataset) -> None:
+    evaluate = make(batches=3)
+    rows = evaluate._loader.samples.read(np.arange(-12, 0))  # 3 micro batches of 4
+    table = evaluate._model.table_VV.detach()
+    nats = torch.nn.functional.cross_entropy(
+        table[torch.from_numpy(rows[:, :-1]).long()].flatten(0, 1), torch.from_numpy(rows[:, 1:]).long().flatten()
+    )
+    assert evaluate.evaluate(10)["train_sample_loss"] == pytest.approx(nats.item(), rel=1e-5)
+    assert not any(name.startswith("train_sample") for name in make(batches=0).evaluate(10))
+
+
+def test_an_overflow_is_infinite_in_valid_json(make: Make, tokenizer: Tokenizer, worker: ModuleType) -> None:
+    fields = make(worker.Bigram(tokenizer.vocab_size, scale=1e5), prompts=["a"]).evaluate(10)
+    assert fields["val_perplexity"] == math.inf
+    assert orjson.loads(json_line(fields))["val_perplexity"] == "Infinity"
+
+
+def test_a_diverged_model_is_recorded_and_not_sampled_from(
+    make: Make, tokenizer: Tokenizer, worker: ModuleType
+) -> None:
+    fields = make(worker.Bigram(tokenizer.vocab_size, scale=math.nan), prompts=["a"]).evaluate(10)
+    assert math.isnan(fields["val_loss"])
+    assert "samples" not in fields
+    assert orjson.loads(json_line(fields))["val_loss"] == "NaN"
+
+
+def test_leaves_mode_gradients_and_randomness_as_they_were(
+    make: Make, tokenizer: Tokenizer, worker: ModuleType
+) -> None:
+    model = worker.Bigram(tokenizer.vocab_size, dropout=0.5)
+    for training in (True, False):
+        model.train(training)
+        torch.manual_seed(11)
+        expected = torch.rand(4)
+        torch.manual_seed(11)
+        first = make(model, prompts=["Return"]).evaluate(10)
+        assert torch.equal(torch.rand(4), expected)
+        assert model.training is training and model.dropout.training is training
+        assert model.table_VV.grad is None
+        assert first == make(model, prompts=["Return"]).evaluate(10)  # dropout was off
+
+
+def test_mode_comes_back_after_an_error_too(make: Make, tokenizer: Tokenizer, worker: ModuleType) -> None:
+    model = worker.Bigram(tokenizer.vocab_size - 100)  # too few rows: indexing fails amid the evaluation
+    model.train()
+    with pytest.raises(IndexError):
+        make(model).evaluate(10)
+    assert model.training
+
+
+def test_continues_the_prompts_and_writes_them_down(make: Make, tmp_path: Path) -> None:
+    prompts = ["Return the", "Grüße {x} = [1]", ""]
+    evaluate = make(prompts=prompts, temperature=1.0, top_k=None)
+    fields = evaluate.evaluate(10)
+    assert [sample["prompt"] for sample in fields["samples"]] == prompts
+    evaluate.evaluate(20)
+    lines = [orjson.loads(line) for line in (tmp_path / "run" / SAMPLES).read_bytes().splitlines()]
+    assert [(line["step"], line["prompt"]) for line in lines] == [(step, p) for step in (10, 20) for p in prompts]
+    assert [line["text"] for line in lines[:3]] == [sample["text"] for sample in fields["samples"]]
+
+
+def test_samples_of_a_run_that_went_back_replace_the_later_ones(tmp_path: Path) -> None:
+    path = tmp_path / SAMPLES
+    for step, text in ((10, "a"), (20, "b"), (30, "c"), (20, "d")):
+        append_samples(path, step, [{"prompt": "p", "text": text}])
+    lines = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+    assert [(line["step"], line["text"]) for line in lines] == [(10, "a"), (20, "d")]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"every_steps": 0}, "eval.every_steps: 0 is below 1"),
+        ({"batches": -1}, "eval.batches: -1 is below 0"),
+        ({"temperature": -0.5}, "eval.temperature: -0.5"),
+        ({"top_k": 0}, "eval.top_k: 0"),
+        ({"top_p": 1.5}, "eval.top_p: 1.5"),
+    ],
+)
+def test_impossible_settings_are_refused(make: Make, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make(**options)

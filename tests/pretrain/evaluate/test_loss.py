@@ -1,0 +1,121 @@
+"""Loss, perplexity and bits per byte against a loop over tokens in float64, on one rank and on several."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from dataclasses import astuple
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import orjson
+import pytest
+import torch
+
+from pretrain.data.dataset import Dataset
+from pretrain.data.samples import Samples
+from pretrain.evaluate.loss import Score, rows_that_fit, score, token_nats
+from pretrain.evaluate.windows import HeldOut, TrainingSample
+from pretrain.mesh import Mesh
+from pretrain.tokenizer import Tokenizer
+from pretrain.types import IGNORE
+
+CPU = torch.device("cpu")
+ALONE = Mesh(0, 1, 0, CPU)
+
+
+def by_hand(table: np.ndarray, before: int, tokens: list[int], eot: int) -> tuple[float, float]:
+    """Return the nats of all tokens and of those that are text: a loop, one softmax a token, in float64."""
+    total = text = 0.0
+    for token in tokens:
+        row = table[before]
+        nats = float(np.log(np.exp(row - row.max()).sum()) + row.max() - row[token])
+        total += nats
+        text += nats if token != eot else 0.0
+        before = token
+    return total, text
+
+
+@pytest.fixture(scope="module")
+def expected(dataset: Dataset, tokenizer: Tokenizer, worker: ModuleType) -> dict[str, tuple[float, ...]]:
+    """nats, targets, text_nats and text_bytes of each held-out source and of the training sample."""
+    table, eot = worker.Bigram(tokenizer.vocab_size).table_VV.detach().double().numpy(), tokenizer.eot_id
+    sums = {}
+    for name, documents in worker.VAL.items():
+        tokens = [token for document in documents for token in [*tokenizer.encode(document), eot]]
+        nats, text_nats = by_hand(table, eot, tokens, eot)
+        sums[name] = (nats, len(tokens), text_nats, sum(len(document.encode()) for document in documents))
+    rows = Samples(dataset, worker.SEQ_LEN, seed=1).read(np.arange(-10, 0))
+    parts = [by_hand(table, row[0], row[1:], eot) for row in rows.tolist()]
+    text = [token for row in rows[:, 1:].tolist() for token in row if token != eot]
+    sizes = [len(tokenizer._pieces[token]) for token in text]
+    sums["sample"] = (sum(p[0] for p in parts), rows[:, 1:].size, sum(p[1] for p in parts), sum(sizes))
+    return sums
+
+
+@pytest.mark.parametrize("batch_rows", [1, 3, 64])
+def test_sums_equal_a_loop_over_tokens(
+    dataset: Dataset,
+    tokenizer: Tokenizer,
+    worker: ModuleType,
+    expected: dict[str, tuple[float, ...]],
+    batch_rows: int,
+) -> None:
+    model, eot = worker.Bigram(tokenizer.vocab_size), tokenizer.eot_id
+    for name, stream in dataset.val.items():
+        found = score(model, HeldOut(stream, 16, eot), ALONE, batch_rows, eot, tokenizer.token_bytes)
+        assert astuple(found) == pytest.approx(expected[name], rel=1e-6)
+        assert found.text_bytes == dataset.manifest.splits["val"][name].utf8_bytes
+    sample = TrainingSample(Samples(dataset, 16, seed=1), 10)
+    found = score(model, sample, ALONE, batch_rows, eot, tokenizer.token_bytes)
+    assert astuple(found) == pytest.approx(expected["sample"], rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_ranks_share_the_rows_and_hold_the_same_sums(
+    data_dir: Path, tmp_path: Path, worker: ModuleType, expected: dict[str, tuple[float, ...]], ranks: int
+) -> None:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
+    subprocess.run([*launch, worker.__file__, str(data_dir), str(tmp_path)], check=True, timeout=120)
+    seen = [orjson.loads((tmp_path / f"rank{rank}.json").read_bytes()) for rank in range(ranks)]
+    assert all(scores == seen[0] for scores in seen)
+    for name, sums in expected.items():
+        assert astuple(Score(**seen[0][name])) == pytest.approx(sums, rel=1e-6)
+
+
+def test_numbers_by_hand() -> None:
+    two_bits = Score(nats=6 * math.log(4), targets=6, text_nats=5 * math.log(4), text_bytes=20)
+    assert two_bits.loss == pytest.approx(math.log(4))
+    assert two_bits.perplexity == pytest.approx(4)
+    assert two_bits.bits_per_byte == pytest.approx(10 / 20)  # five tokens of two bits each over twenty bytes
+    assert two_bits + Score(1, 2, 3, 4) == Score(two_bits.nats + 1, 8, two_bits.text_nats + 3, 24)
+    assert two_bits.fields("val", "/web") == {
+        "val_loss/web": two_bits.loss,
+        "val_perplexity/web": two_bits.perplexity,
+        "val_bits_per_byte/web": two_bits.bits_per_byte,
+    }
+
+
+def test_an_overflowing_perplexity_is_infinite_and_nothing_is_nan() -> None:
+    assert Score(nats=1000.0, targets=1).perplexity == math.inf
+    assert Score(nats=math.inf, targets=1).perplexity == math.inf
+    assert math.isnan(Score().loss) and math.isnan(Score().bits_per_byte)
+
+
+def test_a_uniform_model_costs_the_log_of_the_vocabulary(tokenizer: Tokenizer, worker: ModuleType) -> None:
+    model = worker.Bigram(tokenizer.vocab_size, scale=0.0)
+    targets = torch.tensor([[1, 2, IGNORE], [IGNORE, 3, 4]])
+    nats = token_nats(model, torch.zeros(2, 3, dtype=torch.int64), targets)
+    assert nats.shape == (2, 3) and not nats.requires_grad
+    kept = torch.full((2, 3), math.log(tokenizer.vocab_size)).masked_fill(targets == IGNORE, 0.0)
+    torch.testing.assert_close(nats, kept)
+
+
+def test_rows_of_a_forward_pass_are_bounded_by_their_logits() -> None:
+    assert rows_that_fit(8, seq_len=128, vocab_size=1024, device=CPU) == 8
+    assert rows_that_fit(64, seq_len=256, vocab_size=16_384, device=CPU) == 4
+    assert rows_that_fit(64, seq_len=8192, vocab_size=200_000, device=CPU) == 1
+    assert rows_that_fit(64, seq_len=1024, vocab_size=50_304, device=torch.device("cuda")) == 10
