@@ -1,0 +1,98 @@
+"""Raw text to token shards: python -m data_pipeline corpus=jsonl corpus.paths='[dumps/*.jsonl.zst]' name=web.
+
+`--help` lists what can be set. The same command again goes on where it was stopped and redoes only what changed.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from types import FrameType
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich.console import Console
+
+from data_pipeline.pipeline import run
+from data_pipeline.summary import summary
+from foundation.config import check
+from foundation.config.compose import CommandLine, plain, run_hydra
+from foundation.errors import ConfigError, GroundworkError
+
+CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
+STOPPED = "stopped; what is finished is kept: the same command goes on"
+
+
+def main() -> None:
+    """Read the command line and run; exit with 0 when done, 2 for what users can mend, 130 when stopped."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            code = compose_and_run(Path(scratch))
+    except GroundworkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    sys.exit(code)
+
+
+def compose_and_run(scratch_dir: Path) -> int:
+    """Compose the config, once or once a trial, and run it; return the exit code."""
+    command = CommandLine(sys.argv[1:], CONF_DIR, scratch_dir)
+    if command.multirun:
+        _check_trials(sys.argv[1:])
+    sys.argv = [sys.argv[0], *command.arguments]
+    codes = [0]
+    run_hydra(command, "pipeline", lambda config: codes.append(guarded(config, command.allowed)))
+    return max(codes)
+
+
+def guarded(config: DictConfig, allowed: tuple[str, ...]) -> int:
+    """Run one composed config; Hydra would shorten an error's traceback, so errors end here."""
+    try:
+        result = run(**check(named(plain(config)), run, allowed))
+        Console(stderr=True).print(summary(result))
+        return 0
+    except GroundworkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(STOPPED, file=sys.stderr)
+        return 128 + signal.SIGINT
+    except Exception:
+        traceback.print_exc()
+        return 1
+
+
+def named(tree: dict[str, object]) -> dict[str, object]:
+    """Return the config with its name: by default the chosen corpus's, so that corpora don't share a folder."""
+    if tree.get("name") is None:
+        tree = tree | {"name": HydraConfig.get().runtime.choices["corpus"]}
+    return tree
+
+
+def _check_trials(typed: list[str]) -> None:
+    """Refuse a sweep whose trials would share one folder.
+
+    Raises:
+        ConfigError: gives the command to use.
+    """
+    swept = [text for text in typed if text.startswith(("name=", "output_dir=")) and ("," in text or "${" in text)]
+    if not swept:
+        raise ConfigError(
+            "-m: the trials would share one output folder; give each its own name, e.g. "
+            "python -m data_pipeline -m dedup.threshold=0.7,0.8 name='web-${dedup.threshold}'"
+        )
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End as by Ctrl-C: leaving the blocks of the pipeline ends its workers and frees its folder."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The books balance, add up and hand over; a lost document hidden by a doubled one is seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_pipeline.documents import fingerprint
+from data_pipeline.ledger import MODULUS, Account, LedgerUnbalanced, check_chain, to_json
+
+
+def account(rows_in: list[int], rows_out: list[int], dropped: list[int], quarantined: list[int]) -> Account:
+    def of(rows: list[int]) -> int:
+        return fingerprint(np.zeros(len(rows), np.int32), np.array(rows, np.int64))
+
+    return Account(
+        num_in=len(rows_in),
+        num_out=len(rows_out),
+        dropped=Counter({"short": len(dropped)} if dropped else {}),
+        quarantined=Counter({"json": len(quarantined)} if quarantined else {}),
+        fingerprint_in=of(rows_in),
+        fingerprint_out=of(rows_out),
+        fingerprint_dropped=of(dropped),
+        fingerprint_quarantined=of(quarantined),
+    )
+
+
+@given(st.lists(st.sampled_from(["out", "dropped", "quarantined"]), max_size=40))
+def test_whatever_goes_where_it_balances_and_survives_json(fates: list[str]) -> None:
+    rows: dict[str, list[int]] = {"out": [], "dropped": [], "quarantined": []}
+    for row, fate in enumerate(fates):
+        rows[fate].append(row)
+    books = account(list(range(len(fates))), rows["out"], rows["dropped"], rows["quarantined"])
+    books.check("stage")
+    assert Account.from_json(books.to_json()) == books
+
+
+def test_a_lost_document_is_seen() -> None:
+    with pytest.raises(LedgerUnbalanced, match=r"clean, source 'web': 3 documents in \+ 0 created are not 1 out \+ 1"):
+        account([0, 1, 2], [0], [1], []).check("clean, source 'web'")
+
+
+def test_a_lost_and_a_doubled_document_do_not_cancel() -> None:
+    with pytest.raises(LedgerUnbalanced, match="not the same ones"):
+        account([0, 1, 2], [0, 0], [1], []).check("clean")
+
+
+def test_partitions_add_up_to_the_whole() -> None:
+    whole = account([0, 1, 2, 3, 4], [0, 3], [1, 4], [2])
+    assert account([0, 1], [0], [1], []) + account([2, 3, 4], [3], [4], [2]) == whole
+    assert whole.fingerprint_in < MODULUS
+
+
+def test_a_stage_takes_in_what_the_one_before_gave_out() -> None:
+    clean = {"web": account([0, 1, 2], [0, 1], [2], [])}
+    check_chain({"clean": clean, "exact": {"web": account([0, 1], [1], [0], [])}})
+    with pytest.raises(LedgerUnbalanced, match="source 'web': clean gave out 2 documents, exact took in 2"):
+        check_chain({"clean": clean, "exact": {"web": account([0, 2], [0], [2], [])}})
+    with pytest.raises(LedgerUnbalanced, match="exact took in 0"):
+        check_chain({"clean": clean, "exact": {}})
+
+
+def test_ledger_json_has_the_promised_keys() -> None:
+    record = to_json({"clean": {"web": account([0, 1, 2], [0], [1], [2])}})["stages"]["clean"]["web"]
+    assert {key: record[key] for key in ("in", "created", "out", "dropped", "quarantined")} == {
+        "in": 3,
+        "created": 0,
+        "out": 1,
+        "dropped": {"short": 1},
+        "quarantined": {"json": 1},
+    }
+    taken = sum(int(record[f"fingerprint_{kind}"], 16) for kind in ("out", "dropped", "quarantined"))
+    assert int(record["fingerprint_in"], 16) == taken % (1 << 128)

@@ -1,0 +1,52 @@
+"""Where the outputs go, and the folders that are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from data_pipeline.output_dir import check_output_dir, choose_output_dir
+from data_pipeline.sources.source import InputFile
+from foundation.errors import ConfigError
+
+
+def test_the_folder_comes_from_the_name_or_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert choose_output_dir("web", None) == tmp_path / "data" / "web"
+    assert choose_output_dir("web/v2", None) == tmp_path / "data" / "web" / "v2"
+    assert choose_output_dir("web", "elsewhere") == tmp_path / "elsewhere"
+
+
+@pytest.mark.parametrize("name", ["", "/etc", "../x", "a/../../x", ".", "a/./b"])
+def test_a_name_stays_below_data(name: str) -> None:
+    with pytest.raises(ConfigError, match="name: "):
+        choose_output_dir(name, None)
+
+
+def test_folders_that_hold_something_else_are_refused(tmp_path: Path) -> None:
+    text = tmp_path / "in" / "deep" / "a.jsonl"
+    text.parent.mkdir(parents=True)
+    text.write_text("{}")
+    inputs = [InputFile("a.jsonl", text, 2), InputFile("made", None, 0)]
+    for holds_it in (text.parent, tmp_path / "in", tmp_path):
+        with pytest.raises(ConfigError, match=r"output_dir: .* holds the input .*a\.jsonl"):
+            check_output_dir(holds_it, inputs)
+    link = tmp_path.parent / f"{tmp_path.name}_link"
+    link.symlink_to(text.parent)
+    with pytest.raises(ConfigError, match="holds the input"):
+        check_output_dir(link, inputs)
+    with pytest.raises(ConfigError, match="is a file"):
+        check_output_dir(text, [])
+    with pytest.raises(ConfigError, match=r"didn't write \(a\.jsonl"):
+        check_output_dir(text.parent, [])
+
+
+def test_new_empty_and_own_folders_are_taken(tmp_path: Path) -> None:
+    check_output_dir(tmp_path / "new", [])
+    check_output_dir(tmp_path, [])
+    (tmp_path / ".lock").write_text("")
+    check_output_dir(tmp_path, [])
+    (tmp_path / "work").mkdir()
+    (tmp_path / "manifest.json").write_text("{}")
+    check_output_dir(tmp_path, [])

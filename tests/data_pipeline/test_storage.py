@@ -1,0 +1,154 @@
+"""Files of the pipeline: what is written is read, what is damaged is refused, the same content is the same bytes."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_pipeline.documents import SCHEMA, Quarantined
+from data_pipeline.storage import (
+    REMOVED_SCHEMA,
+    DamagedFile,
+    DiskFull,
+    Part,
+    Records,
+    keep_only,
+    read_arrays,
+    read_batch,
+    reclaim,
+    room_for,
+    write_arrays,
+    write_batch,
+    write_file,
+    write_quarantine,
+    write_removed,
+)
+
+ROW: dict[str, Any] = {
+    "id": "a#1",
+    "source": "web",
+    "file": "a.jsonl",
+    "row": 1,
+    "stage": "near",
+    "reason": "near_duplicate",
+    "similarity": 0.9,
+    "kept_id": "a#0",
+    "snippet": "text",
+    "kept_snippet": "Text",
+}
+
+
+def batch(texts: list[str]) -> pa.RecordBatch:
+    n = len(texts)
+    columns = [pa.array([3] * n, pa.int32()), pa.array(range(n), pa.int64())]
+    columns += [pa.array(values, pa.large_string()) for values in ([str(i) for i in range(n)], texts, ["{}"] * n)]
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.text(), max_size=20))
+def test_documents_come_back(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    path = tmp_path_factory.mktemp("batches") / "0.arrow"
+    content_hash = write_batch(path, batch(texts))
+    assert read_batch(path, content_hash).equals(batch(texts))
+
+
+def test_any_flipped_bit_of_a_partition_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "0.arrow"
+    content_hash = write_batch(path, batch(["one text", "another"]))
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(DamagedFile, match=r"0\.arrow"):
+            read_batch(path, content_hash)
+
+
+def test_arrays_come_back_and_damage_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    write_arrays(path, {"ids": np.arange(5000, dtype=np.uint16), "none": np.zeros((0, 3))})
+    found = read_arrays(path)
+    assert found["ids"].dtype == np.uint16 and (found["ids"] == np.arange(5000)).all() and found["none"].shape == (0, 3)
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:5000] + bytes([whole[5000] ^ 4]) + whole[5001:]):
+        path.write_bytes(damaged)
+        with pytest.raises(DamagedFile, match=r"a\.npz"):
+            read_arrays(path)
+
+
+def test_removed_rows_are_the_same_bytes_at_any_time(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    assert write_removed(first, [ROW, {**ROW, "row": 2}]) == [first]
+    time.sleep(1.1)  # a clock of whole seconds would show
+    write_removed(second, [ROW, {**ROW, "row": 2}])
+    assert first.read_bytes() == second.read_bytes()
+    table = pq.read_table(first)
+    assert table.schema.equals(REMOVED_SCHEMA)
+    assert table.to_pylist()[0] == {**dict.fromkeys(REMOVED_SCHEMA.names), **ROW}
+
+
+def test_no_removed_row_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_removed(path, [ROW])
+    assert write_removed(path, []) == []
+    assert not path.exists()
+
+
+def test_quarantine_keeps_every_byte(tmp_path: Path) -> None:
+    data = bytes(range(256)) + b"\nline"
+    path = tmp_path / "q.jsonl"
+    assert write_quarantine(path, [("a.jsonl", Quarantined(7, 120, "utf8", data))]) == [path]
+    (line,) = path.read_text().splitlines()
+    record = json.loads(line)
+    assert base64.b64decode(record.pop("bytes")) == data
+    assert record.pop("text").startswith("\x00\x01")
+    assert record == {"file": "a.jsonl", "row": 7, "offset_bytes": 120, "reason": "utf8"}
+
+
+def test_a_full_disk_says_how_many_bytes(tmp_path: Path) -> None:
+    with (
+        pytest.raises(DiskFull, match=r"new/x: the disk is full: 1,234 bytes needed, [\d,]+ bytes free.*same command"),
+        room_for(tmp_path / "new" / "x", 1234),
+        Path("/dev/full").open("wb", buffering=0) as file,  # a real ENOSPC
+    ):
+        file.write(b"x")
+    with pytest.raises(OSError, match="denied"), room_for(tmp_path):
+        raise OSError(errno.EACCES, "denied")  # any other error stays what it is
+
+
+def test_a_record_counts_while_its_key_and_files_stand(tmp_path: Path) -> None:
+    records = Records(tmp_path / "work" / "clean", tmp_path)
+    made = tmp_path / "removed" / "x"
+    write_file(made, b"content")
+    assert records.find("p", "key") is None
+    records.commit("p", "key", Part({"n": 1}, [made]))
+    assert records.find("p", "key") == {"n": 1}
+    assert records.files("p") == [tmp_path / "work" / "clean" / "p.json", made]
+    assert records.find("p", "another key") is None
+    made.write_bytes(b"cut")
+    assert records.find("p", "key") is None
+    made.write_bytes(b"content")
+    records.forget("p")
+    assert records.find("p", "key") is None
+
+
+def test_keep_only_and_reclaim_remove_what_is_left_over(tmp_path: Path) -> None:
+    for name in ("a/kept", "a/old", "b/c/old", "a/.kept.tmp77", ".x.bin.tmp"):
+        write_file(tmp_path / name, b"x")
+    reclaim(tmp_path)
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == ["kept", "old", "old"]
+    keep_only(tmp_path, [tmp_path / "a" / "kept"])
+    assert [p.relative_to(tmp_path) for p in sorted(tmp_path.rglob("*"))] == [Path("a"), Path("a/kept")]
+    keep_only(tmp_path / "a", [])
+    assert not (tmp_path / "a").exists()
+    keep_only(tmp_path / "a", [])  # gone already: nothing to do
