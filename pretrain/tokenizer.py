@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer as HfTokenizer
 
-from data_pipeline.shards.errors import ShardError
 from data_pipeline.shards.manifest import TOKENIZER, Manifest, read_tokenizer
+from foundation.errors import GroundworkError
 
 REPLACEMENT = "\ufffd".encode()  # what an id without a token shows as
+
+
+class TokenizerError(GroundworkError):
+    """The file is no tokenizer that training can read, or a text can't be encoded."""
 
 
 class Tokenizer:
@@ -23,7 +27,7 @@ class Tokenizer:
         vocab_size: one more than the largest id.
         eot_id: the token after each document.
     Raises:
-        ShardError: the file is no byte-level tokenizer.json.
+        TokenizerError: the file is no tokenizer.json.
     """
 
     def __init__(self, tokenizer_json: bytes, vocab_size: int, eot_id: int) -> None:
@@ -31,7 +35,7 @@ class Tokenizer:
         try:
             self._tokenizer = HfTokenizer.from_str(tokenizer_json.decode())
         except Exception as error:  # tokenizers raises Exception itself
-            raise ShardError(f"{TOKENIZER}: not a file that tokenizers can read ({error}); restore it") from error
+            raise TokenizerError(f"{TOKENIZER}: not a file that tokenizers can read ({error}); restore it") from error
         self._tokenizer.encode_special_tokens = True
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -50,12 +54,12 @@ class Tokenizer:
         """Return the ids of `text`, without an end-of-text token.
 
         Raises:
-            ShardError: the text holds a lone surrogate, which no UTF-8 document can.
+            TokenizerError: the text holds a lone surrogate, which no UTF-8 document can.
         """
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise ShardError(f"the text can't be UTF-8 ({error}); give it as valid Unicode") from error
+            raise TokenizerError(f"the text can't be UTF-8 ({error}); give it as valid Unicode") from error
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
@@ -86,7 +90,7 @@ class Tokenizer:
             if index in added:
                 continue
             if not byte_of.keys() >= set(token):
-                raise ShardError(f"{TOKENIZER}: token {token!r} is not byte-level; only byte-level BPE is read")
+                raise TokenizerError(f"{TOKENIZER}: token {token!r} is not byte-level; only byte-level BPE is read")
             pieces[index] = bytes(byte_of[char] for char in token)
         return pieces
 

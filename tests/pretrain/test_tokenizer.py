@@ -14,7 +14,7 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 from data_pipeline.shards.errors import ForeignTokenizer, ShardError
 from data_pipeline.shards.manifest import Manifest
 from foundation.hashes import hash_bytes
-from pretrain.tokenizer import Tokenizer, byte_chars
+from pretrain.tokenizer import Tokenizer, TokenizerError, byte_chars
 
 TEXT = ["the cat sat on the mat, the dog sat on the log", "für Füße über", "日本語の日本"] * 4
 
@@ -93,15 +93,15 @@ def test_truncation_and_padding_of_the_file_are_not_obeyed() -> None:
 
 
 def test_a_lone_surrogate_is_refused(tokenizer: Tokenizer) -> None:
-    with pytest.raises(ShardError, match="valid Unicode"):
+    with pytest.raises(TokenizerError, match="valid Unicode"):
         tokenizer.encode("a\ud800b")
 
 
 def test_a_tokenizer_of_another_kind_is_refused() -> None:
     words = HfTokenizer(models.WordLevel({"日本": 0, "b": 1}, unk_token="b"))
-    with pytest.raises(ShardError, match="not byte-level"):
+    with pytest.raises(TokenizerError, match="not byte-level"):
         Tokenizer(words.to_str().encode(), 2, 0).decode([0])
-    with pytest.raises(ShardError, match=r"tokenizer\.json"):
+    with pytest.raises(TokenizerError, match=r"tokenizer\.json"):
         Tokenizer(b"{}", 2, 0)
 
 
