@@ -52,7 +52,7 @@ class LateRecords:
         if self._pinned:
             host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
             values = host.copy_(values, non_blocking=True)
-            event = torch.cuda.Event()
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record()
         self._waiting.append((step, data_step, lr, finished_s, values, event))
 

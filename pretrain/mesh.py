@@ -114,15 +114,13 @@ def launched_by_torchrun() -> bool:
 def _choose_device(name: DeviceType, local_rank: int) -> torch.device:
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])  # type: ignore[assignment]
+        name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
     if not available[name]:
         usable = ", ".join(kind for kind, there in available.items() if there)
+        raise ConfigError(f"trainer.device_type: {name!r} is not available here; allowed: auto, {usable}")
+    if name == "cuda" and local_rank >= (num_gpus := torch.cuda.device_count()):
         raise ConfigError(
-            f"trainer.device_type: {name!r} is not available in this process; allowed here: auto, {usable}"
-        )
-    if name == "cuda" and local_rank >= torch.cuda.device_count():
-        raise ConfigError(
-            f"trainer.device_type: local rank {local_rank} has no GPU of its own, there are {torch.cuda.device_count()}; "
+            f"trainer.device_type: local rank {local_rank} has no GPU of its own, there are {num_gpus}; "
             "lower --nproc_per_node"
         )
     return torch.device(name, local_rank) if name == "cuda" else torch.device(name)

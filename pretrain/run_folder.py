@@ -67,7 +67,7 @@ def claim(folder: Path, tree: dict[str, Any], allow_change: list[str]) -> None:
 def differences(old: Any, new: Any, key: str = "") -> dict[str, tuple[Any, Any]]:
     """Return full key -> (old value, new value) for every leaf that differs; None stands for a missing one."""
     if isinstance(old, dict) and isinstance(new, dict):
-        found = {}
+        found: dict[str, tuple[Any, Any]] = {}
         for name in {**old, **new}:
             found |= differences(old.get(name), new.get(name), f"{key}.{name}" if key else str(name))
         return found

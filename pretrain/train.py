@@ -46,7 +46,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Everything the loop calls. `wrapped` is what DDP and compile made of `model`; `gate` is what resuming compares."""
+    """Everything the loop calls. `wrapped` is what DDP made of `model`; `gate` is what resuming compares."""
 
     plan: Plan
     mesh: Mesh
