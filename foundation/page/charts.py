@@ -219,10 +219,16 @@ def _line_strips(lines: Sequence[Line], x_axis: Axis, x_label: str) -> list[str]
     texts = []
     for middle in x_axis.low + width * (np.arange(NUM_STRIPS) + 0.5):
         near = [
-            (name, _nearest(xs, middle), ys) for name, xs, ys in finite if xs[0] - width <= middle <= xs[-1] + width
+            (name, xs[i], ys[i])
+            for name, xs, ys, i in ((*line, _nearest(line[1], middle)) for line in finite)
+            if xs[0] - width <= middle <= xs[-1] + width
         ]
-        values = [f"{name} {number(float(ys[i]))}" for name, i, ys in near]
-        texts.append("   ".join([f"{x_label} {number(round(float(middle)))}", *values]) if values else "")
+        if not near:
+            texts.append("")
+            continue
+        x = min((x for _, x, _ in near), key=lambda x: abs(x - middle))
+        values = [f"{name} {number(float(y))}" for name, _, y in near]
+        texts.append("   ".join([f"{x_label} {number(float(x))}", *values]))
     return texts
 
 

@@ -1,0 +1,266 @@
+"""report.html of a corpus: the way of its documents, what was taken out and why, what the shards hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipeline.ledger import Account
+from data_pipeline.report.evidence import Removed, quarantined_samples, removed_samples
+from data_pipeline.shards.manifest import SPLITS, Manifest
+from data_pipeline.shards.reader import open_split
+from foundation.files import read_json
+from foundation.page import Bar, Page, Pair, Sample, number
+from foundation.text import one_line
+
+PAGE = "report.html"
+# in the order in which documents pass them; the ledger's own order is the alphabet's
+STAGES = {
+    "clean": "clean",
+    "exact": "exact duplicates",
+    "near": "near duplicates",
+    "split": "held-out split",
+    "decontaminate": "decontaminate",
+    "tokenizer": "tokenizer",
+    "shards": "shards",
+}
+SPLIT_NAMES = {"train": "training", "val": "validation"}
+MAX_QUARANTINED = 20
+TITLE_CHARS = 90
+
+
+def write_report(output_dir: Path) -> Path:
+    """Write report.html from the ledger, the manifest, the shards' indexes and the evidence files.
+
+    Args:
+        output_dir: of a finished pipeline.
+    Returns:
+        The page's path.
+    Raises:
+        ShardError: the shards are not what the manifest says.
+    """
+    books = read_books(output_dir)
+    manifest = Manifest.load(output_dir)
+    timing = read_json(output_dir / "timing.json")["stages"] if (output_dir / "timing.json").is_file() else {}
+    page = Page(output_dir.name, _subtitle(books, manifest))
+    _glance(page, books, manifest, timing)
+    _way(page, books)
+    _reasons(page, books)
+    for stage in books:
+        _removed(page, output_dir, stage)
+    _quarantined(page, output_dir)
+    _lengths(page, output_dir, manifest)
+    _sources(page, manifest)
+    _timing(page, timing)
+    return page.write(output_dir / PAGE)
+
+
+def read_books(output_dir: Path) -> dict[str, dict[str, Account]]:
+    """Return ledger.json as stage -> source -> account, the stages in the order of the pipeline."""
+    stages: dict[str, Any] = read_json(output_dir / "ledger.json")["stages"]
+    order = [*(name for name in STAGES if name in stages), *(name for name in sorted(stages) if name not in STAGES)]
+    return {stage: {source: Account.from_json(account) for source, account in stages[stage].items()} for stage in order}
+
+
+def _total(book: dict[str, Account]) -> Account:
+    return sum(book.values(), Account())
+
+
+def _ends(books: dict[str, dict[str, Account]]) -> tuple[int, int]:
+    """Return how many documents were read and how many are left."""
+    accounts = [_total(book) for book in books.values()]
+    return (accounts[0].num_in, accounts[-1].num_out) if accounts else (0, 0)
+
+
+def _sum(manifest: Manifest, split: str, field: str) -> int:
+    return sum(getattr(source, field) for source in manifest.splits[split].values())
+
+
+def _subtitle(books: dict[str, dict[str, Account]], manifest: Manifest) -> str:
+    read, left = _ends(books)
+    tokens = sum(_sum(manifest, split, "tokens") for split in SPLITS)
+    return f"{read:,} documents read, {left:,} kept as {tokens:,} tokens."
+
+
+def _glance(page: Page, books: dict[str, dict[str, Account]], manifest: Manifest, timing: dict[str, Any]) -> None:
+    read, left = _ends(books)
+    text_bytes = sum(_sum(manifest, split, "utf8_bytes") for split in SPLITS)
+    # end-of-text stands for no bytes
+    text_tokens = sum(_sum(manifest, split, "tokens") - _sum(manifest, split, "documents") for split in SPLITS)
+    page.section("At a glance")
+    page.facts(
+        {
+            "Documents kept": left,
+            "of all that were read": _share(left, read),
+            "Training tokens": _sum(manifest, "train", "tokens"),
+            "Validation tokens": _sum(manifest, "val", "tokens"),
+            "Vocabulary": manifest.vocab_size,
+            "Bytes per token": round(text_bytes / text_tokens, 3) if text_tokens else None,
+            "Text": f"{text_bytes / 1e6:,.1f} MB",
+            "Time": f"{sum(stage['seconds'] for stage in timing.values()):,.1f} s" if timing else None,
+        }
+    )
+
+
+def _way(page: Page, books: dict[str, dict[str, Account]]) -> None:
+    page.section("The way of the documents")
+    page.text("Full: what a stage passed on. Hatched: what it took out. Each bar begins with what the one before left.")
+    bars = []
+    for stage, book in books.items():
+        account = _total(book)
+        lost = account.dropped.total() + account.quarantined.total()
+        note = f"{account.num_out:,}" + (f"  (−{lost:,})" if lost else "")
+        bars.append(Bar(STAGES.get(stage, stage), account.num_out, lost, note))
+    page.bars(bars)
+
+
+def _reasons(page: Page, books: dict[str, dict[str, Account]]) -> None:
+    read, _ = _ends(books)
+    rows: list[list[str | int]] = []
+    for stage, book in books.items():
+        account = _total(book)
+        for counts, what in ((account.dropped, "removed"), (account.quarantined, "unreadable")):
+            rows += [
+                [STAGES.get(stage, stage), reason, what, count, _share(count, read)]
+                for reason, count in Counter(counts).most_common()
+            ]
+    page.section("What was taken out")
+    if rows:
+        page.table(["stage", "reason", "", "documents", "of all read"], rows)
+    else:
+        page.text("Nothing.")
+
+
+def _removed(page: Page, output_dir: Path, stage: str) -> None:
+    samples = removed_samples(output_dir, stage)
+    if not samples:
+        return
+    page.section(f"Removed by {STAGES.get(stage, stage)}")
+    page.text(f"A few of each reason, spread over the corpus; all of them are in removed/{stage}/.")
+    for reason, removed in samples.items():
+        page.heading(reason)
+        page.pairs([_pair(each) for each in removed if each.kept_snippet is not None])
+        page.samples([_sample(each) for each in removed if each.kept_snippet is None])
+
+
+def _pair(removed: Removed) -> Pair:
+    kept = one_line(removed.kept_id or "", TITLE_CHARS)
+    alike = "" if removed.similarity is None else f"similarity {removed.similarity:.3f}"
+    return Pair(
+        one_line(removed.id, TITLE_CHARS),
+        alike,
+        f"removed: {one_line(removed.id, TITLE_CHARS)}",
+        removed.snippet,
+        f"kept: {kept}",
+        removed.kept_snippet or "",
+    )
+
+
+def _sample(removed: Removed) -> Sample:
+    measured = {
+        "value": removed.value,
+        "limit": removed.threshold,
+        "test item": removed.test_item,
+        "coverage": removed.coverage,
+        "of": removed.kept_id,
+    }
+    remark = ", ".join(
+        f"{name} {one_line(value, TITLE_CHARS) if isinstance(value, str) else number(value)}"
+        for name, value in measured.items()
+        if value is not None
+    )
+    return Sample(one_line(removed.id, TITLE_CHARS), remark, removed.snippet)
+
+
+def _quarantined(page: Page, output_dir: Path) -> None:
+    records = quarantined_samples(output_dir, MAX_QUARANTINED)
+    if not records:
+        return
+    page.section("Unreadable records")
+    page.text("A few of them; all are in quarantine/, byte by byte.")
+    page.samples(
+        [
+            Sample(
+                f"{record['file']}, record {record['row']}, byte {record['offset_bytes']:,}",
+                record["reason"],
+                record["text"],
+            )
+            for record in records
+        ]
+    )
+
+
+def _lengths(page: Page, output_dir: Path, manifest: Manifest) -> None:
+    page.section("Length of the documents")
+    for split in SPLITS:
+        if not _sum(manifest, split, "tokens"):
+            continue
+        lengths = np.concatenate(
+            [shard.lengths for stream in open_split(output_dir, manifest, split).values() for shard in stream.shards]
+        )
+        low, middle, high = np.percentile(lengths, [10, 50, 90])
+        page.heading(f"{len(lengths):,} {SPLIT_NAMES[split]} documents")
+        page.text(
+            f"Half have at most {middle:,.0f} tokens, a tenth at most {low:,.0f}, a tenth at least {high:,.0f}; "
+            f"the longest has {lengths.max():,}. Their end-of-text counts."
+        )
+        page.histogram(*length_bins(lengths), "tokens a document", "documents")
+
+
+def length_bins(lengths: np.ndarray) -> tuple[list[int], list[int]]:
+    """Return bins that double, and how many documents fall into each.
+
+    Args:
+        lengths: (documents,) int64, above 0.
+    Returns:
+        edges (bins + 1) and counts (bins): edges[i] <= length < edges[i + 1].
+    """
+    places = np.log2(lengths).astype(np.int64)
+    first, last = int(places.min()), int(places.max())
+    counts = np.bincount(places - first, minlength=last - first + 1)
+    return [2**place for place in range(first, last + 2)], counts.tolist()
+
+
+def _sources(page: Page, manifest: Manifest) -> None:
+    page.section("Sources and mixture")
+    page.text("The trainer draws training sequences from the sources in these shares, whatever their sizes.")
+    weights = sum(source.weight for source in manifest.splits["train"].values())
+    rows: list[Iterable[str | int | float]] = []
+    for split in SPLITS:
+        for name, source in manifest.splits[split].items():
+            share = _share(source.weight, weights) if split == "train" else ""
+            counts = (source.documents, source.tokens, source.utf8_bytes, len(source.shards))
+            rows.append([name, SPLIT_NAMES[split], share, *counts])
+    page.table(
+        ["source", "split", "share", "documents", "tokens", "bytes of text", "shards"], [list(row) for row in rows]
+    )
+
+
+def _timing(page: Page, timing: dict[str, dict[str, float]]) -> None:
+    if not timing:
+        return
+    page.section("Time")
+    order = [*(name for name in STAGES if name in timing), *(name for name in timing if name not in STAGES)]
+    page.bars(
+        [
+            Bar(
+                STAGES.get(name, name),
+                timing[name]["seconds"],
+                note=f"{timing[name]['seconds']:,.1f} s, {_speed(timing[name])}",
+            )
+            for name in order
+        ]
+    )
+    page.text("Of the run that did the stage: a stage that was complete is not done again.")
+
+
+def _speed(stage: dict[str, float]) -> str:
+    return f"{stage['utf8_bytes'] / 1e6 / max(stage['seconds'], 1e-3):,.1f} MB/s"
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{part / whole:.2%}" if whole else "–"
