@@ -15,11 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.shards.errors import DamagedShard
+from data_pipeline.tokenize.tokenizer import ByteLevelBPE
 from foundation.errors import ConfigError
-from pretrain.data.dataset import DataError
+from pretrain.data.dataset import DataError, open_data
 from pretrain.data.loader import ShardLoader
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
+from pretrain.tokenizer import Tokenizer
 from pretrain.types import IGNORE, Batch
 
 CPU = torch.device("cpu")
@@ -106,28 +108,29 @@ def test_reading_ahead_and_jumping_do_not_change_a_step(folder: Path, steps: lis
     loader.close()
 
 
-def test_an_epoch_gives_back_the_documents_each_token_once_a_target(
-    make_folder: Make, documents: Documents, loaders: Callable[..., ShardLoader]
+def test_an_epoch_decoded_gives_back_the_documents_each_token_once_a_target(
+    make_folder: Make, loaders: Callable[..., ShardLoader]
 ) -> None:
-    web = documents(80, 3)
-    ranks = [loaders(make_folder({"web": web}), rank, 2, batch=4, micro=1, seq_len=25) for rank in range(2)]
+    texts = [doc for kind in (str, int, bytes) for name in sorted(dir(kind)) if (doc := getattr(kind, name).__doc__)]
+    texts.append("Grüße, 世界 🌍 <|endoftext|> is text here")
+    tokenizer = Tokenizer(ByteLevelBPE(vocab_size=400).train(iter(texts)), vocab_size=400, eot_id=0)
+    folder = make_folder({"web": [np.array(tokenizer.encode(text)) for text in texts]})
+    num_samples = open_data(folder).num_samples("web", 27)
+    size = next(size for size in (4, 6, 10, 14, 22) if num_samples % size)  # the last batch reaches into the next epoch
+    ranks = [loaders(folder, rank, 2, batch=size, micro=1, seq_len=27) for rank in range(2)]
     source = ranks[0].samples.sources["web"]
-    steps = -(-source.num_samples // 4)  # the last batch straddles into the next epoch
-    assert source.num_samples % 4
-    batches = [batch for step in range(steps) for batch in global_batch(ranks, step)]
-    samples = np.concatenate([batch.samples for batch in batches])[: source.num_samples]
-    inputs = torch.cat([batch.inputs_BT for batch in batches]).numpy()[: source.num_samples]
-    targets = torch.cat([batch.targets_BT for batch in batches]).numpy()[: source.num_samples]
-    in_place = np.argsort(source.places(samples))
-    stream = np.concatenate([inputs[in_place][:1, 0], targets[in_place].ravel()])
-    ends = np.flatnonzero(stream == 0)
-    found = [part[part != 0] for part in np.split(stream, ends + 1)]
-    whole = len(ends)
-    assert whole >= len(web) - source.tail_tokens
-    for expected, document in zip(web, found[:whole], strict=False):
-        assert np.array_equal(document, expected)
-    total = sum(len(document) + 1 for document in web)
-    assert len(stream) == total - source.tail_tokens
+    batches = [batch for step in range(-(-num_samples // size)) for batch in global_batch(ranks, step)]
+    in_place = np.argsort(source.places(np.arange(source.num_samples)))
+    inputs = torch.cat([batch.inputs_BT for batch in batches]).numpy()[: source.num_samples][in_place]
+    targets = torch.cat([batch.targets_BT for batch in batches]).numpy()[: source.num_samples][in_place]
+    tokens = np.concatenate([inputs[0, :1], targets.ravel()])
+    assert np.array_equal(tokens[:-1], inputs.ravel())
+    assert len(tokens) == sum(len(tokenizer.encode(text)) + 1 for text in texts) - source.tail_tokens
+    *whole, cut = np.split(tokens, np.flatnonzero(tokens == 0) + 1)
+    assert [tokenizer.decode(ids[:-1].tolist()) for ids in whole] == texts[: len(whole)]
+    assert len(texts) - len(whole) <= source.tail_tokens
+    if len(cut):
+        assert texts[len(whole)].encode().startswith(tokenizer.decode(cut.tolist()).rstrip("\ufffd").encode())
 
 
 def test_the_first_token_of_a_document_is_masked_on_demand(folder: Path, loaders: Callable[..., ShardLoader]) -> None:
