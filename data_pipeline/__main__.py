@@ -16,9 +16,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 
-from data_pipeline.pipeline import run
+from data_pipeline.pipeline import check_config, run
 from data_pipeline.summary import summary
-from foundation.config import check
 from foundation.config.compose import CommandLine, plain, run_hydra
 from foundation.errors import ConfigError, GroundworkError
 
@@ -54,7 +53,7 @@ def compose_and_run(scratch_dir: Path) -> int:
 def guarded(config: DictConfig, allowed: tuple[str, ...]) -> int:
     """Run one composed config; Hydra would shorten an error's traceback, so errors end here."""
     try:
-        result = run(**check(named(plain(config)), run, allowed))
+        result = run(**check_config(named(plain(config)), allowed))
         Console(stderr=True).print(summary(result))
         return 0
     except GroundworkError as error:

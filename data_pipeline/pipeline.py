@@ -37,7 +37,7 @@ from data_pipeline.stages.tokenizer import TrainTokenizer
 from data_pipeline.stages.view import View
 from data_pipeline.storage import Part, keep_only, reclaim, room_for
 from data_pipeline.tokenize.tokenizer import TokenizerTrainer
-from foundation.config import Node, build
+from foundation.config import DEFAULT_TARGETS, Node, build, check
 from foundation.errors import ConfigError, GroundworkError
 from foundation.files import folder_lock, write_json
 from foundation.hashes import hash_json
@@ -131,6 +131,18 @@ def run(
         reclaim(folder)
         finished = _do_all(place, stages)
         return _publish(place, finished, {source.name: source.weight for source in cleaning.sources})
+
+
+def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGETS) -> dict[str, Any]:
+    """Return the arguments for `run`, checked.
+
+    Args:
+        tree: the plain config.
+        allowed: module prefixes that a `_target_` may come from.
+    Raises:
+        ConfigError: the first key that is wrong.
+    """
+    return check(tree, run, allowed, runtime=frozenset())
 
 
 def _check(partition_bytes: int, max_bad_frac: float, min_bad_docs: int) -> None:

@@ -88,10 +88,6 @@ class Clean(Stage):
         parse = [self.parse_settings(source) for source in self.sources]
         return {"parse": parse, "inputs": [[group.source.name, group.state()] for group in self.groups]}
 
-    def stands(self, facts: dict[str, Any]) -> bool:
-        """Return whether the inputs are all files: of others only reading can tell that they are unchanged."""
-        return all(group.state() is not None for group in self.groups)
-
     def run(self, view: View, before: Book) -> Outcome:
         reader = _Reader(self)
         total = sum(each.file.size_bytes for group in self.groups for each in group.files)
@@ -140,7 +136,7 @@ class _Exhausted:
 
     group: Group
     num_tasks: int
-    key: str | None
+    key: str
     partitions: list[list[str]]  # name, key
 
 
@@ -158,8 +154,7 @@ class _Reader:
 
     def tasks(self) -> Iterator[Task[Item]]:
         for group in self._stage.groups:
-            state = group.state()
-            key = None if state is None else hash_json([self._settings[group.source.name], state])
+            key = hash_json([self._settings[group.source.name], group.state()])
             found = self._found(group, key)
             yield from self._reuse(group, found) if found is not None else self._read(group, key)
 
@@ -170,13 +165,12 @@ class _Reader:
             meter.add(self._progress.popleft())
         while self._exhausted and self._exhausted[0].num_tasks <= self._num_results:
             done = self._exhausted.popleft()
-            if done.key is not None:
-                self._stage.records.commit(done.group.name(), done.key, Part({"partitions": done.partitions}, []))
-                self.names.append(done.group.name())
+            self._stage.records.commit(done.group.name(), done.key, Part({"partitions": done.partitions}, []))
+            self.names.append(done.group.name())
 
-    def _found(self, group: Group, key: str | None) -> list[Task[Item]] | None:
+    def _found(self, group: Group, key: str) -> list[Task[Item]] | None:
         records = self._stage.records
-        facts = None if key is None else records.find(group.name(), key)
+        facts = records.find(group.name(), key)
         if facts is None:
             return None
         tasks: list[Task[Item]] = [
@@ -192,7 +186,7 @@ class _Reader:
         for each, size in zip(tasks, sizes, strict=True):
             yield self._count(each, size)
 
-    def _read(self, group: Group, key: str | None) -> Iterator[Task[Item]]:
+    def _read(self, group: Group, key: str) -> Iterator[Task[Item]]:
         partitions: list[list[str]] = []
         for number, pieces in enumerate(group.partitions(self._stage._partition_bytes)):
             part_key = hash_json([self._settings[group.source.name], content_key(pieces)])

@@ -54,20 +54,14 @@ class Group:
         """Return the group's name: the beginning of its partitions' names."""
         return f"{self.number:05d}"
 
-    def state(self) -> list[Any] | None:
-        """Return what changes when one of its files does, without reading them; None for inputs that are no files.
+    def state(self) -> list[Any]:
+        """Return what changes when one of its files does, without reading them.
 
         Sizes and times, as make, rsync and git compare them. The time of the inode's change is among them: nobody can
-        set it, so that a file with another content and its old date is noticed.
+        set it, so that a file with another content and its old date is noticed. Inputs that are no files are made from
+        the settings, or from an installed version that their name tells.
         """
-        found: list[Any] = []
-        for each in self.files:
-            if each.file.path is None:
-                return None
-            status = each.file.path.stat()
-            times = [status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-            found.append([each.number, each.file.name, status.st_size, *times])
-        return found
+        return [[each.number, each.file.name, *_state(each.file)] for each in self.files]
 
     def partitions(self, partition_bytes: int) -> Iterator[list[Piece]]:
         """Read the files and yield their blocks, packed into partitions.
@@ -96,6 +90,13 @@ class Group:
             for block in self.source.blocks(each.file, partition_bytes):
                 yield Piece(block, each, block.read_bytes - seen)
                 seen = block.read_bytes
+
+
+def _state(file: InputFile) -> list[int]:
+    if file.path is None:
+        return [file.size_bytes]
+    status = file.path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def group_files(sources: list[Source], partition_bytes: int) -> list[Group]:

@@ -22,6 +22,7 @@ def check(
     schema: Callable[..., Any],
     allowed: tuple[str, ...] = DEFAULT_TARGETS,
     derived: dict[str, str] | None = None,
+    runtime: frozenset[str] = RUNTIME,
 ) -> dict[str, Any]:
     """Compare a whole config with the signature of the function it is for.
 
@@ -31,12 +32,13 @@ def check(
             that is a Seat.
         allowed: module prefixes a `_target_` may come from.
         derived: full key -> what to set instead, for keys that users look for and that are computed.
+        runtime: parameters that `build` will be handed; the pipeline has none: a tokenizer's `vocab_size` is a setting.
     Returns:
         The arguments for `schema`: nodes where it asks for them, lists turned to tuples, ints to floats.
     Raises:
         ConfigError: the first key that is unknown, missing or of a wrong type; with what is allowed.
     """
-    context = Context(allowed=allowed, derived=derived or {}, check_node=check_node)
+    context = Context(allowed=allowed, derived=derived or {}, runtime=runtime, check_node=check_node)
     return check_arguments(tree, schema, "", context)
 
 
@@ -66,7 +68,7 @@ def check_arguments(given: dict[str, Any], target: Callable[..., Any], key: str,
     """Check the keys and values for a call of `target`; return the values converted."""
     parameters = inspect.signature(target).parameters
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    given_later = RUNTIME if key else frozenset()  # at the top a group may have such a name: `model`
+    given_later = context.runtime if key else frozenset()  # at the top a group may have such a name: `model`
     settable = [
         name for name, each in parameters.items() if name not in given_later and each.kind is not each.POSITIONAL_ONLY
     ]
@@ -123,7 +125,7 @@ def _check_name(name: Any, key: str, settable: list[str], open_ended: bool, cont
     full = join(key, str(name))
     if full in context.derived:
         raise ConfigError(f"{full}: is derived, never set; {context.derived[full]}")
-    if name in RUNTIME and key:
+    if name in context.runtime and key:
         raise ConfigError(f"{full}: is given at run time and can't be configured; remove it")
     if not isinstance(name, str) or name.startswith("_") or (name not in settable and not open_ended):
         allowed = ", ".join(settable) or "nothing"

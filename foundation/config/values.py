@@ -21,6 +21,7 @@ class Context:
 
     allowed: tuple[str, ...]
     derived: dict[str, str]
+    runtime: frozenset[str]
     check_node: Callable[[Any, Any, str, Context], Node[Any]]
 
 
