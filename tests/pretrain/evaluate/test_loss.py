@@ -19,6 +19,7 @@ from pretrain.data.samples import Samples
 from pretrain.evaluate.loss import Score, rows_that_fit, score, token_nats
 from pretrain.evaluate.windows import HeldOut, TrainingSample
 from pretrain.mesh import Mesh
+from pretrain.model.transformer import Transformer
 from pretrain.tokenizer import Tokenizer
 from pretrain.types import IGNORE
 
@@ -112,6 +113,15 @@ def test_a_uniform_model_costs_the_log_of_the_vocabulary(tokenizer: Tokenizer, w
     assert nats.shape == (2, 3) and not nats.requires_grad
     kept = torch.full((2, 3), math.log(tokenizer.vocab_size)).masked_fill(targets == IGNORE, 0.0)
     torch.testing.assert_close(nats, kept)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_transformer_s_nats_are_those_that_training_optimises(bf16: bool) -> None:
+    model = Transformer(num_layers=2, num_heads=2, d_model=32, context_len=24, vocab_size=128)
+    inputs, targets = torch.randint(0, 128, (2, 3, 24), generator=torch.Generator().manual_seed(0))
+    targets[1, 5:] = IGNORE
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        torch.testing.assert_close(token_nats(model, inputs, targets).sum(), model.loss_sum(inputs, targets))
 
 
 def test_rows_of_a_forward_pass_are_bounded_by_their_logits() -> None:
