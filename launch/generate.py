@@ -33,11 +33,11 @@ from pretrain.checkpoint.gate import GATE
 from pretrain.checkpoint.reading import Opened, load_tensors, newest_checkpoint, open_checkpoint
 from pretrain.evaluate.sampling import generate
 from pretrain.main import VOCAB_MULTIPLE, check_config
-from pretrain.mesh import DeviceName, start_mesh
+from pretrain.mesh import DeviceType, start_mesh
 from pretrain.seats import Model, Numerics
 from pretrain.tokenizer import Tokenizer
 
-DEVICES: tuple[DeviceName, ...] = ("auto", "cuda", "mps", "cpu")
+DEVICES: tuple[DeviceType, ...] = ("auto", "cuda", "mps", "cpu")
 
 
 class GenerateError(ConfigError):
@@ -59,7 +59,7 @@ class Settings:
     num_samples: int = 1
     checkpoint: Path | None = None
     data_path: Path | None = None
-    device: DeviceName = "auto"
+    device: DeviceType = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ def _number(key: str, text: str) -> float:
         raise GenerateError(f"{key}: {text!r} is not a number") from None
 
 
-def _device(key: str, text: str) -> DeviceName:
+def _device(key: str, text: str) -> DeviceType:
     for name in DEVICES:
         if text == name:
             return name

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_pipeline.shards.manifest import Manifest, SourceManifest
+from data_pipeline.shards.writer import SourceWriter
+from data_pipeline.tokenize.tokenizer import ByteLevelBPE, Encoder
+from foundation.errors import GroundworkError, InputError
+from foundation.hashes import hash_bytes
+from launch.generate import GenerateError, Settings, continuations, load, parse, read_prompt
+
+CPU = torch.device("cpu")
+REPOSITORY = Path(__file__).resolve().parents[2]
+MODEL = ["model=gpt_tiny", "model.num_layers=1", "model.num_heads=2", "model.d_model=32", "model.context_len=32"]
+TRAINER = ["trainer.seq_len=32", "trainer.global_batch_size=2", "trainer.micro_batch_size=2", "trainer.max_steps=4"]
+QUIET = ["eval=none", "logger=none", "checkpoint.every_steps=2"]
+HOSTILE = 'a=1,{b: [c]} ${now:%Y} "q" \\ <|endoftext|> 世界 ~x @y #z'
+
+
+def write_data(folder: Path) -> None:
+    text = [" ".join(f"{word} {number * number}" for number in range(60)) for word in ("apples", "pears", "figs")]
+    tokenizer_json = ByteLevelBPE(vocab_size=300).train(iter(text))
+    (folder / "tokenizer.json").write_bytes(tokenizer_json)
+    encoder = Encoder(tokenizer_json, engine="tokenizers")
+    splits: dict[str, dict[str, SourceManifest]] = {}
+    for split in ("train", "val"):
+        (folder / "shards" / split).mkdir(parents=True)
+        ids, lengths = encoder.encode(pa.array(text, pa.large_string()))
+        with SourceWriter(folder / "shards" / split, "text", encoder.dtype, max_shard_bytes=1 << 20) as writer:
+            writer.add(ids, lengths)
+            shards = writer.finish()
+        splits[split] = {"text": SourceManifest(1.0, len(ids), len(text), sum(map(len, text)), shards)}
+    Manifest(hash_bytes(tokenizer_json), encoder.vocab_size, encoder.eot_id, encoder.dtype.name, splits).save(folder)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where someone has trained: data/ and runs/tiny with the checkpoints of steps 2 and 4."""
+    folder = tmp_path_factory.mktemp("work")
+    (folder / "data").mkdir()
+    write_data(folder / "data")
+    command = [sys.executable, str(REPOSITORY / "launch" / "train.py"), "data.path=data", "run_name=tiny"]
+    subprocess.run([*command, *MODEL, *TRAINER, *QUIET], cwd=folder, check=True, timeout=120, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def generated(arguments: list[str]) -> list[str]:
+    settings = parse(["device=cpu", *arguments])
+    return list(continuations(load(settings, CPU), read_prompt(settings), settings, CPU))
+
+
+@given(prompt=st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_prompt_is_taken_as_it_is(prompt: str) -> None:
+    settings = parse(["run=r", f"prompt={prompt}"])
+    assert settings.prompt == prompt
+    if prompt != "-":
+        assert read_prompt(settings) == prompt
+
+
+def test_every_setting() -> None:
+    words = "run=a/b temperature=0 top_k=null top_p=0.5 seed=7 max_new_tokens=9 num_samples=2 checkpoint=c data.path=d"
+    expected = Settings(
+        run=Path("a/b"),
+        temperature=0.0,
+        top_k=None,
+        top_p=0.5,
+        seed=7,
+        max_new_tokens=9,
+        num_samples=2,
+        checkpoint=Path("c"),
+        data_path=Path("d"),
+    )
+    assert parse(words.split()) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run=r", "temprature=1"], "temprature: unknown key, did you mean 'temperature'"),
+        (["run=r", "Hello", "world"], "a prompt with spaces needs quotes"),
+        (["run=r", "seed=1", "seed=2"], "seed: given twice"),
+        (["run=r", "top_k=five"], "top_k: 'five' is not an integer"),
+        (["run=r", "top_p=much"], "top_p: 'much' is not a number"),
+        (["run=r", "device=gpu"], "device: 'gpu' is not one of auto, cuda, mps, cpu"),
+        (["run=r", "num_samples=0"], "num_samples: 0 is not at least 1"),
+        (["run=r", "prompt=a", "prompt_file=b"], "both given"),
+        (["prompt=a"], "run: missing"),
+        (["run="], "run: is empty"),
+    ],
+)
+def test_what_can_not_be_followed(arguments: list[str], words: str) -> None:
+    with pytest.raises(GenerateError, match=words):
+        parse(arguments)
+
+
+def test_a_prompt_from_a_file_and_from_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "prompt.txt"
+    path.write_bytes(f"{HOSTILE}\r\n".encode())
+    assert read_prompt(parse(["run=r", f"prompt_file={path}"])) == f"{HOSTILE}\r\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+    assert read_prompt(parse(["run=r", "prompt=-"])) == f"{HOSTILE}\r\n"
+    path.write_bytes(b"one\ntwo \xff\n")
+    with pytest.raises(InputError, match=r"prompt\.txt:2: not valid UTF-8"):
+        read_prompt(parse(["run=r", f"prompt_file={path}"]))
+    with pytest.raises(InputError, match="is no file"):
+        read_prompt(parse(["run=r", f"prompt_file={tmp_path / 'none'}"]))
+
+
+@pytest.mark.slow
+def test_the_command_writes_prompt_and_continuation(there: Path) -> None:
+    arguments = ["run=runs/tiny", f"prompt={HOSTILE}", "max_new_tokens=12", "seed=5", "device=cpu"]
+    command = [sys.executable, str(REPOSITORY / "launch" / "generate.py"), *arguments]
+    done = subprocess.run(command, cwd=there, check=True, capture_output=True, timeout=60)
+    text = done.stdout.decode()
+    assert text.startswith(HOSTILE)
+    assert len(text) > len(HOSTILE) + 1
+    assert text == generated(arguments[:-1])[0] + "\n"
+    assert b"step_00000004" in done.stderr
+
+
+@pytest.mark.slow
+def test_greedy_is_the_likeliest_token_each_time(there: Path) -> None:
+    settings = parse(["run=runs/tiny", "prompt=apples 1", "temperature=0", "max_new_tokens=40"])
+    trained = load(settings, CPU)
+    ids = trained.tokenizer.encode("apples 1")
+    for _ in range(40):
+        with torch.no_grad():
+            logits_V = trained.model(torch.tensor([ids[-32:]]))[0, -1, : trained.tokenizer.vocab_size]
+        ids.append(int(logits_V.argmax()))
+        if ids[-1] == trained.tokenizer.eot_id:
+            ids.pop()
+            break
+    assert list(continuations(trained, "apples 1", settings, CPU)) == [trained.tokenizer.decode(ids)]
+
+
+@pytest.mark.slow
+def test_samples_are_numbered_by_their_seeds(there: Path) -> None:
+    three = generated(["run=runs/tiny", "prompt=figs", "num_samples=3", "seed=10"])
+    assert len(set(three)) == 3
+    assert three[1:] == generated(["run=runs/tiny", "prompt=figs", "num_samples=2", "seed=11"])
+
+
+@pytest.mark.slow
+def test_without_a_prompt_it_begins_a_text(there: Path) -> None:
+    text = generated(["run=runs/tiny", "max_new_tokens=5"])[0]
+    assert text
+    assert "<|endoftext|>" not in text
+
+
+@pytest.mark.slow
+def test_checkpoints_differ_and_a_damaged_one_is_passed_over(there: Path) -> None:
+    arguments = ["run=runs/tiny", "prompt=figs", "temperature=1.0", "top_k=null"]
+    newest, older = (generated([*arguments, f"checkpoint=runs/tiny/checkpoints/step_0000000{n}"]) for n in (4, 2))
+    assert generated(arguments) == newest != older
+    tensors = max((there / "runs/tiny/checkpoints/step_00000004").iterdir(), key=lambda path: path.stat().st_size)
+    intact = tensors.read_bytes()
+    try:
+        tensors.write_bytes(intact[:100] + bytes([intact[100] ^ 1]) + intact[101:])
+        assert generated(arguments) == older
+        with pytest.raises(GroundworkError):
+            generated([*arguments, "checkpoint=runs/tiny/checkpoints/step_00000004"])
+    finally:
+        tensors.write_bytes(intact)
+
+
+@pytest.mark.slow
+def test_what_is_not_there_is_named(there: Path, tmp_path: Path) -> None:
+    with pytest.raises(GenerateError, match="did you mean 'runs/tiny'"):
+        generated(["run=runs/tidy"])
+    with pytest.raises(GenerateError, match=r"data\.path: .* is no folder here"):
+        generated(["run=runs/tiny", f"data.path={tmp_path / 'gone'}"])
+
+
+@pytest.mark.slow
+def test_another_tokenizer_is_refused(there: Path, tmp_path: Path) -> None:
+    manifest = Manifest.load(there / "data")
+    other = ByteLevelBPE(vocab_size=270).train(iter(["other words, other pairs " * 20]))
+    (tmp_path / "tokenizer.json").write_bytes(other)
+    Manifest(hash_bytes(other), manifest.vocab_size, manifest.eot_id, manifest.dtype, manifest.splits).save(tmp_path)
+    with pytest.raises(GenerateError, match="has another tokenizer"):
+        generated(["run=runs/tiny", f"data.path={tmp_path}"])
