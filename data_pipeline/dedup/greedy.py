@@ -92,13 +92,9 @@ def judge(
 
 @numba.njit(cache=True)
 def _similarity(a: int, b: int, threshold: float, sets: Sets) -> float:
-    """Return the Jaccard similarity, or 0 where the sizes alone rule the threshold out."""
-    small, large = min(sets.sizes[a], sets.sizes[b]), max(sets.sizes[a], sets.sizes[b])
-    if small / large < threshold:
-        return 0.0
     set_a = sets.pool[sets.starts[a] : sets.starts[a] + sets.sizes[a]]
     set_b = sets.pool[sets.starts[b] : sets.starts[b] + sets.sizes[b]]
-    return float(jaccard(set_a, set_b))
+    return float(jaccard(set_a, set_b, threshold))
 
 
 @numba.njit(cache=True)
