@@ -34,9 +34,9 @@ class TorchProfiler(Profiler):
             warmup: steps recorded and thrown away, because the first ones carry the profiler's own start.
             active: steps recorded.
         Raises:
-            ConfigError: `active` is below 1, another below 0.
+            ConfigError: `warmup` or `active` is below 1, `wait` below 0.
         """
-        for name, value, least in (("wait", wait, 0), ("warmup", warmup, 0), ("active", active, 1)):
+        for name, value, least in (("wait", wait, 0), ("warmup", warmup, 1), ("active", active, 1)):
             if value < least:
                 raise ConfigError(f"profile.{name}: {value} is below {least}; it counts steps")
         self._folder, self._on = run_dir / "profile", mesh.is_main

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import io
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from foundation.errors import ConfigError
+from pretrain.metrics.console import Console, clock
+from pretrain.plan import Plan
+
+MakeLine = Callable[..., dict[str, Any]]
+
+
+def test_the_first_each_tenth_and_the_last_step_are_shown(
+    plan: Plan, make_line: MakeLine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = Console(plan, every_steps=10)
+    for step in range(1, 24):
+        console.log(make_line(step))
+    console.log(make_line(2000))
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split("/")[0].split()[1] for line in shown] == ["1", "10", "20", "2,000"]
+    assert len({line.index(name) for line in shown for name in ("loss",)}) == 1
+    assert shown[1] == (
+        "step    10/2,000   loss  4.9900   lr 3.00e-04   grad norm   1.250   10.2 ktokens/s   left 3:19"
+    )
+
+
+def test_skips_are_always_shown(plan: Plan, make_line: MakeLine, capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(plan, every_steps=1000)
+    console.log(make_line(1))
+    console.log(make_line(2))
+    console.log(make_line(3, skipped=True, loss=math.nan, grad_norm=math.inf))
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == 2
+    assert shown[1].endswith("SKIPPED")
+    assert "loss     nan" in shown[1] and "grad norm     inf" in shown[1]
+
+
+def test_an_evaluation_has_its_numbers_and_samples(
+    plan: Plan, make_line: MakeLine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = [{"prompt": "def f", "text": "(x):\n\treturn \x1b[31mx"}]
+    Console(plan, every_steps=1000).log(make_line(3, val_loss=4.5, val_perplexity=math.inf, samples=samples))
+    _, numbers, sample = capsys.readouterr().out.splitlines()
+    assert numbers.strip() == "val_loss 4.5000   val_perplexity inf"
+    assert sample.strip() == "def f│(x):␊ return ␛[31mx"
+
+
+def test_mfu_is_shown_where_it_is_known(plan: Plan, make_line: MakeLine, capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(plan)
+    console.log(make_line(1))
+    console.log(make_line(10, mfu=0.314))
+    without, with_mfu = capsys.readouterr().out.splitlines()
+    assert "mfu" not in without
+    assert "mfu  31.4%" in with_mfu
+
+
+def test_the_end_says_how_fast_it_was(plan: Plan, make_line: MakeLine, capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(plan)
+    console.log(make_line(1))
+    console.close("finished")
+    assert capsys.readouterr().out.splitlines()[-1] == "median step 100.0 ms, 10.2 ktokens/s at the end"
+
+
+def test_a_terminal_that_knows_only_ascii_is_no_reason_to_fail(
+    plan: Plan, make_line: MakeLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    Console(plan).log(make_line(1, samples=[{"prompt": "naïve", "text": "世界"}]))
+    out.seek(0)
+    assert "na\\xefve\\u2502\\u4e16\\u754c" in out.read()
+
+
+def test_a_reader_that_goes_away_stops_the_lines_and_nothing_else(plan: Plan) -> None:
+    script = (
+        "from pretrain.metrics.console import Console; from pretrain.plan import Plan\n"
+        f"console = Console({plan!r}, every_steps=1)\n"
+        "line = dict(loss=1.0, lr=1.0, grad_norm=1.0, skipped=False, tokens_per_s=1.0, step_time_s=1.0)\n"
+        "for step in range(1, 3000): console.log(line | {'step': step})\n"
+        "console.close('finished'); import sys; print('alive', file=sys.stderr)\n"
+    )
+    child = subprocess.run(
+        ["bash", "-c", '"$0" -c "$1" | head -n 1', sys.executable, script], capture_output=True, text=True, check=True
+    )
+    assert child.stdout.startswith("step     1/2,000")
+    assert "alive" in child.stderr
+
+
+def test_an_interval_that_cannot_be_names_the_key(plan: Plan) -> None:
+    with pytest.raises(ConfigError, match=r"logger\.loggers\.console\.every_steps: 0 is below 1"):
+        Console(plan, every_steps=0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (59.4, "59s"), (187, "3:07"), (8140, "2:15:40"), (86400 * 4 + 3 * 3600, "4d 3h")]
+)
+def test_times_in_words(seconds: float, text: str) -> None:
+    assert clock(seconds) == text

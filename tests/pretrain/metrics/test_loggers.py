@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from foundation.config import Node, build, check
+from pretrain.mesh import Mesh
+from pretrain.metrics.console import Console
+from pretrain.metrics.loggers import Loggers, NoLogger
+from pretrain.metrics.profiler import NoProfiler, TorchProfiler
+from pretrain.plan import Plan
+from pretrain.seats import Logger, Profiler
+
+
+def test_every_logger_gets_every_line_and_the_end(
+    plan: Plan, make_line: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    loggers = Loggers({"one": Console(plan), "two": Console(plan)})
+    loggers.log(make_line(1))
+    loggers.close("finished")
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in shown] == ["step", "step", "median", "median"]
+
+
+def test_none_says_nothing(make_line: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    for logger in (NoLogger(), Loggers({})):
+        logger.log(make_line(1))
+        logger.close("failed")
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.fixture
+def build_option(plan: Plan, tmp_path: Path) -> Callable[..., Any]:
+    """Compose an option of a group, check it against its signature, build it."""
+
+    def build_it(option: str, *overrides: str) -> Any:
+        with hydra.initialize_config_dir(str(Path(__file__).parents[3] / "conf"), version_base=None):
+            group = option.partition("=")[0]
+            composed = hydra.compose("train", overrides=[option, *overrides])
+        node = {group: OmegaConf.to_container(composed[group], resolve=True)}
+        seat = {"logger": logger_seat, "profile": profile_seat}[group]
+        mesh = Mesh(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"))
+        return build(check(node, seat)[group], plan=plan, run_dir=tmp_path, mesh=mesh)
+
+    return build_it
+
+
+def logger_seat(logger: Node[Logger]) -> None: ...
+
+
+def profile_seat(profile: Node[Profiler]) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("option", "kind"),
+    [
+        ("logger=none", NoLogger),
+        ("logger=console", Loggers),
+        ("logger=wandb", Loggers),
+        ("logger=default", Loggers),
+        ("profile=none", NoProfiler),
+        ("profile=torch", TorchProfiler),
+    ],
+)
+def test_every_option_is_what_its_signature_asks_for(
+    build_option: Callable[..., Any], tmp_path: Path, option: str, kind: type[Any]
+) -> None:
+    assert isinstance(build_option(option), kind)
+    assert list(tmp_path.iterdir()) == []  # a constructor opens nothing
+
+
+def test_a_logger_is_taken_away_by_its_name(
+    build_option: Callable[..., Any],
+    make_line: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logger = build_option("logger=default", "~logger.loggers.wandb", "logger.loggers.console.every_steps=1")
+    logger.log(make_line(1))
+    logger.close("finished")
+    assert list(tmp_path.iterdir()) == []
+    assert len(capsys.readouterr().out.splitlines()) == 2

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundation.errors import ConfigError
+from pretrain.metrics.wandb import WandB
+from pretrain.metrics.wandb_child.__main__ import clean
+
+MakeLine = Callable[..., dict[str, Any]]
+SECRET = "hunter2-canary"
+CONFIG = f"""
+run_name: gpt_tiny
+seed: 7
+model: {{_target_: pretrain.model.transformer.Transformer, num_layers: 4}}
+data: {{path: "https://user:{SECRET}@host/data"}}
+token: {SECRET}
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without keys, so that a developer's own account is never used; nothing may be written there."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("NETRC", str(home / "netrc"))
+    return home
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "runs" / "gpt_tiny"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(CONFIG)
+    return folder
+
+
+def records(path: Path) -> Iterator[Any]:
+    """Read the records of a .wandb file: LevelDB's log format (blocks of 32 KiB) of protobuf messages."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data, place, whole = path.read_bytes(), 7, b""
+    while place + 7 <= len(data):
+        if 32768 - place % 32768 < 7:
+            place += 32768 - place % 32768
+        length, kind = int.from_bytes(data[place + 4 : place + 6], "little"), data[place + 6]
+        whole += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # the whole record, or the last piece of one
+            record = Record()
+            record.ParseFromString(whole)
+            yield record
+            whole = b""
+
+
+def history(run_dir: Path) -> list[list[dict[str, Any]]]:
+    """Return what each start of the run logged, offline, in order."""
+    runs = []
+    for path in sorted(run_dir.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime_ns):
+        lines = [record.history.item for record in records(path) if record.WhichOneof("record_type") == "history"]
+        runs.append(
+            [{(item.key or item.nested_key[0]): json.loads(item.value_json) for item in line} for line in lines]
+        )
+    return runs
+
+
+@pytest.mark.slow
+def test_offline_every_line_is_on_disk_resume_and_rewind_included(
+    run_dir: Path, own_home: Path, make_line: MakeLine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for steps in ([1, 2, 3, 2, 3, 4], [3, 4, 5]):
+        logger = WandB(run_dir)
+        for step in steps:
+            logger.log(make_line(step, loss=float("nan") if step == 4 else 1.5, val_loss=float("inf")))
+        logger.close("finished")
+    first, second = history(run_dir)
+    assert [line["step"] for line in first] == [1, 2, 3, 2, 3, 4]
+    assert [line["step"] for line in second] == [3, 4, 5]
+    assert first[0]["loss"] == 1.5 and str(first[-1]["loss"]).lower() == "nan"
+    assert first[0]["val_loss"] in (float("inf"), "Infinity")
+    assert list(own_home.rglob("*")) == []
+    assert "wandb sync" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_run_says_its_axis_and_the_allowed_part_of_the_config(run_dir: Path, make_line: MakeLine) -> None:
+    logger = WandB(run_dir, project="p", tags=["t"])
+    logger.log(make_line(1, samples=[{"prompt": "a", "text": "b"}]))
+    logger.close("finished")
+    (path,) = run_dir.glob("wandb/offline-run-*/*.wandb")
+    found = {record.WhichOneof("record_type"): record for record in records(path)}
+    run = found["run"].run
+    assert (run.project, run.display_name, run.run_group, list(run.tags)) == ("p", "gpt_tiny", "gpt_tiny", ["t"])
+    sent = {update.key: json.loads(update.value_json) for update in run.config.update}
+    assert sent["seed"] == 7 and sent["model"]["num_layers"] == 4
+    assert sent["data"] == {"path": "https://host/data"}
+    assert "token" not in sent
+    axes = {m.metric.name or m.metric.glob_name: m.metric.step_metric for m in records(path) if m.HasField("metric")}
+    assert axes["*"] == "step"
+    assert list(run_dir.glob("wandb/offline-run-*/files/media/table/*.json"))
+    for file in run_dir.glob("wandb/**/*"):
+        assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
+
+
+@pytest.mark.slow
+def test_without_a_network_training_is_not_held(
+    run_dir: Path, make_line: MakeLine, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    logger = WandB(run_dir, mode="auto", queue_lines=50, close_timeout_s=1.0)
+    started = time.monotonic()
+    for step in range(1, 2000):
+        logger.log(make_line(step))
+    assert time.monotonic() - started < 1.0
+    logger.close("finished")
+    assert time.monotonic() - started < 4.0
+    said = capfd.readouterr().err
+    assert logger.num_dropped > 0
+    assert said.count("does not keep up") == 1
+    assert f"{logger.num_dropped} lines were dropped" in said
+    assert "it goes on without this process" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", [("WANDB_BASE_URL", "no address"), ("WANDB_CONSOLE", "no such choice")])
+def test_what_raises_inside_is_said_once_and_training_goes_on(
+    run_dir: Path,
+    make_line: MakeLine,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    setting: tuple[str, str],
+) -> None:
+    monkeypatch.setenv(*setting)
+    logger = WandB(run_dir, close_timeout_s=20.0)
+    logger.log(make_line(1))
+    for thread in threading.enumerate():
+        if thread.name == "wandb":
+            thread.join(0.1)
+    deadline = time.monotonic() + 15
+    step = 2
+    while "training goes on" not in (said := capfd.readouterr().err) and time.monotonic() < deadline:
+        logger.log(make_line(step))
+        step += 1
+        time.sleep(0.05)
+    assert "stopped (" in said and "wandb.log" in said
+    logger.log(make_line(step))
+    logger.close("finished")
+    assert "stopped (" not in capfd.readouterr().err
+    assert (run_dir / "wandb.log").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_a_killed_trainer_leaves_a_run_that_ended(run_dir: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from pretrain.metrics.wandb import WandB\n"
+        "logger = WandB(Path(sys.argv[1]), mode='offline')\n"
+        "logger.log({'step': 1, 'loss': 2.0})\n"
+        "print('logged', flush=True); time.sleep(60)\n"
+    )
+    trainer = subprocess.Popen(
+        [sys.executable, "-c", script, str(run_dir)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert trainer.stdout is not None and trainer.stderr is not None
+    assert trainer.stdout.readline() == "logged\n"
+    assert "wandb sync" in trainer.stderr.readline()
+    trainer.send_signal(signal.SIGKILL)
+    trainer.wait()
+    deadline = time.monotonic() + 20
+    exits: list[Any] = []
+    while not exits and time.monotonic() < deadline:
+        time.sleep(0.2)
+        (path,) = run_dir.glob("wandb/offline-run-*/*.wandb")
+        exits = [record.exit.exit_code for record in records(path) if record.WhichOneof("record_type") == "exit"]
+    assert exits == [1]
+    assert [line["step"] for line in history(run_dir)[0]] == [1]
+
+
+def test_a_run_without_a_line_starts_nothing(run_dir: Path) -> None:
+    WandB(run_dir).close("finished")
+    assert [entry.name for entry in run_dir.iterdir()] == ["config.yaml"]
+
+
+def test_user_names_and_passwords_leave_addresses() -> None:
+    value = {"a": ["s3://key:secret@bucket/x", 3], "b": "mail me@example.org", "c": None}
+    assert clean(value) == {"a": ["s3://bucket/x", 3], "b": "mail me@example.org", "c": None}
+
+
+@pytest.mark.parametrize(("name", "value"), [("queue_lines", 0), ("close_timeout_s", -1.0)])
+def test_numbers_that_cannot_be_name_the_key(run_dir: Path, name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=rf"logger\.loggers\.wandb\.{name}"):
+        WandB(run_dir, **{name: value})
