@@ -1,9 +1,15 @@
-"""Real shards of real text for tests that train, written once a session by the pipeline's own rooms."""
+"""What tests of several rooms need: real shards of real text, written once a session by the pipeline's own rooms; a
+parser that judges pages, and a browser that opens them."""
 
 from __future__ import annotations
 
+import html.parser
 import os
+import shutil
+import subprocess
 import sysconfig
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -66,3 +72,116 @@ TINY = [
 def tiny(data_dir: Path) -> list[str]:
     """Overrides that make a run of a few seconds."""
     return [*TINY, f"data.path={data_dir}"]
+
+
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+ADDRESSES = {"src", "href", "xlink:href", "action", "srcset", "poster", "data", "background"}
+
+
+@dataclass
+class Parsed(html.parser.HTMLParser):
+    """A page as a parser that is not ours sees it.
+
+    Attributes:
+        tags: (tag, attributes) in order. texts: the pieces of text, in order. tables: each as rows of cells.
+    """
+
+    tags: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    tables: list[list[list[str]]] = field(default_factory=list)
+    stack: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+        if tag in VOID:
+            return
+        self.stack.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.stack.pop() == tag, f"</{tag}> closes something else"
+
+    def handle_data(self, data: str) -> None:
+        if self.stack and self.stack[-1] != "style":
+            self.texts.append(data)
+        if self.stack and self.stack[-1] in ("td", "th"):
+            self.tables[-1][-1][-1] += data
+
+    def of(self, tag: str) -> list[dict[str, str]]:
+        """Return the attributes of every such tag."""
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.texts)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """The labelled values of the page: each label is followed by its value."""
+        return dict(zip(self.texts, self.texts[1:], strict=False))
+
+
+@pytest.fixture(scope="session")
+def parse_page() -> Callable[[str | Path], Parsed]:
+    """Parse a page and hold it against what every page promises: closed tags, no script, nothing loaded."""
+
+    def parse(page: str | Path) -> Parsed:
+        source = page.read_text(encoding="utf-8") if isinstance(page, Path) else page
+        parsed = Parsed()
+        parsed.feed(source)
+        parsed.close()
+        assert parsed.stack == []
+        names = {tag for tag, _ in parsed.tags}
+        assert not names & {"script", "iframe", "object", "embed", "link", "base", "form"}
+        for _, attributes in parsed.tags:
+            assert all(value.startswith("#") for name, value in attributes.items() if name in ADDRESSES)
+            assert not any(name.startswith("on") for name in attributes)
+        style = source[source.index("<style>") : source.index("</style>")]
+        assert "url(" not in style
+        assert "@import" not in style
+        return parsed
+
+    return parse
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A page in a browser. Attributes: dom: what it made of the source; png: the picture."""
+
+    dom: str
+    png: bytes
+
+
+@pytest.fixture(scope="session")
+def render(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, int, int], Rendered]:
+    """Open a page in a headless browser without network, at a width and height in pixels."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
+    if browser is None:
+        pytest.skip("needs chromium to open the page (Debian: apt-get install chromium)")
+    home = tmp_path_factory.mktemp("browser")
+
+    def run(*arguments: str) -> bytes:
+        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        command += ["--hide-scrollbars", "--no-first-run", "--proxy-server=127.0.0.1:9"]
+        command += [f"--user-data-dir={home / 'profile'}"]
+        env = {"HOME": str(home), "PATH": os.environ["PATH"]}
+        return subprocess.run([*command, *arguments], capture_output=True, check=True, timeout=120, env=env).stdout
+
+    def render(page: Path, width: int, height: int) -> Rendered:
+        picture = home / "picture.png"
+        size, address = f"--window-size={width},{height}", page.absolute().as_uri()
+        run(size, f"--screenshot={picture}", address)
+        return Rendered(run(size, "--dump-dom", address).decode(), picture.read_bytes())
+
+    return render
