@@ -26,7 +26,7 @@ METADATA = "metadata.json"
 _DTYPES = {
     str(dtype).removeprefix("torch."): dtype
     for dtype in (
-        *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2),
+        *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
         *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
     )
 }
@@ -61,21 +61,28 @@ def chunk_of(metadata: Metadata, index: MetadataIndex) -> StoredChunk:
     return chunk
 
 
+def dtype_name(name: str, dtype: torch.dtype) -> str:
+    """Return what metadata.json calls the dtype of the tensor `name`.
+
+    Raises:
+        NotTensorsOnly: this format has no word for it.
+    """
+    word = str(dtype).removeprefix("torch.")
+    if word not in _DTYPES:
+        raise NotTensorsOnly(f"{name}: dtype {word} can't be saved; allowed are {', '.join(_DTYPES)}")
+    return word
+
+
 def describe(metadata: Metadata, places: dict[MetadataIndex, Place]) -> dict[str, Any]:
     """Return DCP's metadata as JSON values.
 
     Args:
         metadata: of the global save plan. places: of every chunk in it.
-    Raises:
-        NotTensorsOnly: an entry is no tensor, or of a dtype that this format doesn't name.
     """
     tensors = {}
     for name, entry in metadata.state_dict_metadata.items():
-        if not isinstance(entry, TensorStorageMetadata):
-            raise NotTensorsOnly(f"{name}: not a tensor; state that is no tensor belongs into facts, as JSON")
-        dtype = str(entry.properties.dtype).removeprefix("torch.")
-        if dtype not in _DTYPES:
-            raise NotTensorsOnly(f"{name}: dtype {dtype} can't be saved; allowed are {', '.join(_DTYPES)}")
+        assert isinstance(entry, TensorStorageMetadata)  # the writer refused all else
+        dtype = dtype_name(name, entry.properties.dtype)
         chunks = [_describe_chunk(chunk, places[MetadataIndex(name, chunk.offsets)]) for chunk in entry.chunks]
         tensors[name] = {"dtype": dtype, "shape": list(entry.size), "chunks": chunks}
     return {"byteorder": sys.byteorder, "tensors": tensors}

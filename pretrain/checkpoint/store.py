@@ -32,7 +32,7 @@ from torch.futures import Future
 
 from foundation.hashes import hash_bytes
 from pretrain.checkpoint.blocks import BlockReader, BlockWriter
-from pretrain.checkpoint.description import Place, chunk_of, describe
+from pretrain.checkpoint.description import Place, chunk_of, describe, dtype_name
 from pretrain.checkpoint.errors import NotTensorsOnly
 from pretrain.checkpoint.integrity import FileSum, Manifest, block_reader, readable, write_file
 
@@ -70,10 +70,11 @@ class Writer(StorageWriter):
         pass
 
     def prepare_local_plan(self, plan: SavePlan) -> SavePlan:
-        """Refuse what is no tensor before anything is written."""
+        """Refuse what is no tensor, or of a dtype that has no name here, before anything is written."""
         for item in plan.items:
-            if item.type == WriteItemType.BYTE_IO:
+            if item.type == WriteItemType.BYTE_IO or item.tensor_data is None:
                 raise NotTensorsOnly(f"{item.index.fqn}: not a tensor; other state belongs into facts, as JSON")
+            dtype_name(item.index.fqn, item.tensor_data.properties.dtype)
         return plan
 
     def prepare_global_plan(self, plans: list[SavePlan]) -> list[SavePlan]:

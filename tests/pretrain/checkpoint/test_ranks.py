@@ -1,0 +1,108 @@
+"""Two ranks over gloo: what all hold is written once, all load the same, all learn of the damage one of them finds."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from foundation.files import read_json
+from pretrain.checkpoint.checkpointer import DcpCheckpoint
+from pretrain.checkpoint.integrity import read_manifest, verify
+from pretrain.mesh import Mesh
+
+pytestmark = pytest.mark.slow
+WORKER = Path(__file__).with_name("ranks_worker.py")
+
+
+@pytest.fixture(scope="module")
+def worker() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("ranks_worker", WORKER)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def one_rank(worker: ModuleType, run_dir: Path) -> DcpCheckpoint:
+    return DcpCheckpoint(10, 3, Mesh(0, 1, 0, torch.device("cpu")), worker.PLAN, run_dir)
+
+
+@pytest.fixture(scope="module")
+def folder(worker: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a run of two ranks left its checkpoints and what each of them saw."""
+    folder = tmp_path_factory.mktemp("ranks")
+    one_rank(worker, folder / "one").save(7, worker.state_of(7, sharded=False))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    done = subprocess.run([*launch, str(WORKER), str(folder)], timeout=120, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (folder / "stderr").write_text(done.stderr)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ranks(folder: Path) -> list[dict[str, Any]]:
+    return [read_json(folder / f"rank{rank}.json") for rank in range(2)]
+
+
+def test_both_ranks_get_back_what_they_saved(ranks: list[dict[str, Any]]) -> None:
+    for number, rank in enumerate(ranks):
+        assert rank["exact"] and rank["random"] and rank["cursor"] == {"cursor": number}
+    assert ranks[0]["draw"] != ranks[1]["draw"]
+
+
+def test_replicated_tensors_are_written_once_and_balanced(folder: Path) -> None:
+    kept = folder / "kept" / "checkpoints" / "step_00000030"
+    assert verify(kept) == []
+    tensors = read_json(kept / "metadata.json")["tensors"]
+    assert [len(tensors[f"model.{name}"]["chunks"]) for name in "abcd"] == [1, 1, 1, 1]
+    assert sorted(chunk["sizes"] for chunk in tensors["model.sharded"]["chunks"]) == [[3, 50], [4, 50]]
+    sizes = [(kept / f"rank_0000{rank}.bin").stat().st_size for rank in range(2)]
+    whole = (4 * 40 * 300 + 7 * 50 + 1) * 4
+    assert whole <= sum(sizes) < whole + 1000 and abs(sizes[0] - sizes[1]) < 2000
+    assert read_manifest(kept).world_size == 2
+
+
+def test_one_process_goes_on_from_two(folder: Path, worker: ModuleType) -> None:
+    live = worker.state_of(99, sharded=False)
+    assert one_rank(worker, folder / "kept").load(live)
+    assert worker.equal(live, worker.state_of(30, sharded=False)) and live.rank_facts == {}
+
+
+def test_two_processes_go_on_from_one_with_random_states_of_their_own(ranks: list[dict[str, Any]]) -> None:
+    assert ranks[0]["from one"] and ranks[1]["from one"]
+    assert ranks[0]["derived"] != ranks[1]["derived"]
+
+
+def test_damage_in_one_file_is_learnt_by_all_before_a_tensor_is_touched(ranks: list[dict[str, Any]]) -> None:
+    found = [rank["explicit"] for rank in ranks]
+    assert all(text.startswith("DamagedCheckpoint") for text in found)
+    assert any("rank_00001.bin: bytes 0 to" in text for text in found)
+    assert all(rank["untouched"] for rank in ranks)
+
+
+def test_all_fall_back_to_the_same_one_and_it_is_said(ranks: list[dict[str, Any]], folder: Path) -> None:
+    assert [rank["fell back"] for rank in ranks] == [20, 20] and all(rank["fell back exactly"] for rank in ranks)
+    assert "step_00000030.set_aside1" in ranks[0]["folders"]
+    said = (folder / "stderr").read_text()
+    assert "rank_00001.bin: bytes 0 to" in said and "going on from step_00000020" in said
+
+
+def test_a_save_that_fails_on_one_rank_fails_on_all_and_leaves_nothing(ranks: list[dict[str, Any]]) -> None:
+    for rank in ranks:
+        assert rank["failed save"].startswith("SaveFailed") and "File too large" in rank["failed save"]
+        assert rank["folders"] == ["step_00000010", "step_00000020", "step_00000030.set_aside1"]
+
+
+def test_a_nan_in_one_ranks_share_makes_the_checkpoint_unhealthy(ranks: list[dict[str, Any]]) -> None:
+    assert all("UnhealthyCheckpoint" in rank["unhealthy"] and "model.sharded" in rank["unhealthy"] for rank in ranks)
+
+
+def test_a_mismatch_on_one_rank_stops_all(ranks: list[dict[str, Any]]) -> None:
+    assert all(rank["mismatch"].startswith("CheckpointMismatch") for rank in ranks)
+    assert "model.a: only in the checkpoint" in ranks[1]["mismatch"]
