@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pretrain.metrics.lines import MetricsFile
+from pretrain.metrics.report import smooth, write_run_report
+
+MakeLine = Callable[..., dict[str, Any]]
+CONFIG = """
+run_name: gpt_tiny
+seed: 7
+model: {_target_: pretrain.model.transformer.Transformer, num_layers: 4}
+trainer: {_target_: pretrain.plan.TrainerSettings, seq_len: 128, max_steps: 500}
+"""
+HOSTILE = "</pre><script>alert(1)</script>\x1b[31m"
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path, make_line: MakeLine) -> Path:
+    """A finished run of 500 steps: two skipped, five evaluated, samples of hostile text."""
+    folder = tmp_path / "gpt_tiny"
+    file = MetricsFile(folder)
+    for step in range(1, 501):
+        line = make_line(step, loss=3 + 7 * math.exp(-step / 80) + 0.1 * math.sin(step))
+        if step in (137, 301):
+            line |= {"skipped": True, "loss": math.nan, "grad_norm": math.inf}
+        if step % 100 == 0:
+            line |= {"val_loss": 6.0 - step / 200, "val_bits_per_byte": 2.0 - step / 1000, "train_sample_loss": 3.5}
+        file.append(line)
+    file.close()
+    (folder / "config.yaml").write_text(CONFIG)
+    (folder / "status.json").write_text(json.dumps({"status": "finished", "reason": "all steps are done", "step": 500}))
+    samples = [{"step": step, "prompt": "def f", "text": f"{step}{HOSTILE}"} for step in (100, 200)]
+    (folder / "samples.jsonl").write_text("".join(json.dumps(sample) + "\n" for sample in samples) + '{"step": 3')
+    return folder
+
+
+@given(st.lists(st.floats(-1e3, 1e3) | st.just(math.nan), min_size=1, max_size=40), st.integers(1, 15))
+def test_smoothing_is_the_mean_of_the_finite_neighbours(values: list[float], window: int) -> None:
+    half = window // 2
+    for place, mean in enumerate(smooth(np.array(values), window)):
+        near = [v for v in values[max(0, place - half) : place + half + 1] if math.isfinite(v)]
+        if near:
+            assert mean == pytest.approx(sum(near) / len(near), abs=1e-6)
+        else:
+            assert math.isnan(mean)
+
+
+def test_the_page_says_what_the_files_say(run_dir: Path, parse_page: Callable[[Path], Any]) -> None:
+    page = parse_page(write_run_report(run_dir))
+    assert "Finished at step 500: all steps are done" in page.texts
+    assert page.facts["Steps"] == "500"
+    assert page.facts["Tokens seen"] == "512,000"
+    assert page.facts["Validation loss"] == "3.5"
+    assert page.facts["Tokens per second"] == "10,240"
+    assert page.facts["Steps skipped"] == "2"
+    assert page.facts["seq_len"] == "128"
+    evaluations, skips, config = page.tables
+    assert [row[0] for row in evaluations[1:]] == ["100", "200", "300", "400", "500"]
+    assert evaluations[0] == ["step", "val_loss", "val_bits_per_byte", "train_sample_loss"]
+    assert skips[1:] == [["137", "136", "NaN", "∞"], ["301", "300", "NaN", "∞"]]
+    assert ["model.num_layers", "4"] in config
+    assert f"def f200{HOSTILE}".replace("\x1b", "␛") in page.texts
+    assert len([tag for tag in page.of("path") if tag["class"] == "mark"]) == 4  # two skips on two charts
+
+
+@pytest.mark.parametrize("missing", ["metrics.jsonl", "config.yaml", "status.json", "samples.jsonl"])
+def test_a_page_is_made_of_whatever_there_is(run_dir: Path, parse_page: Callable[[Path], Any], missing: str) -> None:
+    (run_dir / missing).unlink()
+    assert "gpt_tiny" in parse_page(write_run_report(run_dir)).texts
+
+
+def test_a_run_that_was_killed_at_once(tmp_path: Path, parse_page: Callable[[Path], Any]) -> None:
+    page = parse_page(write_run_report(tmp_path / "new"))
+    assert "No step was written yet." in page.texts
+    assert "Not ended: it trains, or it was killed." in page.texts
+
+
+def test_a_run_of_one_step_and_one_without_a_finite_loss(tmp_path: Path, make_line: MakeLine, parse_page: Any) -> None:
+    for name, line in (("one", make_line(1)), ("nan", make_line(1, loss=math.nan, skipped=True))):
+        file = MetricsFile(tmp_path / name)
+        file.append(line)
+        file.close()
+        parse_page(write_run_report(tmp_path / name))
+
+
+@pytest.mark.slow
+def test_a_browser_shows_the_curves(run_dir: Path, render: Callable[[Path, int, int], Any]) -> None:
+    shown = render(write_run_report(run_dir), 1100, 2000)
+    assert shown.dom.count("<svg") == 4
+    assert "<script" not in shown.dom
+    assert len(shown.png) > 50_000
