@@ -62,9 +62,3 @@ def test_seeks_no_near_duplicates() -> None:
     meter = Meter("near", 2, "docs")
     result = Exact().near([features], lambda positions: [], meter)
     assert (result.removals, result.cluster_ids.tolist(), meter.done) == ([], [-1, -1], 2)
-
-
-def test_features_are_taken_by_position() -> None:
-    features = Exact().features(pa.array(["a", "bb", "ccc"], pa.large_string()))
-    assert features.take(np.array([2, 0])).num_chars.tolist() == [3, 1]
-    assert np.array_equal(features.take(np.array([False, True, False])).keys, features.keys[1:2])

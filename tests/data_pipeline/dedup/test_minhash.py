@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.dedup.dedup import DedupError, NearResult, NoDedup
+from data_pipeline.dedup.dedup import DedupError, NearResult
 from data_pipeline.dedup.minhash import MinHash
 from foundation.progress import Meter
 
@@ -132,14 +132,6 @@ def test_no_texts_no_removals(run_near: RunNear) -> None:
     assert run_near(MinHash(), []).removals == []
     assert run_near(MinHash(), ["one text alone"]).cluster_ids.tolist() == [-1]
     assert MinHash().near([], lambda positions: [], Meter("near", None, "docs")).removals == []
-
-
-def test_none_keeps_every_document(run_near: RunNear) -> None:
-    dedup = NoDedup()
-    features = dedup.features(pa.array(["a", "a"], pa.large_string()))
-    assert dedup.exact([features]) == []
-    assert run_near(dedup, ["a", "a"]).removals == []
-    assert dedup.describe() == ""
 
 
 def test_describes_its_curve() -> None:
