@@ -81,7 +81,7 @@ def linear_axis(low: float, high: float, num_ticks: int = 6) -> Axis:
 
 
 def log_axis(low: float, high: float) -> Axis:
-    """Return a logarithmic axis for values > 0, ticks at 1, 2 and 5 of a decade, or at decades where those are many."""
+    """Return a logarithmic axis for values > 0, ticks at 1, 2 and 5 of a decade, at decades where those are many."""
     if low == high:
         low, high = low / 2, high * 2
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
@@ -89,6 +89,8 @@ def log_axis(low: float, high: float) -> Axis:
         ticks = [m * 10.0**d for d in decades for m in marks if low <= m * 10.0**d <= high]
         if len(ticks) <= MAX_LOG_TICKS:
             break
+    if len(ticks) < 3:  # less than a decade
+        ticks = [tick for tick in linear_axis(low, high).ticks if low <= tick <= high]
     every = max(1, math.ceil(len(ticks) / MAX_LOG_TICKS))
     return Axis(low, high, tuple(ticks[::every]), log=True)
 

@@ -45,6 +45,10 @@ class History:
         steps: np.ndarray = self.steps[self.columns["skipped"] == 1]
         return steps
 
+    def means(self, name: str, window: int) -> np.ndarray:
+        """(lines,) float64: the running mean of a column over the steps that were not skipped."""
+        return smooth(np.where(self.columns["skipped"] == 1, np.nan, self.columns[name]), window)
+
 
 def write_run_report(run_dir: Path) -> Path:
     """Write report.html from the files of the run, whatever of them there is.
@@ -113,7 +117,7 @@ def _glance(page: Page, history: History, config: dict[str, Any]) -> None:
     facts: dict[str, str | int | float | None] = {
         "Steps": int(history.steps[-1]),
         "Tokens seen": int(columns["tokens_seen"][-1]),
-        "Training loss": _last(smooth(columns["loss"], _window(history))),
+        "Training loss": _last(history.means("loss", _window(history))),
     }
     for name, label in (("val_loss", "Validation loss"), ("val_bits_per_byte", "Validation bits per byte")):
         values = [line[name] for line in history.evaluated if isinstance(line.get(name), int | float)]
@@ -130,15 +134,16 @@ def _glance(page: Page, history: History, config: dict[str, Any]) -> None:
     page.facts(facts)
     trainer = {name: value for name, value in dict(config.get("trainer") or {}).items() if _is_fact(value)}
     page.heading("Plan")
-    page.facts({**trainer, "seed": config.get("seed")})
+    page.facts({**trainer, "seed": str(config.get("seed"))})
 
 
 def _curves(page: Page, history: History) -> None:
     columns, steps, window = history.columns, history.steps, _window(history)
+    means = {name: history.means(name, window) for name in ("loss", "grad_norm", "tokens_per_s")}
     page.section("Loss")
     lines = [Line("training", steps, columns["loss"], faint=window > 1, color=0)]
     if window > 1:
-        lines.append(Line(f"training, mean of {window}", steps, smooth(columns["loss"], window), color=0))
+        lines.append(Line(f"training, mean of {window}", steps, means["loss"], color=0))
     for color, (name, label) in enumerate(
         (("val_loss", "validation"), ("train_sample_loss", "training sample")), start=1
     ):
@@ -150,13 +155,13 @@ def _curves(page: Page, history: History) -> None:
     page.section("Gradient and learning rate")
     norms = [Line("each step", steps, columns["grad_norm"], faint=window > 1, color=0)]
     if window > 1:
-        norms.append(Line(f"mean of {window}", steps, smooth(columns["grad_norm"], window), color=0))
+        norms.append(Line(f"mean of {window}", steps, means["grad_norm"], color=0))
     page.lines(norms, "step", "gradient norm before clipping", log_y=True, marks=history.skipped, mark="skipped step")
     page.lines([Line("learning rate", steps, columns["lr"])], "step", "learning rate")
     page.section("Speed")
     speed = [Line("each step", steps, columns["tokens_per_s"], faint=window > 1, color=2)]
     if window > 1:
-        speed.append(Line(f"mean of {window}", steps, smooth(columns["tokens_per_s"], window), color=2))
+        speed.append(Line(f"mean of {window}", steps, means["tokens_per_s"], color=2))
     page.lines(speed, "step", "tokens per second")
 
 

@@ -174,7 +174,10 @@ def test_logarithmic_ticks_are_few_and_inside(low: float, ratio: float) -> None:
     axis = log_axis(low, low * ratio)
     assert len(axis.ticks) <= 7
     assert all(axis.low <= tick <= axis.high for tick in axis.ticks)
-    assert all(re.fullmatch(r"[125]e[+-]\d+", f"{tick:.0e}") for tick in axis.ticks)
+    if ratio >= 1000:
+        assert all(re.fullmatch(r"[125]e[+-]\d+", f"{tick:.0e}") for tick in axis.ticks)
+    if ratio >= 1.01:
+        assert len(axis.ticks) >= 3
 
 
 @pytest.mark.parametrize(
