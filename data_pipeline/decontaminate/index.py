@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from data_pipeline.decontaminate.kernels import Table, find_ngrams, hash_ngrams
 from data_pipeline.decontaminate.testsets import TestItem
-from data_pipeline.decontaminate.words import ngram_hashes, word_hashes
-
-
-class Table(NamedTuple):
-    """Sorted hashes with a directory: those whose first bits are b are hashes[starts[b] : starts[b + 1]], about one.
-
-    Attributes:
-        hashes: (g,) uint64, sorted, each once. starts: (2^k + 1,) int64. shift: 64 - k.
-    """
-
-    hashes: np.ndarray
-    starts: np.ndarray
-    shift: np.uint64
+from data_pipeline.decontaminate.words import word_hashes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +40,7 @@ class Index:
     def find(self, text: str) -> np.ndarray:
         """Return the numbers of the n-grams that a text holds, (m,) int64, ascending, each once."""
         hashes = word_hashes(text, self.classes)
-        return np.unique(_find(hashes, self.lengths, self.table))
+        return np.unique(find_ngrams(hashes, self.lengths, self.table))
 
     def items_of(self, ngrams: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the items that hold any of these n-grams, ascending, and how many of them each holds, (m,) each."""
@@ -100,7 +87,7 @@ def _item_ngrams(
             continue
         length = min(n, len(words))
         lengths.add(length)
-        hashes.append(np.unique(ngram_hashes(words, length)))
+        hashes.append(np.unique(hash_ngrams(words, length)))
     return np.array(sorted(lengths), np.int64), hashes
 
 
@@ -109,17 +96,3 @@ def _table(hashes: np.ndarray) -> Table:
     firsts = np.arange(2**bits, dtype=np.uint64) << np.uint64(64 - bits)
     starts = np.append(np.searchsorted(hashes, firsts), len(hashes)).astype(np.int64)
     return Table(hashes, starts, np.uint64(64 - bits))
-
-
-@numba.njit(cache=True)
-def _find(words: np.ndarray, lengths: np.ndarray, table: Table) -> np.ndarray:
-    """Return the numbers of the n-grams in `words`, as often as they occur."""
-    found, count = np.empty(len(words) * len(lengths), np.int64), 0
-    for length in lengths:
-        for hash_ in ngram_hashes(words, length):
-            prefix = hash_ >> table.shift
-            for place in range(table.starts[prefix], table.starts[prefix + np.uint64(1)]):
-                if table.hashes[place] == hash_:
-                    found[count] = place
-                    count += 1
-    return found[:count]

@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import unicodedata
 
-import numba
 import numpy as np
 
-from data_pipeline.dedup.shingles import mix64_kernel
+from data_pipeline.decontaminate.kernels import ALONE, BREAK, DROPPED, LETTER, MARK, hash_words
 
-BREAK, LETTER, ALONE, MARK, DROPPED = range(5)
 _APOSTROPHES = frozenset("'`\u2018\u2019\u201b\u02b9\u02bb\u02bc\u02bd\u05f3\ua78c")
 _SPACELESS = (  # code points, first to last, Unicode 16
     (0x0E00, 0x0EFF),  # Thai, Lao
@@ -40,8 +38,6 @@ _SPACELESS = (  # code points, first to last, Unicode 16
 )
 _VARIATION_SELECTORS = ((0xFE00, 0xFE0F), (0xE0100, 0xE01EF))
 _ASSIGNED = ((0, 0x3FFFF), (0xE0000, 0xE0FFF))  # the planes with letters, marks or format characters
-_FNV_OFFSET, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
-_WORD_BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
 def normal(text: str) -> str:
@@ -95,52 +91,8 @@ def word_hashes(text: str, classes: np.ndarray) -> np.ndarray:
         (m,) uint64.
     """
     points = np.frombuffer(normal(text).encode("utf-32-le"), np.dtype("<u4"))
-    hashes: np.ndarray = _word_hashes(points, classes)
+    hashes: np.ndarray = hash_words(points, classes)
     return hashes
-
-
-@numba.njit(cache=True)
-def _word_hashes(points: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    hashes, count = np.empty(len(points), np.uint64), 0
-    is_open = is_alone = False
-    for point in points:
-        kind = classes[point]
-        if kind == BREAK:
-            is_open = False
-        elif kind == ALONE or (kind == LETTER and (is_alone or not is_open)):
-            hashes[count] = (_FNV_OFFSET ^ np.uint64(point)) * _FNV_PRIME
-            count += 1
-            is_open, is_alone = True, kind == ALONE
-        elif kind == LETTER or (kind == MARK and is_open):
-            hashes[count - 1] = (hashes[count - 1] ^ np.uint64(point)) * _FNV_PRIME
-    for word in range(count):
-        hashes[word] = mix64_kernel(hashes[word])
-    return hashes[:count]
-
-
-@numba.njit(cache=True)
-def ngram_hashes(hashes: np.ndarray, length: int) -> np.ndarray:
-    """Return a 64-bit hash of each run of `length` words; runs of different lengths have different hashes.
-
-    A polynomial over the words' hashes, rolled from one run to the next, and mix64 over it.
-
-    Args:
-        hashes: (m,) uint64 of the words.
-    Returns:
-        (max(0, m - length + 1),) uint64.
-    """
-    ngrams = np.empty(max(0, len(hashes) - length + 1), np.uint64)
-    power = np.uint64(1)
-    for _ in range(length):
-        power = power * _WORD_BASE
-    sum_ = np.uint64(0)
-    for word in range(len(hashes)):
-        sum_ = sum_ * _WORD_BASE + hashes[word]
-        if word >= length:
-            sum_ -= power * hashes[word - length]
-        if word >= length - 1:
-            ngrams[word - length + 1] = mix64_kernel(sum_ + np.uint64(length))
-    return ngrams
 
 
 def _lies_in(code: int, ranges: tuple[tuple[int, int], ...]) -> bool:

@@ -1,7 +1,7 @@
 """The kernel of verification: takes documents in keep order, compares each with the kept ones it shares a band with.
 
 Documents are named by their rank in keep order. Removed documents never enter a bucket, so a cluster of n copies costs
-n comparisons, not n^2.
+n comparisons, not n^2. All kernels stand in this file: numba's cache on disk doesn't notice a change of another's.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-
-from data_pipeline.dedup.shingles import jaccard
 
 KEPT = -1
 
@@ -118,3 +116,27 @@ def _candidates(mine: np.ndarray, kept: KeptRanks, shared: np.ndarray) -> np.nda
     order = np.argsort(-shared[ranks], kind="mergesort")
     shared[ranks] = 0
     return ranks[order]
+
+
+@numba.njit(cache=True)
+def jaccard(a: np.ndarray, b: np.ndarray, threshold: float = 0.0) -> float:
+    """Return |a and b| / |a or b|; 0 as soon as it is certain that this is below the threshold.
+
+    Args:
+        a, b: sets as sorted arrays without repeats, neither of them empty.
+    """
+    needed = int(
+        threshold / (1 + threshold) * (len(a) + len(b))
+    )  # rounded down: the ratio itself decides at the border
+    spare_a, spare_b = len(a) - needed, len(b) - needed  # elements that may be missing in the other set
+    i, j, common = 0, 0, 0
+    while i < len(a) and j < len(b) and spare_a >= 0 and spare_b >= 0:
+        if a[i] == b[j]:
+            i, j, common = i + 1, j + 1, common + 1
+        elif a[i] < b[j]:
+            i, spare_a = i + 1, spare_a - 1
+        else:
+            j, spare_b = j + 1, spare_b - 1
+    if spare_a < 0 or spare_b < 0:
+        return 0.0
+    return common / (len(a) + len(b) - common)

@@ -82,27 +82,3 @@ def _shingle_hashes(data: np.ndarray, ngram: int) -> np.ndarray:
             sum_ = sum_ * _WORD_BASE + hashes[word]
         shingles[first] = mix64_kernel(sum_)
     return shingles
-
-
-@numba.njit(cache=True)
-def jaccard(a: np.ndarray, b: np.ndarray, threshold: float = 0.0) -> float:
-    """Return |a and b| / |a or b|; 0 as soon as it is certain that this is below the threshold.
-
-    Args:
-        a, b: sets as sorted arrays without repeats, neither of them empty.
-    """
-    needed = int(
-        threshold / (1 + threshold) * (len(a) + len(b))
-    )  # rounded down: the ratio itself decides at the border
-    spare_a, spare_b = len(a) - needed, len(b) - needed  # elements that may be missing in the other set
-    i, j, common = 0, 0, 0
-    while i < len(a) and j < len(b) and spare_a >= 0 and spare_b >= 0:
-        if a[i] == b[j]:
-            i, j, common = i + 1, j + 1, common + 1
-        elif a[i] < b[j]:
-            i, spare_a = i + 1, spare_a - 1
-        else:
-            j, spare_b = j + 1, spare_b - 1
-    if spare_a < 0 or spare_b < 0:
-        return 0.0
-    return common / (len(a) + len(b) - common)

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.decontaminate.words import char_class, char_classes, ngram_hashes, word_hashes, words
+from data_pipeline.decontaminate.words import char_class, char_classes, word_hashes, words
 
 CLASSES = char_classes()
 patient = settings(deadline=None)  # a kernel's first call compiles it
@@ -66,20 +65,3 @@ def test_punctuation_and_wrapping_can_not_change_the_words(parts: list[str]) -> 
     plain = words(" ".join(parts))
     assert words("\n\n".join(parts)) == words(", ".join(parts)) == words("” — “".join(parts)) == plain
     assert words("**" + "** _".join(parts) + "...") == plain
-
-
-@patient
-@given(st.lists(st.integers(0, 3), max_size=20), st.integers(1, 5))
-def test_ngram_hashes_are_equal_where_the_runs_are(numbers: list[int], length: int) -> None:
-    hashes = np.array(numbers, np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    found = ngram_hashes(hashes, length).tolist()
-    runs = [tuple(numbers[i : i + length]) for i in range(len(numbers) - length + 1)]
-    assert len(found) == len(runs)
-    assert len(dict(zip(runs, found, strict=True))) == len(set(runs)) == len(set(found))
-    assert [dict(zip(runs, found, strict=True))[run] for run in runs] == found
-
-
-def test_runs_of_different_lengths_do_not_meet() -> None:
-    hashes = np.array([0, 0, 0], np.uint64)
-    found = [ngram_hashes(hashes, length).tolist() for length in (1, 2, 3)]
-    assert len({value for values in found for value in values}) == 3

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.dedup.greedy import KEPT, KeptRanks, Links, Sets, Verdicts, judge
+from data_pipeline.dedup.greedy import KEPT, KeptRanks, Links, Sets, Verdicts, jaccard, judge
 
 NUM_BUCKETS = 5
 DOCUMENTS = st.lists(
@@ -55,3 +57,17 @@ def test_decides_as_the_plain_loop(
         judge(start, stop, threshold, links, kept, Sets(pool, starts(sizes.tolist())[:k], sizes), verdicts)
     expected = plain_loop(buckets, sets, threshold)
     assert (verdicts.witness.tolist(), verdicts.similarity.tolist(), tuple(verdicts.tally.tolist())) == expected
+
+
+@settings(deadline=None)
+@given(
+    st.sets(st.integers(0, 12), min_size=1),
+    st.sets(st.integers(0, 12), min_size=1),
+    st.fractions(0, 1, max_denominator=12),
+)
+def test_a_threshold_hides_only_what_is_below_it(a: set[int], b: set[int], threshold: Fraction) -> None:
+    similarity = Fraction(len(a & b), len(a | b))
+    found = jaccard(*(np.array(sorted(each), np.uint64) for each in (a, b)), float(threshold))
+    assert found in (0, float(similarity))
+    if similarity >= threshold:
+        assert found == float(similarity)
