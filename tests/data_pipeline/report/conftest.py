@@ -1,0 +1,91 @@
+"""A small output folder of the pipeline, written by hand from numbers that the tests know."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data_pipeline import ledger
+from data_pipeline.documents import Quarantined
+from data_pipeline.ledger import Account
+from data_pipeline.shards.manifest import Manifest, SourceManifest
+from data_pipeline.shards.writer import Sharder
+from data_pipeline.storage import write_quarantine, write_removed
+from foundation.files import write_json
+
+HOSTILE = "</pre><script>alert(1)</script>\x1b[31m\x00 tail"
+LENGTHS = {"web": {"train": [1, 2, 3, 700, 4, 90], "val": [5, 6]}, "books": {"train": [1000, 64], "val": [33]}}
+
+
+def account(taken: int, dropped: dict[str, int] | None = None, quarantined: dict[str, int] | None = None) -> Account:
+    lost = Counter(dropped or {}), Counter(quarantined or {})
+    return Account(
+        num_in=taken, num_out=taken - lost[0].total() - lost[1].total(), dropped=lost[0], quarantined=lost[1]
+    )
+
+
+BOOKS = {
+    "clean": {"web": account(40, {"too_short": 20, "gopher_word_count": 5}, {"no_json": 2}), "books": account(4)},
+    "exact": {"web": account(13, {"exact_duplicate": 1}), "books": account(4)},
+    "near": {"web": account(12, {"near_duplicate": 3}), "books": account(4, {"near_duplicate": 1})},
+    "split": {"web": account(9), "books": account(3)},
+    "decontaminate": {"web": account(9, {"contaminated": 1}), "books": account(3)},
+    "shards": {"web": account(8), "books": account(3)},
+}
+
+
+def row(stage: str, reason: str, number: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "id": f"{reason}-{number}",
+        "source": "web",
+        "file": "a.jsonl",
+        "row": number,
+        "stage": stage,
+        "reason": reason,
+        "snippet": f"{reason} {number}",
+        **fields,
+    }
+
+
+@pytest.fixture
+def output_dir(tmp_path: Path) -> Path:
+    """data/corpus with two sources, every kind of evidence, hostile text among it."""
+    folder = tmp_path / "corpus"
+    write_shards(folder)
+    write_json(folder / "ledger.json", ledger.to_json(BOOKS))
+    timing = {"seconds": 2.0, "documents": 44, "utf8_bytes": 5_000_000}
+    write_json(folder / "timing.json", {"stages": dict.fromkeys([*BOOKS, "tokenizer"], timing)})
+    short = [row("clean", "too_short", i, value=float(i), threshold=20.0) for i in range(20)]
+    few = [row("clean", "gopher_word_count", i, snippet=HOSTILE, id=f"<b>{i}") for i in range(5)]
+    write_removed(folder / "removed/clean/00000.parquet", short[:11])
+    write_removed(folder / "removed/clean/00001.parquet", [*short[11:], *few])
+    near = {
+        "kept_id": "kept-1",
+        "similarity": 0.91234,
+        "snippet": "the quick brown fox",
+        "kept_snippet": "the quick red fox",
+    }
+    write_removed(folder / "removed/near/00000.parquet", [row("near", "near_duplicate", i, **near) for i in range(4)])
+    hit = {"test_item": "quiz#17", "coverage": 0.75}
+    write_removed(folder / "removed/decontaminate/00000.parquet", [row("decontaminate", "contaminated", 0, **hit)])
+    bad = [
+        ("a.jsonl", Quarantined(row=i, offset_bytes=1000 * i, reason="no_json", data=HOSTILE.encode())) for i in (3, 8)
+    ]
+    write_quarantine(folder / "quarantine/clean/00000.jsonl", bad)
+    return folder
+
+
+def write_shards(folder: Path) -> None:
+    splits: dict[str, dict[str, SourceManifest]] = {"train": {}, "val": {}}
+    for source, by_split in LENGTHS.items():
+        for split, lengths in by_split.items():
+            with Sharder().writer(folder / "shards" / split, source, np.dtype("<u2")) as writer:
+                writer.add(np.ones(sum(lengths), np.uint16), np.array(lengths, np.int32))
+                shards = writer.finish()
+            weight = {"web": 3.0, "books": 1.0}[source]
+            splits[split][source] = SourceManifest(weight, sum(lengths), len(lengths), 4 * sum(lengths), shards)
+    Manifest("0" * 32, 512, 0, "uint16", splits).save(folder)

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_pipeline.report.page import length_bins, read_books, write_report
+from data_pipeline.shards.errors import ShardError
+
+
+def test_the_numbers_are_those_of_the_ledger_and_the_manifest(
+    output_dir: Path, parse_page: Callable[[Path], Any]
+) -> None:
+    page = parse_page(write_report(output_dir))
+    assert page.facts["Documents kept"] == "11"
+    assert page.facts["of all that were read"] == "25.00%"  # 11 of 44
+    assert page.facts["Training tokens"] == "1,864"
+    assert page.facts["Validation tokens"] == "44"
+    assert page.facts["Vocabulary"] == "512"
+    assert page.facts["Bytes per token"] == "4.023"  # 4 * 1908 bytes / (1908 - 11) tokens that stand for text
+    reasons, sources = page.tables
+    assert reasons[1:] == [
+        ["clean", "too_short", "removed", "20", "45.45%"],
+        ["clean", "gopher_word_count", "removed", "5", "11.36%"],
+        ["clean", "no_json", "unreadable", "2", "4.55%"],
+        ["exact duplicates", "exact_duplicate", "removed", "1", "2.27%"],
+        ["near duplicates", "near_duplicate", "removed", "4", "9.09%"],
+        ["decontaminate", "contaminated", "removed", "1", "2.27%"],
+    ]
+    assert ["web", "training", "75.00%", "6", "800", "3,200", "1"] in sources
+    assert ["books", "validation", "", "1", "33", "132", "1"] in sources
+
+
+def test_the_way_of_the_documents_is_drawn_to_scale(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:
+    page = parse_page(write_report(output_dir))
+    widths = [float(tag["style"].removeprefix("width:").removesuffix("%")) for tag in page.of("i") if "style" in tag]
+    kept, lost = [17, 16, 12, 12, 11, 11], [27, 1, 4, None, 1, None]  # of 44
+    expected = [100 * n / 44 for pair in zip(kept, lost, strict=True) for n in pair if n is not None]
+    np.testing.assert_allclose(widths[: len(expected)], expected, atol=1e-3)
+    notes = [text for text in page.texts if "(−" in text]
+    assert notes == ["17  (−27)", "16  (−1)", "12  (−4)", "11  (−1)"]
+
+
+def test_the_evidence_is_shown_and_stays_text(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:
+    page = parse_page(write_report(output_dir))
+    assert page.text.count("</pre><script>alert(1)</script>␛[31m␀ tail") == 5 + 2  # removed, unreadable
+    assert "similarity 0.912" in page.texts
+    assert "test item quiz#17, coverage 0.75" in page.texts
+    assert "value 0, limit 20" in page.texts
+    assert page.texts.count("brown") == page.texts.count("red") == 4  # what differs, marked on both sides
+    assert "a.jsonl, record 8, byte 8,000" in page.texts
+    assert "\x1b" not in (output_dir / "report.html").read_text()
+
+
+def test_stages_come_in_their_order(output_dir: Path) -> None:
+    assert list(read_books(output_dir)) == ["clean", "exact", "near", "split", "decontaminate", "shards"]
+
+
+def test_a_page_needs_neither_timing_nor_evidence(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:
+    (output_dir / "timing.json").unlink()
+    for path in [*output_dir.rglob("*.parquet"), *output_dir.rglob("quarantine/**/*.jsonl")]:
+        path.unlink()
+    page = parse_page(write_report(output_dir))
+    assert page.facts["Time"] == "–"
+    assert "Unreadable records" not in page.texts
+
+
+def test_shards_that_are_not_the_manifests_are_an_error(output_dir: Path) -> None:
+    (output_dir / "shards/train/web_00000.idx").unlink()
+    with pytest.raises(ShardError, match="web_00000"):
+        write_report(output_dir)
+
+
+@given(st.lists(st.integers(1, 1 << 40), min_size=1))
+def test_every_length_falls_into_its_bin(lengths: list[int]) -> None:
+    edges, counts = length_bins(np.array(lengths))
+    assert all(high == 2 * low for low, high in itertools.pairwise(edges))
+    bins = itertools.pairwise(edges)
+    assert counts == [sum(low <= length < high for length in lengths) for low, high in bins]
+    assert sum(counts) == len(lengths)
+    assert counts[0] and counts[-1]
+
+
+@pytest.mark.slow
+def test_a_browser_shows_the_page(output_dir: Path, render: Callable[[Path, int, int], Any]) -> None:
+    shown = render(write_report(output_dir), 1100, 2500)
+    assert shown.dom.count("<svg") == 2
+    assert "<script" not in shown.dom
+    assert len(shown.png) > 50_000
