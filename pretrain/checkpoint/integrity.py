@@ -88,7 +88,7 @@ def commit(temporary: Path, final: Path, manifest: Manifest) -> None:
     All other files are on disk already. A checkpoint of another timeline at `final` is moved aside first.
 
     Raises:
-        OSError: the disk is full, or a flush failed; `final` doesn't exist then.
+        OSError: the disk is full, or a flush failed; `final` is then missing or whole.
     """
     content = {"format": FORMAT, **asdict(manifest)}
     write_file(temporary / MANIFEST, pretty_json({**content, "hash": hash_json(content)}))
@@ -121,7 +121,8 @@ def remove(folder: Path) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Delete what an interrupted save or removal left behind."""
     for path in folder.glob(".step_*"):
-        shutil.rmtree(path)
+        if path.is_dir():
+            shutil.rmtree(path)
 
 
 @contextlib.contextmanager

@@ -65,8 +65,9 @@ def leave_later(loaded: Path, step: int, run_dir: Path) -> None:
 def _note(run_dir: Path, line: dict[str, str]) -> None:
     """Append a line to the journal. It has no `step`: it belongs to the folder, not to the timeline of steps."""
     path = run_dir / JOURNAL
+    torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
     with path.open("ab") as file:
-        file.write(canonical_json(line) + b"\n")
+        file.write((b"\n" if torn else b"") + canonical_json(line) + b"\n")
     sync_file(path)
     sync_dir(path.parent)
 

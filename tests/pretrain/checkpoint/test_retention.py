@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from pretrain.checkpoint.checkpointer import DcpCheckpoint
 from pretrain.checkpoint.integrity import step_folders, verify
 from pretrain.checkpoint.retention import prune
@@ -33,3 +35,15 @@ def test_what_can_not_be_removed_is_said_and_the_rest_stays_whole(
     prune(folder, keep_last=1)
     assert "can't be removed" in capfd.readouterr().err
     assert all(verify(path) == [] for path in step_folders(folder)) and len(step_folders(folder)) == 3
+
+
+def test_a_note_after_a_line_that_a_crash_cut_short_is_a_line_of_its_own(
+    checkpointer: DcpCheckpoint, make_state: Callable[..., TrainState], run_dir: Path
+) -> None:
+    for step in (10, 20):
+        checkpointer.save(step, make_state(step))
+    (run_dir / "checkpoints" / "step_00000020" / "facts.json").write_bytes(b"")
+    (run_dir / "journal.jsonl").write_bytes(b'{"event":"skip","step":1}\n{"event":"sk')
+    assert checkpointer.load(make_state(99))
+    lines = (run_dir / "journal.jsonl").read_bytes().splitlines()
+    assert lines[1] == b'{"event":"sk' and orjson.loads(lines[2])["checkpoint"] == "step_00000020"
