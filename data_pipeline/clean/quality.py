@@ -1,0 +1,148 @@
+"""Quality rules that look at words and lines alone.
+
+Source: Rae et al. 2021, "Scaling Language Models: Methods, Analysis & Insights from Training Gopher", arXiv:2112.11446,
+appendix A1.1, "Quality Filtering". Where the paper leaves a reading open (which characters are bullets, what a ratio is
+of), this follows datatrove's GopherQualityFilter, with words by `str.split()` where that uses a tokenizer.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pyarrow as pa
+
+from data_pipeline.clean.cleaner import Cleaned, Rule, without
+from data_pipeline.clean.measures import (
+    ALPHA_WORDS,
+    BULLET_LINES,
+    ELLIPSIS_LINES,
+    HASHES,
+    LINES,
+    MAX_STOP_WORDS,
+    NUM_ELLIPSES,
+    STOP_WORDS,
+    WORD_CHARS,
+    WORDS,
+    StopWords,
+    measure,
+)
+from data_pipeline.documents import Removal
+from foundation.errors import ConfigError
+
+GOPHER_STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
+KEY = "clean.rules.gopher"
+
+
+class GopherQuality(Rule):
+    """Gopher's quality rules. Of several rules that a document breaks the first, in the order below, is its reason."""
+
+    def __init__(
+        self,
+        min_words: int = 50,
+        max_words: int = 100_000,
+        min_mean_word_length: float = 3.0,
+        max_mean_word_length: float = 10.0,
+        max_hash_ratio: float = 0.1,
+        max_ellipsis_ratio: float = 0.1,
+        max_bullet_lines_frac: float = 0.9,
+        max_ellipsis_lines_frac: float = 0.3,
+        min_alpha_words_frac: float = 0.8,
+        min_stop_words: int = 2,
+        stop_words: list[str] | None = None,
+    ) -> None:
+        """Take the limits; the defaults are the paper's, made for English web pages.
+
+        Args:
+            min_words, max_words: words of a document (`gopher_word_count`).
+            min_mean_word_length, max_mean_word_length: mean characters of a word (`gopher_mean_word_length`).
+            max_hash_ratio: `#` signs to words (`gopher_hash_ratio`).
+            max_ellipsis_ratio: ellipses, `...` and `…`, to words (`gopher_ellipsis_ratio`).
+            max_bullet_lines_frac: share of lines that begin with `•` or `-` (`gopher_bullet_lines`).
+            max_ellipsis_lines_frac: share of lines that end with an ellipsis (`gopher_ellipsis_lines`).
+            min_alpha_words_frac: share of words with at least one letter (`gopher_alpha_words`).
+            min_stop_words: how many different stop words must occur (`gopher_stop_words`).
+            stop_words: compared with words as they are written; None: the paper's, GOPHER_STOP_WORDS.
+        Raises:
+            ConfigError: a value that can't work; names its key.
+        """
+        words = GOPHER_STOP_WORDS if stop_words is None else tuple(dict.fromkeys(stop_words))
+        _check_words(words, min_stop_words)
+        _check_range("words", min_words, max_words)
+        _check_range("mean_word_length", min_mean_word_length, max_mean_word_length)
+        # reason, least, most: the order of the rules
+        self._limits = (
+            ("gopher_word_count", float(min_words), float(max_words)),
+            ("gopher_mean_word_length", min_mean_word_length, max_mean_word_length),
+            ("gopher_hash_ratio", 0.0, _at_least_0("max_hash_ratio", max_hash_ratio)),
+            ("gopher_ellipsis_ratio", 0.0, _at_least_0("max_ellipsis_ratio", max_ellipsis_ratio)),
+            ("gopher_bullet_lines", 0.0, _frac("max_bullet_lines_frac", max_bullet_lines_frac)),
+            ("gopher_ellipsis_lines", 0.0, _frac("max_ellipsis_lines_frac", max_ellipsis_lines_frac)),
+            ("gopher_alpha_words", _frac("min_alpha_words_frac", min_alpha_words_frac), 1.0),
+            ("gopher_stop_words", float(min_stop_words), math.inf),
+        )
+        self._stop_words = StopWords.of(words)
+
+    def apply(self, batch: pa.RecordBatch) -> Cleaned:
+        values = gopher_values(measure(batch.column("text"), self._stop_words))
+        least = np.array([limit[1] for limit in self._limits])
+        most = np.array([limit[2] for limit in self._limits])
+        breaks = (values < least) | (values > most)
+        first = breaks.argmax(axis=1)
+        positions = np.flatnonzero(breaks.any(axis=1))
+        return without(
+            batch, [self._removal(int(at), int(first[at]), float(values[at, first[at]])) for at in positions]
+        )
+
+    def _removal(self, position: int, rule: int, value: float) -> Removal:
+        reason, least, most = self._limits[rule]
+        return Removal(position, reason, value=value, threshold=least if value < least else most)
+
+
+def gopher_values(measures: np.ndarray) -> np.ndarray:
+    """Return what each rule compares with its limits, (texts, rules) float64, in the order of the rules.
+
+    Args:
+        measures: (texts, NUM_MEASURES) int64 as of `measure`.
+    """
+    words, lines = np.maximum(measures[:, WORDS], 1), np.maximum(measures[:, LINES], 1)
+    columns = (
+        measures[:, WORDS],
+        measures[:, WORD_CHARS] / words,
+        measures[:, HASHES] / words,
+        measures[:, NUM_ELLIPSES] / words,
+        measures[:, BULLET_LINES] / lines,
+        measures[:, ELLIPSIS_LINES] / lines,
+        measures[:, ALPHA_WORDS] / words,
+        measures[:, STOP_WORDS],
+    )
+    return np.stack(columns, axis=1).astype(np.float64)
+
+
+def _check_words(words: tuple[str, ...], min_stop_words: int) -> None:
+    bad = [word for word in words if word.split() != [word]]
+    if bad:
+        raise ConfigError(f"{KEY}.stop_words: {bad[0]!r} is not one word; give words without white space")
+    if len(words) > MAX_STOP_WORDS:
+        raise ConfigError(f"{KEY}.stop_words: {len(words)} words; at most {MAX_STOP_WORDS} are looked for")
+    if not 0 <= min_stop_words <= len(words):
+        raise ConfigError(
+            f"{KEY}.min_stop_words: {min_stop_words} is not from 0 to {len(words)}, the number of stop_words"
+        )
+
+
+def _check_range(name: str, least: float, most: float) -> None:
+    if not 0 <= least <= most:
+        raise ConfigError(f"{KEY}.min_{name}, max_{name}: {least} to {most} is no range from 0 up; every text would go")
+
+
+def _frac(key: str, value: float) -> float:
+    if not 0 <= value <= 1:
+        raise ConfigError(f"{KEY}.{key}: {value} is not a share from 0 to 1")
+    return value
+
+
+def _at_least_0(key: str, value: float) -> float:
+    if not value >= 0:
+        raise ConfigError(f"{KEY}.{key}: {value} is not a number from 0 up")
+    return value

@@ -1,0 +1,141 @@
+"""One way to write each text: line ends, control characters, canonical composition."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numba
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data_pipeline.clean.cleaner import Cleaned, Rule, with_text
+from data_pipeline.clean.measures import text_bytes
+
+# What Unicode's newline guidelines (The Unicode Standard, 5.8) count as the end of a line, "\n" itself aside.
+LINE_ENDS = ("\r\n", "\r", "\v", "\f", "\x85", "\u2028", "\u2029")
+CONTROLS = frozenset(map(chr, [*range(0x20), *range(0x7F, 0xA0)])) - {"\n", "\t"}  # category Cc
+
+# What the bytes at a place are.
+_PLAIN, _LINE_END, _CONTROL = 0, 1, 2
+
+
+class Unicode(Rule):
+    """Writes every line end as "\\n", drops the other control characters but tabs, and composes to NFC.
+
+    Line ends come first, as some are control characters; composition last, as a dropped character may have stood
+    between a letter and its accent. So a second pass changes nothing. Counts as changed: `line_ends`,
+    `control_characters` (each one), `nfc_documents` (documents). NFC is Arrow's: its Unicode version is locked with
+    pyarrow, Python's is not.
+    """
+
+    def apply(self, batch: pa.RecordBatch) -> Cleaned:
+        texts, line_ends, controls = rewrite(batch.column("text"))
+        composed = compose(texts)
+        num_composed = int(pc.sum(pc.not_equal(composed, texts)).as_py() or 0) if composed is not texts else 0
+        counts = {"line_ends": line_ends, "control_characters": controls, "nfc_documents": num_composed}
+        changed = Counter({kind: count for kind, count in counts.items() if count})
+        return Cleaned(with_text(batch, composed) if changed else batch, changed=changed)
+
+
+def rewrite(texts: pa.LargeStringArray) -> tuple[pa.LargeStringArray, int, int]:
+    """Return the texts with "\\n" for line ends and without control characters, and how many of each there were.
+
+    Texts that need nothing are returned as they are, without a copy.
+    """
+    data, offsets = text_bytes(texts)
+    line_ends, controls = _count(data, offsets)
+    if not line_ends and not controls:
+        return texts, 0, 0
+    out = np.empty(offsets[-1] - offsets[0], dtype=np.uint8)
+    out_offsets = np.zeros(len(offsets), dtype=np.int64)
+    _rewrite(data, offsets, out, out_offsets)
+    buffers = pa.py_buffer(out_offsets), pa.py_buffer(out[: out_offsets[-1]])
+    return pa.LargeStringArray.from_buffers(len(texts), *buffers), line_ends, controls
+
+
+def rewrite_one(text: str) -> str:
+    """Return one text as `rewrite` does: the reference in plain Python."""
+    for line_end in LINE_ENDS:
+        text = text.replace(line_end, "\n")
+    return "".join(char for char in text if char not in CONTROLS)
+
+
+def compose(texts: pa.LargeStringArray) -> pa.LargeStringArray:
+    """Return the texts in NFC; ASCII is so already, and only the other texts are looked at."""
+    is_ascii = pc.string_is_ascii(texts)
+    if pc.all(is_ascii).as_py() is not False:
+        return texts
+    others = pc.invert(is_ascii)
+    return pc.replace_with_mask(texts, others, pc.utf8_normalize(texts.filter(others), form="NFC"))
+
+
+@numba.njit(cache=True, nogil=True)
+def _next_change(data: Any, place: int, stop: int) -> int:
+    """Return the first place from `place` on where plain text ends; `stop` where it doesn't."""
+    while place < stop:
+        byte = data[place]
+        if byte >= 0x20:
+            if byte != 0x7F and byte != 0xC2 and byte != 0xE2:
+                place += 1
+                continue
+        elif byte == 0x0A or byte == 0x09:
+            place += 1
+            continue
+        if _kind(data, place, stop)[0] != _PLAIN:
+            return place
+        place += 1
+    return stop
+
+
+@numba.njit(cache=True, nogil=True)
+def _kind(data: Any, place: int, stop: int) -> tuple[int, int]:
+    """Return what begins at `place`, a byte that may begin a change, and its size in bytes."""
+    byte = data[place]
+    if byte == 0x0D:
+        return _LINE_END, 2 if place + 1 < stop and data[place + 1] == 0x0A else 1
+    if byte == 0x0B or byte == 0x0C:
+        return _LINE_END, 1
+    if byte <= 0x7F:
+        return _CONTROL, 1
+    if byte == 0xC2 and data[place + 1] < 0xA0:  # U+0080 to U+009F
+        return _LINE_END if data[place + 1] == 0x85 else _CONTROL, 2
+    if byte == 0xE2 and data[place + 1] == 0x80 and (data[place + 2] == 0xA8 or data[place + 2] == 0xA9):
+        return _LINE_END, 3
+    return _PLAIN, 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _count(data: Any, offsets: Any) -> tuple[int, int]:
+    """Return how many line ends and control characters `_rewrite` changes."""
+    line_ends, controls = 0, 0
+    for text in range(offsets.size - 1):
+        stop = offsets[text + 1]
+        place = _next_change(data, offsets[text], stop)
+        while place < stop:
+            kind, size = _kind(data, place, stop)
+            line_ends += kind == _LINE_END
+            controls += kind == _CONTROL
+            place = _next_change(data, place + size, stop)
+    return line_ends, controls
+
+
+@numba.njit(cache=True, nogil=True)
+def _rewrite(data: Any, offsets: Any, out: Any, out_offsets: Any) -> None:
+    """Fill `out` (n,) uint8 and `out_offsets` (texts + 1,) int64 with the changed texts, which are never longer."""
+    filled = 0
+    for text in range(offsets.size - 1):
+        place, stop = offsets[text], offsets[text + 1]
+        while place < stop:
+            change = _next_change(data, place, stop)
+            out[filled : filled + change - place] = data[place:change]
+            filled += change - place
+            place = change
+            if change < stop:
+                kind, size = _kind(data, change, stop)
+                if kind == _LINE_END:
+                    out[filled] = 0x0A
+                    filled += 1
+                place += size
+        out_offsets[text + 1] = filled

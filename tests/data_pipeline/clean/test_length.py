@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pytest
+
+from data_pipeline.clean.length import Length
+from data_pipeline.documents import Removal
+from foundation.errors import ConfigError
+
+
+def test_empty_and_short_documents_go_with_what_was_measured(batch_of: Callable[..., pa.RecordBatch]) -> None:
+    cleaned = Length(min_chars=5, min_words=2).apply(batch_of("", " \n\u3000", "a b", "abcdef", "é b c"))
+    assert cleaned.removals == [
+        Removal(0, "empty", 0.0, 1.0),
+        Removal(1, "empty", 0.0, 1.0),
+        Removal(2, "too_few_chars", 3.0, 5.0),
+        Removal(3, "too_few_words", 1.0, 2.0),
+    ]
+    assert cleaned.batch.column("text").to_pylist() == ["é b c"]
+    assert cleaned.batch.column("id").to_pylist() == ["id5"]
+
+
+def test_what_reaches_the_limits_stays(batch_of: Callable[..., pa.RecordBatch]) -> None:
+    batch = batch_of("a b c")
+    assert Length(5, 3).apply(batch).batch is batch
+    assert Length(0, 0).apply(batch_of("")).removals[0].reason == "empty"
+
+
+@pytest.mark.parametrize("key", ["min_chars", "min_words"])
+def test_a_negative_limit_names_its_key(key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"clean\.rules\.length\.{key}"):
+        Length(**{key: -1})

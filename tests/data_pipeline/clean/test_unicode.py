@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+
+import pyarrow as pa
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from data_pipeline.clean.unicode import Unicode, rewrite, rewrite_one
+
+BatchOf = Callable[..., pa.RecordBatch]
+ENDS = ("\r", "\n", "\r\n", "\t", "\v", "\f", "\x85", "\u2027", "\u2028", "\u2029", "\u202a")
+CONTROLS = ("\x00", "\x1c", "\x7f", "\x80", "\x9f", "\xa0")
+COMPOSING = ("e", "\u0301", "\u0327", "é", "\u1100", "\u1161", "\u11a8", "\u212b", "ﬁ", "‐")
+special = st.sampled_from(ENDS + CONTROLS + COMPOSING)
+# code points that this Python doesn't know can't be held against it
+known = st.characters(exclude_categories=["Cs", "Cn"])
+texts = st.lists(special | st.text(known, max_size=3), max_size=20).map("".join)
+
+
+@given(st.lists(texts, max_size=5))
+@example(["plain", "", "a\r"])
+@example(["a\r\n\r", "\u2028\x00", "e\x00\u0301"])
+def test_texts_are_what_plain_python_makes_of_them(batch_of: BatchOf, many: list[str]) -> None:
+    batch = batch_of(*many)
+    cleaned = Unicode().apply(batch)
+    cleaned.batch.validate(full=True)
+    expected = [unicodedata.normalize("NFC", rewrite_one(text)) for text in many]
+    assert cleaned.batch.column("text").to_pylist() == expected
+    assert cleaned.batch.drop_columns("text") == batch.drop_columns("text")
+    assert not cleaned.removals
+    assert bool(cleaned.changed) == (expected != many)
+    again = Unicode().apply(cleaned.batch)
+    assert again.batch is cleaned.batch and not again.changed
+
+
+def test_changes_are_counted(batch_of: BatchOf) -> None:
+    cleaned = Unicode().apply(batch_of("a\r\nb\rc\u2028d", "x\x00\x1b[0m\x85", "e\u0301", "é", "plain\n"))
+    assert cleaned.batch.column("text").to_pylist() == ["a\nb\nc\nd", "x[0m\n", "é", "é", "plain\n"]
+    assert cleaned.changed == {"line_ends": 4, "control_characters": 2, "nfc_documents": 1}
+
+
+def test_a_line_end_cut_by_the_border_of_two_texts_is_two() -> None:
+    cleaned, line_ends, _ = rewrite(pa.array(["a\r", "\nb"], pa.large_string()))
+    assert (cleaned.to_pylist(), line_ends) == (["a\n", "\nb"], 1)
+
+
+def test_an_accent_meets_its_letter_when_what_stood_between_is_dropped(batch_of: BatchOf) -> None:
+    assert Unicode().apply(batch_of("e\x00\u0301")).batch.column("text").to_pylist() == ["é"]
+
+
+def test_nothing_is_copied_where_nothing_changes(batch_of: BatchOf) -> None:
+    batch = batch_of("plain text\n\twith é", "语")
+    assert Unicode().apply(batch).batch is batch
+    assert Unicode().apply(batch_of()).batch.num_rows == 0
