@@ -15,6 +15,7 @@ from data_pipeline.shards.manifest import SPLITS, Manifest
 from data_pipeline.shards.reader import open_split
 from foundation.files import read_json
 from foundation.page import Bar, Page, Pair, Sample, number
+from foundation.progress import human
 from foundation.text import one_line
 
 PAGE = "report.html"
@@ -100,7 +101,7 @@ def _glance(page: Page, books: dict[str, dict[str, Account]], manifest: Manifest
             "Validation tokens": _sum(manifest, "val", "tokens"),
             "Vocabulary": manifest.vocab_size,
             "Bytes per token": round(text_bytes / text_tokens, 3) if text_tokens else None,
-            "Text": f"{text_bytes / 1e6:,.1f} MB",
+            "Text": human(text_bytes, "B"),
             "Time": f"{sum(stage['seconds'] for stage in timing.values()):,.1f} s" if timing else None,
         }
     )
@@ -139,11 +140,11 @@ def _removed(page: Page, output_dir: Path, stage: str) -> None:
     samples = removed_samples(output_dir, stage)
     if not samples:
         return
-    page.section(f"Removed by {STAGES.get(stage, stage)}")
+    page.section(f"Removed: {STAGES.get(stage, stage)}")
     page.text(f"A few of each reason, spread over the corpus; all of them are in removed/{stage}/.")
     for reason, removed in samples.items():
         page.heading(reason)
-        page.pairs([_pair(each) for each in removed if each.kept_snippet is not None])
+        page.pairs([_pair(each) for each in removed if each.kept_snippet is not None], open_first=True)
         page.samples([_sample(each) for each in removed if each.kept_snippet is None])
 
 
