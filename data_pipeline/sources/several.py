@@ -15,13 +15,8 @@ class Several(Corpus):
         Args:
             sources: label -> source. Labels only serve to name config keys; shards are named by each source's `source`.
         Raises:
-            ConfigError: there is none, or two have one name.
+            ConfigError: two have one name.
         """
-        if not sources:
-            raise ConfigError(
-                "corpus.sources: empty; add one, e.g. '+corpus.sources.web={_target_: "
-                "data_pipeline.sources.jsonl.Jsonl, paths: [web/*.jsonl], source: web}'"
-            )
         label_of: dict[str, str] = {}
         for label, source in sources.items():
             # lower case: on macOS web_00000.bin and Web_00000.bin are one file
@@ -34,4 +29,9 @@ class Several(Corpus):
         self._sources = sorted(sources.values(), key=lambda source: source.name)
 
     def sources(self) -> list[Source]:
+        if not self._sources:  # allowed until now: the option's own file has none, users add theirs
+            raise ConfigError(
+                "corpus.sources: empty; add one, e.g. '+corpus.sources.web={_target_:"
+                "data_pipeline.sources.jsonl.Jsonl,paths:[web/*.jsonl],source:web}'"
+            )
         return list(self._sources)

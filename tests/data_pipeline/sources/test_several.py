@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
+from hydra import compose, initialize_config_dir
 
 from data_pipeline.sources.several import Several
 from data_pipeline.sources.synthetic import Synthetic
@@ -22,4 +26,14 @@ def test_two_sources_of_one_name_are_refused(other: str) -> None:
 
 def test_no_source_is_refused_with_an_example() -> None:
     with pytest.raises(ConfigError, match=r"corpus\.sources: empty.*\+corpus\.sources\.web="):
-        Several({})
+        Several({}).sources()
+
+
+def test_the_lines_that_its_config_shows_can_be_typed() -> None:
+    conf = Path(__file__).parents[3] / "conf"
+    comment = (conf / "corpus" / "several.yaml").read_text()
+    typed = re.findall(r"'(\+corpus\.sources\.[^']*)'", comment)
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        sources = compose("pipeline", ["corpus=several", *typed]).corpus.sources
+    assert (sources.web.paths, sources.web.weight) == (["web/*.jsonl.zst"], 3)
+    assert sources.books._target_ == "data_pipeline.sources.text.Text"
