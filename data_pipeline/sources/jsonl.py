@@ -41,8 +41,8 @@ class Jsonl(Source):
     that a double would change is kept digit by digit.
 
     There is one way to parse, not a fast one beside a careful one that must agree. Measured on one core with pages of
-    15 kB (orjson 3.13.0, pyarrow 26.0.1): orjson into Arrow 600 MB/s, with the checks of `json_scan` 320; pyarrow.json for
-    text and id beside orjson for the metadata 370 without those checks.
+    15 kB (orjson 3.13.0, pyarrow 26.0.1): orjson into Arrow 600 MB/s, with the checks of `json_scan` 320; pyarrow.json
+    for text and id beside orjson for the metadata 370, without those checks.
     """
 
     def __init__(
