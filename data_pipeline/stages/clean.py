@@ -92,11 +92,13 @@ class Clean(Stage):
         reader = _Reader(self)
         total = sum(each.file.size_bytes for group in self.groups for each in group.files)
         book: Book = {source.name: Account() for source in self.sources}
+        changed: Counter[str] = Counter()
         partitions: list[dict[str, Any]] = []
         function = _CleanPartition(self)
         with progress(self.name, total or None, "B") as meter:
-            for name, facts in do_parts(self.place.executor, self.records, reader.tasks(), function):
-                partitions.append({"name": name, **facts["partition"]})
+            for _, facts in do_parts(self.place.executor, self.records, reader.tasks(), function):
+                partitions.append(facts["partition"])
+                changed.update(facts["changed"])
                 book[facts["partition"]["source"]] += Account.from_json(facts["account"])
                 reader.finished(meter)
             reader.finished(meter, last=True)
@@ -106,7 +108,7 @@ class Clean(Stage):
             output=hash_json([partitions, self.file_names]),
             book=book,
             files=files,
-            facts={"partitions": partitions, "file_names": self.file_names},
+            facts={"partitions": partitions, "file_names": self.file_names, "counts": dict(sorted(changed.items()))},
             utf8_bytes=sum(partition["utf8_bytes"] for partition in partitions),
         )
 
@@ -218,7 +220,8 @@ class _CleanPartition:
         quarantined = [
             (piece.file, record) for piece, each in zip(pieces, parsed, strict=True) for record in each.quarantined
         ]
-        cleaned, removals = self._cleaner.clean(documents)
+        result = self._cleaner.clean_counted(documents)
+        cleaned, removals = result.batch, result.removals
         num_records = sum(each.num_records for each in parsed)
         account = _account(num_records, documents, cleaned, removals, quarantined)
         account.check(f"{CLEAN}, partition {name} of source {source.name!r}")
@@ -227,16 +230,17 @@ class _CleanPartition:
         written = write_removed(self._output_dir / "removed" / CLEAN / f"{name}.parquet", rows)
         unreadable = [(file.file.name, record) for file, record in quarantined]
         written += write_quarantine(self._output_dir / "quarantine" / CLEAN / f"{name}.jsonl", unreadable)
-        return self._write(name, source.name, cleaned, account, written)
+        partition = self._write(name, source.name, cleaned)
+        written += [batch_path(self._work, name), keys_path(self._work, name)]
+        facts = {"partition": asdict(partition), "account": account.to_json(), "changed": dict(result.changed)}
+        return Part(facts, written)
 
-    def _write(self, name: str, source: str, cleaned: pa.RecordBatch, account: Account, files: list[Path]) -> Part:
+    def _write(self, name: str, source: str, cleaned: pa.RecordBatch) -> Partition:
         batch_hash = write_batch(batch_path(self._work, name), cleaned)
         sizes = np.asarray(pc.binary_length(cleaned.column("text")), np.int64)
         files_column, rows_column = keys_of(cleaned)
         write_arrays(keys_path(self._work, name), {"files": files_column, "rows": rows_column, "sizes": sizes})
-        partition = Partition(name, source, cleaned.num_rows, int(sizes.sum()), batch_hash)
-        files = [*files, batch_path(self._work, name), keys_path(self._work, name)]
-        return Part({"partition": asdict(partition), "account": account.to_json()}, files)
+        return Partition(name, source, cleaned.num_rows, int(sizes.sum()), batch_hash)
 
 
 def _concatenated(batches: list[pa.RecordBatch]) -> pa.RecordBatch:

@@ -1,0 +1,139 @@
+"""A small corpus of two sources whose every document has a known fate, and the config of a pipeline over it."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+WORDS = [f"{start}{middle}{end}" for start in "bdfgklmnpr" for middle in "aeiou" for end in ("n", "sto", "rim")]
+QUESTION = "which of the seven bridges was crossed twice by the merchant before the winter market opened again"
+
+
+@dataclass
+class Made:
+    """What was written, by source and in the corpus's order.
+
+    Attributes:
+        folder: of the inputs. unique: source -> texts that are no copies. leaks: id -> those of them that hold the test
+        item. copies: id -> reason. bad: (file, row) of the unreadable lines. num_records: lines of all files.
+    """
+
+    folder: Path
+    unique: dict[str, list[str]] = field(default_factory=dict)
+    leaks: dict[str, str] = field(default_factory=dict)
+    copies: dict[str, str] = field(default_factory=dict)
+    bad: set[tuple[str, int]] = field(default_factory=set)
+    num_records: int = 0
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """The corpus: plain, gzip and zstandard files of web, one of books; copies, near copies, leaks, broken lines."""
+    rng = random.Random(7)
+    made = Made(tmp_path_factory.mktemp("inputs"))
+    originals: list[str] = []
+
+    def prose() -> str:
+        return " ".join(rng.choices(WORDS, k=rng.randint(80, 320)))
+
+    def lines_of(file: str, source: str, count: int) -> bytes:
+        lines: list[bytes] = []
+        for row in range(count):
+            identifier = f"{file}-{row}"
+            if row % 25 == 9:
+                text = f"  {originals[-7].upper()}\n"
+                made.copies[identifier] = "exact_duplicate"
+            elif row % 25 == 14:
+                text = f"{originals[-3]} zzz"  # one shingle more: Jaccard above 0.95
+                made.copies[identifier] = "near_duplicate"
+            elif row % 25 == 19:
+                text = made.leaks[identifier] = f"{prose()} {QUESTION} {prose()}"
+                made.unique.setdefault(source, []).append(text)
+            elif row % 25 == 24:
+                made.bad.add((file, row))
+                lines.append(b'{"text": "cut' if row % 2 else b'{"text": "\xff\xfe"}')
+                continue
+            else:
+                text = f"{prose()} <|endoftext|> \u00e9\u4e2d\U0001f600 {row}"
+                originals.append(text)
+                made.unique.setdefault(source, []).append(text)
+            lines.append(json.dumps({"id": identifier, "text": text, "page": row}).encode())
+        made.num_records += count
+        return b"\n".join(lines) + b"\n"
+
+    books, web = made.folder / "books", made.folder / "web"
+    books.mkdir()
+    web.mkdir()
+    (books / "d.jsonl").write_bytes(lines_of("d.jsonl", "books", 60))
+    (web / "a.jsonl").write_bytes(lines_of("a.jsonl", "web", 90))
+    (web / "b.jsonl.gz").write_bytes(gzip.compress(lines_of("b.jsonl.gz", "web", 70)))
+    (web / "c.jsonl.zst").write_bytes(zstandard.compress(lines_of("c.jsonl.zst", "web", 40)))
+    (made.folder / "test.jsonl").write_text(json.dumps({"question": QUESTION}) + "\n")
+    return made
+
+
+@pytest.fixture
+def config() -> Callable[..., dict[str, Any]]:
+    """The plain config over a folder of inputs; keyword arguments set keys, `dedup__threshold` a nested one."""
+
+    def config(inputs: Path, output_dir: Path, **changes: Any) -> dict[str, Any]:
+        jsonl = "data_pipeline.sources.jsonl.Jsonl"
+        tree: dict[str, Any] = {
+            "corpus": {
+                "_target_": "data_pipeline.sources.several.Several",
+                "sources": {
+                    name: {"_target_": jsonl, "paths": [f"{inputs}/{name}/*"], "source": name, "weight": weight}
+                    for name, weight in (("web", 3.0), ("books", 1.0))
+                },
+            },
+            "clean": {"_target_": "data_pipeline.clean.cleaner.NoClean"},
+            "dedup": {"_target_": "data_pipeline.dedup.minhash.MinHash", "threshold": 0.8, "keep": "first"},
+            "decontaminate": {
+                "_target_": "data_pipeline.decontaminate.ngram.NGram",
+                "test_sets": [str(inputs / "test.jsonl")],
+                "max_document_frequency": 100,
+            },
+            "mix": {"_target_": "data_pipeline.mix.split.HeldOut", "held_out_frac": 0.06, "seed": 3},
+            "tokenizer": {"_target_": "data_pipeline.tokenize.tokenizer.ByteLevelBPE", "vocab_size": 400},
+            "shards": {"_target_": "data_pipeline.shards.writer.Sharder", "max_shard_bytes": 1 << 16},
+            "executor": {"_target_": "data_pipeline.executors.local.Local", "workers": 1},
+            "name": "test",
+            "output_dir": str(output_dir),
+            "partition_bytes": 1 << 14,
+            "min_bad_docs": 100,
+        }
+        for path, value in changes.items():
+            *parents, last = path.split("__")
+            node = tree
+            for parent in parents:
+                node = node[parent]
+            node[last] = value
+        return tree
+
+    return config
+
+
+@pytest.fixture
+def output_hashes() -> Callable[[Path], dict[str, str]]:
+    """Path -> SHA-256 of every output that promises to be the same bytes."""
+
+    def output_hashes(folder: Path) -> dict[str, str]:
+        free = {".lock", "timing.json", "report.html"}
+        files = [path for path in folder.rglob("*") if path.is_file() and path.name not in free]
+        named = {str(path.relative_to(folder)): path for path in files}
+        return {
+            name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for name, path in sorted(named.items())
+            if not name.startswith("work/")
+        }
+
+    return output_hashes

@@ -1,0 +1,300 @@
+"""The whole way over a corpus of known fates: nothing lost, the same bytes, only what changed is redone."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from tokenizers import Tokenizer
+
+from data_pipeline.pipeline import NothingLeft, Result, check_config, run
+from data_pipeline.shards.manifest import Manifest
+from data_pipeline.shards.reader import open_split
+from data_pipeline.sources.source import TruncatedInput
+from data_pipeline.stages.clean import TooMuchBad
+from data_pipeline.storage import DamagedFile
+from foundation.errors import ConfigError, InputError
+from foundation.files import read_json
+
+Config = Callable[..., dict[str, Any]]
+ALL = ["clean", "exact", "near", "split", "decontaminate", "tokenizer", "shards"]
+
+
+def go(tree: dict[str, Any]) -> Result:
+    return run(**check_config(tree))
+
+
+def redone(result: Result) -> list[str]:
+    return [stage.name for stage in result.stages if stage.redone]
+
+
+def decoded(folder: Path) -> dict[str, dict[str, list[str]]]:
+    """split -> source -> texts, from the ids on disk."""
+    manifest = Manifest.load(folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    found: dict[str, dict[str, list[str]]] = {}
+    for split in ("train", "val"):
+        found[split] = {}
+        for source, stream in open_split(folder, manifest, split).items():
+            ids = stream.tokens(0, manifest.splits[split][source].tokens)
+            ends = np.flatnonzero(ids == manifest.eot_id)
+            assert len(ends) == manifest.splits[split][source].documents  # end-of-text ends documents, nothing else
+            starts = np.concatenate([[0], ends[:-1] + 1])
+            found[split][source] = [
+                tokenizer.decode(ids[start:end].tolist(), skip_special_tokens=False)
+                for start, end in zip(starts, ends, strict=True)
+            ]
+    return found
+
+
+@pytest.fixture(scope="module")
+def once(made: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("once") / "out"
+
+
+@pytest.fixture
+def finished(made: Any, config: Config, once: Path) -> Path:
+    """A finished output folder that tests may read."""
+    go(config(made.folder, once))
+    return once
+
+
+@pytest.fixture
+def inputs(made: Any, tmp_path: Path) -> Path:
+    """A copy of the inputs that a test may change."""
+    return Path(shutil.copytree(made.folder, tmp_path / "inputs"))
+
+
+def test_every_document_comes_out_or_is_accounted_for(made: Any, finished: Path) -> None:
+    texts = decoded(finished)
+    held_out = {text for source in texts["val"].values() for text in source}
+    leaks = {
+        name: text for name, text in made.leaks.items() if text not in held_out
+    }  # a held-out one stays: it is test
+    for source, unique in made.unique.items():
+        training = [text for text in unique if text not in held_out and text not in leaks.values()]
+        assert texts["train"][source] == training  # all of them, in order
+        assert texts["val"][source] == [text for text in unique if text in held_out]
+    assert 5 < len(held_out) < 40
+    removed = [row for path in (finished / "removed").rglob("*.parquet") for row in pq.read_table(path).to_pylist()]
+    assert {row["id"]: row["reason"] for row in removed} == made.copies | dict.fromkeys(leaks, "contaminated")
+    for row in removed:
+        if row["stage"] in ("exact", "near"):
+            assert row["similarity"] >= 0.8 and row["kept_snippet"] and row["kept_id"] not in made.copies
+        if row["reason"] == "contaminated":
+            assert row["test_item"].startswith("test#") and row["coverage"] >= 0.5
+    lines = [line for path in (finished / "quarantine").rglob("*.jsonl") for line in path.read_text().splitlines()]
+    assert {(record["file"], record["row"]) for record in map(json.loads, lines)} == made.bad
+
+
+def test_the_ledger_follows_every_source(made: Any, finished: Path) -> None:
+    stages = read_json(finished / "ledger.json")["stages"]
+    assert set(stages) == set(ALL) - {"tokenizer"}
+    assert sum(account["in"] for account in stages["clean"].values()) == made.num_records
+    texts = decoded(finished)
+    manifest = Manifest.load(finished)
+    for source in made.unique:
+        documents = texts["train"][source] + texts["val"][source]
+        dropped = sum((Counter(stages[stage][source]["dropped"]) for stage in stages), Counter())
+        assert stages["shards"][source]["out"] == len(documents) == stages["clean"][source]["out"] - dropped.total()
+        utf8_bytes = sum(manifest.splits[split][source].utf8_bytes for split in ("train", "val"))
+        assert utf8_bytes == sum(len(text.encode()) for text in documents)
+    assert [manifest.splits["train"][source].weight for source in ("books", "web")] == [1.0, 3.0]
+
+
+@pytest.mark.slow
+def test_the_same_bytes_with_any_number_of_workers_and_from_any_folder(
+    made: Any, finished: Path, config: Config, output_hashes: Callable[[Path], dict[str, str]], tmp_path: Path
+) -> None:
+    expected = output_hashes(finished)
+    assert {name.partition("/")[0] for name in expected} == {
+        "shards",
+        "tokenizer.json",
+        "manifest.json",
+        "ledger.json",
+        "removed",
+        "quarantine",
+    }
+    assert len([name for name in expected if name.endswith(".bin")]) > 4  # several shards
+    moved = shutil.copytree(made.folder, tmp_path / "moved inputs")
+    for workers in (2, 3):
+        out = tmp_path / f"out{workers}"
+        go(config(moved, out, executor__workers=workers))
+        assert output_hashes(out) == expected
+
+
+def test_outputs_name_no_host_folder_or_time(made: Any, finished: Path, tmp_path: Path) -> None:
+    words = [os.uname().nodename.encode(), str(made.folder).encode(), str(finished).encode()]
+    for path in finished.rglob("*"):
+        inside = path.relative_to(finished)
+        if path.is_file() and inside.parts[0] not in ("work", ".lock", "timing.json", "report.html"):
+            data = path.read_bytes()
+            assert not [word for word in words if word in data], path
+
+
+CHANGES: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, []),
+    ({"executor__workers": 2, "name": "other", "max_bad_frac": 0.5}, []),
+    ({"corpus__sources__web__weight": 5.0}, []),
+    ({"shards__max_shard_bytes": 1 << 17}, ["shards"]),
+    ({"tokenizer__vocab_size": 420}, ["tokenizer", "shards"]),
+    ({"decontaminate__min_coverage": 0.6}, ["decontaminate"]),  # with the same result
+    ({"decontaminate": {"_target_": "data_pipeline.decontaminate.ngram.NoDecontaminate"}}, ALL[4:]),
+    ({"mix__seed": 4}, ALL[3:]),
+    ({"dedup__threshold": 0.75}, ["exact", "near"]),
+    ({"dedup": {"_target_": "data_pipeline.dedup.dedup.NoDedup"}}, ALL[1:]),
+    ({"partition_bytes": 1 << 15}, ALL),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), CHANGES)
+def test_a_changed_setting_redoes_what_depends_on_it(
+    made: Any, finished: Path, config: Config, tmp_path: Path, changes: dict[str, Any], expected: list[str]
+) -> None:
+    out = shutil.copytree(finished, tmp_path / "out")
+    result = go(config(made.folder, out, **changes))
+    assert redone(result) == expected
+    assert result.manifest == Manifest.load(out)
+    assert redone(go(config(made.folder, out, **changes))) == []
+
+
+def test_a_changed_setting_ends_in_the_bytes_of_a_fresh_run(
+    made: Any, finished: Path, config: Config, output_hashes: Callable[[Path], dict[str, str]], tmp_path: Path
+) -> None:
+    changes = {"dedup": {"_target_": "data_pipeline.dedup.exact.Exact"}, "tokenizer__vocab_size": 410}
+    out = shutil.copytree(finished, tmp_path / "out")
+    go(config(made.folder, out, **changes))
+    fresh = tmp_path / "fresh"
+    go(config(made.folder, fresh, **changes))
+    assert output_hashes(out) == output_hashes(fresh)
+    go(config(made.folder, out))  # and back
+    assert output_hashes(out) == output_hashes(finished)
+
+
+def test_a_changed_input_redoes_only_its_partitions(inputs: Path, config: Config, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    go(config(inputs, out))
+
+    def arrow_times() -> dict[str, int]:
+        return {path.name: path.stat().st_mtime_ns for path in (out / "work" / "clean").glob("*.arrow")}
+
+    before = arrow_times()
+    os.utime(inputs / "web" / "a.jsonl")  # touched, the same content
+    assert redone(go(config(inputs, out))) == ["clean"]
+    assert arrow_times() == before
+    with (inputs / "web" / "c.jsonl.zst").open("ab") as file:  # a second frame
+        import zstandard
+
+        file.write(zstandard.compress(b'{"text": "one more document at the very end of it all"}\n'))
+    result = go(config(inputs, out))
+    assert redone(result) == ALL
+    changed = {name for name, time in arrow_times().items() if before.get(name) != time}
+    assert 0 < len(changed) <= 2 < len(before)
+    kept = sum(source.documents for split in result.manifest.splits.values() for source in split.values())
+    (inputs / "web" / "a.jsonl").unlink()
+    fewer = go(config(inputs, out)).manifest
+    assert sum(source.documents for split in fewer.splits.values() for source in split.values()) < kept
+
+
+def test_same_size_and_old_date_do_not_hide_a_change(inputs: Path, config: Config, tmp_path: Path) -> None:
+    out, path = tmp_path / "out", inputs / "web" / "a.jsonl"
+    go(config(inputs, out))
+    status = path.stat()
+    path.write_bytes(path.read_bytes().replace(b"a", b"e", 1))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert "clean" in redone(go(config(inputs, out)))
+
+
+def test_missing_or_changed_outputs_are_made_again(
+    made: Any, finished: Path, config: Config, output_hashes: Callable[[Path], dict[str, str]], tmp_path: Path
+) -> None:
+    out = shutil.copytree(finished, tmp_path / "out")
+    for path in (out / "manifest.json", out / "ledger.json", next((out / "shards" / "train").glob("*.bin"))):
+        path.unlink()
+    shutil.rmtree(out / "removed" / "exact")
+    shutil.rmtree(out / "quarantine")
+    tokenizer = out / "tokenizer.json"
+    tokenizer.write_bytes(tokenizer.read_bytes().replace(b"a", b"b", 1))
+    assert redone(go(config(made.folder, out))) == ["clean", "exact", "tokenizer", "shards"]
+    assert output_hashes(out) == output_hashes(finished)
+
+
+def test_a_damaged_intermediate_file_is_named(made: Any, finished: Path, config: Config, tmp_path: Path) -> None:
+    out = shutil.copytree(finished, tmp_path / "out")
+    path = min((out / "work" / "clean").glob("*.arrow"))
+    data = path.read_bytes()
+    path.write_bytes(data[:600] + bytes([data[600] ^ 1]) + data[601:])
+    with pytest.raises(DamagedFile, match=path.name):
+        go(config(made.folder, out, dedup={"_target_": "data_pipeline.dedup.exact.Exact"}))
+
+
+def test_a_truncated_input_commits_nothing_and_can_be_mended(inputs: Path, config: Config, tmp_path: Path) -> None:
+    path, out = inputs / "web" / "b.jsonl.gz", tmp_path / "out"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(TruncatedInput, match=r"b\.jsonl\.gz"):
+        go(config(inputs, out))
+    assert not [name for name in ("manifest.json", "ledger.json", "shards") if (out / name).exists()]
+    assert not (out / "work" / "clean" / "stage.json").exists()
+    path.write_bytes(whole)
+    assert redone(go(config(inputs, out))) == ALL
+
+
+def test_a_failed_change_leaves_the_shards_as_they_were(
+    inputs: Path, config: Config, output_hashes: Callable[[Path], dict[str, str]], tmp_path: Path
+) -> None:
+    out, path = tmp_path / "out", inputs / "web" / "b.jsonl.gz"
+    go(config(inputs, out))
+    before = output_hashes(out)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(TruncatedInput):
+        go(config(inputs, out))
+    assert decoded(out)
+    for name in ("manifest.json", "tokenizer.json"):
+        assert output_hashes(out)[name] == before[name]
+    assert not (out / "ledger.json").exists()  # it would no longer be true of removed/
+
+
+def test_too_many_unreadable_records_stop_the_run(made: Any, config: Config, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    num_bad = len(made.bad)
+    with pytest.raises(TooMuchBad, match=rf"max_bad_frac: {num_bad} of {made.num_records} records.*json.*quarantine"):
+        go(config(made.folder, out, min_bad_docs=5))
+    assert list((out / "quarantine" / "clean").glob("*.jsonl"))
+    go(config(made.folder, out, min_bad_docs=5, max_bad_frac=0.5))
+
+
+def test_a_source_without_documents_is_an_error(inputs: Path, config: Config, tmp_path: Path) -> None:
+    (inputs / "books" / "d.jsonl").write_bytes(b"\n\n")
+    with pytest.raises(NothingLeft, match=r"'books': no document is left.*after clean: 0 records.*the input is empty"):
+        go(config(inputs, tmp_path / "out"))
+    (inputs / "books" / "d.jsonl").write_bytes(gzip.decompress((inputs / "web" / "b.jsonl.gz").read_bytes()))
+    del_web = config(inputs, tmp_path / "out2")
+    del_web["corpus"]["sources"]["web"]["paths"] = [str(inputs / "web" / "b.jsonl.gz")]
+    with pytest.raises(NothingLeft, match=r"'web': no document is left.*after exact: 70 records.*exact_duplicate"):
+        go(del_web)
+
+
+def test_settings_and_folders_that_cannot_work_are_refused_before_anything_is_read(
+    made: Any, config: Config, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    for changes in ({"partition_bytes": 0}, {"max_bad_frac": 2.0}, {"min_bad_docs": -1}):
+        with pytest.raises(ConfigError, match=next(iter(changes))):
+            go(config(made.folder, out, **changes))
+    with pytest.raises(ConfigError, match="holds the input"):
+        go(config(made.folder, made.folder))
+    with pytest.raises(InputError, match="nowhere"):
+        go(config(made.folder, out, corpus__sources__web__paths=["/nowhere/*.jsonl"]))
+    with pytest.raises(ConfigError, match=r"dedup\.treshold.*threshold"):
+        go(config(made.folder, out, dedup__treshold=0.5))
+    assert not out.exists()
