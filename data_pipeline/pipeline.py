@@ -164,6 +164,7 @@ def _do_all(place: Workplace, stages: list[Stage]) -> list[Finished]:
         done = _find(stage, key) or _redo(stage, key, view, book, finished)
         finished.append(done)
         if isinstance(stage, Clean):
+            stage.check_bad(done.book)
             view = view_of(place.work, done.facts)
         elif done.book:  # the tokenizer decides nothing about documents
             view = view.after(stage.name)

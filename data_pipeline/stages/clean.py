@@ -102,7 +102,6 @@ class Clean(Stage):
                 book[facts["partition"]["source"]] += Account.from_json(facts["account"])
                 reader.finished(meter)
             reader.finished(meter, last=True)
-        self._limit.check(book, self.place.output_dir / "quarantine" / self.name)
         files = [path for name in reader.names for path in self.records.files(name)]
         return Outcome(
             output=hash_json([partitions, self.file_names]),
@@ -111,6 +110,10 @@ class Clean(Stage):
             facts={"partitions": partitions, "file_names": self.file_names, "counts": dict(sorted(changed.items()))},
             utf8_bytes=sum(partition["utf8_bytes"] for partition in partitions),
         )
+
+    def check_bad(self, book: Book) -> None:
+        """Raise TooMuchBad when too many records were unreadable, now or in the run that did the work."""
+        self._limit.check(book, self.place.output_dir / "quarantine" / self.name)
 
     def parse_settings(self, source: Source) -> dict[str, Any]:
         """Return what the documents of a source depend on beside its files."""

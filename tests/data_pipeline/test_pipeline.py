@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 from tokenizers import Tokenizer
 
 from data_pipeline.pipeline import NothingLeft, Result, check_config, run
@@ -66,6 +67,12 @@ def finished(made: Any, config: Config, once: Path) -> Path:
     """A finished output folder that tests may read."""
     go(config(made.folder, once))
     return once
+
+
+@pytest.fixture
+def out(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished output folder that a test may change."""
+    return Path(shutil.copytree(finished, tmp_path / "out"))
 
 
 @pytest.fixture
@@ -158,9 +165,8 @@ CHANGES: list[tuple[dict[str, Any], list[str]]] = [
 
 @pytest.mark.parametrize(("changes", "expected"), CHANGES)
 def test_a_changed_setting_redoes_what_depends_on_it(
-    made: Any, finished: Path, config: Config, tmp_path: Path, changes: dict[str, Any], expected: list[str]
+    made: Any, out: Path, config: Config, changes: dict[str, Any], expected: list[str]
 ) -> None:
-    out = shutil.copytree(finished, tmp_path / "out")
     result = go(config(made.folder, out, **changes))
     assert redone(result) == expected
     assert result.manifest == Manifest.load(out)
@@ -168,10 +174,14 @@ def test_a_changed_setting_redoes_what_depends_on_it(
 
 
 def test_a_changed_setting_ends_in_the_bytes_of_a_fresh_run(
-    made: Any, finished: Path, config: Config, output_hashes: Callable[[Path], dict[str, str]], tmp_path: Path
+    made: Any,
+    finished: Path,
+    out: Path,
+    config: Config,
+    output_hashes: Callable[[Path], dict[str, str]],
+    tmp_path: Path,
 ) -> None:
     changes = {"dedup": {"_target_": "data_pipeline.dedup.exact.Exact"}, "tokenizer__vocab_size": 410}
-    out = shutil.copytree(finished, tmp_path / "out")
     go(config(made.folder, out, **changes))
     fresh = tmp_path / "fresh"
     go(config(made.folder, fresh, **changes))
@@ -180,8 +190,7 @@ def test_a_changed_setting_ends_in_the_bytes_of_a_fresh_run(
     assert output_hashes(out) == output_hashes(finished)
 
 
-def test_a_changed_input_redoes_only_its_partitions(inputs: Path, config: Config, tmp_path: Path) -> None:
-    out = tmp_path / "out"
+def test_a_changed_input_redoes_only_its_partitions(inputs: Path, out: Path, config: Config) -> None:
     go(config(inputs, out))
 
     def arrow_times() -> dict[str, int]:
@@ -192,8 +201,6 @@ def test_a_changed_input_redoes_only_its_partitions(inputs: Path, config: Config
     assert redone(go(config(inputs, out))) == ["clean"]
     assert arrow_times() == before
     with (inputs / "web" / "c.jsonl.zst").open("ab") as file:  # a second frame
-        import zstandard
-
         file.write(zstandard.compress(b'{"text": "one more document at the very end of it all"}\n'))
     result = go(config(inputs, out))
     assert redone(result) == ALL
@@ -205,8 +212,8 @@ def test_a_changed_input_redoes_only_its_partitions(inputs: Path, config: Config
     assert sum(source.documents for split in fewer.splits.values() for source in split.values()) < kept
 
 
-def test_same_size_and_old_date_do_not_hide_a_change(inputs: Path, config: Config, tmp_path: Path) -> None:
-    out, path = tmp_path / "out", inputs / "web" / "a.jsonl"
+def test_same_size_and_old_date_do_not_hide_a_change(inputs: Path, out: Path, config: Config) -> None:
+    path = inputs / "web" / "a.jsonl"
     go(config(inputs, out))
     status = path.stat()
     path.write_bytes(path.read_bytes().replace(b"a", b"e", 1))
@@ -215,9 +222,8 @@ def test_same_size_and_old_date_do_not_hide_a_change(inputs: Path, config: Confi
 
 
 def test_missing_or_changed_outputs_are_made_again(
-    made: Any, finished: Path, config: Config, output_hashes: Callable[[Path], dict[str, str]], tmp_path: Path
+    made: Any, finished: Path, out: Path, config: Config, output_hashes: Callable[[Path], dict[str, str]]
 ) -> None:
-    out = shutil.copytree(finished, tmp_path / "out")
     for path in (out / "manifest.json", out / "ledger.json", next((out / "shards" / "train").glob("*.bin"))):
         path.unlink()
     shutil.rmtree(out / "removed" / "exact")
@@ -228,8 +234,7 @@ def test_missing_or_changed_outputs_are_made_again(
     assert output_hashes(out) == output_hashes(finished)
 
 
-def test_a_damaged_intermediate_file_is_named(made: Any, finished: Path, config: Config, tmp_path: Path) -> None:
-    out = shutil.copytree(finished, tmp_path / "out")
+def test_a_damaged_intermediate_file_is_named(made: Any, out: Path, config: Config) -> None:
     path = min((out / "work" / "clean").glob("*.arrow"))
     data = path.read_bytes()
     path.write_bytes(data[:600] + bytes([data[600] ^ 1]) + data[601:])
@@ -250,10 +255,9 @@ def test_a_truncated_input_commits_nothing_and_can_be_mended(inputs: Path, confi
 
 
 def test_a_failed_change_leaves_the_shards_as_they_were(
-    inputs: Path, config: Config, output_hashes: Callable[[Path], dict[str, str]], tmp_path: Path
+    inputs: Path, out: Path, config: Config, output_hashes: Callable[[Path], dict[str, str]]
 ) -> None:
-    out, path = tmp_path / "out", inputs / "web" / "b.jsonl.gz"
-    go(config(inputs, out))
+    path = inputs / "web" / "b.jsonl.gz"
     before = output_hashes(out)
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(TruncatedInput):
@@ -264,13 +268,13 @@ def test_a_failed_change_leaves_the_shards_as_they_were(
     assert not (out / "ledger.json").exists()  # it would no longer be true of removed/
 
 
-def test_too_many_unreadable_records_stop_the_run(made: Any, config: Config, tmp_path: Path) -> None:
-    out = tmp_path / "out"
+def test_too_many_unreadable_records_stop_the_run(made: Any, out: Path, config: Config, tmp_path: Path) -> None:
     num_bad = len(made.bad)
-    with pytest.raises(TooMuchBad, match=rf"max_bad_frac: {num_bad} of {made.num_records} records.*json.*quarantine"):
-        go(config(made.folder, out, min_bad_docs=5))
-    assert list((out / "quarantine" / "clean").glob("*.jsonl"))
-    go(config(made.folder, out, min_bad_docs=5, max_bad_frac=0.5))
+    for folder in (out, tmp_path / "fresh"):  # also where an earlier run was told to put up with them
+        with pytest.raises(TooMuchBad, match=rf"max_bad_frac: {num_bad} of {made.num_records} records.*json.*quarant"):
+            go(config(made.folder, folder, min_bad_docs=5))
+        assert list((folder / "quarantine" / "clean").glob("*.jsonl"))
+    assert redone(go(config(made.folder, out, min_bad_docs=5, max_bad_frac=0.5))) == []
 
 
 def test_a_source_without_documents_is_an_error(inputs: Path, config: Config, tmp_path: Path) -> None:
