@@ -19,18 +19,23 @@ MAX_NAME = 120  # characters of overrides in a folder's name; the hash tells lon
 class Sweep:
     """Runs the trials that Hydra's sweeper lists, one after the other, and remembers how each ended."""
 
-    def __init__(self, arguments: list[str]) -> None:
-        self._arguments = arguments
+    def __init__(self, typed: list[str], extra_targets: list[str]) -> None:
+        """Args:
+        typed: what was given to Hydra: an override that stands there as it is varies in no trial.
+        extra_targets: handed on to the children.
+        """
+        self._typed, self._extra_targets = set(typed), extra_targets
         self._trials: list[tuple[Path, int]] = []
 
     def run_trial(self, tree: dict[str, Any], launcher: Launcher, overrides: list[str]) -> int:
         """Write the trial's config.yaml, run it in a child, return its exit code. A failure does not end the sweep."""
-        tree = tree | {"run_name": f"{tree['run_name']}/{trial_name(overrides, tree)}"}
+        varied = [override for override in overrides if override not in self._typed]
+        tree = tree | {"run_name": f"{tree['run_name']}/{trial_name(varied, tree)}"}
         run_dir = Path(tree["runs_dir"]) / tree["run_name"]
         if not (run_dir / "config.yaml").exists():
             write_atomic(run_dir / "config.yaml", config_yaml(tree))
         print(f"trial {len(self._trials)}: {run_dir}", flush=True)
-        code = launcher.run(run_dir, self._arguments)
+        code = launcher.run(run_dir, self._extra_targets)
         self._trials.append((run_dir, code))
         return code
 

@@ -63,7 +63,7 @@ def compose_and_run(scratch_dir: Path) -> int:
             "python launch/train.py -m ... launcher=torchrun launcher.processes=<ranks>"
         )
     sys.argv = [sys.argv[0], *command.arguments]
-    sweep, codes = Sweep(command.extra_targets), [0]
+    sweep, codes = Sweep(command.arguments, command.extra_targets), [0]
 
     def task(config: DictConfig) -> None:
         codes.append(guarded(config, command, sweep))

@@ -12,6 +12,7 @@ import torch
 from foundation.config import Node, build, check
 from foundation.errors import ConfigError
 from foundation.files import folder_lock
+from foundation.hashes import hash_json
 from foundation.progress import human
 from pretrain.checkpoint.gate import gate_facts
 from pretrain.data.dataset import open_data
@@ -65,18 +66,18 @@ def run_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> Status:
     with start_mesh(device_type) as mesh:
         tree = mesh.broadcast_json(tree)
         config = check_config(tree, allowed)
-        run_dir = Path(tree["runs_dir"]) / tree["run_name"]
-        with owned(run_dir, tree, mesh) as ended:
-            return ended or start(mesh, **config)
+        run, run_dir = assemble(mesh, **config), Path(tree["runs_dir"]) / tree["run_name"]
+        with owned(run_dir, tree, mesh) as ended, run.signal.listening():
+            return ended or execute(run, tree["resume"], run_dir)
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
-    """Return the arguments for `start`, checked.
+    """Return the arguments for `assemble`, checked.
 
     Raises:
         ConfigError: the first key that is wrong.
     """
-    return check(tree, start, allowed, DERIVED)
+    return check(tree, assemble, allowed, DERIVED)
 
 
 @contextlib.contextmanager
@@ -110,7 +111,7 @@ def open_run(run_dir: Path, tree: dict[str, Any], restarts: int) -> str | None:
     return None
 
 
-def start(
+def assemble(
     mesh: Mesh,
     /,
     model: Node[Model],
@@ -131,18 +132,20 @@ def start(
     runs_dir: str = "runs",
     resume: str = "auto",
     allow_change: list[str] | None = None,
-) -> Status:
-    """Build, restore and train. The parameters, but for `mesh`, are the config's top-level keys.
+) -> Run:
+    """Build everything; nothing is written yet. The parameters, but for `mesh`, are the config's top-level keys.
 
-    `launcher` has done its work by now, and `allow_change` is `run_config`'s: the folder is claimed already.
+    `launcher` has done its work by now; `resume` and `allow_change` are asked when the run's folder is opened.
     """
     settings = build(trainer)
     set_determinism(settings.deterministic)
+    torch.manual_seed(hash_seed(seed, mesh.rank))  # of dropout; weights and data order have generators of their own
     run_dir = Path(runs_dir) / run_name
     dataset = open_data(data.values["path"])
     samples_per_epoch = dataset.samples_per_epoch(settings.seq_len, data.values.get("mixture"))
     plan = settings.plan(mesh.dp_size, samples_per_epoch, seed)
     tokenizer = Tokenizer.load(dataset.path, dataset.manifest)
+    tokenizer_hash = dataset.manifest.tokenizer_hash
 
     numerics = build(precision)
     bare = build_model(model, tokenizer.vocab_size, plan, mesh.device)
@@ -151,8 +154,7 @@ def start(
     optimizer = build(optim, model=bare)
     loader = build(data, plan=plan, mesh=mesh, device=mesh.device)
     seats = {"mesh": mesh, "plan": plan, "device": mesh.device, "run_dir": run_dir}
-    signal = StopSignal()
-    run = Run(
+    return Run(
         plan=plan,
         mesh=mesh,
         model=bare,
@@ -167,13 +169,16 @@ def start(
         evaluator=build(eval, **seats, model=bare, loader=loader, tokenizer=tokenizer),
         profiler=build(profile, **seats),
         log=build_log(logger, bare, plan, mesh, run_dir),
-        signal=signal,
+        signal=StopSignal(),
         progress=Progress(),
-        gate=gate_facts(model.values, dataset.manifest.tokenizer_hash, dataset.fingerprint, plan),
         max_grad_norm=settings.max_grad_norm,
+        gate=gate_facts(model.values, tokenizer_hash, dataset.fingerprint, plan) | gate_of_data(loader),
     )
-    with signal.listening():
-        return execute(run, resume, run_dir)
+
+
+def gate_of_data(loader: ShardLoader) -> dict[str, Any]:
+    """Return what decides which tokens a step holds, by key of the `data` group; opens the loader's sources."""
+    return {f"data.{key}": value for key, value in loader.facts().items() if key in ("mask_after_eot", "sources")}
 
 
 def execute(run: Run, resume: str, run_dir: Path) -> Status:
@@ -226,6 +231,11 @@ def build_log(node: Node[Logger], model: Model, plan: Plan, mesh: Mesh, run_dir:
         return RunLog(plan, None, NoLogger(), flops_per_token, total)
     logger = build(node, run_dir=run_dir, plan=plan, mesh=mesh)
     return RunLog(plan, MetricsFile(run_dir), logger, flops_per_token, total)
+
+
+def hash_seed(seed: int, rank: int) -> int:
+    """Return a seed of 63 bits for one rank: neighbouring seeds and ranks have nothing in common."""
+    return int(hash_json([seed, rank]), 16) % 2**63
 
 
 def set_determinism(deterministic: bool) -> None:

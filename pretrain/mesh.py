@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +19,7 @@ from foundation.errors import ConfigError
 from foundation.files import canonical_json
 
 DeviceType = Literal["auto", "cuda", "mps", "cpu"]
+SETTLE_S = 0.2  # far longer than dropping a tensor takes, far shorter than anyone waits for
 TIMEOUT = timedelta(minutes=10)  # a rank that is silent for longer is taken for dead
 
 
@@ -103,6 +105,9 @@ def start_mesh(device_type: DeviceType) -> Iterator[Mesh]:
     try:
         yield mesh
     finally:
+        # The group's last owner joins gloo's threads with the GIL held; one that still waits for the GIL to drop the
+        # tensors of a finished collective would never end. Asleep, this thread leaves the GIL to them.
+        time.sleep(SETTLE_S)
         dist.destroy_process_group()
 
 

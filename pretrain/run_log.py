@@ -97,7 +97,8 @@ class RunLog:
             Whether that line still misses in the file.
         """
         self.last = dict(line)
-        self._held = bool(line) and (self._metrics is None or self._metrics.resume(step) < step)
+        last_step = self._metrics.resume(step) if self._metrics is not None else 0
+        self._held = line.get("step", 0) > last_step
         return self._held
 
     def close(self, status: str) -> None:

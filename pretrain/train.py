@@ -89,13 +89,13 @@ def train(run: Run) -> Status:
         run.profiler.step(now.step)
         saves, evaluates = run.checkpointer.due(now.step), run.evaluator.due(now.step)
         for record in late.ready(drain=saves or evaluates):
-            status = status or take(run, record)
+            status = take(run, record) or status
         if saves:
             save(run)
         if evaluates:
             run.log.join(evaluate(run))
     for record in late.ready(drain=True):
-        status = status or take(run, record)
+        status = take(run, record) or status
     if not run.checkpointer.due(now.step):
         save(run)
     run.log.flush()

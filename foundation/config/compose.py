@@ -47,7 +47,7 @@ class CommandLine:
             ConfigError: an option that a group doesn't have, a group given with a run's own config, a YAML file that
                 doesn't mean what it says.
         """
-        parsed = get_args_parser().parse_args(typed)
+        parsed = get_args_parser().parse_intermixed_args(typed)
         rerun = parsed.config_path is not None
         self.conf_dir = Path(parsed.config_path).resolve() if rerun else conf_dir
         self.multirun = bool(parsed.multirun)
@@ -58,11 +58,12 @@ class CommandLine:
         self._scan(conf_dir, rerun, parsed.config_name)
         overrides = set(parsed.overrides)
         rest = [text for text in _without_path(typed) if text not in self.extra_targets]
-        kept = [self._override(text) if text in overrides else text for text in rest]
+        options = [text for text in rest if text not in overrides]
+        kept = [self._override(text) for text in rest if text in overrides]
         path = [f"--config-path={self.conf_dir}"] if rerun else []
         informs = parsed.help or parsed.hydra_help or parsed.shell_completion or parsed.info is not None
         switches = [] if informs else [*SWITCHES, f"hydra.sweep.dir={scratch_dir}"]
-        self.arguments = kept + path + switches
+        self.arguments = path + options + kept + switches  # options first: argparse takes the rest in one piece
 
     def _scan(self, conf_dir: Path, rerun: bool, config_name: str | None) -> None:
         if not rerun:

@@ -1,0 +1,118 @@
+"""Every option of every group is composed, checked and built; the composed experiments are kept in git."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from data_pipeline.__main__ import check_config as check_pipeline
+from hydra import compose, initialize_config_dir
+
+from data_pipeline.tokenize.tokenizer import ByteLevelBPE
+from foundation.config import DEFAULT_TARGETS, RUNTIME, Node, build
+from foundation.config.compose import config_yaml, plain
+from pretrain.data.loader import ShardLoader
+from pretrain.main import check_config as check_train
+from pretrain.mesh import Mesh
+from pretrain.model.transformer import Transformer
+from pretrain.optim.adamw import AdamW
+from pretrain.plan import TrainerSettings
+from pretrain.tokenizer import Tokenizer
+
+CONF = Path(__file__).parents[2] / "conf"
+PIPELINE_GROUPS = ("corpus", "clean", "dedup", "decontaminate", "mix", "tokenizer", "shards", "executor")
+NEEDED = {
+    "corpus=jsonl": ["corpus.paths=[some.jsonl]"],
+    "corpus=text": ["corpus.paths=[some.txt]"],
+    "tokenizer=file": ["tokenizer.path=tokenizer.json"],
+}
+
+
+def options(pipeline: bool) -> list[str]:
+    files = sorted(CONF.glob("*/*.yaml"))
+    return [f"{path.parent.name}={path.stem}" for path in files if (path.parent.name in PIPELINE_GROUPS) is pipeline]
+
+
+def composed(root: str, *overrides: str) -> dict[str, Any]:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return plain(compose(root, list(overrides)))
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    run_dir = tmp_path_factory.mktemp("run")
+    mesh = Mesh(0, 1, 0, torch.device("cpu"))
+    plan = TrainerSettings(16, 8, 2, max_steps=4000).plan(1, 1000, seed=0)
+    trained = ByteLevelBPE(vocab_size=260).train(iter(["a few words, more words and some more words"] * 9))
+    tokenizer = Tokenizer(trained, vocab_size=260, eot_id=0)
+    with torch.device("meta"):
+        model = Transformer(1, 2, 8, 16, vocab_size=384)
+    loader = ShardLoader("nowhere", plan, mesh, mesh.device)
+    objects = {"mesh": mesh, "plan": plan, "device": mesh.device, "model": model, "run_dir": run_dir}
+    objects |= {
+        "tokenizer": tokenizer,
+        "loader": loader,
+        "vocab_size": 384,
+        "params": [],
+        "optimizer": AdamW(1e-3, model),
+    }
+    assert set(objects) == RUNTIME
+    return objects
+
+
+@pytest.mark.parametrize("option", options(pipeline=False))
+def test_an_option_of_the_training_is_built(option: str, runtime: dict[str, Any]) -> None:
+    tree = composed("train", option, "run_name=x")
+    for value in check_train(tree, DEFAULT_TARGETS).values():
+        if isinstance(value, Node):
+            with torch.device("meta"):
+                assert build(value, **runtime) is not None
+
+
+@pytest.mark.parametrize("option", options(pipeline=True))
+def test_an_option_of_the_pipeline_is_built(option: str, runtime: dict[str, Any]) -> None:
+    tree = composed("pipeline", option, *NEEDED.get(option, []))
+    for value in check_pipeline(tree, DEFAULT_TARGETS).values():
+        if isinstance(value, Node):
+            assert build(value, **runtime) is not None
+
+
+@pytest.mark.parametrize("option", options(pipeline=False) + options(pipeline=True))
+def test_an_option_sets_no_key_that_it_does_not_explain(option: str) -> None:
+    group, _, name = option.partition("=")
+    lines = (CONF / group / f"{name}.yaml").read_text().splitlines()
+    for before, line in zip(["", *lines], lines, strict=False):
+        is_key = line[:1].isalpha() and not line.startswith(("_target_", "defaults", "hydra"))
+        has_value = line.partition(":")[2].strip() != ""
+        assert not (is_key and has_value) or before.lstrip().startswith("#"), f"{option}: {line!r} has no comment above"
+
+
+@pytest.mark.parametrize(
+    "group", ["clean", "dedup", "decontaminate", "spike", "checkpoint", "eval", "logger", "profile"]
+)
+def test_a_group_that_may_do_nothing_has_an_option_that_does(group: str) -> None:
+    assert (CONF / group / "none.yaml").is_file()
+
+
+@pytest.mark.parametrize("experiment", sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
+def test_a_composed_experiment_is_the_one_in_git(experiment: str, request: pytest.FixtureRequest) -> None:
+    """When a change of these files is meant: remove tests/conf/golden/ and run this test once; it writes them anew."""
+    golden = Path(__file__).with_name("golden") / f"{experiment}.yaml"
+    found = config_yaml(composed("train", f"experiment={experiment}"))
+    if not golden.exists():
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_bytes(found)
+        pytest.fail(f"{golden} was missing and is written now; look at it and commit it")
+    assert found == golden.read_bytes()
+
+
+def test_constructors_name_their_options_alone() -> None:
+    for root, check in (("train", check_train), ("pipeline", check_pipeline)):
+        tree = composed(root, *(["run_name=x"] if root == "train" else []))
+        for value in check(tree, DEFAULT_TARGETS).values():
+            if isinstance(value, Node):
+                parameters = inspect.signature(value.target).parameters.values()
+                assert all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters)
