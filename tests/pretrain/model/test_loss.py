@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pretrain.model.loss import TokenLoss, default_rows
+from pretrain.model.loss import CPU_CHUNK_ROWS, TokenLoss
 from pretrain.types import IGNORE
 
 V, D = 40, 12
@@ -97,7 +96,10 @@ def test_bf16_autocast_computes_in_bf16_and_adds_up_in_float32() -> None:
         assert error < 0.01  # bf16 keeps 8 bits: 0.4 % a rounding
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_a_chunk_has_at_least_one_row(device: str) -> None:
-    assert default_rows(1 << 40, torch.device(device)) == 1
-    assert default_rows(16384, torch.device("cpu")) == 1024
+def test_more_rows_than_a_chunk_by_default() -> None:
+    ours, reference = problem(CPU_CHUNK_ROWS + 3, seed=2), problem(CPU_CHUNK_ROWS + 3, seed=2)
+    loss, expected = TokenLoss()(*ours), plain(*reference)
+    loss.backward()
+    expected.backward()
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(ours[1].grad, reference[1].grad, rtol=1e-4, atol=1e-5)
