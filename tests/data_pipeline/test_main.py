@@ -1,0 +1,93 @@
+"""The command as users type it: `python -m data_pipeline ...`, in any folder."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data_pipeline.shards.manifest import Manifest
+
+pytestmark = pytest.mark.slow
+
+QUICK = [
+    "corpus=synthetic",
+    "corpus.num_documents=300",
+    "corpus.mean_words=100",
+    "clean=none",
+    "tokenizer.vocab_size=300",
+    "mix.held_out_frac=0.05",
+]
+
+
+def type_line(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "data_pipeline", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+def test_a_run_ends_with_a_table_and_the_same_line_keeps_everything(tmp_path: Path) -> None:
+    first = type_line(tmp_path, *QUICK)
+    assert first.returncode == 0, first.stderr
+    assert "exact_duplicate" in first.stderr and "kept" not in first.stderr
+    assert str(tmp_path / "data" / "synthetic" / "report.html") in first.stderr.replace("\n", "")
+    Manifest.load(tmp_path / "data" / "synthetic")
+    second = type_line(tmp_path, *QUICK)
+    assert second.returncode == 0
+    assert second.stderr.count("kept") == 7  # stages
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]  # Hydra leaves nothing of its own
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["dedup.treshold=0.7"], "dedup.treshold: unknown key, did you mean 'threshold'?"),
+        (["corpus=json"], "corpus: 'json' is no option of this group, did you mean 'jsonl'?"),
+        (["corpus=jsonl"], "corpus.paths: needs a value"),
+        (["corpus=jsonl", "corpus.paths=nix/*.jsonl"], "corpus.paths: 'nix/*.jsonl'"),
+        (["executor.workers=two"], "executor.workers: 'two'"),
+        (["name=../elsewhere", *QUICK], "name: '../elsewhere'"),
+        (["-m", "dedup.threshold=0.7,0.8"], "python -m data_pipeline -m dedup.threshold=0.7,0.8 name="),
+    ],
+)
+def test_a_mistake_gets_one_line_and_exit_code_2(tmp_path: Path, words: list[str], expected: str) -> None:
+    ended = type_line(tmp_path, *words)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: ") and expected in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_text_key_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"body": "words"}) + "\n")
+    ended = type_line(tmp_path, "corpus=jsonl", "corpus.paths=a.jsonl", "executor.workers=1")
+    assert ended.returncode == 2
+    assert "a.jsonl" in ended.stderr and "'text'" in ended.stderr and "'body'" in ended.stderr
+
+
+def test_a_sweep_with_a_name_a_trial_makes_a_folder_each(tmp_path: Path) -> None:
+    swept = ["-m", *QUICK, "tokenizer.vocab_size=290,300", "name=v${tokenizer.vocab_size}", "executor.workers=1"]
+    ended = type_line(tmp_path, *[word for word in swept if word != "tokenizer.vocab_size=300"])
+    assert ended.returncode == 0, ended.stderr
+    sizes = {path.name: Manifest.load(path).vocab_size for path in (tmp_path / "data").iterdir()}
+    assert sizes == {"v290": 290, "v300": 300}
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_is_clean_and_the_same_line_goes_on(tmp_path: Path, sent: signal.Signals) -> None:
+    words = [*QUICK, "corpus.num_documents=3000", "partition_bytes=100000", "executor.workers=2"]
+    command = [sys.executable, "-m", "data_pipeline", *words]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    clean = tmp_path / "data" / "synthetic" / "work" / "clean"
+    while len(list(clean.glob("*.json"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "the same command goes on" in err and "Traceback" not in err
+    assert type_line(tmp_path, *words).returncode == 0
