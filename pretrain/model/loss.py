@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from pretrain.types import IGNORE
 
-# Rows of logits that exist at once. On CPUs a chunk should stay near the cache and in memory that malloc gives again, yet
-# each one passes over the whole (V, D) gradient. Forward and backward in CPU seconds, all logits held by torch's
-# cross_entropy first: V 16,384, D 256, 2,048 rows: 0.57; chunks of 256 rows 0.37, 512 0.39, 1,024 0.43. V 50,304, D 768:
-# 4.0; 256 rows 3.1, 512 3.1, 1,024 3.0. GPUs want large kernels: 8,192 rows of 50,304 float32 are 1.6 GB.
+# Rows of logits that exist at once. On CPUs a chunk should stay near the cache and in memory that malloc gives again,
+# yet each one passes over the whole (V, D) gradient. Forward and backward in CPU seconds, first with all logits held by
+# torch's cross_entropy: V 16,384, D 256, 2,048 rows: 0.57; in chunks of 256 rows 0.37, 512 0.39, 1,024 0.43; V 50,304,
+# D 768: 4.0; 256 rows 3.1, 512 3.1, 1,024 3.0. GPUs want large kernels: 8,192 rows of 50,304 float32 are 1.6 GB.
 CPU_CHUNK_ROWS = 256
 GPU_CHUNK_ROWS = 8192
 
