@@ -1,0 +1,124 @@
+"""The whole way in a few minutes: raw text to shards, training, a stop, a resume, a sample (`make demo`).
+
+Every step is one line that a user types, shown before it runs. The length of the training is fitted to this machine.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+TRAIN_S = 150.0  # that the training is to take on a CPU
+SEQ_LEN, BATCH_SIZE = 256, 4  # on a CPU: short steps, so that a few minutes hold many
+FLOP_PER_TOKEN = 71e6  # of gpt_tiny, forward and backward, attention over 256 tokens included
+EFFICIENCY = 0.45  # of a training step against a plain matrix product, measured on two cores with AVX-512
+STOP_AT_FRAC = 0.4
+MIN_STEPS, MAX_STEPS = 40, 1000
+
+
+def main() -> None:
+    """Run the demo; exit with the code of the first step that fails."""
+    started = time.monotonic()
+    os.chdir(ROOT)
+    run_dir = free_run_dir(Path("runs"))
+    say("1 of 5", "raw text to token shards, from the embedded corpus: the documentation of Python and its packages")
+    run("python", "-m", "data_pipeline")
+    overrides, max_steps = fitted_to_machine()
+    line = ("torchrun", "launch/train.py", "model=gpt_tiny", *overrides, f"run_name={run_dir.name}")
+    say("2 of 5", "shards to a model; after a while the trainer gets a SIGTERM, saves and leaves")
+    train_and_stop(line, run_dir, int(max_steps * STOP_AT_FRAC))
+    say("3 of 5", "the same line again: it goes on where it stopped")
+    run(*line)
+    say("4 of 5", "what the model writes")
+    run("python", "launch/generate.py", f"run={run_dir}", "prompt=Return the", "max_new_tokens=100")
+    say("5 of 5", f"done in {time.monotonic() - started:.0f} s; the pages to open in a browser:")
+    print(f"  {ROOT / 'data' / 'pydocs' / 'report.html'}\n  {ROOT / run_dir / 'report.html'}")
+
+
+def free_run_dir(runs: Path) -> Path:
+    """Return runs/demo, or runs/demo_2 and so on: an earlier demo is kept."""
+    names = ("demo", *(f"demo_{number}" for number in range(2, 1000)))
+    return next(runs / name for name in names if not (runs / name).exists())
+
+
+def fitted_to_machine() -> tuple[list[str], int]:
+    """Return overrides that make the training a few minutes long here, and its steps."""
+    import torch
+
+    if torch.cuda.is_available():
+        steps, sizes = MAX_STEPS, ["trainer.global_batch_size=64", "trainer.micro_batch_size=64"]
+    else:
+        seconds_per_step = SEQ_LEN * BATCH_SIZE * FLOP_PER_TOKEN / (EFFICIENCY * matmul_flops_per_s())
+        steps = min(MAX_STEPS, max(MIN_STEPS, int(TRAIN_S / seconds_per_step) // 10 * 10))
+        sizes = [f"trainer.global_batch_size={BATCH_SIZE}", f"trainer.micro_batch_size={BATCH_SIZE}"]
+    length = [f"trainer.max_steps={steps}", f"trainer.seq_len={SEQ_LEN}", *sizes, "optim.lr=1e-3"]
+    watch = [f"eval.every_steps={steps // 2}", "eval.batches=2", "logger.loggers.wandb.mode=offline"]
+    return [*length, *watch], steps
+
+
+def matmul_flops_per_s() -> float:
+    """Measure a matrix product in float32 on all cores, for half a second."""
+    import torch
+
+    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+    a @ b
+    started, count = time.perf_counter(), 0
+    while (elapsed := time.perf_counter() - started) < 0.5:
+        a @ b
+        count += 1
+    return count * 2 * 1024**3 / elapsed
+
+
+def train_and_stop(line: tuple[str, ...], run_dir: Path, stop_step: int) -> None:
+    """Train until some steps are done, then ask the trainer to stop, as a cluster does before it takes the machine."""
+    process = subprocess.Popen(shown(*line))
+    while process.poll() is None and steps_done(run_dir) < stop_step:
+        time.sleep(0.2)
+    if process.poll() is None:
+        print(f"$ kill -TERM {trainer_pid(run_dir)}", flush=True)
+        os.kill(trainer_pid(run_dir), signal.SIGTERM)
+    if code := process.wait():
+        sys.exit(code)
+
+
+def steps_done(run_dir: Path) -> int:
+    """Return how many steps the run has written down."""
+    path = run_dir / "metrics.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def trainer_pid(run_dir: Path) -> int:
+    """Return the process that holds the run's folder: the worker, of which torchrun is the parent."""
+    owner = (run_dir / ".lock").read_text()
+    found = re.match(r"process (\d+) ", owner)
+    assert found is not None, owner
+    return int(found[1])
+
+
+def run(*line: str) -> None:
+    """Run one line to its end; leave with its code if it fails."""
+    if code := subprocess.run(shown(*line), check=False).returncode:
+        sys.exit(code)
+
+
+def shown(program: str, *arguments: str) -> list[str]:
+    """Print a line as a user types it; return it with the program of this environment."""
+    typed = " ".join(f"'{argument}'" if " " in argument else argument for argument in arguments)
+    print(f"$ {program} {typed}\n", flush=True)
+    return [str(BIN / program), *arguments]
+
+
+def say(part: str, text: str) -> None:
+    """Print the heading of a part."""
+    print(f"\n── {part} ── {text}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
