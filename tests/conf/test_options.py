@@ -74,11 +74,11 @@ def test_an_option_of_the_training_is_built(option: str, runtime: dict[str, Any]
 
 
 @pytest.mark.parametrize("option", options(pipeline=True))
-def test_an_option_of_the_pipeline_is_built(option: str, runtime: dict[str, Any]) -> None:
+def test_an_option_of_the_pipeline_is_built(option: str) -> None:
     tree = composed("pipeline", "name=x", option, *NEEDED.get(option, []))
     for value in check_pipeline(tree, DEFAULT_TARGETS).values():
         if isinstance(value, Node):
-            assert build(value, **runtime) is not None
+            assert build(value) is not None
 
 
 @pytest.mark.parametrize("option", options(pipeline=False) + options(pipeline=True))
