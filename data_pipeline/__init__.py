@@ -1,1 +1,1 @@
-"""Raw text to token shards: clean, deduplicate, split, decontaminate, train a tokenizer, encode. Knows nothing of torch."""
+"""Raw text to token shards: clean, deduplicate, split, decontaminate, train a tokenizer, encode. No torch here."""

@@ -46,7 +46,7 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A record that could not be read. Attributes: row; offset in bytes in the (decompressed) file; reason; its bytes."""
+    """A record that could not be read. Attributes: row; offset in bytes in the decompressed file; reason; its bytes."""
 
     row: int
     offset_bytes: int

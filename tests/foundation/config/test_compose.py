@@ -31,7 +31,7 @@ def test_a_key_is_forced_so_that_an_unknown_one_gets_our_message(conf: Path) -> 
 
 
 def test_a_wrong_option_gets_the_nearest_and_the_list(conf: Path) -> None:
-    with pytest.raises(ConfigError, match="model: 'smal' is no option .* did you mean 'small'.*allowed: large, small"):
+    with pytest.raises(ConfigError, match=r"model: 'smal' is no option .* did you mean 'small'.*allowed: large, small"):
         typed(conf, "model=smal")
     with pytest.raises(ConfigError, match="'huge'"):
         typed(conf, "-m", "model=small,huge")
@@ -70,7 +70,7 @@ def test_references_are_resolved_and_resolvers_refused() -> None:
     assert plain(OmegaConf.create({"a": 1, "b": "${a}"})) == {"a": 1, "b": 1}
     with pytest.raises(ConfigError, match=r"b: '\$\{oc\.env:HOME\}' uses a resolver"):
         plain(OmegaConf.create({"b": "${oc.env:HOME}"}))
-    with pytest.raises(ConfigError, match="b: .*missing"):
+    with pytest.raises(ConfigError, match=r"b: .*missing"):
         plain(OmegaConf.create({"b": "${missing}"}))
 
 

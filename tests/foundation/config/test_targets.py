@@ -59,7 +59,7 @@ def test_own_classes_and_optimizers_are_found(path: str) -> None:
 
 
 def test_a_name_reached_through_an_import_is_refused_by_its_home() -> None:
-    with pytest.raises(ConfigError, match="only imported there, its home is 'foundation.errors'"):
+    with pytest.raises(ConfigError, match=r"only imported there, its home is 'foundation\.errors'"):
         resolve("pretrain.plan.ConfigError", "trainer")
 
 
