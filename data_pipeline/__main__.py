@@ -35,6 +35,7 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
+        print(STOPPED, file=sys.stderr)
         code = 128 + signal.SIGINT
     sys.exit(code)
 
@@ -59,9 +60,6 @@ def guarded(config: DictConfig, allowed: tuple[str, ...]) -> int:
     except GroundworkError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(STOPPED, file=sys.stderr)
-        return 128 + signal.SIGINT
     except Exception:
         traceback.print_exc()
         return 1

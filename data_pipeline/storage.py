@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from data_pipeline.documents import Quarantined
 from foundation.errors import GroundworkError
-from foundation.files import read_json, replacing, write_atomic, write_json
+from foundation.files import read_json, replacing, write_json
 from foundation.hashes import hash_bytes
 
 REMOVED_SCHEMA = pa.schema(
@@ -93,8 +93,8 @@ def write_file(path: Path, data: bytes | memoryview) -> None:
     Raises:
         DiskFull: says how many bytes were needed.
     """
-    with room_for(path, len(data)):
-        write_atomic(path, bytes(data))
+    with room_for(path, len(data)), replacing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def write_batch(path: Path, batch: pa.RecordBatch) -> str:

@@ -38,7 +38,9 @@ def _taken(done: Finished, total: Account) -> str:
     reasons = Counter({f"{reason} (unreadable)": count for reason, count in total.quarantined.items()}) + total.dropped
     shown = [f"{reason} {count:,}" for reason, count in reasons.most_common(MOST_REASONS)]
     others = reasons.total() - sum(count for _, count in reasons.most_common(MOST_REASONS))
-    return ", ".join([*shown, f"others {others:,}"] if others else shown)
+    if others:
+        shown.append(f"others {others:,}")
+    return ", ".join(shown) or str(done.facts.get("note", ""))
 
 
 def _data(result: Result) -> Table:

@@ -107,7 +107,7 @@ class Clean(Stage):
             output=hash_json([partitions, self.file_names]),
             book=book,
             files=files,
-            facts={"partitions": partitions, "file_names": self.file_names, "counts": dict(sorted(changed.items()))},
+            facts={"partitions": partitions, "file_names": self.file_names, "changed": dict(sorted(changed.items()))},
             utf8_bytes=sum(partition["utf8_bytes"] for partition in partitions),
         )
 

@@ -63,7 +63,9 @@ class Decontaminate(Stage):
             book=account_decision(view, gone, reasons, before),
             files=[*counted, *judged, path],
             facts={
-                "counts": {"test_items": len(self._items), "held_out_items": int(view.held_out.sum())},
+                "note": f"{len(self._items) + int(view.held_out.sum()):,} test items sought"
+                if index.num_ngrams
+                else "",
                 "training": _training_left(view, training, gone),
             },
             utf8_bytes=int(view.sizes[training].sum()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -72,6 +73,8 @@ class NearDuplicates(Stage):
         return self._raw
 
     def run(self, view: View, before: Book) -> Outcome:
+        if description := self._dedup.describe():
+            print(description, file=sys.stderr)
         folder = self.place.work / EXACT
         parts = [read_features(folder, piece.partition.name).take(piece.mask) for piece in view.slices(view.alive)]
         with progress(self.name, len(view.positions), "docs") as meter:

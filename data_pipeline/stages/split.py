@@ -40,5 +40,5 @@ class Split(Stage):
             output=hash_bytes(held_out.astype("<i8").tobytes()),
             book=account_decision(view, np.zeros(0, np.int64), [], before),
             files=[path],
-            facts={"counts": {"held_out": len(held_out), "training": len(positions) - len(held_out)}},
+            facts={"note": f"{len(held_out):,} held out for validation"},
         )

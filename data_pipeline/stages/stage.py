@@ -46,7 +46,7 @@ class Outcome:
         output: hash of what the later stages see of it: when it is the same as before, they need not be redone.
         book: source -> account; empty for a stage that no documents pass through.
         files: all that it wrote and that must stay.
-        facts: JSON values for the stages and reports to come.
+        facts: JSON values for the stages and reports to come; `note`, where there is one, is shown to the user.
         utf8_bytes: of the text that it went through, for its speed.
     """
 
@@ -110,7 +110,11 @@ class Stage(ABC):
 
     def code_hash(self) -> str:
         """Return the hash of the code that this stage runs, its users' own classes and its libraries included."""
-        files = sorted(path for name in ("documents.py", "storage.py", *self.code) for path in _sources(ROOM / name))
+        files = sorted(
+            path
+            for name in ("documents.py", "storage.py", "stages/view.py", *self.code)
+            for path in _sources(ROOM / name)
+        )
         files += [Path(module) for module in _modules(self.settings())]
         versions = [importlib.metadata.version(library) for library in self.libraries]
         return hash_json([[hash_bytes(path.read_bytes()) for path in files], versions, unicodedata.unidata_version])

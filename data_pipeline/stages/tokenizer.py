@@ -15,6 +15,7 @@ from data_pipeline.stages.view import View
 from data_pipeline.storage import write_file
 from data_pipeline.tokenize.tokenizer import TokenizerTrainer
 from foundation.hashes import hash_bytes, hash_file
+from foundation.progress import human
 
 
 class TrainTokenizer(Stage):
@@ -50,8 +51,7 @@ class TrainTokenizer(Stage):
         tokenizer_json = self._trainer.train(_texts(view, chosen), total)
         write_file(self.path, tokenizer_json)
         tokenizer_hash = hash_bytes(tokenizer_json)
-        counts = {"sample_documents": len(chosen), "sample_bytes": total}
-        facts = {"tokenizer_hash": tokenizer_hash, "counts": counts}
+        facts = {"tokenizer_hash": tokenizer_hash, "note": f"{human(total, 'B')} of {len(chosen):,} documents"}
         return Outcome(tokenizer_hash, {}, [self.path], facts, utf8_bytes=total)
 
 
