@@ -1,0 +1,137 @@
+"""One step and the loop around it: the gradient of any split, a NaN that touches nothing, lines that tell the truth."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pretrain.mesh import Mesh
+from pretrain.metrics.lines import read_metrics
+from pretrain.train import Run, forward_backward, train
+from pretrain.types import IGNORE, Status
+
+WORKER = Path(__file__).with_name("train_worker.py")
+CPU = Mesh(0, 1, 0, torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def worker() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("train_worker", WORKER)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def overrides(tiny: list[str], tmp_path: Path) -> list[str]:
+    quiet = ["logger=none", "eval=none", "checkpoint=none", "data.mask_after_eot=true", "trainer.max_steps=8"]
+    changed = {text.partition("=")[0] for text in quiet}
+    kept = [text for text in tiny if text.partition("=")[0] not in changed and not text.startswith("eval.")]
+    return [*kept, *quiet, f"runs_dir={tmp_path}", "run_name=run"]
+
+
+def gradients(run: Run) -> dict[str, Tensor]:
+    return {name: parameter.grad.clone() for name, parameter in run.model.named_parameters()}
+
+
+def whole_batch(run: Run, data_step: int) -> tuple[float, dict[str, Tensor], int]:
+    """The oracle: mean loss of all targets of the global batch in one float64 pass, no parts, no weights."""
+    batches = run.loader.micro_batches(data_step)
+    inputs = torch.cat([batch.inputs_BT for batch in batches])
+    targets = torch.cat([batch.targets_BT for batch in batches])
+    model = run.model.double()
+    logits = functional.linear(model._hidden(inputs), model.token_embedding.weight)
+    loss = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+    loss.backward()
+    found = gradients(run)
+    model.float().zero_grad(set_to_none=True)
+    return loss.item(), found, int((targets != IGNORE).sum())
+
+
+@pytest.mark.parametrize("micro_batch_size", [1, 2, 8])
+def test_any_split_has_the_gradient_of_the_whole_batch(
+    worker: ModuleType, overrides: list[str], micro_batch_size: int
+) -> None:
+    run = worker.make_run(CPU, [*overrides, f"trainer.micro_batch_size={micro_batch_size}"])
+    for data_step in range(3):
+        loss, expected, num_targets = whole_batch(run, data_step)
+        assert num_targets < run.plan.tokens_per_step  # documents end inside: some targets are masked
+        result = forward_backward(run, run.loader.micro_batches(data_step))
+        assert result.num_targets.item() == num_targets
+        assert result.loss.item() == pytest.approx(loss, rel=1e-5)
+        norm = torch.stack([gradient.square().sum() for gradient in expected.values()]).sum().sqrt()
+        assert result.grad_norm.item() == pytest.approx(norm.item(), rel=1e-4)
+        for name, gradient in gradients(run).items():
+            torch.testing.assert_close(gradient, expected[name].float(), rtol=1e-3, atol=1e-6, msg=name)
+        run.optimizer.zero_grad()
+    run.loader.close()
+
+
+def test_micro_batches_hold_unequal_numbers_of_targets(worker: ModuleType, overrides: list[str]) -> None:
+    run = worker.make_run(CPU, overrides)
+    counts = {int((batch.targets_BT != IGNORE).sum()) for batch in run.loader.micro_batches(0)}
+    run.loader.close()
+    assert len(counts) > 1
+
+
+def test_a_nan_in_an_early_micro_batch_skips_the_step_and_nothing_else(
+    worker: ModuleType, overrides: list[str], tmp_path: Path
+) -> None:
+    run = worker.make_run(CPU, overrides)
+    worker.Poison(run, step=3)
+    snapshots = worker.Snapshots(run)
+    object.__setattr__(run, "profiler", snapshots)
+    assert train(run) is Status.FINISHED
+    run.loader.close()
+    run.log.close("finished")
+    check_one_skip(snapshots.seen, step=3)
+    lines = list(read_metrics(tmp_path / "run/metrics.jsonl"))
+    assert [line["step"] for line in lines] == list(range(1, 9))
+    assert [line["skipped"] for line in lines] == [step == 4 for step in range(1, 9)]
+    assert [line["num_updates"] for line in lines] == [1, 2, 3, 3, 4, 5, 6, 7]
+    journal = [json.loads(line) for line in (tmp_path / "run/journal.jsonl").read_text().splitlines()]
+    assert [(line["event"], line["step"], line["data_step"]) for line in journal] == [("skip", 4, 3)]
+
+
+def check_one_skip(seen: list[dict[str, Tensor]], step: int) -> None:
+    """Every tensor of model, moments and counters kept its bits in that step alone."""
+    weights = [name for name in seen[0] if not name.startswith("guard.")]
+    assert len(weights) > 50
+    for number, (before, after) in enumerate(itertools.pairwise(seen)):
+        changed = [name for name in weights if not torch.equal(before[name], after[name])]
+        assert (changed == []) if number == step else (len(changed) > len(weights) / 2), number
+        assert all(torch.isfinite(tensor).all() for tensor in after.values())
+
+
+@pytest.mark.slow
+def test_a_nan_on_one_rank_skips_the_step_on_all(
+    overrides: list[str], tmp_path: Path, one_thread: dict[str, str]
+) -> None:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    subprocess.run([*launch, str(WORKER), str(tmp_path), *overrides], check=True, timeout=120, env=one_thread)
+    ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+    for status, num_updates, seen in ranks:
+        assert (status, num_updates) == ("finished", 7)
+        check_one_skip(seen, step=3)
+    for one, other in zip(ranks[0][2], ranks[1][2], strict=True):
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_loss_falls(worker: ModuleType, overrides: list[str], tmp_path: Path) -> None:
+    run = worker.make_run(CPU, [*overrides, "trainer.max_steps=40", "optim.lr=1e-2", "schedule.warmup_steps=5"])
+    assert train(run) is Status.FINISHED
+    run.loader.close()
+    losses = [line["loss"] for line in read_metrics(tmp_path / "run/metrics.jsonl")]
+    assert losses[0] == pytest.approx(torch.tensor(512.0).log().item(), abs=0.3)
+    assert sum(losses[-5:]) / 5 < losses[0] - 0.5

@@ -1,0 +1,71 @@
+"""A run as launch/train.py assembles it; `torchrun train_worker.py <folder> <overrides...>` is one rank of a test."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+from torch import Tensor, nn
+
+from foundation.config import DEFAULT_TARGETS
+from foundation.config.compose import plain
+from pretrain.main import assemble, check_config
+from pretrain.mesh import Mesh, start_mesh
+from pretrain.train import Run, state_of, train
+
+CONF = Path(__file__).parents[2] / "conf"
+POISONED_STEP, POISONED_RANK = 3, 1
+
+
+def make_run(mesh: Mesh, overrides: list[str]) -> Run:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        tree = plain(compose("train", overrides))
+    return assemble(mesh, **check_config(tree, DEFAULT_TARGETS))
+
+
+class Poison:
+    """Makes the first micro batch's activations NaN in one step, on one rank: a faulty kernel."""
+
+    def __init__(self, run: Run, step: int) -> None:
+        self.run, self.step, self.calls = run, step, 0
+        run.model.final_norm.register_forward_hook(self)
+
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+        accumulated, place = divmod(self.calls, self.run.plan.grad_accum_steps)
+        self.calls += module.training
+        return output * float("nan") if module.training and (accumulated, place) == (self.step, 0) else None
+
+
+def snapshot(run: Run) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in state_of(run).tensors.items()}
+
+
+class Snapshots:
+    """Takes the state before and after each step, at the seat of the profiler."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.seen = run, [snapshot(run)]
+
+    def step(self, step: int) -> None:
+        self.seen.append(snapshot(self.run))
+
+    def close(self) -> None:
+        pass
+
+
+def main(folder: Path, overrides: list[str]) -> None:
+    with start_mesh("cpu") as mesh:
+        run = make_run(mesh, [*overrides, f"runs_dir={folder}"])
+        if mesh.rank == POISONED_RANK:
+            Poison(run, POISONED_STEP)
+        snapshots = Snapshots(run)
+        object.__setattr__(run, "profiler", snapshots)
+        status = train(run)
+        run.loader.close()
+        torch.save([status.value, run.progress.num_updates, snapshots.seen], folder / f"rank{mesh.rank}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])
