@@ -98,8 +98,8 @@ def owned(run_dir: Path, tree: dict[str, Any], mesh: Mesh) -> Iterator[Status | 
 
 def open_run(run_dir: Path, tree: dict[str, Any], restarts: int) -> str | None:
     """Claim the folder; return the status of a run that is over, else forget how it ended before."""
-    claim(run_dir, tree, tree["allow_change"] or [])
-    status = read_status(run_dir)
+    changed = claim(run_dir, tree, tree["allow_change"] or [])
+    status = {} if changed else read_status(run_dir)
     if status.get("status") == Status.FINISHED.value:
         print(
             f"{run_dir}: finished at step {status['step']} already; choose another run_name=, or redo it: resume=never"

@@ -22,10 +22,13 @@ FREE = (
     "parallel",
     "eval",
     "checkpoint",
+    "data.path",  # the checkpoint knows the shards by their hash, wherever they lie
     "data.prefetch_steps",
     "trainer.device_type",
     "trainer.micro_batch_size",
 )
+# Keys that decide what a step is made of or which tensors there are: a run with others is another run.
+FIXED = ("model", "seed", "trainer.seq_len", "trainer.global_batch_size", "data.mixture", "data.mask_after_eot")
 
 
 class RunExists(ConfigError):
@@ -38,11 +41,13 @@ def move_aside(folder: Path) -> None:
         folder.rename(_free_name(folder))
 
 
-def claim(folder: Path, tree: dict[str, Any], allow_change: list[str]) -> None:
+def claim(folder: Path, tree: dict[str, Any], allow_change: list[str]) -> bool:
     """Make the folder this run's own: write config.yaml, or see that the one in it is the same run.
 
     Args:
         folder: runs/<run_name>. tree: the resolved config. allow_change: full keys that may differ.
+    Returns:
+        Whether an allowed key differs from the run's last config.
     Raises:
         RunExists: keys differ that are neither free nor allowed; lists them with both values.
     """
@@ -50,18 +55,21 @@ def claim(folder: Path, tree: dict[str, Any], allow_change: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not saved.exists():
         write_atomic(saved, config_yaml(tree))
-        return
+        return False
     changed = differences(read_config(saved), tree)
-    refused = {key: pair for key, pair in changed.items() if not _covered(key, (*FREE, *allow_change))}
+    fixed = [key for key in changed if _covered(key, FIXED)]
+    refused = {key: pair for key, pair in changed.items() if not _covered(key, (*FREE, *allow_change)) or key in fixed}
     if refused:
+        go_on = "" if fixed else f", or go on so: allow_change=[{','.join(sorted(refused))}]"
         lines = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, (old, new) in sorted(refused.items()))
         raise RunExists(
             f"run_name: {folder} holds a run with another config:\n{lines}\n"
-            "choose another run_name=, start anew with resume=never (the old folder is kept), or go on so: "
-            f"allow_change=[{','.join(sorted(refused))}]"
+            f"choose another run_name=, start anew with resume=never (the old folder is kept){go_on}"
         )
-    if any(_covered(key, tuple(allow_change)) for key in changed):
+    allowed = any(_covered(key, tuple(allow_change)) for key in changed)
+    if allowed:
         write_atomic(saved, config_yaml(tree))
+    return allowed
 
 
 def differences(old: Any, new: Any, key: str = "") -> dict[str, tuple[Any, Any]]:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import hypothesis
 import pyarrow as pa
 import pytest
 
@@ -20,6 +21,10 @@ from data_pipeline.shards.manifest import Manifest, SourceManifest
 from data_pipeline.shards.writer import Sharder
 from data_pipeline.tokenize.tokenizer import ByteLevelBPE, Encoder
 from foundation.hashes import hash_bytes
+
+# No deadline: the first example of a fresh clone compiles kernels. The same examples in every run: a failure repeats.
+hypothesis.settings.register_profile("ours", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ours")
 
 REPOSITORY = Path(__file__).parents[1]
 VOCAB_SIZE = 512

@@ -33,10 +33,10 @@ def test_a_free_key_may_differ(tmp_path: Path) -> None:
 def test_another_key_is_refused_with_both_values_and_what_to_do(tmp_path: Path) -> None:
     claim(tmp_path / "run", TREE, [])
     with pytest.raises(RunExists) as caught:
-        claim(tmp_path / "run", TREE | {"optim": {"lr": 2e-3}, "seed": 2}, [])
+        claim(tmp_path / "run", TREE | {"optim": {"lr": 2e-3}, "precision": 2}, [])
     for part in (
         "optim.lr: 0.001 there, 0.002 now",
-        "seed: 1 there, 2 now",
+        "precision: None there, 2 now",
         "run_name=",
         "resume=never",
         "allow_change=[",
@@ -45,10 +45,17 @@ def test_another_key_is_refused_with_both_values_and_what_to_do(tmp_path: Path) 
 
 
 def test_an_allowed_change_becomes_the_runs_config(tmp_path: Path) -> None:
-    claim(tmp_path / "run", TREE, [])
+    assert not claim(tmp_path / "run", TREE, [])
     changed = TREE | {"optim": {"lr": 2e-3}}
-    claim(tmp_path / "run", changed, ["optim.lr"])
-    claim(tmp_path / "run", changed, [])
+    assert claim(tmp_path / "run", changed, ["optim.lr"])
+    assert not claim(tmp_path / "run", changed, [])
+
+
+def test_what_makes_it_another_run_can_not_be_allowed(tmp_path: Path) -> None:
+    claim(tmp_path / "run", TREE, [])
+    with pytest.raises(RunExists, match="seed: 1 there, 2 now") as caught:
+        claim(tmp_path / "run", TREE | {"seed": 2}, ["seed"])
+    assert "go on so" not in str(caught.value)
 
 
 def test_an_old_folder_is_kept_under_the_next_number(tmp_path: Path) -> None:

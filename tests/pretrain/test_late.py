@@ -1,0 +1,54 @@
+"""Results reach the host at a fixed lag, in order, each once."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pretrain.late import LAG_STEPS, LateRecords
+from pretrain.types import StepResult
+
+
+def result(step: int) -> StepResult:
+    return StepResult(
+        *(torch.tensor(float(value)) for value in (step / 10, step * 2, step == 3, 1000 + step, step == 5))
+    )
+
+
+def push(late: LateRecords, step: int) -> None:
+    late.push(step, step - 1, 1e-3 * step, float(step), result(step))
+
+
+def test_a_record_is_seen_when_it_is_old_enough() -> None:
+    late = LateRecords(torch.device("cpu"))
+    seen = []
+    for step in range(1, 8):
+        push(late, step)
+        seen.append([record.step for record in late.ready()])
+    assert seen == [[]] * LAG_STEPS + [[step] for step in range(1, 8 - LAG_STEPS)]
+    assert [record.step for record in late.ready(drain=True)] == [6, 7]
+
+
+def test_a_record_says_what_the_step_measured() -> None:
+    late = LateRecords(torch.device("cpu"))
+    for step in range(1, 6):
+        push(late, step)
+    records = list(late.ready(drain=True))
+    assert [record.skipped for record in records] == [False, False, True, False, False]
+    assert [record.stop for record in records] == [False, False, False, False, True]
+    assert [record.num_targets for record in records] == [1001, 1002, 1003, 1004, 1005]
+    assert records[1].loss == pytest.approx(0.2)
+    assert (records[1].data_step, records[1].lr, records[1].finished_s) == (1, 2e-3, 2.0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu_no_push_waits() -> None:
+    late = LateRecords(torch.device("cuda"))
+    ones = torch.ones((), device="cuda")
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        late.push(1, 0, 1.0, 0.0, StepResult(ones, ones, ones, ones, ones))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert next(late.ready(drain=True)).loss == 1.0

@@ -1,0 +1,86 @@
+"""Each step's line is written once, with its evaluation, however the run is interrupted."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pretrain.late import Record
+from pretrain.metrics.lines import MetricsFile, read_metrics
+from pretrain.metrics.loggers import NoLogger
+from pretrain.plan import Plan
+from pretrain.run_log import RunLog
+
+PLAN = Plan(8, 4, 2, 1, 100, 1000, 0)
+
+
+def log(folder: Path, peak_flops: float | None = None) -> RunLog:
+    return RunLog(PLAN, MetricsFile(folder), NoLogger(), flops_per_token=10.0, peak_flops=peak_flops)
+
+
+def record(step: int, finished_s: float = 0.0) -> Record:
+    return Record(step, step - 1, 1e-3, finished_s, 1.0, 2.0, False, 32, False)
+
+
+def steps(folder: Path) -> list[int]:
+    return [line["step"] for line in read_metrics(folder / "metrics.jsonl")]
+
+
+def test_an_evaluation_joins_the_line_of_its_step(tmp_path: Path) -> None:
+    it = log(tmp_path)
+    for step in (1, 2):
+        it.add(record(step), step, 32 * step)
+    it.join({"val_loss": 3.5})
+    it.add(record(3), 3, 96)
+    it.close("finished")
+    lines = list(read_metrics(tmp_path / "metrics.jsonl"))
+    assert [line.get("val_loss") for line in lines] == [None, 3.5, None]
+
+
+def test_a_kill_after_a_save_loses_no_line(tmp_path: Path) -> None:
+    it = log(tmp_path)
+    for step in (1, 2, 3):
+        it.add(record(step), step, 32 * step)
+    saved = dict(it.last)  # what the checkpoint keeps; line 3 is held and not yet written
+    assert steps(tmp_path) == [1, 2]
+    again = log(tmp_path)
+    assert again.resume(3, saved)
+    again.join({"val_loss": 1.0})
+    again.close("finished")
+    assert steps(tmp_path) == [1, 2, 3]
+
+
+def test_a_kill_after_later_lines_drops_them(tmp_path: Path) -> None:
+    it = log(tmp_path)
+    kept: dict[str, Any] = {}
+    for step in range(1, 7):
+        it.add(record(step), step, 32 * step)
+        kept = dict(it.last) if step == 3 else kept
+    it.flush()
+    again = log(tmp_path)
+    assert not again.resume(3, kept)
+    again.add(record(4), 4, 128)
+    again.close("finished")
+    assert steps(tmp_path) == [1, 2, 3, 4]
+    assert [line["step"] for line in read_metrics(tmp_path / "metrics.dropped.jsonl")] == [4, 5, 6]
+
+
+def test_rates_leave_out_what_was_paused(tmp_path: Path) -> None:
+    it = log(tmp_path, peak_flops=1000.0)
+    it.start()
+    with it.pause():
+        time.sleep(0.3)
+    finished_s = it.clock()
+    it.add(record(1, finished_s + 0.5), 1, 32)
+    assert it.last["step_time_s"] == pytest.approx(0.5, abs=0.1)
+    assert it.last["tokens_per_s"] == pytest.approx(32 / it.last["step_time_s"])
+    assert it.last["mfu"] == pytest.approx(it.last["tokens_per_s"] * 10.0 / 1000.0)
+
+
+def test_an_unknown_peak_gives_no_mfu(tmp_path: Path) -> None:
+    it = log(tmp_path)
+    it.add(record(1), 1, 32)
+    assert "mfu" not in it.last
