@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -110,8 +111,7 @@ def run(*line: str) -> None:
 
 def shown(program: str, *arguments: str) -> list[str]:
     """Print a line as a user types it; return it with the program of this environment."""
-    typed = " ".join(f"'{argument}'" if " " in argument else argument for argument in arguments)
-    print(f"$ {program} {typed}\n", flush=True)
+    print(f"$ {shlex.join([program, *arguments])}\n", flush=True)
     return [str(BIN / program), *arguments]
 
 
