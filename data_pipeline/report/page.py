@@ -228,17 +228,27 @@ def length_bins(lengths: np.ndarray) -> tuple[list[int], list[int]]:
 
 def _sources(page: Page, manifest: Manifest) -> None:
     page.section("Sources and mixture")
-    page.text("The trainer draws training sequences from the sources in these shares, whatever their sizes.")
+    page.text(
+        "The trainer draws training sequences from the sources in these shares, whatever their sizes. Epochs: how often "
+        "it has gone through a source when it has gone through each at least once; up to 4, repeated tokens are nearly "
+        "as good as new ones (arXiv:2305.16264)."
+    )
     weights = sum(source.weight for source in manifest.splits["train"].values())
+    epochs = _epochs(manifest)
     rows: list[Iterable[str | int | float]] = []
     for split in SPLITS:
         for name, source in manifest.splits[split].items():
-            share = _share(source.weight, weights) if split == "train" else ""
+            mixture = (_share(source.weight, weights), f"{epochs[name]:.2f}") if split == "train" else ("", "")
             counts = (source.documents, source.tokens, source.utf8_bytes, len(source.shards))
-            rows.append([name, SPLIT_NAMES[split], share, *counts])
-    page.table(
-        ["source", "split", "share", "documents", "tokens", "bytes of text", "shards"], [list(row) for row in rows]
-    )
+            rows.append([name, SPLIT_NAMES[split], *mixture, *counts])
+    headers = ["source", "split", "share", "epochs", "documents", "tokens", "bytes of text", "shards"]
+    page.table(headers, [list(row) for row in rows])
+
+
+def _epochs(manifest: Manifest) -> dict[str, float]:
+    """Return how often each source has been passed over when the one passed over least has been once."""
+    speeds = {name: source.weight / source.tokens for name, source in manifest.splits["train"].items()}
+    return {name: speed / min(speeds.values()) for name, speed in speeds.items()}
 
 
 def _timing(page: Page, timing: dict[str, dict[str, float]]) -> None:

@@ -33,8 +33,9 @@ def test_the_numbers_are_those_of_the_ledger_and_the_manifest(
         ["near duplicates", "near_duplicate", "removed", "4", "9.09%"],
         ["decontaminate", "contaminated", "removed", "1", "2.27%"],
     ]
-    assert ["web", "training", "75.00%", "6", "800", "3,200", "1"] in sources
-    assert ["books", "validation", "", "1", "33", "132", "1"] in sources
+    assert ["web", "training", "75.00%", "3.99", "6", "800", "3,200", "1"] in sources
+    assert ["books", "training", "25.00%", "1.00", "2", "1,064", "4,256", "1"] in sources
+    assert ["books", "validation", "", "", "1", "33", "132", "1"] in sources
 
 
 def test_the_way_of_the_documents_is_drawn_to_scale(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:
