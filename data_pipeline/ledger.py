@@ -137,7 +137,12 @@ def _check_handover(giver: tuple[str, Book], taker: tuple[str, Book]) -> None:
             )
 
 
-def to_json(books: dict[str, Book]) -> dict[str, Any]:
-    """Return the content of ledger.json."""
+def to_json(books: dict[str, Book], counts: dict[str, dict[str, int]]) -> dict[str, Any]:
+    """Return the content of ledger.json.
+
+    Args:
+        books: stage -> book.
+        counts: stage -> name -> number: what the stages measured beside the documents that came, went and stayed.
+    """
     stages = {stage: {source: account.to_json() for source, account in book.items()} for stage, book in books.items()}
-    return {"stages": stages}
+    return {"stages": stages, "counts": counts}

@@ -243,8 +243,10 @@ def _publish(place: Workplace, finished: list[Finished], weights: dict[str, floa
     """Write what speaks of the whole: the ledger, the timing, the manifest, the page."""
     books = {done.name: done.book for done in finished if done.book}
     ledger.check_chain(books)
-    write_json(place.output_dir / LEDGER, ledger.to_json(books))
+    counts = {done.name: done.facts["counts"] for done in finished if done.facts.get("counts")}
+    write_json(place.output_dir / LEDGER, ledger.to_json(books, counts))
     write_json(place.output_dir / TIMING, {"stages": {done.name: done.timing for done in finished}})
     made = manifest_of(finished[-1].facts, weights)
     made.save(place.output_dir)
-    return Result(place.output_dir, made, finished, write_report(place.output_dir))
+    remarks = {done.name: done.facts["remark"] for done in finished if done.facts.get("remark")}
+    return Result(place.output_dir, made, finished, write_report(place.output_dir, remarks))

@@ -37,6 +37,14 @@ class Decontaminator(ABC):
             document_frequencies: (num_ngrams,) int64, over the whole corpus that is judged.
         """
 
+    @abstractmethod
+    def counts(self, index: Index, document_frequencies: np.ndarray) -> dict[str, int]:
+        """Return numbers for reports, by name: what was sought and what could not be.
+
+        Args:
+            document_frequencies: as of `judge`.
+        """
+
 
 class NoDecontaminate(Decontaminator):
     """Every document stays."""
@@ -56,6 +64,10 @@ class NoDecontaminate(Decontaminator):
     def judge(self, index: Index, document_frequencies: np.ndarray, texts: pa.LargeStringArray) -> list[Removal]:
         """Return no removal."""
         return []
+
+    def counts(self, index: Index, document_frequencies: np.ndarray) -> dict[str, int]:
+        """Return no number."""
+        return {}
 
 
 class NGram(Decontaminator):
@@ -145,7 +157,7 @@ class NGram(Decontaminator):
 
     def judge(self, index: Index, document_frequencies: np.ndarray, texts: pa.LargeStringArray) -> list[Removal]:
         """Return the documents that hold a test item; of several, the one held most is named, then the first."""
-        counting = document_frequencies <= self.max_document_frequency
+        counting = self._counting(document_frequencies)
         item_sizes = index.item_sizes(counting)
         removals = []
         for position, text in enumerate(texts.to_pylist()):
@@ -156,6 +168,24 @@ class NGram(Decontaminator):
                 best = int(coverage.argmax())
                 removals.append(self._removal(position, index.names[items[best]], float(coverage[best])))
         return removals
+
+    def counts(self, index: Index, document_frequencies: np.ndarray) -> dict[str, int]:
+        """Return the items; those too short to be sought, and those of common phrases alone: neither is ever found;
+        the n-grams, and the common ones among them."""
+        counting = self._counting(document_frequencies)
+        never_found = int((index.item_sizes(counting) == 0).sum())
+        return {
+            "test_items": len(index.names),
+            "items_too_short": index.num_too_short,
+            "items_of_common_ngrams": never_found - index.num_too_short,
+            "ngrams": index.num_ngrams,
+            "common_ngrams": int((~counting).sum()),
+        }
+
+    def _counting(self, document_frequencies: np.ndarray) -> np.ndarray:
+        """Return which n-grams are no common phrases, (num_ngrams,) bool."""
+        counting: np.ndarray = document_frequencies <= self.max_document_frequency
+        return counting
 
     def _removal(self, position: int, item: str, coverage: float) -> Removal:
         return Removal(

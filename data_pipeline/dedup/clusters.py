@@ -146,6 +146,5 @@ def _result(order: _Order, verdicts: Verdicts, threshold: float, num_documents: 
         "largest_cluster": int(sizes.max(initial=0)),
         "pairs_verified": int(verdicts.tally[0]),
         "pairs_below_threshold": int(verdicts.tally[1]),
-        "removed": len(removals),
     }
     return NearResult(removals, cluster_ids, counts)

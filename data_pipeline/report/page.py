@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,12 @@ MAX_QUARANTINED = 20
 TITLE_CHARS = 90
 
 
-def write_report(output_dir: Path) -> Path:
+def write_report(output_dir: Path, remarks: Mapping[str, str] | None = None) -> Path:
     """Write report.html from the ledger, the manifest, the shards' indexes and the evidence files.
 
     Args:
         output_dir: of a finished pipeline.
+        remarks: stage -> text on how it works with its settings, e.g. the S-curve of deduplication.
     Returns:
         The page's path.
     Raises:
@@ -54,6 +55,7 @@ def write_report(output_dir: Path) -> Path:
     for stage in books:
         _removed(page, output_dir, stage)
     _quarantined(page, output_dir)
+    _counts(page, output_dir, remarks or {})
     _lengths(page, output_dir, manifest)
     _sources(page, manifest)
     _timing(page, timing)
@@ -63,8 +65,15 @@ def write_report(output_dir: Path) -> Path:
 def read_books(output_dir: Path) -> dict[str, dict[str, Account]]:
     """Return ledger.json as stage -> source -> account, the stages in the order of the pipeline."""
     stages: dict[str, Any] = read_json(output_dir / "ledger.json")["stages"]
-    order = [*(name for name in STAGES if name in stages), *(name for name in sorted(stages) if name not in STAGES)]
-    return {stage: {source: Account.from_json(account) for source, account in stages[stage].items()} for stage in order}
+    return {
+        stage: {source: Account.from_json(account) for source, account in stages[stage].items()}
+        for stage in _in_order(stages)
+    }
+
+
+def _in_order(stages: Collection[str]) -> list[str]:
+    """Return stages in the order of the pipeline, those of other pipelines last."""
+    return [*(name for name in STAGES if name in stages), *(name for name in sorted(stages) if name not in STAGES)]
 
 
 def _total(book: dict[str, Account]) -> Account:
@@ -195,6 +204,23 @@ def _quarantined(page: Page, output_dir: Path) -> None:
     )
 
 
+def _counts(page: Page, output_dir: Path, remarks: Mapping[str, str]) -> None:
+    counts: dict[str, dict[str, int]] = read_json(output_dir / "ledger.json")["counts"]
+    if not counts and not remarks:
+        return
+    page.section("Measured on the way")
+    rows: list[list[str | int]] = [
+        [STAGES.get(stage, stage), name.replace("_", " "), count]
+        for stage in _in_order(counts)
+        for name, count in counts[stage].items()
+    ]
+    if rows:
+        page.table(["stage", "", "number"], rows)
+    page.samples(
+        [Sample(STAGES.get(stage, stage), "", remarks[stage]) for stage in _in_order(remarks)], open_first=True
+    )
+
+
 def _lengths(page: Page, output_dir: Path, manifest: Manifest) -> None:
     page.section("Length of the documents")
     for split in SPLITS:
@@ -229,9 +255,9 @@ def length_bins(lengths: np.ndarray) -> tuple[list[int], list[int]]:
 def _sources(page: Page, manifest: Manifest) -> None:
     page.section("Sources and mixture")
     page.text(
-        "The trainer draws training sequences from the sources in these shares, whatever their sizes. Epochs: how often "
-        "it has gone through a source when it has gone through each at least once; up to 4, repeated tokens are nearly "
-        "as good as new ones (arXiv:2305.16264)."
+        "The trainer draws training sequences from the sources in these shares, whatever their sizes. Epochs: how "
+        "often it has gone through a source when it has gone through each at least once; up to 4, repeated tokens are "
+        "nearly as good as new ones (arXiv:2305.16264)."
     )
     weights = sum(source.weight for source in manifest.splits["train"].values())
     epochs = _epochs(manifest)
@@ -255,7 +281,6 @@ def _timing(page: Page, timing: dict[str, dict[str, float]]) -> None:
     if not timing:
         return
     page.section("Time")
-    order = [*(name for name in STAGES if name in timing), *(name for name in timing if name not in STAGES)]
     page.bars(
         [
             Bar(
@@ -263,7 +288,7 @@ def _timing(page: Page, timing: dict[str, dict[str, float]]) -> None:
                 timing[name]["seconds"],
                 note=f"{timing[name]['seconds']:,.1f} s, {_speed(timing[name])}",
             )
-            for name in order
+            for name in _in_order(timing)
         ]
     )
     page.text("Of the run that did the stage: a stage that was complete is not done again.")

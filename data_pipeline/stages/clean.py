@@ -92,13 +92,13 @@ class Clean(Stage):
         reader = _Reader(self)
         total = sum(each.file.size_bytes for group in self.groups for each in group.files)
         book: Book = {source.name: Account() for source in self.sources}
-        changed: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         partitions: list[dict[str, Any]] = []
         function = _CleanPartition(self)
         with progress(self.name, total or None, "B") as meter:
             for _, facts in do_parts(self.place.executor, self.records, reader.tasks(), function):
                 partitions.append(facts["partition"])
-                changed.update(facts["changed"])
+                counts.update(facts["changed"])
                 book[facts["partition"]["source"]] += Account.from_json(facts["account"])
                 reader.finished(meter)
             reader.finished(meter, last=True)
@@ -107,7 +107,7 @@ class Clean(Stage):
             output=hash_json([partitions, self.file_names]),
             book=book,
             files=files,
-            facts={"partitions": partitions, "file_names": self.file_names, "changed": dict(sorted(changed.items()))},
+            facts={"partitions": partitions, "file_names": self.file_names, "counts": dict(counts)},
             utf8_bytes=sum(partition["utf8_bytes"] for partition in partitions),
         )
 

@@ -67,6 +67,7 @@ class Decontaminate(Stage):
                 if index.num_ngrams
                 else "",
                 "training": _training_left(view, training, gone),
+                "counts": self._decontaminator.counts(index, frequencies),
             },
             utf8_bytes=int(view.sizes[training].sum()),
         )

@@ -79,7 +79,8 @@ class NearDuplicates(Stage):
         parts = [read_features(folder, piece.partition.name).take(piece.mask) for piece in view.slices(view.alive)]
         with progress(self.name, len(view.positions), "docs") as meter:
             result = self._dedup.near(parts, TextReader(view), meter)
-        return decide(self, view, before, result.removals, [], dict(sorted(result.counts.items())))
+        facts = {"counts": result.counts, "remark": self._dedup.describe()}
+        return decide(self, view, before, result.removals, [], facts)
 
 
 def decide(
@@ -88,14 +89,14 @@ def decide(
     before: Book,
     removals: list[Removal],
     files: list[Path],
-    counts: dict[str, Any] | None = None,
+    facts: dict[str, Any] | None = None,
 ) -> Outcome:
     """Write a decision over the whole corpus: which documents go, and the evidence of each.
 
     Args:
         view: before the decision; the removals' positions count in it.
         files: of the parts that led to it.
-        counts: facts for reports.
+        facts: for reports.
     """
     gone = view.positions[[removal.position for removal in removals]]
     book = account_decision(view, gone, [removal.reason for removal in removals], before)
@@ -108,7 +109,7 @@ def decide(
         output=hash_bytes(gone.astype("<i8").tobytes()),
         book=book,
         files=[*files, *written, path],
-        facts={"counts": counts or {}},
+        facts=facts or {},
         utf8_bytes=int(view.sizes[view.alive].sum()),
     )
 

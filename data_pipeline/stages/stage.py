@@ -46,7 +46,8 @@ class Outcome:
         output: hash of what the later stages see of it: when it is the same as before, they need not be redone.
         book: source -> account; empty for a stage that no documents pass through.
         files: all that it wrote and that must stay.
-        facts: JSON values for the stages and reports to come; `note`, where there is one, is shown to the user.
+        facts: JSON values for the stages and reports to come. For people, where there are any: `note`, a few words for
+            the closing table; `remark`, a text for the page; `counts`, name -> number, for the ledger and the page.
         utf8_bytes: of the text that it went through, for its speed.
     """
 

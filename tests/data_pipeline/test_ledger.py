@@ -65,7 +65,7 @@ def test_a_stage_takes_in_what_the_one_before_gave_out() -> None:
 
 
 def test_ledger_json_has_the_promised_keys() -> None:
-    record = to_json({"clean": {"web": account([0, 1, 2], [0], [1], [2])}})["stages"]["clean"]["web"]
+    record = to_json({"clean": {"web": account([0, 1, 2], [0], [1], [2])}}, {})["stages"]["clean"]["web"]
     assert {key: record[key] for key in ("in", "created", "out", "dropped", "quarantined")} == {
         "in": 3,
         "created": 0,

@@ -115,6 +115,9 @@ def test_the_ledger_follows_every_source(made: Any, finished: Path) -> None:
         assert stages["shards"][source]["out"] == len(documents) == stages["clean"][source]["out"] - dropped.total()
         utf8_bytes = sum(manifest.splits[split][source].utf8_bytes for split in ("train", "val"))
         assert utf8_bytes == sum(len(text.encode()) for text in documents)
+    counts = read_json(finished / "ledger.json")["counts"]
+    assert counts["decontaminate"]["test_items"] == 1 + sum(len(texts["val"][source]) for source in made.unique)
+    assert counts["near"]["pairs_verified"] >= Counter(made.copies.values())["near_duplicate"]
     assert [manifest.splits["train"][source].weight for source in ("books", "web")] == [1.0, 3.0]
 
 

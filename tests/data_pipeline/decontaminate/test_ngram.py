@@ -180,3 +180,19 @@ def test_none_keeps_every_document() -> None:
 def test_a_setting_that_can_not_work_is_refused_by_its_key(settings: dict[str, Any], key: str) -> None:
     with pytest.raises(DecontaminationError, match=key.replace(".", r"\.")):
         NGram(**settings)
+
+
+def test_what_was_sought_and_what_can_never_be_found_is_counted() -> None:
+    common = " ".join(f"phrase{i}" for i in range(13))  # one n-gram, in three documents
+    items = [prose(1, 20), common, "too short", "in the end"]
+    decontaminator = NGram(max_document_frequency=2)
+    index = decontaminator.build([testsets.TestItem("t", str(i), text) for i, text in enumerate(items)])
+    texts = pa.array([f"{prose(10 + i)} {common}" for i in range(3)], pa.large_string())
+    counts = decontaminator.counts(index, decontaminator.document_frequencies(index, texts))
+    assert counts == {
+        "test_items": 4,
+        "items_too_short": 1,
+        "items_of_common_ngrams": 1,
+        "ngrams": 8 + 1 + 1,
+        "common_ngrams": 1,
+    }

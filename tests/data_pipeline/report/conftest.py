@@ -38,6 +38,9 @@ BOOKS = {
 }
 
 
+COUNTS = {"near": {"clusters": 7, "pairs_verified": 1234}, "clean": {"line_ends": 5}}
+
+
 def row(stage: str, reason: str, number: int, **fields: Any) -> dict[str, Any]:
     return {
         "id": f"{reason}-{number}",
@@ -56,7 +59,7 @@ def output_dir(tmp_path: Path) -> Path:
     """data/corpus with two sources, every kind of evidence, hostile text among it."""
     folder = tmp_path / "corpus"
     write_shards(folder)
-    write_json(folder / "ledger.json", ledger.to_json(BOOKS))
+    write_json(folder / "ledger.json", ledger.to_json(BOOKS, COUNTS))
     timing = {"seconds": 2.0, "documents": 44, "utf8_bytes": 5_000_000}
     write_json(folder / "timing.json", {"stages": dict.fromkeys([*BOOKS, "tokenizer"], timing)})
     short = [row("clean", "too_short", i, value=float(i), threshold=20.0) for i in range(20)]

@@ -24,7 +24,7 @@ def test_the_numbers_are_those_of_the_ledger_and_the_manifest(
     assert page.facts["Validation tokens"] == "44"
     assert page.facts["Vocabulary"] == "512"
     assert page.facts["Bytes per token"] == "4.023"  # 4 * 1908 bytes / (1908 - 11) tokens that stand for text
-    reasons, sources = page.tables
+    reasons, counts, sources = page.tables
     assert reasons[1:] == [
         ["clean", "too_short", "removed", "20", "45.45%"],
         ["clean", "gopher_word_count", "removed", "5", "11.36%"],
@@ -32,6 +32,11 @@ def test_the_numbers_are_those_of_the_ledger_and_the_manifest(
         ["exact duplicates", "exact_duplicate", "removed", "1", "2.27%"],
         ["near duplicates", "near_duplicate", "removed", "4", "9.09%"],
         ["decontaminate", "contaminated", "removed", "1", "2.27%"],
+    ]
+    assert counts[1:] == [
+        ["clean", "line ends", "5"],
+        ["near duplicates", "clusters", "7"],
+        ["near duplicates", "pairs verified", "1,234"],
     ]
     assert ["web", "training", "75.00%", "3.99", "6", "800", "3,200", "1"] in sources
     assert ["books", "training", "25.00%", "1.00", "2", "1,064", "4,256", "1"] in sources
@@ -57,6 +62,11 @@ def test_the_evidence_is_shown_and_stays_text(output_dir: Path, parse_page: Call
     assert page.texts.count("brown") == page.texts.count("red") == 4  # what differs, marked on both sides
     assert "a.jsonl, record 8, byte 8,000" in page.texts
     assert "\x1b" not in (output_dir / "report.html").read_text()
+
+
+def test_what_a_stage_says_of_its_settings_is_shown(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:
+    page = parse_page(write_report(output_dir, {"near": "  0.8  99.9% <- threshold"}))
+    assert "  0.8  99.9% <- threshold" in page.text
 
 
 def test_stages_come_in_their_order(output_dir: Path) -> None:
