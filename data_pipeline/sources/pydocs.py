@@ -25,6 +25,7 @@ PYTHON = "python"  # stands for the standard library and the topics of help()
 # Tests document themselves; site-packages lies inside the standard library's folder.
 SKIPPED_FOLDERS = frozenset({"test", "tests", "idle_test", "site-packages", "dist-packages", "_bundled", "__pycache__"})
 TOPICS = Path("pydoc_data", "topics.py")
+BLOCK_BYTES = 1 << 20  # at most: reading a package takes seconds, and each block shows as progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class PyDocs(Source):
             if taken > budget:
                 break
             line = orjson.dumps([entry.name, entry.text.decode(), entry.problem]) + b"\n"
-            if lines and size + len(line) > partition_bytes:
+            if lines and size + len(line) > min(partition_bytes, BLOCK_BYTES):
                 yield Block(row, offset, read_bytes, b"".join(lines))
                 row, offset, size = row + len(lines), offset + size, 0
                 lines.clear()

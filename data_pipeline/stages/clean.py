@@ -89,19 +89,19 @@ class Clean(Stage):
         return {"parse": parse, "inputs": [[group.source.name, group.state()] for group in self.groups]}
 
     def run(self, view: View, before: Book) -> Outcome:
-        reader = _Reader(self)
         total = sum(each.file.size_bytes for group in self.groups for each in group.files)
         book: Book = {source.name: Account() for source in self.sources}
         counts: Counter[str] = Counter()
         partitions: list[dict[str, Any]] = []
         function = _CleanPartition(self)
         with progress(self.name, total or None, "B") as meter:
+            reader = _Reader(self, meter)
             for _, facts in do_parts(self.place.executor, self.records, reader.tasks(), function):
                 partitions.append(facts["partition"])
                 counts.update(facts["changed"])
                 book[facts["partition"]["source"]] += Account.from_json(facts["account"])
-                reader.finished(meter)
-            reader.finished(meter, last=True)
+                reader.finished_one()
+            reader.commit_groups()
         files = [path for name in reader.names for path in self.records.files(name)]
         return Outcome(
             output=hash_json([partitions, self.file_names]),
@@ -148,12 +148,14 @@ class _Exhausted:
 class _Reader:
     """Draws the tasks from the inputs, skipping groups that are finished and unchanged; keeps the groups' records."""
 
-    def __init__(self, stage: Clean) -> None:
-        self._stage = stage
+    def __init__(self, stage: Clean, meter: Meter) -> None:
+        """Args:
+        meter: receives the bytes that are read, by block: a partition may take a while.
+        """
+        self._stage, self._meter = stage, meter
         code = stage.code_hash()
         self._settings = {source.name: hash_json([stage.parse_settings(source), code]) for source in stage.sources}
         self._exhausted: deque[_Exhausted] = deque()
-        self._progress: deque[int] = deque()  # bytes of each task whose result has not come in
         self._num_tasks = self._num_results = 0
         self.names: list[str] = []  # of all records that stand
 
@@ -163,11 +165,13 @@ class _Reader:
             found = self._found(group, key)
             yield from self._reuse(group, found) if found is not None else self._read(group, key)
 
-    def finished(self, meter: Meter, last: bool = False) -> None:
-        """Take note that one more result came in; commit the groups that are complete with it."""
-        if not last:
-            self._num_results += 1
-            meter.add(self._progress.popleft())
+    def finished_one(self) -> None:
+        """Take note that one more result came in."""
+        self._num_results += 1
+        self.commit_groups()
+
+    def commit_groups(self) -> None:
+        """Commit the groups that were read to their end and whose results are all in."""
         while self._exhausted and self._exhausted[0].num_tasks <= self._num_results:
             done = self._exhausted.popleft()
             self._stage.records.commit(done.group.name(), done.key, Part({"partitions": done.partitions}, []))
@@ -184,26 +188,22 @@ class _Reader:
         return tasks if all(each.found is not None for each in tasks) else None
 
     def _reuse(self, group: Group, tasks: list[Task[Item]]) -> Iterator[Task[Item]]:
-        sizes = [0] * len(tasks)
-        if sizes:
-            sizes[-1] = sum(each.file.size_bytes for each in group.files)
         self.names.append(group.name())
-        for each, size in zip(tasks, sizes, strict=True):
-            yield self._count(each, size)
+        self._meter.add(sum(each.file.size_bytes for each in group.files))
+        for each in tasks:
+            yield self._count(each)
 
     def _read(self, group: Group, key: str) -> Iterator[Task[Item]]:
         partitions: list[list[str]] = []
-        for number, pieces in enumerate(group.partitions(self._stage._partition_bytes)):
+        for number, pieces in enumerate(group.partitions(self._stage._partition_bytes, self._meter.add)):
             part_key = hash_json([self._settings[group.source.name], content_key(pieces)])
             name = f"{group.name()}-{number:05d}"
             partitions.append([name, part_key])
-            read = sum(piece.progress_bytes for piece in pieces)
-            yield self._count(task(self._stage.records, name, part_key, (name, pieces)), read)
+            yield self._count(task(self._stage.records, name, part_key, (name, pieces)))
         self._exhausted.append(_Exhausted(group, self._num_tasks, key, partitions))
 
-    def _count(self, each: Task[Item], progress_bytes: int) -> Task[Item]:
+    def _count(self, each: Task[Item]) -> Task[Item]:
         self._num_tasks += 1
-        self._progress.append(progress_bytes)
         self.names.append(each.name)
         return each
 

@@ -7,7 +7,7 @@ small files does not become a million partitions, and a file that changes touche
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,9 +63,12 @@ class Group:
         """
         return [[each.number, each.file.name, *_state(each.file)] for each in self.files]
 
-    def partitions(self, partition_bytes: int) -> Iterator[list[Piece]]:
+    def partitions(self, partition_bytes: int, on_read: Callable[[int], None]) -> Iterator[list[Piece]]:
         """Read the files and yield their blocks, packed into partitions.
 
+        Args:
+            partition_bytes: most bytes of records in a partition, one longer record excepted.
+            on_read: is told the bytes on disk of each block that was read.
         Raises:
             InputError: a file can't be read to its end, or changed meanwhile; what was yielded of the group is void.
         """
@@ -73,6 +76,7 @@ class Group:
         packed: list[Piece] = []
         held = 0
         for piece in self._pieces(partition_bytes):
+            on_read(piece.progress_bytes)
             if packed and held + piece.size_bytes() > partition_bytes:
                 yield packed
                 packed, held = [], 0

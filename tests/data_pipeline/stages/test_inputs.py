@@ -33,12 +33,14 @@ def test_every_record_is_in_one_partition_in_order(
     found = []
     for group in groups:
         assert len(group.files) == 1 or sum(each.file.size_bytes for each in group.files) <= partition_bytes
-        for pieces in group.partitions(partition_bytes):
+        read: list[int] = []
+        for pieces in group.partitions(partition_bytes, read.append):
             data = b"".join(piece.block.data for piece in pieces)
             assert len(data) <= partition_bytes
             for piece in pieces:
                 rows = piece.block.data.splitlines()
                 found += [(piece.file.number, json.loads(line)["text"]) for line in rows]
+        assert sum(read) == sum(each.file.size_bytes for each in group.files)  # progress ends at 100 %
     assert found == [(number, f"{row:08d}") for number, size in enumerate(sizes) for row in range(size)]
 
 
@@ -53,7 +55,7 @@ def test_a_partition_is_known_by_its_content_and_place(tmp_path: Path) -> None:
 
     def keys() -> list[object]:
         (group,) = group_files([source], 10_000)
-        return [content_key(pieces) for pieces in group.partitions(10_000)]
+        return [content_key(pieces) for pieces in group.partitions(10_000, lambda read: None)]
 
     before = keys()
     assert keys() == before
@@ -68,7 +70,7 @@ def test_a_partition_is_known_by_its_content_and_place(tmp_path: Path) -> None:
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
     source = write(tmp_path, [50])
     (group,) = group_files([source], 100)
-    partitions = group.partitions(100)
+    partitions = group.partitions(100, lambda read: None)
     next(partitions)
     with (tmp_path / "0000.jsonl").open("a") as file:
         file.write('{"text": "late"}\n')
