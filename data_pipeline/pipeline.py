@@ -21,6 +21,7 @@ from data_pipeline.dedup.dedup import Dedup
 from data_pipeline.executors.executor import Executor
 from data_pipeline.ledger import Account, Book
 from data_pipeline.mix.split import HeldOut
+from data_pipeline.nothing_left import check_left
 from data_pipeline.output_dir import check_output_dir, choose_output_dir
 from data_pipeline.report.page import write_report
 from data_pipeline.shards import manifest
@@ -38,16 +39,12 @@ from data_pipeline.stages.view import View
 from data_pipeline.storage import Part, keep_only, reclaim, room_for
 from data_pipeline.tokenize.tokenizer import TokenizerTrainer
 from foundation.config import DEFAULT_TARGETS, Node, build, check
-from foundation.errors import ConfigError, GroundworkError
+from foundation.errors import ConfigError
 from foundation.files import folder_lock, write_json
 from foundation.hashes import hash_json
 
 LEDGER, TIMING, REPORT = "ledger.json", "timing.json", "report.html"
 VOUCHED = (TrainTokenizer.name, WriteShards.name)  # the stages whose files the manifest vouches for
-
-
-class NothingLeft(GroundworkError):
-    """A stage left no document of a source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +184,8 @@ def _redo(stage: Stage, key: str, view: View, before: Book, finished: list[Finis
     started = time.monotonic()
     outcome = stage.run(view, before)
     ledger.check_book(stage.name, outcome.book)
-    _check_left(stage.name, outcome, finished)
+    books = [*((done.name, done.book) for done in finished), (stage.name, outcome.book)]
+    check_left(books, outcome.facts.get("training", {}), outcome.files)
     record = {
         "output": outcome.output,
         "book": {source: account.to_json() for source, account in outcome.book.items()},
@@ -215,28 +213,6 @@ def _timing(outcome: Outcome, seconds: float) -> dict[str, float]:
         "docs_per_s": round(documents / max(seconds, 1e-9), 1),
         "mb_per_s": round(outcome.utf8_bytes / 1e6 / max(seconds, 1e-9), 3),
     }
-
-
-def _check_left(stage: str, outcome: Outcome, finished: list[Finished]) -> None:
-    """Raise when a source has no document left to train on.
-
-    Raises:
-        NothingLeft: says how many came in and what they were taken out for.
-    """
-    for source, account in outcome.book.items():
-        if outcome.facts.get("training", {}).get(source, account.num_out):
-            continue
-        books = [*((done.name, done.book) for done in finished), (stage, outcome.book)]
-        accounts = [(name, book[source]) for name, book in books if source in book]
-        taken = [
-            f"{name}: {reason} {count:,}"
-            for name, one in accounts
-            for reason, count in (one.dropped + one.quarantined).most_common()
-        ]
-        raise NothingLeft(
-            f"source {source!r}: no document is left to train on after {stage}: {accounts[0][1].num_in:,} records were "
-            f"read ({'; '.join(taken) or 'the input is empty'}); loosen the rules named here, or give other input"
-        )
 
 
 def _publish(place: Workplace, finished: list[Finished], weights: dict[str, float]) -> Result:

@@ -51,6 +51,6 @@ class HeldOut:
             raise SplitError(
                 f"mix.held_out_frac: {self.held_out_frac} holds out {num_held_out} of {len(files)} documents, where at "
                 "least one must be held out and one be left to train on; set another share, another mix.seed, or give "
-                "more documents (one long text counts as one document)"
+                "more documents (with corpus=text a file is one document unless corpus.separator= cuts it)"
             )
         return held_out

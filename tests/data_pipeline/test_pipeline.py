@@ -17,7 +17,9 @@ import pytest
 import zstandard
 from tokenizers import Tokenizer
 
-from data_pipeline.pipeline import NothingLeft, Result, check_config, run
+from data_pipeline.mix.split import SplitError
+from data_pipeline.nothing_left import NothingLeft
+from data_pipeline.pipeline import Result, check_config, run
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.shards.reader import open_split
 from data_pipeline.sources.source import TruncatedInput
@@ -289,6 +291,22 @@ def test_a_source_without_documents_is_an_error(inputs: Path, config: Config, tm
     del_web["corpus"]["sources"]["web"]["paths"] = [str(inputs / "web" / "b.jsonl.gz")]
     with pytest.raises(NothingLeft, match=r"'web': no document is left.*after exact: 70 records.*exact_duplicate"):
         go(del_web)
+
+
+def test_one_long_text_that_the_rules_take_out_says_which_rule_and_what_to_type(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "plays.txt").write_text("To be, or not to be.\n\n" * 20_000)
+    text = {"_target_": "data_pipeline.sources.text.Text", "paths": [str(tmp_path / "plays.txt")], "source": "plays"}
+    gopher = {"_target_": "data_pipeline.clean.quality.GopherQuality"}
+    clean = {"_target_": "data_pipeline.clean.cleaner.Rules", "rules": {"gopher": gopher}}
+    tree = config(tmp_path, tmp_path / "out", corpus=text, clean=clean, decontaminate__test_sets=[])
+    with pytest.raises(NothingLeft) as raised:
+        go(tree)
+    message = str(raised.value)
+    assert "1 record was read" in message and "clean: gopher_word_count 1" in message
+    assert "plays.txt#0: gopher_word_count 120,000, limit 100,000" in message
+    assert "clean=none" in message and "corpus.separator=" in message
+    with pytest.raises(SplitError, match=r"corpus\.separator"):
+        go(config(tmp_path, tmp_path / "out", corpus=text, decontaminate__test_sets=[]))
 
 
 def test_settings_and_folders_that_cannot_work_are_refused_before_anything_is_read(
