@@ -19,7 +19,7 @@ class Cleaned:
     Attributes:
         batch: the documents that stay, with documents.SCHEMA, in their order.
         removals: why the others went, by position in the batch that was given.
-        changed: how often the text was changed, by kind, e.g. `control_characters`.
+        changed: how often the text was changed, by kind, e.g. `control_characters_dropped`.
     """
 
     batch: pa.RecordBatch

@@ -25,17 +25,18 @@ class Unicode(Rule):
     """Writes every line end as "\\n", drops the other control characters but tabs, and composes to NFC.
 
     Line ends come first, as some are control characters; composition last, as a dropped character may have stood
-    between a letter and its accent. So a second pass changes nothing. Counts as changed: `line_ends`,
-    `control_characters` (each one), `nfc_documents` (documents). NFC is Arrow's: its Unicode version is locked with
-    pyarrow, Python's is not.
+    between a letter and its accent. So a second pass changes nothing. Counts as changed: `line_ends_rewritten`,
+    `control_characters_dropped`, `documents_composed`. NFC is Arrow's: its Unicode version is locked with pyarrow,
+    Python's is not.
     """
 
     def apply(self, batch: pa.RecordBatch) -> Cleaned:
         texts, line_ends, controls = rewrite(batch.column("text"))
         composed = compose(texts)
         num_composed = int(pc.sum(pc.not_equal(composed, texts)).as_py() or 0) if composed is not texts else 0
-        counts = {"line_ends": line_ends, "control_characters": controls, "nfc_documents": num_composed}
-        changed = Counter({kind: count for kind, count in counts.items() if count})
+        changed = +Counter(
+            line_ends_rewritten=line_ends, control_characters_dropped=controls, documents_composed=num_composed
+        )
         return Cleaned(with_text(batch, composed) if changed else batch, changed=changed)
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import zstandard
 
+from data_pipeline.pipeline import check_config, run
+
 WORDS = [f"{start}{middle}{end}" for start in "bdfgklmnpr" for middle in "aeiou" for end in ("n", "sto", "rim")]
 QUESTION = "which of the seven bridges was crossed twice by the merchant before the winter market opened again"
 
@@ -81,7 +83,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return made
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def config() -> Callable[..., dict[str, Any]]:
     """The plain config over a folder of inputs; keyword arguments set keys, `dedup__threshold` a nested one."""
 
@@ -122,7 +124,15 @@ def config() -> Callable[..., dict[str, Any]]:
     return config
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def finished(made: Made, config: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished output folder of one undisturbed run; to be read, never changed."""
+    folder = tmp_path_factory.mktemp("finished") / "out"
+    run(**check_config(config(made.folder, folder)))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def output_hashes() -> Callable[[Path], dict[str, str]]:
     """Path -> SHA-256 of every output that promises to be the same bytes."""
 

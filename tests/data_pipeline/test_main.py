@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.shards.manifest import Manifest
+from foundation.files import read_json
 
 pytestmark = pytest.mark.slow
 
@@ -28,6 +29,17 @@ QUICK = [
 def type_line(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "data_pipeline", *words]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+def test_the_command_alone_makes_the_embedded_corpus(tmp_path: Path) -> None:
+    ended = type_line(tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["pydocs"]
+    books = read_json(tmp_path / "data" / "pydocs" / "ledger.json")["stages"]
+    assert books["clean"]["pydocs"]["in"] > 2_000
+    manifest = Manifest.load(tmp_path / "data" / "pydocs")
+    assert 15_000_000 < sum(split["pydocs"].utf8_bytes for split in manifest.splits.values()) <= 20_000_000
+    assert manifest.vocab_size == 16_384 and manifest.splits["val"]["pydocs"].documents > 5
 
 
 def test_a_run_ends_with_a_table_and_the_same_line_keeps_everything(tmp_path: Path) -> None:
@@ -79,7 +91,7 @@ def test_a_sweep_with_a_name_a_trial_makes_a_folder_each(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_is_clean_and_the_same_line_goes_on(tmp_path: Path, sent: signal.Signals) -> None:
-    words = [*QUICK, "corpus.num_documents=3000", "partition_bytes=100000", "executor.workers=2"]
+    words = [*QUICK, "corpus.num_documents=1000", "partition_bytes=20000", "executor.workers=2"]
     command = [sys.executable, "-m", "data_pipeline", *words]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     clean = tmp_path / "data" / "synthetic" / "work" / "clean"

@@ -59,18 +59,6 @@ def decoded(folder: Path) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def once(made: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("once") / "out"
-
-
-@pytest.fixture
-def finished(made: Any, config: Config, once: Path) -> Path:
-    """A finished output folder that tests may read."""
-    go(config(made.folder, once))
-    return once
-
-
 @pytest.fixture
 def out(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished output folder that a test may change."""

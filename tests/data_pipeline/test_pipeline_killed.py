@@ -66,26 +66,12 @@ def kill_when(process: subprocess.Popen[str], condition: Callable[[], bool]) -> 
     return True
 
 
-@pytest.fixture(scope="module")
-def whole(made: Any, script: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("whole") / "out"
-
-
-@pytest.fixture
-def expected(
-    made: Any, script: Path, config: Callable[..., Any], output_hashes: Callable[[Path], dict[str, str]], whole: Path
-) -> dict[str, str]:
-    """The bytes of a run that nobody disturbed."""
-    finish(start(script, config(made.folder, whole, executor__workers=2)))
-    return output_hashes(whole)
-
-
 def test_killed_in_every_stage(
     made: Any,
     script: Path,
     config: Callable[..., Any],
     output_hashes: Callable[[Path], dict[str, str]],
-    expected: dict[str, str],
+    finished: Path,
     tmp_path: Path,
 ) -> None:
     tree = config(made.folder, tmp_path / "out", executor__workers=2)
@@ -97,7 +83,7 @@ def test_killed_in_every_stage(
     assert kills >= 6  # the last moments of a run may pass before they are seen
     redone = finish(start(script, tree))
     assert set(redone) <= {"tokenizer", "shards"}  # what was committed before a kill was not done again
-    assert output_hashes(tmp_path / "out") == expected
+    assert output_hashes(tmp_path / "out") == output_hashes(finished)
     assert not [path for path in (tmp_path / "out").rglob("*") if ".tmp" in path.name]
     assert finish(start(script, tree)) == []
 
@@ -107,7 +93,7 @@ def test_killed_at_random_moments(
     script: Path,
     config: Callable[..., Any],
     output_hashes: Callable[[Path], dict[str, str]],
-    expected: dict[str, str],
+    finished: Path,
     tmp_path: Path,
 ) -> None:
     rng = random.Random(11)
@@ -116,7 +102,7 @@ def test_killed_at_random_moments(
         end = time.monotonic() + 1.0 + 2.0 * rng.random()
         kill_when(start(script, tree), lambda end=end: time.monotonic() > end)  # type: ignore[misc]
     finish(start(script, tree))
-    assert output_hashes(tmp_path / "out") == expected
+    assert output_hashes(tmp_path / "out") == output_hashes(finished)
 
 
 def test_a_kill_in_the_middle_of_a_stage_costs_only_the_parts_in_work(

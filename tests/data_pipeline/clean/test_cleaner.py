@@ -31,7 +31,7 @@ def test_rules_apply_in_order_and_positions_are_those_of_the_batch_given(batch_o
     ]  # fmt: skip
     assert cleaned.batch.column("text").to_pylist() == ["one\ntwo", "x y"]
     assert cleaned.batch.column("row").to_pylist() == [3, 6]
-    assert cleaned.changed == {"line_ends": 1, "control_characters": 2}
+    assert cleaned.changed == {"line_ends_rewritten": 1, "control_characters_dropped": 2}
     assert rules.clean(batch) == (cleaned.batch, cleaned.removals)
 
 

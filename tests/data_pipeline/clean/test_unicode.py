@@ -38,7 +38,7 @@ def test_texts_are_what_plain_python_makes_of_them(batch_of: BatchOf, many: list
 def test_changes_are_counted(batch_of: BatchOf) -> None:
     cleaned = Unicode().apply(batch_of("a\r\nb\rc\u2028d", "x\x00\x1b[0m\x85", "e\u0301", "é", "plain\n"))
     assert cleaned.batch.column("text").to_pylist() == ["a\nb\nc\nd", "x[0m\n", "é", "é", "plain\n"]
-    assert cleaned.changed == {"line_ends": 4, "control_characters": 2, "nfc_documents": 1}
+    assert cleaned.changed == {"line_ends_rewritten": 4, "control_characters_dropped": 2, "documents_composed": 1}
 
 
 def test_a_line_end_cut_by_the_border_of_two_texts_is_two() -> None:

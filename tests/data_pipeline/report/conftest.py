@@ -38,7 +38,7 @@ BOOKS = {
 }
 
 
-COUNTS = {"near": {"clusters": 7, "pairs_verified": 1234}, "clean": {"line_ends": 5}}
+COUNTS = {"near": {"clusters": 7, "pairs_verified": 1234}, "clean": {"line_ends_rewritten": 5}}
 
 
 def row(stage: str, reason: str, number: int, **fields: Any) -> dict[str, Any]:

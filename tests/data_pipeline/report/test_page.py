@@ -34,7 +34,7 @@ def test_the_numbers_are_those_of_the_ledger_and_the_manifest(
         ["decontaminate", "contaminated", "removed", "1", "2.27%"],
     ]
     assert counts[1:] == [
-        ["clean", "line ends", "5"],
+        ["clean", "line ends rewritten", "5"],
         ["near duplicates", "clusters", "7"],
         ["near duplicates", "pairs verified", "1,234"],
     ]

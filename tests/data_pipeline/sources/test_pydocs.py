@@ -83,13 +83,6 @@ def test_names_of_files_hold_the_version_and_no_folder() -> None:
     assert not [name for name in names if "/" in name or "+" in name or name.endswith("unknown")]
 
 
-@pytest.mark.slow
-def test_the_default_fills_20_megabytes_from_what_the_project_installs(read: Read) -> None:
-    documents, _ = read(PyDocs())
-    assert 19_900_000 < sum(len(document["text"].encode()) for document in documents) <= 20_000_000
-    assert len(documents) > 2_000
-
-
 @pytest.mark.parametrize("name", ["no_such_package", "json.decoder", "../etc", "this"])
 def test_a_package_that_is_none_is_named(name: str) -> None:
     with pytest.raises(InputError, match=rf"corpus\.packages: '{name}' is no installed package"):
