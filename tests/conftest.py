@@ -7,6 +7,7 @@ import html.parser
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import sysconfig
 from collections.abc import Callable
@@ -80,6 +81,12 @@ TINY = [
 def tiny(data_dir: Path) -> list[str]:
     """Overrides that make a run of a few seconds."""
     return [*TINY, f"data.path={data_dir}"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_is_heard() -> None:
+    """A shell that starts the tests in the background ignores SIGINT for them and all their children: take it back."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
