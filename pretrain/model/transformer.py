@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
+import torch
 from torch import Tensor, nn
 
 from pretrain.model import ModelError
@@ -61,8 +62,9 @@ class Transformer(Model):
         _check_sizes(num_layers, num_heads, d_model, context_len, vocab_size, dropout)
         self.num_layers, self.d_model, self.context_len = num_layers, d_model, context_len
         self.vocab_size, self.dropout = vocab_size, dropout
-        self.token_embedding = nn.Embedding(vocab_size, d_model)
-        self.position_embedding = nn.Embedding(context_len, d_model)
+        # _weight: drawing weights that init_weights fills anew would import the compiler, 0.6 s a start
+        self.token_embedding = nn.Embedding(vocab_size, d_model, _weight=torch.empty(vocab_size, d_model))
+        self.position_embedding = nn.Embedding(context_len, d_model, _weight=torch.empty(context_len, d_model))
         self.blocks = nn.ModuleList(Block(d_model, num_heads, dropout) for _ in range(num_layers))
         self.final_norm = LayerNorm(d_model)
         self.token_loss = TokenLoss()
