@@ -46,14 +46,13 @@ class DDP(Parallel):
         module = LossSum(model)
         if mesh.world_size == 1:
             return module
-        # On construction rank 0's weights go to all. No buffers to broadcast; and no static_graph: it only saves the
-        # search for unused parameters, which is off, and it holds the first step's reductions back to the end.
+        # On construction rank 0's weights go to all. No static_graph: it only saves the search for unused parameters,
+        # which is off, and it holds the first step's reductions back to the end.
         return DistributedDataParallel(
             module,
             device_ids=[mesh.device.index] if mesh.device.type == "cuda" else None,
             bucket_cap_mb=self.bucket_bytes / (1 << 20),
             gradient_as_bucket_view=True,  # no second copy of the gradients
-            broadcast_buffers=False,
         )
 
     def accumulate(self, wrapped: nn.Module, last: bool) -> AbstractContextManager[None]:
