@@ -47,7 +47,7 @@ class LateRecords:
 
     def push(self, step: int, data_step: int, lr: float, finished_s: float, result: StepResult) -> None:
         """Start the copy of one result to the host."""
-        values = torch.stack([result.loss, result.grad_norm, result.bad, result.num_targets, result.stop]).double()
+        values = torch.stack([result.loss, result.grad_norm, result.bad, result.num_targets, result.stop])
         event = None
         if self._pinned:
             host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
