@@ -10,6 +10,7 @@ on them: a machine that loses power keeps every line up to its newest checkpoint
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 from collections.abc import Iterator
@@ -45,7 +46,9 @@ class MetricsFile:
         if self._descriptor is None:
             self.resume(int(line["step"]) - 1)
         assert self._descriptor is not None
-        os.write(self._descriptor, json_line(line))
+        data = json_line(line)
+        if os.write(self._descriptor, data) < len(data):  # the kernel took what there was room for
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
     def resume(self, step: int) -> int:
         """Go on after `step` finished steps: later lines, and what a crash left torn, move to metrics.dropped.jsonl.
