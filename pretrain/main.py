@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from foundation.progress import human
 from pretrain.checkpoint.gate import gate_facts
 from pretrain.data.dataset import open_data
 from pretrain.data.loader import ShardLoader
-from pretrain.mesh import Mesh, start_mesh
+from pretrain.mesh import Mesh, set_determinism, start_mesh
 from pretrain.metrics.flops import peak_flops
 from pretrain.metrics.lines import MetricsFile
 from pretrain.metrics.loggers import NoLogger
@@ -85,19 +86,34 @@ def owned(run_dir: Path, tree: dict[str, Any], mesh: Mesh) -> Iterator[Status | 
     """Hold the run's folder; yield how the run ended if there is nothing left to do.
 
     Raises:
-        RunExists: the folder holds a run with another config. FolderLocked: another process trains in it.
+        GroundworkError: on every rank what `open_run` raises on rank 0.
     """
-    if mesh.is_main and tree["resume"] == "never":
-        with folder_lock(run_dir):
-            move_aside(run_dir)
-    with folder_lock(run_dir) if mesh.is_main else contextlib.nullcontext():
-        ended = open_run(run_dir, tree, mesh.restarts) if mesh.is_main else None
-        ended = mesh.broadcast_json(ended)
+    with contextlib.ExitStack() as held:
+        ended = mesh.on_main(lambda: open_run(run_dir, tree, mesh.restarts, held))
         yield Status(ended) if ended else None
 
 
-def open_run(run_dir: Path, tree: dict[str, Any], restarts: int) -> str | None:
-    """Claim the folder; return the status of a run that is over, else forget how it ended before."""
+def open_run(run_dir: Path, tree: dict[str, Any], restarts: int, held: contextlib.ExitStack) -> str | None:
+    """Lock and claim the folder; return the status of a run that is over, else forget how it ended before.
+
+    Raises:
+        RunExists: the folder holds a run with another config. FolderLocked: another process trains in it.
+        ConfigError: it can't be written.
+    """
+    try:
+        if tree["resume"] == "never" and not restarts:  # a restart goes on with what this command began
+            with folder_lock(run_dir):
+                move_aside(run_dir)
+        held.enter_context(folder_lock(run_dir))
+        return claim_run(run_dir, tree, restarts)
+    except OSError as error:
+        raise ConfigError(
+            f"runs_dir: {run_dir} can't be written ({error}); set runs_dir= to a disk with room"
+        ) from error
+
+
+def claim_run(run_dir: Path, tree: dict[str, Any], restarts: int) -> str | None:
+    """As `open_run`, of a folder that is locked."""
     changed = claim(run_dir, tree, tree["allow_change"] or [])
     status = {} if changed else read_status(run_dir)
     if status.get("status") == Status.FINISHED.value:
@@ -187,7 +203,7 @@ def execute(run: Run, resume: str, run_dir: Path) -> Status:
     say(describe(run))
     status, reason = Status.FAILED, "an error; see the console"
     try:
-        if restore(run, None if resume in ("auto", "never") else resume):
+        if resumed(run, resume):
             say(f"resume: from step {run.progress.step} of {run.plan.max_steps}")
         run.log.start()
         status = train(run)
@@ -196,13 +212,33 @@ def execute(run: Run, resume: str, run_dir: Path) -> Status:
         reason = f"{type(error).__name__}: {error}"
         raise
     finally:
-        run.loader.close()
-        run.profiler.close()
-        run.log.close(status.value)
-        if run.mesh.is_main:
-            write_status(run_dir, status, reason, run.progress.step)
-            say(f"{status.value} at step {run.progress.step}: {reason}\npage: {write_run_report(run_dir)}")
+        end(run, run_dir, status, reason)
     return status
+
+
+def resumed(run: Run, resume: str) -> bool:
+    """Restore what `resume=` names, if it is there.
+
+    A restart by torchrun goes on with its own checkpoints: the named one was the beginning, once.
+    """
+    if resume in ("auto", "never"):
+        return restore(run)
+    return (run.mesh.restarts > 0 and restore(run)) or restore(run, resume)
+
+
+def end(run: Run, run_dir: Path, status: Status, reason: str) -> None:
+    """Close everything and say how the run ended. A disk that is full now hides nothing of that."""
+    step = run.progress.step
+    closers: list[Callable[[], None]] = [run.loader.close, run.profiler.close, lambda: run.log.close(status.value)]
+    if run.mesh.is_main:
+        closers.append(lambda: write_status(run_dir, status, reason, step))
+        closers.append(lambda: print(f"{status.value} at step {step}: {reason}"))
+        closers.append(lambda: print(f"page: {write_run_report(run_dir)}"))
+    for close in closers:
+        try:
+            close()
+        except OSError as error:
+            print(f"{run_dir}: not all could be written at the end: {error}", file=sys.stderr)
 
 
 def build_model(node: Node[Model], vocab_size: int, plan: Plan, device: torch.device) -> Model:
@@ -238,19 +274,17 @@ def hash_seed(seed: int, rank: int) -> int:
     return int(hash_json([seed, rank]), 16) % 2**63
 
 
-def set_determinism(deterministic: bool) -> None:
-    """Choose kernels with reproducible sums, or the fast ones."""
-    torch.use_deterministic_algorithms(deterministic)
-    torch.backends.cudnn.benchmark = False
-
-
 def describe(run: Run) -> str:
-    """Return what will be trained, in three lines."""
+    """Return what will be trained, in a line each; how often each source is passed over, where there are several."""
     num_params = sum(parameter.numel() for parameter in run.model.parameters())
-    return (
-        f"model: {human(num_params)} parameters on {run.mesh.world_size} x {run.mesh.device.type}\n"
-        f"plan: {run.plan.describe()}"
-    )
+    lines = [
+        f"model: {human(num_params)} parameters on {run.mesh.world_size} x {run.mesh.device.type}",
+        f"plan: {run.plan.describe()}",
+    ]
+    epochs = run.loader.epochs_at(run.plan.max_steps)
+    if len(epochs) > 1:
+        lines.append("sources: " + ", ".join(f"{name} {count:.2f} epochs" for name, count in epochs.items()))
+    return "\n".join(lines)
 
 
 def reason_of(status: Status, run: Run) -> str:

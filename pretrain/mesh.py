@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
@@ -14,13 +14,16 @@ import orjson
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from foundation.errors import ConfigError
+from foundation.errors import ConfigError, GroundworkError
 from foundation.files import canonical_json
+from foundation.hashes import hash_bytes
 
 DeviceType = Literal["auto", "cuda", "mps", "cpu"]
 SETTLE_S = 0.2  # far longer than dropping a tensor takes, far shorter than anyone waits for
 TIMEOUT = timedelta(minutes=10)  # a rank that is silent for longer is taken for dead
+STORE_TIMEOUT = timedelta(seconds=5)  # of an answer from torchrun's own process
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,24 @@ class Mesh:
         dist.broadcast(buffer, src=0)
         return orjson.loads(buffer.numpy().tobytes())
 
+    def on_main(self, action: Callable[[], Any]) -> Any:
+        """Return on every rank what `action` (JSON values) returned on rank 0, where alone it is called.
+
+        Raises:
+            GroundworkError: what it raised there, on every rank: none waits for one that has left.
+        """
+        failed: GroundworkError | None = None
+        outcome: dict[str, Any] = {}
+        if self.is_main:
+            try:
+                outcome = {"value": action()}
+            except GroundworkError as error:
+                failed, outcome = error, {"error": str(error)}
+        outcome = self.broadcast_json(outcome)
+        if "error" in outcome:
+            raise failed or GroundworkError(outcome["error"])
+        return outcome["value"]
+
     def any(self, flag: bool) -> bool:
         """Return whether `flag` holds on at least one rank. A host sync: never in a normal step."""
         if self.world_size == 1:
@@ -114,6 +135,32 @@ def start_mesh(device_type: DeviceType) -> Iterator[Mesh]:
 def launched_by_torchrun() -> bool:
     """Return whether this process is a worker: such a one never launches or sweeps."""
     return "RANK" in os.environ
+
+
+def speaks(message: str) -> bool:
+    """Return whether this process is the first of its ranks with `message`: what all meet, one says.
+
+    Asked of the store in torchrun's own process, which is there before the ranks have met and after they parted. A rank
+    that can't reach it speaks for itself.
+    """
+    env = os.environ
+    if int(env.get("WORLD_SIZE", 1)) == 1 or env.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return True
+    attempt = env.get("TORCHELASTIC_RESTART_COUNT", "0")
+    try:
+        store = TCPStore(env["MASTER_ADDR"], int(env["MASTER_PORT"]), is_master=False, timeout=STORE_TIMEOUT)
+        return store.add(f"groundwork/said/{attempt}/{hash_bytes(message.encode())}", 1) == 1
+    except RuntimeError:  # DistError is one
+        return True
+
+
+def set_determinism(deterministic: bool) -> None:
+    """Choose kernels with reproducible sums, or the fast ones; called before the first product on a GPU."""
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it torch refuses cuBLAS in this mode
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # the setter imports the compiler: a second a start
+        torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = False
 
 
 def _choose_device(name: DeviceType, local_rank: int) -> torch.device:

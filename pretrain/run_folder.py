@@ -53,7 +53,7 @@ def claim(folder: Path, tree: dict[str, Any], allow_change: list[str]) -> bool:
     """
     saved = folder / "config.yaml"
     folder.mkdir(parents=True, exist_ok=True)
-    if not saved.exists():
+    if not (saved.exists() and has_trained(folder)):
         write_atomic(saved, config_yaml(tree))
         return False
     changed = differences(read_config(saved), tree)
@@ -70,6 +70,11 @@ def claim(folder: Path, tree: dict[str, Any], allow_change: list[str]) -> bool:
     if allowed:
         write_atomic(saved, config_yaml(tree))
     return allowed
+
+
+def has_trained(folder: Path) -> bool:
+    """Return whether there is anything to lose: a start that failed leaves a config, and it is no run yet."""
+    return (folder / "metrics.jsonl").exists() or (folder / "checkpoints").exists()
 
 
 def differences(old: Any, new: Any, key: str = "") -> dict[str, tuple[Any, Any]]:
@@ -91,6 +96,12 @@ def read_status(folder: Path) -> dict[str, Any]:
     """Return status.json's content; empty while a run goes on or was killed."""
     path = folder / "status.json"
     return dict(read_json(path)) if path.exists() else {}
+
+
+def status_stamp(folder: Path) -> int | None:
+    """Return what differs after every `write_status`; None while there is no status.json."""
+    path = folder / "status.json"
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 def clear_status(folder: Path) -> None:

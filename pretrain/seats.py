@@ -154,6 +154,10 @@ class Loader(ABC):
         """Return this rank's grad_accum_steps micro batches of the global batch `data_step`, on the device."""
 
     @abstractmethod
+    def epochs_at(self, data_step: int) -> dict[str, float]:
+        """Return how often each source has been passed over when `data_step` global batches are done."""
+
+    @abstractmethod
     def close(self) -> None:
         """Stop reading ahead."""
 

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from pretrain.run_folder import RunExists, claim, clear_status, differences, move_aside, read_status, write_status
+from pretrain.run_folder import (
+    RunExists,
+    claim,
+    clear_status,
+    differences,
+    move_aside,
+    read_status,
+    status_stamp,
+    write_status,
+)
 from pretrain.types import Status
 
 TREE: dict[str, Any] = {
@@ -18,6 +27,19 @@ TREE: dict[str, Any] = {
 }
 
 
+def trained(folder: Path) -> Path:
+    """A folder whose run has something to lose."""
+    claim(folder, TREE, [])
+    (folder / "metrics.jsonl").touch()
+    return folder
+
+
+def test_a_start_that_failed_leaves_the_folder_to_another_config(tmp_path: Path) -> None:
+    claim(tmp_path / "run", TREE, [])
+    assert not claim(tmp_path / "run", TREE | {"seed": 2}, [])
+    assert "seed: 2" in (tmp_path / "run/config.yaml").read_text()
+
+
 def test_the_same_config_may_go_on(tmp_path: Path) -> None:
     claim(tmp_path / "run", TREE, [])
     before = (tmp_path / "run/config.yaml").read_bytes()
@@ -26,12 +48,12 @@ def test_the_same_config_may_go_on(tmp_path: Path) -> None:
 
 
 def test_a_free_key_may_differ(tmp_path: Path) -> None:
-    claim(tmp_path / "run", TREE, [])
+    trained(tmp_path / "run")
     claim(tmp_path / "run", TREE | {"logger": {"x": 2}, "data": {"path": "d", "prefetch_steps": 9}}, [])
 
 
 def test_another_key_is_refused_with_both_values_and_what_to_do(tmp_path: Path) -> None:
-    claim(tmp_path / "run", TREE, [])
+    trained(tmp_path / "run")
     with pytest.raises(RunExists) as caught:
         claim(tmp_path / "run", TREE | {"optim": {"lr": 2e-3}, "precision": 2}, [])
     for part in (
@@ -45,14 +67,14 @@ def test_another_key_is_refused_with_both_values_and_what_to_do(tmp_path: Path) 
 
 
 def test_an_allowed_change_becomes_the_runs_config(tmp_path: Path) -> None:
-    assert not claim(tmp_path / "run", TREE, [])
+    trained(tmp_path / "run")
     changed = TREE | {"optim": {"lr": 2e-3}}
     assert claim(tmp_path / "run", changed, ["optim.lr"])
     assert not claim(tmp_path / "run", changed, [])
 
 
 def test_what_makes_it_another_run_can_not_be_allowed(tmp_path: Path) -> None:
-    claim(tmp_path / "run", TREE, [])
+    trained(tmp_path / "run")
     with pytest.raises(RunExists, match="seed: 1 there, 2 now") as caught:
         claim(tmp_path / "run", TREE | {"seed": 2}, ["seed"])
     assert "go on so" not in str(caught.value)
@@ -73,6 +95,8 @@ def test_differences_tell_a_missing_key_and_a_changed_type() -> None:
 def test_a_status_is_read_back_and_forgotten(tmp_path: Path) -> None:
     assert read_status(tmp_path) == {}
     write_status(tmp_path, Status.PREEMPTED, "a signal", 7)
+    assert status_stamp(tmp_path) is not None
     assert read_status(tmp_path) == {"status": "preempted", "reason": "a signal", "step": 7}
     clear_status(tmp_path)
     assert read_status(tmp_path) == {}
+    assert status_stamp(tmp_path) is None

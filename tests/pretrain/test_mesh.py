@@ -1,0 +1,51 @@
+"""Ranks: what one rank does for all, who speaks for all, and settings of the device."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from foundation.errors import ConfigError
+from pretrain.mesh import Mesh, set_determinism, speaks
+
+ALONE = Mesh(0, 1, 0, torch.device("cpu"))
+
+
+def test_alone_on_main_is_a_call() -> None:
+    assert ALONE.on_main(lambda: {"a": 1}) == {"a": 1}
+
+    def refuse() -> None:
+        raise ConfigError("a: 1 is not 2")
+
+    with pytest.raises(ConfigError, match="a: 1 is not 2"):
+        ALONE.on_main(refuse)
+
+
+def test_the_first_of_the_ranks_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    ranks = {"WORLD_SIZE": "2", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    for name, value in {**ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}.items():
+        monkeypatch.setenv(name, value)
+    assert [speaks(text) for text in ("one", "one", "two", "one")] == [True, False, True, False]
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert speaks("one")
+
+
+def test_alone_everything_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert speaks("one")
+    assert speaks("one")
+
+
+def test_reproducible_sums_prepare_cublas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    try:
+        set_determinism(True)
+        assert torch.are_deterministic_algorithms_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    finally:
+        set_determinism(False)
+    assert not torch.are_deterministic_algorithms_enabled()
