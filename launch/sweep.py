@@ -9,8 +9,9 @@ from typing import Any
 from foundation.config.compose import config_yaml
 from foundation.files import write_atomic
 from foundation.hashes import hash_json
-from launch.launchers import Launcher
+from launch.launchers import EXIT_CODES, Launcher
 from pretrain.run_folder import read_status
+from pretrain.types import Status
 
 UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 MAX_NAME = 120  # characters of overrides in a folder's name; the hash tells longer ones apart
@@ -26,23 +27,36 @@ class Sweep:
         """
         self._typed, self._extra_targets = set(typed), extra_targets
         self._trials: list[tuple[Path, int]] = []
+        self._stopped = False
 
     def run_trial(self, tree: dict[str, Any], launcher: Launcher, overrides: list[str]) -> int:
-        """Write the trial's config.yaml, run it in a child, return its exit code. A failure does not end the sweep."""
+        """Write the trial's config.yaml, run it in a child, return its exit code.
+
+        A failure does not end the sweep, a stop does: the trials after it are left for the same line typed again.
+        """
+        if self._stopped:
+            return 0
         varied = [override for override in overrides if override not in self._typed]
         tree = tree | {"run_name": f"{tree['run_name']}/{trial_name(varied, tree)}"}
         run_dir = Path(tree["runs_dir"]) / tree["run_name"]
         if not (run_dir / "config.yaml").exists():
             write_atomic(run_dir / "config.yaml", config_yaml(tree))
         print(f"trial {len(self._trials)}: {run_dir}", flush=True)
-        code = launcher.run(run_dir, self._extra_targets)
+        code = launcher.train(run_dir, run_dir, self._extra_targets)
+        self._stopped = launcher.stopped
         self._trials.append((run_dir, code))
         return code
 
     def summary(self) -> str:
         """Return a line a trial: folder and how it ended."""
-        lines = [f"  {folder}: {read_status(folder).get('status', f'exit {code}')}" for folder, code in self._trials]
-        return "\n".join([f"sweep: {len(lines)} trials", *lines])
+        lines = [f"  {folder}: {_outcome(folder, code)}" for folder, code in self._trials]
+        stopped = ", then stopped; the same line again goes on" if self._stopped else ""
+        return "\n".join([f"sweep: {len(lines)} trials{stopped}", *lines])
+
+
+def _outcome(folder: Path, code: int) -> str:
+    status = str(read_status(folder).get("status", ""))
+    return status if status and EXIT_CODES[Status(status)] == code else f"exit {code}"
 
 
 def trial_name(overrides: list[str], tree: dict[str, Any]) -> str:

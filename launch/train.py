@@ -6,6 +6,7 @@ A process that torchrun started trains. Any other one trains in place, or starts
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import tempfile
@@ -21,15 +22,13 @@ from foundation.config import build
 from foundation.config.compose import CommandLine, config_yaml, plain, run_hydra
 from foundation.errors import ConfigError, GroundworkError
 from foundation.files import write_atomic, write_json
-from launch.launchers import Launcher
+from launch.launchers import EXIT_CODES, Launcher
 from launch.sweep import Sweep
 from pretrain.main import check_config, run_config
-from pretrain.mesh import launched_by_torchrun
-from pretrain.run_folder import read_status
-from pretrain.types import Status
+from pretrain.mesh import launched_by_torchrun, speaks
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
-EXIT_CODES = {Status.FINISHED: 0, Status.PREEMPTED: 0, Status.STOPPED: 3, Status.FAILED: 1}
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 def main() -> None:
@@ -44,7 +43,8 @@ def main() -> None:
 
 def refuse(error: GroundworkError) -> int:
     """Say what the user can mend; also to torchrun, whose own report would bury it."""
-    print(f"error: {error}", file=sys.stderr, flush=True)
+    if speaks(str(error)):
+        print(f"error: {error}", file=sys.stderr, flush=True)
     if path := os.environ.get("TORCHELASTIC_ERROR_FILE"):
         message = {
             "message": str(error),
@@ -80,9 +80,13 @@ def guarded(config: DictConfig, command: CommandLine, sweep: Sweep) -> int:
         return run_one(config, command, sweep)
     except GroundworkError as error:
         return refuse(error)
+    except OSError as error:
+        if error.errno in DISK_ERRORS:
+            return refuse(GroundworkError(f"{error}; make room there, or write elsewhere with runs_dir="))
+        traceback.print_exc()
     except Exception:
         traceback.print_exc()
-        return 1
+    return 1
 
 
 def run_one(config: DictConfig, command: CommandLine, sweep: Sweep) -> int:
@@ -95,9 +99,7 @@ def run_one(config: DictConfig, command: CommandLine, sweep: Sweep) -> int:
         return EXIT_CODES[run_config(tree, command.allowed)]
     with tempfile.TemporaryDirectory() as config_dir:
         write_atomic(Path(config_dir) / "config.yaml", config_yaml(tree))
-        code = launcher.run(Path(config_dir), command.extra_targets)
-    status = read_status(Path(tree["runs_dir"]) / tree["run_name"]).get("status")
-    return EXIT_CODES[Status(status)] if status else code or 1
+        return launcher.train(Path(config_dir), Path(tree["runs_dir"]) / tree["run_name"], command.extra_targets)
 
 
 def named(tree: dict[str, Any]) -> dict[str, Any]:
