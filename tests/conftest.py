@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import html.parser
 import itertools
+import multiprocessing
 import os
+import runpy
 import shutil
 import signal
+import socket
 import subprocess
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import hypothesis
@@ -61,6 +65,67 @@ def one_thread() -> dict[str, str]:
     """The environment for child processes: one thread each, so that several share two cores, and no torchrun's rest."""
     ours = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
     return ours | {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+
+
+@dataclass
+class Line:
+    """A line that was typed: its processes, a rank each, and what they print."""
+
+    ranks: list[BaseProcess]
+    output: Path
+
+    def wait(self) -> tuple[int, str]:
+        """Return the largest exit code (a signal's number is negative) and what all ranks printed."""
+        for rank in self.ranks:
+            rank.join(240)
+            assert rank.exitcode is not None, f"still running: {self.output.read_text()}"
+        codes = [rank.exitcode or 0 for rank in self.ranks]
+        return max(codes, key=abs), self.output.read_text()
+
+
+class Lines:
+    """Types lines without paying two seconds of imports for each: processes are forked from one that has imported."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._count = folder, itertools.count()
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["launch.train", "launch.generate", "torch.distributed.run"])
+
+    def start(
+        self,
+        script: Path,
+        arguments: Sequence[str],
+        folder: Path,
+        environment: dict[str, str],
+        ranks: int = 1,
+        before: str = "",
+    ) -> Line:
+        """Start `script`; several ranks find each other as torchrun would have told them.
+
+        Args:
+            before: Python that runs in each process before the script: what a test makes go wrong in there.
+        """
+        output = self._folder / f"{next(self._count)}.txt"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        processes = []
+        for rank in range(ranks):
+            group = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1"}
+            group = {name: str(value) for name, value in (group | {"MASTER_PORT": port}).items()} if ranks > 1 else {}
+            line = {"script": str(script), "arguments": list(arguments), "folder": str(folder), "before": before}
+            line |= {"environment": environment | group, "output": str(output)}
+            worker = str(Path(__file__).with_name("typed_line.py"))
+            process = self._context.Process(target=runpy.run_path, args=(worker, {"LINE": line}))
+            process.start()
+            processes.append(process)
+        return Line(processes, output)
+
+
+@pytest.fixture(scope="session")
+def typed(tmp_path_factory: pytest.TempPathFactory) -> Lines:
+    """Lines typed in processes of their own."""
+    return Lines(tmp_path_factory.mktemp("typed"))
 
 
 TINY = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from foundation.files import folder_lock
 from pretrain.checkpoint.reading import open_checkpoint
 from pretrain.metrics.lines import read_metrics
 
@@ -24,35 +26,36 @@ pytestmark = pytest.mark.slow
 
 
 class Terminal:
-    """Types commands in a folder and keeps what they print."""
+    """Types commands in a folder: `torchrun` in earnest, `type` forked, with ranks as torchrun would start them."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, environment: dict[str, str], typed: Any) -> None:
+        self.folder, self.typed = folder, typed
         self.environment = environment | {"PATH": f"{BIN}:{os.environ['PATH']}"}
 
-    def command(self, *arguments: str, ranks: int | None = 1) -> list[str]:
-        if ranks is None:
-            return [sys.executable, str(TRAIN), *arguments]
-        many = ["--standalone", f"--nproc_per_node={ranks}"] if ranks > 1 else []
-        return [str(BIN / "torchrun"), *many, str(TRAIN), *arguments]
+    def type(self, *arguments: str, code: int = 0, **how: Any) -> str:
+        found, text = self.typed.start(TRAIN, arguments, self.folder, self.environment, **how).wait()
+        assert found == code, text
+        return str(text)
 
-    def type(self, *arguments: str, ranks: int | None = 1, code: int = 0) -> str:
-        command = self.command(*arguments, ranks=ranks)
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=240
-        )
-        text = done.stdout + done.stderr
-        assert done.returncode == code, text
+    def torchrun(self, *arguments: str, ranks: int = 1, code: int = 0) -> str:
+        child = self.start(*arguments, ranks=ranks)
+        text, _ = child.communicate(timeout=240)
+        assert child.returncode == code, text
         return text
 
-    def start(self, *arguments: str, ranks: int | None = 1) -> subprocess.Popen[str]:
-        command = self.command(*arguments, ranks=ranks)
-        return subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True)
+    def start(self, *arguments: str, ranks: int = 1) -> subprocess.Popen[str]:
+        many = ["--standalone", f"--nproc_per_node={ranks}"] if ranks > 1 else []
+        command = [str(BIN / "torchrun"), *many, str(TRAIN), *arguments]
+        pipe, both = subprocess.PIPE, subprocess.STDOUT
+        return subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=pipe, stderr=both, text=True)
+
+    def status(self, name: str) -> dict[str, Any]:
+        return dict(json.loads((self.folder / "runs" / name / "status.json").read_text()))
 
 
 @pytest.fixture
-def terminal(tmp_path: Path, one_thread: dict[str, str]) -> Terminal:
-    return Terminal(tmp_path, one_thread)
+def terminal(tmp_path: Path, one_thread: dict[str, str], typed: Any) -> Terminal:
+    return Terminal(tmp_path, one_thread, typed)
 
 
 def lines(run_dir: Path) -> list[dict[str, Any]]:
@@ -89,14 +92,15 @@ def wait_for_step(run_dir: Path, step: int) -> None:
 
 
 def test_without_shards_the_error_names_the_command_that_makes_them(terminal: Terminal) -> None:
-    text = terminal.type("model=gpt_small", code=1)
+    text = terminal.torchrun("model=gpt_small", code=1)
     assert "error: data.path: data/pydocs is no folder; make its shards with `python -m data_pipeline`" in text
 
 
 def test_the_plain_line_takes_the_default_data(terminal: Terminal, data_dir: Path, tiny: list[str]) -> None:
     terminal.folder = data_dir.parents[1]
-    text = terminal.type("model=gpt_small", *tiny[:-1], "trainer.max_steps=3", f"runs_dir={terminal.folder}/plain")
+    text = terminal.torchrun("model=gpt_small", *tiny[:-1], "trainer.max_steps=3", f"runs_dir={terminal.folder}/plain")
     assert "finished at step 3" in text
+    assert "Warning" not in text
     line = lines(terminal.folder / "plain/gpt_small")[-1]
     needed = {"step", "loss", "lr", "grad_norm", "tokens_seen", "tokens_per_s", "step_time_s", "val_loss"}
     assert needed <= set(line)
@@ -104,43 +108,63 @@ def test_the_plain_line_takes_the_default_data(terminal: Terminal, data_dir: Pat
 
 
 def test_a_stop_and_the_same_line_again_give_the_bits_of_a_straight_run(terminal: Terminal, tiny: list[str]) -> None:
-    run = [*tiny, "trainer.max_steps=40", "eval.every_steps=7", "checkpoint.every_steps=50", "model.dropout=0.1"]
-    terminal.type(*run, "run_name=straight")
-    child = terminal.start(*run, "run_name=stopped")
+    run = [*tiny, "trainer.max_steps=120", "eval.every_steps=35", "checkpoint.every_steps=200", "model.dropout=0.1"]
+    terminal.type(*run, "run_name=straight", ranks=2)
+    child = terminal.start(*run, "run_name=stopped", ranks=2)
     wait_for_step(terminal.folder / "runs/stopped", 10)
     child.send_signal(signal.SIGTERM)
     child.communicate(timeout=60)
-    status = json.loads((terminal.folder / "runs/stopped/status.json").read_text())
+    status = terminal.status("stopped")
     assert status["status"] == "preempted"
-    assert 10 <= status["step"] < 40
-    text = terminal.type(*run, "run_name=stopped")
-    assert f"from step {status['step']} of 40" in text
+    assert 10 <= status["step"] < 120
+    text = terminal.type(*run, "run_name=stopped", ranks=2)
+    assert f"from step {status['step']} of 120" in text
     runs = terminal.folder / "runs"
-    same_tensors(runs / "straight/checkpoints/step_00000040", runs / "stopped/checkpoints/step_00000040")
+    same_tensors(runs / "straight/checkpoints/step_00000120", runs / "stopped/checkpoints/step_00000120")
     assert deterministic(runs / "straight") == deterministic(runs / "stopped")
-    assert "finished at step 40 already" in terminal.type(*run, "run_name=stopped")
+    again = terminal.type(*run, "run_name=stopped", ranks=2)
+    assert again.count("finished at step 120 already") == 1
+
+
+def killed(function: str, call: int, after: bool = False) -> str:
+    """Return what makes every rank kill itself at the n-th call of a function of the loop, before or after its work."""
+    return f"""
+import os, signal, pretrain.train as loop
+real, calls = loop.{function}, iter(range(1000))
+def then_killed(*arguments, **named):
+    last = next(calls) == {call}
+    result = real(*arguments, **named) if {after} or not last else None
+    return os.kill(os.getpid(), signal.SIGKILL) if last else result
+loop.{function} = then_killed
+"""
 
 
 def test_kills_and_the_same_line_again_give_the_bits_of_a_straight_run(terminal: Terminal, tiny: list[str]) -> None:
-    run = [*tiny, "trainer.max_steps=40", "eval.every_steps=10", "checkpoint.every_steps=10"]
+    run = [*tiny, "trainer.max_steps=12", "eval.every_steps=4", "checkpoint.every_steps=4"]
+    run = [text for text in run if text != "eval.prompts=[]"] + ["eval.prompts=[The]", "eval.max_new_tokens=4"]
     terminal.type(*run, "run_name=straight", ranks=2)
-    for step in (12, 25):
-        child = terminal.start(*run, "run_name=killed", ranks=2)
-        wait_for_step(terminal.folder / "runs/killed", step)
-        workers = subprocess.run(["pgrep", "-P", str(child.pid)], capture_output=True, text=True).stdout.split()
-        for pid in [*workers, str(child.pid)]:
-            os.kill(int(pid), signal.SIGKILL)
-        child.communicate(timeout=60)
-        time.sleep(0.5)
+    for kill in (
+        killed("forward_backward", 2),  # before the first checkpoint
+        killed("save", 0),  # what was computed since the start is lost
+        killed("save", 0, after=True),  # between save and evaluation
+        killed("evaluate", 0, after=True),  # evaluated, not yet written
+        killed("evaluate", 0),  # the same place again
+        killed("forward_backward", 3),
+        killed("save", 1, after=True),  # after the last step
+    ):
+        terminal.type(*run, "run_name=killed", ranks=2, before=kill, code=-signal.SIGKILL)
+        assert not (terminal.folder / "runs/killed/status.json").exists()
     terminal.type(*run, "run_name=killed", ranks=2)
     runs = terminal.folder / "runs"
-    same_tensors(runs / "straight/checkpoints/step_00000040", runs / "killed/checkpoints/step_00000040")
+    same_tensors(runs / "straight/checkpoints/step_00000012", runs / "killed/checkpoints/step_00000012")
     assert deterministic(runs / "straight") == deterministic(runs / "killed")
+    assert [line["step"] for line in lines(runs / "killed") if "val_loss" in line] == [4, 8, 12]
+    assert (runs / "straight/samples.jsonl").read_bytes() == (runs / "killed/samples.jsonl").read_bytes()
 
 
 def test_one_and_two_processes_have_the_same_losses(terminal: Terminal, tiny: list[str]) -> None:
     run = [*tiny, "trainer.max_steps=20", "data.mask_after_eot=true"]
-    terminal.type(*run, "run_name=one", ranks=1)
+    terminal.type(*run, "run_name=one")
     terminal.type(*run, "run_name=two", ranks=2)
     one, two = (lines(terminal.folder / "runs" / name) for name in ("one", "two"))
     assert len(one) == len(two) == 20
@@ -154,64 +178,100 @@ def test_one_and_two_processes_have_the_same_losses(terminal: Terminal, tiny: li
 def test_another_number_of_ranks_goes_on_with_the_same_samples(terminal: Terminal, tiny: list[str]) -> None:
     run = [*tiny, "trainer.max_steps=12", "checkpoint.every_steps=6"]
     terminal.type(*run, "run_name=straight")
-    terminal.type(*run, "run_name=moved", "trainer.max_steps=12")
-    for name in ("config.yaml", "metrics.jsonl", "status.json"):
-        assert (terminal.folder / "runs/moved" / name).exists()
-    # back to step 6, on two ranks
-    text = terminal.type(
-        *run, "run_name=elsewhere", f"resume={terminal.folder}/runs/moved/checkpoints/step_00000006", ranks=2
-    )
+    middle = f"resume={terminal.folder}/runs/straight/checkpoints/step_00000006"
+    text = terminal.type(*run, "run_name=elsewhere", middle, ranks=2)
     assert "from step 6 of 12" in text
     straight, elsewhere = (lines(terminal.folder / "runs" / name) for name in ("straight", "elsewhere"))
-    for a, b in zip(straight[6:], [line for line in elsewhere if line["step"] > 6], strict=True):
+    assert [line["step"] for line in elsewhere] == list(range(6, 13))  # the checkpoint brings its own line along
+    for a, b in zip(straight[6:], elsewhere[1:], strict=True):
         assert (a["step"], a["data_step"], a["tokens_seen"]) == (b["step"], b["data_step"], b["tokens_seen"])
         assert b["loss"] == pytest.approx(a["loss"], rel=1e-6 if a["step"] == 7 else 1e-5)
 
 
+def test_a_restart_by_torchrun_goes_on_whatever_resume_says(terminal: Terminal, tiny: list[str]) -> None:
+    run = [*tiny, "trainer.max_steps=12", "checkpoint.every_steps=4", "eval=none"]
+    run = [text for text in run if not text.startswith("eval.")]
+    terminal.type(*run, "run_name=first")
+    restarted = terminal.environment | {"TORCHELASTIC_RESTART_COUNT": "1"}
+    for name, resume in (("never", "never"), ("path", f"{terminal.folder}/runs/first/checkpoints/step_00000004")):
+        line = [*run, f"run_name={name}", f"resume={resume}"]
+        terminal.type(*line, before=killed("forward_backward", 5 if name == "path" else 9), code=-signal.SIGKILL)
+        terminal.environment, usual = restarted, terminal.environment
+        assert "from step 8 of 12" in terminal.type(*line)
+        terminal.environment = usual
+    assert sorted(path.name for path in (terminal.folder / "runs").iterdir()) == ["first", "never", "path"]
+
+
+def test_a_change_is_refused_allowed_or_begun_anew(terminal: Terminal, tiny: list[str]) -> None:
+    run = [*tiny, "run_name=x", "trainer.max_steps=2"]
+    terminal.type(*run)
+    longer = [*run, "trainer.max_steps=4"]
+    refused = terminal.type(*longer, ranks=2, code=2)
+    assert "trainer.max_steps: 2 there, 4 now" in refused
+    assert "allow_change=[trainer.max_steps]" in refused
+    assert "Traceback" not in refused
+    assert "from step 2 of 4" in terminal.type(*longer, "allow_change=[trainer.max_steps]")
+    assert "finished at step 4 already" in terminal.type(*longer)
+    assert "finished at step 4:" in terminal.type(*longer, "resume=never")
+    assert len(lines(terminal.folder / "runs/x.1")) == len(lines(terminal.folder / "runs/x")) == 4
+
+
+def test_a_folder_in_use_is_left_alone_by_all_ranks(terminal: Terminal, tiny: list[str]) -> None:
+    soon = "import functools, pretrain.main as it; it.folder_lock = functools.partial(it.folder_lock, wait_s=0.2)"
+    with folder_lock(terminal.folder / "runs/x"):
+        text = terminal.type(*tiny, "run_name=x", ranks=2, before=soon, code=2)
+    assert f"runs/x: process {os.getpid()} on" in text
+    assert "Traceback" not in text
+
+
+def test_ranks_that_fail_alike_speak_once(terminal: Terminal, tiny: list[str]) -> None:
+    text = terminal.torchrun(*tiny, "trainer.global_batch_size=6", ranks=2, code=1)
+    assert len(re.findall("^error: ", text, re.MULTILINE)) == 1
+    assert not (terminal.folder / "runs").exists()
+
+
+def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(terminal: Terminal, tiny: list[str]) -> None:
+    run = [*tiny, "run_name=x", "trainer.max_steps=30", "logger=none"]
+    run = [text for text in run if text != "logger=console"]
+    full = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    full += "resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))"
+    text = terminal.type(*run, before=full, code=2)
+    assert re.search(
+        r"^error: .*metrics\.jsonl.*; make room there, or write elsewhere with runs_dir=", text, re.MULTILINE
+    )
+    assert "Traceback" not in text
+    assert terminal.status("x")["status"] == "failed"
+    assert "finished at step 30" in terminal.type(*run)
+    assert [line["step"] for line in lines(terminal.folder / "runs/x")] == list(range(1, 31))
+
+
 def test_a_sweep_gives_each_trial_a_child_and_a_folder(terminal: Terminal, tiny: list[str]) -> None:
-    sweep = ["-m", "model=gpt_tiny", *tiny, "trainer.max_steps=2", "optim.lr=1e-3,3e-4"]
-    text = terminal.type(*sweep, ranks=None)
+    sweep = ["-m", "model=gpt_tiny", *tiny, "trainer.max_steps=2", "optim.lr=1e-3,-1"]
+    text = terminal.type(*sweep, code=2)
     folders = sorted((terminal.folder / "runs/gpt_tiny").iterdir())
-    assert [re.sub("[0-9a-f]{8}$", "", folder.name) for folder in folders] == ["optim.lr_0.0003-", "optim.lr_0.001-"]
-    assert all(json.loads((folder / "status.json").read_text())["status"] == "finished" for folder in folders)
-    assert {lines(folder)[0]["lr"] for folder in folders} != {lines(folders[0])[0]["lr"]}
-    assert "sweep: 2 trials" in text
+    assert [re.sub("[0-9a-f]{8}$", "", folder.name) for folder in folders] == ["optim.lr_-1-", "optim.lr_0.001-"]
+    assert re.search(r"sweep: 2 trials\n  .*optim\.lr_0\.001-\w+: finished\n  .*optim\.lr_-1-\w+: exit 2", text)
+    assert lines(folders[1])[-1]["step"] == 2
     assert sorted(path.name for path in terminal.folder.iterdir()) == ["runs"]
-    again = terminal.type(*sweep, ranks=None)
-    assert again.count("finished at step 2 already") == 2
+    assert terminal.type(*sweep, code=2).count("finished at step 2 already") == 1
 
 
 def test_a_sweep_of_process_groups(terminal: Terminal, tiny: list[str]) -> None:
-    arguments = [
-        "-m",
-        *tiny,
-        "run_name=s",
-        "trainer.max_steps=2",
-        "seed=1,2",
-        "launcher=torchrun",
-        "launcher.processes=2",
-    ]
-    text = terminal.type(*arguments, ranks=None)
-    assert text.count("on 2 x cpu") == 2
-    assert len(list((terminal.folder / "runs/s").glob("*/checkpoints/step_00000002/rank_00001.bin"))) == 2
+    groups = ["launcher=torchrun", "launcher.processes=2"]
+    text = terminal.type("-m", *tiny, "run_name=s", "trainer.max_steps=2", "seed=1", *groups)
+    assert text.count("on 2 x cpu") == 1
+    assert len(list((terminal.folder / "runs/s").glob("*/checkpoints/step_00000002/rank_00001.bin"))) == 1
 
 
 def test_a_launcher_starts_the_ranks_of_a_single_run(terminal: Terminal, tiny: list[str]) -> None:
-    arguments = [
-        *tiny,
-        "run_name=x",
-        "trainer.max_steps=2",
-        "launcher=torchrun",
-        "launcher.processes=2",
-        "resume=never",
-    ]
-    assert "on 2 x cpu" in terminal.type(*arguments, ranks=None)
-    terminal.type(*arguments, ranks=None)
+    run = [*tiny, "run_name=x", "trainer.max_steps=2", "resume=never"]
+    terminal.type(*run)
+    assert "on 2 x cpu" in terminal.type(*run, "launcher=torchrun", "launcher.processes=2")
     assert sorted(path.name for path in (terminal.folder / "runs").iterdir()) == ["x", "x.1"]
 
 
 def test_a_sweep_under_torchrun_is_refused_with_the_command_to_type(terminal: Terminal, tiny: list[str]) -> None:
-    text = terminal.type("-m", *tiny, "optim.lr=1e-3,3e-4", ranks=2, code=1)
+    text = terminal.type("-m", *tiny, "optim.lr=1e-3,3e-4", ranks=2, code=2)
     assert "python launch/train.py -m ... launcher=torchrun launcher.processes=<ranks>" in text
 
 
@@ -219,6 +279,28 @@ def test_a_run_is_typed_again_from_its_own_config(terminal: Terminal, tiny: list
     terminal.type(*tiny, "run_name=x", "trainer.max_steps=3")
     terminal.type("--config-path", "runs/x", "--config-name", "config", "run_name=y")
     assert deterministic(terminal.folder / "runs/x") == deterministic(terminal.folder / "runs/y")
+
+
+def test_a_start_that_failed_claims_nothing(terminal: Terminal, tiny: list[str]) -> None:
+    run = [*tiny, "run_name=x", "trainer.max_steps=2"]
+    assert "resume: nowhere is no checkpoint" in terminal.type(*run, "resume=nowhere", code=2)
+    assert "finished at step 2" in terminal.type(*run, "model.num_layers=1")
+
+
+def test_shards_cut_short_and_a_foreign_tokenizer_are_named(
+    terminal: Terminal, tiny: list[str], data_dir: Path
+) -> None:
+    cut, foreign = terminal.folder / "cut", terminal.folder / "foreign"
+    shutil.copytree(data_dir, cut)
+    shutil.copytree(data_dir, foreign)
+    shard = next((cut / "shards/train").glob("*.bin"))
+    shard.write_bytes(shard.read_bytes()[:-100])
+    tokenizer = foreign / "tokenizer.json"
+    tokenizer.write_text(tokenizer.read_text().replace(" ", "  ", 1))
+    run = [text for text in tiny if not text.startswith("data.path=")]
+    assert "pydocs_00000.bin: cut short" in terminal.type(*run, f"data.path={cut}", code=2)
+    assert "a tokenizer that is not the shards' own" in terminal.type(*run, f"data.path={foreign}", code=2)
+    assert not (terminal.folder / "runs").exists()
 
 
 @pytest.mark.parametrize(
@@ -235,13 +317,15 @@ def test_a_run_is_typed_again_from_its_own_config(terminal: Terminal, tiny: list
         ("schedule.warmup_steps=100", ["schedule.warmup_steps", "100"]),
         ("trainer.seq_len=010", ["trainer.seq_len", "010"]),
         ("spike._target_=os.system", ["spike._target_", "os.system"]),
+        ("trainer.max_tokens=9", ["trainer.max_steps=2 and trainer.max_tokens=9 both set the length"]),
+        ("runs_dir=/proc/none", ["runs_dir: /proc/none/gpt_small can't be written"]),
     ],
 )
 def test_a_mistake_is_answered_with_what_to_do(
     terminal: Terminal, tiny: list[str], override: str, parts: list[str]
 ) -> None:
     arguments = [*tiny, "trainer.max_steps=2", override] if not override.startswith("model=") else [override]
-    text = terminal.type(*arguments, ranks=None, code=2)
+    text = terminal.type(*arguments, code=2)
     for part in parts:
         assert part in text
     assert "Traceback" not in text
