@@ -77,10 +77,20 @@ def char_class(code: int) -> int:
 
 @functools.cache
 def char_classes() -> np.ndarray:
-    """Return the class of every code point, (0x110000,) uint8. Takes a quarter of a second: made once, it travels."""
+    """Return the char_class of every code point, (0x110000,) uint8. Made once, it travels to the workers."""
     classes = np.full(0x110000, BREAK, np.uint8)
     for first, last in _ASSIGNED:
-        classes[first : last + 1] = [char_class(code) for code in range(first, last + 1)]
+        categories = np.array([unicodedata.category(chr(code)) for code in range(first, last + 1)])
+        majors, part = categories.astype("U1"), classes[first : last + 1]
+        part[(majors == "L") | (majors == "N")] = LETTER
+        part[majors == "M"] = MARK
+        part[categories == "Cf"] = DROPPED
+    for first, last in _SPACELESS:
+        part = classes[first : last + 1]
+        part[part == LETTER] = ALONE
+    for first, last in _VARIATION_SELECTORS:
+        classes[first : last + 1] = DROPPED
+    classes[[ord(char) for char in _APOSTROPHES]] = DROPPED
     return classes
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from datasketch import MinHash as Sketch
 
 from data_pipeline.dedup.clusters import Keep, verify
 from data_pipeline.dedup.dedup import Dedup, DedupError, Features, NearResult, no_near_duplicates
@@ -15,6 +15,9 @@ from data_pipeline.dedup.lsh import choose_bands, find_buckets, s_curve
 from data_pipeline.dedup.shingles import shingle_bytes
 from data_pipeline.documents import Removal
 from foundation.progress import Meter
+
+if TYPE_CHECKING:
+    from datasketch import MinHash as Sketch
 
 # datasketch holds shingles x num_perm values of 4 bytes at once: a block this small stays in the processor's cache, and
 # one huge document can't take the memory (datajuicer/data-juicer#1034).
@@ -59,6 +62,8 @@ class MinHash(Dedup):
 
     def features(self, texts: pa.LargeStringArray) -> Features:
         """Return keys, lengths and signatures."""
+        from datasketch import MinHash as Sketch  # draws in scipy.integrate: half a second that only this work needs
+
         sketch = Sketch(num_perm=self.num_perm, seed=self.seed)  # its permutations serve all documents
         signatures = np.empty((len(texts), self.num_perm), np.uint32)
         keys = []
