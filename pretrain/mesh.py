@@ -158,7 +158,7 @@ def set_determinism(deterministic: bool) -> None:
     """Choose kernels with reproducible sums, or the fast ones; called before the first product on a GPU."""
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it torch refuses cuBLAS in this mode
-    if deterministic != torch.are_deterministic_algorithms_enabled():  # the setter imports the compiler: a second a start
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # setting imports the compiler, a second a start
         torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = False
 
