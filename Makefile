@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 
 # PYTHON=python3.12            the interpreter to make .venv with; default: the first fitting one on the PATH
-# TORCH_INDEX=https://...      where pip finds another build of torch, e.g. https://download.pytorch.org/whl/cpu
+# TORCH_INDEX=<address>        of the package index where pip finds another build of torch, e.g. PyTorch's for CPUs
 PYTHON ?=
 TORCH_INDEX ?=
 
@@ -21,7 +21,7 @@ help:
 	@echo "make lock    requirements.lock anew after a change of pyproject.toml; UPGRADE=--upgrade takes new versions"
 	@echo "make clean   remove .venv and the caches of the tools; data/ and runs/ stay"
 	@echo
-	@echo "PYTHON=python3.12 chooses the interpreter; TORCH_INDEX=https://download.pytorch.org/whl/cpu a build of torch:"
+	@echo "PYTHON=python3.12 chooses the interpreter; TORCH_INDEX=<address of an index> a build of torch:"
 	@echo "without it, Linux gets the build with CUDA (about 2.5 GB)."
 
 install: $(STAMP)
