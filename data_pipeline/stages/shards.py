@@ -67,7 +67,9 @@ class WriteShards(Stage):
             "dtype": dtype.name,
             "splits": splits,
         }
-        return Outcome(hash_json(facts), _book(totals, before), self._files(totals), facts, utf8_bytes=total_bytes)
+        output = hash_json(facts)
+        facts["note"] = f"encoded by {encoder.engine}"
+        return Outcome(output, _book(totals, before), self._files(totals), facts, utf8_bytes=total_bytes)
 
     def _tasks(self, view: View, tokenizer_hash: str) -> Iterator[Task[Item]]:
         settings = hash_json([self.settings(), self.code_hash(), tokenizer_hash])

@@ -26,11 +26,16 @@ class TrainTokenizer(Stage):
     libraries = ("numpy", "tokenizers")
 
     def __init__(self, place: Workplace, trainer: TokenizerTrainer, raw: dict[str, Any]) -> None:
-        """Args:
-        raw: the plain config of `tokenizer`.
+        """Look at the given tokenizer, if any: what is wrong with it is said before the long work begins.
+
+        Args:
+            raw: the plain config of `tokenizer`.
+        Raises:
+            TokenizerError: it is missing or can't be used.
         """
         super().__init__(place)
         self._trainer, self._raw = trainer, raw
+        self._inputs = [hash_file(path) for path in trainer.inputs()]
 
     @property
     def path(self) -> Path:
@@ -38,7 +43,7 @@ class TrainTokenizer(Stage):
         return self.place.output_dir / TOKENIZER
 
     def settings(self) -> Any:
-        return {**self._raw, "inputs": [hash_file(path) for path in self._trainer.inputs() if path.is_file()]}
+        return {**self._raw, "inputs": self._inputs}
 
     def stands(self, facts: dict[str, Any]) -> bool:
         stands: bool = hash_file(self.path) == facts["tokenizer_hash"]

@@ -40,7 +40,11 @@ class TokenizerTrainer(ABC):
 
     @abstractmethod
     def inputs(self) -> list[Path]:
-        """Return the files whose bytes decide the result: when one changes, the stage is done anew."""
+        """Return the files whose bytes decide the result: when one changes, the stage is done anew.
+
+        Raises:
+            TokenizerError: a file is missing or can't be used; asked first, so that no work is done in vain.
+        """
 
     @abstractmethod
     def choose(self, files: np.ndarray, rows: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -143,15 +147,20 @@ class TokenizerFile(TokenizerTrainer):
     """
 
     def __init__(self, path: str, eot_token: str = END_OF_TEXT) -> None:
-        self.path, self.eot_token = Path(path), eot_token
+        self.path, self.eot_token = Path(path).expanduser(), eot_token
 
     def inputs(self) -> list[Path]:
+        self._checked(iter(()))
         return [self.path]
 
     def choose(self, files: np.ndarray, rows: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         return np.zeros(0, np.int64)
 
     def train(self, texts: Iterator[str], total_bytes: int | None = None) -> bytes:
+        return self._checked(texts)
+
+    def _checked(self, texts: Iterator[str]) -> bytes:
+        """Return the file's bytes when it can be used, also on these texts."""
         if not self.path.is_file():
             raise TokenizerError(f"tokenizer.path: {self.path} is no file; name a tokenizer.json, or use tokenizer=bpe")
         tokenizer_json = self.path.read_bytes()

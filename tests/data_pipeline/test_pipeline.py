@@ -25,6 +25,7 @@ from data_pipeline.shards.reader import open_split
 from data_pipeline.sources.source import TruncatedInput
 from data_pipeline.stages.clean import TooMuchBad
 from data_pipeline.storage import DamagedFile
+from data_pipeline.tokenize.errors import TokenizerError
 from foundation.errors import ConfigError, InputError
 from foundation.files import read_json
 
@@ -214,6 +215,18 @@ def test_same_size_and_old_date_do_not_hide_a_change(inputs: Path, out: Path, co
     assert "clean" in redone(go(config(inputs, out)))
 
 
+def test_a_given_tokenizer_is_used_and_a_change_of_it_noticed(
+    made: Any, finished: Path, out: Path, config: Config, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.json"
+    path.write_bytes((finished / "tokenizer.json").read_bytes())
+    given = {"_target_": "data_pipeline.tokenize.tokenizer.TokenizerFile", "path": str(path)}
+    assert redone(go(config(made.folder, out, tokenizer=given))) == ["tokenizer"]  # the same file: the shards stay
+    path.write_bytes(path.read_bytes() + b"\n")
+    assert redone(go(config(made.folder, out, tokenizer=given))) == ["tokenizer", "shards"]
+    assert (out / "tokenizer.json").read_bytes() == path.read_bytes()
+
+
 def test_missing_or_changed_outputs_are_made_again(
     made: Any, finished: Path, out: Path, config: Config, output_hashes: Callable[[Path], dict[str, str]]
 ) -> None:
@@ -308,6 +321,11 @@ def test_settings_and_folders_that_cannot_work_are_refused_before_anything_is_re
         go(config(made.folder, made.folder))
     with pytest.raises(InputError, match="nowhere"):
         go(config(made.folder, out, corpus__sources__web__paths=["/nowhere/*.jsonl"]))
+    given = {"_target_": "data_pipeline.tokenize.tokenizer.TokenizerFile", "path": str(made.folder / "test.jsonl")}
+    with pytest.raises(TokenizerError, match=r"tokenizer\.path: .*test\.jsonl: not a tokenizer\.json"):
+        go(config(made.folder, out, tokenizer=given))
+    with pytest.raises(TokenizerError, match=r"tokenizer\.path: .*absent\.json is no file"):
+        go(config(made.folder, out, tokenizer=given | {"path": str(tmp_path / "absent.json")}))
     with pytest.raises(ConfigError, match=r"dedup\.treshold.*threshold"):
         go(config(made.folder, out, dedup__treshold=0.5))
     assert not out.exists()
