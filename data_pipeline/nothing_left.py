@@ -17,22 +17,21 @@ LOOSEN = {
     "near": "dedup.threshold= sets the limit, dedup=exact takes out copies alone",
     "decontaminate": "decontaminate.min_coverage= sets the limit, decontaminate=none takes nothing out",
 }
-FEW_RECORDS = 10  # up to here the files may have been meant to hold many documents each
-CUT = (
-    "With corpus=text a file is one document unless a separator cuts it: corpus.separator=$'\"\\n\\n\"' at empty lines"
-)
 
 
 class NothingLeft(GroundworkError):
     """A stage left no document of a source."""
 
 
-def check_left(books: Sequence[tuple[str, Book]], training: dict[str, int], files: Sequence[Path]) -> None:
+def check_left(
+    books: Sequence[tuple[str, Book]], training: dict[str, int], advice: dict[str, str], files: Sequence[Path]
+) -> None:
     """Raise when the last of these stages left a source no document to train on.
 
     Args:
         books: stage and its book, in the order of the stages.
         training: source -> documents left to train on, where the stage knows; else all that it gave out count.
+        advice: source -> what else to try with it.
         files: that the stage wrote, the evidence of what it removed among them.
     Raises:
         NothingLeft: says how many came in, what they were taken out for, and what to do.
@@ -41,7 +40,7 @@ def check_left(books: Sequence[tuple[str, Book]], training: dict[str, int], file
     for source, account in book.items():
         if not training.get(source, account.num_out):
             passed = [(name, earlier[source]) for name, earlier in books if source in earlier]
-            raise NothingLeft(_message(stage, source, passed, files))
+            raise NothingLeft(_message(stage, source, passed, files) + advice[source])
 
 
 def _message(stage: str, source: str, passed: Sequence[tuple[str, Account]], files: Sequence[Path]) -> str:
@@ -56,7 +55,6 @@ def _message(stage: str, source: str, passed: Sequence[tuple[str, Account]], fil
         f"source {source!r}: no document is left to train on after {stage}: {_counted(read)} read "
         f"({'; '.join(taken) or 'the input is empty'}{_example(source, files)}). "
         + (f"Loosen the rules ({'; '.join(loosen)}), or give other input" if loosen else "Give other input")
-        + (f". {CUT}" if 0 < read <= FEW_RECORDS else "")
     )
 
 

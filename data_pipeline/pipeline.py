@@ -185,7 +185,8 @@ def _redo(stage: Stage, key: str, view: View, before: Book, finished: list[Finis
     outcome = stage.run(view, before)
     ledger.check_book(stage.name, outcome.book)
     books = [*((done.name, done.book) for done in finished), (stage.name, outcome.book)]
-    check_left(books, outcome.facts.get("training", {}), outcome.files)
+    advice = (finished[0].facts if finished else outcome.facts)["advice"]
+    check_left(books, outcome.facts.get("training", {}), advice, outcome.files)
     record = {
         "output": outcome.output,
         "book": {source: account.to_json() for source, account in outcome.book.items()},

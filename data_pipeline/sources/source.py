@@ -94,3 +94,7 @@ class Source(Corpus):
     @abstractmethod
     def parse(self, block: Block, file: InputFile, file_number: int) -> Parsed:
         """Parse one block. Pure: the same documents in any process. Bad records are quarantined."""
+
+    def advice(self) -> str:
+        """Return what else to try when no document of the source is left: a clause that ends the error's message."""
+        return ""

@@ -88,6 +88,11 @@ class Text(Source):
         documents = document_batch(file_number, rows, ids, texts, [NO_METADATA] * len(rows))
         return Parsed(documents, quarantined, len(rows) + len(quarantined))
 
+    def advice(self) -> str:
+        if self.separator is not None:
+            return ""
+        return "; a file is one document unless a separator cuts it, e.g. corpus.separator=$'\"\\n\\n\"' at empty lines"
+
     def _refusal(self, data: bytes) -> str | None:
         """Return why a document can't be taken, or None."""
         if len(data) > self.max_doc_bytes:

@@ -107,7 +107,12 @@ class Clean(Stage):
             output=hash_json([partitions, self.file_names]),
             book=book,
             files=files,
-            facts={"partitions": partitions, "file_names": self.file_names, "counts": dict(counts)},
+            facts={
+                "partitions": partitions,
+                "file_names": self.file_names,
+                "counts": dict(counts),
+                "advice": {source.name: source.advice() for source in self.sources},
+            },
             utf8_bytes=sum(partition["utf8_bytes"] for partition in partitions),
         )
 
