@@ -31,6 +31,9 @@ from foundation.hashes import hash_bytes
 hypothesis.settings.register_profile("ours", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ours")
 
+# Tensors here are small: threads that wait for each other cost more than they do. Read when torch is imported first.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPOSITORY = Path(__file__).parents[1]
 VOCAB_SIZE = 512
 
