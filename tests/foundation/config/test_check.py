@@ -54,6 +54,11 @@ def test_a_string_counts_as_a_list_of_one() -> None:
     assert build(checked(shape={"names": "only"})["shape"]).names == ["only"]
 
 
+def test_a_number_where_text_is_meant_is_answered_with_the_quotes_to_type() -> None:
+    with pytest.raises(ConfigError, match=r"""^note: 2024 \(int\) is not text; .* '"2024"'$"""):
+        checked(note=2024)
+
+
 def test_an_integer_fits_a_float_and_arrives_as_one() -> None:
     ratio = checked(ratio=3)["ratio"]
     assert (ratio, type(ratio)) == (3.0, float)
