@@ -1,0 +1,82 @@
+"""The README holds what it says: its notebook runs as written, its lines are lines that the commands take."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from data_pipeline.__main__ import check_config as check_pipeline
+from foundation.config import DEFAULT_TARGETS
+from foundation.config.compose import plain
+from launch.generate import parse
+from pretrain.main import check_config as check_train
+
+REPOSITORY = Path(__file__).parents[1]
+TEXT = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+TYPED = [line for language, block in BLOCKS if not language for line in block.splitlines()]
+TRAINING = [line for line in TYPED if "launch/train.py" in line]
+PIPELINE = [line for line in TYPED if line.startswith("python -m data_pipeline")]
+SETTINGS = re.findall(r"`([^`]+=[^`]*)`", "".join(re.findall(r"^\| (`.*?) \|", TEXT.partition("## Training")[2], re.M)))
+
+
+def checked(root: str, words: list[str]) -> None:
+    """Compose and check every combination of values, as the command would before it does anything."""
+    for word in OverridesParser.create().parse_overrides([word for word in words if "=" in word]):
+        for value in word.sweep_string_iterator() if word.is_sweep_override() else [None]:
+            one = word.input_line if value is None else f"{word.get_key_element()}={value}"
+            rest = [text for text in words if "=" in text and text != word.input_line and "," not in text]
+            name = "run_name=x" if root == "train" else "name=x"
+            with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+                tree = plain(compose(root, [name, *rest, one]))
+            (check_train if root == "train" else check_pipeline)(tree, DEFAULT_TARGETS)
+
+
+@pytest.mark.parametrize("line", TRAINING)
+def test_a_line_of_training_is_taken(line: str) -> None:
+    words = shlex.split(line, comments=True)
+    assert (REPOSITORY / "launch/train.py").exists()
+    arguments = words[words.index("launch/train.py") + 1 :]
+    if "--config-path" not in arguments:
+        checked("train", arguments)
+
+
+@pytest.mark.parametrize("line", PIPELINE)
+def test_a_line_of_the_pipeline_is_taken(line: str) -> None:
+    checked("pipeline", shlex.split(line, comments=True)[3:])
+
+
+def test_a_line_of_generation_is_taken() -> None:
+    lines = [line for line in TYPED if "launch/generate.py" in line]
+    assert lines
+    for line in lines:
+        parse(shlex.split(line, comments=True)[2:])
+
+
+def test_there_are_lines_to_test() -> None:
+    assert len(TRAINING) >= 6
+    assert len(PIPELINE) >= 3
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_setting_of_the_training_exists(setting: str) -> None:
+    key, _, value = setting.partition("=")
+    checked("train", [setting] if value else ["run_name=x"])
+    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+        node, _, name = f"tree.{key}".rpartition(".")
+        assert name in OmegaConf.select(OmegaConf.create({"tree": compose("train")}), node)
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_as_written(data_dir: Path, one_thread: dict[str, str]) -> None:
+    (code,) = [block for language, block in BLOCKS if language == "python"]
+    code += "\nassert loss.item() < 12 and all(p.grad is not None for p in model.parameters())"
+    subprocess.run([sys.executable, "-c", code], cwd=data_dir.parents[1], env=one_thread, check=True, timeout=120)
