@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -43,13 +45,14 @@ def write_data(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, typed: Any) -> Path:
     """A folder where someone has trained: data/ and runs/tiny with the checkpoints of steps 2 and 4."""
     folder = tmp_path_factory.mktemp("work")
     (folder / "data").mkdir()
     write_data(folder / "data")
-    command = [sys.executable, str(REPOSITORY / "launch" / "train.py"), "data.path=data", "run_name=tiny"]
-    subprocess.run([*command, *MODEL, *TRAINER, *QUIET], cwd=folder, check=True, timeout=120, capture_output=True)
+    line = ["data.path=data", "run_name=tiny", *MODEL, *TRAINER, *QUIET]
+    code, text = typed.start(REPOSITORY / "launch" / "train.py", line, folder, dict(os.environ)).wait()
+    assert code == 0, text
     return folder
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -116,10 +115,10 @@ def check_one_skip(seen: list[dict[str, Tensor]], step: int) -> None:
 
 @pytest.mark.slow
 def test_a_nan_on_one_rank_skips_the_step_on_all(
-    overrides: list[str], tmp_path: Path, one_thread: dict[str, str]
+    overrides: list[str], tmp_path: Path, one_thread: dict[str, str], typed: Any
 ) -> None:
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    subprocess.run([*launch, str(WORKER), str(tmp_path), *overrides], check=True, timeout=120, env=one_thread)
+    code, text = typed.start(WORKER, [str(tmp_path), *overrides], tmp_path, one_thread, ranks=2).wait()
+    assert code == 0, text
     ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
     for status, num_updates, seen in ranks:
         assert (status, num_updates) == ("finished", 7)

@@ -1,0 +1,53 @@
+"""What the assembly says of a run before it begins."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data_pipeline.shards.manifest import Manifest, SourceManifest
+from data_pipeline.shards.writer import SourceWriter
+from foundation.hashes import hash_file
+from pretrain.main import describe
+from pretrain.mesh import Mesh
+
+WORKER = Path(__file__).with_name("train_worker.py")
+
+
+@pytest.fixture
+def two_sources(tmp_path: Path, data_dir: Path) -> Path:
+    """A data folder with 4,000 tokens of `many` and 400 of `few`, weighted alike."""
+    (tmp_path / "tokenizer.json").write_bytes((data_dir / "tokenizer.json").read_bytes())
+    known = Manifest.load(data_dir)
+    splits: dict[str, dict[str, SourceManifest]] = {"train": {}, "val": {}}
+    for split, sources in splits.items():
+        (tmp_path / "shards" / split).mkdir(parents=True)
+        for name, count in {"many": 4000, "few": 400}.items():
+            with SourceWriter(
+                tmp_path / "shards" / split, name, np.dtype(known.dtype), max_shard_bytes=1 << 20
+            ) as writer:
+                writer.add(np.full(count, known.eot_id, known.dtype), np.full(count // 100, 100, np.int32))
+                sources[name] = SourceManifest(1.0, count, count // 100, count, writer.finish())
+    tokenizer_hash = hash_file(tmp_path / "tokenizer.json")
+    Manifest(tokenizer_hash, known.vocab_size, known.eot_id, known.dtype, splits).save(tmp_path)
+    return tmp_path
+
+
+def test_the_plan_says_how_often_each_source_is_passed_over(tiny: list[str], two_sources: Path) -> None:
+    spec = importlib.util.spec_from_file_location("train_worker", WORKER)
+    assert spec is not None and spec.loader is not None
+    worker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(worker)
+    line = [text for text in tiny if not text.startswith("data.path=")]
+    run = worker.make_run(
+        Mesh(0, 1, 0, torch.device("cpu")),
+        [*line, f"data.path={two_sources}", "trainer.max_steps=25", "run_name=x"],
+    )
+    text = describe(run)
+    run.loader.close()
+    # 25 steps of 8 samples, half of each; 399 // 32 = 12 and 3999 // 32 = 124 samples an epoch
+    assert f"sources: few {100 / 12:.2f} epochs, many {100 / 124:.2f} epochs" in text
