@@ -1,1 +1,1 @@
-"""Raw text to token shards: clean, deduplicate, split, decontaminate, train a tokenizer, encode. No torch here."""
+"""Raw text to token shards: clean, deduplicate, split, decontaminate, train a tokenizer, encode. Without torch."""
