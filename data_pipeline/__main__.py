@@ -19,6 +19,7 @@ from rich.console import Console
 from data_pipeline.pipeline import check_config, run
 from data_pipeline.summary import summary
 from foundation.config.compose import CommandLine, plain, run_hydra
+from foundation.config.help import help_text
 from foundation.errors import ConfigError, GroundworkError
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
@@ -43,6 +44,9 @@ def main() -> None:
 def compose_and_run(scratch_dir: Path) -> int:
     """Compose the config, once or once a trial, and run it; return the exit code."""
     command = CommandLine(sys.argv[1:], CONF_DIR, scratch_dir)
+    if command.wants_help:
+        print(help_text(command.conf_dir, "pipeline", command.chosen))
+        return 0
     if command.multirun:
         _check_trials(sys.argv[1:])
     sys.argv = [sys.argv[0], *command.arguments]

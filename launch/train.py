@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 
 from foundation.config import build
 from foundation.config.compose import CommandLine, config_yaml, plain, run_hydra
+from foundation.config.help import help_text
 from foundation.errors import ConfigError, GroundworkError
 from foundation.files import write_atomic, write_json
 from launch.launchers import EXIT_CODES, Launcher
@@ -57,6 +58,9 @@ def refuse(error: GroundworkError) -> int:
 def compose_and_run(scratch_dir: Path) -> int:
     """Compose the config once, or once a trial, and run it; return the exit code."""
     command = CommandLine(sys.argv[1:], CONF_DIR, scratch_dir)
+    if command.wants_help:
+        print(help_text(command.conf_dir, "train", command.chosen))
+        return 0
     if command.multirun and launched_by_torchrun():
         raise ConfigError(
             "-m: every rank of torchrun would sweep for itself; type "

@@ -8,6 +8,8 @@ from typing import Any
 
 import hydra
 from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -32,7 +34,8 @@ class CommandLine:
     Attributes:
         arguments: what Hydra is given in place of it.
         conf_dir: folder of the primary config; names the groups.
-        multirun: whether `-m` was given.
+        multirun: whether `-m` was given; wants_help: whether `--help` was.
+        chosen: group -> option, as typed.
         allowed: module prefixes that a `_target_` may come from, `extra_targets=[...]` included.
     """
 
@@ -50,7 +53,7 @@ class CommandLine:
         parsed = get_args_parser().parse_intermixed_args(typed)
         rerun = parsed.config_path is not None
         self.conf_dir = Path(parsed.config_path).resolve() if rerun else conf_dir
-        self.multirun = bool(parsed.multirun)
+        self.multirun, self.wants_help = bool(parsed.multirun), bool(parsed.help)
         self.extra_targets = [text for text in parsed.overrides if text.partition("=")[0] == "extra_targets"]
         self.allowed = DEFAULT_TARGETS + _prefixes(self.extra_targets)
         self._groups = () if rerun else _groups(conf_dir)
@@ -61,8 +64,11 @@ class CommandLine:
         options = [text for text in rest if text not in overrides]
         kept = [self._override(text) for text in rest if text in overrides]
         path = [f"--config-path={self.conf_dir}"] if rerun else []
-        informs = parsed.help or parsed.hydra_help or parsed.shell_completion or parsed.info is not None
+        informs = parsed.hydra_help or parsed.shell_completion or parsed.info is not None
         switches = [] if informs else [*SWITCHES, f"hydra.sweep.dir={scratch_dir}"]
+        self.chosen = {
+            key: value for key, _, value in (text.partition("=") for text in overrides) if key in self._groups
+        }
         self.arguments = path + options + kept + switches  # options first: argparse takes the rest in one piece
 
     def _scan(self, conf_dir: Path, rerun: bool, config_name: str | None) -> None:
@@ -77,6 +83,9 @@ class CommandLine:
 
     def _override(self, text: str) -> str:
         key, equals, value = text.partition("=")
+        if not equals and not text.startswith("~"):
+            raise ConfigError(f"{text!r}: arguments are key=value; a value with spaces needs quotes around it all")
+        _check_grammar(text, key, value)
         if not equals or key.startswith(("+", "~", "hydra.", "hydra/")) or "@" in key:
             return text
         if key in self._rerun_groups and not value.startswith("{"):
@@ -140,6 +149,16 @@ def read_config(path: Path) -> dict[str, Any]:
 def config_yaml(tree: dict[str, Any]) -> bytes:
     """Return a plain tree as the YAML that `read_config` and `--config-path` read back."""
     return OmegaConf.to_yaml(OmegaConf.create(tree)).encode()
+
+
+def _check_grammar(text: str, key: str, value: str) -> None:
+    try:
+        OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise ConfigError(
+            f"{key}: {value!r} can't be read; put the value into quotes of its own inside the shell's, "
+            f"e.g. {key}='\"{value.strip(chr(34))}\"' ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def _groups(conf_dir: Path) -> tuple[str, ...]:

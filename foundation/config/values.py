@@ -83,7 +83,7 @@ def _hint_for(value: Any, hint: Any) -> str:
     if hint in (int, float) and isinstance(value, str):
         if value.lower() in ("nan", "inf", "-inf"):
             return "; YAML reads this as a word"
-        return "; write it without quotes, with a dot and digits around an exponent (1.0e-3)"
+        return "; such as 3" if hint is int else "; such as 0.001 or 1e-3, without quotes"
     if hint is str and isinstance(value, bool | int | float):
         return f"; put it in quotes, on a command line in two kinds: '\"{str(value).lower()}\"'"
     return ""

@@ -78,3 +78,13 @@ def test_a_tree_survives_the_way_through_a_file(tmp_path: Path) -> None:
     tree = {"a": [1, 2.5, None, "x: y"], "b": {"c": True, "d": "010", "e": "1e-3", "f": 1e-5, "g": "off"}}
     (tmp_path / "config.yaml").write_bytes(config_yaml(tree))
     assert read_config(tmp_path / "config.yaml") == tree
+
+
+@pytest.mark.parametrize(
+    ("text", "part"), [("a=~/x", "a='\"~/x\"'"), ("a=[1", "can't be read"), ("model", "key=value")]
+)
+def test_what_hydra_can_not_read_is_answered_with_what_to_type(conf: Path, text: str, part: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        typed(conf, text)
+    assert part in str(caught.value)
+    assert "++" not in str(caught.value)

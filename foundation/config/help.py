@@ -1,0 +1,48 @@
+"""What `--help` prints: the groups of one command, their options, and every key with the comment that explains it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+HIDDEN = ("_target_", "defaults", "hydra")
+
+
+def help_text(conf_dir: Path, root: str, chosen: dict[str, str]) -> str:
+    """Return the help of a command from its YAML files: they hold the explanations already.
+
+    Args:
+        conf_dir: the conf folder. root: name of the command's file in it, without suffix.
+        chosen: group -> option typed beside --help, whose keys are shown instead of the default's.
+    """
+    path = conf_dir / f"{root}.yaml"
+    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    shown = tree["hydra"]["help"]
+    groups = [pair for item in tree["defaults"] if isinstance(item, dict) for pair in item.items()]
+    parts = [shown["header"].strip(), "", shown["footer"].strip(), "", "of the command itself"]
+    parts += _keys(path, "", hidden=True)  # its first lines, up to the defaults list, are for those who read the file
+    for group, default in groups:
+        option = chosen.get(group, default)
+        options = sorted(file.stem for file in (conf_dir / group).glob("*.yaml"))
+        parts += ["", f"{group}= {', '.join(f'[{name}]' if name == option else name for name in options)}"]
+        parts += _keys(conf_dir / group / f"{option}.yaml", f"{group}.")
+    return "\n".join(
+        [
+            *parts,
+            "",
+            "[in brackets]: what is taken; the keys shown are its. Type `--help group=option` for the keys of another.",
+        ]
+    )
+
+
+def _keys(path: Path, prefix: str, hidden: bool = False) -> Iterator[str]:
+    """Yield a YAML file's lines with full keys and their comments, the top level's alone spelled out."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name = line.partition(":")[0]
+        if line[:1].isalpha():
+            hidden = name in HIDDEN
+        if hidden or not line.strip() or line.lstrip().startswith(("_target_", "# @package")):
+            continue
+        yield f"  {prefix}{line}" if line[:1].isalpha() else f"  {line}"
