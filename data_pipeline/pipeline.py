@@ -125,6 +125,7 @@ def run(
     ]
     check_output_dir(folder, [each.file for group in cleaning.groups for each in group.files])
     with folder_lock(folder), room_for(folder), place.executor:
+        place.work.mkdir(exist_ok=True)  # the proof that the folder is ours, before anything else is written
         reclaim(folder)
         finished = _do_all(place, stages)
         return _publish(place, finished, {source.name: source.weight for source in cleaning.sources})
