@@ -39,6 +39,7 @@ $(STAMP): requirements.lock pyproject.toml
 	echo "making .venv with $$("$$found" --version)"; \
 	"$$found" -m venv --clear .venv || { \
 	    echo "make: '$$found -m venv' failed (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@echo "installing the locked dependencies: a minute or two of downloads, then a minute in which pip says nothing"
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock \
 	    $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
