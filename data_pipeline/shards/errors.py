@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from foundation.errors import GroundworkError
 
-REMEDY = "copy the folder again from its origin, or make it again with `python -m data_pipeline`"
+REMEDY = (
+    "copy the folder again from its origin, or type the `python -m data_pipeline ...` line that made it: "
+    "it makes damaged shards again"
+)
 
 
 class ShardError(GroundworkError):

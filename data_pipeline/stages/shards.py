@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -14,7 +15,9 @@ import pyarrow as pa
 
 from data_pipeline.documents import fingerprint
 from data_pipeline.ledger import MODULUS, Account, Book
+from data_pipeline.shards.errors import REMEDY
 from data_pipeline.shards.manifest import SPLITS, TOKENIZER, Manifest, ShardInfo, SourceManifest, shard_prefix
+from data_pipeline.shards.verify import verify_shards
 from data_pipeline.shards.writer import SUFFIXES, Sharder
 from data_pipeline.stages.clean import keys_of
 from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, do_parts, task
@@ -44,6 +47,14 @@ class WriteShards(Stage):
 
     def settings(self) -> Any:
         return {**self._raw, "eot_token": self._eot_token}
+
+    def stands(self, facts: dict[str, Any]) -> bool:
+        """Return whether every byte of the shards is what was written: a disk's flipped bit changes no size."""
+        made = manifest_of(facts, dict.fromkeys(facts["splits"][SPLITS[0]], 1.0))
+        problems = verify_shards(self.place.output_dir, made)
+        for problem in problems:
+            print(f"{problem.removesuffix(f'; {REMEDY}')}; the shards are made again", file=sys.stderr)
+        return not problems
 
     def run(self, view: View, before: Book) -> Outcome:
         tokenizer_json = (self.place.output_dir / TOKENIZER).read_bytes()

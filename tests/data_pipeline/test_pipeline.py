@@ -94,6 +94,38 @@ def test_every_document_comes_out_or_is_accounted_for(made: Any, finished: Path)
     assert {(record["file"], record["row"]) for record in map(json.loads, lines)} == made.bad
 
 
+def test_a_folder_is_the_pipelines_own_before_any_stage_writes(made: Any, config: Config, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    cut = tmp_path / "web" / "cut.jsonl.gz"
+    cut.parent.mkdir()
+    cut.write_bytes((made.folder / "web" / "b.jsonl.gz").read_bytes()[:500])
+    corpus = {"_target_": "data_pipeline.sources.jsonl.Jsonl", "paths": [str(cut)]}
+    nothing = {"_target_": "data_pipeline.decontaminate.ngram.NoDecontaminate"}
+    tree = config(tmp_path, out, corpus=corpus, decontaminate=nothing)
+    with pytest.raises(TruncatedInput):
+        go(tree)  # ends before the first part is finished, as a kill there does
+    left = out / "removed" / "clean" / ".00000-00000.parquet.tmp15767"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    shutil.copy(made.folder / "web" / "b.jsonl.gz", cut)
+    assert redone(go(tree)) == ALL
+    assert not left.exists()
+
+
+def test_a_shard_with_a_flipped_bit_is_made_again_by_the_same_command(
+    made: Any, config: Config, finished: Path, out: Path, output_hashes: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shard = out / "shards" / "train" / "books_00000.bin"
+    data = bytearray(shard.read_bytes())
+    data[100] ^= 1
+    shard.write_bytes(data)  # of the right size
+    tree = config(made.folder, out)
+    assert redone(go(tree)) == ["shards"]
+    assert "books_00000.bin: block 0" in capsys.readouterr().err
+    assert output_hashes(out) == output_hashes(finished)
+    assert redone(go(tree)) == []
+
+
 def test_the_ledger_follows_every_source(made: Any, finished: Path) -> None:
     stages = read_json(finished / "ledger.json")["stages"]
     assert set(stages) == set(ALL) - {"tokenizer"}
