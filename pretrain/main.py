@@ -185,7 +185,7 @@ def assemble(
         evaluator=build(eval, **seats, model=bare, loader=loader, tokenizer=tokenizer),
         profiler=build(profile, **seats),
         log=build_log(logger, bare, plan, mesh, run_dir),
-        signal=StopSignal(),
+        signal=StopSignal(says=mesh.is_main),
         progress=Progress(),
         max_grad_norm=settings.max_grad_norm,
         gate=gate_facts(model.values, tokenizer_hash, dataset.fingerprint, plan) | gate_of_data(loader),
@@ -205,6 +205,8 @@ def execute(run: Run, resume: str, run_dir: Path) -> Status:
     try:
         if resumed(run, resume):
             say(f"resume: from step {run.progress.step} of {run.plan.max_steps}")
+        if run.progress.step < run.plan.max_steps:
+            say(first_step(run))
         run.log.start()
         status = train(run)
         reason = reason_of(status, run)
@@ -285,6 +287,15 @@ def describe(run: Run) -> str:
     if len(epochs) > 1:
         lines.append("sources: " + ", ".join(f"{name} {count:.2f} epochs" for name, count in epochs.items()))
     return "\n".join(lines)
+
+
+def first_step(run: Run) -> str:
+    """Return what is computed before the first line of metrics comes; on a CPU that may take minutes."""
+    plan = run.plan
+    return (
+        f"step {run.progress.step + 1} of {plan.max_steps}: {plan.grad_accum_steps} micro batches of "
+        f"{plan.micro_batch_size * plan.seq_len:,} tokens a rank; its line comes after it"
+    )
 
 
 def reason_of(status: Status, run: Run) -> str:

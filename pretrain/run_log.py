@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
+from foundation.progress import LINE_EVERY_S
 from pretrain.late import Record
 from pretrain.metrics.lines import MetricsFile
 from pretrain.plan import Plan
@@ -30,6 +32,7 @@ class RunLog:
         self._plan, self._metrics, self._logger = plan, metrics, logger
         self._flops_per_token, self._peak_flops = flops_per_token, peak_flops
         self._paused_s, self._last_finished_s = 0.0, time.perf_counter()
+        self._last_beat_s = time.monotonic()
         self.last: dict[str, Any] = {}
         self._held = False
 
@@ -71,6 +74,19 @@ class RunLog:
         if self._peak_flops is not None:
             self.last["mfu"] = tokens_per_s * self._flops_per_token / self._peak_flops
         self._held = True
+
+    def beat(self, step: int, done: int, total: int) -> None:
+        """Say every few seconds how far a long step is; a short one is heard of when it is done.
+
+        Args:
+            step: steps finished before this one. done, total: its micro batches.
+        """
+        now_s = time.monotonic()
+        if done and now_s - self._last_beat_s < LINE_EVERY_S:
+            return
+        self._last_beat_s = now_s
+        if done and self._metrics is not None:
+            print(f"step {step + 1}: {done} of {total} micro batches", file=sys.stderr, flush=True)
 
     def join(self, fields: dict[str, Any]) -> None:
         """Add an evaluation's fields to the held line and write it."""

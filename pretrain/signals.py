@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -11,13 +12,20 @@ from types import FrameType
 # torchrun forwards SIGTERM and SIGINT; SIGUSR1 (Slurm's warning) only with --signals-to-handle
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
+SAID = b"""stopping: the state is saved when this micro batch is done (on several GPUs: after two more steps)
+(torchrun waits 30 s for it, or as long as its --shutdown-timeout says; a second Ctrl-C leaves without saving)
+"""
 ECHO_S = 2.0  # Ctrl-C reaches a worker from the terminal and again from torchrun: within this time they are one
 
 
 class StopSignal:
-    """Remembers that this rank was asked to stop. The ranks agree through the step's own reduction."""
+    """Remembers that this rank was asked to stop, and says so at once. That the ranks agree is the loop's affair."""
 
-    def __init__(self) -> None:
+    def __init__(self, says: bool = True) -> None:
+        """Args:
+        says: whether to say it; of several ranks one does.
+        """
+        self._says = says
         self.requested = False
         self._first_s = 0.0
 
@@ -34,5 +42,12 @@ class StopSignal:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if not self.requested:
             self.requested, self._first_s = True, time.monotonic()
+            if self._says:
+                self._say()
         elif number == signal.SIGINT and time.monotonic() - self._first_s > ECHO_S:
             raise KeyboardInterrupt
+
+    def _say(self) -> None:
+        # not by print: the handler may run amid a print of the loop, whose buffer can't be entered twice
+        with contextlib.suppress(OSError):
+            os.write(2, SAID)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pretrain.checkpoint.state import random_states, restore_random_states
 from pretrain.late import LateRecords, Record
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
@@ -81,6 +82,9 @@ def train(run: Run) -> Status:
         batches = run.loader.micro_batches(now.data_step)
         lr = run.optimizer.lr * run.schedule.factor(now.step)
         result = forward_backward(run, batches)
+        if result is None:
+            status = Status.PREEMPTED
+            break
         grad_scale = torch.clamp(result.grad_norm / run.max_grad_norm, min=1.0)
         run.optimizer.step(lr, result.bad, grad_scale)
         run.optimizer.zero_grad()
@@ -102,7 +106,7 @@ def train(run: Run) -> Status:
     return status or Status.FINISHED
 
 
-def forward_backward(run: Run, batches: list[Batch]) -> StepResult:
+def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
     """Leave in `.grad` the gradient of the mean loss over all targets of the global batch; judge the step.
 
     The loss of each micro batch is weighted by its targets over those of the whole batch, on all ranks, so the gradient
@@ -111,15 +115,22 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult:
     Args:
         run: what the loop calls. batches: this rank's micro batches.
     Returns:
-        Values on the device, reduced over ranks: nothing here waits for it.
+        Values on the device, reduced over ranks: nothing here waits for it. None when the step was given up for a stop:
+        then gradients and random states are as before it, and it is taken again when the run goes on.
     """
-    mesh = run.mesh
+    mesh, random_before = run.mesh, random_states(run.mesh.device)
     targets = torch.stack([(batch.targets_BT != IGNORE).sum() for batch in batches]).sum().float()
     stop = torch.full_like(targets, run.signal.requested)
     num_targets, stop = mesh.sum(torch.stack([targets, stop]))
     weight = mesh.dp_size / num_targets.clamp(min=1)  # DDP averages over ranks, this makes it a sum
     loss_sum = torch.zeros_like(targets)
     for number, batch in enumerate(batches, start=1):
+        if asked_to_stop(run):
+            run.optimizer.zero_grad()
+            restore_random_states(random_before, mesh.device)
+            return None
+        if mesh.device.type == "cpu":  # elsewhere the host runs ahead of the device
+            run.log.beat(run.progress.step, number - 1, len(batches))
         with run.parallel.accumulate(run.wrapped, last=number == len(batches)):
             with run.numerics.autocast(mesh.device):
                 micro_sum = run.wrapped(batch.inputs_BT, batch.targets_BT)
@@ -128,6 +139,17 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult:
     loss = mesh.sum(loss_sum) / num_targets.clamp(min=1)
     grad_norm = norm_of_gradients(run.model)
     return StepResult(loss, grad_norm, run.guard.judge(loss, grad_norm), num_targets, stop)
+
+
+def asked_to_stop(run: Run) -> bool:
+    """Return whether to give up the step under way, the same on every rank: torchrun kills 30 s after its signal.
+
+    Asking the other ranks' hosts costs nothing on a CPU. GPUs it would stall: there the step's own reduction carries
+    the wish, and steps are short.
+    """
+    if run.mesh.world_size > 1 and run.mesh.device.type != "cpu":
+        return False
+    return run.mesh.any(run.signal.requested)
 
 
 def norm_of_gradients(model: nn.Module) -> Tensor:

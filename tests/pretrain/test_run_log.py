@@ -84,3 +84,20 @@ def test_an_unknown_peak_gives_no_mfu(tmp_path: Path) -> None:
     it = log(tmp_path)
     it.add(record(1), 1, 32)
     assert "mfu" not in it.last
+
+
+def test_a_long_step_is_heard_of_and_a_short_one_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pretrain.run_log.LINE_EVERY_S", 0.05)
+    it = log(tmp_path)
+    for done in range(4):
+        it.beat(6, done, 4)
+    assert capsys.readouterr().err == ""
+    time.sleep(0.06)
+    it.beat(7, 0, 4)  # the step before took long: this one has only begun
+    assert capsys.readouterr().err == ""
+    time.sleep(0.06)
+    it.beat(7, 1, 4)
+    it.beat(7, 2, 4)
+    assert capsys.readouterr().err == "step 8: 1 of 4 micro batches\n"

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from pretrain.mesh import Mesh
 from pretrain.metrics.lines import read_metrics
-from pretrain.train import Run, forward_backward, train
+from pretrain.train import Run, forward_backward, restore, train
 from pretrain.types import IGNORE, Status
 
 WORKER = Path(__file__).with_name("train_worker.py")
@@ -134,3 +134,42 @@ def test_the_loss_falls(worker: ModuleType, overrides: list[str], tmp_path: Path
     losses = [line["loss"] for line in read_metrics(tmp_path / "run/metrics.jsonl")]
     assert losses[0] == pytest.approx(torch.tensor(512.0).log().item(), abs=0.3)
     assert sum(losses[-5:]) / 5 < losses[0] - 0.5
+
+
+class StopAmid:
+    """Asks the run to stop in the forward pass of one micro batch of one step, as a signal would."""
+
+    def __init__(self, run: Run, step: int, micro_batch: int) -> None:
+        self.run, self.at, self.calls = run, (step, micro_batch), 0
+        run.model.final_norm.register_forward_hook(self)
+
+    def __call__(self, *_: object) -> None:
+        self.run.signal.requested |= divmod(self.calls, self.run.plan.grad_accum_steps) == self.at
+        self.calls += 1
+
+
+@pytest.mark.parametrize("step", [0, 5])
+def test_a_stop_amid_a_step_gives_it_up_and_nothing_else(
+    worker: ModuleType, overrides: list[str], tmp_path: Path, step: int
+) -> None:
+    line = [*overrides, "checkpoint=default", "model.dropout=0.2", "trainer.micro_batch_size=2"]
+    straight = worker.make_run(CPU, [*line, "run_name=straight"])
+    assert train(straight) is Status.FINISHED
+    stopped = worker.make_run(CPU, line)
+    StopAmid(stopped, step, micro_batch=1)
+    assert train(stopped) is Status.PREEMPTED
+    assert (stopped.progress.step, stopped.progress.data_step) == (step, step)
+    torch.manual_seed(99)
+    again = worker.make_run(CPU, line)
+    assert restore(again)
+    assert again.progress.step == step
+    assert train(again) is Status.FINISHED
+    for run in (straight, stopped, again):
+        run.loader.close()
+        run.log.close("finished")
+    expected, found = worker.snapshot(straight), worker.snapshot(again)
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    losses = [
+        [line["loss"] for line in read_metrics(tmp_path / name / "metrics.jsonl")] for name in ("straight", "run")
+    ]
+    assert losses[0] == losses[1]
