@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,10 @@ from foundation.errors import GroundworkError
 
 class FolderLocked(GroundworkError):
     """Another process works in this folder."""
+
+
+class FolderUnusable(GroundworkError):
+    """A folder can't be made or written."""
 
 
 def canonical_json(value: Any) -> bytes:
@@ -95,9 +100,13 @@ def folder_lock(folder: Path, wait_s: float = 10.0) -> Iterator[None]:
         wait_s: how long to wait for another owner.
     Raises:
         FolderLocked: the other owner is still there; names its host, process and start.
+        FolderUnusable: the folder can't be made or written; says why.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise FolderUnusable(f"{folder}: can't be made or written ({error.strerror}); choose another folder") from error
     try:
         _wait_for_lock(descriptor, folder, wait_s)
         os.ftruncate(descriptor, 0)
@@ -109,16 +118,20 @@ def folder_lock(folder: Path, wait_s: float = 10.0) -> Iterator[None]:
 
 
 def _wait_for_lock(descriptor: int, folder: Path, wait_s: float) -> None:
-    deadline = time.monotonic() + wait_s
+    started = time.monotonic()
+    is_announced = False
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            if time.monotonic() >= deadline:
-                owner = os.pread(descriptor, 1000, 0).decode(errors="replace") or "another process"
+            owner = os.pread(descriptor, 1000, 0).decode(errors="replace") or "another process"
+            if time.monotonic() >= started + wait_s:
                 raise FolderLocked(
                     f"{folder}: {owner} works here, waited {wait_s:.0f} s; "
                     "let it finish, stop it, or choose another folder"
                 ) from None
+            if not is_announced:
+                print(f"waiting up to {wait_s:.0f} s for {owner}, which works in {folder}", file=sys.stderr, flush=True)
+                is_announced = True
             time.sleep(0.1)

@@ -14,6 +14,7 @@ import pytest
 from foundation.errors import GroundworkError
 from foundation.files import (
     FolderLocked,
+    FolderUnusable,
     canonical_json,
     folder_lock,
     pretty_json,
@@ -109,7 +110,9 @@ def test_broken_json_names_the_file(tmp_path: Path) -> None:
         read_json(path)
 
 
-def test_the_second_owner_waits_and_is_told_who_the_first_is(tmp_path: Path) -> None:
+def test_the_second_owner_waits_and_is_told_who_the_first_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     child = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path / "new")], stdout=subprocess.PIPE)
     try:
         assert child.stdout is not None
@@ -121,11 +124,22 @@ def test_the_second_owner_waits_and_is_told_who_the_first_is(tmp_path: Path) -> 
         ):
             pass
         assert time.monotonic() - started >= 0.3
+        told = capsys.readouterr().err
+        assert told.count("\n") == 1 and told.startswith(f"waiting up to 0 s for process {child.pid} on ")
     finally:
         child.kill()
         child.wait()
     with folder_lock(tmp_path / "new", wait_s=5.0):  # the kernel gave back what the dead one held
         assert str(os.getpid()) in (tmp_path / "new" / ".lock").read_text()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "p400.jsonl"
+    file.write_text("{}")
+    cases = ((file / "x", "Not a directory"), (Path("/proc/foo"), "No such file or directory"))
+    for folder, reason in cases:
+        with pytest.raises(FolderUnusable, match=f"{folder}: .*{reason}"), folder_lock(folder, wait_s=0.0):
+            pass
 
 
 def test_a_lock_ends_with_its_block(tmp_path: Path) -> None:
