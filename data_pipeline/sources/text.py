@@ -44,7 +44,8 @@ class Text(Source):
             paths: files or glob patterns, relative to the working folder.
             source: names the source's shards.
             separator: what stands between two documents, e.g. "\n\n\n" or "<|endoftext|>", and belongs to neither;
-                None: a file is one document.
+                None: a file is one document. The two characters "\" and "n" mean a line end, as they are typed in a
+                shell; "\t" and "\r" likewise.
             weight: share of the training mixture, relative to the other sources'.
             max_doc_bytes: a longer document is quarantined; bounds memory.
             max_window_bytes: the largest zstandard window that is decoded; bounds memory.
@@ -57,7 +58,7 @@ class Text(Source):
         if separator == "":
             raise ConfigError("corpus.separator: an empty string cuts nowhere; give null for one document a file")
         self.name, self.weight = source, weight
-        self.paths, self.separator = paths, separator
+        self.paths, self.separator = paths, _unescaped(separator)
         self.max_doc_bytes, self.max_window_bytes = max_doc_bytes, max_window_bytes
 
     def files(self) -> list[InputFile]:
@@ -91,7 +92,7 @@ class Text(Source):
     def advice(self) -> str:
         if self.separator is not None:
             return ""
-        return "; a file is one document unless a separator cuts it, e.g. corpus.separator=$'\"\\n\\n\"' at empty lines"
+        return "; a file is one document unless a separator cuts it, e.g. corpus.separator='\\n\\n' at empty lines"
 
     def _refusal(self, data: bytes) -> str | None:
         """Return why a document can't be taken, or None."""
@@ -102,3 +103,10 @@ class Text(Source):
         except UnicodeDecodeError:
             return "utf8"
         return None
+
+
+def _unescaped(separator: str | None) -> str | None:
+    """Return the separator with its typed escapes as the characters they stand for."""
+    for typed, meant in ((r"\n", "\n"), (r"\t", "\t"), (r"\r", "\r")):
+        separator = separator and separator.replace(typed, meant)
+    return separator

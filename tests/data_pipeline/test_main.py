@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.shards.manifest import Manifest
+from data_pipeline.sources.text import Text
 from foundation.files import read_json
 
 pytestmark = pytest.mark.slow
@@ -72,6 +74,19 @@ def test_a_mistake_gets_one_line_and_exit_code_2(tmp_path: Path, words: list[str
     assert ended.stderr.startswith("error: ") and expected in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_the_advised_separator_works_as_it_is_typed(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("".join(f"a line of document {number}\n\n" for number in range(200)))
+    advised = Text(["a.txt"]).advice().partition("e.g. ")[2].partition(" at")[0]
+    assert advised == r"corpus.separator='\n\n'"
+    typed = (
+        f"corpus=text corpus.paths=a.txt {advised} clean=none dedup=none tokenizer.vocab_size=270 executor.workers=1"
+    )
+    ended = type_line(tmp_path, *shlex.split(typed))
+    assert ended.returncode == 0, ended.stderr
+    books = read_json(tmp_path / "data" / "text" / "ledger.json")["stages"]
+    assert books["clean"]["text"]["in"] == 200
 
 
 def test_a_missing_text_key_is_named(tmp_path: Path) -> None:

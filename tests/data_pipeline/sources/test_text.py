@@ -39,6 +39,13 @@ def test_a_separator_cuts_as_str_split_does(
     assert [(document["row"], document["text"]) for document in documents] == expected
 
 
+@pytest.mark.parametrize(("typed", "meant"), [(r"\n\n", "\n\n"), (r"\t", "\t"), (r"\r\n", "\r\n"), (r"<\n>", "<\n>")])
+def test_a_separator_is_typed_with_escapes(read: Read, write: Write, typed: str, meant: str) -> None:
+    path = write("x.txt", f"one{meant}two".encode())
+    documents, _ = read(Text([path], separator=typed))
+    assert [document["text"] for document in documents] == ["one", "two"]
+
+
 def test_bad_documents_are_quarantined_with_their_place(read: Read, write: Write) -> None:
     path = write("x.txt", b"good|ba\xff|" + b"x" * 50 + b"|good too|")
     for partition_bytes in (1, 10, 1000):
