@@ -46,12 +46,18 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A record that could not be read. Attributes: row; offset in bytes in the decompressed file; reason; its bytes."""
+    """A record that could not be read.
+
+    Attributes:
+        row: its place in the file, from 0; offset_bytes: where it begins in the decompressed file; data: its bytes.
+        line: as editors and `sed -n` count, from 1; None where a record is no line.
+    """
 
     row: int
     offset_bytes: int
     reason: str
     data: bytes
+    line: int | None = None
 
 
 def fingerprint(files: np.ndarray, rows: np.ndarray) -> int:

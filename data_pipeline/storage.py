@@ -169,7 +169,8 @@ def write_removed(path: Path, rows: list[dict[str, Any]]) -> list[Path]:
 def write_quarantine(path: Path, records: Iterable[tuple[str, Quarantined]]) -> list[Path]:
     """Write the unreadable records of one partition, a JSON line each; no file when there are none.
 
-    `bytes` is the record itself in base64; `text` is the same for the eye, with what is no UTF-8 as `\\xff`.
+    `row` counts from 0, `line` from 1; it is null where a record is no line. `bytes` is the record itself in base64;
+    `text` is the same for the eye, with what is no UTF-8 as `\\xff`.
 
     Args:
         records: (file name, record).
@@ -181,6 +182,7 @@ def write_quarantine(path: Path, records: Iterable[tuple[str, Quarantined]]) -> 
             {
                 "file": file,
                 "row": record.row,
+                "line": record.line,
                 "offset_bytes": record.offset_bytes,
                 "reason": record.reason,
                 "text": record.data.decode(errors="backslashreplace"),

@@ -55,7 +55,7 @@ def read_pieces(file: InputFile, max_window_bytes: int) -> Iterator[Piece]:
     """
     assert file.path is not None
     with file.path.open("rb") as stream:
-        cursor = _Cursor(file.name, stream)
+        cursor = _Cursor(file.where, stream)
         head = cursor.peek(4)
         if head.startswith(GZIP_MAGIC):
             yield from _gzip(cursor)
@@ -69,8 +69,8 @@ def read_pieces(file: InputFile, max_window_bytes: int) -> Iterator[Piece]:
 class _Cursor:
     """The bytes of a file that no decoder has taken yet; `offset` is where they begin."""
 
-    def __init__(self, name: str, stream: BinaryIO) -> None:
-        self.name = name
+    def __init__(self, where: str, stream: BinaryIO) -> None:
+        self.where = where
         self.offset = 0
         self._stream = stream
         self._pending = b""
@@ -175,7 +175,7 @@ def _zst_decoder(cursor: _Cursor, max_window_bytes: int) -> zstandard.ZstdDecomp
         raise _damaged(cursor, "zstandard frame header", error) from error
     if window_bytes > max_window_bytes:
         raise InputError(
-            f"{cursor.name}: the zstandard frame at byte {cursor.offset} needs a window of {window_bytes} bytes, "
+            f"{cursor.where}: the zstandard frame at byte {cursor.offset} needs a window of {window_bytes} bytes, "
             f"corpus.max_window_bytes allows {max_window_bytes}; raise that, or compress again without --long"
         )
     return zstandard.ZstdDecompressor(max_window_size=max_window_bytes).decompressobj()
@@ -208,7 +208,7 @@ def _refuse_cut_magic(file: InputFile, head: bytes) -> None:
     cut_zst = name.endswith(ZST_SUFFIXES) and len(head) < len(ZST_MAGIC) and _begins_zst(head)
     if cut_gzip or cut_zst:
         raise TruncatedInput(
-            f"{file.name}: ends after byte {len(head)}, before its first {'gzip member' if cut_gzip else 'frame'} "
+            f"{file.where}: ends after byte {len(head)}, before its first {'gzip member' if cut_gzip else 'frame'} "
             "has begun; fetch the file again, or leave it out"
         )
 
@@ -216,19 +216,19 @@ def _refuse_cut_magic(file: InputFile, head: bytes) -> None:
 def _truncated(cursor: _Cursor, what: str, start: int) -> TruncatedInput:
     end = cursor.offset + len(cursor.peek(READ_BYTES))
     return TruncatedInput(
-        f"{cursor.name}: ends after byte {end}, inside the {what} that begins at byte {start}; "
+        f"{cursor.where}: ends after byte {end}, inside the {what} that begins at byte {start}; "
         "fetch the file again, or leave it out"
     )
 
 
 def _trailing(cursor: _Cursor, what: str) -> TrailingGarbage:
     return TrailingGarbage(
-        f"{cursor.name}: at byte {cursor.offset} a {what} ends and {cursor.peek(8)!r} follows, which begins no other; "
+        f"{cursor.where}: at byte {cursor.offset} a {what} ends and {cursor.peek(8)!r} follows, which begins no other; "
         "fetch the file again, or cut it there"
     )
 
 
 def _damaged(cursor: _Cursor, what: str, error: Exception) -> InputError:
     return InputError(
-        f"{cursor.name}: damaged before byte {cursor.offset}, in the {what} ({error}); fetch the file again"
+        f"{cursor.where}: damaged before byte {cursor.offset}, in the {what} ({error}); fetch the file again"
     )

@@ -107,7 +107,9 @@ class Jsonl(Source):
             except _Refused as refused:
                 at_end = stop == len(block.data)  # no newline: the last line of the file
                 reason = "json_eof" if refused.reason == "json" and at_end else refused.reason
-                quarantined.append(Quarantined(row, block.offset_bytes + start, reason, evidence(line, reason)))
+                quarantined.append(
+                    Quarantined(row, block.offset_bytes + start, reason, evidence(line, reason), row + 1)
+                )
                 continue
             rows.append(row)
             ids.append(given_id or f"{file.name}#{row}".encode())
@@ -195,7 +197,7 @@ class _KeySearch:
         keys = sorted(self._keys)
         shown = ", ".join(repr(key) for key in keys[:KEYS_SHOWN]) or "none"
         raise InputError(
-            f"{file.name}: none of its {self._num_objects} records has the key {self.text_key!r} (corpus.text_key); "
+            f"{file.where}: none of its {self._num_objects} records has the key {self.text_key!r} (corpus.text_key); "
             f"keys seen: {shown}{nearest(self.text_key, keys)}"
         )
 

@@ -53,7 +53,7 @@ def _refuse_wide(file: InputFile, head: bytes) -> None:
     nuls = head[:4].count(0)  # of a character below U+0100 half are, or three of four
     if head.startswith(UTF_16_32) or len(head[:4]) <= 2 * nuls < 2 * len(head[:4]):
         raise InputError(
-            f"{file.name}: begins with the bytes {head[:4]!r}, so it is UTF-16 or UTF-32, not UTF-8; "
+            f"{file.where}: begins with the bytes {head[:4]!r}, so it is UTF-16 or UTF-32, not UTF-8; "
             "convert it, e.g. iconv -f UTF-16 -t UTF-8"
         )
 

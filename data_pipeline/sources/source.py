@@ -28,6 +28,11 @@ class InputFile:
     path: Path | None
     size_bytes: int
 
+    @property
+    def where(self) -> str:
+        """Where to find it: for error messages alone, outputs hold no path of a machine."""
+        return str(self.path or self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Block:

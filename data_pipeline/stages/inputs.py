@@ -83,7 +83,7 @@ class Group:
             packed.append(piece)
             held += piece.size_bytes()
         if self.state() != before:
-            names = ", ".join(each.file.name for each in self.files[:3])
+            names = ", ".join(each.file.where for each in self.files[:3])
             raise InputChanged(f"{names}: changed while it was read; let its writer finish and run again")
         if packed:
             yield packed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import os
@@ -91,7 +92,13 @@ def test_every_document_comes_out_or_is_accounted_for(made: Any, finished: Path)
         if row["reason"] == "contaminated":
             assert row["test_item"].startswith("test#") and row["coverage"] >= 0.5
     lines = [line for path in (finished / "quarantine").rglob("*.jsonl") for line in path.read_text().splitlines()]
-    assert {(record["file"], record["row"]) for record in map(json.loads, lines)} == made.bad
+    bad = [json.loads(line) for line in lines]
+    assert {(record["file"], record["row"]) for record in bad} == made.bad
+    plain = [record for record in bad if record["file"] == "a.jsonl"]
+    in_file = (made.folder / "web" / "a.jsonl").read_bytes().split(b"\n")
+    assert plain and [in_file[record["line"] - 1] for record in plain] == [
+        base64.b64decode(record["bytes"]) for record in plain
+    ]
 
 
 def test_a_folder_is_the_pipelines_own_before_any_stage_writes(made: Any, config: Config, tmp_path: Path) -> None:

@@ -61,9 +61,10 @@ def test_a_whole_file_is_quarantined_for_the_same_reasons(read: Read, write: Wri
         assert (documents, bad.reason, bad.offset_bytes) == ([], reason, 0)
 
 
-def test_a_cut_file_fails(read: Read, write: Write) -> None:
-    with pytest.raises(TruncatedInput):
-        read(Text([write("x.txt.gz", gzip.compress(b"hello")[:-3])]))
+def test_a_cut_file_fails_and_its_whole_path_is_named(read: Read, write: Write) -> None:
+    path = write("x.txt.gz", gzip.compress(b"hello")[:-3])
+    with pytest.raises(TruncatedInput, match=f"^{path}: ends after"):
+        read(Text([path]))
 
 
 def test_an_empty_separator_names_its_key() -> None:
