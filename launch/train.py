@@ -6,8 +6,10 @@ A process that torchrun started trains. Any other one trains in place, or starts
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -29,17 +31,25 @@ from pretrain.main import check_config, run_config
 from pretrain.mesh import launched_by_torchrun, speaks
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
+PR_SET_PDEATHSIG = 1  # of prctl(2)
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 def main() -> None:
     """Read the command line and train; exit with 0 when done or saved, 2 for what users can mend, 3 after the guard."""
+    end_with_torchrun()
     try:
         with tempfile.TemporaryDirectory() as scratch:
             code = compose_and_run(Path(scratch))
     except GroundworkError as error:
         code = refuse(error)
     sys.exit(code)
+
+
+def end_with_torchrun() -> None:
+    """Have a worker asked to stop when torchrun dies: killed, it can't tell its workers, and nobody restarts them."""
+    if launched_by_torchrun() and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def refuse(error: GroundworkError) -> int:

@@ -12,7 +12,7 @@ import torch
 
 from foundation.config import Node, build, check
 from foundation.errors import ConfigError
-from foundation.files import folder_lock
+from foundation.files import FolderUnusable, folder_lock
 from foundation.hashes import hash_json
 from foundation.progress import human
 from pretrain.checkpoint.gate import gate_facts
@@ -20,12 +20,13 @@ from pretrain.data.dataset import open_data
 from pretrain.data.loader import ShardLoader
 from pretrain.mesh import Mesh, set_determinism, start_mesh
 from pretrain.metrics.flops import peak_flops
-from pretrain.metrics.lines import MetricsFile
+from pretrain.metrics.lines import DROPPED, MetricsFile, read_metrics
+from pretrain.metrics.lines import NAME as METRICS
 from pretrain.metrics.loggers import NoLogger
 from pretrain.metrics.report import write_run_report
 from pretrain.parallel.compile import apply_compile
 from pretrain.plan import Plan, TrainerSettings
-from pretrain.run_folder import claim, clear_status, move_aside, read_status, write_status
+from pretrain.run_folder import claim, clear_status, move_aside, read_status, require_name, write_status
 from pretrain.run_log import RunLog
 from pretrain.seats import (
     Checkpointer,
@@ -78,7 +79,9 @@ def check_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> dict[str, An
     Raises:
         ConfigError: the first key that is wrong.
     """
-    return check(tree, assemble, allowed, DERIVED)
+    arguments = check(tree, assemble, allowed, DERIVED)
+    require_name(arguments["run_name"])
+    return arguments
 
 
 @contextlib.contextmanager
@@ -106,6 +109,8 @@ def open_run(run_dir: Path, tree: dict[str, Any], restarts: int, held: contextli
                 move_aside(run_dir)
         held.enter_context(folder_lock(run_dir))
         return claim_run(run_dir, tree, restarts)
+    except FolderUnusable as error:
+        raise ConfigError(f"runs_dir: {error}") from error
     except OSError as error:
         raise ConfigError(
             f"runs_dir: {run_dir} can't be written ({error}); set runs_dir= to a disk with room"
@@ -205,6 +210,8 @@ def execute(run: Run, resume: str, run_dir: Path) -> Status:
     try:
         if resumed(run, resume):
             say(f"resume: from step {run.progress.step} of {run.plan.max_steps}")
+        elif run.mesh.is_main and next(read_metrics(run_dir / METRICS), None):
+            say(f"no checkpoint in {run_dir}; starting anew: its earlier lines move to {DROPPED}")
         if run.progress.step < run.plan.max_steps:
             say(first_step(run))
         run.log.start()
@@ -234,7 +241,8 @@ def end(run: Run, run_dir: Path, status: Status, reason: str) -> None:
     closers: list[Callable[[], None]] = [run.loader.close, run.profiler.close, lambda: run.log.close(status.value)]
     if run.mesh.is_main:
         closers.append(lambda: write_status(run_dir, status, reason, step))
-        closers.append(lambda: print(f"{status.value} at step {step}: {reason}"))
+        shown = "; the error follows" if status is Status.FAILED else f": {reason}"  # launch/train.py says it
+        closers.append(lambda: print(f"{status.value} at step {step}{shown}"))
         closers.append(lambda: print(f"page: {write_run_report(run_dir)}"))
     for close in closers:
         try:

@@ -35,6 +35,19 @@ class RunExists(ConfigError):
     """The folder holds a run with another config."""
 
 
+def require_name(run_name: str) -> None:
+    """See that the run's folder lies inside `runs_dir`; a `/` groups runs, as a sweep does.
+
+    Raises:
+        ConfigError: it doesn't, or is `runs_dir` itself.
+    """
+    if {"", ".", ".."} & set(run_name.split("/")):
+        raise ConfigError(
+            f"run_name: {run_name!r} is no name of a folder inside runs_dir; allowed are names, also joined by /, "
+            "such as try_1 or sweep/try_1, without . and .. as a part; another place is runs_dir="
+        )
+
+
 def move_aside(folder: Path) -> None:
     """Rename the folder of an earlier run to `<run_name>.N`, if there is one: resume=never keeps what it replaces."""
     if (folder / "config.yaml").exists():

@@ -99,6 +99,6 @@ def check_settings(
     if not 0 <= temperature < float("inf"):
         raise SamplingError(f"temperature: {temperature} is not at least 0; 0 takes the likeliest token always")
     if top_k is not None and top_k < 1:
-        raise SamplingError(f"top_k: {top_k} is not at least 1; leave it out to draw from all tokens")
+        raise SamplingError(f"top_k: {top_k} is not at least 1; top_k=null draws from all tokens")
     if top_p is not None and not 0 < top_p <= 1:
-        raise SamplingError(f"top_p: {top_p} is not in (0, 1]; leave it out to draw from all tokens")
+        raise SamplingError(f"top_p: {top_p} is not in (0, 1]; top_p=null draws from all tokens")

@@ -161,6 +161,23 @@ def test_kills_and_the_same_line_again_give_the_bits_of_a_straight_run(terminal:
     assert (runs / "straight/samples.jsonl").read_bytes() == (runs / "killed/samples.jsonl").read_bytes()
 
 
+def test_a_run_without_its_checkpoints_says_that_it_starts_anew(terminal: Terminal, tiny: list[str]) -> None:
+    run = [*tiny, "trainer.max_steps=8", "run_name=x"]
+    assert "no checkpoint" not in terminal.type(*run, before=killed("forward_backward", 6), code=-signal.SIGKILL)
+    assert "no checkpoint in runs/x; starting anew" in terminal.type(*run)
+    assert [line["step"] for line in lines(terminal.folder / "runs/x")] == list(range(1, 9))
+    assert (terminal.folder / "runs/x/metrics.dropped.jsonl").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
+def test_a_worker_saves_and_leaves_when_torchrun_is_killed(terminal: Terminal, tiny: list[str]) -> None:
+    child = terminal.start(*tiny, "trainer.max_steps=100000", "run_name=x")
+    wait_for_step(terminal.folder / "runs/x", 3)
+    child.kill()
+    child.communicate(timeout=60)  # returns when the worker has closed the pipe as well
+    assert terminal.status("x")["status"] == "preempted"
+
+
 def test_one_and_two_processes_have_the_same_losses(terminal: Terminal, tiny: list[str]) -> None:
     run = [*tiny, "trainer.max_steps=20", "data.mask_after_eot=true"]
     terminal.type(*run, "run_name=one")
@@ -282,7 +299,7 @@ def test_a_run_is_typed_again_from_its_own_config(terminal: Terminal, tiny: list
 
 def test_a_start_that_failed_claims_nothing(terminal: Terminal, tiny: list[str]) -> None:
     run = [*tiny, "run_name=x", "trainer.max_steps=2"]
-    assert "resume: nowhere is no checkpoint" in terminal.type(*run, "resume=nowhere", code=2)
+    assert terminal.type(*run, "resume=nowhere", code=2).count("resume: nowhere is no checkpoint") == 1
     assert "finished at step 2" in terminal.type(*run, "model.num_layers=1")
 
 
@@ -317,7 +334,8 @@ def test_shards_cut_short_and_a_foreign_tokenizer_are_named(
         ("trainer.seq_len=010", ["trainer.seq_len", "010"]),
         ("spike._target_=os.system", ["spike._target_", "os.system"]),
         ("trainer.max_tokens=9", ["trainer.max_steps=2 and trainer.max_tokens=9 both set the length"]),
-        ("runs_dir=/proc/none", ["runs_dir: /proc/none/gpt_small can't be written"]),
+        ("run_name=../evil", ["run_name: '../evil' is no name of a folder inside runs_dir", "sweep/try_1"]),
+        ("runs_dir=/proc/none", ["runs_dir: /proc/none/gpt_small: can't be made or written"]),
     ],
 )
 def test_a_mistake_is_answered_with_what_to_do(

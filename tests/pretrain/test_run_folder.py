@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from foundation.errors import ConfigError
 from pretrain.run_folder import (
     RunExists,
     claim,
@@ -14,6 +15,7 @@ from pretrain.run_folder import (
     differences,
     move_aside,
     read_status,
+    require_name,
     status_stamp,
     write_status,
 )
@@ -100,3 +102,14 @@ def test_a_status_is_read_back_and_forgotten(tmp_path: Path) -> None:
     clear_status(tmp_path)
     assert read_status(tmp_path) == {}
     assert status_stamp(tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/../../b", "/tmp/x", "", ".", "a//b", "a/", "./a"])
+def test_a_name_that_leaves_runs_dir_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"run_name: .* is no name of a folder inside runs_dir"):
+        require_name(name)
+
+
+@pytest.mark.parametrize("name", ["a", "sweep/optim.lr_0.001-0a1b2c3d", "..a", "a..b", "世界 1"])
+def test_a_name_inside_runs_dir_is_taken(name: str) -> None:
+    require_name(name)
