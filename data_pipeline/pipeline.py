@@ -9,6 +9,7 @@ true of removed/ and quarantine/. Both go before what they speak of changes, and
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,9 @@ from data_pipeline.clean.cleaner import Cleaner
 from data_pipeline.decontaminate.ngram import Decontaminator
 from data_pipeline.dedup.dedup import Dedup
 from data_pipeline.executors.executor import Executor
+from data_pipeline.large_loss import dropped_before, large_losses
 from data_pipeline.ledger import Account, Book
-from data_pipeline.mix.split import HeldOut
+from data_pipeline.mix.split import HeldOut, SplitError
 from data_pipeline.nothing_left import check_left
 from data_pipeline.output_dir import check_output_dir, choose_output_dir
 from data_pipeline.report.page import write_report
@@ -183,9 +185,13 @@ def _redo(stage: Stage, key: str, view: View, before: Book, finished: list[Finis
     for name in (LEDGER, REPORT, *([manifest.NAME] if stage.name in VOUCHED else [])):
         (output_dir / name).unlink(missing_ok=True)
     started = time.monotonic()
-    outcome = stage.run(view, before)
+    books = [(done.name, done.book) for done in finished]
+    try:
+        outcome = stage.run(view, before)
+    except SplitError as error:  # few documents to split may be the work of an earlier stage
+        raise SplitError(f"{error}{dropped_before(books)}") from error
     ledger.check_book(stage.name, outcome.book)
-    books = [*((done.name, done.book) for done in finished), (stage.name, outcome.book)]
+    books.append((stage.name, outcome.book))
     advice = (finished[0].facts if finished else outcome.facts)["advice"]
     check_left(books, outcome.facts.get("training", {}), advice, outcome.files)
     record = {
@@ -198,6 +204,8 @@ def _redo(stage: Stage, key: str, view: View, before: Book, finished: list[Finis
     kept = [*outcome.files, stage.folder / "stage.json"]
     for folder in (stage.folder, output_dir / "removed" / stage.name, output_dir / "quarantine" / stage.name):
         keep_only(folder, kept)
+    for line in large_losses(stage.name, outcome.book, outcome.facts.get("text_bytes", {})):
+        print(f"warning: {line}", file=sys.stderr)
     return _finished(stage, record, redone=True)
 
 

@@ -20,7 +20,7 @@ from data_pipeline.sources.source import Corpus, Source
 from data_pipeline.stages.inputs import Group, NumberedFile, Piece, content_key, group_files
 from data_pipeline.stages.removed import Origin, rows_of
 from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, do_parts, task
-from data_pipeline.stages.view import CLEAN, Partition, View, batch_path, keys_path
+from data_pipeline.stages.view import CLEAN, Partition, View, batch_path, keys_path, num_bytes
 from data_pipeline.storage import Part, write_arrays, write_batch, write_quarantine, write_removed
 from foundation.errors import GroundworkError
 from foundation.hashes import hash_json
@@ -92,6 +92,7 @@ class Clean(Stage):
         total = sum(each.file.size_bytes for group in self.groups for each in group.files)
         book: Book = {source.name: Account() for source in self.sources}
         counts: Counter[str] = Counter()
+        text_bytes = {source.name: [0, 0] for source in self.sources}
         partitions: list[dict[str, Any]] = []
         function = _CleanPartition(self)
         with progress(self.name, total or None, "B") as meter:
@@ -99,7 +100,9 @@ class Clean(Stage):
             for _, facts in do_parts(self.place.executor, self.records, reader.tasks(), function):
                 partitions.append(facts["partition"])
                 counts.update(facts["changed"])
-                book[facts["partition"]["source"]] += Account.from_json(facts["account"])
+                source = facts["partition"]["source"]
+                book[source] += Account.from_json(facts["account"])
+                text_bytes[source] = [a + b for a, b in zip(text_bytes[source], facts["text_bytes"], strict=True)]
                 reader.finished_one()
             reader.commit_groups()
         files = [path for name in reader.names for path in self.records.files(name)]
@@ -111,6 +114,7 @@ class Clean(Stage):
                 "partitions": partitions,
                 "file_names": self.file_names,
                 "counts": dict(counts),
+                "text_bytes": text_bytes,
                 "advice": {source.name: source.advice() for source in self.sources},
             },
             utf8_bytes=sum(partition["utf8_bytes"] for partition in partitions),
@@ -240,7 +244,12 @@ class _CleanPartition:
         written += write_quarantine(self._output_dir / "quarantine" / CLEAN / f"{name}.jsonl", unreadable)
         partition = self._write(name, source.name, cleaned)
         written += [batch_path(self._work, name), keys_path(self._work, name)]
-        facts = {"partition": asdict(partition), "account": account.to_json(), "changed": dict(result.changed)}
+        facts = {
+            "partition": asdict(partition),
+            "account": account.to_json(),
+            "changed": dict(result.changed),
+            "text_bytes": _text_bytes(documents, removals),
+        }
         return Part(facts, written)
 
     def _write(self, name: str, source: str, cleaned: pa.RecordBatch) -> Partition:
@@ -255,6 +264,13 @@ def _concatenated(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     if len(batches) == 1:
         return batches[0]
     return pa.Table.from_batches(batches, SCHEMA).combine_chunks().to_batches()[0]
+
+
+def _text_bytes(documents: pa.RecordBatch, removals: list[Removal]) -> list[int]:
+    """Return the bytes of the texts before cleaning, and of the removed ones among them."""
+    texts = documents.column("text")
+    gone = pa.array([removal.position for removal in removals], pa.int64())
+    return [num_bytes(texts), num_bytes(texts.take(gone))]
 
 
 def keys_of(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:

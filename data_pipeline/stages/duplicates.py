@@ -8,6 +8,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data_pipeline.dedup.dedup import Dedup, Features
 from data_pipeline.documents import Removal
 from data_pipeline.ledger import Book
@@ -109,9 +111,19 @@ def decide(
         output=hash_bytes(gone.astype("<i8").tobytes()),
         book=book,
         files=[*files, *written, path],
-        facts=facts or {},
+        facts={"text_bytes": text_bytes(view, gone), **(facts or {})},
         utf8_bytes=int(view.sizes[view.alive].sum()),
     )
+
+
+def text_bytes(view: View, gone: np.ndarray) -> dict[str, list[int]]:
+    """Return, by source, the bytes of the documents before a removal and of those removed; `gone` are their indices."""
+    removed = np.zeros_like(view.alive)
+    removed[gone] = True
+    return {
+        source: [int(view.sizes[view.alive & mask].sum()), int(view.sizes[removed & mask].sum())]
+        for source, mask in view.source_masks()
+    }
 
 
 def features_path(folder: Path, partition: str) -> Path:
