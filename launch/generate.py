@@ -11,14 +11,15 @@ seed=0             of the draws; sample i is drawn with seed + i
 max_new_tokens=200 length of a continuation at most; it ends at the end of the text, if the model writes one
 num_samples=1      how many continuations
 checkpoint=PATH    a folder such as runs/x/checkpoints/step_00000100; by default the newest healthy one of the run
-data.path=PATH     where the tokenizer lies, if the data folder is not where it was in training
+data.path=PATH     a data folder whose tokenizer to take; by default the copy in the run's folder
 device=auto        auto, cuda, mps or cpu
 """
 
 from __future__ import annotations
 
+import codecs
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from pretrain.evaluate.sampling import generate
 from pretrain.main import VOCAB_MULTIPLE, check_config
 from pretrain.mesh import DeviceType, start_mesh
 from pretrain.seats import Model, Numerics
-from pretrain.tokenizer import Tokenizer
+from pretrain.tokenizer import KEPT, Tokenizer
 
 DEVICES: tuple[DeviceType, ...] = ("auto", "cuda", "mps", "cpu")
 
@@ -61,6 +62,11 @@ class Settings:
     data_path: Path | None = None
     device: DeviceType = "auto"
 
+    @property
+    def seeds(self) -> range:
+        """Of the samples, one each."""
+        return range(self.seed, self.seed + self.num_samples)
+
 
 @dataclass(frozen=True, slots=True)
 class Trained:
@@ -84,10 +90,11 @@ def main() -> None:
         with start_mesh(settings.device) as mesh:
             trained = load(settings, mesh.device)
             print(f"{trained.checkpoint}, {mesh.device.type}, seed {settings.seed}", file=sys.stderr)
-            for number, text in enumerate(continuations(trained, prompt, settings, mesh.device), start=1):
+            for number, seed in enumerate(settings.seeds, start=1):
                 if settings.num_samples > 1:
-                    print(f"--- {number} of {settings.num_samples}, seed {settings.seed + number - 1} ---")
-                print(text, flush=True)
+                    print(f"--- {number} of {settings.num_samples}, seed {seed} ---")
+                continuation(trained, prompt, settings, seed, mesh.device, hear=_write)
+                print(flush=True)
     except GroundworkError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -145,7 +152,9 @@ def load(settings: Settings, device: torch.device) -> Trained:
         raise GenerateError(f"run: {settings.run} is not the folder of a run{nearest(str(settings.run), others)}")
     config = check_config(read_config(config_path), DEFAULT_TARGETS)
     opened = open_checkpoint(settings.checkpoint) if settings.checkpoint else newest_checkpoint(settings.run)
-    tokenizer = _load_tokenizer(settings.data_path or Path(config["data"].values["path"]), opened)
+    kept = settings.run / KEPT
+    data_dir = kept if kept.is_dir() else Path(config["data"].values["path"])
+    tokenizer = _load_tokenizer(settings.data_path or data_dir, opened)
     with torch.device("meta"):
         model: Model = build(config["model"], vocab_size=-(-tokenizer.vocab_size // VOCAB_MULTIPLE) * VOCAB_MULTIPLE)
     model.to_empty(device=device)
@@ -154,25 +163,47 @@ def load(settings: Settings, device: torch.device) -> Trained:
     return Trained(model.eval(), tokenizer, build(config["precision"]), opened.folder)
 
 
-def continuations(trained: Trained, prompt: str, settings: Settings, device: torch.device) -> Iterator[str]:
-    """Yield `num_samples` texts, each the prompt and what follows it."""
+def continuation(
+    trained: Trained,
+    prompt: str,
+    settings: Settings,
+    seed: int,
+    device: torch.device,
+    hear: Callable[[str], object] | None = None,
+) -> str:
+    """Return the prompt and what follows it.
+
+    Args:
+        seed: of the draws.
+        hear: called with each piece of that text as soon as it is known.
+    """
     model, tokenizer = trained.model, trained.tokenizer
     ids = tokenizer.encode(prompt)
-    for number in range(settings.num_samples):
-        with trained.numerics.autocast(device):
-            new = generate(
-                model,
-                ids or [tokenizer.eot_id],
-                max_new_tokens=settings.max_new_tokens,
-                temperature=settings.temperature,
-                top_k=settings.top_k,
-                top_p=settings.top_p,
-                seed=settings.seed + number,
-                vocab_size=tokenizer.vocab_size,
-                context_len=model.context_len,
-                stop_id=tokenizer.eot_id,
-            )
-        yield tokenizer.decode(ids + new)
+    pieces, decoder = [tokenizer.decode(ids)], codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def take(piece: str) -> None:
+        pieces.append(piece)
+        if hear is not None and piece:
+            hear(piece)
+
+    if hear is not None:
+        hear(pieces[0])
+    with trained.numerics.autocast(device):
+        generate(
+            model,
+            ids or [tokenizer.eot_id],
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            top_k=settings.top_k,
+            top_p=settings.top_p,
+            seed=seed,
+            vocab_size=tokenizer.vocab_size,
+            context_len=model.context_len,
+            stop_id=tokenizer.eot_id,
+            hear=lambda drawn: take(decoder.decode(tokenizer.bytes_of([drawn]))),  # a token may end amid a character
+        )
+    take(decoder.decode(b"", final=True))
+    return "".join(pieces)
 
 
 def _load_tokenizer(data_dir: Path, opened: Opened) -> Tokenizer:
@@ -186,6 +217,10 @@ def _load_tokenizer(data_dir: Path, opened: Opened) -> Tokenizer:
             f"{opened.folder} was trained with ({trained_with}); name the folder it was trained on: data.path=PATH"
         )
     return Tokenizer.load(data_dir, manifest)
+
+
+def _write(piece: str) -> None:
+    print(piece, end="", flush=True)
 
 
 def _decode(data: bytes, name: str) -> str:

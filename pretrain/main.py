@@ -41,7 +41,7 @@ from pretrain.seats import (
     Schedule,
 )
 from pretrain.signals import StopSignal
-from pretrain.tokenizer import Tokenizer
+from pretrain.tokenizer import Tokenizer, keep_tokenizer
 from pretrain.train import Progress, Run, restore, train
 from pretrain.types import Status
 
@@ -70,7 +70,7 @@ def run_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> Status:
         config = check_config(tree, allowed)
         run, run_dir = assemble(mesh, **config), Path(tree["runs_dir"]) / tree["run_name"]
         with owned(run_dir, tree, mesh) as ended, run.signal.listening():
-            return ended or execute(run, tree["resume"], run_dir)
+            return ended or execute(run, tree["resume"], run_dir, Path(tree["data"]["path"]))
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def gate_of_data(loader: ShardLoader) -> dict[str, Any]:
     return {f"data.{key}": value for key, value in loader.facts().items() if key in ("mask_after_eot", "sources")}
 
 
-def execute(run: Run, resume: str, run_dir: Path) -> Status:
+def execute(run: Run, resume: str, run_dir: Path, data_dir: Path) -> Status:
     """Restore, say what will be done, train, and write how it ended."""
     say = print if run.mesh.is_main else _silent
     say(describe(run))
@@ -212,6 +212,8 @@ def execute(run: Run, resume: str, run_dir: Path) -> Status:
             say(f"resume: from step {run.progress.step} of {run.plan.max_steps}")
         elif run.mesh.is_main and next(read_metrics(run_dir / METRICS), None):
             say(f"no checkpoint in {run_dir}; starting anew: its earlier lines move to {DROPPED}")
+        if run.mesh.is_main:
+            keep_tokenizer(data_dir, run_dir)
         if run.progress.step < run.plan.max_steps:
             say(first_step(run))
         run.log.start()

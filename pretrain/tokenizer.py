@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer as HfTokenizer
 
-from data_pipeline.shards.manifest import TOKENIZER, Manifest, read_tokenizer
+from data_pipeline.shards.manifest import NAME, TOKENIZER, Manifest, read_tokenizer
 from foundation.errors import GroundworkError
+from foundation.files import write_atomic
 
+KEPT = "tokenizer"  # folder inside a run's, for what tells ids from text
 REPLACEMENT = "\ufffd".encode()  # what an id without a token shows as
 
 
@@ -69,8 +71,11 @@ class Tokenizer:
         Bytes that are no UTF-8 (a token may end amid a character) and ids without a token (the output layer is padded
         beyond the vocabulary) show as U+FFFD.
         """
-        data = b"".join(self._pieces.get(index, REPLACEMENT) for index in ids)
-        return data.decode(errors="replace")
+        return self.bytes_of(ids).decode(errors="replace")
+
+    def bytes_of(self, ids: Iterable[int]) -> bytes:
+        """Return the bytes of `ids`; they may begin or end amid a character."""
+        return b"".join(self._pieces.get(index, REPLACEMENT) for index in ids)
 
     @cached_property
     def token_bytes(self) -> np.ndarray:
@@ -93,6 +98,13 @@ class Tokenizer:
                 raise TokenizerError(f"{TOKENIZER}: token {token!r} is not byte-level; only byte-level BPE is read")
             pieces[index] = bytes(byte_of[char] for char in token)
         return pieces
+
+
+def keep_tokenizer(data_dir: Path, run_dir: Path) -> None:
+    """Copy the tokenizer and the manifest that vouches for it into the run's folder: its model is read anywhere."""
+    (run_dir / KEPT).mkdir(exist_ok=True)
+    for name in (NAME, TOKENIZER):
+        write_atomic(run_dir / KEPT / name, (data_dir / name).read_bytes())
 
 
 def byte_chars() -> list[str]:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from foundation.progress import Meter
 from pretrain.evaluate.windows import Windows
 from pretrain.mesh import Mesh
 from pretrain.types import IGNORE
@@ -85,7 +86,7 @@ def score(
         eot_id: the token that is no text.
         token_bytes: (vocab_size,) int32 UTF-8 bytes of each token.
     """
-    sums = np.zeros(4)
+    sums, meter = np.zeros(4), Meter("evaluation, rows", windows.num_rows, "")
     for first in range(mesh.dp_rank * batch_rows, rounds(windows, mesh, batch_rows), mesh.dp_size * batch_rows):
         inputs_BT, targets_BT = windows.read(first, batch_rows)
         nats_BT = token_nats(model, _on(mesh, inputs_BT), _on(mesh, targets_BT)).cpu().double().numpy()
@@ -96,6 +97,8 @@ def score(
             nats_BT[is_text].sum(),
             token_bytes[targets_BT[is_text]].sum(dtype=np.int64),
         )
+        if mesh.is_main:
+            meter.add(min(batch_rows * mesh.dp_size, windows.num_rows - meter.done))
     return Score(*mesh.sum(torch.from_numpy(sums)).tolist())
 
 

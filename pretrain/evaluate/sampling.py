@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ def generate(
     vocab_size: int,
     context_len: int,
     stop_id: int | None = None,
+    hear: Callable[[int], object] | None = None,
 ) -> list[int]:
     """Return the ids that follow `ids`; each is conditioned on the last `context_len` before it.
 
@@ -44,6 +45,7 @@ def generate(
         vocab_size: the tokenizer's: ids from there on are padding of the head and never drawn.
         context_len: positions the model can see.
         stop_id: an id after which to end, e.g. end-of-text; it is not returned.
+        hear: called with each id as soon as it is drawn.
 
     Raises:
         SamplingError: a setting out of its range, or no prompt.
@@ -65,6 +67,8 @@ def generate(
             if drawn == stop_id:
                 break
             past.append(drawn)
+            if hear is not None:
+                hear(drawn)
             unread = [drawn]
     return past[len(ids) :]
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,8 @@ from data_pipeline.shards.writer import SourceWriter
 from data_pipeline.tokenize.tokenizer import ByteLevelBPE, Encoder
 from foundation.errors import GroundworkError, InputError
 from foundation.hashes import hash_bytes
-from launch.generate import GenerateError, Settings, continuations, load, parse, read_prompt
+from launch.generate import GenerateError, Settings, continuation, load, parse, read_prompt
+from pretrain.evaluate.sampling import generate
 
 CPU = torch.device("cpu")
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -64,7 +66,8 @@ def there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def generated(arguments: list[str]) -> list[str]:
     settings = parse(["device=cpu", *arguments])
-    return list(continuations(load(settings, CPU), read_prompt(settings), settings, CPU))
+    trained, prompt = load(settings, CPU), read_prompt(settings)
+    return [continuation(trained, prompt, settings, seed, CPU) for seed in settings.seeds]
 
 
 @given(prompt=st.text(st.characters(exclude_categories=["Cs"])))
@@ -148,7 +151,36 @@ def test_greedy_is_the_likeliest_token_each_time(there: Path) -> None:
         if ids[-1] == trained.tokenizer.eot_id:
             ids.pop()
             break
-    assert list(continuations(trained, "apples 1", settings, CPU)) == [trained.tokenizer.decode(ids)]
+    assert continuation(trained, "apples 1", settings, 0, CPU) == trained.tokenizer.decode(ids)
+
+
+@pytest.mark.slow
+def test_the_text_is_heard_token_by_token_and_is_that_of_the_whole(there: Path) -> None:
+    settings = parse(["run=runs/tiny", "prompt=世界 figs", "temperature=3", "top_k=null", "max_new_tokens=200"])
+    trained, heard = load(settings, CPU), list[str]()
+    drawn = list[int]()
+    text = continuation(trained, "世界 figs", settings, 3, CPU, hear=heard.append)
+    assert heard[0] == "世界 figs"
+    assert len(heard) > 20
+    assert "".join(heard) == text
+    ids = trained.tokenizer.encode("世界 figs")
+    generate(
+        trained.model, ids, max_new_tokens=200, temperature=3.0, top_k=None, top_p=None, seed=3, context_len=32,
+        vocab_size=trained.tokenizer.vocab_size, stop_id=trained.tokenizer.eot_id, hear=drawn.append,
+    )  # fmt: skip
+    assert text == trained.tokenizer.decode(ids + drawn)  # most draws are single bytes: no UTF-8, or parts of it
+    assert "\ufffd" in text
+
+
+@pytest.mark.slow
+def test_a_run_is_read_from_another_folder_without_its_data(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    here = generated(["run=runs/tiny", "prompt=figs"])
+    shutil.copytree(folder / "runs/tiny", tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    assert generated(["run=moved", "prompt=figs"]) == here
 
 
 @pytest.mark.slow
