@@ -58,7 +58,14 @@ class NearResult:
 
 
 class Dedup(ABC):
-    """Which documents are copies of which. `features` runs in workers; `exact` and `near` see the whole corpus."""
+    """Which documents are copies of which. `features` runs in workers; `exact` and `near` see the whole corpus.
+
+    Attributes:
+        seeks_exact, seeks_near: whether that is work whose progress is worth a line.
+    """
+
+    seeks_exact = True
+    seeks_near = True
 
     @abstractmethod
     def features(self, texts: pa.LargeStringArray) -> Features:
@@ -91,6 +98,9 @@ class Dedup(ABC):
 
 class NoDedup(Dedup):
     """Every document stays."""
+
+    seeks_exact = False
+    seeks_near = False
 
     def features(self, texts: pa.LargeStringArray) -> Features:
         """Return rows without content."""

@@ -64,6 +64,8 @@ def remove_exact(features: list[Features]) -> list[Removal]:
 class Exact(Dedup):
     """Removes documents whose words equal an earlier document's."""
 
+    seeks_near = False
+
     def features(self, texts: pa.LargeStringArray) -> Features:
         """Return keys and lengths; no signatures."""
         keys = [key_of(joined_words(text)) for text in texts.to_pylist()]

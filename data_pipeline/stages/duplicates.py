@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
@@ -18,7 +19,7 @@ from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, account_
 from data_pipeline.stages.view import Slice, TextReader, View, decision_path
 from data_pipeline.storage import Part, read_arrays, write_arrays
 from foundation.hashes import hash_bytes, hash_json
-from foundation.progress import progress
+from foundation.progress import Meter, progress
 
 EXACT, NEAR = "exact", "near"
 
@@ -43,7 +44,7 @@ class ExactDuplicates(Stage):
     def run(self, view: View, before: Book) -> Outcome:
         files: list[Path] = []
         total = int(view.sizes.sum())
-        with progress(self.name, total, "B") as meter:
+        with _progress(self._dedup.seeks_exact, self.name, total, "B") as meter:
             for name, facts in do_parts(self.place.executor, self.records, self._tasks(view), _Measure(self)):
                 files += self.records.files(name)
                 meter.add(facts["utf8_bytes"])
@@ -75,13 +76,14 @@ class NearDuplicates(Stage):
         return self._raw
 
     def run(self, view: View, before: Book) -> Outcome:
-        if description := self._dedup.describe():
-            print(description, file=sys.stderr)
+        description = self._dedup.describe()
+        if description and len(view.positions) > 1:
+            print(f"{self.name}: what this search for near-duplicates finds\n{description}", file=sys.stderr)
         folder = self.place.work / EXACT
         parts = [read_features(folder, piece.partition.name).take(piece.mask) for piece in view.slices(view.alive)]
-        with progress(self.name, len(view.positions), "docs") as meter:
+        with _progress(self._dedup.seeks_near, self.name, len(view.positions), "docs") as meter:
             result = self._dedup.near(parts, TextReader(view), meter)
-        facts = {"counts": result.counts, "remark": self._dedup.describe()}
+        facts = {"counts": result.counts, "remark": description}
         return decide(self, view, before, result.removals, [], facts)
 
 
@@ -114,6 +116,11 @@ def decide(
         facts={"text_bytes": text_bytes(view, gone), **(facts or {})},
         utf8_bytes=int(view.sizes[view.alive].sum()),
     )
+
+
+def _progress(is_shown: bool, label: str, total: int, unit: str) -> contextlib.AbstractContextManager[Meter]:
+    """Return the progress of work that is work, else a meter that nobody sees."""
+    return progress(label, total, unit) if is_shown else contextlib.nullcontext(Meter(label, total, unit))
 
 
 def text_bytes(view: View, gone: np.ndarray) -> dict[str, list[int]]:

@@ -371,6 +371,25 @@ def test_a_stage_that_takes_much_of_the_text_says_so(
     )
 
 
+@pytest.mark.parametrize(
+    ("dedup", "lines"),
+    [("dedup.NoDedup", []), ("exact.Exact", ["exact:"]), ("minhash.MinHash", ["exact:", "near:", "near:"])],
+)
+def test_only_work_that_is_done_is_spoken_of(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str], dedup: str, lines: list[str]
+) -> None:
+    for number in range(12):
+        (tmp_path / f"{number}.txt").write_text(f"the words of file {number} and of {number * number}")
+    text = {"_target_": "data_pipeline.sources.text.Text", "paths": [f"{tmp_path}/*.txt"]}
+    node = {"_target_": f"data_pipeline.dedup.{dedup}"}
+    mix = {"_target_": "data_pipeline.mix.split.HeldOut", "held_out_frac": 0.4}
+    changes = {"dedup": node, "mix": mix, "tokenizer__vocab_size": 262, "decontaminate__test_sets": []}
+    go(config(tmp_path, tmp_path / "out", corpus=text, **changes))
+    said = capsys.readouterr().err
+    assert [word for word in said.split() if word in ("exact:", "near:")] == lines
+    assert ("bands of" in said) == (dedup == "minhash.MinHash")
+
+
 def test_a_split_of_what_little_earlier_stages_left_says_what_they_took(config: Config, tmp_path: Path) -> None:
     for number in range(9):
         (tmp_path / f"{number}.txt").write_text("the same words in every one of these files")
