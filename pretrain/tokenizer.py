@@ -101,10 +101,20 @@ class Tokenizer:
 
 
 def keep_tokenizer(data_dir: Path, run_dir: Path) -> None:
-    """Copy the tokenizer and the manifest that vouches for it into the run's folder: its model is read anywhere."""
-    (run_dir / KEPT).mkdir(exist_ok=True)
-    for name in (NAME, TOKENIZER):
-        write_atomic(run_dir / KEPT / name, (data_dir / name).read_bytes())
+    """Copy the tokenizer and the manifest that vouches for it into the run's folder: its model is read anywhere.
+
+    Raises:
+        TokenizerError: the disk is full or the folder can't be written.
+    """
+    folder = run_dir / KEPT
+    try:
+        folder.mkdir(exist_ok=True)
+        for name in (NAME, TOKENIZER):
+            write_atomic(folder / name, (data_dir / name).read_bytes())
+    except OSError as error:
+        raise TokenizerError(
+            f"{folder}: the tokenizer of {data_dir} can't be copied there ({error}); make room, or set runs_dir="
+        ) from error
 
 
 def byte_chars() -> list[str]:

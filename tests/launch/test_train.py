@@ -249,8 +249,15 @@ def test_ranks_that_fail_alike_speak_once(terminal: Terminal, tiny: list[str]) -
 def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(terminal: Terminal, tiny: list[str]) -> None:
     run = [*tiny, "run_name=x", "trainer.max_steps=30", "logger=none"]
     run = [text for text in run if text != "logger=console"]
-    full = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-    full += "resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))"
+    full = """
+import resource, signal, pretrain.main as it
+real = it.train
+def train_on_a_full_disk(run):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+    return real(run)
+it.train = train_on_a_full_disk
+"""
     text = terminal.type(*run, before=full, code=2)
     assert re.search(
         r"^error: .*metrics\.jsonl.*; make room there, or write elsewhere with runs_dir=", text, re.MULTILINE

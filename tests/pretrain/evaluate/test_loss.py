@@ -129,3 +129,16 @@ def test_rows_of_a_forward_pass_are_bounded_by_their_logits() -> None:
     assert rows_that_fit(64, seq_len=256, vocab_size=16_384, device=CPU) == 4
     assert rows_that_fit(64, seq_len=8192, vocab_size=200_000, device=CPU) == 1
     assert rows_that_fit(64, seq_len=1024, vocab_size=50_304, device=torch.device("cuda")) == 10
+
+
+def test_a_long_evaluation_says_how_far_it_is(
+    dataset: Dataset, tokenizer: Tokenizer, worker: ModuleType, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    model, windows = worker.Bigram(tokenizer.vocab_size), TrainingSample(Samples(dataset, worker.SEQ_LEN, seed=1), 10)
+    score(model, windows, ALONE, 4, tokenizer.eot_id, tokenizer.token_bytes)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("foundation.progress.LINE_EVERY_S", 0.0)
+    score(model, windows, ALONE, 4, tokenizer.eot_id, tokenizer.token_bytes)
+    said = [line.partition(",")[2].partition(" (")[0] for line in capsys.readouterr().err.splitlines()]
+    assert said == [" rows: 4 of 10", " rows: 8 of 10", " rows: 10 of 10"]
