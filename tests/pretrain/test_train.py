@@ -58,7 +58,7 @@ def whole_batch(run: Run, data_step: int) -> tuple[float, dict[str, Tensor], int
     return loss.item(), found, int((targets != IGNORE).sum())
 
 
-@pytest.mark.parametrize("micro_batch_size", [1, 2, 8])
+@pytest.mark.parametrize("micro_batch_size", [1, 2, 4, 8])
 def test_any_split_has_the_gradient_of_the_whole_batch(
     worker: ModuleType, overrides: list[str], micro_batch_size: int
 ) -> None:
