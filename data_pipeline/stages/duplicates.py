@@ -24,10 +24,9 @@ from foundation.progress import Meter, progress
 EXACT, NEAR = "exact", "near"
 
 
-class ExactDuplicates(Stage):
-    """Measures every document, and removes those whose words equal an earlier one's."""
+class _Duplicates(Stage):
+    """What both stages are built from."""
 
-    name = EXACT
     code = ("dedup", "stages/duplicates.py", "stages/removed.py")
     libraries = ("datasketch", "numpy", "pyarrow", "xxhash")
 
@@ -40,6 +39,12 @@ class ExactDuplicates(Stage):
 
     def settings(self) -> Any:
         return self._raw
+
+
+class ExactDuplicates(_Duplicates):
+    """Measures every document, and removes those whose words equal an earlier one's."""
+
+    name = EXACT
 
     def run(self, view: View, before: Book) -> Outcome:
         files: list[Path] = []
@@ -58,22 +63,10 @@ class ExactDuplicates(Stage):
             yield task(self.records, piece.partition.name, key, piece)
 
 
-class NearDuplicates(Stage):
+class NearDuplicates(_Duplicates):
     """Removes documents that are verified to be similar to a kept one."""
 
     name = NEAR
-    code = ("dedup", "stages/duplicates.py", "stages/removed.py")
-    libraries = ("datasketch", "numpy", "pyarrow", "xxhash")
-
-    def __init__(self, place: Workplace, dedup: Dedup, raw: dict[str, Any]) -> None:
-        """Args:
-        raw: the plain config of `dedup`.
-        """
-        super().__init__(place)
-        self._dedup, self._raw = dedup, raw
-
-    def settings(self) -> Any:
-        return self._raw
 
     def run(self, view: View, before: Book) -> Outcome:
         description = self._dedup.describe()
