@@ -25,7 +25,7 @@ from pretrain.metrics.lines import NAME as METRICS
 from pretrain.metrics.loggers import NoLogger
 from pretrain.metrics.report import write_run_report
 from pretrain.parallel.compile import apply_compile
-from pretrain.plan import Plan, TrainerSettings
+from pretrain.plan import Plan, TrainerSettings, counted
 from pretrain.run_folder import claim, clear_status, move_aside, read_status, require_name, write_status
 from pretrain.run_log import RunLog
 from pretrain.seats import (
@@ -303,7 +303,7 @@ def first_step(run: Run) -> str:
     """Return what is computed before the first line of metrics comes; on a CPU that may take minutes."""
     plan = run.plan
     return (
-        f"step {run.progress.step + 1} of {plan.max_steps}: {plan.grad_accum_steps} micro batches of "
+        f"step {run.progress.step + 1} of {plan.max_steps}: {counted(plan.grad_accum_steps, 'micro batch')} of "
         f"{plan.micro_batch_size * plan.seq_len:,} tokens a rank; its line comes after it"
     )
 

@@ -50,9 +50,15 @@ class Plan:
         """Return the plan in words, with the length in steps, tokens and epochs."""
         return (
             f"{self.max_steps} steps = {self.max_tokens:,} tokens = {self.max_epochs:.2f} epochs; a step is "
-            f"{self.global_batch_size} sequences x {self.seq_len} tokens = {self.dp_size} ranks x "
+            f"{self.global_batch_size} sequences x {self.seq_len} tokens = {counted(self.dp_size, 'rank')} x "
             f"{self.grad_accum_steps} accumulated x {self.micro_batch_size}"
         )
+
+
+def counted(count: int, word: str) -> str:
+    """Return a count with its word: `1 rank`, `3 micro batches`."""
+    ending = "" if count == 1 else "es" if word.endswith("ch") else "s"
+    return f"{count} {word}{ending}"
 
 
 class TrainerSettings:
