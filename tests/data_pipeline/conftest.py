@@ -6,15 +6,20 @@ import gzip
 import hashlib
 import json
 import random
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import zstandard
+from tokenizers import Tokenizer
 
-from data_pipeline.pipeline import check_config, run
+from data_pipeline.pipeline import Result, check_config, run
+from data_pipeline.shards.manifest import Manifest
+from data_pipeline.shards.reader import open_split
 
 WORDS = [f"{start}{middle}{end}" for start in "bdfgklmnpr" for middle in "aeiou" for end in ("n", "sto", "rim")]
 QUESTION = "which of the seven bridges was crossed twice by the merchant before the winter market opened again"
@@ -147,3 +152,59 @@ def output_hashes() -> Callable[[Path], dict[str, str]]:
         }
 
     return output_hashes
+
+
+@pytest.fixture(scope="session")
+def go() -> Callable[[dict[str, Any]], Result]:
+    """Check a plain config and run it."""
+
+    def go(tree: dict[str, Any]) -> Result:
+        return run(**check_config(tree))
+
+    return go
+
+
+@pytest.fixture(scope="session")
+def redone() -> Callable[[Result], list[str]]:
+    """Names of the stages that a run did itself."""
+
+    def redone(result: Result) -> list[str]:
+        return [stage.name for stage in result.stages if stage.redone]
+
+    return redone
+
+
+@pytest.fixture(scope="session")
+def decoded() -> Callable[[Path], dict[str, dict[str, list[str]]]]:
+    """split -> source -> texts, from the ids on disk."""
+
+    def decoded(folder: Path) -> dict[str, dict[str, list[str]]]:
+        manifest = Manifest.load(folder)
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        found: dict[str, dict[str, list[str]]] = {}
+        for split in ("train", "val"):
+            found[split] = {}
+            for source, stream in open_split(folder, manifest, split).items():
+                ids = stream.tokens(0, manifest.splits[split][source].tokens)
+                ends = np.flatnonzero(ids == manifest.eot_id)
+                assert len(ends) == manifest.splits[split][source].documents  # end-of-text ends documents, nothing else
+                starts = np.concatenate([[0], ends[:-1] + 1])
+                found[split][source] = [
+                    tokenizer.decode(ids[start:end].tolist(), skip_special_tokens=False)
+                    for start, end in zip(starts, ends, strict=True)
+                ]
+        return found
+
+    return decoded
+
+
+@pytest.fixture
+def out(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished output folder that a test may change."""
+    return Path(shutil.copytree(finished, tmp_path / "out"))
+
+
+@pytest.fixture
+def inputs(made: Made, tmp_path: Path) -> Path:
+    """A copy of the inputs that a test may change."""
+    return Path(shutil.copytree(made.folder, tmp_path / "inputs"))

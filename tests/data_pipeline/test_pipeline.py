@@ -3,79 +3,32 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import json
 import os
-import random
-import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import zstandard
-from tokenizers import Tokenizer
 
-from data_pipeline.mix.split import SplitError
-from data_pipeline.nothing_left import NothingLeft
-from data_pipeline.pipeline import Result, check_config, run
+from data_pipeline.pipeline import Result
 from data_pipeline.shards.manifest import Manifest
-from data_pipeline.shards.reader import open_split
 from data_pipeline.sources.source import TruncatedInput
-from data_pipeline.stages.clean import TooMuchBad
 from data_pipeline.storage import DamagedFile
 from data_pipeline.tokenize.errors import TokenizerError
 from foundation.errors import ConfigError, InputError
 from foundation.files import read_json
 
 Config = Callable[..., dict[str, Any]]
+Go = Callable[[dict[str, Any]], Result]
+Redone = Callable[[Result], list[str]]
 ALL = ["clean", "exact", "near", "split", "decontaminate", "tokenizer", "shards"]
 
 
-def go(tree: dict[str, Any]) -> Result:
-    return run(**check_config(tree))
-
-
-def redone(result: Result) -> list[str]:
-    return [stage.name for stage in result.stages if stage.redone]
-
-
-def decoded(folder: Path) -> dict[str, dict[str, list[str]]]:
-    """split -> source -> texts, from the ids on disk."""
-    manifest = Manifest.load(folder)
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    found: dict[str, dict[str, list[str]]] = {}
-    for split in ("train", "val"):
-        found[split] = {}
-        for source, stream in open_split(folder, manifest, split).items():
-            ids = stream.tokens(0, manifest.splits[split][source].tokens)
-            ends = np.flatnonzero(ids == manifest.eot_id)
-            assert len(ends) == manifest.splits[split][source].documents  # end-of-text ends documents, nothing else
-            starts = np.concatenate([[0], ends[:-1] + 1])
-            found[split][source] = [
-                tokenizer.decode(ids[start:end].tolist(), skip_special_tokens=False)
-                for start, end in zip(starts, ends, strict=True)
-            ]
-    return found
-
-
-@pytest.fixture
-def out(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished output folder that a test may change."""
-    return Path(shutil.copytree(finished, tmp_path / "out"))
-
-
-@pytest.fixture
-def inputs(made: Any, tmp_path: Path) -> Path:
-    """A copy of the inputs that a test may change."""
-    return Path(shutil.copytree(made.folder, tmp_path / "inputs"))
-
-
-def test_every_document_comes_out_or_is_accounted_for(made: Any, finished: Path) -> None:
+def test_every_document_comes_out_or_is_accounted_for(made: Any, finished: Path, decoded: Any) -> None:
     texts = decoded(finished)
     held_out = {text for source in texts["val"].values() for text in source}
     leaks = {
@@ -103,7 +56,9 @@ def test_every_document_comes_out_or_is_accounted_for(made: Any, finished: Path)
     ]
 
 
-def test_a_folder_is_the_pipelines_own_before_any_stage_writes(made: Any, config: Config, tmp_path: Path) -> None:
+def test_a_folder_is_the_pipelines_own_before_any_stage_writes(
+    made: Any, config: Config, tmp_path: Path, go: Go, redone: Redone
+) -> None:
     out = tmp_path / "out"
     cut = tmp_path / "web" / "cut.jsonl.gz"
     cut.parent.mkdir()
@@ -121,21 +76,7 @@ def test_a_folder_is_the_pipelines_own_before_any_stage_writes(made: Any, config
     assert not left.exists()
 
 
-def test_a_shard_with_a_flipped_bit_is_made_again_by_the_same_command(
-    made: Any, config: Config, finished: Path, out: Path, output_hashes: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shard = out / "shards" / "train" / "books_00000.bin"
-    data = bytearray(shard.read_bytes())
-    data[100] ^= 1
-    shard.write_bytes(data)  # of the right size
-    tree = config(made.folder, out)
-    assert redone(go(tree)) == ["shards"]
-    assert "books_00000.bin: block 0" in capsys.readouterr().err
-    assert output_hashes(out) == output_hashes(finished)
-    assert redone(go(tree)) == []
-
-
-def test_the_ledger_follows_every_source(made: Any, finished: Path) -> None:
+def test_the_ledger_follows_every_source(made: Any, finished: Path, decoded: Any) -> None:
     stages = read_json(finished / "ledger.json")["stages"]
     assert set(stages) == set(ALL) - {"tokenizer"}
     assert sum(account["in"] for account in stages["clean"].values()) == made.num_records
@@ -155,7 +96,7 @@ def test_the_ledger_follows_every_source(made: Any, finished: Path) -> None:
 
 @pytest.mark.slow
 def test_the_same_bytes_with_any_number_of_workers_and_from_any_folder(
-    made: Any, finished: Path, config: Config, output_hashes: Callable[[Path], dict[str, str]], tmp_path: Path
+    made: Any, finished: Path, config: Config, output_hashes: Callable[[Path], dict[str, str]], tmp_path: Path, go: Go
 ) -> None:
     expected = output_hashes(finished)
     assert {name.partition("/")[0] for name in expected} == {
@@ -200,7 +141,7 @@ CHANGES: list[tuple[dict[str, Any], list[str]]] = [
 
 @pytest.mark.parametrize(("changes", "expected"), CHANGES)
 def test_a_changed_setting_redoes_what_depends_on_it(
-    made: Any, out: Path, config: Config, changes: dict[str, Any], expected: list[str]
+    made: Any, out: Path, config: Config, changes: dict[str, Any], expected: list[str], go: Go, redone: Redone
 ) -> None:
     result = go(config(made.folder, out, **changes))
     assert redone(result) == expected
@@ -215,6 +156,7 @@ def test_a_changed_setting_ends_in_the_bytes_of_a_fresh_run(
     config: Config,
     output_hashes: Callable[[Path], dict[str, str]],
     tmp_path: Path,
+    go: Go,
 ) -> None:
     changes = {"dedup": {"_target_": "data_pipeline.dedup.exact.Exact"}, "tokenizer__vocab_size": 410}
     go(config(made.folder, out, **changes))
@@ -225,51 +167,14 @@ def test_a_changed_setting_ends_in_the_bytes_of_a_fresh_run(
     assert output_hashes(out) == output_hashes(finished)
 
 
-def test_a_changed_input_redoes_only_its_partitions(inputs: Path, out: Path, config: Config) -> None:
-    go(config(inputs, out))
-
-    def arrow_times() -> dict[str, int]:
-        return {path.name: path.stat().st_mtime_ns for path in (out / "work" / "clean").glob("*.arrow")}
-
-    before = arrow_times()
-    os.utime(inputs / "web" / "a.jsonl")  # touched, the same content
-    assert redone(go(config(inputs, out))) == ["clean"]
-    assert arrow_times() == before
-    with (inputs / "web" / "c.jsonl.zst").open("ab") as file:  # a second frame
-        file.write(zstandard.compress(b'{"text": "one more document at the very end of it all"}\n'))
-    result = go(config(inputs, out))
-    assert redone(result) == ALL
-    changed = {name for name, time in arrow_times().items() if before.get(name) != time}
-    assert 0 < len(changed) <= 2 < len(before)
-    kept = sum(source.documents for split in result.manifest.splits.values() for source in split.values())
-    (inputs / "web" / "a.jsonl").unlink()
-    fewer = go(config(inputs, out)).manifest
-    assert sum(source.documents for split in fewer.splits.values() for source in split.values()) < kept
-
-
-def test_same_size_and_old_date_do_not_hide_a_change(inputs: Path, out: Path, config: Config) -> None:
-    path = inputs / "web" / "a.jsonl"
-    go(config(inputs, out))
-    status = path.stat()
-    path.write_bytes(path.read_bytes().replace(b"a", b"e", 1))
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert "clean" in redone(go(config(inputs, out)))
-
-
-def test_a_given_tokenizer_is_used_and_a_change_of_it_noticed(
-    made: Any, finished: Path, out: Path, config: Config, tmp_path: Path
-) -> None:
-    path = tmp_path / "mine.json"
-    path.write_bytes((finished / "tokenizer.json").read_bytes())
-    given = {"_target_": "data_pipeline.tokenize.tokenizer.TokenizerFile", "path": str(path)}
-    assert redone(go(config(made.folder, out, tokenizer=given))) == ["tokenizer"]  # the same file: the shards stay
-    path.write_bytes(path.read_bytes() + b"\n")
-    assert redone(go(config(made.folder, out, tokenizer=given))) == ["tokenizer", "shards"]
-    assert (out / "tokenizer.json").read_bytes() == path.read_bytes()
-
-
 def test_missing_or_changed_outputs_are_made_again(
-    made: Any, finished: Path, out: Path, config: Config, output_hashes: Callable[[Path], dict[str, str]]
+    made: Any,
+    finished: Path,
+    out: Path,
+    config: Config,
+    output_hashes: Callable[[Path], dict[str, str]],
+    go: Go,
+    redone: Redone,
 ) -> None:
     for path in (out / "manifest.json", out / "ledger.json", next((out / "shards" / "train").glob("*.bin"))):
         path.unlink()
@@ -281,7 +186,7 @@ def test_missing_or_changed_outputs_are_made_again(
     assert output_hashes(out) == output_hashes(finished)
 
 
-def test_a_damaged_intermediate_file_is_named(made: Any, out: Path, config: Config) -> None:
+def test_a_damaged_intermediate_file_is_named(made: Any, out: Path, config: Config, go: Go) -> None:
     path = min((out / "work" / "clean").glob("*.arrow"))
     data = path.read_bytes()
     path.write_bytes(data[:600] + bytes([data[600] ^ 1]) + data[601:])
@@ -289,20 +194,8 @@ def test_a_damaged_intermediate_file_is_named(made: Any, out: Path, config: Conf
         go(config(made.folder, out, dedup={"_target_": "data_pipeline.dedup.exact.Exact"}))
 
 
-def test_a_truncated_input_commits_nothing_and_can_be_mended(inputs: Path, config: Config, tmp_path: Path) -> None:
-    path, out = inputs / "web" / "b.jsonl.gz", tmp_path / "out"
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(TruncatedInput, match=r"b\.jsonl\.gz"):
-        go(config(inputs, out))
-    assert not [name for name in ("manifest.json", "ledger.json", "shards") if (out / name).exists()]
-    assert not (out / "work" / "clean" / "stage.json").exists()
-    path.write_bytes(whole)
-    assert redone(go(config(inputs, out))) == ALL
-
-
 def test_a_failed_change_leaves_the_shards_as_they_were(
-    inputs: Path, out: Path, config: Config, output_hashes: Callable[[Path], dict[str, str]]
+    inputs: Path, out: Path, config: Config, output_hashes: Callable[[Path], dict[str, str]], go: Go, decoded: Any
 ) -> None:
     path = inputs / "web" / "b.jsonl.gz"
     before = output_hashes(out)
@@ -315,91 +208,8 @@ def test_a_failed_change_leaves_the_shards_as_they_were(
     assert not (out / "ledger.json").exists()  # it would no longer be true of removed/
 
 
-def test_too_many_unreadable_records_stop_the_run(made: Any, out: Path, config: Config, tmp_path: Path) -> None:
-    num_bad = len(made.bad)
-    for folder in (out, tmp_path / "fresh"):  # also where an earlier run was told to put up with them
-        with pytest.raises(TooMuchBad, match=rf"max_bad_frac: {num_bad} of {made.num_records} records.*json.*quarant"):
-            go(config(made.folder, folder, min_bad_docs=5))
-        assert list((folder / "quarantine" / "clean").glob("*.jsonl"))
-    assert redone(go(config(made.folder, out, min_bad_docs=5, max_bad_frac=0.5))) == []
-
-
-def test_a_source_without_documents_is_an_error(inputs: Path, config: Config, tmp_path: Path) -> None:
-    (inputs / "books" / "d.jsonl").write_bytes(b"\n\n")
-    with pytest.raises(NothingLeft, match=r"'books': no document is left.*after clean: 0 records.*the input is empty"):
-        go(config(inputs, tmp_path / "out"))
-    (inputs / "books" / "d.jsonl").write_bytes(gzip.decompress((inputs / "web" / "b.jsonl.gz").read_bytes()))
-    del_web = config(inputs, tmp_path / "out2")
-    del_web["corpus"]["sources"]["web"]["paths"] = [str(inputs / "web" / "b.jsonl.gz")]
-    with pytest.raises(NothingLeft, match=r"'web': no document is left.*after exact: 70 records.*exact_duplicate"):
-        go(del_web)
-
-
-def test_one_long_text_that_the_rules_take_out_says_which_rule_and_what_to_type(config: Config, tmp_path: Path) -> None:
-    (tmp_path / "plays.txt").write_text("To be, or not to be.\n\n" * 20_000)
-    text = {"_target_": "data_pipeline.sources.text.Text", "paths": [str(tmp_path / "plays.txt")], "source": "plays"}
-    gopher = {"_target_": "data_pipeline.clean.quality.GopherQuality"}
-    clean = {"_target_": "data_pipeline.clean.cleaner.Rules", "rules": {"gopher": gopher}}
-    tree = config(tmp_path, tmp_path / "out", corpus=text, clean=clean, decontaminate__test_sets=[])
-    with pytest.raises(NothingLeft) as raised:
-        go(tree)
-    message = str(raised.value)
-    assert "1 record was read" in message and "clean: gopher_word_count 1" in message
-    assert "plays.txt#0: gopher_word_count 120,000, limit 100,000" in message
-    assert "clean=none" in message and "corpus.separator=" in message
-    with pytest.raises(SplitError, match=r"corpus\.separator"):
-        go(config(tmp_path, tmp_path / "out", corpus=text, decontaminate__test_sets=[]))
-
-
-def test_a_stage_that_takes_much_of_the_text_says_so(
-    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rng = random.Random(5)
-    for number in range(40):
-        text = " ".join(f"{rng.choice('abc')}{rng.randrange(500)}" for _ in range(100))
-        (tmp_path / f"{number:02d}.txt").write_text(text[:300])
-    (tmp_path / "long.txt").write_text("long" * 3750)  # 1 of 41 documents, 15,000 of 27,000 bytes
-    text = {"_target_": "data_pipeline.sources.text.Text", "paths": [f"{tmp_path}/*.txt"], "source": "plays"}
-    length = {"_target_": "data_pipeline.clean.length.Length", "min_words": 2}
-    clean = {"_target_": "data_pipeline.clean.cleaner.Rules", "rules": {"length": length}}
-    tree = config(tmp_path, tmp_path / "out", corpus=text, clean=clean, decontaminate__test_sets=[])
-    go(tree | {"mix": tree["mix"] | {"held_out_frac": 0.2}})
-    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
-    assert len(warnings) == 1
-    assert re.search(
-        r"clean: took out 1 of 41 documents of source 'plays' \(5\d% of the text\): too_few_words 1; ", warnings[0]
-    )
-
-
-@pytest.mark.parametrize(
-    ("dedup", "lines"),
-    [("dedup.NoDedup", []), ("exact.Exact", ["exact:"]), ("minhash.MinHash", ["exact:", "near:", "near:"])],
-)
-def test_only_work_that_is_done_is_spoken_of(
-    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str], dedup: str, lines: list[str]
-) -> None:
-    for number in range(12):
-        (tmp_path / f"{number}.txt").write_text(f"the words of file {number} and of {number * number}")
-    text = {"_target_": "data_pipeline.sources.text.Text", "paths": [f"{tmp_path}/*.txt"]}
-    node = {"_target_": f"data_pipeline.dedup.{dedup}"}
-    mix = {"_target_": "data_pipeline.mix.split.HeldOut", "held_out_frac": 0.4}
-    changes = {"dedup": node, "mix": mix, "tokenizer__vocab_size": 262, "decontaminate__test_sets": []}
-    go(config(tmp_path, tmp_path / "out", corpus=text, **changes))
-    said = capsys.readouterr().err
-    assert [word for word in said.split() if word in ("exact:", "near:")] == lines
-    assert ("bands of" in said) == (dedup == "minhash.MinHash")
-
-
-def test_a_split_of_what_little_earlier_stages_left_says_what_they_took(config: Config, tmp_path: Path) -> None:
-    for number in range(9):
-        (tmp_path / f"{number}.txt").write_text("the same words in every one of these files")
-    text = {"_target_": "data_pipeline.sources.text.Text", "paths": [f"{tmp_path}/*.txt"], "source": "plays"}
-    with pytest.raises(SplitError, match=r"of 1 document.*9 were read, .*\(exact: exact_duplicate 8\)"):
-        go(config(tmp_path, tmp_path / "out", corpus=text, decontaminate__test_sets=[]))
-
-
 def test_settings_and_folders_that_cannot_work_are_refused_before_anything_is_read(
-    made: Any, config: Config, tmp_path: Path
+    made: Any, config: Config, tmp_path: Path, go: Go
 ) -> None:
     out = tmp_path / "out"
     for changes in ({"partition_bytes": 0}, {"max_bad_frac": 2.0}, {"min_bad_docs": -1}):

@@ -1,0 +1,80 @@
+"""Cleaning: only what changed is read again, an unreadable input commits nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from data_pipeline.pipeline import Result
+from data_pipeline.sources.source import TruncatedInput
+from data_pipeline.stages.clean import TooMuchBad
+
+Config = Callable[..., dict[str, Any]]
+Go = Callable[[dict[str, Any]], Result]
+Redone = Callable[[Result], list[str]]
+ALL = ["clean", "exact", "near", "split", "decontaminate", "tokenizer", "shards"]
+
+
+def test_a_changed_input_redoes_only_its_partitions(
+    inputs: Path, out: Path, config: Config, go: Go, redone: Redone
+) -> None:
+    go(config(inputs, out))
+
+    def arrow_times() -> dict[str, int]:
+        return {path.name: path.stat().st_mtime_ns for path in (out / "work" / "clean").glob("*.arrow")}
+
+    before = arrow_times()
+    os.utime(inputs / "web" / "a.jsonl")  # touched, the same content
+    assert redone(go(config(inputs, out))) == ["clean"]
+    assert arrow_times() == before
+    with (inputs / "web" / "c.jsonl.zst").open("ab") as file:  # a second frame
+        file.write(zstandard.compress(b'{"text": "one more document at the very end of it all"}\n'))
+    result = go(config(inputs, out))
+    assert redone(result) == ALL
+    changed = {name for name, time in arrow_times().items() if before.get(name) != time}
+    assert 0 < len(changed) <= 2 < len(before)
+    kept = sum(source.documents for split in result.manifest.splits.values() for source in split.values())
+    (inputs / "web" / "a.jsonl").unlink()
+    fewer = go(config(inputs, out)).manifest
+    assert sum(source.documents for split in fewer.splits.values() for source in split.values()) < kept
+
+
+def test_same_size_and_old_date_do_not_hide_a_change(
+    inputs: Path, out: Path, config: Config, go: Go, redone: Redone
+) -> None:
+    path = inputs / "web" / "a.jsonl"
+    go(config(inputs, out))
+    status = path.stat()
+    path.write_bytes(path.read_bytes().replace(b"a", b"e", 1))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert "clean" in redone(go(config(inputs, out)))
+
+
+def test_a_truncated_input_commits_nothing_and_can_be_mended(
+    inputs: Path, config: Config, tmp_path: Path, go: Go, redone: Redone
+) -> None:
+    path, out = inputs / "web" / "b.jsonl.gz", tmp_path / "out"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(TruncatedInput, match=r"b\.jsonl\.gz"):
+        go(config(inputs, out))
+    assert not [name for name in ("manifest.json", "ledger.json", "shards") if (out / name).exists()]
+    assert not (out / "work" / "clean" / "stage.json").exists()
+    path.write_bytes(whole)
+    assert redone(go(config(inputs, out))) == ALL
+
+
+def test_too_many_unreadable_records_stop_the_run(
+    made: Any, out: Path, config: Config, tmp_path: Path, go: Go, redone: Redone
+) -> None:
+    num_bad = len(made.bad)
+    for folder in (out, tmp_path / "fresh"):  # also where an earlier run was told to put up with them
+        with pytest.raises(TooMuchBad, match=rf"max_bad_frac: {num_bad} of {made.num_records} records.*json.*quarant"):
+            go(config(made.folder, folder, min_bad_docs=5))
+        assert list((folder / "quarantine" / "clean").glob("*.jsonl"))
+    assert redone(go(config(made.folder, out, min_bad_docs=5, max_bad_frac=0.5))) == []
