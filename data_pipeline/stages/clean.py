@@ -261,9 +261,10 @@ class _CleanPartition:
 
 
 def _concatenated(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    if len(batches) == 1:
-        return batches[0]
-    return pa.Table.from_batches(batches, SCHEMA).combine_chunks().to_batches()[0]
+    full = [batch for batch in batches if batch.num_rows] or batches[:1]  # a table of no rows has no batches
+    if len(full) == 1:
+        return full[0]
+    return pa.Table.from_batches(full, SCHEMA).combine_chunks().to_batches()[0]
 
 
 def _text_bytes(documents: pa.RecordBatch, removals: list[Removal]) -> list[int]:

@@ -69,6 +69,19 @@ def test_a_truncated_input_commits_nothing_and_can_be_mended(
     assert redone(go(config(inputs, out))) == ALL
 
 
+def test_a_partition_of_files_without_documents_is_no_error(config: Config, go: Go, tmp_path: Path) -> None:
+    (tmp_path / "0.jsonl").write_text("no json\n")
+    (tmp_path / "1.jsonl").write_text("\n\n")  # one partition with the file before
+    (tmp_path / "2.jsonl").write_text("".join(f'{{"text": "words of document {row}"}}\n' for row in range(40)))
+    jsonl = {"_target_": "data_pipeline.sources.jsonl.Jsonl", "paths": [f"{tmp_path}/*.jsonl"], "source": "web"}
+    changes = {"mix__held_out_frac": 0.4, "tokenizer__vocab_size": 262, "decontaminate__test_sets": []}
+    result = go(config(tmp_path, tmp_path / "out", corpus=jsonl, partition_bytes=1000, **changes))
+    account = result.stages[0].book["web"]
+    assert (account.num_in, account.num_out, account.quarantined.total()) == (41, 40, 1)
+    (line,) = (tmp_path / "out" / "quarantine" / "clean" / "00000-00000.jsonl").read_text().splitlines()
+    assert '"file":"0.jsonl"' in line
+
+
 def test_too_many_unreadable_records_stop_the_run(
     made: Any, out: Path, config: Config, tmp_path: Path, go: Go, redone: Redone
 ) -> None:
