@@ -200,10 +200,9 @@ def _redo(stage: Stage, key: str, view: View, before: Book, finished: list[Finis
         "facts": outcome.facts,
         "timing": _timing(outcome, time.monotonic() - started),
     }
-    stage.records.commit("stage", key, Part(record, outcome.files))
-    kept = [*outcome.files, stage.folder / "stage.json"]
     for folder in (stage.folder, output_dir / "removed" / stage.name, output_dir / "quarantine" / stage.name):
-        keep_only(folder, kept)
+        keep_only(folder, outcome.files)
+    stage.records.commit("stage", key, Part(record, outcome.files))  # last: what is committed is never tidied again
     for line in large_losses(stage.name, outcome.book, outcome.facts.get("text_bytes", {})):
         print(f"warning: {line}", file=sys.stderr)
     return _finished(stage, record, redone=True)

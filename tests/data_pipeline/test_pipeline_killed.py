@@ -23,10 +23,17 @@ pytestmark = pytest.mark.slow
 STAGES = ["clean", "exact", "near", "split", "decontaminate", "tokenizer", "shards"]
 AT_COMMIT = ("near", "tokenizer")  # the others are killed as they begin
 SCRIPT = """
-import json, sys
+import json, os, signal, sys
 from data_pipeline.pipeline import check_config, run
 from foundation.errors import GroundworkError
+
+def kill_at_removal(event, arguments):
+    if event == "os.remove" and str(arguments[0]).startswith(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
 if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        sys.addaudithook(kill_at_removal)
     try:
         result = run(**check_config(json.loads(sys.argv[1])))
     except GroundworkError as error:
@@ -42,8 +49,9 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def start(script: Path, tree: dict[str, Any]) -> subprocess.Popen[str]:
-    command = [sys.executable, str(script), json.dumps(tree)]
+def start(script: Path, tree: dict[str, Any], *more: str) -> subprocess.Popen[str]:
+    """Start a run; more: a folder, at the first removal of a file of which the process kills itself."""
+    command = [sys.executable, str(script), json.dumps(tree), *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
@@ -67,7 +75,7 @@ def kill_when(process: subprocess.Popen[str], condition: Callable[[], bool]) -> 
     return True
 
 
-def test_killed_in_every_stage(
+def test_a_kill_in_any_stage_changes_no_byte(
     made: Any,
     script: Path,
     config: Callable[..., Any],
@@ -89,7 +97,7 @@ def test_killed_in_every_stage(
     assert not [stage.name for stage in run(**check_config(tree)).stages if stage.redone]
 
 
-def test_killed_at_a_random_moment(
+def test_a_kill_at_a_random_moment_changes_no_byte(
     made: Any,
     script: Path,
     config: Callable[..., Any],
@@ -122,6 +130,23 @@ def test_a_kill_in_the_middle_of_a_stage_costs_only_the_parts_in_work(
     after = parts()
     assert {path: after[path] for path in before} == before
     assert len(after) > len(before)
+
+
+def test_a_kill_before_what_is_left_over_is_removed_leaves_nothing_for_ever(
+    inputs: Path,
+    out: Path,
+    script: Path,
+    config: Callable[..., Any],
+    output_hashes: Callable[[Path], dict[str, str]],
+    tmp_path: Path,
+) -> None:
+    (inputs / "web" / "c.jsonl.zst").unlink()  # it had an unreadable line
+    process = start(script, config(inputs, out), str(out / "quarantine"))
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL
+    finish(start(script, config(inputs, out)))
+    finish(start(script, config(inputs, tmp_path / "fresh")))
+    assert output_hashes(out) == output_hashes(tmp_path / "fresh")
 
 
 def test_a_second_run_waits_and_then_names_the_owner(
