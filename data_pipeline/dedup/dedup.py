@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -61,11 +62,17 @@ class Dedup(ABC):
     """Which documents are copies of which. `features` runs in workers; `exact` and `near` see the whole corpus.
 
     Attributes:
-        seeks_exact, seeks_near: whether that is work whose progress is worth a line.
+        seeks_exact: whether `exact` is to be asked.
+        seeks_near: whether `near` is to be asked. Where it seeks neither, no document is measured.
     """
 
     seeks_exact = True
     seeks_near = True
+
+    def measures(self) -> dict[str, Any]:
+        """Return the settings that `features` depends on, as JSON values: while they stay, no document is measured
+        again."""
+        return {}
 
     @abstractmethod
     def features(self, texts: pa.LargeStringArray) -> Features:

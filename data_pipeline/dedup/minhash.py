@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -59,6 +59,9 @@ class MinHash(Dedup):
             raise DedupError(f"dedup.seed: {seed} is not in [0, 2^32)")
         self.threshold, self.num_perm, self.ngram, self.seed, self.keep = threshold, num_perm, ngram, seed, keep
         self.bands, self.rows = _bands(threshold, num_perm, bands, rows)
+
+    def measures(self) -> dict[str, Any]:
+        return {"num_perm": self.num_perm, "ngram": self.ngram, "seed": self.seed}
 
     def features(self, texts: pa.LargeStringArray) -> Features:
         """Return keys, lengths and signatures."""

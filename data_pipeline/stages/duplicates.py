@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
@@ -19,7 +18,7 @@ from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, account_
 from data_pipeline.stages.view import Slice, TextReader, View, decision_path
 from data_pipeline.storage import Part, read_arrays, write_arrays
 from foundation.hashes import hash_bytes, hash_json
-from foundation.progress import Meter, progress
+from foundation.progress import progress
 
 EXACT, NEAR = "exact", "near"
 
@@ -37,27 +36,30 @@ class _Duplicates(Stage):
         super().__init__(place)
         self._dedup, self._raw = dedup, raw
 
-    def settings(self) -> Any:
-        return self._raw
-
 
 class ExactDuplicates(_Duplicates):
     """Measures every document, and removes those whose words equal an earlier one's."""
 
     name = EXACT
 
+    def settings(self) -> Any:
+        """Those of measuring alone: what decides about near-duplicates, such as a threshold, measures nothing anew."""
+        return {"_target_": self._raw["_target_"], **self._dedup.measures()}
+
     def run(self, view: View, before: Book) -> Outcome:
+        if not (self._dedup.seeks_exact or self._dedup.seeks_near):
+            return decide(self, view, before, [], [])
         files: list[Path] = []
-        total = int(view.sizes.sum())
-        with _progress(self._dedup.seeks_exact, self.name, total, "B") as meter:
-            for name, facts in do_parts(self.place.executor, self.records, self._tasks(view), _Measure(self)):
+        measure = _Measure(self._dedup, self.folder)
+        with progress(self.name, int(view.sizes.sum()), "B") as meter:
+            for name, facts in do_parts(self.place.executor, self.records, self._tasks(view), measure):
                 files += self.records.files(name)
                 meter.add(facts["utf8_bytes"])
         parts = [read_features(self.folder, partition.name) for partition in view.partitions if partition.num_docs]
-        return decide(self, view, before, self._dedup.exact(parts), files)
+        return decide(self, view, before, self._dedup.exact(parts) if self._dedup.seeks_exact else [], files)
 
     def _tasks(self, view: View) -> Iterator[Task[Slice]]:
-        settings = hash_json([self._raw, self.code_hash()])
+        settings = hash_json([self.settings(), self.code_hash()])
         for piece in view.slices(view.alive):
             key = hash_json([settings, piece.partition.batch_hash])
             yield task(self.records, piece.partition.name, key, piece)
@@ -68,13 +70,18 @@ class NearDuplicates(_Duplicates):
 
     name = NEAR
 
+    def settings(self) -> Any:
+        return self._raw
+
     def run(self, view: View, before: Book) -> Outcome:
+        if not self._dedup.seeks_near:
+            return decide(self, view, before, [], [])
         description = self._dedup.describe()
         if description and len(view.positions) > 1:
             print(f"{self.name}: what this search for near-duplicates finds\n{description}", file=sys.stderr)
         folder = self.place.work / EXACT
         parts = [read_features(folder, piece.partition.name).take(piece.mask) for piece in view.slices(view.alive)]
-        with _progress(self._dedup.seeks_near, self.name, len(view.positions), "docs") as meter:
+        with progress(self.name, len(view.positions), "docs") as meter:
             result = self._dedup.near(parts, TextReader(view), meter)
         facts = {"counts": result.counts, "remark": description}
         return decide(self, view, before, result.removals, [], facts)
@@ -111,11 +118,6 @@ def decide(
     )
 
 
-def _progress(is_shown: bool, label: str, total: int, unit: str) -> contextlib.AbstractContextManager[Meter]:
-    """Return the progress of work that is work, else a meter that nobody sees."""
-    return progress(label, total, unit) if is_shown else contextlib.nullcontext(Meter(label, total, unit))
-
-
 def text_bytes(view: View, gone: np.ndarray) -> dict[str, list[int]]:
     """Return, by source, the bytes of the documents before a removal and of those removed; `gone` are their indices."""
     removed = np.zeros_like(view.alive)
@@ -139,8 +141,8 @@ def read_features(folder: Path, partition: str) -> Features:
 class _Measure:
     """Runs in a worker."""
 
-    def __init__(self, stage: ExactDuplicates) -> None:
-        self._dedup, self._folder = stage._dedup, stage.folder
+    def __init__(self, dedup: Dedup, folder: Path) -> None:
+        self._dedup, self._folder = dedup, folder
 
     def __call__(self, piece: Slice) -> Part:
         features = self._dedup.features(piece.texts())

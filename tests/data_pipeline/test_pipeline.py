@@ -133,7 +133,8 @@ CHANGES: list[tuple[dict[str, Any], list[str]]] = [
     ({"decontaminate__min_coverage": 0.6}, ["decontaminate"]),  # with the same result
     ({"decontaminate": {"_target_": "data_pipeline.decontaminate.ngram.NoDecontaminate"}}, ALL[4:]),
     ({"mix__seed": 4}, ALL[3:]),
-    ({"dedup__threshold": 0.75}, ["exact", "near"]),
+    ({"dedup__threshold": 0.75}, ["near"]),
+    ({"dedup__num_perm": 64}, ["exact", "near"]),
     ({"dedup": {"_target_": "data_pipeline.dedup.dedup.NoDedup"}}, ALL[1:]),
     ({"partition_bytes": 1 << 15}, ALL),
 ]
