@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import signal
@@ -146,3 +147,25 @@ def test_lines_are_there_as_soon_as_they_are_appended(tmp_path: Path) -> None:
     file.close()
     file.close()
     assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+@pytest.mark.parametrize("names_kept", [True, False])
+def test_a_machine_that_loses_power_keeps_what_was_synced(tmp_path: Path, disk: Any, names_kept: bool) -> None:
+    run_dir, moments = tmp_path / "run", itertools.count()
+
+    def found() -> list[int]:
+        folder = disk.after_power_loss(run_dir, tmp_path / f"found{next(moments)}", names_kept)
+        return steps_in(folder / "metrics.jsonl") + steps_in(folder / "metrics.dropped.jsonl")
+
+    file = MetricsFile(run_dir)
+    for step in (1, 2, 3, 4):
+        file.append({"step": step})
+    file.sync()
+    assert found() == [1, 2, 3, 4]
+    disk.then = lambda path: None if {1, 2, 3, 4} <= set(found()) else pytest.fail(f"lines lost at the flush of {path}")
+    file.resume(2)
+    file.append({"step": 3})
+    file.sync()
+    file.close()
+    assert next(moments) > 4
+    assert found() == [1, 2, 3, 3, 4]

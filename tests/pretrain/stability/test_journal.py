@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -62,3 +64,25 @@ def test_a_line_that_a_crash_cut_short_moves_aside(tmp_path: Path, cut: int) -> 
 def test_nothing_to_move_writes_nothing(tmp_path: Path) -> None:
     assert Journal(tmp_path / "absent").set_aside_from(1) == 0
     assert not (tmp_path / "absent").exists()
+
+
+@pytest.mark.parametrize("names_kept", [True, False])
+def test_a_machine_that_loses_power_loses_no_line(tmp_path: Path, disk: Any, names_kept: bool) -> None:
+    run_dir, moments = tmp_path / "run", itertools.count()
+    run_dir.mkdir()
+
+    def found() -> list[int]:
+        folder = disk.after_power_loss(run_dir, tmp_path / f"found{next(moments)}", names_kept)
+        paths = (folder / "journal.jsonl", folder / "journal.dropped.jsonl")
+        return [
+            orjson.loads(line)["step"] for path in paths if path.exists() for line in path.read_bytes().splitlines()
+        ]
+
+    journal = Journal(run_dir)
+    for step in (1, 2, 3):
+        journal.append({"step": step})
+        assert found() == list(range(1, step + 1))
+    disk.then = lambda path: None if {1, 2, 3} <= set(found()) else pytest.fail(f"lines lost at the flush of {path}")
+    journal.set_aside_from(2)
+    assert found() == [1, 2, 3]
+    assert next(moments) > 6
