@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
+import math
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,10 +16,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pretrain.checkpoint.checkpointer import NoCheckpoint
+from pretrain.checkpoint.errors import ResumeRefused
+from pretrain.checkpoint.integrity import step_folders
+from pretrain.checkpoint.reading import open_checkpoint
+from pretrain.evaluate.evaluator import NoEval
+from pretrain.late import LAG_STEPS
 from pretrain.mesh import Mesh
 from pretrain.metrics.lines import read_metrics
 from pretrain.train import Run, forward_backward, restore, train
-from pretrain.types import IGNORE, Status
+from pretrain.types import IGNORE, Status, TrainState
 
 WORKER = Path(__file__).with_name("train_worker.py")
 CPU = Mesh(0, 1, 0, torch.device("cpu"))
@@ -173,3 +181,147 @@ def test_a_stop_amid_a_step_gives_it_up_and_nothing_else(
         [line["loss"] for line in read_metrics(tmp_path / name / "metrics.jsonl")] for name in ("straight", "run")
     ]
     assert losses[0] == losses[1]
+
+
+def textbook(run: Run, steps: int) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
+    """The oracle: torch's optimizer and clipping, the mean loss of the whole batch, the learning rate's formula."""
+    decayed = [parameter for parameter in run.model.parameters() if parameter.dim() > 1]
+    others = [parameter for parameter in run.model.parameters() if parameter.dim() == 1]
+    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-8)
+    lines = []
+    for step in range(steps):
+        batches = run.loader.micro_batches(step)
+        logits = torch.cat([run.model(batch.inputs_BT) for batch in batches])
+        targets = torch.cat([batch.targets_BT for batch in batches])
+        loss = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+        optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), 0.05)
+        factor = (step + 1) / 3 if step < 2 else 0.1 + 0.45 * (1 + math.cos(math.pi * (step - 2) / (steps - 2)))
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-2 * factor
+        optimizer.step()
+        lines.append({"loss": loss.item(), "grad_norm": norm.item(), "lr": 1e-2 * factor})
+    return lines, dict(run.model.named_parameters())
+
+
+def test_the_loop_is_the_textbook_s(worker: ModuleType, overrides: list[str], tmp_path: Path) -> None:
+    line = [*overrides, "optim.lr=1e-2", "schedule.warmup_steps=2", "trainer.max_grad_norm=0.05"]
+    run, twin = worker.make_run(CPU, line), worker.make_run(CPU, [*line, "run_name=twin"])
+    start = {name: parameter.detach().clone() for name, parameter in run.model.named_parameters()}
+    expected, weights = textbook(twin, steps=8)
+    assert train(run) is Status.FINISHED
+    for ended in (run, twin):
+        ended.loader.close()
+    run.log.close("finished")
+    for found, wanted in zip(read_metrics(tmp_path / "run/metrics.jsonl"), expected, strict=True):
+        assert {name: found[name] for name in wanted} == pytest.approx(wanted, rel=1e-4)
+    for name, parameter in run.model.named_parameters():
+        error = (parameter - weights[name]).norm() / (weights[name] - start[name]).norm()
+        assert error < 1e-3, name
+
+
+def test_a_checkpoint_is_not_taken_with_other_data(worker: ModuleType, overrides: list[str], tmp_path: Path) -> None:
+    line = [*overrides, "checkpoint=default", "trainer.max_steps=2"]
+    first = worker.make_run(CPU, line)
+    assert train(first) is Status.FINISHED
+    path = str(tmp_path / "run/checkpoints/step_00000002")
+    for change in ("data.mask_after_eot=false", "data.mixture={pydocs: 2.0}"):
+        other = worker.make_run(CPU, [*line, change, "run_name=other"])
+        with pytest.raises(ResumeRefused, match=r"data\.(mask_after_eot|sources): saved"):
+            restore(other, path)
+        other.loader.close()
+    first.loader.close()
+
+
+def test_on_several_gpus_the_step_s_own_sum_carries_a_wish_to_stop(
+    worker: ModuleType, overrides: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pretrain.train.asked_to_stop", lambda run: False)  # there no rank asks the others' hosts
+    run = worker.make_run(CPU, [*overrides, "checkpoint=default"])
+    StopAmid(run, step=2, micro_batch=1)  # heard of by the sum of step 3, read when two more are done
+    assert train(run) is Status.PREEMPTED
+    run.loader.close()
+    assert run.progress.step == 3 + 1 + LAG_STEPS
+    assert (run.progress.data_step, run.progress.num_updates) == (6, 6)
+    again = worker.make_run(CPU, [*overrides, "checkpoint=default"])
+    assert restore(again)
+    assert again.progress == run.progress
+    again.loader.close()
+
+
+class Slow(NoEval, NoCheckpoint):
+    """On the evaluator's and the checkpointer's seat: takes its time every other step, and looks at autocast."""
+
+    def __init__(self) -> None:
+        self.slept_s, self.seen = 0.0, set[bool]()
+
+    def due(self, step: int) -> bool:
+        return step % 2 == 0
+
+    def evaluate(self, step: int) -> dict[str, Any]:
+        self.save(step)
+        self.seen.add(torch.is_autocast_enabled("cpu"))
+        return {"val_loss": 1.0}
+
+    def save(self, step: int, state: TrainState | None = None) -> None:
+        time.sleep(0.1)
+        self.slept_s += 0.1
+
+
+@pytest.mark.parametrize("seat", ["evaluator", "checkpointer"])
+def test_steps_are_timed_without_what_stands_between_them(
+    worker: ModuleType, overrides: list[str], tmp_path: Path, seat: str
+) -> None:
+    run, slow = worker.make_run(CPU, overrides), Slow()
+    object.__setattr__(run, seat, slow)
+    started = time.perf_counter()
+    run.log.start()
+    assert train(run) is Status.FINISHED
+    elapsed_s = time.perf_counter() - started
+    run.loader.close()
+    run.log.close("finished")
+    times = [line["step_time_s"] for line in read_metrics(tmp_path / "run/metrics.jsonl")]
+    assert slow.slept_s >= 0.4
+    assert sum(times) <= elapsed_s - slow.slept_s
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_an_evaluation_computes_as_training_does(worker: ModuleType, overrides: list[str], precision: str) -> None:
+    run, slow = worker.make_run(CPU, [*overrides, f"precision={precision}", "trainer.max_steps=2"]), Slow()
+    object.__setattr__(run, "evaluator", slow)
+    train(run)
+    run.loader.close()
+    assert slow.seen == {precision == "bf16"}
+
+
+def test_a_checkpoint_never_outlives_the_lines_before_it(
+    worker: ModuleType, overrides: list[str], tmp_path: Path, disk: Any
+) -> None:
+    run, seen = worker.make_run(CPU, [*overrides, "checkpoint=default", "checkpoint.every_steps=2"]), []
+
+    def look(path: Path) -> None:
+        if path.name != "checkpoints":
+            return
+        found = disk.after_power_loss(tmp_path / "run", tmp_path / f"found{len(seen)}", names_kept=True)
+        seen.append(step_folders(found / "checkpoints")[0].name)
+        held = open_checkpoint(found / "checkpoints" / seen[-1]).facts["line"]["step"]
+        steps = {line["step"] for line in read_metrics(found / "metrics.jsonl")} | {held}
+        assert set(range(1, held + 1)) <= steps
+
+    disk.then = look
+    assert train(run) is Status.FINISHED
+    run.loader.close()
+    assert {f"step_{step:08d}" for step in (2, 4, 6, 8)} <= set(seen)
+
+
+@pytest.mark.slow
+def test_ranks_draw_dropout_of_their_own(
+    overrides: list[str], tmp_path: Path, one_thread: dict[str, str], typed: Any
+) -> None:
+    line = [*overrides, "trainer.max_steps=1"]
+    code, text = typed.start(WORKER, [str(tmp_path), *line], tmp_path, one_thread, ranks=2).wait()
+    assert code == 0, text
+    seeds = [(tmp_path / f"seed{rank}.txt").read_text() for rank in range(2)]
+    assert seeds[0] != seeds[1]

@@ -58,6 +58,7 @@ class Snapshots:
 def main(folder: Path, overrides: list[str]) -> None:
     with start_mesh("cpu") as mesh:
         run = make_run(mesh, [*overrides, f"runs_dir={folder}"])
+        (folder / f"seed{mesh.rank}.txt").write_text(str(torch.initial_seed()))
         if mesh.rank == POISONED_RANK:
             Poison(run, POISONED_STEP)
         snapshots = Snapshots(run)
