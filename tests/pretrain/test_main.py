@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -11,11 +12,23 @@ import torch
 
 from data_pipeline.shards.manifest import Manifest, SourceManifest
 from data_pipeline.shards.writer import SourceWriter
+from foundation.config import Node
 from foundation.hashes import hash_file
-from pretrain.main import describe
+from pretrain.late import Record
+from pretrain.main import build_log, describe
 from pretrain.mesh import Mesh
+from pretrain.metrics.loggers import NoLogger
 
 WORKER = Path(__file__).with_name("train_worker.py")
+
+
+@pytest.fixture(scope="session")
+def worker() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("train_worker", WORKER)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture
@@ -37,11 +50,9 @@ def two_sources(tmp_path: Path, data_dir: Path) -> Path:
     return tmp_path
 
 
-def test_the_plan_says_how_often_each_source_is_passed_over(tiny: list[str], two_sources: Path) -> None:
-    spec = importlib.util.spec_from_file_location("train_worker", WORKER)
-    assert spec is not None and spec.loader is not None
-    worker = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(worker)
+def test_the_plan_says_how_often_each_source_is_passed_over(
+    tiny: list[str], two_sources: Path, worker: ModuleType
+) -> None:
     line = [text for text in tiny if not text.startswith("data.path=")]
     run = worker.make_run(
         Mesh(0, 1, 0, torch.device("cpu")),
@@ -51,3 +62,15 @@ def test_the_plan_says_how_often_each_source_is_passed_over(tiny: list[str], two
     run.loader.close()
     # 25 steps of 8 samples, half of each; 399 // 32 = 12 and 3999 // 32 = 124 samples an epoch
     assert f"sources: few {100 / 12:.2f} epochs, many {100 / 124:.2f} epochs" in text
+
+
+def test_mfu_is_of_all_devices_together(
+    tiny: list[str], worker: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pretrain.main.peak_flops", lambda device: 1e12)  # as if this were a device of a known peak
+    run = worker.make_run(Mesh(0, 1, 0, torch.device("cpu")), [*tiny, "run_name=x", "trainer.max_steps=2"])
+    run.loader.close()
+    log = build_log(Node("logger", NoLogger), run.model, run.plan, Mesh(1, 4, 1, torch.device("cpu")), tmp_path)
+    log.add(Record(1, 0, 1e-3, log.clock() + 1, 2.0, 1.0, False, 256, False), 1, 256)
+    expected = log.last["tokens_per_s"] * run.model.flops_per_token(run.plan.seq_len) / 4e12
+    assert log.last["mfu"] == pytest.approx(expected)

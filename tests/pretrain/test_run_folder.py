@@ -26,6 +26,8 @@ TREE: dict[str, Any] = {
     "seed": 1,
     "logger": {"x": 1},
     "data": {"path": "d", "prefetch_steps": 2},
+    "model": {"num_layers": 1},
+    "trainer": {"seq_len": 1, "global_batch_size": 1},
 }
 
 
@@ -54,6 +56,19 @@ def test_a_free_key_may_differ(tmp_path: Path) -> None:
     claim(tmp_path / "run", TREE | {"logger": {"x": 2}, "data": {"path": "d", "prefetch_steps": 9}}, [])
 
 
+def test_a_key_that_only_begins_like_a_free_one_may_not(tmp_path: Path) -> None:
+    trained(tmp_path / "run")
+    with pytest.raises(RunExists, match=r"data\.path_of_more: None there, 'e' now\n  loggers: None there, 1 now"):
+        claim(tmp_path / "run", TREE | {"loggers": 1, "data": TREE["data"] | {"path_of_more": "e"}}, [])
+
+
+def test_checkpoints_alone_make_it_a_run(tmp_path: Path) -> None:
+    claim(tmp_path / "run", TREE, [])
+    (tmp_path / "run/checkpoints").mkdir()
+    with pytest.raises(RunExists, match="seed: 1 there, 2 now"):
+        claim(tmp_path / "run", TREE | {"seed": 2}, [])
+
+
 def test_another_key_is_refused_with_both_values_and_what_to_do(tmp_path: Path) -> None:
     trained(tmp_path / "run")
     with pytest.raises(RunExists) as caught:
@@ -75,10 +90,21 @@ def test_an_allowed_change_becomes_the_runs_config(tmp_path: Path) -> None:
     assert not claim(tmp_path / "run", changed, [])
 
 
-def test_what_makes_it_another_run_can_not_be_allowed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "changed"),
+    [
+        ("seed", {"seed": 2}),
+        ("model.num_layers", {"model": {"num_layers": 2}}),
+        ("trainer.seq_len", {"trainer": TREE["trainer"] | {"seq_len": 2}}),
+        ("trainer.global_batch_size", {"trainer": TREE["trainer"] | {"global_batch_size": 2}}),
+        ("data.mixture", {"data": TREE["data"] | {"mixture": 2}}),
+        ("data.mask_after_eot", {"data": TREE["data"] | {"mask_after_eot": 2}}),
+    ],
+)
+def test_what_makes_it_another_run_can_not_be_allowed(tmp_path: Path, key: str, changed: dict[str, Any]) -> None:
     trained(tmp_path / "run")
-    with pytest.raises(RunExists, match="seed: 1 there, 2 now") as caught:
-        claim(tmp_path / "run", TREE | {"seed": 2}, ["seed"])
+    with pytest.raises(RunExists, match=f"{key}: (1|None) there, 2 now") as caught:
+        claim(tmp_path / "run", TREE | changed, [key])
     assert "go on so" not in str(caught.value)
 
 

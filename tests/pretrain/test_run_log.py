@@ -80,6 +80,37 @@ def test_rates_leave_out_what_was_paused(tmp_path: Path) -> None:
     assert it.last["mfu"] == pytest.approx(it.last["tokens_per_s"] * 10.0 / 1000.0)
 
 
+def test_each_step_has_its_own_time(tmp_path: Path) -> None:
+    it = log(tmp_path)
+    it.start()
+    finished_s = it.clock() + 10
+    for step, added_s in enumerate((0.0, 0.5, 2.5), start=1):
+        finished_s += added_s
+        it.add(record(step, finished_s), step, 32 * step)
+    it.close("finished")
+    times = [line["step_time_s"] for line in read_metrics(tmp_path / "metrics.jsonl")]
+    assert times[1:] == pytest.approx([0.5, 2.5])
+
+
+def test_loggers_hear_the_lines_that_the_file_holds(tmp_path: Path) -> None:
+    class Listener(NoLogger):
+        def __init__(self) -> None:
+            self.heard: list[dict[str, Any]] = []
+
+        def log(self, line: dict[str, Any]) -> None:
+            self.heard.append(dict(line))
+
+    listener = Listener()
+    it = RunLog(PLAN, MetricsFile(tmp_path), listener, flops_per_token=10.0, peak_flops=None)
+    for step in (1, 2, 3):
+        it.add(record(step), step, 32 * step)
+        if step == 2:
+            it.join({"val_loss": 3.5})
+    it.close("finished")
+    assert listener.heard == list(read_metrics(tmp_path / "metrics.jsonl"))
+    assert [line.get("val_loss") for line in listener.heard] == [None, 3.5, None]
+
+
 def test_an_unknown_peak_gives_no_mfu(tmp_path: Path) -> None:
     it = log(tmp_path)
     it.add(record(1), 1, 32)

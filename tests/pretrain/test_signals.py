@@ -40,3 +40,14 @@ def test_a_later_second_ctrl_c_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -
         time.sleep(0.02)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_cluster_that_asks_again_does_not_end_the_save(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pretrain.signals.ECHO_S", 0.01)
+    it = StopSignal()
+    with it.listening():
+        os.kill(os.getpid(), number)
+        time.sleep(0.02)
+        os.kill(os.getpid(), number)
+    assert it.requested
