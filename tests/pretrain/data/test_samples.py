@@ -68,6 +68,13 @@ def test_places_beyond_the_stretch_read_ahead() -> None:
     assert source.places(numbers).tolist() == expected
 
 
+@pytest.mark.parametrize("apart", [AHEAD_SAMPLES - 1, AHEAD_SAMPLES, AHEAD_SAMPLES + 1])
+def test_numbers_at_both_ends_of_the_stretch(apart: int) -> None:
+    source = SourceSamples("web", TokenStream([]), num_samples=10**6, seq_len=4, seed=3)
+    expected = [permute_one(number, 10**6, 3, 0, "web") for number in (7, 7 + apart)]
+    assert source.places(np.array([7, 7 + apart], dtype=np.int64)).tolist() == expected
+
+
 def test_sources_are_mixed_by_weight_and_counted_in_epochs(make_folder: Make, documents: Documents) -> None:
     train = {"web": documents(40, 1), "code": [document % 100 + 500 for document in documents(10, 2)]}
     dataset = open_data(make_folder(train, weights={"web": 3.0, "code": 1.0}))
