@@ -13,6 +13,7 @@ import torch
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
 
+import pretrain.checkpoint.checkpointer as it
 from foundation.files import write_json
 from pretrain.checkpoint.checkpointer import DcpCheckpoint
 from pretrain.checkpoint.errors import CheckpointError
@@ -79,6 +80,12 @@ def run(mesh: Mesh, folder: Path) -> dict[str, Any]:
     seen["exact"] = equal(live, state_of(30, sharded=True)) and live.facts["step"] == 30
     seen["random"] = [torch.rand(()).item(), random.random()] == expected
     seen["draw"], seen["cursor"] = expected, live.rank_facts
+
+    real = it.step_folders  # a rank may see the folder as it was a moment ago, as over NFS
+    it.step_folders = lambda folder: [] if mesh.rank == 1 else real(folder)
+    live = state_of(99, sharded=True)
+    seen["stale listing"] = checkpointer.load(live) and live.facts["step"]
+    it.step_folders = real
 
     if mesh.is_main:
         shutil.copytree(run_dir, folder / "kept")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import resource
@@ -30,7 +31,7 @@ from pretrain.checkpoint.errors import (
     UnhealthyCheckpoint,
 )
 from pretrain.checkpoint.integrity import verify
-from pretrain.checkpoint.reading import newest_checkpoint
+from pretrain.checkpoint.reading import newest_checkpoint, open_checkpoint, verify_share
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.types import TrainState
@@ -213,6 +214,29 @@ def test_another_runs_checkpoint_leaves_this_run_as_it_is(
     live = make_state(99)
     assert other.load(live, str(saved)) and live.facts["step"] == 10
     assert names(tmp_path / "other") == ["step_00000050"] and names(run_dir) == ["step_00000010"]
+
+
+def test_a_checkpoint_of_another_timeline_makes_room_and_is_kept(
+    mesh: Mesh, plan: Plan, make_state: MakeState, saved: Path, run_dir: Path
+) -> None:
+    DcpCheckpoint(10, 3, mesh, plan, run_dir).save(10, make_state(11))  # it began elsewhere: this one was not loaded
+    assert names(run_dir) == ["step_00000010", "step_00000010.set_aside1"]
+    assert open_checkpoint(saved).facts["step"] == 11
+    assert open_checkpoint(saved.with_name("step_00000010.set_aside1")).facts["step"] == 10
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 5])
+def test_the_ranks_together_verify_every_file(saved: Path, world_size: int) -> None:
+    opened = open_checkpoint(saved)
+    for name in opened.manifest.files:
+        whole, content = (saved / name).read_bytes(), []
+        flip(saved / name)
+        for rank in range(world_size):
+            with contextlib.suppress(DamagedCheckpoint):
+                verify_share(opened, rank, world_size)
+                content.append(rank)
+        assert len(content) < world_size, name
+        (saved / name).write_bytes(whole)
 
 
 def test_a_changed_run_is_refused_before_anything_is_touched(

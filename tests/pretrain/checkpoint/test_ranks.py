@@ -56,6 +56,10 @@ def test_both_ranks_get_back_what_they_saved(ranks: list[dict[str, Any]]) -> Non
     assert ranks[0]["draw"] != ranks[1]["draw"]
 
 
+def test_a_rank_that_does_not_see_the_newest_yet_loads_it_all_the_same(ranks: list[dict[str, Any]]) -> None:
+    assert [rank["stale listing"] for rank in ranks] == [30, 30]
+
+
 def test_replicated_tensors_are_written_once_and_balanced(folder: Path) -> None:
     kept = folder / "kept" / "checkpoints" / "step_00000030"
     assert verify(kept) == []
