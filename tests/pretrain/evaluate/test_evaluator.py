@@ -113,6 +113,31 @@ def test_leaves_mode_gradients_and_randomness_as_they_were(
         assert first == make(model, prompts=["Return"]).evaluate(10)  # dropout was off
 
 
+def test_a_model_that_draws_while_it_is_measured_leaves_the_random_state(
+    make: Make, tokenizer: Tokenizer, worker: ModuleType
+) -> None:
+    class Noisy(worker.Bigram):
+        def forward(self, inputs_BT: torch.Tensor, cache: object = None) -> torch.Tensor:
+            return super().forward(inputs_BT, cache) + torch.rand(())
+
+    before = torch.get_rng_state()
+    make(Noisy(tokenizer.vocab_size), prompts=["Return"]).evaluate(10)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_one_rank_writes_the_samples(
+    data_dir: Path, tokenizer: Tokenizer, worker: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda values, op: None)  # the other rank adds nothing here
+    for rank in (1, 0):
+        mesh = Mesh(rank, 2, rank, CPU)
+        loader = ShardLoader(str(data_dir), PLAN, mesh, CPU, prefetch_steps=0)
+        model = worker.Bigram(tokenizer.vocab_size)
+        it = Evaluate(10, model, loader, tokenizer, mesh, PLAN, tmp_path, prompts=["Return"], max_new_tokens=3)
+        assert it.evaluate(10)["samples"]
+        assert (tmp_path / SAMPLES).exists() == (rank == 0)
+
+
 def test_mode_comes_back_after_an_error_too(make: Make, tokenizer: Tokenizer, worker: ModuleType) -> None:
     model = worker.Bigram(tokenizer.vocab_size - 100)  # too few rows: indexing fails amid the evaluation
     model.train()

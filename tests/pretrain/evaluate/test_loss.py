@@ -16,8 +16,8 @@ import torch
 
 from pretrain.data.dataset import Dataset
 from pretrain.data.samples import Samples
-from pretrain.evaluate.loss import Score, rows_that_fit, score, token_nats
-from pretrain.evaluate.windows import HeldOut, TrainingSample
+from pretrain.evaluate.loss import Score, rounds, rows_that_fit, score, token_nats
+from pretrain.evaluate.windows import HeldOut, TrainingSample, Windows
 from pretrain.mesh import Mesh
 from pretrain.model.transformer import Transformer
 from pretrain.tokenizer import Tokenizer
@@ -85,6 +85,24 @@ def test_ranks_share_the_rows_and_hold_the_same_sums(
     assert all(scores == seen[0] for scores in seen)
     for name, sums in expected.items():
         assert astuple(Score(**seen[0][name])) == pytest.approx(sums, rel=1e-6)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("num_rows", [0, 1, 4, 5, 12, 13])
+def test_all_ranks_make_as_many_forward_passes(num_rows: int, ranks: int) -> None:
+    class Rows(Windows):
+        def __init__(self) -> None:
+            self.num_rows = num_rows
+
+        def read(self, first: int, num_rows: int) -> tuple[np.ndarray, np.ndarray]:
+            raise NotImplementedError
+
+    meshes = [Mesh(rank, ranks, rank, CPU) for rank in range(ranks)]
+    firsts = [range(rank * 2, rounds(Rows(), mesh, 2), ranks * 2) for rank, mesh in enumerate(meshes)]
+    assert len({len(of_rank) for of_rank in firsts}) == 1
+    covered = sorted(row for of_rank in firsts for first in of_rank for row in (first, first + 1))
+    assert covered[:num_rows] == list(range(num_rows))
+    assert len(covered) < num_rows + ranks * 2
 
 
 def test_numbers_by_hand() -> None:

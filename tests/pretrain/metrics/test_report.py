@@ -73,6 +73,27 @@ def test_the_page_says_what_the_files_say(run_dir: Path, parse_page: Callable[[P
     assert len([tag for tag in page.of("path") if tag["class"] == "mark"]) == 4  # two skips on two charts
 
 
+def test_the_best_evaluation_is_told_where_the_last_is_not_it(
+    tmp_path: Path, make_line: MakeLine, parse_page: Callable[[Path], Any]
+) -> None:
+    file = MetricsFile(tmp_path)
+    for step, val_loss in ((1, 4.5), (2, 3.25), (3, 3.75)):
+        file.append(make_line(step, val_loss=val_loss))
+    file.close()
+    page = parse_page(write_run_report(tmp_path))
+    assert (page.facts["Validation loss"], page.facts["Validation loss, best"]) == ("3.75", "3.25")
+
+
+def test_what_was_skipped_is_not_in_the_mean(
+    tmp_path: Path, make_line: MakeLine, parse_page: Callable[[Path], Any]
+) -> None:
+    file = MetricsFile(tmp_path)
+    for step in range(1, 201):
+        file.append(make_line(step, loss=900.0 if step > 198 else 2.5, skipped=step > 198))
+    file.close()
+    assert parse_page(write_run_report(tmp_path)).facts["Training loss"] == "2.5"
+
+
 @pytest.mark.parametrize("missing", ["metrics.jsonl", "config.yaml", "status.json", "samples.jsonl"])
 def test_a_page_is_made_of_whatever_there_is(run_dir: Path, parse_page: Callable[[Path], Any], missing: str) -> None:
     (run_dir / missing).unlink()

@@ -164,6 +164,16 @@ def test_what_raises_inside_is_said_once_and_training_goes_on(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("status", "code"), [("finished", 0), ("preempted", 0), ("failed", 1)])
+def test_how_it_ended_is_told(run_dir: Path, make_line: MakeLine, status: str, code: int) -> None:
+    logger = WandB(run_dir, mode="offline")
+    logger.log(make_line(1))
+    logger.close(status)
+    (path,) = run_dir.glob("wandb/offline-run-*/*.wandb")
+    assert [it.exit.exit_code for it in records(path) if it.WhichOneof("record_type") == "exit"] == [code]
+
+
+@pytest.mark.slow
 def test_a_killed_trainer_leaves_a_run_that_ended(run_dir: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from pretrain.metrics.wandb import WandB\n"
