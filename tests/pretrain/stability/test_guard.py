@@ -152,8 +152,26 @@ def test_a_restored_guard_goes_on_with_the_same_verdicts_and_bits(
         assert torch.equal(tensor, second.tensors()[name])
 
 
+def test_a_guard_that_is_taken_back_forgets_what_it_had_not_decided(
+    make_guard: MakeGuard, curve: Curve, tmp_path: Path
+) -> None:
+    losses, norms = curve(7, 120)
+    guard = make_guard()
+    tensors, facts = copy.deepcopy(guard.tensors()), guard.facts()
+    judge_all(guard, losses[:50], norms[:50])  # judged, never decided
+    for name, tensor in guard.tensors().items():
+        tensor.copy_(tensors[name])
+    guard.restore(facts)
+    losses[100] = 40.0
+    run(guard, losses, norms)
+    (line,) = journal(tmp_path)
+    assert (line["step"], line["reason"]) == (101, "loss spike")
+    assert line["median_loss"] == pytest.approx(np.median(losses[:100].astype(np.float64)), rel=1e-5)
+
+
 def test_the_state_is_finite_whatever_was_judged(make_guard: MakeGuard) -> None:
     guard = make_guard()
+    guard.judge(torch.tensor(3.0), torch.tensor(0.0))  # a batch without targets has no gradient
     values = np.array([math.nan, math.inf, 3.0, -math.inf, 3e38], dtype=np.float32)
     judge_all(guard, values, values[::-1].copy())
     assert all(torch.isfinite(tensor).all() for tensor in guard.tensors().values())
