@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ def options(pipeline: bool) -> list[str]:
     return [f"{path.parent.name}={path.stem}" for path in files if (path.parent.name in PIPELINE_GROUPS) is pipeline]
 
 
-def composed(root: str, *overrides: str) -> dict[str, Any]:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+def composed(root: str, *overrides: str, conf: Path = CONF) -> dict[str, Any]:
+    with initialize_config_dir(str(conf), version_base="1.3"):
         return plain(compose(root, list(overrides)))
 
 
@@ -110,6 +111,17 @@ def test_a_composed_experiment_is_the_one_in_git(experiment: str) -> None:
         golden.write_bytes(found)
         pytest.fail(f"{golden} was missing and is written now; look at it and commit it")
     assert found == golden.read_bytes()
+
+
+def test_an_experiment_can_set_every_top_level_key(tmp_path: Path) -> None:
+    conf = shutil.copytree(CONF, tmp_path / "conf")
+    values = {"seed": 7, "run_name": "mine", "runs_dir": "elsewhere", "resume": "never", "allow_change": ["optim.lr"]}
+    tree = composed("train")
+    assert set(values) == {key for key, value in tree.items() if not isinstance(value, dict)}
+    body = "\n".join(f"{key}: {value}" for key, value in values.items())
+    (conf / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{body}\n")
+    found = composed("train", "experiment=mine", conf=conf)
+    assert {key: found[key] for key in values} == values
 
 
 def test_constructors_name_their_options_alone() -> None:
