@@ -39,10 +39,18 @@ def help_text(conf_dir: Path, root: str, chosen: dict[str, str]) -> str:
 
 def _keys(path: Path, prefix: str, hidden: bool = False) -> Iterator[str]:
     """Yield a YAML file's lines with full keys and their comments, the top level's alone spelled out."""
+    comment: list[str] = []  # held back: it is shown where the key below it is, or at the head of an option's file
+    at_head = not hidden
     for line in path.read_text(encoding="utf-8").splitlines():
-        name = line.partition(":")[0]
-        if line[:1].isalpha():
-            hidden = name in HIDDEN
-        if hidden or not line.strip() or line.lstrip().startswith(("_target_", "# @package")):
+        if line.startswith("#"):
+            comment += [] if line.startswith("# @package") else [f"  {line}"]
             continue
-        yield f"  {prefix}{line}" if line[:1].isalpha() else f"  {line}"
+        if line[:1].isalpha():
+            hidden = line.partition(":")[0] in HIDDEN
+        if at_head or not hidden:
+            yield from comment
+        comment, at_head = [], False
+        if not hidden and line.strip() and not line.lstrip().startswith("_target_"):
+            yield f"  {prefix}{line}" if line[:1].isalpha() else f"  {line}"
+    if at_head:
+        yield from comment

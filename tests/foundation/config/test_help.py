@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from foundation.config.help import help_text
 
 CONF = Path(__file__).parents[3] / "conf"
@@ -22,6 +24,22 @@ def test_a_key_stands_under_its_explanation() -> None:
     place = lines.index("  optim.lr: 6.0e-4")
     assert lines[place - 1] == "  # peak learning rate, which the schedule multiplies"
     assert not any("_target_" in line or "defaults" in line for line in lines)
+
+
+@pytest.mark.parametrize("root", ["train", "pipeline"])
+def test_a_comment_above_a_shown_key_is_shown(root: str) -> None:
+    lines, comment = help_text(CONF, root, {}).splitlines(), ""
+    own = (CONF / f"{root}.yaml").read_text().split("_self_", 1)[1].splitlines()
+    shown = {f"  {line}" for line in own if line[:1].isalpha() and not line.startswith(("defaults", "hydra"))}
+    assert len(shown) >= 5
+    for line in own:
+        if f"  {line}" in shown and comment:
+            assert lines[lines.index(f"  {line}") - 1] == f"  {comment}"
+        comment = line if line.startswith("#") else ""
+
+
+def test_an_option_of_no_key_shows_what_it_is() -> None:
+    assert "  # no document is compared with another" in help_text(CONF, "pipeline", {"dedup": "none"}).splitlines()
 
 
 def test_another_option_shows_its_keys() -> None:
