@@ -60,7 +60,7 @@ def fitted_to_machine() -> tuple[list[str], int]:
         steps = min(MAX_STEPS, max(MIN_STEPS, int(TRAIN_S / seconds_per_step) // 10 * 10))
         sizes = [f"trainer.global_batch_size={BATCH_SIZE}", f"trainer.micro_batch_size={BATCH_SIZE}"]
     length = [f"trainer.max_steps={steps}", f"trainer.seq_len={SEQ_LEN}", *sizes, "optim.lr=1e-3"]
-    watch = [f"eval.every_steps={steps // 2}", "eval.batches=2", "logger.loggers.wandb.mode=offline"]
+    watch = [f"eval.every_steps={steps // 2}", "eval.train_subset_sequences=8", "logger.loggers.wandb.mode=offline"]
     return [*length, *watch], steps
 
 

@@ -70,11 +70,19 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A model as it was trained. `numerics` is what it computed in, `checkpoint` where its weights come from."""
+    """A model as it was trained.
+
+    Attributes:
+        model: with the checkpoint's weights, in evaluation mode. tokenizer: the data's.
+        numerics: what it computed in.
+        context_len: trainer.seq_len: positions from there on never had a gradient, whatever the model could take.
+        checkpoint: where the weights come from.
+    """
 
     model: Model
     tokenizer: Tokenizer
     numerics: Numerics
+    context_len: int
     checkpoint: Path
 
 
@@ -93,7 +101,7 @@ def main() -> None:
             for number, seed in enumerate(settings.seeds, start=1):
                 if settings.num_samples > 1:
                     print(f"--- {number} of {settings.num_samples}, seed {seed} ---")
-                continuation(trained, prompt, settings, seed, mesh.device, hear=_write)
+                continuation(trained, prompt, settings, seed, mesh.device, on_text=_write)
                 print(flush=True)
     except GroundworkError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -160,7 +168,8 @@ def load(settings: Settings, device: torch.device) -> Trained:
     model.to_empty(device=device)
     live = {f"model.{name}": tensor.detach() for name, tensor in model.state_dict(keep_vars=True).items()}
     load_tensors(opened, live, prefix="model.")
-    return Trained(model.eval(), tokenizer, build(config["precision"]), opened.folder)
+    seq_len = int(config["trainer"].values["seq_len"])
+    return Trained(model.eval(), tokenizer, build(config["precision"]), seq_len, opened.folder)
 
 
 def continuation(
@@ -169,13 +178,13 @@ def continuation(
     settings: Settings,
     seed: int,
     device: torch.device,
-    hear: Callable[[str], object] | None = None,
+    on_text: Callable[[str], object] | None = None,
 ) -> str:
     """Return the prompt and what follows it.
 
     Args:
         seed: of the draws.
-        hear: called with each piece of that text as soon as it is known.
+        on_text: called with each piece of that text as soon as it is known.
     """
     model, tokenizer = trained.model, trained.tokenizer
     ids = tokenizer.encode(prompt)
@@ -183,11 +192,11 @@ def continuation(
 
     def take(piece: str) -> None:
         pieces.append(piece)
-        if hear is not None and piece:
-            hear(piece)
+        if on_text is not None and piece:
+            on_text(piece)
 
-    if hear is not None:
-        hear(pieces[0])
+    if on_text is not None:
+        on_text(pieces[0])
     with trained.numerics.autocast(device):
         generate(
             model,
@@ -198,9 +207,9 @@ def continuation(
             top_p=settings.top_p,
             seed=seed,
             vocab_size=tokenizer.vocab_size,
-            context_len=model.context_len,
+            context_len=trained.context_len,
             stop_id=tokenizer.eot_id,
-            hear=lambda drawn: take(decoder.decode(tokenizer.bytes_of([drawn]))),  # a token may end amid a character
+            on_token=lambda drawn: take(decoder.decode(tokenizer.bytes_of([drawn]))),  # a token may end amid a character
         )
     take(decoder.decode(b"", final=True))
     return "".join(pieces)

@@ -292,6 +292,7 @@ def describe(run: Run) -> str:
     lines = [
         f"model: {human(num_params)} parameters on {run.mesh.world_size} x {run.mesh.device.type}",
         f"plan: {run.plan.describe()}",
+        f"evaluation: {run.evaluator.describe()}",
     ]
     epochs = run.loader.epochs_at(run.plan.max_steps)
     if len(epochs) > 1:

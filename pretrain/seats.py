@@ -190,6 +190,10 @@ class Evaluator(ABC):
         """Return whether to evaluate after `step` finished steps."""
 
     @abstractmethod
+    def describe(self) -> str:
+        """Return in words what is measured, how often, and what it costs."""
+
+    @abstractmethod
     def evaluate(self, step: int) -> dict[str, Any]:
         """Return the fields that join this step's metrics line, e.g. `val_loss`. Called on every rank."""
 

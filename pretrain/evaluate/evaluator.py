@@ -1,4 +1,4 @@
-"""The evaluator's seat: nothing, or loss on held-out and training text and continuations of prompts every few steps."""
+"""Fills the Evaluator seat: nothing, or loss on held-out and training text and continuations every few steps."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import orjson
 import torch
 from torch import nn
 
-from foundation.errors import ConfigError
 from foundation.files import write_atomic
+from foundation.progress import human
 from pretrain.data.loader import ShardLoader
+from pretrain.evaluate.errors import EvaluateError, SamplingError
 from pretrain.evaluate.loss import Score, rows_that_fit, score
-from pretrain.evaluate.sampling import SamplingError, check_settings, generate
-from pretrain.evaluate.windows import HeldOut, TrainingSample, Windows
+from pretrain.evaluate.sampling import check_settings, generate
+from pretrain.evaluate.windows import HeldOut, TrainingSubset, Windows, num_windows
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.seats import Evaluator, Model
@@ -32,12 +33,38 @@ class NoEval(Evaluator):
     def due(self, step: int) -> bool:
         return False
 
+    def describe(self) -> str:
+        return "none"
+
     def evaluate(self, step: int) -> dict[str, Any]:
         return {}
 
 
 class Evaluate(Evaluator):
-    """Measures the model every `every_steps` steps and after the last, and leaves training as it was."""
+    """Measures the model every `every_steps` steps and after the last, and leaves training as it was.
+
+    After the last step every held-out token is scored; before it `max_tokens` of them at most, spread evenly, the same
+    at every evaluation.
+
+    Args:
+        every_steps: steps between two evaluations.
+        model: the bare model.
+        loader: whose data it is measured on.
+        tokenizer: the data's.
+        mesh: ranks that share the rows.
+        plan: sizes and the last step.
+        run_dir: where samples.jsonl goes.
+        max_tokens: held-out tokens scored at most, those of all sources together; None for all.
+        train_subset_sequences: sequences of the training set that are measured too; 0 leaves them out.
+        prompts: texts to continue; none writes no samples.
+        max_new_tokens: length of a continuation, in tokens.
+        temperature: 0 takes the likeliest token always.
+        top_k: draw from the likeliest k; None from all.
+        top_p: draw from the likeliest that together hold this probability; None from all.
+        seed: of the draws: the same at every evaluation.
+    Raises:
+        EvaluateError: an interval, count or setting of the draws that can't be.
+    """
 
     def __init__(
         self,
@@ -48,7 +75,8 @@ class Evaluate(Evaluator):
         mesh: Mesh,
         plan: Plan,
         run_dir: Path,
-        batches: int = 8,
+        max_tokens: int | None = 1_000_000,
+        train_subset_sequences: int = 64,
         prompts: list[str] | None = None,
         max_new_tokens: int = 64,
         temperature: float = 0.8,
@@ -56,26 +84,16 @@ class Evaluate(Evaluator):
         top_p: float | None = None,
         seed: int = 0,
     ) -> None:
-        """Args:
-            every_steps: steps between two evaluations.
-            model: the bare model. loader: whose data it is measured on. tokenizer: the data's.
-            mesh: ranks that share the rows. plan: sizes and the last step. run_dir: where samples.jsonl goes.
-            batches: micro batches of the fixed sample of the training set; 0 leaves it out.
-            prompts: texts to continue; none writes no samples.
-            max_new_tokens: length of a continuation, in tokens.
-            temperature: 0 takes the likeliest token always.
-            top_k, top_p: draw from the likeliest k, and from the likeliest that hold the share p; null from all.
-            seed: of the draws: the same at every evaluation.
-        Raises:
-            ConfigError: an interval, count or setting of the draws that can't be.
-        """
-        _at_least("every_steps", every_steps, 1)
-        _at_least("batches", batches, 0)
+        _at_least("every_steps", every_steps, 1, "eval=none turns evaluation off")
+        _at_least("train_subset_sequences", train_subset_sequences, 0, "0 leaves the training set out")
+        if max_tokens is not None:
+            _at_least("max_tokens", max_tokens, 1, "null scores every held-out token")
         try:
             check_settings([tokenizer.eot_id], max_new_tokens, temperature, top_k, top_p)
         except SamplingError as error:
-            raise ConfigError(f"eval.{error}") from None
-        self._every_steps, self._batches, self._prompts = every_steps, batches, prompts or []
+            raise SamplingError(f"eval.{error}") from None
+        self._every_steps, self._max_tokens, self._prompts = every_steps, max_tokens, prompts or []
+        self._train_subset_sequences = train_subset_sequences
         self._max_new_tokens, self._temperature, self._seed = max_new_tokens, temperature, seed
         self._top_k, self._top_p = top_k, top_p
         self._model, self._loader, self._tokenizer = model, loader, tokenizer
@@ -84,14 +102,26 @@ class Evaluate(Evaluator):
     def due(self, step: int) -> bool:
         return step > 0 and (step % self._every_steps == 0 or step == self._plan.max_steps)
 
+    def describe(self) -> str:
+        tokens = sum(stream.num_tokens for stream in self._loader.dataset.val.values())
+        scored = min(tokens, sum(windows.num_rows for windows in self._windows(0).values()) * self._plan.seq_len)
+        # a forward pass is a third of a training step's arithmetic
+        share = (scored + self._train_subset_sequences * self._plan.seq_len) / 3
+        share /= self._every_steps * self._plan.tokens_per_step
+        of_all = "" if scored >= tokens else f" of {human(tokens)}"
+        return (
+            f"{human(scored)}{of_all} held-out tokens every {self._every_steps} steps, {share:.1%} of the compute; "
+            "all of them at the end"
+        )
+
     def evaluate(self, step: int) -> dict[str, Any]:
         with _measuring(self._model, self._mesh.device):
-            fields: dict[str, Any] = self._held_out()
-            if self._batches:
-                sample = TrainingSample(self._loader.samples, self._batches * self._plan.micro_batch_size)
-                fields |= self._score(sample).fields("train_sample")
-            # A diverged model has nothing to say, and drawing from NaN would end the run.
-            prompts = self._prompts if math.isfinite(fields["val_loss"]) else []
+            total, fields = self._held_out(step)
+            if self._train_subset_sequences:
+                subset = TrainingSubset(self._loader.samples, self._train_subset_sequences)
+                fields |= self._score(subset).fields("train_subset")
+            # Not from a diverged model: drawing from NaN raises.
+            prompts = self._prompts if math.isfinite(total.nats) else []
             samples = [{"prompt": prompt, "text": self._continue(prompt)} for prompt in prompts]
         if samples:
             fields["samples"] = samples
@@ -99,15 +129,25 @@ class Evaluate(Evaluator):
                 append_samples(self._run_dir / SAMPLES, step, samples)
         return fields
 
-    def _held_out(self) -> dict[str, float]:
-        """Score every held-out token; sources one by one where there are several."""
-        streams, eot_id = self._loader.dataset.val, self._tokenizer.eot_id
-        scores = {name: self._score(HeldOut(stream, self._plan.seq_len, eot_id)) for name, stream in streams.items()}
-        fields = sum(scores.values(), Score()).fields("val")
+    def _held_out(self, step: int) -> tuple[Score, dict[str, Any]]:
+        """Score held-out tokens; return the total and the fields, sources one by one where there are several."""
+        scores = {name: self._score(windows) for name, windows in self._windows(step).items()}
+        total = sum(scores.values(), Score())
+        fields: dict[str, Any] = total.fields("val")
         if len(scores) > 1:
             for name, of_source in scores.items():
                 fields |= of_source.fields("val", f"/{name}")
-        return fields
+        return total, fields
+
+    def _windows(self, step: int) -> dict[str, HeldOut]:
+        """Return what is read of each source: all of it after the last step, else its share of `max_tokens`."""
+        streams, seq_len, eot_id = self._loader.dataset.val, self._plan.seq_len, self._tokenizer.eot_id
+        if self._max_tokens is None or step == self._plan.max_steps:
+            return {name: HeldOut(stream, seq_len, eot_id) for name, stream in streams.items()}
+        windows = {name: num_windows(stream, seq_len) for name, stream in streams.items()}
+        most, total = max(1, self._max_tokens // seq_len), max(1, sum(windows.values()))
+        rows = {name: max(1, most * count // total) for name, count in windows.items()}  # a small source has its row
+        return {name: HeldOut(stream, seq_len, eot_id, rows[name]) for name, stream in streams.items()}
 
     def _score(self, windows: Windows) -> Score:
         plan, tokenizer = self._plan, self._tokenizer
@@ -124,7 +164,7 @@ class Evaluate(Evaluator):
             top_p=self._top_p,
             seed=self._seed,
             vocab_size=self._tokenizer.vocab_size,
-            context_len=self._model.context_len,
+            context_len=self._plan.seq_len,
             stop_id=self._tokenizer.eot_id,
         )
         return self._tokenizer.decode(ids)
@@ -154,6 +194,6 @@ def _measuring(model: nn.Module, device: torch.device) -> Iterator[None]:
             model.train(was_training)
 
 
-def _at_least(key: str, value: int, least: int) -> None:
+def _at_least(key: str, value: int, least: int, advice: str) -> None:
     if value < least:
-        raise ConfigError(f"eval.{key}: {value} is below {least}; eval=none turns evaluation off")
+        raise EvaluateError(f"eval.{key}: {value} is not at least {least}; {advice}")

@@ -7,12 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from foundation.errors import ConfigError
+from pretrain.evaluate.errors import SamplingError
 from pretrain.seats import Model
-
-
-class SamplingError(ConfigError):
-    """A setting of generation that can't work."""
 
 
 @torch.no_grad()
@@ -28,7 +24,7 @@ def generate(
     vocab_size: int,
     context_len: int,
     stop_id: int | None = None,
-    hear: Callable[[int], object] | None = None,
+    on_token: Callable[[int], object] | None = None,
 ) -> list[int]:
     """Return the ids that follow `ids`; each is conditioned on the last `context_len` before it.
 
@@ -43,9 +39,9 @@ def generate(
         top_p: draw from the likeliest that together hold this probability, after top_k; None from all.
         seed: of the draws.
         vocab_size: the tokenizer's: ids from there on are padding of the head and never drawn.
-        context_len: positions the model can see.
+        context_len: positions that the model was trained on; later ones never had a gradient.
         stop_id: an id after which to end, e.g. end-of-text; it is not returned.
-        hear: called with each id as soon as it is drawn.
+        on_token: called with each id as soon as it is drawn.
 
     Raises:
         SamplingError: a setting out of its range, or no prompt.
@@ -67,8 +63,8 @@ def generate(
             if drawn == stop_id:
                 break
             past.append(drawn)
-            if hear is not None:
-                hear(drawn)
+            if on_token is not None:
+                on_token(drawn)
             unread = [drawn]
     return past[len(ids) :]
 
@@ -99,7 +95,7 @@ def check_settings(
     if not ids:
         raise SamplingError("prompt: has no token; begin with the end-of-text token where there is no text")
     if max_new_tokens < 0:
-        raise SamplingError(f"max_new_tokens: {max_new_tokens} is not at least 0")
+        raise SamplingError(f"max_new_tokens: {max_new_tokens} is not at least 0; 0 writes the prompt alone")
     if not 0 <= temperature < float("inf"):
         raise SamplingError(f"temperature: {temperature} is not at least 0; 0 takes the likeliest token always")
     if top_k is not None and top_k < 1:

@@ -145,7 +145,7 @@ def _curves(page: Page, history: History) -> None:
     if window > 1:
         lines.append(Line(f"training, mean of {window}", steps, means["loss"], color=0))
     for color, (name, label) in enumerate(
-        (("val_loss", "validation"), ("train_sample_loss", "training sample")), start=1
+        (("val_loss", "validation"), ("train_subset_loss", "training subset")), start=1
     ):
         points = [(line["step"], line[name]) for line in history.evaluated if name in line]
         if points:

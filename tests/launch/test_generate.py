@@ -24,7 +24,13 @@ from pretrain.evaluate.sampling import generate
 
 CPU = torch.device("cpu")
 REPOSITORY = Path(__file__).resolve().parents[2]
-MODEL = ["model=gpt_tiny", "model.num_layers=1", "model.num_heads=2", "model.d_model=32", "model.context_len=32"]
+MODEL = [
+    "model=gpt_tiny",
+    "model.num_layers=1",
+    "model.num_heads=2",
+    "model.d_model=32",
+    "model.context_len=64",
+]  # longer than seq_len
 TRAINER = ["trainer.seq_len=32", "trainer.global_batch_size=2", "trainer.micro_batch_size=2", "trainer.max_steps=4"]
 QUIET = ["eval=none", "logger=none", "checkpoint.every_steps=2"]
 HOSTILE = 'a=1,{b: [c]} ${now:%Y} "q" \\ <|endoftext|> 世界 ~x @y #z'
@@ -159,14 +165,14 @@ def test_the_text_is_heard_token_by_token_and_is_that_of_the_whole(there: Path) 
     settings = parse(["run=runs/tiny", "prompt=世界 figs", "temperature=3", "top_k=null", "max_new_tokens=200"])
     trained, heard = load(settings, CPU), list[str]()
     drawn = list[int]()
-    text = continuation(trained, "世界 figs", settings, 3, CPU, hear=heard.append)
+    text = continuation(trained, "世界 figs", settings, 3, CPU, on_text=heard.append)
     assert heard[0] == "世界 figs"
     assert len(heard) > 20
     assert "".join(heard) == text
     ids = trained.tokenizer.encode("世界 figs")
     generate(
         trained.model, ids, max_new_tokens=200, temperature=3.0, top_k=None, top_p=None, seed=3, context_len=32,
-        vocab_size=trained.tokenizer.vocab_size, stop_id=trained.tokenizer.eot_id, hear=drawn.append,
+        vocab_size=trained.tokenizer.vocab_size, stop_id=trained.tokenizer.eot_id, on_token=drawn.append,
     )  # fmt: skip
     assert text == trained.tokenizer.decode(ids + drawn)  # most draws are single bytes: no UTF-8, or parts of it
     assert "\ufffd" in text

@@ -19,7 +19,7 @@ from foundation.hashes import hash_bytes
 from pretrain.data.dataset import open_data
 from pretrain.data.samples import Samples
 from pretrain.evaluate.loss import score
-from pretrain.evaluate.windows import HeldOut, TrainingSample
+from pretrain.evaluate.windows import HeldOut, TrainingSubset
 from pretrain.mesh import start_mesh
 from pretrain.seats import Model
 from pretrain.tokenizer import Tokenizer
@@ -94,7 +94,7 @@ def main(data_dir: Path, out: Path) -> None:
     with start_mesh("cpu") as mesh:
         windows = {name: HeldOut(stream, SEQ_LEN, eot) for name, stream in dataset.val.items()}
         scores = {name: score(model, rows, mesh, BATCH_ROWS, eot, sizes) for name, rows in windows.items()}
-        sample = TrainingSample(Samples(dataset, SEQ_LEN, seed=1), num_rows=10)
+        sample = TrainingSubset(Samples(dataset, SEQ_LEN, seed=1), num_rows=10)
         scores["sample"] = score(model, sample, mesh, BATCH_ROWS, eot, sizes)
         found = {name: asdict(of_source) for name, of_source in scores.items()}
         (out / f"rank{mesh.rank}.json").write_bytes(orjson.dumps(found))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,9 +19,11 @@ from pretrain.data.dataset import Dataset
 from pretrain.data.loader import ShardLoader
 from pretrain.evaluate.evaluator import SAMPLES, Evaluate, NoEval, append_samples
 from pretrain.evaluate.loss import Score, score
+from pretrain.evaluate.sampling import generate
 from pretrain.evaluate.windows import HeldOut
 from pretrain.mesh import Mesh
 from pretrain.metrics.lines import json_line
+from pretrain.model.transformer import Transformer
 from pretrain.plan import Plan
 from pretrain.seats import Model
 from pretrain.tokenizer import Tokenizer
@@ -33,12 +36,12 @@ Make = Callable[..., Evaluate]
 
 @pytest.fixture
 def make(data_dir: Path, tokenizer: Tokenizer, tmp_path: Path, worker: ModuleType) -> Make:
-    def evaluate(model: Model | None = None, **options: Any) -> Evaluate:
-        loader = ShardLoader(str(data_dir), PLAN, MESH, CPU, prefetch_steps=0)
+    def evaluate(model: Model | None = None, plan: Plan = PLAN, **options: Any) -> Evaluate:
+        loader = ShardLoader(str(data_dir), plan, MESH, CPU, prefetch_steps=0)
         model = worker.Bigram(tokenizer.vocab_size) if model is None else model
         options = {"every_steps": 10, "max_new_tokens": 12, **options}
         return Evaluate(
-            model=model, loader=loader, tokenizer=tokenizer, mesh=MESH, plan=PLAN, run_dir=tmp_path / "run", **options
+            model=model, loader=loader, tokenizer=tokenizer, mesh=MESH, plan=plan, run_dir=tmp_path / "run", **options
         )
 
     return evaluate
@@ -53,10 +56,10 @@ def test_none_does_nothing() -> None:
     assert NoEval().evaluate(5) == {}
 
 
-def test_reports_the_total_each_source_and_the_training_sample(
+def test_reports_the_total_each_source_and_the_training_subset(
     make: Make, dataset: Dataset, tokenizer: Tokenizer, worker: ModuleType
 ) -> None:
-    fields = make(batches=3).evaluate(10)
+    fields = make(train_subset_sequences=12).evaluate(10)
     model, eot = worker.Bigram(tokenizer.vocab_size), tokenizer.eot_id
     total = Score()
     for name, stream in dataset.val.items():
@@ -67,19 +70,70 @@ def test_reports_the_total_each_source_and_the_training_sample(
     assert fields["val_loss"] == pytest.approx(total.loss)
     assert fields["val_perplexity"] == pytest.approx(math.exp(total.loss))
     assert fields["val_bits_per_byte"] == pytest.approx(total.bits_per_byte)
-    assert fields["train_sample_loss"] > 0
+    assert fields["train_subset_loss"] > 0
     assert "samples" not in fields
 
 
-def test_the_training_sample_has_as_many_micro_batches_as_asked(make: Make, dataset: Dataset) -> None:
-    evaluate = make(batches=3)
-    rows = evaluate._loader.samples.read(np.arange(-12, 0))  # 3 micro batches of 4
+def test_the_training_subset_has_as_many_sequences_as_asked(make: Make) -> None:
+    evaluate = make(train_subset_sequences=13)  # no multiple of a micro batch
+    rows = evaluate._loader.samples.read(np.arange(-13, 0))
     table = evaluate._model.table_VV.detach()
     nats = torch.nn.functional.cross_entropy(
         table[torch.from_numpy(rows[:, :-1]).long()].flatten(0, 1), torch.from_numpy(rows[:, 1:]).long().flatten()
     )
-    assert evaluate.evaluate(10)["train_sample_loss"] == pytest.approx(nats.item(), rel=1e-5)
-    assert not any(name.startswith("train_sample") for name in make(batches=0).evaluate(10))
+    assert evaluate.evaluate(10)["train_subset_loss"] == pytest.approx(nats.item(), rel=1e-5)
+    assert not any(name.startswith("train_") for name in make(train_subset_sequences=0).evaluate(10))
+
+
+def test_the_micro_batch_changes_nothing_that_is_measured(make: Make) -> None:
+    narrow = make(plan=replace(PLAN, micro_batch_size=1)).evaluate(10)
+    assert make(plan=replace(PLAN, micro_batch_size=8)).evaluate(10) == pytest.approx(narrow)
+
+
+def test_a_bound_holds_for_all_sources_together_and_not_after_the_last_step(
+    make: Make, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = sum(stream.num_tokens for stream in dataset.val.values())
+    targets = list[float]()
+
+    def counted(*arguments: Any) -> Score:
+        targets.append((found := score(*arguments)).targets)
+        return found
+
+    monkeypatch.setattr("pretrain.evaluate.evaluator.score", counted)
+    evaluate = make(max_tokens=8 * 16, train_subset_sequences=0)
+    for _ in range(2):
+        evaluate.evaluate(10)
+        assert len(targets) == len(dataset.val) and 6 * 16 < sum(targets) <= 8 * 16
+        targets.clear()
+    last = evaluate.evaluate(PLAN.max_steps)
+    assert sum(targets) == every
+    assert last["val_loss"] == make(max_tokens=None).evaluate(10)["val_loss"]
+
+
+def test_what_it_costs_is_said(make: Make, dataset: Dataset) -> None:
+    every = sum(stream.num_tokens for stream in dataset.val.values())
+    bounded = make(max_tokens=128, train_subset_sequences=0).describe()
+    assert bounded.startswith(f"112 of {every} held-out tokens every 10 steps, ")  # 7 whole sequences of 16
+    assert f" {112 / 3 / (10 * PLAN.tokens_per_step):.1%} of the compute" in bounded
+    assert make(max_tokens=None).describe().startswith(f"{every} held-out tokens")
+
+
+def test_a_continuation_sees_as_many_tokens_as_training_did(
+    make: Make, dataset: Dataset, tokenizer: Tokenizer
+) -> None:
+    model = Transformer(num_layers=2, num_heads=2, d_model=16, context_len=48, vocab_size=tokenizer.vocab_size).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(20 if parameter.dim() == 2 else 1)  # so that every earlier token counts
+    fields = make(model, prompts=["Return the"], max_new_tokens=40, temperature=1.0, top_k=None).evaluate(10)
+    settings = {"max_new_tokens": 40, "temperature": 1.0, "top_k": None, "top_p": None, "seed": 0}
+    settings |= {"vocab_size": tokenizer.vocab_size, "stop_id": tokenizer.eot_id}
+    trained, longer = (
+        tokenizer.decode(generate(model, tokenizer.encode("Return the"), context_len=length, **settings))
+        for length in (PLAN.seq_len, model.context_len)
+    )
+    assert fields["samples"][0]["text"] == trained != longer
 
 
 def test_an_overflow_is_infinite_in_valid_json(make: Make, tokenizer: Tokenizer, worker: ModuleType) -> None:
@@ -168,8 +222,9 @@ def test_samples_of_a_run_that_went_back_replace_the_later_ones(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"every_steps": 0}, "eval.every_steps: 0 is below 1"),
-        ({"batches": -1}, "eval.batches: -1 is below 0"),
+        ({"every_steps": 0}, "eval.every_steps: 0 is not at least 1"),
+        ({"train_subset_sequences": -1}, "eval.train_subset_sequences: -1 is not at least 0; 0 leaves"),
+        ({"max_tokens": 0}, "eval.max_tokens: 0 is not at least 1; null scores"),
         ({"temperature": -0.5}, "eval.temperature: -0.5"),
         ({"top_k": 0}, "eval.top_k: 0"),
         ({"top_p": 1.5}, "eval.top_p: 1.5"),

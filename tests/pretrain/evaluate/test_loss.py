@@ -17,7 +17,7 @@ import torch
 from pretrain.data.dataset import Dataset
 from pretrain.data.samples import Samples
 from pretrain.evaluate.loss import Score, rounds, rows_that_fit, score, token_nats
-from pretrain.evaluate.windows import HeldOut, TrainingSample, Windows
+from pretrain.evaluate.windows import HeldOut, TrainingSubset, Windows
 from pretrain.mesh import Mesh
 from pretrain.model.transformer import Transformer
 from pretrain.tokenizer import Tokenizer
@@ -41,7 +41,7 @@ def by_hand(table: np.ndarray, before: int, tokens: list[int], eot: int) -> tupl
 
 @pytest.fixture(scope="module")
 def expected(dataset: Dataset, tokenizer: Tokenizer, worker: ModuleType) -> dict[str, tuple[float, ...]]:
-    """nats, targets, text_nats and text_bytes of each held-out source and of the training sample."""
+    """nats, targets, text_nats and text_bytes of each held-out source and of the training subset."""
     table, eot = worker.Bigram(tokenizer.vocab_size).table_VV.detach().double().numpy(), tokenizer.eot_id
     sums = {}
     for name, documents in worker.VAL.items():
@@ -69,7 +69,7 @@ def test_sums_equal_a_loop_over_tokens(
         found = score(model, HeldOut(stream, 16, eot), ALONE, batch_rows, eot, tokenizer.token_bytes)
         assert astuple(found) == pytest.approx(expected[name], rel=1e-6)
         assert found.text_bytes == dataset.manifest.splits["val"][name].utf8_bytes
-    sample = TrainingSample(Samples(dataset, 16, seed=1), 10)
+    sample = TrainingSubset(Samples(dataset, 16, seed=1), 10)
     found = score(model, sample, ALONE, batch_rows, eot, tokenizer.token_bytes)
     assert astuple(found) == pytest.approx(expected["sample"], rel=1e-6)
 
@@ -153,7 +153,7 @@ def test_a_long_evaluation_says_how_far_it_is(
     dataset: Dataset, tokenizer: Tokenizer, worker: ModuleType, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    model, windows = worker.Bigram(tokenizer.vocab_size), TrainingSample(Samples(dataset, worker.SEQ_LEN, seed=1), 10)
+    model, windows = worker.Bigram(tokenizer.vocab_size), TrainingSubset(Samples(dataset, worker.SEQ_LEN, seed=1), 10)
     score(model, windows, ALONE, 4, tokenizer.eot_id, tokenizer.token_bytes)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr("foundation.progress.LINE_EVERY_S", 0.0)

@@ -34,7 +34,7 @@ def run_dir(tmp_path: Path, make_line: MakeLine) -> Path:
         if step in (137, 301):
             line |= {"skipped": True, "loss": math.nan, "grad_norm": math.inf}
         if step % 100 == 0:
-            line |= {"val_loss": 6.0 - step / 200, "val_bits_per_byte": 2.0 - step / 1000, "train_sample_loss": 3.5}
+            line |= {"val_loss": 6.0 - step / 200, "val_bits_per_byte": 2.0 - step / 1000, "train_subset_loss": 3.5}
         file.append(line)
     file.close()
     (folder / "config.yaml").write_text(CONFIG)
@@ -66,7 +66,7 @@ def test_the_page_says_what_the_files_say(run_dir: Path, parse_page: Callable[[P
     assert page.facts["seq_len"] == "128"
     evaluations, skips, config = page.tables
     assert [row[0] for row in evaluations[1:]] == ["100", "200", "300", "400", "500"]
-    assert evaluations[0] == ["step", "val_loss", "val_bits_per_byte", "train_sample_loss"]
+    assert evaluations[0] == ["step", "val_loss", "val_bits_per_byte", "train_subset_loss"]
     assert skips[1:] == [["137", "136", "NaN", "∞"], ["301", "300", "NaN", "∞"]]
     assert ["model.num_layers", "4"] in config
     assert f"def f200{HOSTILE}".replace("\x1b", "␛") in page.texts
