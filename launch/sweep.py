@@ -9,8 +9,10 @@ from typing import Any
 from foundation.config.compose import config_yaml
 from foundation.files import write_atomic
 from foundation.hashes import hash_json
-from launch.launchers import EXIT_CODES, Launcher
+from launch.child import EXIT_CODES, Child
+from pretrain.plan import counted
 from pretrain.run_folder import read_status
+from pretrain.seats import Launcher
 from pretrain.types import Status
 
 UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
@@ -21,9 +23,11 @@ class Sweep:
     """Runs the trials that Hydra's sweeper lists, one after the other, and remembers how each ended."""
 
     def __init__(self, typed: list[str], extra_targets: list[str]) -> None:
-        """Args:
-        typed: what was given to Hydra: an override that stands there as it is varies in no trial.
-        extra_targets: handed on to the children.
+        """Begin with no trial.
+
+        Args:
+            typed: what was given to Hydra: an override that stands there as it is varies in no trial.
+            extra_targets: handed on to the children.
         """
         self._typed, self._extra_targets = set(typed), extra_targets
         self._trials: list[tuple[Path, int]] = []
@@ -33,6 +37,9 @@ class Sweep:
         """Write the trial's config.yaml, run it in a child, return its exit code.
 
         A failure does not end the sweep, a stop does: the trials after it are left for the same line typed again.
+
+        Args:
+            tree: the trial's resolved config. launcher: of its child. overrides: those in force in this trial.
         """
         if self._stopped:
             return 0
@@ -42,8 +49,9 @@ class Sweep:
         if not (run_dir / "config.yaml").exists():
             write_atomic(run_dir / "config.yaml", config_yaml(tree))
         print(f"trial {len(self._trials)}: {run_dir}", flush=True)
-        code = launcher.train(run_dir, run_dir, self._extra_targets)
-        self._stopped = launcher.stopped
+        child = Child(launcher.command(run_dir, self._extra_targets))
+        code = child.train(run_dir)
+        self._stopped = child.stopped
         self._trials.append((run_dir, code))
         return code
 
@@ -51,7 +59,7 @@ class Sweep:
         """Return a line a trial: folder and how it ended."""
         lines = [f"  {folder}: {_outcome(folder, code)}" for folder, code in self._trials]
         stopped = ", then stopped; the same line again goes on" if self._stopped else ""
-        return "\n".join([f"sweep: {len(lines)} trials{stopped}", *lines])
+        return "\n".join([f"sweep: {counted(len(lines), 'trial')}{stopped}", *lines])
 
 
 def _outcome(folder: Path, code: int) -> str:

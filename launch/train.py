@@ -13,10 +13,11 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
@@ -25,14 +26,17 @@ from foundation.config.compose import CommandLine, config_yaml, plain, run_hydra
 from foundation.config.help import help_text
 from foundation.errors import ConfigError, GroundworkError
 from foundation.files import write_atomic, write_json
-from launch.launchers import EXIT_CODES, Launcher
+from launch.child import EXIT_CODES, Child
 from launch.sweep import Sweep
 from pretrain.main import check_config, run_config
 from pretrain.mesh import launched_by_torchrun, speaks
+from pretrain.seats import Launcher
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 PR_SET_PDEATHSIG = 1  # of prctl(2)
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+ROOM, ACCESS = "make room there, or write elsewhere with runs_dir=", "see that this process may read and write there"
+ADVICE = {errno.ENOSPC: ROOM, errno.EDQUOT: ROOM}  # an OSError that the user can mend
+ADVICE |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO), ACCESS)
 
 
 def main() -> None:
@@ -43,6 +47,10 @@ def main() -> None:
             code = compose_and_run(Path(scratch))
     except GroundworkError as error:
         code = refuse(error)
+    except OSError as error:
+        if error.errno not in ADVICE:
+            raise
+        code = refuse(GroundworkError(f"{error}; {ADVICE[error.errno]}"))
     sys.exit(code)
 
 
@@ -53,7 +61,7 @@ def end_with_torchrun() -> None:
 
 
 def refuse(error: GroundworkError) -> int:
-    """Say what the user can mend; also to torchrun, whose own report would bury it."""
+    """Say what the user can mend; and hand it to torchrun, whose report would otherwise hide it."""
     if speaks(str(error)):
         print(f"error: {error}", file=sys.stderr, flush=True)
     if path := os.environ.get("TORCHELASTIC_ERROR_FILE"):
@@ -66,7 +74,11 @@ def refuse(error: GroundworkError) -> int:
 
 
 def compose_and_run(scratch_dir: Path) -> int:
-    """Compose the config once, or once a trial, and run it; return the exit code."""
+    """Compose the config once, or once a trial, and run it; return the exit code.
+
+    Raises:
+        GroundworkError: what the user can mend; before the first trial starts where a config is wrong.
+    """
     command = CommandLine(sys.argv[1:], CONF_DIR, scratch_dir)
     if command.wants_help:
         print(help_text(command.conf_dir, "train", command.chosen))
@@ -76,51 +88,54 @@ def compose_and_run(scratch_dir: Path) -> int:
             "-m: every rank of torchrun would sweep for itself; type "
             "python launch/train.py -m ... launcher=torchrun launcher.processes=<ranks>"
         )
-    sys.argv = [sys.argv[0], *command.arguments]
-    sweep, codes = Sweep(command.arguments, command.extra_targets), [0]
-
-    def task(config: DictConfig) -> None:
-        codes.append(guarded(config, command, sweep))
-
-    run_hydra(command, "train", task)
-    if command.multirun:
-        print(sweep.summary())
+    trials = [checked(config, hydra, command) for config, hydra in compose(command)]
+    if not command.multirun:
+        return max((run_one(trial, command) for trial in trials), default=0)  # none when Hydra was asked to inform
+    sweep = Sweep(command.arguments, command.extra_targets)
+    codes = [sweep.run_trial(trial.tree, trial.launcher, trial.overrides) for trial in trials]
+    print(sweep.summary())
     return max(codes)
 
 
-def guarded(config: DictConfig, command: CommandLine, sweep: Sweep) -> int:
-    """Run one composed config; Hydra would shorten an error's traceback, so errors end here."""
-    try:
-        return run_one(config, command, sweep)
-    except GroundworkError as error:
-        return refuse(error)
-    except OSError as error:
-        if error.errno in DISK_ERRORS:
-            return refuse(GroundworkError(f"{error}; make room there, or write elsewhere with runs_dir="))
-        traceback.print_exc()
-    except Exception:
-        traceback.print_exc()
-    return 1
+def compose(command: CommandLine) -> list[tuple[DictConfig, HydraConf]]:
+    """Return each composed config with Hydra's own. Nothing runs inside of Hydra: it would shorten tracebacks."""
+    composed: list[tuple[DictConfig, HydraConf]] = []
+    sys.argv = [sys.argv[0], *command.arguments]
+    run_hydra(command, "train", lambda config: composed.append((config, HydraConfig.get())))
+    return composed
 
 
-def run_one(config: DictConfig, command: CommandLine, sweep: Sweep) -> int:
-    """Train here, or start the child that does."""
-    tree = named(plain(config))
-    launcher: Launcher = build(check_config(tree, command.allowed)["launcher"])
-    if command.multirun:
-        return sweep.run_trial(tree, launcher, list(HydraConfig.get().overrides.task))
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One training: its resolved and checked config, what starts it, and the overrides that were in force."""
+
+    tree: dict[str, Any]
+    launcher: Launcher
+    overrides: list[str]
+
+
+def checked(config: DictConfig, hydra: HydraConf, command: CommandLine) -> Trial:
+    """Return a composed config as a training; its name is by default the chosen model's.
+
+    Raises:
+        ConfigError: the first key that is wrong.
+    """
+    tree = plain(config)
+    if tree.get("run_name") is None:
+        tree |= {"run_name": hydra.runtime.choices.get("model", "run")}
+    launcher = build(check_config(tree, command.allowed)["launcher"])
+    return Trial(tree, launcher, list(hydra.overrides.task))
+
+
+def run_one(trial: Trial, command: CommandLine) -> int:
+    """Train here, or start the child that does; return the exit code."""
+    tree, launcher = trial.tree, trial.launcher
     if launched_by_torchrun() or launcher.in_process:
         return EXIT_CODES[run_config(tree, command.allowed)]
     with tempfile.TemporaryDirectory() as config_dir:
         write_atomic(Path(config_dir) / "config.yaml", config_yaml(tree))
-        return launcher.train(Path(config_dir), Path(tree["runs_dir"]) / tree["run_name"], command.extra_targets)
-
-
-def named(tree: dict[str, Any]) -> dict[str, Any]:
-    """Return the config with its run_name: by default the chosen model's."""
-    if tree.get("run_name") is None:
-        tree = tree | {"run_name": HydraConfig.get().runtime.choices.get("model", "run")}
-    return tree
+        child = Child(launcher.command(Path(config_dir), command.extra_targets))
+        return child.train(Path(tree["runs_dir"]) / tree["run_name"])
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from foundation.progress import human
 from pretrain.checkpoint.gate import gate_facts
 from pretrain.data.dataset import open_data
 from pretrain.data.loader import ShardLoader
-from pretrain.mesh import Mesh, set_determinism, start_mesh
+from pretrain.mesh import Mesh, launched_by_torchrun, set_determinism, start_mesh
 from pretrain.metrics.flops import peak_flops
 from pretrain.metrics.lines import DROPPED, MetricsFile, read_metrics
 from pretrain.metrics.lines import NAME as METRICS
@@ -32,6 +32,7 @@ from pretrain.seats import (
     Checkpointer,
     Evaluator,
     Guard,
+    Launcher,
     Logger,
     Model,
     Numerics,
@@ -147,7 +148,7 @@ def assemble(
     eval: Node[Evaluator],  # noqa: A002 (a group's name)
     logger: Node[Logger],
     profile: Node[Profiler],
-    launcher: Node[Any],
+    launcher: Node[Launcher],
     run_name: str,
     seed: int = 1234,
     runs_dir: str = "runs",
@@ -190,7 +191,7 @@ def assemble(
         evaluator=build(eval, **seats, model=bare, loader=loader, tokenizer=tokenizer),
         profiler=build(profile, **seats),
         log=build_log(logger, bare, plan, mesh, run_dir),
-        signal=StopSignal(says=mesh.is_main),
+        signal=StopSignal(says=mesh.is_main, under_torchrun=launched_by_torchrun()),
         progress=Progress(),
         max_grad_norm=settings.max_grad_norm,
         gate=gate_facts(model.values, tokenizer_hash, dataset.fingerprint, plan) | gate_of_data(loader),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -220,3 +221,17 @@ class Profiler(ABC):
     @abstractmethod
     def close(self) -> None:
         """Write what was recorded."""
+
+
+class Launcher(ABC):
+    """Where a training runs."""
+
+    in_process: bool  # whether a single run (no sweep) needs no child
+
+    @abstractmethod
+    def command(self, config_dir: Path, arguments: list[str]) -> list[str]:
+        """Return the command of a child that trains what `config_dir`/config.yaml says.
+
+        Args:
+            arguments: further arguments for launch/train.py.
+        """

@@ -1,4 +1,4 @@
-"""SIGTERM, SIGINT and SIGUSR1 ask the loop to save and end; a later second Ctrl-C ends it at once."""
+"""SIGTERM, SIGINT and SIGUSR1 ask the loop to save and end; a second Ctrl-C, at least 2 s later, ends it at once."""
 
 from __future__ import annotations
 
@@ -9,29 +9,33 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-# torchrun forwards SIGTERM and SIGINT; SIGUSR1 (Slurm's warning) only with --signals-to-handle
+# torchrun hands on the first SIGTERM or SIGINT, SIGUSR1 (Slurm's warning) only with --signals-to-handle
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 SAID = b"""stopping: the state is saved when this micro batch is done (on several GPUs: after two more steps)
-(torchrun waits 30 s for it, or as long as its --shutdown-timeout says; a second Ctrl-C leaves without saving)
 """
-ECHO_S = 2.0  # Ctrl-C reaches a worker from the terminal and again from torchrun: within this time they are one
+ALONE = b"(a second Ctrl-C leaves without saving)\n"
+UNDER_TORCHRUN = b"(torchrun waits 30 s for it, or as long as its --shutdown-timeout says)\n"
+ECHO_S = 2.0  # a Ctrl-C may come from the terminal and again from a parent: within this time they are one
 
 
 class StopSignal:
-    """Remembers that this rank was asked to stop, and says so at once. That the ranks agree is the loop's affair."""
+    """Remembers that this rank was asked to stop, and says so at once. The loop makes sure that all ranks stop at the same step."""
 
-    def __init__(self, says: bool = True) -> None:
-        """Args:
-        says: whether to say it; of several ranks one does.
+    def __init__(self, says: bool, under_torchrun: bool) -> None:
+        """Begin with nothing asked for.
+
+        Args:
+            says: whether to say it; of several ranks one does.
+            under_torchrun: then a second Ctrl-C doesn't come through, and there is a time limit.
         """
-        self._says = says
+        self._says, self._end_of_message = says, UNDER_TORCHRUN if under_torchrun else ALONE
         self.requested = False
         self._first_s = 0.0
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Handle the signals inside this block; the handlers of before stand again after it."""
+        """Handle the signals inside this block; and restore the previous handlers after it."""
         before = {number: signal.signal(number, self._handle) for number in SIGNALS}
         try:
             yield
@@ -50,4 +54,4 @@ class StopSignal:
     def _say(self) -> None:
         # not by print: the handler may run amid a print of the loop, whose buffer can't be entered twice
         with contextlib.suppress(OSError):
-            os.write(2, SAID)
+            os.write(2, SAID + self._end_of_message)

@@ -47,16 +47,17 @@ def check_node(value: Any, seat: Any, key: str, context: Context) -> Node[Any]:
 
     Args:
         value: the plain node.
-        seat: the class that the target must be or return; Any admits all.
+        seat: the class that the target must be or return.
         key: full key of the node.
     Raises:
         ConfigError: as in `check`.
     """
+    assert seat is not Any, f"{key}: its Node names no seat, so that any class of ours would be called"
     if not isinstance(value, dict) or "_target_" not in value:
         raise ConfigError(f"{key}: {value!r} is not an object with a _target_; choose an option of this group")
     target = resolve(value["_target_"], key, context.allowed)
     made = _made_by(target)
-    if seat is not Any and not (inspect.isclass(made) and issubclass(made, seat)):
+    if not (inspect.isclass(made) and issubclass(made, seat)):
         raise ConfigError(f"{key}._target_: {value['_target_']!r} is not a {seat.__module__}.{seat.__qualname__}")
     if inspect.isabstract(target):
         raise ConfigError(f"{key}._target_: {value['_target_']!r} is abstract; name one of its subclasses")

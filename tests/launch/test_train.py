@@ -340,6 +340,10 @@ def test_shards_cut_short_and_a_foreign_tokenizer_are_named(
         ("schedule.warmup_steps=100", ["schedule.warmup_steps", "100"]),
         ("trainer.seq_len=010", ["trainer.seq_len", "010"]),
         ("spike._target_=os.system", ["spike._target_", "os.system"]),
+        (
+            "launcher._target_=pretrain.checkpoint.integrity.remove",
+            ["launcher._target_: 'pretrain.checkpoint.integrity.remove' is not a pretrain.seats.Launcher"],
+        ),
         ("trainer.max_tokens=9", ["trainer.max_steps=2 and trainer.max_tokens=9 both set the length"]),
         ("run_name=../evil", ["run_name: '../evil' is no name of a folder inside runs_dir", "sweep/try_1"]),
         ("runs_dir=/proc/none", ["runs_dir: /proc/none/gpt_small: can't be made or written"]),

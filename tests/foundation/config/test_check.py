@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from foundation.config import Node, build, check
-from foundation.errors import ConfigError
+from foundation.errors import ConfigError, SettingError, require
 from pretrain.seats import Optimizer, Schedule
 
 
@@ -22,8 +22,13 @@ class Part:
         self.rate, self.run_dir = rate, run_dir
 
 
+class Picky:
+    def __init__(self, rate: float) -> None:
+        require(rate > 0, "rate", rate, "a number above 0")
+
+
 class Whole:
-    def __init__(self, parts: dict[str, Part], limit: int | None = None) -> None:
+    def __init__(self, parts: dict[str, Part | Picky], limit: int | None = None) -> None:
         self.parts, self.limit = parts, limit
 
 
@@ -112,12 +117,29 @@ def test_nested_nodes_are_built_and_get_runtime_objects_untouched() -> None:
     assert whole.parts["a"].run_dir is run_dir
 
 
+def test_a_value_that_a_constructor_refuses_is_named_by_its_full_key() -> None:
+    part = {"_target_": f"{__name__}.Picky", "rate": 0}
+    config = check({"whole": {"_target_": f"{__name__}.Whole", "parts": {"mine": part}}}, whole_app, ALLOWED)
+    with pytest.raises(ConfigError) as caught:
+        build(config["whole"])
+    assert str(caught.value) == "whole.parts.mine.rate: 0.0 is not allowed; give a number above 0"
+    with pytest.raises(SettingError, match="^rate: "):
+        Picky(0)
+
+
 def test_a_target_must_fit_its_seat() -> None:
     def seated(optim: Node[Optimizer]) -> None: ...
 
     node = {"_target_": "pretrain.plan.TrainerSettings", "seq_len": 1, "global_batch_size": 1, "micro_batch_size": 1}
     with pytest.raises(ConfigError, match=r"optim\._target_: .* is not a pretrain\.seats\.Optimizer"):
         check({"optim": node}, seated)
+
+
+def test_a_node_without_a_seat_is_a_mistake_of_ours() -> None:
+    def open_to_all(anything: Node[Any]) -> None: ...
+
+    with pytest.raises(AssertionError, match="anything: its Node names no seat"):
+        check({"anything": SHAPE}, open_to_all, ALLOWED)
 
 
 def test_an_abstract_target_is_refused() -> None:

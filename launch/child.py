@@ -1,0 +1,69 @@
+"""A training in a child process: what becomes of a signal meant for this one, and how the child's run ended."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pretrain.run_folder import read_status, status_stamp
+from pretrain.signals import ECHO_S
+from pretrain.types import Status
+
+EXIT_CODES = {Status.FINISHED: 0, Status.PREEMPTED: 0, Status.STOPPED: 3, Status.FAILED: 1}
+
+
+class Child:
+    """One child. `stopped` says whether this process was asked to stop meanwhile."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+        self._stopped_s: float | None = None
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped_s is not None
+
+    def run(self) -> int:
+        """Run it to its end; a stop meant for this process goes on to the child, which saves.
+
+        Returns:
+            Its exit code; 128 + the signal's number where one killed it, as shells say.
+        """
+        with subprocess.Popen(self._command, start_new_session=True) as child, self._forwarding(child):
+            code = child.wait()
+        return code if code >= 0 else 128 - code
+
+    def train(self, run_dir: Path) -> int:
+        """Run it; return the exit code that its run's status.json asks for: torchrun hides a worker's own.
+
+        Args:
+            run_dir: of the run that the child trains.
+        """
+        before = status_stamp(run_dir)
+        code = self.run()
+        if status_stamp(run_dir) in (before, None):
+            return code  # it was refused, was over already, or was killed: this child wrote no status.json
+        return EXIT_CODES[Status(read_status(run_dir)["status"])]
+
+    @contextlib.contextmanager
+    def _forwarding(self, child: subprocess.Popen[bytes]) -> Iterator[None]:
+        """Hand SIGTERM and SIGINT on to the child inside this block.
+
+        As SIGTERM, but for a later second Ctrl-C, which is to leave without saving: the child hears it as one.
+        """
+
+        def hand_on(number: int, _: object) -> None:
+            again = self._stopped_s is not None and time.monotonic() - self._stopped_s > ECHO_S
+            self._stopped_s = self._stopped_s or time.monotonic()
+            child.send_signal(signal.SIGINT if again and number == signal.SIGINT else signal.SIGTERM)
+
+        before = {number: signal.signal(number, hand_on) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,105 @@
+"""What becomes of a signal meant for the parent, and which exit code a child's run comes to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from launch.child import Child
+from pretrain.run_folder import write_status
+from pretrain.types import Status
+
+
+def script_child(script: str) -> Child:
+    return Child([sys.executable, "-c", script])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_is_handed_on_and_the_child_may_finish(tmp_path: Path, number: signal.Signals) -> None:
+    script = f"""
+import pathlib, signal, sys, time
+
+def save(*_):
+    time.sleep(0.3)
+    pathlib.Path({str(tmp_path / "saved")!r}).touch()
+    sys.exit(5)
+
+signal.signal(signal.SIGTERM, save)
+pathlib.Path({str(tmp_path / "ready")!r}).touch()
+time.sleep(60)
+"""
+
+    def stop() -> None:
+        while not (tmp_path / "ready").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=stop).start()
+    before = signal.getsignal(number)
+    assert script_child(script).run() == 5
+    assert (tmp_path / "saved").exists()
+    assert signal.getsignal(number) is before
+
+
+def test_a_later_second_ctrl_c_reaches_the_child_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("launch.child.ECHO_S", 0.1)
+    heard = tmp_path / "heard"
+    script = f"""
+import pathlib, signal, sys, time
+
+def hear(number, frame):
+    with pathlib.Path({str(heard)!r}).open("a") as file:
+        print(signal.Signals(number).name, file=file)
+    if number == signal.SIGINT:
+        sys.exit(1)
+
+signal.signal(signal.SIGTERM, hear)
+signal.signal(signal.SIGINT, hear)
+pathlib.Path({str(heard)!r}).touch()
+while True:
+    time.sleep(60)
+"""
+
+    def press() -> None:
+        for lines in range(3):
+            while not (heard.exists() and len(heard.read_text().splitlines()) >= lines):
+                time.sleep(0.01)
+            time.sleep(0.2 if lines == 2 else 0)  # the second within the time of an echo, the third after it
+            os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press).start()
+    assert script_child(script).run() == 1
+    assert heard.read_text().split() == ["SIGTERM", "SIGTERM", "SIGINT"]
+
+
+def wrote(folder: Path, status: str) -> str:
+    """Return a child's script that ends a run like this."""
+    return f"""
+from pathlib import Path
+from pretrain.run_folder import write_status
+from pretrain.types import Status
+write_status(Path({str(folder)!r}), Status({status!r}), "", 1)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("before", "script", "code"),
+    [
+        ("finished", "", 0),  # it was over already
+        ("preempted", "raise SystemExit(2)", 2),  # refused: the old status.json is not its own
+        ("finished", "import os; os.kill(os.getpid(), 9)", 137),
+        ("finished", "stopped", 3),
+        ("failed", "preempted", 0),
+    ],
+)
+def test_the_exit_code_is_what_this_childs_run_came_to(tmp_path: Path, before: str, script: str, code: int) -> None:
+    write_status(tmp_path, Status(before), "", 1)
+    script = wrote(tmp_path, script) if script.isalpha() else script
+    assert script_child(script).train(tmp_path) == code
