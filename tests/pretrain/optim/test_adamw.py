@@ -50,12 +50,12 @@ def numpy_adamw(weights: np.ndarray, gradients: list[np.ndarray], weight_decay: 
 
 
 @pytest.mark.parametrize("fused", [True, False])
-@pytest.mark.parametrize("grad_scale", [1.0, 3.7])
-def test_clean_steps_equal_float64(model: nn.Module, fused: bool, grad_scale: float) -> None:
+@pytest.mark.parametrize("grad_scales", [(1.0,) * 4, (1.0, 3.7, 1.2, 20.0)])  # Adam is blind to a constant one
+def test_clean_steps_equal_float64(model: nn.Module, fused: bool, grad_scales: tuple[float, ...]) -> None:
     start = {name: parameter.detach().double().numpy().copy() for name, parameter in model.named_parameters()}
     gradients: dict[str, list[np.ndarray]] = {name: [] for name in start}
     optimizer = AdamW(1e-2, model, fused=fused, **SETTINGS)
-    for step, lr in enumerate(LRS):
+    for step, (lr, grad_scale) in enumerate(zip(LRS, grad_scales, strict=True)):
         give_gradients(model, step, scale=grad_scale)
         for name, parameter in model.named_parameters():
             gradients[name].append(parameter.grad.double().numpy() / grad_scale)

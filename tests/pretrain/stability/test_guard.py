@@ -124,6 +124,16 @@ def test_a_spike_does_not_blind_the_guard_to_the_next(make_guard: MakeGuard, cur
     assert [step for step, bad in enumerate(verdicts) if bad] == spikes
 
 
+def test_spikes_without_end_never_become_the_normal(make_guard: MakeGuard, curve: Curve) -> None:
+    losses, norms = curve(4, 500)
+    losses[250:] += 5.0
+    guard = make_guard()
+    assert not any(judge_all(guard, losses[:250], norms[:250]))
+    before = copy.deepcopy(guard.tensors())
+    assert all(judge_all(guard, losses[250:], norms[250:]))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in guard.tensors().items())
+
+
 def test_a_slow_rise_and_a_zero_gradient_are_no_spikes(make_guard: MakeGuard) -> None:
     steps = np.arange(600)
     losses = (3.0 + 0.002 * steps + 0.02 * np.random.default_rng(0).normal(size=600)).astype(np.float32)
