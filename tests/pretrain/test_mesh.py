@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 from foundation.errors import ConfigError
-from pretrain.mesh import Mesh, set_determinism, speaks
+from pretrain.mesh import Mesh, set_determinism, speaks, start_mesh
 
 ALONE = Mesh(0, 1, 0, torch.device("cpu"))
 
@@ -22,6 +22,17 @@ def test_alone_on_main_is_a_call() -> None:
 
     with pytest.raises(ConfigError, match="a: 1 is not 2"):
         ALONE.on_main(refuse)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with (
+        pytest.raises(ConfigError, match=r"trainer\.device_type: 'cuda' is not available here; allowed: auto, .*cpu"),
+        start_mesh("cuda"),
+    ):
+        pass
+    with start_mesh("auto") as mesh:
+        assert mesh.device.type in ("mps", "cpu")
 
 
 def test_the_first_of_the_ranks_speaks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,6 +121,20 @@ def check_one_skip(seen: list[dict[str, Tensor]], step: int) -> None:
         assert all(torch.isfinite(tensor).all() for tensor in after.values())
 
 
+def test_what_the_guard_counted_goes_on_with_the_run(worker: ModuleType, overrides: list[str]) -> None:
+    line = [*overrides, "checkpoint=default"]
+    run = worker.make_run(CPU, line)
+    worker.Poison(run, step=3)
+    assert train(run) is Status.FINISHED
+    again = worker.make_run(CPU, line)
+    assert restore(again)
+    assert again.guard.facts() == run.guard.facts() != worker.make_run(CPU, line).guard.facts()
+    for name, tensor in run.guard.tensors().items():
+        assert torch.equal(tensor, again.guard.tensors()[name])
+    for ended in (run, again):
+        ended.loader.close()
+
+
 @pytest.mark.slow
 def test_a_nan_on_one_rank_skips_the_step_on_all(
     overrides: list[str], tmp_path: Path, one_thread: dict[str, str], typed: Any
@@ -177,6 +191,7 @@ def test_a_stop_amid_a_step_gives_it_up_and_nothing_else(
         run.log.close("finished")
     expected, found = worker.snapshot(straight), worker.snapshot(again)
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    assert {kind.partition(".")[0] for kind in found} == {"model", "optim", "guard"}
     losses = [
         [line["loss"] for line in read_metrics(tmp_path / name / "metrics.jsonl")] for name in ("straight", "run")
     ]
@@ -189,7 +204,7 @@ def textbook(run: Run, steps: int) -> tuple[list[dict[str, float]], dict[str, Te
     others = [parameter for parameter in run.model.parameters() if parameter.dim() == 1]
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-8)
-    lines = []
+    lines, tokens_seen = [], 0
     for step in range(steps):
         batches = run.loader.micro_batches(step)
         logits = torch.cat([run.model(batch.inputs_BT) for batch in batches])
@@ -202,7 +217,8 @@ def textbook(run: Run, steps: int) -> tuple[list[dict[str, float]], dict[str, Te
         for group in optimizer.param_groups:
             group["lr"] = 1e-2 * factor
         optimizer.step()
-        lines.append({"loss": loss.item(), "grad_norm": norm.item(), "lr": 1e-2 * factor})
+        tokens_seen += int((targets != IGNORE).sum())
+        lines.append({"loss": loss.item(), "grad_norm": norm.item(), "lr": 1e-2 * factor, "tokens_seen": tokens_seen})
     return lines, dict(run.model.named_parameters())
 
 
