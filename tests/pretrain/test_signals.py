@@ -13,29 +13,38 @@ from pretrain.signals import SIGNALS, StopSignal
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_the_first_signal_is_remembered_and_answered_once(number: int, capfd: pytest.CaptureFixture[str]) -> None:
-    it = StopSignal()
+    stop = StopSignal(says=True, under_torchrun=False)
     before = signal.getsignal(number)
-    with it.listening():
-        assert not it.requested
+    with stop.listening():
+        assert not stop.requested
         os.kill(os.getpid(), number)
-        os.kill(os.getpid(), number)  # torchrun's echo of the terminal's
-        assert it.requested
+        os.kill(os.getpid(), number)  # the same Ctrl-C by another way
+        assert stop.requested
     assert capfd.readouterr().err.count("stopping: the state is saved") == 1
     assert signal.getsignal(number) == before
 
 
 def test_one_rank_of_several_speaks(capfd: pytest.CaptureFixture[str]) -> None:
-    it = StopSignal(says=False)
-    with it.listening():
+    stop = StopSignal(says=False, under_torchrun=False)
+    with stop.listening():
         os.kill(os.getpid(), signal.SIGTERM)
-    assert it.requested
+    assert stop.requested
     assert capfd.readouterr().err == ""
+
+
+def test_only_without_torchrun_a_second_ctrl_c_is_offered(capfd: pytest.CaptureFixture[str]) -> None:
+    for under_torchrun in (False, True):
+        with StopSignal(says=True, under_torchrun=under_torchrun).listening():
+            os.kill(os.getpid(), signal.SIGTERM)
+        said = capfd.readouterr().err
+        assert ("a second Ctrl-C leaves without saving" in said) is not under_torchrun
+        assert ("torchrun waits 30 s" in said) is under_torchrun
 
 
 def test_a_later_second_ctrl_c_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pretrain.signals.ECHO_S", 0.01)
-    it = StopSignal()
-    with it.listening():
+    stop = StopSignal(says=True, under_torchrun=False)
+    with stop.listening():
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.02)
         with pytest.raises(KeyboardInterrupt):
@@ -45,9 +54,10 @@ def test_a_later_second_ctrl_c_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_cluster_that_asks_again_does_not_end_the_save(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pretrain.signals.ECHO_S", 0.01)
-    it, before = StopSignal(), signal.signal(number, signal.SIG_IGN)  # unheard it would end the tests
+    stop = StopSignal(says=True, under_torchrun=False)
+    before = signal.signal(number, signal.SIG_IGN)  # unheard it would end the tests
     try:
-        with it.listening():
+        with stop.listening():
             os.kill(os.getpid(), number)
             time.sleep(0.02)
             os.kill(os.getpid(), number)
@@ -55,4 +65,4 @@ def test_a_cluster_that_asks_again_does_not_end_the_save(number: int, monkeypatc
         pytest.fail("the second signal ended it")
     finally:
         signal.signal(number, before)
-    assert it.requested
+    assert stop.requested
