@@ -14,10 +14,9 @@ from types import FrameType
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.console import Console
 
 from data_pipeline.pipeline import check_config, run
-from data_pipeline.summary import summary
+from data_pipeline.summary import print_summary
 from foundation.config.compose import CommandLine, plain, run_hydra
 from foundation.config.help import help_text
 from foundation.errors import ConfigError, GroundworkError
@@ -27,11 +26,12 @@ STOPPED = "stopped; what is finished is kept: the same command goes on"
 
 
 def main() -> None:
-    """Read the command line and run; exit with 0 when done, 2 for what users can mend, 130 when stopped."""
+    """Read the command line and run; exit with 0 when done, 2 for what users can mend, 1 for a defect (its traceback is
+    printed), 130 when stopped."""
     signal.signal(signal.SIGTERM, _stop)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            code = compose_and_run(Path(scratch))
+            code = _compose_and_run(Path(scratch))
     except GroundworkError as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
@@ -41,7 +41,7 @@ def main() -> None:
     sys.exit(code)
 
 
-def compose_and_run(scratch_dir: Path) -> int:
+def _compose_and_run(scratch_dir: Path) -> int:
     """Compose the config, once or once a trial, and run it; return the exit code."""
     command = CommandLine(sys.argv[1:], CONF_DIR, scratch_dir)
     if command.wants_help:
@@ -51,15 +51,15 @@ def compose_and_run(scratch_dir: Path) -> int:
         _check_trials(sys.argv[1:])
     sys.argv = [sys.argv[0], *command.arguments]
     codes = [0]
-    run_hydra(command, "pipeline", lambda config: codes.append(guarded(config, command.allowed)))
+    run_hydra(command, "pipeline", lambda config: codes.append(_guarded(config, command.allowed)))
     return max(codes)
 
 
-def guarded(config: DictConfig, allowed: tuple[str, ...]) -> int:
+def _guarded(config: DictConfig, allowed: tuple[str, ...]) -> int:
     """Run one composed config; Hydra would shorten an error's traceback, so errors end here."""
     try:
-        result = run(**check_config(named(plain(config)), allowed))
-        Console(stderr=True).print(summary(result))
+        result = run(**check_config(_named(plain(config)), allowed))
+        print_summary(result)
         return 0
     except GroundworkError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -69,7 +69,7 @@ def guarded(config: DictConfig, allowed: tuple[str, ...]) -> int:
         return 1
 
 
-def named(tree: dict[str, object]) -> dict[str, object]:
+def _named(tree: dict[str, object]) -> dict[str, object]:
     """Return the config with its name: by default the chosen corpus's, so that corpora don't share a folder."""
     if tree.get("name") is None:
         tree = tree | {"name": HydraConfig.get().runtime.choices["corpus"]}

@@ -1,4 +1,4 @@
-"""The unit that flows: an Arrow record batch of documents; what is written of each one that is taken out."""
+"""The unit that flows: an Arrow record batch of documents; what is written of each one that is removed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ SCHEMA = pa.schema(
     ]
 )
 
+MODULUS = 1 << 128  # of fingerprints
 SNIPPET_CHARS = 240  # of a removed document, and of the one kept in its place: enough to judge by eye
 
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """Why the document at `position` (of the batch or corpus that was judged) is taken out; the fields that apply.
+    """Why the document at `position` (of the batch or corpus that was judged) is removed; the fields that apply.
 
     Attributes:
         reason: one word a rule, e.g. `gopher_word_count`, `exact_duplicate`, `near_duplicate`, `contaminated`.
@@ -70,4 +71,4 @@ def fingerprint(files: np.ndarray, rows: np.ndarray) -> int:
         rows: (n,) int64 rows.
     """
     keys = np.stack([files.astype("<i8"), rows.astype("<i8")], axis=1)
-    return sum(xxhash.xxh3_128_intdigest(key.tobytes()) for key in keys) % (1 << 128)
+    return sum(xxhash.xxh3_128_intdigest(key.tobytes()) for key in keys) % MODULUS

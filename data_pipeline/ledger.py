@@ -10,9 +10,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from data_pipeline.documents import MODULUS
 from foundation.errors import GroundworkError
 
-MODULUS = 1 << 128
+DEFECT = (
+    "nothing of it is committed: remove work/ in the output folder and run again; if it stays, this is a defect of "
+    "groundwork, please report it"
+)
 
 
 class LedgerUnbalanced(GroundworkError):
@@ -63,14 +67,18 @@ class Account:
         if self.num_in + self.num_created != self.num_out + dropped + quarantined:
             raise LedgerUnbalanced(
                 f"{where}: {self.num_in} documents in + {self.num_created} created are not {self.num_out} out "
-                f"+ {dropped} dropped + {quarantined} quarantined; this stage loses or doubles documents"
+                f"+ {dropped} dropped + {quarantined} quarantined: this stage loses or doubles documents; {DEFECT}"
             )
         went = self.fingerprint_out + self.fingerprint_dropped + self.fingerprint_quarantined
         if (self.fingerprint_in - went) % MODULUS:
             raise LedgerUnbalanced(
                 f"{where}: as many documents as came in, but not the same ones "
-                "(their fingerprints differ): one was lost and another doubled"
+                f"(their fingerprints differ): one was lost and another doubled; {DEFECT}"
             )
+
+    def reasons(self) -> Counter[str]:
+        """Return how many documents did not come out, by reason."""
+        return self.dropped + Counter({f"{reason} (unreadable)": n for reason, n in self.quarantined.items()})
 
     def to_json(self) -> dict[str, Any]:
         """Return the account as JSON values: fingerprints as 32 hex digits, reasons sorted."""
@@ -103,6 +111,23 @@ class Account:
 
 
 Book = dict[str, Account]  # of one stage: source -> account
+
+
+def total(book: Book) -> Account:
+    """Return the account of all sources together."""
+    return sum(book.values(), Account())
+
+
+def listed(reasons: Counter[str], most: int | None = None) -> str:
+    """Return reasons with their counts, the most frequent first: `gopher_word_count 12, gopher_stop_words 3`.
+
+    Args:
+        most: how many are named; the rest are summed up as `others`.
+    """
+    named = reasons.most_common(most)
+    shown = [f"{reason} {count:,}" for reason, count in named]
+    others = reasons.total() - sum(count for _, count in named)
+    return ", ".join([*shown, f"others {others:,}"] if others else shown)
 
 
 def check_book(stage: str, book: Book) -> None:

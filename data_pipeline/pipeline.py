@@ -20,17 +20,16 @@ from data_pipeline.clean.cleaner import Cleaner
 from data_pipeline.decontaminate.ngram import Decontaminator
 from data_pipeline.dedup.dedup import Dedup
 from data_pipeline.executors.executor import Executor
-from data_pipeline.large_loss import dropped_before, large_losses
 from data_pipeline.ledger import Account, Book
+from data_pipeline.losses import BadLimit, check_left, large_losses, removed_before
 from data_pipeline.mix.split import HeldOut, SplitError
-from data_pipeline.nothing_left import check_left
 from data_pipeline.output_dir import check_output_dir, choose_output_dir
 from data_pipeline.report.page import write_report
 from data_pipeline.shards import manifest
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.shards.writer import Sharder
 from data_pipeline.sources.source import Corpus
-from data_pipeline.stages.clean import BadLimit, Clean, view_of
+from data_pipeline.stages.clean import Clean
 from data_pipeline.stages.decontaminate import Decontaminate
 from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
 from data_pipeline.stages.shards import WriteShards, manifest_of
@@ -91,7 +90,7 @@ def run(
     output_dir: str | None = None,
     partition_bytes: int = 64 << 20,
     max_bad_frac: float = 1e-3,
-    min_bad_docs: int = 10,
+    min_bad_records: int = 10,
 ) -> Result:
     """Turn raw text into token shards. The parameters are the config's top-level keys.
 
@@ -100,11 +99,11 @@ def run(
         output_dir: where they go instead.
         partition_bytes: the grain of work, of memory and of resuming, in bytes of input.
         max_bad_frac: the run stops when more of the records than this are unreadable.
-        min_bad_docs: fewer unreadable records than this never stop it.
+        min_bad_records: fewer unreadable records than this never stop it.
     Raises:
         GroundworkError: something the user can mend; what is finished is kept, the same call goes on.
     """
-    _check(partition_bytes, max_bad_frac, min_bad_docs)
+    _check(partition_bytes, max_bad_frac, min_bad_records)
     folder = choose_output_dir(name, output_dir)
     place = Workplace(folder, build(executor))
     cleaning = Clean(
@@ -113,7 +112,7 @@ def run(
         build(clean),
         clean.raw,
         partition_bytes,
-        BadLimit(max_bad_frac, min_bad_docs),
+        BadLimit(max_bad_frac, min_bad_records),
     )
     duplicates, trainer = build(dedup), build(tokenizer)
     stages: list[Stage] = [
@@ -145,13 +144,13 @@ def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGET
     return check(tree, run, allowed, runtime=frozenset())
 
 
-def _check(partition_bytes: int, max_bad_frac: float, min_bad_docs: int) -> None:
+def _check(partition_bytes: int, max_bad_frac: float, min_bad_records: int) -> None:
     if partition_bytes < 1:
         raise ConfigError(f"partition_bytes: {partition_bytes} is not at least 1; the default is {64 << 20} (64 MiB)")
     if not 0 <= max_bad_frac <= 1:
         raise ConfigError(f"max_bad_frac: {max_bad_frac} is not in [0, 1]; the default is 0.001")
-    if min_bad_docs < 0:
-        raise ConfigError(f"min_bad_docs: {min_bad_docs} is negative; the default is 10")
+    if min_bad_records < 0:
+        raise ConfigError(f"min_bad_records: {min_bad_records} is negative; the default is 10")
 
 
 def _do_all(place: Workplace, stages: list[Stage]) -> list[Finished]:
@@ -163,11 +162,8 @@ def _do_all(place: Workplace, stages: list[Stage]) -> list[Finished]:
         key = stage.key(before)
         done = _find(stage, key) or _redo(stage, key, view, book, finished)
         finished.append(done)
-        if isinstance(stage, Clean):
-            stage.check_bad(done.book)
-            view = view_of(place.work, done.facts)
-        elif done.book:  # the tokenizer decides nothing about documents
-            view = view.after(stage.name)
+        stage.check(done.book)
+        view = stage.leaves(view, done.facts)
         before, book = hash_json([before, done.output]), done.book or book
     return finished
 
@@ -189,7 +185,7 @@ def _redo(stage: Stage, key: str, view: View, before: Book, finished: list[Finis
     try:
         outcome = stage.run(view, before)
     except SplitError as error:  # few documents to split may be the work of an earlier stage
-        raise SplitError(f"{error}{dropped_before(books)}") from error
+        raise SplitError(f"{error}{removed_before(books)}") from error
     ledger.check_book(stage.name, outcome.book)
     books.append((stage.name, outcome.book))
     advice = (finished[0].facts if finished else outcome.facts)["advice"]
@@ -203,7 +199,7 @@ def _redo(stage: Stage, key: str, view: View, before: Book, finished: list[Finis
     for folder in (stage.folder, output_dir / "removed" / stage.name, output_dir / "quarantine" / stage.name):
         keep_only(folder, outcome.files)
     stage.records.commit("stage", key, Part(record, outcome.files))  # last: what is committed is never tidied again
-    for line in large_losses(stage.name, outcome.book, outcome.facts.get("text_bytes", {})):
+    for line in large_losses(stage.name, outcome.book, outcome.facts.get("bytes_in_and_removed", {})):
         print(f"warning: {line}", file=sys.stderr)
     return _finished(stage, record, redone=True)
 

@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
-from rich.console import Group, RenderableType
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data_pipeline.ledger import Account
-from data_pipeline.pipeline import Finished, Result
+from data_pipeline.ledger import listed, total
+from data_pipeline.pipeline import Result
 from data_pipeline.shards.manifest import SPLITS
 from foundation.progress import human
 
 MOST_REASONS = 4  # of a stage; the page and the ledger have all
 
 
-def summary(result: Result) -> RenderableType:
-    """Return the closing table of a run."""
-    return Group(_stages(result), _data(result), *_paths(result))
+def print_summary(result: Result) -> None:
+    """Print the closing tables of a run to stderr."""
+    console = Console(stderr=True)
+    console.print(_stages(result), _data(result), sep="\n")
+    for line in _paths(result):
+        console.print(line, soft_wrap=True)  # a wrapped path can't be copied
 
 
 def _stages(result: Result) -> Table:
     table = Table(title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name, justify in (("stage", "left"), ("in", "right"), ("out", "right"), ("seconds", "right")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    table.add_column("taken out")
+    table.add_column("removed")
+    table.add_column("")
     for done in result.stages:
-        total = sum(done.book.values(), Account())
+        account = total(done.book)
         seconds = f"{done.timing['seconds']:.1f}" if done.redone else "kept"
-        numbers = (f"{total.num_in:,}", f"{total.num_out:,}") if done.book else ("", "")
-        table.add_row(done.name, *numbers, seconds, _taken(done, total))
+        numbers = (f"{account.num_in:,}", f"{account.num_out:,}") if done.book else ("", "")
+        removed = listed(account.reasons(), MOST_REASONS)
+        table.add_row(done.name, *numbers, seconds, removed, str(done.facts.get("note", "")))
     return table
-
-
-def _taken(done: Finished, total: Account) -> str:
-    reasons = Counter({f"{reason} (unreadable)": count for reason, count in total.quarantined.items()}) + total.dropped
-    shown = [f"{reason} {count:,}" for reason, count in reasons.most_common(MOST_REASONS)]
-    others = reasons.total() - sum(count for _, count in reasons.most_common(MOST_REASONS))
-    if others:
-        shown.append(f"others {others:,}")
-    return ", ".join(shown) or str(done.facts.get("note", ""))
 
 
 def _data(result: Result) -> Table:
@@ -61,7 +55,7 @@ def _data(result: Result) -> Table:
 
 def _paths(result: Result) -> list[Text]:
     quarantine = result.output_dir / "quarantine"
-    lines = [f"data:    {result.output_dir}", f"page:    {result.report}"]
+    lines = [f"data:       {result.output_dir}", f"page:       {result.report}"]
     if quarantine.is_dir():
-        lines.append(f"unread:  {quarantine}")
+        lines.append(f"quarantine: {quarantine}")
     return [Text(line) for line in lines]

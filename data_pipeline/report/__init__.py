@@ -1,1 +1,1 @@
-"""What happened to a corpus, as one page: the way of its documents, what was taken out, and why."""
+"""What happened to a corpus, as one page: the way of its documents, what was removed, and why."""

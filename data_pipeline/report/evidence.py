@@ -1,4 +1,4 @@
-"""What the page shows of the documents that were taken out: a few of each reason, spread over the whole corpus."""
+"""What the page shows of the documents that were removed: a few of each reason, spread over the whole corpus."""
 
 from __future__ import annotations
 

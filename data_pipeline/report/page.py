@@ -1,4 +1,4 @@
-"""report.html of a corpus: the way of its documents, what was taken out and why, what the shards hold."""
+"""report.html of a corpus: the way of its documents, what was removed and why, what the shards hold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.ledger import Account
+from data_pipeline.ledger import Account, Book, total
 from data_pipeline.report.evidence import Removed, quarantined_samples, removed_samples
 from data_pipeline.shards.manifest import SPLITS, Manifest
 from data_pipeline.shards.reader import open_split
@@ -62,7 +62,7 @@ def write_report(output_dir: Path, remarks: Mapping[str, str] | None = None) -> 
     return page.write(output_dir / PAGE)
 
 
-def read_books(output_dir: Path) -> dict[str, dict[str, Account]]:
+def read_books(output_dir: Path) -> dict[str, Book]:
     """Return ledger.json as stage -> source -> account, the stages in the order of the pipeline."""
     stages: dict[str, Any] = read_json(output_dir / "ledger.json")["stages"]
     return {
@@ -76,13 +76,9 @@ def _in_order(stages: Collection[str]) -> list[str]:
     return [*(name for name in STAGES if name in stages), *(name for name in sorted(stages) if name not in STAGES)]
 
 
-def _total(book: dict[str, Account]) -> Account:
-    return sum(book.values(), Account())
-
-
-def _ends(books: dict[str, dict[str, Account]]) -> tuple[int, int]:
+def _ends(books: dict[str, Book]) -> tuple[int, int]:
     """Return how many documents were read and how many are left."""
-    accounts = [_total(book) for book in books.values()]
+    accounts = [total(book) for book in books.values()]
     return (accounts[0].num_in, accounts[-1].num_out) if accounts else (0, 0)
 
 
@@ -90,13 +86,13 @@ def _sum(manifest: Manifest, split: str, field: str) -> int:
     return sum(getattr(source, field) for source in manifest.splits[split].values())
 
 
-def _subtitle(books: dict[str, dict[str, Account]], manifest: Manifest) -> str:
+def _subtitle(books: dict[str, Book], manifest: Manifest) -> str:
     read, left = _ends(books)
     tokens = sum(_sum(manifest, split, "tokens") for split in SPLITS)
     return f"{read:,} documents read, {left:,} kept as {tokens:,} tokens."
 
 
-def _glance(page: Page, books: dict[str, dict[str, Account]], manifest: Manifest, timing: dict[str, Any]) -> None:
+def _glance(page: Page, books: dict[str, Book], manifest: Manifest, timing: dict[str, Any]) -> None:
     read, left = _ends(books)
     text_bytes = sum(_sum(manifest, split, "utf8_bytes") for split in SPLITS)
     # end-of-text stands for no bytes
@@ -116,29 +112,29 @@ def _glance(page: Page, books: dict[str, dict[str, Account]], manifest: Manifest
     )
 
 
-def _way(page: Page, books: dict[str, dict[str, Account]]) -> None:
+def _way(page: Page, books: dict[str, Book]) -> None:
     page.section("The way of the documents")
-    page.text("Full: what a stage passed on. Hatched: what it took out. Each bar begins with what the one before left.")
+    page.text("Full: what a stage passed on. Hatched: what it removed. Each bar begins with what the one before left.")
     bars = []
     for stage, book in books.items():
-        account = _total(book)
+        account = total(book)
         lost = account.dropped.total() + account.quarantined.total()
         note = f"{account.num_out:,}" + (f"  (−{lost:,})" if lost else "")
         bars.append(Bar(STAGES.get(stage, stage), account.num_out, lost, note))
     page.bars(bars)
 
 
-def _reasons(page: Page, books: dict[str, dict[str, Account]]) -> None:
+def _reasons(page: Page, books: dict[str, Book]) -> None:
     read, _ = _ends(books)
     rows: list[list[str | int]] = []
     for stage, book in books.items():
-        account = _total(book)
+        account = total(book)
         for counts, what in ((account.dropped, "removed"), (account.quarantined, "unreadable")):
             rows += [
                 [STAGES.get(stage, stage), reason, what, count, _share(count, read)]
                 for reason, count in Counter(counts).most_common()
             ]
-    page.section("What was taken out")
+    page.section("What was removed")
     if rows:
         page.table(["stage", "reason", "", "documents", "of all read"], rows)
     else:
@@ -235,7 +231,7 @@ def _lengths(page: Page, output_dir: Path, manifest: Manifest) -> None:
             f"Half have at most {middle:,.0f} tokens, a tenth at most {low:,.0f}, a tenth at least {high:,.0f}; "
             f"the longest has {lengths.max():,}. Their end-of-text counts."
         )
-        page.histogram(*length_bins(lengths), "tokens a document", "documents")
+        page.histogram(*length_bins(lengths), "tokens per document", "documents")
 
 
 def length_bins(lengths: np.ndarray) -> tuple[list[int], list[int]]:

@@ -5,56 +5,26 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_pipeline import ledger
 from data_pipeline.clean.cleaner import Cleaner
-from data_pipeline.documents import SCHEMA, Quarantined, Removal, fingerprint
+from data_pipeline.documents import MODULUS, SCHEMA, Quarantined, Removal, fingerprint
 from data_pipeline.ledger import Account, Book
+from data_pipeline.losses import BadLimit
 from data_pipeline.sources.source import Corpus, Source
 from data_pipeline.stages.inputs import Group, NumberedFile, Piece, content_key, group_files
 from data_pipeline.stages.removed import Origin, rows_of
 from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, do_parts, task
 from data_pipeline.stages.view import CLEAN, Partition, View, batch_path, keys_path, num_bytes
 from data_pipeline.storage import Part, write_arrays, write_batch, write_quarantine, write_removed
-from foundation.errors import GroundworkError
 from foundation.hashes import hash_json
 from foundation.progress import Meter, progress
 
 Item = tuple[str, list[Piece]]  # a partition's name and what to parse
-
-
-class TooMuchBad(GroundworkError):
-    """More records are unreadable than may be."""
-
-
-@dataclass(frozen=True, slots=True)
-class BadLimit:
-    """How many unreadable records may be. Attributes: max_frac: of all records; min_docs: fewer never stop a run."""
-
-    max_frac: float
-    min_docs: int
-
-    def check(self, book: Book, quarantine: Path) -> None:
-        """Raise when too many were unreadable.
-
-        Raises:
-            TooMuchBad: says how many, why, and where they are.
-        """
-        total = sum((account for account in book.values()), Account())
-        bad = total.quarantined.total()
-        if bad < self.min_docs or bad <= self.max_frac * total.num_in:
-            return
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in total.quarantined.most_common())
-        raise TooMuchBad(
-            f"max_bad_frac: {bad:,} of {total.num_in:,} records ({bad / total.num_in:.2%}) are unreadable, more than "
-            f"{self.max_frac:.2%} ({reasons}); look at them in {quarantine}, mend the input, or set max_bad_frac higher"
-        )
 
 
 class Clean(Stage):
@@ -92,7 +62,7 @@ class Clean(Stage):
         total = sum(each.file.size_bytes for group in self.groups for each in group.files)
         book: Book = {source.name: Account() for source in self.sources}
         counts: Counter[str] = Counter()
-        text_bytes = {source.name: [0, 0] for source in self.sources}
+        text_bytes = {source.name: [0, 0] for source in self.sources}  # that came in, that was removed
         partitions: list[dict[str, Any]] = []
         function = _CleanPartition(self)
         with progress(self.name, total or None, "B") as meter:
@@ -114,25 +84,22 @@ class Clean(Stage):
                 "partitions": partitions,
                 "file_names": self.file_names,
                 "counts": dict(counts),
-                "text_bytes": text_bytes,
+                "bytes_in_and_removed": text_bytes,
                 "advice": {source.name: source.advice() for source in self.sources},
             },
             utf8_bytes=sum(partition["utf8_bytes"] for partition in partitions),
         )
 
-    def check_bad(self, book: Book) -> None:
-        """Raise TooMuchBad when too many records were unreadable, now or in the run that did the work."""
+    def check(self, book: Book) -> None:
         self._limit.check(book, self.place.output_dir / "quarantine" / self.name)
+
+    def leaves(self, view: View, facts: dict[str, Any]) -> View:
+        return View(view.work, [Partition(**partition) for partition in facts["partitions"]], facts["file_names"])
 
     def parse_settings(self, source: Source) -> dict[str, Any]:
         """Return what the documents of a source depend on beside its files."""
         described = self._described[source.name]
         return {"source": described, "clean": self._raw_clean, "partition_bytes": self._partition_bytes}
-
-
-def view_of(work: Path, facts: dict[str, Any]) -> View:
-    """Return the corpus as a finished `Clean` left it."""
-    return View(work, [Partition(**partition) for partition in facts["partitions"]], facts["file_names"])
 
 
 def describe(source: Source) -> dict[str, Any]:
@@ -296,7 +263,7 @@ def _account(
         num_out=cleaned.num_rows,
         dropped=Counter(removal.reason for removal in removals),
         quarantined=Counter(record.reason for _, record in quarantined),
-        fingerprint_in=(fingerprint(files, rows) + bad) % ledger.MODULUS,
+        fingerprint_in=(fingerprint(files, rows) + bad) % MODULUS,
         fingerprint_out=fingerprint(*keys_of(cleaned)),
         fingerprint_dropped=fingerprint(files[gone], rows[gone]),
         fingerprint_quarantined=bad,

@@ -17,7 +17,16 @@ from data_pipeline.decontaminate.ngram import Decontaminator
 from data_pipeline.decontaminate.testsets import TestItem
 from data_pipeline.ledger import Book
 from data_pipeline.stages.removed import Origin, rows_of
-from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, account_decision, do_parts, task
+from data_pipeline.stages.stage import (
+    Outcome,
+    Stage,
+    Task,
+    Workplace,
+    account_decision,
+    bytes_in_and_removed,
+    do_parts,
+    task,
+)
 from data_pipeline.stages.view import Slice, View, decision_path, num_bytes
 from data_pipeline.storage import Part, read_arrays, write_arrays, write_removed
 from foundation.hashes import hash_bytes, hash_json
@@ -27,7 +36,7 @@ HELD_OUT = "held_out"  # the name of the validation documents as a test set
 
 
 class Decontaminate(Stage):
-    """Judges the training documents only: a held-out document is what it is."""
+    """Judges the training documents only: held-out documents are test items and stay."""
 
     name = "decontaminate"
     code = ("decontaminate", "stages/decontaminate.py", "stages/removed.py")
@@ -51,13 +60,15 @@ class Decontaminate(Stage):
 
     def run(self, view: View, before: Book) -> Outcome:
         index = self._decontaminator.build([*self._items, *_held_out_items(view)])
-        training = view.alive & ~view.held_out
+        training = view.training
         settings = hash_json([self.settings(), self.code_hash(), _held_out_hash(view)])
         frequencies, counted = self._count(view, training, index, settings)
         settings = hash_json([settings, hash_bytes(frequencies.tobytes())])
         gone, reasons, judged = self._judge(view, training, index, frequencies, settings)
         path = decision_path(self.place.work, self.name)
         write_arrays(path, {"gone": gone})
+        left = training.copy()
+        left[gone] = False
         return Outcome(
             output=hash_bytes(gone.astype("<i8").tobytes()),
             book=account_decision(view, gone, reasons, before),
@@ -66,7 +77,8 @@ class Decontaminate(Stage):
                 "note": f"{len(self._items) + int(view.held_out.sum()):,} test items sought"
                 if index.num_ngrams
                 else "",
-                "training": _training_left(view, training, gone),
+                "training": view.num_left(left),
+                "bytes_in_and_removed": bytes_in_and_removed(view, gone),
                 "counts": self._decontaminator.counts(index, frequencies),
             },
             utf8_bytes=int(view.sizes[training].sum()),
@@ -110,13 +122,6 @@ class Decontaminate(Stage):
         for piece in view.slices(training):
             key = hash_json([settings, piece.partition.batch_hash, piece.first_index, hash_bytes(piece.mask.tobytes())])
             yield task(self.records, f"{what}-{piece.partition.name}", key, piece)
-
-
-def _training_left(view: View, training: np.ndarray, gone: np.ndarray) -> dict[str, int]:
-    """Return how many documents each source has left to train on."""
-    left = training.copy()
-    left[gone] = False
-    return {source: int((left & mask).sum()) for source, mask in view.source_masks()}
 
 
 def _held_out_items(view: View) -> Iterator[TestItem]:

@@ -8,13 +8,20 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from data_pipeline.dedup.dedup import Dedup, Features
 from data_pipeline.documents import Removal
 from data_pipeline.ledger import Book
 from data_pipeline.stages.removed import write_evidence
-from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, account_decision, do_parts, task
+from data_pipeline.stages.stage import (
+    Outcome,
+    Stage,
+    Task,
+    Workplace,
+    account_decision,
+    bytes_in_and_removed,
+    do_parts,
+    task,
+)
 from data_pipeline.stages.view import Slice, TextReader, View, decision_path
 from data_pipeline.storage import Part, read_arrays, write_arrays
 from foundation.hashes import hash_bytes, hash_json
@@ -113,19 +120,9 @@ def decide(
         output=hash_bytes(gone.astype("<i8").tobytes()),
         book=book,
         files=[*files, *written, path],
-        facts={"text_bytes": text_bytes(view, gone), **(facts or {})},
+        facts={"bytes_in_and_removed": bytes_in_and_removed(view, gone), **(facts or {})},
         utf8_bytes=int(view.sizes[view.alive].sum()),
     )
-
-
-def text_bytes(view: View, gone: np.ndarray) -> dict[str, list[int]]:
-    """Return, by source, the bytes of the documents before a removal and of those removed; `gone` are their indices."""
-    removed = np.zeros_like(view.alive)
-    removed[gone] = True
-    return {
-        source: [int(view.sizes[view.alive & mask].sum()), int(view.sizes[removed & mask].sum())]
-        for source, mask in view.source_masks()
-    }
 
 
 def features_path(folder: Path, partition: str) -> Path:

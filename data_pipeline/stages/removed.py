@@ -1,4 +1,4 @@
-"""The evidence: for every document that was taken out, why, by what measure, and what was kept in its place."""
+"""The evidence: for every document that was removed, why, by what measure, and what was kept in its place."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.documents import fingerprint
-from data_pipeline.ledger import MODULUS, Account, Book
+from data_pipeline.documents import MODULUS, fingerprint
+from data_pipeline.ledger import Account, Book
 from data_pipeline.shards.errors import REMEDY
 from data_pipeline.shards.manifest import SPLITS, TOKENIZER, Manifest, ShardInfo, SourceManifest, shard_prefix
 from data_pipeline.shards.verify import verify_shards
@@ -47,6 +47,9 @@ class WriteShards(Stage):
 
     def settings(self) -> Any:
         return {**self._raw, "eot_token": self._eot_token}
+
+    def leaves(self, view: View, facts: dict[str, Any]) -> View:
+        return view  # it decides nothing about documents
 
     def stands(self, facts: dict[str, Any]) -> bool:
         """Return whether every byte of the shards is what was written: a disk's flipped bit changes no size."""
@@ -91,12 +94,14 @@ class WriteShards(Stage):
             yield task(self.records, piece.partition.name, key, (piece, held_out))
 
     def _assemble(self, view: View, totals: dict[str, dict[str, _Total]], dtype: np.dtype[Any]) -> None:
-        shutil.rmtree(self.place.output_dir / "shards", ignore_errors=True)
+        shards = self.place.output_dir / "shards"
+        if shards.exists():
+            shutil.rmtree(shards)
         encoded = [piece.partition for piece in view.slices(view.alive)]
         num_tokens = sum(total.tokens for sources in totals.values() for total in sources.values())
         with progress(self.name, num_tokens, "tokens") as meter:
             for split in SPLITS:
-                folder = self.place.output_dir / "shards" / split
+                folder = shards / split
                 for source, total in totals[split].items():
                     mine = [partition for partition in encoded if partition.source == source]
                     with room_for(folder), self._sharder.writer(folder, source, dtype) as writer:

@@ -34,11 +34,13 @@ class Split(Stage):
     def run(self, view: View, before: Book) -> Outcome:
         positions = view.positions
         held_out = positions[self._held_out.is_held_out(view.files[positions], view.rows[positions])]
+        training = view.alive.copy()
+        training[held_out] = False
         path = decision_path(self.place.work, self.name)
         write_arrays(path, {"held_out": held_out})
         return Outcome(
             output=hash_bytes(held_out.astype("<i8").tobytes()),
             book=account_decision(view, np.zeros(0, np.int64), [], before),
             files=[path],
-            facts={"note": f"{len(held_out):,} held out for validation"},
+            facts={"note": f"{len(held_out):,} held out for validation", "training": view.num_left(training)},
         )

@@ -47,7 +47,8 @@ class Outcome:
         book: source -> account; empty for a stage that no documents pass through.
         files: all that it wrote and that must stay.
         facts: JSON values for the stages and reports to come. For people, where there are any: `note`, a few words for
-            the closing table; `remark`, a text for the page; `counts`, name -> number, for the ledger and the page.
+            the closing table; `remark`, a text for the page; `counts`, name -> number, for the ledger and the page;
+            `training`, source -> documents left to train on; `bytes_in_and_removed`, source -> both, for the warning.
         utf8_bytes: of the text that it went through, for its speed.
     """
 
@@ -96,6 +97,23 @@ class Stage(ABC):
             view: the corpus as the stages before left it.
             before: the book of the stage before.
         """
+
+    def check(self, book: Book) -> None:
+        """Raise when nothing can be built on its result, be it of this run or an earlier one; most have no such limit.
+
+        Raises:
+            GroundworkError: says what is wrong with it.
+        """
+        return
+
+    def leaves(self, view: View, facts: dict[str, Any]) -> View:
+        """Return the corpus as the finished stage leaves it to the next.
+
+        Args:
+            view: the corpus as it came to this one.
+            facts: what it wrote down.
+        """
+        return view.after(self.name)
 
     def stands(self, facts: dict[str, Any]) -> bool:
         """Return whether a finished result still holds; its key and the sizes of its files are checked already."""
@@ -209,3 +227,13 @@ def account_decision(view: View, gone: np.ndarray, reasons: list[str], before: B
             fingerprint_dropped=fingerprint(view.files[removed & mask], view.rows[removed & mask]),
         )
     return book
+
+
+def bytes_in_and_removed(view: View, gone: np.ndarray) -> dict[str, list[int]]:
+    """Return, by source, the bytes of text before a removal and of those removed; `gone` are their indices."""
+    removed = np.zeros_like(view.alive)
+    removed[gone] = True
+    return {
+        source: [int(view.sizes[view.alive & mask].sum()), int(view.sizes[removed & mask].sum())]
+        for source, mask in view.source_masks()
+    }

@@ -49,8 +49,11 @@ class TrainTokenizer(Stage):
         stands: bool = hash_file(self.path) == facts["tokenizer_hash"]
         return stands
 
+    def leaves(self, view: View, facts: dict[str, Any]) -> View:
+        return view  # it decides nothing about documents
+
     def run(self, view: View, before: Book) -> Outcome:
-        training = np.flatnonzero(view.alive & ~view.held_out)
+        training = np.flatnonzero(view.training)
         chosen = training[self._trainer.choose(view.files[training], view.rows[training], view.sizes[training])]
         total = int(view.sizes[chosen].sum())
         tokenizer_json = self._trainer.train(_texts(view, chosen), total)

@@ -68,7 +68,7 @@ class Slice:
 
 
 class View:
-    """All documents, and which are still in. Reads nothing before it is asked.
+    """All documents, and which are still in. Reads files at first use.
 
     Args:
         work: the pipeline's work folder.
@@ -129,6 +129,12 @@ class View:
         still: np.ndarray = held_out & self.alive
         return still
 
+    @property
+    def training(self) -> np.ndarray:
+        """Which documents are there to train on, by index: (n,) bool."""
+        training: np.ndarray = self.alive & ~self.held_out
+        return training
+
     @cached_property
     def positions(self) -> np.ndarray:
         """The index at each position, (documents still in,) int64."""
@@ -147,10 +153,15 @@ class View:
 
     def source_masks(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield (source, (n,) bool: its documents, in or out), each source once, in order."""
-        names = np.array([partition.source for partition in self.partitions])
-        of_document = np.repeat(names, np.diff(self.starts))
-        for source in dict.fromkeys(names.tolist()):
-            yield source, of_document == source
+        sources = list(dict.fromkeys(partition.source for partition in self.partitions))
+        numbers = np.array([sources.index(partition.source) for partition in self.partitions], np.int32)
+        of_document = np.repeat(numbers, np.diff(self.starts))  # of the names themselves it would be 4 bytes a letter
+        for number, source in enumerate(sources):
+            yield source, of_document == number
+
+    def num_left(self, chosen: np.ndarray) -> dict[str, int]:
+        """Return how many of the chosen documents each source has; chosen: (n,) bool by index."""
+        return {source: int((chosen & mask).sum()) for source, mask in self.source_masks()}
 
     def _decision(self, stage: str) -> dict[str, np.ndarray]:
         return read_arrays(decision_path(self.work, stage))

@@ -116,7 +116,7 @@ def config() -> Callable[..., dict[str, Any]]:
             "name": "test",
             "output_dir": str(output_dir),
             "partition_bytes": 1 << 14,
-            "min_bad_docs": 100,
+            "min_bad_records": 100,
         }
         for path, value in changes.items():
             *parents, last = path.split("__")

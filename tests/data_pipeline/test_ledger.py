@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.documents import fingerprint
-from data_pipeline.ledger import MODULUS, Account, LedgerUnbalanced, check_chain, to_json
+from data_pipeline.documents import MODULUS, fingerprint
+from data_pipeline.ledger import Account, LedgerUnbalanced, check_chain, listed, to_json
 
 
 def account(rows_in: list[int], rows_out: list[int], dropped: list[int], quarantined: list[int]) -> Account:
@@ -34,9 +34,9 @@ def test_whatever_goes_where_it_balances_and_survives_json(fates: list[str]) -> 
     rows: dict[str, list[int]] = {"out": [], "dropped": [], "quarantined": []}
     for row, fate in enumerate(fates):
         rows[fate].append(row)
-    books = account(list(range(len(fates))), rows["out"], rows["dropped"], rows["quarantined"])
-    books.check("stage")
-    assert Account.from_json(books.to_json()) == books
+    whole = account(list(range(len(fates))), rows["out"], rows["dropped"], rows["quarantined"])
+    whole.check("stage")
+    assert Account.from_json(whole.to_json()) == whole
 
 
 def test_a_lost_document_is_seen() -> None:
@@ -75,3 +75,10 @@ def test_ledger_json_has_the_promised_keys() -> None:
     }
     taken = sum(int(record[f"fingerprint_{kind}"], 16) for kind in ("out", "dropped", "quarantined"))
     assert int(record["fingerprint_in"], 16) == taken % (1 << 128)
+
+
+def test_reasons_are_listed_the_most_frequent_first_and_the_rest_summed_up() -> None:
+    reasons = account([0, 1, 2, 3], [], [0, 1, 2], [3]).reasons() + Counter({"a": 2000, "b": 2})
+    assert listed(reasons) == "a 2,000, short 3, b 2, json (unreadable) 1"
+    assert listed(reasons, 2) == "a 2,000, short 3, others 3"
+    assert listed(Counter()) == listed(Counter(), 4) == ""

@@ -5,19 +5,67 @@ from __future__ import annotations
 import gzip
 import random
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from data_pipeline.mix.split import SplitError
-from data_pipeline.nothing_left import NothingLeft
+from data_pipeline.ledger import Account
+from data_pipeline.losses import LOOSEN, NothingLeft, check_left, large_losses, removed_before
+from data_pipeline.mix.split import HeldOut, SplitError
 from data_pipeline.pipeline import Result
 
 Config = Callable[..., dict[str, Any]]
 Go = Callable[[dict[str, Any]], Result]
 Redone = Callable[[Result], list[str]]
+
+
+def account(num_in: int, dropped: dict[str, int] | None = None, quarantined: dict[str, int] | None = None) -> Account:
+    gone = Counter(dropped or {}), Counter(quarantined or {})
+    return Account(num_in, num_in - gone[0].total() - gone[1].total(), dropped=gone[0], quarantined=gone[1])
+
+
+def test_nothing_is_left_names_every_stage_that_removed_something_and_its_setting() -> None:
+    clean = account(1003, {"gopher_word_count": 900, "too_short": 99}, {"json": 2})
+    books = [("clean", {"web": clean}), ("exact", {"web": account(2)}), ("near", {"web": account(2, {"alike": 2})})]
+    with pytest.raises(NothingLeft) as raised:
+        check_left(books, {}, {"web": "; or try this"}, [])
+    assert str(raised.value) == (
+        "source 'web': no document is left to train on after near: 1,003 records were read "
+        "(clean: gopher_word_count 900, too_short 99, json (unreadable) 2; near: alike 2). "
+        f"Loosen the rules (clean: {LOOSEN['clean']}; near: {LOOSEN['near']}), or give other input; or try this"
+    )
+    check_left(books[:2], {}, {"web": ""}, [])  # two are left
+
+
+def test_documents_that_are_held_out_are_not_left_to_train_on() -> None:
+    books = [("clean", {"books": account(3)}), ("split", {"books": account(3)})]
+    check_left(books, {"books": 1}, {"books": ""}, [])
+    with pytest.raises(
+        NothingLeft, match=r"after split: 3 records were read \(split: held out 3\)\. .*mix\.held_out_frac="
+    ):
+        check_left(books, {"books": 0}, {"books": ""}, [])
+
+
+def test_a_large_loss_is_one_of_documents_or_of_their_text() -> None:
+    book = {"web": account(100, {"short": 10}), "books": account(20, {"long": 1}, {"json": 2})}
+    (line,) = large_losses("clean", book, {})
+    assert line.startswith("clean: removed 3 of 20 documents of source 'books': json (unreadable) 2, long 1; ")
+    lines = large_losses("clean", book, {"web": [1000, 101], "books": [1000, 10]})
+    assert [line.partition(": ")[2][:50] for line in lines] == [
+        "removed 10 of 100 documents of source 'web' (10% o",
+        "removed 3 of 20 documents of source 'books' (1% of",
+    ]
+    assert large_losses("clean", {"web": account(100, {"short": 10})}, {"web": [1000, 100]}) == []
+
+
+def test_what_was_removed_before_is_a_clause_of_all_sources() -> None:
+    books = [("clean", {"web": account(9, {"short": 2}), "books": account(4, {"short": 1})}), ("tokenizer", {})]
+    assert removed_before(books) == "; 13 were read, earlier stages removed (clean: short 3)"
+    assert removed_before([("clean", {"web": account(9)})]) == ""
 
 
 def test_a_source_without_documents_is_an_error(inputs: Path, config: Config, tmp_path: Path, go: Go) -> None:
@@ -65,7 +113,7 @@ def test_a_stage_that_takes_much_of_the_text_says_so(
     warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
     assert len(warnings) == 1
     assert re.search(
-        r"clean: took out 1 of 41 documents of source 'plays' \(5\d% of the text\): too_few_words 1; ", warnings[0]
+        r"clean: removed 1 of 41 documents of source 'plays' \(5\d% of the text\): too_few_words 1; ", warnings[0]
     )
 
 
@@ -75,3 +123,20 @@ def test_a_split_of_what_little_earlier_stages_left_says_what_they_took(config: 
     text = {"_target_": "data_pipeline.sources.text.Text", "paths": [f"{tmp_path}/*.txt"], "source": "plays"}
     with pytest.raises(SplitError, match=r"of 1 document.*9 were read, .*\(exact: exact_duplicate 8\)"):
         go(config(tmp_path, tmp_path / "out", corpus=text, decontaminate__test_sets=[]))
+
+
+def test_a_source_that_the_split_holds_out_whole_ends_the_run_there(config: Config, go: Go, tmp_path: Path) -> None:
+    for name, count in (("books", 1), ("web", 12)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            (tmp_path / name / f"{number:02d}.txt").write_text(f"the words of file {number} of {name} alone")
+    text = "data_pipeline.sources.text.Text"
+    sources = {
+        name: {"_target_": text, "paths": [f"{tmp_path}/{name}/*.txt"], "source": name} for name in ("books", "web")
+    }
+    corpus = {"_target_": "data_pipeline.sources.several.Several", "sources": sources}
+    numbers, rows = np.arange(13, dtype=np.int32), np.zeros(13, np.int64)
+    seed = next(seed for seed in range(99) if HeldOut(0.3, seed).is_held_out(numbers, rows)[0])
+    mix = {"_target_": "data_pipeline.mix.split.HeldOut", "held_out_frac": 0.3, "seed": seed}
+    with pytest.raises(NothingLeft, match=r"'books': .* after split: 1 record was read \(split: held out 1\)"):
+        go(config(tmp_path, tmp_path / "out", corpus=corpus, mix=mix, decontaminate__test_sets=[]))

@@ -48,7 +48,7 @@ def test_a_run_ends_with_a_table_and_the_same_line_keeps_everything(tmp_path: Pa
     first = type_line(tmp_path, *QUICK)
     assert first.returncode == 0, first.stderr
     assert "exact_duplicate" in first.stderr and "kept" not in first.stderr
-    assert str(tmp_path / "data" / "synthetic" / "report.html") in first.stderr.replace("\n", "")
+    assert str(tmp_path / "data" / "synthetic" / "report.html") in first.stderr
     Manifest.load(tmp_path / "data" / "synthetic")
     second = type_line(tmp_path, *QUICK)
     assert second.returncode == 0

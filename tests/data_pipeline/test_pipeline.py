@@ -213,7 +213,7 @@ def test_settings_and_folders_that_cannot_work_are_refused_before_anything_is_re
     made: Any, config: Config, tmp_path: Path, go: Go
 ) -> None:
     out = tmp_path / "out"
-    for changes in ({"partition_bytes": 0}, {"max_bad_frac": 2.0}, {"min_bad_docs": -1}):
+    for changes in ({"partition_bytes": 0}, {"max_bad_frac": 2.0}, {"min_bad_records": -1}):
         with pytest.raises(ConfigError, match=next(iter(changes))):
             go(config(made.folder, out, **changes))
     with pytest.raises(ConfigError, match="holds the input"):

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import zstandard
 
+from data_pipeline.losses import TooManyUnreadable
 from data_pipeline.pipeline import Result
 from data_pipeline.sources.source import TruncatedInput
-from data_pipeline.stages.clean import TooMuchBad
 
 Config = Callable[..., dict[str, Any]]
 Go = Callable[[dict[str, Any]], Result]
@@ -87,7 +87,9 @@ def test_too_many_unreadable_records_stop_the_run(
 ) -> None:
     num_bad = len(made.bad)
     for folder in (out, tmp_path / "fresh"):  # also where an earlier run was told to put up with them
-        with pytest.raises(TooMuchBad, match=rf"max_bad_frac: {num_bad} of {made.num_records} records.*json.*quarant"):
-            go(config(made.folder, folder, min_bad_docs=5))
+        with pytest.raises(
+            TooManyUnreadable, match=rf"max_bad_frac: {num_bad} of {made.num_records} records.*json.*quarant"
+        ):
+            go(config(made.folder, folder, min_bad_records=5))
         assert list((folder / "quarantine" / "clean").glob("*.jsonl"))
-    assert redone(go(config(made.folder, out, min_bad_docs=5, max_bad_frac=0.5))) == []
+    assert redone(go(config(made.folder, out, min_bad_records=5, max_bad_frac=0.5))) == []
