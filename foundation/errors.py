@@ -17,8 +17,30 @@ class ConfigError(GroundworkError):
     """A config key is unknown, missing, of a wrong type or of a value that can't work."""
 
 
+class SettingError(ConfigError):
+    """An argument that can't work, from a constructor: the message begins with the argument's name alone.
+
+    `foundation.config.build` puts the node's key before it, which only the config knows.
+    """
+
+
 class InputError(GroundworkError):
     """An input file or record can't be read as what it claims to be."""
+
+
+def require(is_allowed: bool, name: str, value: object, allowed: str) -> None:
+    """Refuse a constructor's argument unless it is allowed.
+
+    Args:
+        is_allowed: whether it is.
+        name: of the argument.
+        value: what was found.
+        allowed: what to give, e.g. `a number from 0 to 1`.
+    Raises:
+        SettingError: `<name>: <value> is not allowed; give <allowed>`.
+    """
+    if not is_allowed:
+        raise SettingError(f"{name}: {value!r} is not allowed; give {allowed}")
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ import pyarrow as pa
 from data_pipeline.clean.cleaner import Cleaned, Rule, without
 from data_pipeline.clean.measures import CHARS, WORDS, measure
 from data_pipeline.documents import Removal
-from foundation.errors import ConfigError
+from foundation.errors import require
 
 
 class Length(Rule):
@@ -20,11 +20,10 @@ class Length(Rule):
             min_chars: fewest characters (code points), white space included.
             min_words: fewest words, `str.split()`.
         Raises:
-            ConfigError: a limit is negative.
+            SettingError: a limit is negative.
         """
-        for key, value in (("min_chars", min_chars), ("min_words", min_words)):
-            if value < 0:
-                raise ConfigError(f"clean.rules.length.{key}: {value} is negative; give 0 or more")
+        for name, value in (("min_chars", min_chars), ("min_words", min_words)):
+            require(value >= 0, name, value, "0 or more")
         self.min_chars, self.min_words = min_chars, min_words
 
     def apply(self, batch: pa.RecordBatch) -> Cleaned:

@@ -28,10 +28,9 @@ from data_pipeline.clean.measures import (
     measure,
 )
 from data_pipeline.documents import Removal
-from foundation.errors import ConfigError
+from foundation.errors import require
 
 GOPHER_STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
-KEY = "clean.rules.gopher"
 
 
 class GopherQuality(Rule):
@@ -64,7 +63,7 @@ class GopherQuality(Rule):
             min_stop_words: how many different stop words must occur (`gopher_stop_words`).
             stop_words: compared with words as they are written; None: the paper's, GOPHER_STOP_WORDS.
         Raises:
-            ConfigError: a value that can't work; names its key.
+            SettingError: a value that can't work.
         """
         words = GOPHER_STOP_WORDS if stop_words is None else tuple(dict.fromkeys(stop_words))
         _check_words(words, min_stop_words)
@@ -76,9 +75,9 @@ class GopherQuality(Rule):
             ("gopher_mean_word_length", min_mean_word_length, max_mean_word_length),
             ("gopher_hash_ratio", 0.0, _at_least_0("max_hash_ratio", max_hash_ratio)),
             ("gopher_ellipsis_ratio", 0.0, _at_least_0("max_ellipsis_ratio", max_ellipsis_ratio)),
-            ("gopher_bullet_lines", 0.0, _frac("max_bullet_lines_frac", max_bullet_lines_frac)),
-            ("gopher_ellipsis_lines", 0.0, _frac("max_ellipsis_lines_frac", max_ellipsis_lines_frac)),
-            ("gopher_alpha_words", _frac("min_alpha_words_frac", min_alpha_words_frac), 1.0),
+            ("gopher_bullet_lines", 0.0, _share("max_bullet_lines_frac", max_bullet_lines_frac)),
+            ("gopher_ellipsis_lines", 0.0, _share("max_ellipsis_lines_frac", max_ellipsis_lines_frac)),
+            ("gopher_alpha_words", _share("min_alpha_words_frac", min_alpha_words_frac), 1.0),
             ("gopher_stop_words", float(min_stop_words), math.inf),
         )
         self._stop_words = StopWords.of(words)
@@ -120,29 +119,23 @@ def gopher_values(measures: np.ndarray) -> np.ndarray:
 
 
 def _check_words(words: tuple[str, ...], min_stop_words: int) -> None:
-    bad = [word for word in words if word.split() != [word]]
-    if bad:
-        raise ConfigError(f"{KEY}.stop_words: {bad[0]!r} is not one word; give words without white space")
-    if len(words) > MAX_STOP_WORDS:
-        raise ConfigError(f"{KEY}.stop_words: {len(words)} words; at most {MAX_STOP_WORDS} are looked for")
-    if not 0 <= min_stop_words <= len(words):
-        raise ConfigError(
-            f"{KEY}.min_stop_words: {min_stop_words} is not from 0 to {len(words)}, the number of stop_words"
-        )
+    for word in words:
+        require(word.split() == [word], "stop_words", word, "words without white space")
+    require(len(words) <= MAX_STOP_WORDS, "stop_words", f"a list of {len(words)}", f"at most {MAX_STOP_WORDS} words")
+    allowed = f"a number from 0 to {len(words)}, which is how many stop_words there are"
+    require(0 <= min_stop_words <= len(words), "min_stop_words", min_stop_words, allowed)
 
 
 def _check_range(name: str, least: float, most: float) -> None:
-    if not 0 <= least <= most:
-        raise ConfigError(f"{KEY}.min_{name}, max_{name}: {least} to {most} is no range from 0 up; every text would go")
+    require(least >= 0, f"min_{name}", least, "0 or more")
+    require(most >= least, f"max_{name}", most, f"a number not below min_{name}, {least}: else every text would go")
 
 
-def _frac(key: str, value: float) -> float:
-    if not 0 <= value <= 1:
-        raise ConfigError(f"{KEY}.{key}: {value} is not a share from 0 to 1")
+def _share(name: str, value: float) -> float:
+    require(0 <= value <= 1, name, value, "a share from 0 to 1")
     return value
 
 
-def _at_least_0(key: str, value: float) -> float:
-    if not value >= 0:
-        raise ConfigError(f"{KEY}.{key}: {value} is not a number from 0 up")
+def _at_least_0(name: str, value: float) -> float:
+    require(value >= 0, name, value, "0 or more")
     return value

@@ -6,7 +6,7 @@ from foundation.errors import GroundworkError
 
 
 class DecontaminationError(GroundworkError):
-    """A setting that can't work, or a test set that is missing, empty or not what it claims to be.
+    """A test set that is missing, empty or not what it claims to be, or nothing that could be sought.
 
     Nothing here is skipped with a warning: a corpus that was compared with nothing would be reported as clean.
     """

@@ -12,6 +12,7 @@ from data_pipeline.decontaminate.index import Index, build_index
 from data_pipeline.decontaminate.testsets import TestItem, read_test_sets
 from data_pipeline.decontaminate.words import char_classes, word_hashes
 from data_pipeline.documents import Removal
+from foundation.errors import require
 
 
 class Decontaminator(ABC):
@@ -100,19 +101,14 @@ class NGram(Decontaminator):
             test_sets: files or patterns, see decontaminate.testsets; the held-out documents are sought in any case.
             fields: set name -> fields of its jsonl records that make up an item.
         Raises:
-            DecontaminationError: a value that can't work; names the key.
+            SettingError: a value that can't work.
         """
-        if n < 1 or max_document_frequency < 1:
-            key, value = ("n", n) if n < 1 else ("max_document_frequency", max_document_frequency)
-            raise DecontaminationError(f"decontaminate.{key}: {value} is not at least 1")
-        if not 0 < min_coverage <= 1:
-            raise DecontaminationError(f"decontaminate.min_coverage: {min_coverage} is not in (0, 1]")
-        if not 1 <= min_words <= n:
-            raise DecontaminationError(f"decontaminate.min_words: {min_words} is not in [1, decontaminate.n = {n}]")
-        if empty := [name for name, names in (fields or {}).items() if not names]:
-            raise DecontaminationError(
-                f"decontaminate.fields.{empty[0]}: names no field; name one, or leave the set out"
-            )
+        require(n >= 1, "n", n, "1 or more words; 13 is usual")
+        require(max_document_frequency >= 1, "max_document_frequency", max_document_frequency, "1 or more documents")
+        require(0 < min_coverage <= 1, "min_coverage", min_coverage, "a share above 0 and up to 1")
+        require(1 <= min_words <= n, "min_words", min_words, f"a number from 1 to n, which is {n}")
+        for name, names in (fields or {}).items():
+            require(bool(names), f"fields.{name}", names, "at least one field, or leave the set out")
         self.n, self.min_coverage, self.min_words = n, min_coverage, min_words
         self.max_document_frequency = max_document_frequency
         self.test_sets, self.fields = test_sets or [], fields or {}
@@ -129,7 +125,8 @@ class NGram(Decontaminator):
             if all(len(word_hashes(item.text, classes)) < self.min_words for item in items):
                 raise DecontaminationError(
                     f"decontaminate.test_sets: none of the {len(items)} items of {name!r} has {self.min_words} words, "
-                    "and decontamination against nothing is never clean; check decontaminate.fields"
+                    "and decontamination against nothing is never clean; name other fields in "
+                    "decontaminate.fields, or set decontaminate.min_words lower"
                 )
         return [item for items in sets.values() for item in items]
 

@@ -66,7 +66,7 @@ def read_test_sets(
     if unknown := sorted(set(fields) - set(files)):
         raise DecontaminationError(
             f"decontaminate.fields: there is no test set {unknown[0]!r}{nearest(unknown[0], files)}; "
-            f"the sets are {', '.join(files) or 'none'}"
+            f"the sets are {', '.join(files) or 'none'}; name one of them or leave it out"
         )
     return {name: _read(name, path, fields.get(name), is_short) for name, path in files.items()}
 
@@ -138,7 +138,9 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise DecontaminationError(f"{where}: not valid JSON ({error}); mend the line or take it out") from error
     if not isinstance(record, dict):
-        raise DecontaminationError(f"{where}: a {type(record).__name__} is no record; a line is a JSON object")
+        raise DecontaminationError(
+            f"{where}: a {type(record).__name__} is no record; make the line a JSON object or take it out"
+        )
     return record
 
 

@@ -11,12 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline.documents import Removal
-from foundation.errors import GroundworkError
 from foundation.progress import Meter
-
-
-class DedupError(GroundworkError):
-    """A setting of deduplication that can't work."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from data_pipeline.dedup.dedup import DedupError
 from data_pipeline.dedup.shingles import mix64
+from foundation.errors import SettingError
 
 MIN_RECALL = 0.999  # P(candidate) at the threshold that chosen bands reach
 _SIMILARITIES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)  # where the S-curve is shown
@@ -43,16 +43,16 @@ def choose_bands(threshold: float, num_perm: int) -> tuple[int, int]:
     P = 0.99995. (datasketch's own choice there, 9 x 13, weighs false positives as much as misses and finds 40 %.)
 
     Raises:
-        DedupError: no banding reaches MIN_RECALL; shows the best curve and the permutations that would be enough.
+        SettingError: no banding reaches MIN_RECALL; shows the best curve and the permutations that would be enough.
     """
     full = [(num_perm // rows, rows) for rows in range(1, num_perm + 1)]
     enough = [(bands, rows) for bands, rows in full if candidate_probability(threshold, bands, rows) >= MIN_RECALL]
     if enough:
         return min(enough, key=lambda choice: false_candidates(threshold, *choice))
     needed = int(np.ceil(np.log(1 - MIN_RECALL) / np.log1p(-threshold)))
-    raise DedupError(
-        f"dedup.threshold: {threshold} with dedup.num_perm {num_perm} finds too few of the pairs at the threshold, "
-        f"whatever the bands; set dedup.num_perm to at least {needed}, or raise the threshold\n"
+    raise SettingError(
+        f"threshold: {threshold} with num_perm={num_perm} finds too few of the pairs at the threshold, whatever the "
+        f"bands; set num_perm to at least {needed}, or raise the threshold\n"
         f"{s_curve(threshold, num_perm, 1)}"
     )
 

@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline.dedup.clusters import Keep, verify
-from data_pipeline.dedup.dedup import Dedup, DedupError, Features, NearResult, no_near_duplicates
+from data_pipeline.dedup.dedup import Dedup, Features, NearResult, no_near_duplicates
 from data_pipeline.dedup.exact import count_chars, joined_words, key_of, keys_array, remove_exact
 from data_pipeline.dedup.lsh import choose_bands, find_buckets, s_curve
 from data_pipeline.dedup.shingles import shingle_bytes
 from data_pipeline.documents import Removal
+from foundation.errors import SettingError, require
 from foundation.progress import Meter
 
 if TYPE_CHECKING:
@@ -48,15 +49,13 @@ class MinHash(Dedup):
             seed: of the permutations; 1 is datasketch's default.
             keep: which document of a cluster is taken first: `longest`, or `first` in corpus order.
         Raises:
-            DedupError: a value that can't work; names the key.
+            SettingError: a value that can't work.
         """
-        if not 0 < threshold <= 1:
-            raise DedupError(f"dedup.threshold: {threshold} is not in (0, 1]; 0.8 is usual, 1 removes equal sets only")
-        if num_perm < 1 or ngram < 1:
-            key, value = ("num_perm", num_perm) if num_perm < 1 else ("ngram", ngram)
-            raise DedupError(f"dedup.{key}: {value} is not at least 1")
-        if not 0 <= seed < 2**32:
-            raise DedupError(f"dedup.seed: {seed} is not in [0, 2^32)")
+        allowed = "a number above 0 and up to 1; 0.8 is usual, 1 removes equal sets only"
+        require(0 < threshold <= 1, "threshold", threshold, allowed)
+        require(num_perm >= 1, "num_perm", num_perm, "1 or more; 128 is usual")
+        require(ngram >= 1, "ngram", ngram, "1 or more; 5 is usual")
+        require(0 <= seed < 2**32, "seed", seed, "a number from 0 to below 2^32")
         self.threshold, self.num_perm, self.ngram, self.seed, self.keep = threshold, num_perm, ngram, seed, keep
         self.bands, self.rows = _bands(threshold, num_perm, bands, rows)
 
@@ -108,10 +107,10 @@ def _bands(threshold: float, num_perm: int, bands: int | None, rows: int | None)
         return choose_bands(threshold, num_perm)
     if bands is None or rows is None:
         missing = "bands" if bands is None else "rows"
-        raise DedupError(f"dedup.{missing}: null while the other is set; set both dedup.bands and dedup.rows, or none")
+        raise SettingError(f"{missing}: null while the other is set; set both bands and rows, or none")
     if bands < 1 or rows < 1 or bands * rows > num_perm:
-        raise DedupError(
-            f"dedup.bands, dedup.rows: {bands} x {rows} does not fit a signature of {num_perm} values; "
-            "both are at least 1 and their product is at most dedup.num_perm"
+        raise SettingError(
+            f"bands: {bands} of {rows} rows do not fit a signature of {num_perm} values; both are at least 1, their "
+            "product at most num_perm; null chooses both"
         )
     return bands, rows

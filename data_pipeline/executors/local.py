@@ -13,7 +13,7 @@ from typing import Any
 
 from data_pipeline.executors.executor import Executor, Item, Result, WorkerDied
 from data_pipeline.executors.worker import work
-from foundation.errors import ConfigError
+from foundation.errors import require
 
 AHEAD = 4  # finished results a worker may be ahead of the slowest item: results are small, items are not
 
@@ -26,12 +26,9 @@ class Local(Executor):
         workers: number of worker processes; 0 takes one for each core this process may use.
 
         Raises:
-            ConfigError: it is negative.
+            SettingError: it is negative.
         """
-        if workers < 0:
-            raise ConfigError(
-                f"executor.workers: {workers} is negative; give a number of processes, or 0 for all cores"
-            )
+        require(workers >= 0, "workers", workers, "a number of processes, or 0 for all cores")
         self.workers = workers
         self._pool: list[_Worker] = []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xxhash
 
-from foundation.errors import GroundworkError
+from foundation.errors import GroundworkError, require
 
 
 class SplitError(GroundworkError):
@@ -26,12 +26,11 @@ class HeldOut:
             held_out_frac: share of the documents, in (0, 1).
             seed: another seed holds out others.
         Raises:
-            SplitError: a value that can't work; names the key.
+            SettingError: a value that can't work.
         """
-        if not 0 < held_out_frac < 1:
-            raise SplitError(f"mix.held_out_frac: {held_out_frac} is not in (0, 1); 0.01 is usual")
-        if not 0 <= seed < 2**64:
-            raise SplitError(f"mix.seed: {seed} is not in [0, 2^64)")
+        allowed = "a share between 0 and 1; 0.01 is usual"
+        require(0 < held_out_frac < 1, "held_out_frac", held_out_frac, allowed)
+        require(0 <= seed < 2**64, "seed", seed, "a number from 0 to below 2^64")
         self.held_out_frac, self.seed = held_out_frac, seed
 
     def is_held_out(self, files: np.ndarray, rows: np.ndarray) -> np.ndarray:

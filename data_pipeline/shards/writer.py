@@ -16,7 +16,7 @@ from data_pipeline.shards.errors import ShardError
 from data_pipeline.shards.index import dtype_for, index_bytes
 from data_pipeline.shards.manifest import ShardInfo
 from data_pipeline.shards.sums import BlockHasher
-from foundation.errors import ConfigError
+from foundation.errors import ConfigError, require
 from foundation.files import sync_dir, sync_file
 from foundation.hashes import BLOCK_BYTES, hash_bytes
 
@@ -173,15 +173,12 @@ class Sharder:
         dtype: of the tokens on disk; `auto` is Megatron's rule, uint16 for less than 65,500 entries, else int32.
         max_shard_bytes: size of a `.bin` in bytes, at which the next shard begins.
     Raises:
-        ConfigError: max_shard_bytes is less than one block.
+        SettingError: max_shard_bytes is less than one block.
     """
 
     def __init__(self, dtype: Literal["auto", "uint16", "int32"] = "auto", max_shard_bytes: int = 1 << 30) -> None:
-        if max_shard_bytes < BLOCK_BYTES:
-            raise ConfigError(
-                f"shards.max_shard_bytes: {max_shard_bytes} is less than one block of {BLOCK_BYTES:,} bytes; "
-                "set it to what one file may hold, e.g. 1073741824"
-            )
+        allowed = f"what one file may hold, at least a block of {BLOCK_BYTES:,} bytes, e.g. 1073741824"
+        require(max_shard_bytes >= BLOCK_BYTES, "max_shard_bytes", max_shard_bytes, allowed)
         self.dtype, self.max_shard_bytes = dtype, max_shard_bytes
 
     def dtype_for(self, vocab_size: int) -> np.dtype[Any]:

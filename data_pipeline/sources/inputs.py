@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 
 from data_pipeline.sources.source import InputFile
-from foundation.errors import ConfigError, InputError
+from foundation.errors import InputError, SettingError, require
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # a source's name is part of file names
 
@@ -23,27 +23,22 @@ def check_source(source: str, weight: float) -> None:
         source: the source's name, part of its shards' file names.
         weight: its share of the training mixture, relative to the other sources'.
     Raises:
-        ConfigError: names the key and what is allowed.
+        SettingError: a value that can't work.
     """
     if not NAME.fullmatch(source) or len(source) > 100:
-        raise ConfigError(
-            f"corpus.source: {source!r} can't be part of a file name; use up to 100 letters, digits, '_', '-' and '.'"
+        raise SettingError(
+            f"source: {source!r} can't be part of a file name; use up to 100 letters, digits, '_', '-' and '.'"
         )
-    if not (math.isfinite(weight) and weight > 0):
-        raise ConfigError(f"corpus.weight: {weight} of source {source!r} is not a positive number")
+    require(math.isfinite(weight) and weight > 0, "weight", weight, "a number above 0")
 
 
-def check_paths(paths: list[str], source: str) -> None:
+def check_paths(paths: list[str]) -> None:
     """Check that there is at least one pattern, none empty.
 
     Raises:
-        ConfigError: names the key and an example.
+        SettingError: names an example.
     """
-    if not paths or not all(paths):
-        raise ConfigError(
-            f"corpus.paths: {paths!r} of source {source!r} names no file; give at least one, "
-            "e.g. corpus.paths='[dumps/*.jsonl.zst]'"
-        )
+    require(bool(paths) and all(paths), "paths", paths, "at least one file or pattern, e.g. '[dumps/*.jsonl.zst]'")
 
 
 def find_files(paths: list[str], source: str) -> list[InputFile]:
@@ -82,7 +77,7 @@ def _matches(pattern: str, source: str) -> list[Path]:
     if not found:
         raise InputError(
             f"corpus.paths: {pattern!r} of source {source!r} matches no file (working folder {Path.cwd()}); "
-            f"the nearest existing path is {_nearest_existing(literal)}"
+            f"the nearest existing path is {_nearest_existing(literal)}; mend the pattern"
         )
     return found
 

@@ -28,7 +28,7 @@ from data_pipeline.sources.records import (
     text_pieces,
 )
 from data_pipeline.sources.source import Block, InputFile, Parsed, Source
-from foundation.errors import ConfigError, InputError, nearest
+from foundation.errors import InputError, nearest, require
 
 KEYS_SHOWN = 20
 
@@ -66,13 +66,12 @@ class Jsonl(Source):
             max_doc_bytes: a longer line is quarantined as `too_long`; bounds memory.
             max_window_bytes: the largest zstandard window that is decoded; bounds memory.
         Raises:
-            ConfigError: a value that can't work; names its key.
+            SettingError: a value that can't work.
         """
         check_source(source, weight)
-        check_paths(paths, source)
+        check_paths(paths)
         check_limits(max_doc_bytes, max_window_bytes)
-        if text_key == id_key:
-            raise ConfigError(f"corpus.id_key: {id_key!r} is corpus.text_key too; give the key of each document's id")
+        require(text_key != id_key, "id_key", id_key, "the key of each document's id, which is not text_key's")
         self.name, self.weight = source, weight
         self.paths, self.text_key, self.id_key = paths, text_key, id_key
         self.max_doc_bytes, self.max_window_bytes = max_doc_bytes, max_window_bytes

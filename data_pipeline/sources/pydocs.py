@@ -17,7 +17,7 @@ from data_pipeline.sources.batches import NO_METADATA, document_batch
 from data_pipeline.sources.docstrings import help_topics, module_text
 from data_pipeline.sources.inputs import check_source
 from data_pipeline.sources.source import Block, InputFile, Parsed, Source
-from foundation.errors import ConfigError, InputError
+from foundation.errors import InputError, require
 
 # In the order in which they fill max_bytes: all are installed with the project, the best prose comes first.
 PACKAGES = ("python", "numpy", "scipy", "pandas", "networkx", "torch", "sympy", "pyarrow", "datasets", "numba")
@@ -61,16 +61,15 @@ class PyDocs(Source):
             source: names the source's shards.
             weight: share of the training mixture, relative to the other sources'.
         Raises:
-            ConfigError: a value that can't work; names its key.
+            SettingError: a value that can't work.
         """
         check_source(source, weight)
-        if max_bytes < 1:
-            raise ConfigError(f"corpus.max_bytes: {max_bytes} leaves no document; give a number of bytes above 0")
+        require(max_bytes >= 1, "max_bytes", max_bytes, "1 byte or more")
         self.name, self.weight = source, weight
         self.max_bytes = max_bytes
         self.packages = list(PACKAGES) if packages is None else list(packages)
-        if not self.packages or len(set(self.packages)) < len(self.packages):
-            raise ConfigError(f"corpus.packages: {self.packages} is empty or names one twice; name each package once")
+        is_allowed = 0 < len(self.packages) == len(set(self.packages))
+        require(is_allowed, "packages", self.packages, "at least one package, each once")
         self._text_bytes: dict[str, int] = {}  # of packages read so far: it takes a while, and is asked for again
 
     def files(self) -> list[InputFile]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from data_pipeline.sources.decompress import Piece, read_pieces
 from data_pipeline.sources.source import Block, InputFile
-from foundation.errors import ConfigError, InputError
+from foundation.errors import InputError, require
 
 MAX_DOC_BYTES = 64 << 20
 MAX_WINDOW_BYTES = 128 << 20  # of a zstandard frame: what `zstd --long=27` needs, and its own limit without --long
@@ -20,12 +20,10 @@ def check_limits(max_doc_bytes: int, max_window_bytes: int) -> None:
     """Check the limits that file sources share.
 
     Raises:
-        ConfigError: names the key and what is allowed.
+        SettingError: a value that can't work.
     """
-    if max_doc_bytes < 1:
-        raise ConfigError(f"corpus.max_doc_bytes: {max_doc_bytes} leaves no document; give a number of bytes above 0")
-    if max_window_bytes < 1024:
-        raise ConfigError(f"corpus.max_window_bytes: {max_window_bytes} is below zstandard's smallest window, 1024")
+    require(max_doc_bytes >= 1, "max_doc_bytes", max_doc_bytes, "1 byte or more")
+    require(max_window_bytes >= 1024, "max_window_bytes", max_window_bytes, "1024, zstandard's smallest, or more bytes")
 
 
 def text_pieces(file: InputFile, max_window_bytes: int) -> Iterator[Piece]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from data_pipeline.sources.source import Corpus, Source
-from foundation.errors import ConfigError
+from foundation.errors import ConfigError, SettingError
 
 
 class Several(Corpus):
@@ -15,15 +15,15 @@ class Several(Corpus):
         Args:
             sources: label -> source. Labels only serve to name config keys; shards are named by each source's `source`.
         Raises:
-            ConfigError: two have one name.
+            SettingError: two have one name.
         """
         label_of: dict[str, str] = {}
         for label, source in sources.items():
             # lower case: on macOS web_00000.bin and Web_00000.bin are one file
             other = label_of.setdefault(source.name.lower(), label)
             if other != label:
-                raise ConfigError(
-                    f"corpus.sources.{label}.source: {source.name!r} is the name of corpus.sources.{other} too; "
+                raise SettingError(
+                    f"sources.{label}.source: {source.name!r} is the name of {other!r} too; "
                     "shards are named by it, so give each source its own"
                 )
         self._sources = sorted(sources.values(), key=lambda source: source.name)

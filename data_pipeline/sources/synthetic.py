@@ -12,7 +12,7 @@ import numpy as np
 from data_pipeline.sources.batches import document_batch
 from data_pipeline.sources.inputs import check_source
 from data_pipeline.sources.source import Block, InputFile, Parsed, Source
-from foundation.errors import ConfigError
+from foundation.errors import require
 
 # The most frequent words of English come first, so the quality rules see running text; the rest is made of syllables.
 COMMON_WORDS = ("the", "of", "and", "to", "a", "in", "is", "that", "it", "was", "for", "on", "with", "be", "have")
@@ -47,15 +47,15 @@ class Synthetic(Source):
             source: names the source's shards.
             weight: share of the training mixture, relative to the other sources'.
         Raises:
-            ConfigError: a value that can't work; names its key.
+            SettingError: a value that can't work.
         """
         check_source(source, weight)
-        _check("num_documents", num_documents, num_documents >= 1, "at least 1")
-        _check("mean_words", mean_words, 1 <= mean_words <= 1e7, "from 1 to 1e7")
-        _check("words_sigma", words_sigma, 0 <= words_sigma <= 2, "from 0 to 2")
-        _check("vocab_words", vocab_words, 1 <= vocab_words <= 10_000_000, "from 1 to 10 million")
-        _check("duplicate_frac", duplicate_frac, 0 <= duplicate_frac < 1, "from 0 to below 1")
-        _check("seed", seed, 0 <= seed < 1 << 63, "from 0 to below 2^63")
+        require(num_documents >= 1, "num_documents", num_documents, "a number at least 1")
+        require(1 <= mean_words <= 1e7, "mean_words", mean_words, "a number from 1 to 1e7")
+        require(0 <= words_sigma <= 2, "words_sigma", words_sigma, "a number from 0 to 2")
+        require(1 <= vocab_words <= 10_000_000, "vocab_words", vocab_words, "a number from 1 to 10 million")
+        require(0 <= duplicate_frac < 1, "duplicate_frac", duplicate_frac, "a number from 0 to below 1")
+        require(0 <= seed < 1 << 63, "seed", seed, "a number from 0 to below 2^63")
         self.name, self.weight = source, weight
         self.num_documents, self.mean_words, self.words_sigma = num_documents, mean_words, words_sigma
         self.vocab_words, self.duplicate_frac, self.seed = vocab_words, duplicate_frac, seed
@@ -100,11 +100,6 @@ class Synthetic(Source):
     def _random(self, index: int, stream: int) -> np.random.Generator:
         """Return the generator of one document: Philox counts, so every (seed, index, stream) is independent."""
         return np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, stream, index]))
-
-
-def _check(key: str, value: float, is_allowed: bool, allowed: str) -> None:
-    if not is_allowed:
-        raise ConfigError(f"corpus.{key}: {value} is not allowed; give a number {allowed}")
 
 
 @functools.lru_cache(maxsize=4)

@@ -18,7 +18,7 @@ from data_pipeline.sources.records import (
     whole_content,
 )
 from data_pipeline.sources.source import Block, InputFile, Parsed, Source
-from foundation.errors import ConfigError
+from foundation.errors import require
 
 
 class Text(Source):
@@ -50,13 +50,12 @@ class Text(Source):
             max_doc_bytes: a longer document is quarantined; bounds memory.
             max_window_bytes: the largest zstandard window that is decoded; bounds memory.
         Raises:
-            ConfigError: a value that can't work; names its key.
+            SettingError: a value that can't work.
         """
         check_source(source, weight)
-        check_paths(paths, source)
+        check_paths(paths)
         check_limits(max_doc_bytes, max_window_bytes)
-        if separator == "":
-            raise ConfigError("corpus.separator: an empty string cuts nowhere; give null for one document a file")
+        require(separator != "", "separator", separator, "a text, or null for one document a file")
         self.name, self.weight = source, weight
         self.paths, self.separator = paths, _unescaped(separator)
         self.max_doc_bytes, self.max_window_bytes = max_doc_bytes, max_window_bytes

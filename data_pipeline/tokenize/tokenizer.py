@@ -18,7 +18,7 @@ from data_pipeline.tokenize.engines import Engine, GigatokenEngine, TokenizersEn
 from data_pipeline.tokenize.errors import TokenizerError
 from data_pipeline.tokenize.probe import probe_texts
 from data_pipeline.tokenize.sample import choose
-from foundation.errors import ConfigError
+from foundation.errors import SettingError, require
 from foundation.progress import Meter, progress
 
 END_OF_TEXT = "<|endoftext|>"
@@ -79,7 +79,7 @@ class ByteLevelBPE(TokenizerTrainer):
         eot_token: text of the end-of-text token; it gets id 0.
         seed: of the choice of the sample.
     Raises:
-        ConfigError: a value is out of its range.
+        SettingError: a value is out of its range.
     """
 
     def __init__(
@@ -90,13 +90,13 @@ class ByteLevelBPE(TokenizerTrainer):
         eot_token: str = END_OF_TEXT,
         seed: int = 0,
     ) -> None:
-        _within("tokenizer.vocab_size", vocab_size, NUM_BYTES + 1, (1 << 31) - 1, "256 bytes and the end-of-text token")
-        _within("tokenizer.min_frequency", min_frequency, 1, MAX_SAMPLE_BYTES, "occurrences of a pair")
-        _within("tokenizer.sample_bytes", sample_bytes, 1, MAX_SAMPLE_BYTES, "above it tokenizers' 32-bit counts wrap")
-        _within("tokenizer.seed", seed, 0, (1 << 64) - 1, "an unsigned 64-bit number")
+        _within("vocab_size", vocab_size, NUM_BYTES + 1, (1 << 31) - 1, "256 bytes and the end-of-text token")
+        _within("min_frequency", min_frequency, 1, MAX_SAMPLE_BYTES, "occurrences of a pair")
+        _within("sample_bytes", sample_bytes, 1, MAX_SAMPLE_BYTES, "above it tokenizers' 32-bit counts wrap")
+        _within("seed", seed, 0, (1 << 64) - 1, "an unsigned 64-bit number")
         if len(eot_token.encode()) < 2:
-            raise ConfigError(
-                f"tokenizer.eot_token: {eot_token!r} is what a byte's own token may be called; "
+            raise SettingError(
+                f"eot_token: {eot_token!r} is what a byte's own token may be called; "
                 f"take a longer text that no document needs, e.g. {END_OF_TEXT}"
             )
         self.vocab_size, self.min_frequency, self.sample_bytes = vocab_size, min_frequency, sample_bytes
@@ -265,6 +265,5 @@ def _gigatoken(record: dict[str, object], reference: Engine) -> tuple[Engine | N
     return None, f"gigatoken gives other ids than tokenizers on some of the {len(texts)} texts of the probe"
 
 
-def _within(key: str, value: int, least: int, most: int, why: str) -> None:
-    if not least <= value <= most:
-        raise ConfigError(f"{key}: {value} is not between {least:,} and {most:,} ({why}); set it within")
+def _within(name: str, value: int, least: int, most: int, why: str) -> None:
+    require(least <= value <= most, name, value, f"a number from {least:,} to {most:,} ({why})")

@@ -6,6 +6,7 @@ import inspect
 from typing import Any, TypeVar
 
 from foundation.config.node import RUNTIME, Node
+from foundation.errors import ConfigError, SettingError
 
 T = TypeVar("T")
 
@@ -18,13 +19,18 @@ def build(node: Node[T], **runtime: Any) -> T:
         runtime: objects from the closed list RUNTIME; each target gets those that its signature names, untouched.
     Returns:
         What the target returns.
+    Raises:
+        ConfigError: a value that the target can't work with; names its full key.
     """
     unknown = set(runtime) - RUNTIME
     assert not unknown, f"{unknown} is not in RUNTIME"
     names = inspect.signature(node.target).parameters
     values = {name: _build_inside(value, runtime) for name, value in node.values.items()}
     given = {name: value for name, value in runtime.items() if name in names}
-    return node.target(**values, **given)
+    try:
+        return node.target(**values, **given)
+    except SettingError as error:
+        raise ConfigError(f"{node.key}.{error}") from error
 
 
 def _build_inside(value: Any, runtime: dict[str, Any]) -> Any:

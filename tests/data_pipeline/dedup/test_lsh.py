@@ -8,7 +8,6 @@ from datasketch.lsh import _false_positive_probability
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.dedup.dedup import DedupError
 from data_pipeline.dedup.lsh import (
     candidate_probability,
     choose_bands,
@@ -17,6 +16,7 @@ from data_pipeline.dedup.lsh import (
     find_clusters,
     s_curve,
 )
+from foundation.errors import SettingError
 
 SIGNATURES = st.lists(st.lists(st.integers(0, 2), min_size=7, max_size=7), max_size=30)
 
@@ -47,10 +47,10 @@ def test_the_curve_is_what_is_drawn() -> None:
 
 
 def test_a_threshold_out_of_reach_is_refused_with_what_would_do() -> None:
-    with pytest.raises(DedupError, match=r"dedup\.threshold: 0\.02 .* at least 342"):
+    with pytest.raises(SettingError, match=r"^threshold: 0\.02 .* at least 342"):
         choose_bands(0.02, 128)
     assert choose_bands(0.02, 342)
-    with pytest.raises(DedupError):
+    with pytest.raises(SettingError):
         choose_bands(0.02, 341)
 
 

@@ -15,7 +15,7 @@ import pytest
 from data_pipeline.executors.executor import WorkerDied
 from data_pipeline.executors.local import Local, usable_cores
 from data_pipeline.executors.worker import WorkerError, portable
-from foundation.errors import ConfigError, InputError
+from foundation.errors import InputError, SettingError
 
 SCRIPT = """
 import os, sys, time
@@ -90,8 +90,8 @@ def test_a_killed_worker_is_a_clear_error() -> None:
         list(executor.map(os._exit, [7]))
 
 
-def test_negative_workers_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"executor\.workers: -1"):
+def test_a_setting_that_cannot_work_is_refused_by_its_key() -> None:
+    with pytest.raises(SettingError, match=r"^workers: -1 "):
         Local(workers=-1)
     assert Local().num_workers() == usable_cores() >= 1
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.sources.inputs import check_paths, check_source, find_files
-from foundation.errors import ConfigError, InputError
+from foundation.errors import InputError, SettingError
 
 Write = Callable[[str, bytes], str]
 
@@ -83,18 +83,18 @@ def test_a_name_that_is_no_utf8_is_shown_with_codes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["", "../x", "a/b", ".hidden", "a b", "x" * 101, "é"])
-def test_source_names_that_are_no_file_names(source: str) -> None:
-    with pytest.raises(ConfigError, match=r"corpus\.source"):
+def test_a_source_name_that_cannot_be_part_of_a_file_name_is_refused(source: str) -> None:
+    with pytest.raises(SettingError, match=r"^source: "):
         check_source(source, 1.0)
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
-def test_weights_that_are_no_share(weight: float) -> None:
-    with pytest.raises(ConfigError, match=r"corpus\.weight"):
+def test_a_weight_that_is_no_share_is_refused(weight: float) -> None:
+    with pytest.raises(SettingError, match=r"^weight: "):
         check_source("web", weight)
 
 
 @pytest.mark.parametrize("paths", [[], [""]])
 def test_no_path_is_an_error(paths: list[str]) -> None:
-    with pytest.raises(ConfigError, match=r"corpus\.paths"):
-        check_paths(paths, "web")
+    with pytest.raises(SettingError, match=r"^paths: "):
+        check_paths(paths)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from data_pipeline.sources.jsonl import Jsonl
 from data_pipeline.sources.source import TruncatedInput
-from foundation.errors import ConfigError, InputError
+from foundation.errors import InputError, SettingError
 
 Read = Callable[..., Any]
 Write = Callable[[str, bytes], str]
@@ -200,8 +200,8 @@ def test_several_files_are_numbered_in_order(read: Read, write: Write, tmp_path:
     ]
 
 
-def test_config_errors_name_their_key() -> None:
-    with pytest.raises(ConfigError, match=r"corpus\.id_key"):
+def test_a_setting_that_cannot_work_is_refused_by_its_key() -> None:
+    with pytest.raises(SettingError, match=r"^id_key: "):
         Jsonl(["x"], text_key="a", id_key="a")
-    with pytest.raises(ConfigError, match=r"corpus\.paths"):
+    with pytest.raises(SettingError, match=r"^paths: "):
         Jsonl([])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from data_pipeline.sources.pydocs import PACKAGES, PyDocs
-from foundation.errors import ConfigError, InputError
+from foundation.errors import InputError, SettingError
 
 Read = Callable[..., Any]
 
@@ -89,8 +89,8 @@ def test_a_package_that_is_none_is_named(name: str) -> None:
         PyDocs(packages=[name]).files()
 
 
-def test_config_errors_name_their_key() -> None:
-    with pytest.raises(ConfigError, match=r"corpus\.max_bytes"):
+def test_a_setting_that_cannot_work_is_refused_by_its_key() -> None:
+    with pytest.raises(SettingError, match=r"^max_bytes: "):
         PyDocs(0)
-    with pytest.raises(ConfigError, match=r"corpus\.packages"):
+    with pytest.raises(SettingError, match=r"^packages: "):
         PyDocs(packages=["numpy", "numpy"])

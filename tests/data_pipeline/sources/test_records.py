@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from data_pipeline.sources.decompress import Piece
 from data_pipeline.sources.records import check_limits, cut_records, text_pieces, whole_content
 from data_pipeline.sources.source import Block, InputFile
-from foundation.errors import ConfigError, InputError
+from foundation.errors import InputError, SettingError
 
 MUCH = 1 << 20
 few_letters = st.text(alphabet="ab\n", max_size=60).map(str.encode)
@@ -116,8 +116,8 @@ def test_short_files_are_not_taken_for_wide_ones(tmp_path: Path, data: bytes) ->
     assert b"".join(piece.data for piece in text_pieces(InputFile("short.txt", path, 0), MUCH)) == data
 
 
-def test_limits_name_their_key() -> None:
-    with pytest.raises(ConfigError, match=r"corpus\.max_doc_bytes"):
+def test_a_setting_that_cannot_work_is_refused_by_its_key() -> None:
+    with pytest.raises(SettingError, match=r"^max_doc_bytes: "):
         check_limits(0, 1 << 20)
-    with pytest.raises(ConfigError, match=r"corpus\.max_window_bytes"):
+    with pytest.raises(SettingError, match=r"^max_window_bytes: "):
         check_limits(1, 100)

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from data_pipeline.sources.several import Several
 from data_pipeline.sources.synthetic import Synthetic
 from data_pipeline.sources.text import Text
-from foundation.errors import ConfigError
+from foundation.errors import ConfigError, SettingError
 
 
 def test_sources_come_by_name_whatever_the_order_of_the_keys() -> None:
@@ -20,7 +20,7 @@ def test_sources_come_by_name_whatever_the_order_of_the_keys() -> None:
 
 @pytest.mark.parametrize("other", ["web", "WEB"])
 def test_two_sources_of_one_name_are_refused(other: str) -> None:
-    with pytest.raises(ConfigError, match=r"corpus\.sources\.b\.source: .* is the name of corpus\.sources\.a too"):
+    with pytest.raises(SettingError, match=r"^sources\.b\.source: .* is the name of 'a' too"):
         Several({"a": Text(["x"], source="web"), "b": Text(["y"], source=other)})
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.sources.synthetic import Synthetic
-from foundation.errors import ConfigError
+from foundation.errors import SettingError
 
 Read = Callable[..., Any]
 
@@ -64,6 +64,6 @@ def test_blocks_know_their_rows_and_progress() -> None:
         {"seed": -1},
     ],
 )
-def test_config_errors_name_their_key(bad: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=rf"corpus\.{next(iter(bad))}"):
+def test_a_setting_that_cannot_work_is_refused_by_its_key(bad: dict[str, Any]) -> None:
+    with pytest.raises(SettingError, match=f"^{next(iter(bad))}: "):
         Synthetic(**bad)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from data_pipeline.sources.source import TruncatedInput
 from data_pipeline.sources.text import Text
-from foundation.errors import ConfigError
+from foundation.errors import SettingError
 
 Read = Callable[..., Any]
 Write = Callable[[str, bytes], str]
@@ -67,6 +67,6 @@ def test_a_cut_file_fails_and_its_whole_path_is_named(read: Read, write: Write) 
         read(Text([path]))
 
 
-def test_an_empty_separator_names_its_key() -> None:
-    with pytest.raises(ConfigError, match=r"corpus\.separator"):
+def test_a_setting_that_cannot_work_is_refused_by_its_key() -> None:
+    with pytest.raises(SettingError, match=r"^separator: "):
         Text(["x"], separator="")

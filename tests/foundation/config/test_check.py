@@ -123,7 +123,7 @@ def test_a_value_that_a_constructor_refuses_is_named_by_its_full_key() -> None:
     with pytest.raises(ConfigError) as caught:
         build(config["whole"])
     assert str(caught.value) == "whole.parts.mine.rate: 0.0 is not allowed; give a number above 0"
-    with pytest.raises(SettingError, match="^rate: "):
+    with pytest.raises(SettingError, match=r"^rate: "):
         Picky(0)
 
 
