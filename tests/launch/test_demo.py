@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from foundation.files import folder_lock
-from launch.demo import MAX_STEPS, MIN_STEPS, fitted_to_machine, free_run_dir, run, shown, steps_done, trainer_pid
+from launch.demo import (
+    MAX_STEPS,
+    MIN_STEPS,
+    fitted_to_machine,
+    free_run_dir,
+    run,
+    shown,
+    steps_done,
+    train_and_stop,
+    trainer_pid,
+)
 
 
 def test_an_earlier_demo_is_kept(tmp_path: Path) -> None:
@@ -48,3 +58,28 @@ def test_a_step_that_fails_ends_the_demo_with_its_code() -> None:
         run("python", "-c", "raise SystemExit(7)")
     assert ended.value.code == 7
     assert subprocess.run(shown("python", "-c", "pass"), check=False).returncode == 0
+
+
+TRAINER = """
+import pathlib, signal, sys, time
+from foundation.files import folder_lock
+folder = pathlib.Path(sys.argv[1])
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(int(sys.argv[2])))
+with folder_lock(folder), open(folder / "metrics.jsonl", "w") as lines:
+    for step in range(1, 200):
+        print(step, file=lines, flush=True)
+        time.sleep(0.05)
+sys.exit(9)
+"""
+
+
+@pytest.mark.parametrize("code", [0, 7])
+def test_the_trainer_is_stopped_amid_its_steps_and_its_failure_ends_the_demo(tmp_path: Path, code: int) -> None:
+    line = ("python", "-c", TRAINER, str(tmp_path), str(code))
+    if code:
+        with pytest.raises(SystemExit) as ended:
+            train_and_stop(line, tmp_path, stop_step=3)
+        assert ended.value.code == code
+    else:
+        train_and_stop(line, tmp_path, stop_step=3)
+    assert 3 <= steps_done(tmp_path) < 199

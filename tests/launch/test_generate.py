@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import shutil
@@ -21,6 +22,7 @@ from foundation.errors import GroundworkError, InputError
 from foundation.hashes import hash_bytes
 from launch.generate import GenerateError, Settings, continuation, load, parse, read_prompt
 from pretrain.evaluate.sampling import generate
+from pretrain.parallel.precision import Precision
 
 CPU = torch.device("cpu")
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -158,6 +160,17 @@ def test_greedy_is_the_likeliest_token_each_time(there: Path) -> None:
             ids.pop()
             break
     assert continuation(trained, "apples 1", settings, 0, CPU) == trained.tokenizer.decode(ids)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_it_computes_in_what_the_model_was_trained_in(there: Path, dtype: str) -> None:
+    settings = parse(["run=runs/tiny", "prompt=figs", "max_new_tokens=1"])
+    trained, seen = dataclasses.replace(load(settings, CPU), numerics=Precision(dtype)), set[tuple[bool, bool]]()
+    model = trained.model
+    model.register_forward_pre_hook(lambda *_: seen.add((torch.is_autocast_enabled("cpu"), model.training)))
+    continuation(trained, "figs", settings, 0, CPU)
+    assert seen == {(dtype == "bfloat16", False)}
 
 
 @pytest.mark.slow
