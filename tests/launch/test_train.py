@@ -148,7 +148,8 @@ def test_kills_and_the_same_line_again_give_the_bits_of_a_straight_run(terminal:
         killed("save", 0),  # what was computed since the start is lost
         killed("save", 0, after=True),  # between save and evaluation
         killed("evaluate", 0, after=True),  # evaluated, not yet written
-        killed("evaluate", 1),  # the one after
+        killed("forward_backward", 2),  # evaluated and written: no rank evaluates again, the one that writes or not
+        killed("evaluate", 0),  # the one after
         killed("save", 0, after=True),  # after the last step
     ):
         terminal.type(*run, "run_name=killed", ranks=2, before=kill, code=-signal.SIGKILL)
@@ -269,11 +270,11 @@ it.train = train_on_a_full_disk
 
 
 def test_a_sweep_gives_each_trial_a_child_and_a_folder(terminal: Terminal, tiny: list[str]) -> None:
-    sweep = ["-m", "model=gpt_tiny", *tiny, "trainer.max_steps=2", "optim.lr=1e-3,-1"]
-    text = terminal.type(*sweep, code=2)
+    sweep = ["-m", "model=gpt_tiny", *tiny, "trainer.max_steps=2", "optim.lr=-1,1e-3"]
+    text = terminal.type(*sweep, code=2)  # the worst of its trials', not the last
     folders = sorted((terminal.folder / "runs/gpt_tiny").iterdir())
     assert [re.sub("[0-9a-f]{8}$", "", folder.name) for folder in folders] == ["optim.lr_-1-", "optim.lr_0.001-"]
-    assert re.search(r"sweep: 2 trials\n  .*optim\.lr_0\.001-\w+: finished\n  .*optim\.lr_-1-\w+: exit 2", text)
+    assert re.search(r"sweep: 2 trials\n  .*optim\.lr_-1-\w+: exit 2\n  .*optim\.lr_0\.001-\w+: finished", text)
     assert lines(folders[1])[-1]["step"] == 2
     assert sorted(path.name for path in terminal.folder.iterdir()) == ["runs"]
     assert terminal.type(*sweep, code=2).count("finished at step 2 already") == 1
