@@ -172,7 +172,8 @@ def assemble(
     numerics = build(precision)
     bare = build_model(model, tokenizer.vocab_size, plan, mesh.device)
     sharding = build(parallel)
-    wrapped = sharding.wrap(apply_compile(bare, mesh.device) if settings.compile else bare, mesh)
+    compiled = mesh.device.type == "cuda" if settings.compile is None else settings.compile
+    wrapped = sharding.wrap(apply_compile(bare, mesh.device) if compiled else bare, mesh)
     optimizer = build(optim, model=bare)
     loader = build(data, plan=plan, mesh=mesh, device=mesh.device)
     seats = {"mesh": mesh, "plan": plan, "device": mesh.device, "run_dir": run_dir}

@@ -62,7 +62,22 @@ def counted(count: int, word: str) -> str:
 
 
 class TrainerSettings:
-    """What `trainer=` sets; `plan` adds the arithmetic."""
+    """What `trainer=` sets; `plan` adds the arithmetic.
+
+    Args:
+        seq_len: tokens per sequence.
+        global_batch_size: sequences per step, over all ranks.
+        micro_batch_size: sequences at a time on one rank.
+        max_steps: length of the run in steps; at most one of the three lengths is set, none means one epoch.
+        max_tokens: length of the run in tokens.
+        max_epochs: length of the run in passes over the data.
+        max_grad_norm: gradients are scaled down to this L2 norm; None leaves them.
+        device_type: auto takes cuda, else mps, else cpu.
+        compile: torch.compile, a block at a time; None compiles on cuda alone.
+        deterministic: only kernels with reproducible sums; slower on GPUs.
+    Raises:
+        ConfigError: a number that can't be, two lengths at once.
+    """
 
     def __init__(
         self,
@@ -72,30 +87,23 @@ class TrainerSettings:
         max_steps: int | None = None,
         max_tokens: int | None = None,
         max_epochs: float | None = None,
-        max_grad_norm: float = 1.0,
+        max_grad_norm: float | None = 1.0,
         device_type: DeviceType = "auto",
-        compile: bool = False,  # noqa: A002 (the field's word for it)
+        compile: bool | None = None,  # noqa: A002 (the field's word for it)
         deterministic: bool = False,
     ) -> None:
-        """Args:
-            seq_len: tokens a sequence. global_batch_size, micro_batch_size: sequences.
-            max_steps, max_tokens, max_epochs: length of the run, at most one of them; none means one epoch.
-            max_grad_norm: gradients are scaled down to this L2 norm; .inf to leave them.
-            device_type: auto takes cuda, else mps, else cpu.
-            compile: torch.compile a block at a time.
-            deterministic: only kernels with reproducible sums; slower on GPUs.
-        Raises:
-            ConfigError: a number that can't be, two lengths at once.
-        """
         sizes = {"seq_len": seq_len, "global_batch_size": global_batch_size, "micro_batch_size": micro_batch_size}
         lengths = {"max_steps": max_steps, "max_tokens": max_tokens, "max_epochs": max_epochs}
         given = {name: value for name, value in lengths.items() if value is not None}
-        for name, value in {**sizes, **given, "max_grad_norm": max_grad_norm}.items():
+        for name, value in {**sizes, **given}.items():
             if value <= 0:
-                raise ConfigError(f"trainer.{name}: {value} is not above 0")
+                least = "null leaves the length to the others" if name in given else "give at least 1"
+                raise ConfigError(f"trainer.{name}: {value} is not above 0; {least}")
+        if max_grad_norm is not None and not max_grad_norm > 0:
+            raise ConfigError(f"trainer.max_grad_norm: {max_grad_norm} is not above 0; null switches clipping off")
         if len(given) > 1:
-            both = " and ".join(f"trainer.{name}={value}" for name, value in given.items())
-            raise ConfigError(f"{both} both set the length; keep one and set the other to null")
+            all_set = ", ".join(f"trainer.{name}={value}" for name, value in given.items())
+            raise ConfigError(f"{all_set}: more than one sets the length; keep one and set the others to null")
         self.seq_len, self.global_batch_size, self.micro_batch_size = seq_len, global_batch_size, micro_batch_size
         self.max_steps, self.max_tokens, self.max_epochs = max_steps, max_tokens, max_epochs
         self.max_grad_norm, self.device_type = max_grad_norm, device_type

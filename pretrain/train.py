@@ -65,7 +65,7 @@ class Run:
     log: RunLog
     signal: StopSignal
     progress: Progress
-    max_grad_norm: float
+    max_grad_norm: float | None
     gate: dict[str, Any]
 
 
@@ -85,8 +85,7 @@ def train(run: Run) -> Status:
         if result is None:
             status = Status.PREEMPTED
             break
-        grad_scale = torch.clamp(result.grad_norm / run.max_grad_norm, min=1.0)
-        run.optimizer.step(lr, result.bad, grad_scale)
+        run.optimizer.step(lr, result.bad, clip_scale(result.grad_norm, run.max_grad_norm))
         run.optimizer.zero_grad()
         now.step, now.data_step = now.step + 1, now.data_step + 1
         late.push(now.step, now.data_step - 1, lr, run.log.clock(), result)
@@ -150,6 +149,11 @@ def asked_to_stop(run: Run) -> bool:
     if run.mesh.world_size > 1 and run.mesh.device.type != "cpu":
         return False
     return run.mesh.any(run.signal.requested)
+
+
+def clip_scale(grad_norm: Tensor, max_grad_norm: float | None) -> Tensor:
+    """Return () float32, what the gradients are divided by so that their norm is at most the given one."""
+    return torch.ones_like(grad_norm) if max_grad_norm is None else torch.clamp(grad_norm / max_grad_norm, min=1.0)
 
 
 def norm_of_gradients(model: nn.Module) -> Tensor:

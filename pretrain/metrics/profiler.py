@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from foundation.errors import ConfigError
 from pretrain.mesh import Mesh
+from pretrain.metrics.errors import MetricsError
 from pretrain.seats import Profiler
 
 
@@ -22,27 +22,35 @@ class NoProfiler(Profiler):
 
 
 class TorchProfiler(Profiler):
-    """Records `active` steps of rank 0, once, as runs/<run_name>/profile/: a trace for perfetto.dev and a table.
+    """Records `active_steps` steps of rank 0, once, as runs/<run_name>/profile/: a trace for perfetto.dev and a table.
 
     Steps counted from the start of this process. The recorded steps are slower than others: their rates say nothing.
+
+    Args:
+        mesh: rank 0 records.
+        run_dir: of the run.
+        wait_steps: steps before anything is recorded: compilation and first allocations.
+        warmup_steps: steps recorded and thrown away, because the first ones carry the profiler's own start.
+        active_steps: steps recorded.
+    Raises:
+        MetricsError: `warmup_steps` or `active_steps` is below 1, `wait_steps` below 0.
     """
 
-    def __init__(self, mesh: Mesh, run_dir: Path, wait: int = 5, warmup: int = 2, active: int = 3) -> None:
-        """Args:
-            mesh: rank 0 records. run_dir: of the run.
-            wait: steps before anything is recorded: compilation and first allocations.
-            warmup: steps recorded and thrown away, because the first ones carry the profiler's own start.
-            active: steps recorded.
-        Raises:
-            ConfigError: `warmup` or `active` is below 1, `wait` below 0.
-        """
-        for name, value, least in (("wait", wait, 0), ("warmup", warmup, 1), ("active", active, 1)):
+    def __init__(
+        self, mesh: Mesh, run_dir: Path, wait_steps: int = 5, warmup_steps: int = 2, active_steps: int = 3
+    ) -> None:
+        least_steps = {
+            "wait_steps": (wait_steps, 0),
+            "warmup_steps": (warmup_steps, 1),
+            "active_steps": (active_steps, 1),
+        }
+        for name, (value, least) in least_steps.items():
             if value < least:
-                raise ConfigError(f"profile.{name}: {value} is below {least}; it counts steps")
+                raise MetricsError(f"profile.{name}: {value} is not at least {least}; profile=none records nothing")
         self._folder, self._on = run_dir / "profile", mesh.is_main
         self._device = mesh.device.type
-        self._schedule = torch.profiler.schedule(wait=wait, warmup=warmup, active=active, repeat=1)
-        self._last_step = wait + warmup + active
+        self._schedule = torch.profiler.schedule(wait=wait_steps, warmup=warmup_steps, active=active_steps, repeat=1)
+        self._last_step = wait_steps + warmup_steps + active_steps
         self._seen = 0
         self._profiler: torch.profiler.profile | None = None
 

@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from foundation.errors import ConfigError
 from foundation.text import one_line
+from pretrain.metrics.errors import MetricsError
 from pretrain.metrics.lines import json_line
 from pretrain.seats import Logger
 
@@ -34,6 +34,18 @@ class WandB(Logger):
     """Sends every line to Weights & Biases, online where a key is set, else as files that `wandb sync` uploads.
 
     All it writes lies in runs/<run_name>/: wandb/ and wandb.log. Whatever goes wrong is said once and the run goes on.
+
+    Args:
+        run_dir: of the run.
+        project: where the run appears.
+        entity: user or team; None takes wandb's own default.
+        mode: auto is online where wandb finds a key (WANDB_API_KEY, netrc, its settings), else offline.
+        config_keys: top-level config keys that are sent; None sends those that say what is trained and how.
+        tags: of the run.
+        queue_lines: lines that may wait for the child; more are dropped and counted.
+        close_timeout_s: how long the end of a run waits for the last lines; the child goes on alone after.
+    Raises:
+        MetricsError: a number that can't be.
     """
 
     def __init__(
@@ -47,22 +59,11 @@ class WandB(Logger):
         queue_lines: int = 10_000,
         close_timeout_s: float = 30.0,
     ) -> None:
-        """Args:
-            run_dir: of the run.
-            project, entity: where the run appears; null takes wandb's own default entity.
-            mode: auto is online where wandb finds a key (WANDB_API_KEY, netrc, its settings), else offline.
-            config_keys: top-level config keys that are sent; null sends those that say what is trained and how.
-            tags: of the run.
-            queue_lines: lines that may wait for the child; more are dropped and counted.
-            close_timeout_s: how long the end of a run waits for the last lines; the child goes on alone after.
-        Raises:
-            ConfigError: a number that can't be.
-        """
         key = "logger.loggers.wandb"
         if queue_lines < 1:
-            raise ConfigError(f"{key}.queue_lines: {queue_lines} is below 1")
+            raise MetricsError(f"{key}.queue_lines: {queue_lines} is not at least 1; 10000 is the default")
         if close_timeout_s < 0:
-            raise ConfigError(f"{key}.close_timeout_s: {close_timeout_s} is below 0 seconds")
+            raise MetricsError(f"{key}.close_timeout_s: {close_timeout_s} is not at least 0; 0 doesn't wait")
         self._greeting = {
             "run_dir": str(run_dir.absolute()),
             "project": project,

@@ -64,6 +64,13 @@ def test_the_plan_says_how_often_each_source_is_passed_over(
     assert f"sources: few {100 / 12:.2f} epochs, many {100 / 124:.2f} epochs" in text
 
 
+@pytest.mark.parametrize("device", [torch.device("cpu"), pytest.param(torch.device("cuda", 0), marks=pytest.mark.gpu)])
+def test_by_default_a_gpu_s_model_is_compiled(tiny: list[str], worker: ModuleType, device: torch.device) -> None:
+    run = worker.make_run(Mesh(0, 1, 0, device), [*tiny, "run_name=x", "trainer.compile=null"])
+    run.loader.close()
+    assert all((block._compiled_call_impl is not None) == (device.type == "cuda") for block in run.model.blocks)
+
+
 def test_mfu_is_of_all_devices_together(
     tiny: list[str], worker: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,7 +198,7 @@ def test_a_stop_amid_a_step_gives_it_up_and_nothing_else(
     assert losses[0] == losses[1]
 
 
-def textbook(run: Run, steps: int) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
+def textbook(run: Run, steps: int, max_norm: float) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
     """The oracle: torch's optimizer and clipping, the mean loss of the whole batch, the learning rate's formula."""
     decayed = [parameter for parameter in run.model.parameters() if parameter.dim() > 1]
     others = [parameter for parameter in run.model.parameters() if parameter.dim() == 1]
@@ -212,7 +212,7 @@ def textbook(run: Run, steps: int) -> tuple[list[dict[str, float]], dict[str, Te
         loss = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
         optimizer.zero_grad()
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), 0.05)
+        norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), max_norm)
         factor = (step + 1) / 3 if step < 2 else 0.1 + 0.45 * (1 + math.cos(math.pi * (step - 2) / (steps - 2)))
         for group in optimizer.param_groups:
             group["lr"] = 1e-2 * factor
@@ -222,11 +222,14 @@ def textbook(run: Run, steps: int) -> tuple[list[dict[str, float]], dict[str, Te
     return lines, dict(run.model.named_parameters())
 
 
-def test_the_loop_is_the_textbook_s(worker: ModuleType, overrides: list[str], tmp_path: Path) -> None:
-    line = [*overrides, "optim.lr=1e-2", "schedule.warmup_steps=2", "trainer.max_grad_norm=0.05"]
+@pytest.mark.parametrize(("setting", "max_norm"), [("0.05", 0.05), ("null", math.inf)])
+def test_the_loop_is_the_textbook_s(
+    worker: ModuleType, overrides: list[str], tmp_path: Path, setting: str, max_norm: float
+) -> None:
+    line = [*overrides, "optim.lr=1e-2", "schedule.warmup_steps=2", f"trainer.max_grad_norm={setting}"]
     run, twin = worker.make_run(CPU, line), worker.make_run(CPU, [*line, "run_name=twin"])
     start = {name: parameter.detach().clone() for name, parameter in run.model.named_parameters()}
-    expected, weights = textbook(twin, steps=8)
+    expected, weights = textbook(twin, steps=8, max_norm=max_norm)
     assert train(run) is Status.FINISHED
     for ended in (run, twin):
         ended.loader.close()

@@ -24,7 +24,7 @@ def steps(profiler: TorchProfiler | NoProfiler, count: int) -> None:
 
 @pytest.mark.slow
 def test_the_steps_asked_for_are_recorded_and_no_others(tmp_path: Path) -> None:
-    profiler = TorchProfiler(a_mesh(), tmp_path, wait=2, warmup=1, active=3)
+    profiler = TorchProfiler(a_mesh(), tmp_path, wait_steps=2, warmup_steps=1, active_steps=3)
     steps(profiler, 20)
     profiler.close()
     trace = json.loads(gzip.decompress((tmp_path / "profile" / "trace.json.gz").read_bytes()))
@@ -35,7 +35,7 @@ def test_the_steps_asked_for_are_recorded_and_no_others(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_that_ends_while_it_records_leaves_what_there_is(tmp_path: Path) -> None:
-    profiler = TorchProfiler(a_mesh(), tmp_path, wait=1, warmup=1, active=50)
+    profiler = TorchProfiler(a_mesh(), tmp_path, wait_steps=1, warmup_steps=1, active_steps=50)
     steps(profiler, 6)
     profiler.close()
     profiler.close()
@@ -44,14 +44,14 @@ def test_a_run_that_ends_while_it_records_leaves_what_there_is(tmp_path: Path) -
 
 @pytest.mark.parametrize("count", [0, 3])
 def test_a_run_that_ends_before_leaves_nothing(tmp_path: Path, count: int) -> None:
-    profiler = TorchProfiler(a_mesh(), tmp_path, wait=50)
+    profiler = TorchProfiler(a_mesh(), tmp_path, wait_steps=50)
     steps(profiler, count)
     profiler.close()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_other_ranks_record_nothing(tmp_path: Path) -> None:
-    profiler = TorchProfiler(a_mesh(rank=1), tmp_path, wait=0, warmup=1, active=1)
+    profiler = TorchProfiler(a_mesh(rank=1), tmp_path, wait_steps=0, warmup_steps=1, active_steps=1)
     steps(profiler, 5)
     profiler.close()
     assert list(tmp_path.iterdir()) == []
@@ -63,7 +63,7 @@ def test_none_does_nothing() -> None:
     profiler.close()
 
 
-@pytest.mark.parametrize(("name", "value"), [("wait", -1), ("warmup", 0), ("active", 0)])
+@pytest.mark.parametrize(("name", "value"), [("wait_steps", -1), ("warmup_steps", 0), ("active_steps", 0)])
 def test_counts_that_cannot_be_name_the_key(tmp_path: Path, name: str, value: int) -> None:
-    with pytest.raises(ConfigError, match=rf"profile\.{name}: {value} is below"):
+    with pytest.raises(ConfigError, match=rf"profile\.{name}: {value} is not at least"):
         TorchProfiler(a_mesh(), tmp_path, **{name: value})
