@@ -9,7 +9,6 @@ Each may be compressed (`.gz`, `.zst`). A set's name is its file's without these
 
 from __future__ import annotations
 
-import glob
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ import orjson
 
 from data_pipeline.decontaminate.errors import DecontaminationError
 from data_pipeline.sources.decompress import GZIP_SUFFIXES, ZST_SUFFIXES, read_pieces
+from data_pipeline.sources.inputs import matching_files
+from data_pipeline.sources.records import MAX_WINDOW_BYTES
 from data_pipeline.sources.source import InputFile
 from foundation.errors import nearest
 
@@ -28,8 +29,8 @@ QUESTION_FIELDS = (
     "question", "prompt", "problem", "query", "instruction", "goal", "ctx", "sentence", "premise", "input",
     "text", "content",
 )  # fmt: skip
+HELD_OUT = "held_out"  # the set of the held-out documents; no file's
 _RECORDS, _TEXTS = (".jsonl", ".ndjson"), (".txt", ".text", ".md")
-_MAX_WINDOW_BYTES = 128 << 20  # zstd's own limit without --long
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,9 @@ def read_test_sets(
         fields: set name -> fields of its records that make up an item.
         is_short: whether a paragraph is too short to be an item of its own.
     Raises:
-        DecontaminationError: a pattern matches nothing, two sets have one name, a file is of no known kind or empty, a
-            record lacks a field; names the file and line.
-        InputError: a compressed file is cut short or damaged.
+        DecontaminationError: two sets have one name, a file is of no known kind or empty, a record lacks a field; names
+            the file and line.
+        InputError: a pattern matches nothing, a file can't be read, is cut short or damaged.
     """
     files = _files(paths)
     if unknown := sorted(set(fields) - set(files)):
@@ -73,8 +74,12 @@ def read_test_sets(
 
 def _files(paths: list[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for path in (path for pattern in paths for path in _matches(pattern)):
+    for path in (path for pattern in paths for path in _matching(pattern)):
         name = _bare_name(path)
+        if name == HELD_OUT:
+            raise DecontaminationError(
+                f"decontaminate.test_sets: {path} would be called {name!r} as the held-out documents are; rename it"
+            )
         if found.setdefault(name, path) != path:
             raise DecontaminationError(
                 f"decontaminate.test_sets: {found[name]} and {path} would both be called {name!r}; rename one"
@@ -82,16 +87,8 @@ def _files(paths: list[str]) -> dict[str, Path]:
     return found
 
 
-def _matches(pattern: str) -> list[Path]:
-    expanded = Path(pattern).expanduser()
-    matches = [expanded] if expanded.is_file() else sorted(map(Path, glob.glob(str(expanded), recursive=True)))  # noqa: PTH207
-    found = [path for path in matches if path.is_file()]
-    if not found:
-        raise DecontaminationError(
-            f"decontaminate.test_sets: {pattern!r} matches no file (working folder {Path.cwd()}); "
-            "mend the path, or leave it out"
-        )
-    return found
+def _matching(pattern: str) -> list[Path]:
+    return sorted(matching_files(pattern, f"decontaminate.test_sets: {pattern!r}"))
 
 
 def _bare_name(path: Path) -> str:
@@ -112,7 +109,7 @@ def _read(name: str, path: Path, fields: list[str] | None, is_short: Callable[[s
             f"decontaminate.test_sets: {path} is called neither {', '.join(_RECORDS + _TEXTS)} nor one of these with "
             ".gz or .zst; convert it, or rename it to what it is"
         )
-    data = b"".join(piece.data for piece in read_pieces(InputFile(str(path), path, 0), _MAX_WINDOW_BYTES))
+    data = b"".join(piece.data for piece in read_pieces(InputFile(str(path), path, 0), MAX_WINDOW_BYTES))
     items = list(_records(name, path, data, fields) if kind in _RECORDS else _paragraphs(name, path, data, is_short))
     if not items:
         raise DecontaminationError(

@@ -51,10 +51,9 @@ def read_pieces(file: InputFile, max_window_bytes: int) -> Iterator[Piece]:
         TruncatedInput: the file ends inside a member or frame; names the file and the byte. Pieces before it were
             yielded, so what was made of them must not be committed.
         TrailingGarbage: something else follows a member or frame.
-        InputError: the compressed data is damaged, or needs a larger window.
+        InputError: the file can't be opened, the compressed data is damaged, or needs a larger window.
     """
-    assert file.path is not None
-    with file.path.open("rb") as stream:
+    with _opened(file) as stream:
         cursor = _Cursor(file.where, stream)
         head = cursor.peek(4)
         if head.startswith(GZIP_MAGIC):
@@ -66,33 +65,50 @@ def read_pieces(file: InputFile, max_window_bytes: int) -> Iterator[Piece]:
             yield from _plain(cursor)
 
 
+def _opened(file: InputFile) -> BinaryIO:
+    assert file.path is not None
+    try:
+        return file.path.open("rb")
+    except OSError as error:
+        raise InputError(f"{file.where}: can't be read ({error.strerror}); put it back or leave it out") from error
+
+
 class _Cursor:
-    """The bytes of a file that no decoder has taken yet; `offset` is where they begin."""
+    """The bytes of a file that no decoder has taken yet; `offset` is where they begin.
+
+    What is read stays whole, beside the place up to which it is taken: cutting the rest off at every bite of 4 KiB
+    would copy half a MiB each time.
+    """
 
     def __init__(self, where: str, stream: BinaryIO) -> None:
         self.where = where
         self.offset = 0
         self._stream = stream
-        self._pending = b""
+        self._read = b""
+        self._taken = 0  # bytes of `_read`
 
     def peek(self, size: int) -> bytes:
         """Return the next `size` bytes without taking them; fewer at the end of the file."""
-        while len(self._pending) < size and (more := self._stream.read(READ_BYTES)):
-            self._pending += more
-        return self._pending[:size]
+        while len(self._read) - self._taken < size and (more := self._stream.read(READ_BYTES)):
+            self._read, self._taken = self._read[self._taken :] + more, 0
+        return self._read[self._taken : self._taken + size]
 
     def take(self, most: int) -> bytes:
         """Take 1 to `most` bytes; none at the end of the file."""
-        if not self._pending:
-            self._pending = self._stream.read(READ_BYTES)
-        taken, self._pending = self._pending[:most], self._pending[most:]
-        self.offset += len(taken)
-        return taken
+        if self._taken == len(self._read):
+            self._read, self._taken = self._stream.read(READ_BYTES), 0
+        data = self._read[self._taken : self._taken + most]
+        self._move(len(data))
+        return data
 
     def give_back(self, data: bytes) -> None:
-        """Return the end of what was taken."""
-        self._pending = data + self._pending
-        self.offset -= len(data)
+        """Return the end of what `take` gave last."""
+        assert self._read[: self._taken].endswith(data)
+        self._move(-len(data))
+
+    def _move(self, size: int) -> None:
+        self._taken += size
+        self.offset += size
 
 
 def _plain(cursor: _Cursor) -> Iterator[Piece]:
@@ -175,8 +191,9 @@ def _zst_decoder(cursor: _Cursor, max_window_bytes: int) -> zstandard.ZstdDecomp
         raise _damaged(cursor, "zstandard frame header", error) from error
     if window_bytes > max_window_bytes:
         raise InputError(
-            f"{cursor.where}: the zstandard frame at byte {cursor.offset} needs a window of {window_bytes} bytes, "
-            f"corpus.max_window_bytes allows {max_window_bytes}; raise that, or compress again without --long"
+            f"{cursor.where}: the zstandard frame at byte {cursor.offset} needs a window of {window_bytes:,} bytes, "
+            f"more than the {max_window_bytes:,} that may be taken (corpus.max_window_bytes, for a corpus); "
+            "compress it again without --long"
         )
     return zstandard.ZstdDecompressor(max_window_size=max_window_bytes).decompressobj()
 

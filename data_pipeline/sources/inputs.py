@@ -52,7 +52,8 @@ def find_files(paths: list[str], source: str) -> list[InputFile]:
     Raises:
         InputError: a pattern matches nothing (names the nearest existing path), or names what can't be read as a file.
     """
-    named = sorted({path for pattern in paths for path in _matches(pattern, source)})
+    asked = {pattern: f"corpus.paths: {pattern!r} of source {source!r}" for pattern in paths}
+    named = sorted({path for pattern in paths for path in matching_files(pattern, asked[pattern])})
     by_real_path: dict[str, Path] = {}
     for path in named:
         by_real_path.setdefault(os.path.realpath(path), path)
@@ -62,21 +63,28 @@ def find_files(paths: list[str], source: str) -> list[InputFile]:
     return sorted(files, key=lambda file: file.name)
 
 
-def _matches(pattern: str, source: str) -> list[Path]:
-    """Return the files of one pattern as absolute paths, links not followed; a path that exists is taken literally."""
+def matching_files(pattern: str, asked: str) -> list[Path]:
+    """Return the files of one pattern as absolute paths, links not followed; a path that exists is taken literally.
+
+    Args:
+        pattern: a file or glob pattern, relative to the working folder.
+        asked: the key and the pattern, in the words of an error.
+    Raises:
+        InputError: nothing matches (names the nearest existing path), or a match can't be read as a file.
+    """
     expanded = str(Path(pattern).expanduser())
     literal = _absolute(expanded)
     if os.path.lexists(literal):
-        _check_readable(literal, pattern, source)
+        _check_readable(literal, asked)
         return [literal]
     found = [_absolute(path) for path in glob.glob(expanded, recursive=True)]  # noqa: PTH207, it takes absolute patterns
     if Path(pattern).name in ("*", "**"):  # meant to match anything, so folders among the matches are no mistake
         found = [path for path in found if not path.is_dir()]
     for path in found:
-        _check_readable(path, pattern, source)
+        _check_readable(path, asked)
     if not found:
         raise InputError(
-            f"corpus.paths: {pattern!r} of source {source!r} matches no file (working folder {Path.cwd()}); "
+            f"{asked} matches no file (working folder {Path.cwd()}); "
             f"the nearest existing path is {_nearest_existing(literal)}; mend the pattern"
         )
     return found
@@ -87,8 +95,8 @@ def _absolute(path: str) -> Path:
     return Path(os.path.normpath(Path(path).absolute()))
 
 
-def _check_readable(path: Path, pattern: str, source: str) -> None:
-    where = f"corpus.paths: {pattern!r} of source {source!r} names {path}, which"
+def _check_readable(path: Path, asked: str) -> None:
+    where = f"{asked} names {path}, which"
     try:
         mode = path.stat().st_mode
     except OSError as error:

@@ -103,9 +103,21 @@ def test_what_is_no_test_set_is_refused_with_its_place(tmp_path: Path, name: str
 
 
 def test_a_pattern_without_a_file_is_refused(tmp_path: Path) -> None:
-    for pattern in ("*.jsonl", "missing.jsonl", "."):
-        with pytest.raises(DecontaminationError, match=r"decontaminate\.test_sets: .* matches no file"):
+    for pattern, found in (("*.jsonl", "matches no file"), ("missing.jsonl", "matches no file"), (".", "is a folder")):
+        with pytest.raises(InputError, match=rf"^decontaminate\.test_sets: .* {found}"):
             read(tmp_path / pattern)
+
+
+def test_a_file_that_cannot_be_read_is_refused_by_its_key(tmp_path: Path) -> None:
+    (tmp_path / "gone.jsonl").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"^decontaminate\.test_sets: .*gone\.jsonl, which can't be read"):
+        read(tmp_path / "*.jsonl")
+
+
+def test_a_set_cannot_be_called_as_the_held_out_documents_are(tmp_path: Path) -> None:
+    path = write(tmp_path / "held_out.jsonl", lines({"question": "x"}))
+    with pytest.raises(DecontaminationError, match=r"held_out\.jsonl would be called 'held_out'.*rename it"):
+        read(path)
 
 
 def test_fields_of_an_unknown_set_are_refused(tmp_path: Path) -> None:

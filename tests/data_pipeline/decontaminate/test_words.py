@@ -56,12 +56,12 @@ def test_what_counts_as_a_word(text: str, expected: str) -> None:
 
 
 @given(st.text(st.characters(codec="latin-1") | st.sampled_from("αβγςΣДжß中か"), max_size=30))
-def test_case_can_not_change_the_words(text: str) -> None:
+def test_case_cannot_change_the_words(text: str) -> None:
     assert words(text.upper()) == words(text.lower()) == words(text)
 
 
 @given(st.lists(st.text(st.characters(categories=["Lu", "Ll", "Nd"], max_codepoint=0x24F), min_size=1), max_size=10))
-def test_punctuation_and_wrapping_can_not_change_the_words(parts: list[str]) -> None:
+def test_punctuation_and_wrapping_cannot_change_the_words(parts: list[str]) -> None:
     plain = words(" ".join(parts))
     assert words("\n\n".join(parts)) == words(", ".join(parts)) == words("” — “".join(parts)) == plain
     assert words("**" + "** _".join(parts) + "...") == plain

@@ -56,7 +56,7 @@ def test_one_at_least_on_each_side(frac: float) -> None:
         HeldOut(frac).is_held_out(*keys(1, 10))
 
 
-def test_no_documents_can_not_be_split() -> None:
+def test_no_documents_cannot_be_split() -> None:
     with pytest.raises(SplitError, match="holds out 0 of 0 documents"):
         HeldOut().is_held_out(*keys(0, 1))
 

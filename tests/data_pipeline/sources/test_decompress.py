@@ -120,8 +120,13 @@ def test_a_window_above_the_limit_names_the_setting(tmp_path: Path) -> None:
     compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
     data = compressor.compress(SMALL) + compressor.flush()
     assert decompressed(tmp_path / "f", data, window=1 << 21) == SMALL
-    with pytest.raises(InputError, match=r"window of 2097152 bytes, corpus\.max_window_bytes allows 1048576"):
+    with pytest.raises(InputError, match=r"window of 2,097,152 bytes, .* 1,048,576 .*corpus\.max_window_bytes"):
         decompressed(tmp_path / "f", data, window=1 << 20)
+
+
+def test_a_file_that_went_away_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone\.jsonl: can't be read \(No such file"):
+        list(read_pieces(InputFile("gone.jsonl", tmp_path / "gone.jsonl", 0), WINDOW))
 
 
 @pytest.mark.parametrize("is_gzip", [True, False])

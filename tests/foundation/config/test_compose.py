@@ -83,7 +83,7 @@ def test_a_tree_survives_the_way_through_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "part"), [("a=~/x", "a='\"~/x\"'"), ("a=[1", "can't be read"), ("model", "key=value")]
 )
-def test_what_hydra_can_not_read_is_answered_with_what_to_type(conf: Path, text: str, part: str) -> None:
+def test_what_hydra_cannot_read_is_answered_with_what_to_type(conf: Path, text: str, part: str) -> None:
     with pytest.raises(ConfigError) as caught:
         typed(conf, text)
     assert part in str(caught.value)
