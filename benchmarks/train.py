@@ -3,9 +3,10 @@
     git clone https://github.com/karpathy/nanoGPT
     python benchmarks/train.py --peer-dir nanoGPT --models gpt_tiny --loop --out docs/benchmarks/train_cpu.md
 
-Two things are measured, in turns (ours, theirs, ours, ...), so that a machine that slows down slows both:
+Three things can be measured, in turns (ours, theirs, ours, ...), so that a machine that slows down slows both:
 - the model step: forward, backward, clipping and AdamW on the same batches, from the same weights, whose loss is first
   checked to be equal; the peer's model.py and its own optimizer are imported from --peer-dir;
+- with --memory, what the model step's process holds at its highest, on a CPU;
 - with --loop, the whole command on the same tokens, launch/train.py against the peer's train.py: see train_loop.py.
 """
 
@@ -16,7 +17,6 @@ import contextlib
 import importlib.util
 import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -26,6 +26,7 @@ from typing import Any, Protocol
 
 import torch
 import yaml
+from table import commit_of, cpu_name, ratio, spread, table
 from torch import Tensor
 
 from pretrain.metrics.flops import peak_flops
@@ -111,7 +112,10 @@ class NanoGpt:
 
     name = "nanoGPT"
 
-    def __init__(self, work: Work, peer_dir: Path, weights: dict[str, Tensor]) -> None:
+    def __init__(self, work: Work, peer_dir: Path, weights: dict[str, Tensor] | None = None) -> None:
+        """Args:
+        weights: ours, to begin with; None: its own.
+        """
         module = _import(peer_dir / "model.py")
         sizes = work.sizes
         config = module.GPTConfig(
@@ -126,9 +130,10 @@ class NanoGpt:
         with contextlib.redirect_stdout(sys.stderr):  # it prints as it builds; stdout is for the table
             self.model = module.GPT(config).to(work.device)
             self._optimizer = self.model.configure_optimizers(0.1, LR, (0.9, 0.95), work.device.type)
-        theirs = to_huggingface_state(weights, work.vocab_size)
-        conv1d = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
-        self.model.load_state_dict({k: v.T if k.endswith(conv1d) else v for k, v in theirs.items()}, strict=False)
+        if weights is not None:
+            theirs = to_huggingface_state(weights, work.vocab_size)
+            conv1d = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
+            self.model.load_state_dict({k: v.T if k.endswith(conv1d) else v for k, v in theirs.items()}, strict=False)
         self._work = work
         # dynamic=False is what it does by default at the first shape; so the next micro batch is compiled alike
         self._call = torch.compile(self.model, dynamic=False) if work.compile else self.model
@@ -156,8 +161,8 @@ class Row:
     work: Work
 
     def cells(self) -> list[str]:
-        ratio = statistics.median(mine / other for mine, other in zip(self.ours, self.theirs, strict=True))
-        return [self.what, _spread(self.ours), _spread(self.theirs), f"{ratio:.2f}", *self._utilisation()]
+        faster = ratio(self.ours, self.theirs)
+        return [self.what, spread(self.ours), spread(self.theirs), f"{faster:.2f}", *self._utilisation()]
 
     def _utilisation(self) -> list[str]:
         peak = peak_flops(self.work.device)
@@ -184,7 +189,8 @@ def main() -> None:
         for work in works:
             ours, theirs = measure_loop(work, options.peer_dir, options.repeats, options.loop_steps)
             rows.append(Row(f"{_describe(work)}, whole command", ours, theirs, work))
-    text = "\n".join([_table([HEADER, *(row.cells() for row in rows)]), "", *machine(works[0].device, options)])
+    tables = [table([HEADER, *(row.cells() for row in rows)]), *([_memory(works, options)] if options.memory else [])]
+    text = "\n\n".join([*tables, "\n".join(machine(works[0].device, options))])
     print(text)
     if options.out:
         options.out.write_text(f"# Training throughput\n\n{text}\n")
@@ -263,11 +269,21 @@ def timed(contender: Contender, work: Work, steps: int, seed: int) -> float:
     return steps * work.tokens_per_step / (time.perf_counter() - started)
 
 
+def _memory(works: list[Work], options: argparse.Namespace) -> str:
+    from train_memory import SIDES, measure_memory
+
+    rows = [["memory at its highest, MB", *SIDES]]
+    for work in works:
+        if work.device.type != "cpu":
+            raise SystemExit("--memory: the processes' memory is looked at, which says little of a GPU's; --device cpu")
+        rows.append([_describe(work), *(f"{mb:,.0f}" for mb in measure_memory(work, options.peer_dir, options.steps))])
+    return table(rows)
+
+
 def machine(device: torch.device, options: argparse.Namespace) -> list[str]:
     """Return what the figures depend on, as lines of markdown."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
-    git = ["git", "-C", str(options.peer_dir), "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown commit"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
+    commit = commit_of(options.peer_dir)
     dtype = str(Precision(options.precision).resolve(device)).removeprefix("torch.")
     return [
         f"- machine: {name}, {torch.get_num_threads()} CPU threads; {dtype}, compile={options.compile}",
@@ -293,6 +309,7 @@ def _options() -> argparse.Namespace:
     add("--repeats", type=int, default=5, help="times that each side is timed")
     add("--loop", action="store_true", help="measure the whole commands too")
     add("--loop-steps", type=int, default=12, help="steps of one run of a whole command")
+    add("--memory", action="store_true", help="measure the memory of the model step too, on a CPU")
     add("--out", type=Path, help="markdown file to write")
     return parser.parse_args()
 
@@ -312,26 +329,8 @@ def _synchronizer(device: torch.device) -> Callable[[], None]:
     return torch.cuda.synchronize if device.type == "cuda" else lambda: None
 
 
-def _cpu_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def _describe(work: Work) -> str:
     return f"{work.model}, vocabulary {work.vocab_size:,}, {work.batch_size} x {work.seq_len} tokens a step"
-
-
-def _spread(rates: list[float]) -> str:
-    return f"{statistics.median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f})"
-
-
-def _table(rows: list[list[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
-    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
 
 
 if __name__ == "__main__":
