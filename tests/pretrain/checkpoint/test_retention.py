@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 
 from pretrain.checkpoint.checkpointer import DcpCheckpoint
+from pretrain.checkpoint.errors import SaveFailed
 from pretrain.checkpoint.integrity import step_folders, verify
 from pretrain.checkpoint.retention import prune
 from pretrain.types import TrainState
@@ -23,6 +26,22 @@ def test_damaged_ones_do_not_count_as_healthy(
     (folder / "step_00000030" / "facts.json").write_bytes(b"")
     prune(folder, keep_last=1)
     assert [path.name for path in step_folders(folder)] == ["step_00000030", "step_00000020", "step_00000010"]
+
+
+def test_a_save_that_fails_has_removed_nothing(
+    checkpointer: DcpCheckpoint, make_state: Callable[..., TrainState], run_dir: Path
+) -> None:
+    for step in (10, 20, 30):
+        checkpointer.save(step, make_state(step))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        with pytest.raises(SaveFailed, match="earlier checkpoints are as they were"):
+            checkpointer.save(40, make_state(40))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    found = step_folders(run_dir / "checkpoints")
+    assert [path.name for path in found] == ["step_00000030", "step_00000020", "step_00000010"]
 
 
 def test_what_can_not_be_removed_is_said_and_the_rest_stays_whole(

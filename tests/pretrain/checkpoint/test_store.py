@@ -51,6 +51,11 @@ def test_every_dtype_comes_back(checkpointer: object, run_dir: Path, same_tensor
     assert same_tensors(live, {"x": values})
 
 
+def test_huge_numbers_are_finite(checkpointer: object, run_dir: Path) -> None:
+    checkpointer.save(10, TrainState({"x": torch.full((5,), 3e38), "y": torch.tensor([3e38, -3e38, 1e-45])}))
+    assert newest_checkpoint(run_dir).manifest.healthy  # their sum is not
+
+
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.float8_e4m3fn])
 def test_a_dtype_without_a_name_is_refused(checkpointer: object, run_dir: Path, dtype: torch.dtype) -> None:
     with pytest.raises(NotTensorsOnly, match=r"x: dtype .* can't be saved; allowed are float64, float32"):

@@ -18,7 +18,7 @@ from data_pipeline.shards.errors import DamagedShard
 from data_pipeline.tokenize.tokenizer import ByteLevelBPE
 from foundation.errors import ConfigError
 from pretrain.data.dataset import DataError, open_data
-from pretrain.data.loader import ShardLoader
+from pretrain.data.loader import ShardLoader, rank_samples
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.tokenizer import Tokenizer
@@ -96,6 +96,15 @@ def test_with_one_micro_batch_size_the_micro_batches_are_the_same_too(
         for expected, found in zip(global_batch([one], step), global_batch(four, step), strict=True):
             assert np.array_equal(expected.samples, found.samples)
             assert torch.equal(expected.inputs_BT, found.inputs_BT)
+
+
+def test_micro_batches_are_dealt_to_the_ranks_in_turn() -> None:
+    plan = Plan(32, 12, 2, 3, max_steps=100, samples_per_epoch=1, seed=5)
+    assert [rank_samples(plan, rank, 2).tolist() for rank in range(3)] == [
+        [[24, 25], [30, 31]],
+        [[26, 27], [32, 33]],
+        [[28, 29], [34, 35]],
+    ]
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
