@@ -57,15 +57,14 @@ class StepResult:
 
 @dataclass(slots=True)
 class TrainState:
-    """All that a checkpoint holds.
+    """All that a checkpoint holds, but for the random states of each rank, which the checkpointer adds.
 
     Attributes:
         tensors: name -> tensor, flat (`model.<parameter>`, `optim.<parameter>.exp_avg`, `guard.losses`, ...): the live
             tensors; loading copies into them in place.
-        facts: JSON values: step, data_step, num_updates, tokens_seen, ..., the config, what the gate compares.
-        rank_facts: JSON values that differ by rank (random state).
+        facts: JSON values: step, data_step, num_updates, tokens_seen, the guard's state, the last metrics line, what
+            the gate compares.
     """
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any] = field(default_factory=dict)
-    rank_facts: dict[str, Any] = field(default_factory=dict)

@@ -18,10 +18,13 @@ ALIGN_BYTES = 64  # of every chunk's start, so that any dtype may be viewed in p
 
 
 class BlockWriter:
-    """Writes one file and keeps its block sums. A context manager; leaving it without error flushes to disk."""
+    """Writes one file and keeps its block sums. A context manager; leaving it without error flushes to disk.
+
+    Args:
+        path: a file that doesn't exist yet.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Args: path: a file that doesn't exist yet."""
         self._file = io.FileIO(path, "x")
         self._block = xxhash.xxh3_128()
         self._sums = bytearray()
@@ -70,14 +73,17 @@ class BlockWriter:
 
 
 class BlockReader:
-    """Reads verified bytes of one file."""
+    """Reads verified bytes of one file.
+
+    Args:
+        path: the file.
+        sums: its block sums, themselves verified.
+        size_bytes: its size when it was written.
+    Raises:
+        DamagedCheckpoint: the sums are not as many as the file has blocks.
+    """
 
     def __init__(self, path: Path, sums: bytes, size_bytes: int) -> None:
-        """Args:
-            path: the file. sums: its block sums, themselves verified. size_bytes: its size when it was written.
-        Raises:
-            DamagedCheckpoint: the sums are not as many as the file has blocks.
-        """
         if len(sums) != -(-size_bytes // BLOCK_BYTES) * SUM_BYTES:
             raise DamagedCheckpoint(f"{path}: {len(sums)} bytes of block sums do not belong to {size_bytes} bytes")
         self._path, self._sums, self._size_bytes = path, sums, size_bytes

@@ -1,12 +1,13 @@
-"""The seat that saves and restores: when, where to, how many are kept, which one a run goes on from."""
+"""Saves and restores checkpoints: when, where, how many are kept, which one a run resumes from."""
 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from torch import Tensor
 from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
@@ -14,6 +15,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from foundation.errors import ConfigError
 from foundation.files import pretty_json
+from foundation.progress import human
 from pretrain.checkpoint.description import METADATA, require_same_tensors
 from pretrain.checkpoint.errors import (
     CheckpointError,
@@ -43,7 +45,7 @@ from pretrain.checkpoint.reading import (
     plain_errors,
     verify_share,
 )
-from pretrain.checkpoint.retention import leave_later, pass_over, prune, say
+from pretrain.checkpoint.retention import leave_later, prune, say, set_all_aside
 from pretrain.checkpoint.state import FACTS, derive_random_states, encode, random_states, restore_random_states
 from pretrain.checkpoint.store import Writer
 from pretrain.mesh import Mesh
@@ -53,6 +55,7 @@ from pretrain.types import TrainState
 
 RANDOM = "random"  # the key of a rank's facts that this room adds
 JSON_BYTES = 1 << 20  # room that a save asks for besides the tensors
+LARGE_BYTES = 10**9  # from here on a save takes long enough to be said before it is done
 Result = TypeVar("Result")
 
 
@@ -76,19 +79,21 @@ class DcpCheckpoint(Checkpointer):
 
     A save is synchronous. Its files are written beside the others under a hidden name, flushed, and become a
     checkpoint by one rename; after any crash there is the whole of it or nothing.
+
+    Args:
+        every_steps: steps between two checkpoints; one more is written at the end.
+        keep_last: checkpoints kept; the last two healthy ones stay in any case.
+        mesh: the ranks.
+        plan: gives the end.
+        run_dir: a folder that all ranks see.
+    Raises:
+        ConfigError: a number below 1.
     """
 
     def __init__(self, every_steps: int, keep_last: int, mesh: Mesh, plan: Plan, run_dir: Path) -> None:
-        """Args:
-            every_steps: steps between two checkpoints; one more is written at the end.
-            keep_last: checkpoints kept; the last two healthy ones stay in any case.
-            mesh: the ranks. plan: gives the end. run_dir: a folder that all ranks see.
-        Raises:
-            ConfigError: a number below 1.
-        """
         for key, value in {"every_steps": every_steps, "keep_last": keep_last}.items():
             if value < 1:
-                raise ConfigError(f"checkpoint.{key}: {value} is below 1; checkpoint=none saves nothing")
+                raise ConfigError(f"checkpoint.{key}: {value} is not at least 1; checkpoint=none saves nothing")
         self._every_steps, self._keep_last = every_steps, keep_last
         self._mesh, self._max_steps, self._run_dir = mesh, plan.max_steps, run_dir
         self._folder = run_dir / CHECKPOINTS
@@ -108,9 +113,12 @@ class DcpCheckpoint(Checkpointer):
             return  # a signal at a step that was due: it is on disk already
         final, temporary = self._folder / folder_name(step), self._folder / f".{folder_name(step)}.saving"
         facts = encode(state.facts, "facts")
-        rank_facts = {**state.rank_facts, RANDOM: random_states(self._mesh.device)}
-        writer = Writer(temporary, self._mesh.rank, encode(rank_facts, "rank_facts"))
-        needed_bytes = sum(tensor.numel() * tensor.element_size() for tensor in state.tensors.values()) + JSON_BYTES
+        rank_facts = encode({RANDOM: random_states(self._mesh.device)}, "rank_facts")
+        writer = Writer(temporary, self._mesh.rank, rank_facts)
+        size_bytes = sum(tensor.numel() * tensor.element_size() for tensor in state.tensors.values())
+        needed_bytes, started_s = size_bytes + JSON_BYTES, time.perf_counter()
+        if self._mesh.is_main and size_bytes >= LARGE_BYTES:
+            say(f"{final}: saving {human(size_bytes, 'B')}")
         try:
             self._on_main(lambda: self._prepare(temporary, needed_bytes))
             _write(writer, state.tensors)
@@ -122,6 +130,7 @@ class DcpCheckpoint(Checkpointer):
                 shutil.rmtree(temporary, ignore_errors=True)
         self._saved_step = step
         if self._mesh.is_main:
+            say(f"{final}: {human(size_bytes, 'B')} saved in {time.perf_counter() - started_s:.1f} s")
             prune(self._folder, self._keep_last)
 
     def _prepare(self, temporary: Path, needed_bytes: int) -> None:
@@ -165,8 +174,7 @@ class DcpCheckpoint(Checkpointer):
             ResumeRefused, CheckpointMismatch: it is another run's or another model's.
         """
         if path is not None:
-            opened = self._load_one(Path(path), state)
-            self._on_main(lambda: leave_later(opened.folder, opened.manifest.step, self._run_dir))
+            self._load_named(Path(path), state)
             return True
         names = self._mesh.broadcast_json([folder.name for folder in step_folders(self._folder)])
         problems: list[tuple[Path, str]] = []
@@ -176,11 +184,26 @@ class DcpCheckpoint(Checkpointer):
             except (DamagedCheckpoint, UnhealthyCheckpoint) as error:
                 problems.append((folder, str(error)))
                 continue
-            self._on_main(partial(pass_over, problems, folder, self._run_dir))
+            self._on_main(partial(set_all_aside, problems, folder, self._run_dir))
+            self._say_loaded(folder)
             return True
         if problems:
             raise none_usable(self._folder, [problem for _, problem in problems])
         return False
+
+    def _load_named(self, folder: Path, state: TrainState) -> None:
+        try:
+            opened = self._load_one(folder, state)
+        except DamagedCheckpoint as error:
+            raise DamagedCheckpoint(
+                f"{error}; name another checkpoint, or take the newest healthy one with resume=auto"
+            ) from error
+        self._on_main(lambda: leave_later(opened.folder, opened.manifest.step, self._run_dir))
+        self._say_loaded(folder)
+
+    def _say_loaded(self, folder: Path) -> None:
+        if self._mesh.is_main:
+            say(f"going on from {folder}")
 
     def _load_one(self, folder: Path, state: TrainState) -> Opened:
         rank, world_size = self._mesh.rank, self._mesh.world_size
@@ -189,20 +212,19 @@ class DcpCheckpoint(Checkpointer):
         self._together(ResumeRefused, lambda: require_same_run(folder, saved, present))
         self._together(CheckpointMismatch, lambda: require_same_tensors(folder, opened.metadata, state.tensors))
         self._together(DamagedCheckpoint, lambda: verify_share(opened, rank, world_size))
-        rank_facts = self._together(DamagedCheckpoint, lambda: self._own_facts(opened))
+        self._together(DamagedCheckpoint, lambda: self._restore_random(opened))
         load_tensors(opened, state.tensors)
-        state.facts, state.rank_facts = opened.facts, rank_facts
+        state.facts = opened.facts
         self._saved_step = opened.manifest.step if folder.parent.resolve() == self._folder.resolve() else None
         return opened
 
-    def _own_facts(self, opened: Opened) -> dict[str, Any]:
-        """Set this rank's random states and return its other facts; of another world size only the first exist."""
-        if opened.manifest.world_size != self._mesh.world_size:
-            derive_random_states(opened.rank_facts(0).get(RANDOM, {}), self._mesh.rank, self._mesh.world_size)
-            return {}
-        facts = opened.rank_facts(self._mesh.rank)
-        restore_random_states(facts.pop(RANDOM, {}), self._mesh.device)
-        return facts
+    def _restore_random(self, opened: Opened) -> None:
+        """Set this rank's random states; of another world size they are derived from rank 0's."""
+        rank, world_size = self._mesh.rank, self._mesh.world_size
+        if opened.manifest.world_size == world_size:
+            restore_random_states(opened.rank_facts(rank).get(RANDOM, {}), self._mesh.device)
+        else:
+            derive_random_states(opened.rank_facts(0).get(RANDOM, {}), rank, world_size)
 
     def _on_main(self, action: Callable[[], None]) -> None:
         """Do something on rank 0; its OSError is raised on every rank."""

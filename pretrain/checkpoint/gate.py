@@ -1,4 +1,4 @@
-"""What must be the same for a run to go on: asked before a tensor is touched, answered with every key that differs."""
+"""What must be the same for a run to go on: compared before any tensor is read; lists every key that differs."""
 
 from __future__ import annotations
 

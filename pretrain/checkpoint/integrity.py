@@ -127,7 +127,7 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextlib.contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turn the system's error of a read into ours: bytes that can't be read are as good as changed ones."""
+    """Turn the system's error of a read into ours: a file that can't be read counts as damaged."""
     try:
         yield
     except OSError as error:

@@ -88,7 +88,7 @@ def load_tensors(opened: Opened, tensors: dict[str, Tensor], prefix: str = "") -
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """Around a call of DCP: the error of the lowest rank that failed is raised on every rank, and no noise is made.
+    """Around a call of DCP: every rank raises the error of the lowest rank that failed; a warning is silenced.
 
     DCP gathers the ranks' errors into one of its own with their tracebacks as text; it also warns that without a
     process group it works in one process, which is meant.

@@ -1,4 +1,4 @@
-"""Which checkpoints stay, and how one that is not to be used is put out of the way: moved and told, never deleted."""
+"""Which checkpoints stay, and how one that is not to be used is put out of the way: moved and reported, not deleted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ JOURNAL = "journal.jsonl"
 def prune(folder: Path, keep_last: int) -> None:
     """Delete all checkpoints in `folder` but the last `keep_last` and the last two healthy ones.
 
-    A disk that can't delete doesn't stop the run: it is told on the console.
+    A disk that can't delete doesn't stop the run: it is said on the console.
     """
     folders = step_folders(folder)
     healthy = [path for path in folders if _is_healthy(path)]
@@ -37,7 +37,7 @@ def _is_healthy(folder: Path) -> bool:
         return False
 
 
-def pass_over(problems: list[tuple[Path, str]], loaded: Path, run_dir: Path) -> None:
+def set_all_aside(problems: list[tuple[Path, str]], loaded: Path, run_dir: Path) -> None:
     """Move checkpoints aside, and say so on the console and in the journal.
 
     Args:
@@ -47,19 +47,23 @@ def pass_over(problems: list[tuple[Path, str]], loaded: Path, run_dir: Path) -> 
     """
     for folder, problem in problems:
         moved = set_aside(folder)
-        say(f"{problem}\n  moved to {moved.name} (yours to delete); going on from {loaded.name}")
+        say(f"{problem}\n  moved to {moved.name} (yours to delete); {loaded.name} is taken instead")
         line = {"event": "checkpoint_set_aside", "checkpoint": folder.name, "moved_to": moved.name}
         _note(run_dir, {**line, "problem": problem, "resumed_from": loaded.name})
 
 
 def leave_later(loaded: Path, step: int, run_dir: Path) -> None:
-    """Move aside this run's checkpoints after `step` when it was told to go back: a restart would go on from them."""
+    """Move aside this run's checkpoints after `step` when it was told to go back: a restart would go on from them.
+
+    Args:
+        loaded: the folder of the checkpoint it was told to take. step: of that one. run_dir: of the run.
+    """
     folder = run_dir / CHECKPOINTS
     if loaded.resolve().parent != folder.resolve():
         return
     later = step_folders(folder, after=step)
     reason = f"later than {loaded.name}, from which the run was told to go on"
-    pass_over([(path, f"{path}: {reason}") for path in later], loaded, run_dir)
+    set_all_aside([(path, f"{path}: {reason}") for path in later], loaded, run_dir)
 
 
 def _note(run_dir: Path, line: dict[str, str]) -> None:

@@ -48,6 +48,10 @@ class _Written:
 class Writer(StorageWriter):
     """Writes one checkpoint into a temporary folder. After `dcp.save`, rank 0 holds what the commit needs.
 
+    Args:
+        folder: the temporary folder; exists.
+        rank: this process's.
+        rank_facts: this rank's facts as JSON.
     Attributes:
         metadata: the description of all tensors as JSON values; on rank 0.
         files: name -> size and hash of what all ranks wrote; on rank 0.
@@ -55,9 +59,6 @@ class Writer(StorageWriter):
     """
 
     def __init__(self, folder: Path, rank: int, rank_facts: bytes) -> None:
-        """Args:
-        folder: the temporary folder; exists. rank_facts: this rank's facts as JSON.
-        """
         self._folder, self._rank, self._rank_facts = folder, rank, rank_facts
         self.metadata: dict[str, Any] = {}
         self.files: dict[str, FileSum] = {}
@@ -70,7 +71,11 @@ class Writer(StorageWriter):
         pass
 
     def prepare_local_plan(self, plan: SavePlan) -> SavePlan:
-        """Refuse what is no tensor, or of a dtype that has no name here, before anything is written."""
+        """Refuse what is no tensor, or of a dtype that has no name here, before anything is written.
+
+        Raises:
+            NotTensorsOnly: names the tensor.
+        """
         for item in plan.items:
             if item.type == WriteItemType.BYTE_IO or item.tensor_data is None:
                 raise NotTensorsOnly(f"{item.index.fqn}: not a tensor; other state belongs into facts, as JSON")
@@ -129,12 +134,15 @@ def _write_chunk(writer: BlockWriter, file: str, item: WriteItem, planner: SaveP
 
 
 class Reader(StorageReader):
-    """Reads verified chunks of one checkpoint into live tensors, in place."""
+    """Reads verified chunks of one checkpoint into live tensors, in place.
+
+    Args:
+        folder: the checkpoint.
+        manifest: as `read_manifest` has checked it.
+        metadata: as `read_description` returned it.
+    """
 
     def __init__(self, folder: Path, manifest: Manifest, metadata: Metadata) -> None:
-        """Args:
-        folder, manifest: as integrity.read_manifest has checked them. metadata: as description.parse gave it.
-        """
         self._folder, self._manifest, self._metadata = folder, manifest, metadata
         self._readers: dict[str, BlockReader] = {}
 
@@ -148,7 +156,11 @@ class Reader(StorageReader):
         pass
 
     def prepare_local_plan(self, plan: LoadPlan) -> LoadPlan:
-        """Refuse what is no tensor before anything is read."""
+        """Refuse what is no tensor before anything is read.
+
+        Raises:
+            NotTensorsOnly: names it.
+        """
         for item in plan.items:
             if item.type == LoadItemType.BYTE_IO:
                 raise NotTensorsOnly(f"{item.dest_index.fqn}: not a tensor; only tensors are loaded")
@@ -167,7 +179,9 @@ class Reader(StorageReader):
         for item in plan.items:
             wanted[item.storage_index].append(item)
         stored = [(chunk_of(self._metadata, index), items) for index, items in wanted.items()]
-        for chunk, items in sorted(stored, key=lambda entry: entry[0].place):  # disks like to be read forwards
+        for chunk, items in sorted(
+            stored, key=lambda entry: entry[0].place
+        ):  # in the order of the file: sequential reads are faster
             with readable(self._folder / chunk.place.file):
                 data = self._reader(chunk.place.file).read(chunk.place.start, chunk.size_bytes)
             tensor = torch.from_numpy(data).view(chunk.dtype).reshape(chunk.sizes)

@@ -63,15 +63,39 @@ def test_a_saved_state_comes_back_with_facts_and_random_states(
     checkpointer: DcpCheckpoint, make_state: MakeState, same_tensors: Callable[..., bool]
 ) -> None:
     facts = {"loss": math.inf, "guard": {"skips": 1}, "line": {}, "gate": {"seed": 1}, "step": 10}
-    state = TrainState(make_state(10).tensors, facts, {"cursor": [1, 2]})
+    state = TrainState(make_state(10).tensors, facts)
     checkpointer.save(10, state)
-    assert state.facts == facts and state.rank_facts == {"cursor": [1, 2]}  # what was given is as it was
+    assert state.facts == facts  # what was given is as it was
     expected = draw()
     live = make_state(99)
     assert checkpointer.load(live) is True
     assert draw() == expected
     assert same_tensors(live.tensors, make_state(10).tensors)
-    assert live.facts == facts and live.rank_facts == {"cursor": [1, 2]}
+    assert live.facts == facts
+
+
+def test_what_was_saved_and_what_is_resumed_from_are_said(
+    checkpointer: DcpCheckpoint, make_state: MakeState, run_dir: Path, capfd: Any
+) -> None:
+    checkpointer.save(10, make_state(10))
+    said = capfd.readouterr().err
+    folder = run_dir / "checkpoints" / "step_00000010"
+    held_bytes = sum(tensor.nbytes for tensor in make_state(10).tensors.values())
+    assert said.startswith(f"checkpoint: {folder}: {held_bytes / 1e3:.1f} kB saved in ") and said.endswith(" s\n")
+    checkpointer.load(make_state(99))
+    assert capfd.readouterr().err == f"checkpoint: going on from {folder}\n"
+    checkpointer.load(make_state(99), str(folder))
+    assert capfd.readouterr().err == f"checkpoint: going on from {folder}\n"
+
+
+def test_a_damaged_one_that_was_named_is_answered_with_what_to_do(
+    checkpointer: DcpCheckpoint, make_state: MakeState, saved: Path
+) -> None:
+    flip(saved / "rank_00000.bin")
+    with pytest.raises(
+        DamagedCheckpoint, match=r"bytes \d+ to .*; name another checkpoint, or take the newest healthy"
+    ):
+        checkpointer.load(make_state(99), str(saved))
 
 
 def test_without_any_checkpoint_nothing_is_loaded(checkpointer: DcpCheckpoint, make_state: MakeState) -> None:
@@ -148,7 +172,7 @@ def test_the_last_healthy_one_is_used_when_the_newest_is_damaged(
     assert same_tensors(live.tensors, make_state(10).tensors)
     assert names(run_dir) == ["step_00000010", "step_00000020.set_aside1", "step_00000030.set_aside1"]
     said = capfd.readouterr().err
-    assert f"step_00000030/{name}" in said and "going on from step_00000010" in said
+    assert f"step_00000030/{name}" in said and "step_00000010 is taken instead" in said
     lines = journal()
     assert [line["checkpoint"] for line in lines] == ["step_00000030", "step_00000020"]
     assert all(name in line["problem"] and line["resumed_from"] == "step_00000010" for line in lines)
@@ -258,13 +282,12 @@ def test_another_model_is_refused(checkpointer: DcpCheckpoint, make_state: MakeS
         checkpointer.load(live)
 
 
-@pytest.mark.parametrize("change", ["facts", "rank_facts"])
 def test_state_that_is_no_json_is_refused_by_name(
-    checkpointer: DcpCheckpoint, make_state: MakeState, run_dir: Path, change: str
+    checkpointer: DcpCheckpoint, make_state: MakeState, run_dir: Path
 ) -> None:
     state = make_state(10)
-    getattr(state, change)["odd"] = object()
-    with pytest.raises(NotTensorsOnly, match=rf"{change}\.odd"):
+    state.facts["odd"] = object()
+    with pytest.raises(NotTensorsOnly, match=r"facts\.odd"):
         checkpointer.save(10, state)
     assert not run_dir.exists()
 
@@ -365,14 +388,14 @@ def test_a_checkpoint_of_two_ranks_goes_on_in_one_with_random_states_of_its_own(
     draws = []
     for _ in range(2):
         live = make_state(99)
-        assert DcpCheckpoint(10, 3, mesh, plan, run_dir).load(live) and live.rank_facts == {}
+        assert DcpCheckpoint(10, 3, mesh, plan, run_dir).load(live)
         draws.append(draw())
     assert draws[0] == draws[1]
 
 
 @pytest.mark.parametrize(("key", "value"), [("every_steps", 0), ("keep_last", 0), ("every_steps", -5)])
 def test_numbers_that_can_not_be_are_named(mesh: Mesh, plan: Plan, run_dir: Path, key: str, value: int) -> None:
-    with pytest.raises(ConfigError, match=rf"checkpoint\.{key}: {value} is below 1"):
+    with pytest.raises(ConfigError, match=rf"checkpoint\.{key}: {value} is not at least 1"):
         DcpCheckpoint(**{"every_steps": 10, "keep_last": 3, key: value}, mesh=mesh, plan=plan, run_dir=run_dir)
 
 

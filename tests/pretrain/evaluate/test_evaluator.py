@@ -119,9 +119,7 @@ def test_what_it_costs_is_said(make: Make, dataset: Dataset) -> None:
     assert make(max_tokens=None).describe().startswith(f"{every} held-out tokens")
 
 
-def test_a_continuation_sees_as_many_tokens_as_training_did(
-    make: Make, dataset: Dataset, tokenizer: Tokenizer
-) -> None:
+def test_a_continuation_sees_as_many_tokens_as_training_did(make: Make, dataset: Dataset, tokenizer: Tokenizer) -> None:
     model = Transformer(num_layers=2, num_heads=2, d_model=16, context_len=48, vocab_size=tokenizer.vocab_size).eval()
     with torch.no_grad():
         for parameter in model.parameters():
