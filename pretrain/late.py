@@ -6,7 +6,7 @@ Every rank reads the same record at the same step, so what the host decides from
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,8 @@ class Record:
     """One step as the host sees it.
 
     Attributes:
-        step: steps finished with it; data_step: the batch it took; lr: its learning rate; finished_s: clock after.
+        step: steps finished with it; data_step: the batch it took; lr: its learning rate.
+        finished_s: the clock when the device was done with it.
         loss: nats a token; grad_norm: before clipping; skipped: the guard kept it from the weights.
         num_targets: tokens the loss was taken over; stop: a rank was asked to stop.
     """
@@ -39,14 +40,24 @@ class Record:
 
 
 class LateRecords:
-    """A queue of step results of which the host sees those at least LAG_STEPS old."""
+    """A queue of step results of which the host sees those at least LAG_STEPS old.
 
-    def __init__(self, device: torch.device) -> None:
-        self._pinned = device.type == "cuda"
+    Args:
+        device: where the results are.
+        clock: seconds of training. On a GPU it is read when the host has waited for the step, which is when the device
+            was done: queued are three steps in the time of none, and their speed would be above the device's peak.
+    """
+
+    def __init__(self, device: torch.device, clock: Callable[[], float]) -> None:
+        self._pinned, self._clock = device.type == "cuda", clock
         self._waiting: deque[tuple[int, int, float, float, Tensor, torch.cuda.Event | None]] = deque()
 
-    def push(self, step: int, data_step: int, lr: float, finished_s: float, result: StepResult) -> None:
-        """Start the copy of one result to the host."""
+    def push(self, step: int, data_step: int, lr: float, result: StepResult) -> None:
+        """Start the copy of one result to the host.
+
+        Args:
+            step: steps finished with it. data_step: the batch it took. lr: its learning rate. result: on the device.
+        """
         values = torch.stack([result.loss, result.grad_norm, result.bad, result.num_targets, result.stop])
         event = None
         if self._pinned:
@@ -54,7 +65,7 @@ class LateRecords:
             values = host.copy_(values, non_blocking=True)
             event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record()
-        self._waiting.append((step, data_step, lr, finished_s, values, event))
+        self._waiting.append((step, data_step, lr, self._clock(), values, event))
 
     def ready(self, drain: bool = False) -> Iterator[Record]:
         """Yield the records that are old enough, oldest first; with `drain` all of them (a sync, for saves)."""
@@ -62,5 +73,6 @@ class LateRecords:
             step, data_step, lr, finished_s, values, event = self._waiting.popleft()
             if event is not None:
                 event.synchronize()
+                finished_s = self._clock()
             loss, grad_norm, bad, num_targets, stop = values.tolist()
             yield Record(step, data_step, lr, finished_s, loss, grad_norm, bad > 0, int(num_targets), stop > 0)

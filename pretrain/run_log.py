@@ -20,15 +20,18 @@ class RunLog:
 
     The newest line is held back until the next step, an evaluation or a flush, because validation values are fields of
     their step's line. A checkpoint keeps the held line, so a kill between save and evaluation loses none.
+
+    Args:
+        plan: tokens per step.
+        metrics: None on ranks that write nothing.
+        logger: likewise NoLogger there.
+        flops_per_token: of forward and backward.
+        peak_flops: FLOP/s of all devices together; None when unknown.
     """
 
     def __init__(
         self, plan: Plan, metrics: MetricsFile | None, logger: Logger, flops_per_token: float, peak_flops: float | None
     ) -> None:
-        """Args:
-        plan: tokens a step. metrics: None on ranks that write nothing. logger: likewise NoLogger there.
-        flops_per_token: of forward and backward. peak_flops: FLOP/s of all devices together; None when unknown.
-        """
         self._plan, self._metrics, self._logger = plan, metrics, logger
         self._flops_per_token, self._peak_flops = flops_per_token, peak_flops
         self._paused_s, self._last_finished_s = 0.0, time.perf_counter()
@@ -54,7 +57,11 @@ class RunLog:
         self._last_finished_s = self.clock()
 
     def add(self, record: Record, num_updates: int, tokens_seen: int) -> None:
-        """Hold the line of one step and write the one before."""
+        """Hold the line of one step and write the one before.
+
+        Args:
+            record: of the step. num_updates, tokens_seen: counts that include it.
+        """
         self.flush()
         step_time_s = max(record.finished_s - self._last_finished_s, 1e-9)
         self._last_finished_s = record.finished_s
@@ -75,8 +82,8 @@ class RunLog:
             self.last["mfu"] = tokens_per_s * self._flops_per_token / self._peak_flops
         self._held = True
 
-    def beat(self, step: int, done: int, total: int) -> None:
-        """Say every few seconds how far a long step is; a short one is heard of when it is done.
+    def say_progress(self, step: int, done: int, total: int) -> None:
+        """Say every few seconds how far a long step is; a short step prints nothing but its line.
 
         Args:
             step: steps finished before this one. done, total: its micro batches.
@@ -107,8 +114,10 @@ class RunLog:
             self._metrics.sync()
 
     def resume(self, step: int, line: dict[str, Any]) -> bool:
-        """Go on after `step` steps: later lines move aside, the checkpoint's own line is held if the file lacks it.
+        """Go on after `step` steps: later lines are dropped, the checkpoint's own line is held if the file lacks it.
 
+        Args:
+            step: steps that the checkpoint was saved after. line: the one it keeps.
         Returns:
             Whether that line still misses in the file.
         """
@@ -119,7 +128,9 @@ class RunLog:
 
     def close(self, status: str) -> None:
         """Flush and close file and loggers; `status` says how the run ended."""
-        self.flush()
-        if self._metrics is not None:
-            self._metrics.close()
-        self._logger.close(status)
+        try:
+            self.flush()
+            if self._metrics is not None:
+                self._metrics.close()
+        finally:  # a full disk must not keep the logger from telling how the run ended
+            self._logger.close(status)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
@@ -76,7 +76,7 @@ def train(run: Run) -> Status:
         Status.FINISHED, PREEMPTED after a signal, STOPPED by the guard; the state is saved in all three cases.
     """
     now, status = run.progress, None
-    late = LateRecords(run.mesh.device)
+    late = LateRecords(run.mesh.device, run.log.clock)
     run.wrapped.train()
     while status is None and now.step < run.plan.max_steps:
         batches = run.loader.micro_batches(now.data_step)
@@ -88,21 +88,28 @@ def train(run: Run) -> Status:
         run.optimizer.step(lr, result.bad, clip_scale(result.grad_norm, run.max_grad_norm))
         run.optimizer.zero_grad()
         now.step, now.data_step = now.step + 1, now.data_step + 1
-        late.push(now.step, now.data_step - 1, lr, run.log.clock(), result)
+        late.push(now.step, now.data_step - 1, lr, result)
         run.profiler.step(now.step)
-        saves, evaluates = run.checkpointer.due(now.step), run.evaluator.due(now.step)
+        evaluates = run.evaluator.due(now.step)
+        # An evaluation may take longer than torchrun leaves a stopped run: what is computed is saved before it.
+        saves = run.checkpointer.due(now.step) or (evaluates and run.mesh.any(run.signal.requested))
         for record in late.ready(drain=saves or evaluates):
-            status = take(run, record) or status
+            status = graver(status, take(run, record))
         if saves:
             save(run)
         if evaluates:
             run.log.join(evaluate(run))
     for record in late.ready(drain=True):
-        status = take(run, record) or status
+        status = graver(status, take(run, record))
     if not run.checkpointer.due(now.step):
         save(run)
     run.log.flush()
     return status or Status.FINISHED
+
+
+def graver(one: Status | None, other: Status | None) -> Status | None:
+    """Return why to end when two steps in flight give reasons: a stop that was asked for must not hide the guard's."""
+    return Status.STOPPED if Status.STOPPED in (one, other) else one or other
 
 
 def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
@@ -117,19 +124,20 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
         Values on the device, reduced over ranks: nothing here waits for it. None when the step was given up for a stop:
         then gradients and random states are as before it, and it is taken again when the run goes on.
     """
-    mesh, random_before = run.mesh, random_states(run.mesh.device)
+    mesh = run.mesh
+    random_before = random_states(mesh.device) if may_give_up(mesh) else None
     targets = torch.stack([(batch.targets_BT != IGNORE).sum() for batch in batches]).sum().float()
     stop = torch.full_like(targets, run.signal.requested)
     num_targets, stop = mesh.sum(torch.stack([targets, stop]))
     weight = mesh.dp_size / num_targets.clamp(min=1)  # DDP averages over ranks, this makes it a sum
     loss_sum = torch.zeros_like(targets)
     for number, batch in enumerate(batches, start=1):
-        if asked_to_stop(run):
+        if random_before is not None and mesh.any(run.signal.requested):
             run.optimizer.zero_grad()
             restore_random_states(random_before, mesh.device)
             return None
         if mesh.device.type == "cpu":  # elsewhere the host runs ahead of the device
-            run.log.beat(run.progress.step, number - 1, len(batches))
+            run.log.say_progress(run.progress.step, number - 1, len(batches))
         with run.parallel.accumulate(run.wrapped, last=number == len(batches)):
             with run.numerics.autocast(mesh.device):
                 micro_sum = run.wrapped(batch.inputs_BT, batch.targets_BT)
@@ -140,15 +148,13 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
     return StepResult(loss, grad_norm, run.guard.judge(loss, grad_norm), num_targets, stop)
 
 
-def asked_to_stop(run: Run) -> bool:
-    """Return whether to give up the step under way, the same on every rank: torchrun kills 30 s after its signal.
+def may_give_up(mesh: Mesh) -> bool:
+    """Return whether a step is given up amid its micro batches for a stop: torchrun kills 30 s after its signal.
 
-    Asking the other ranks' hosts costs nothing on a CPU. GPUs it would stall: there the step's own reduction carries
-    the wish, and steps are short.
+    Asking the other ranks' hosts costs nothing on a CPU. Several GPUs it would stall: there the step's own reduction
+    carries the request, and steps are short.
     """
-    if run.mesh.world_size > 1 and run.mesh.device.type != "cpu":
-        return False
-    return run.mesh.any(run.signal.requested)
+    return mesh.world_size == 1 or mesh.device.type == "cpu"
 
 
 def clip_scale(grad_norm: Tensor, max_grad_norm: float | None) -> Tensor:
@@ -207,8 +213,8 @@ def restore(run: Run, path: str | None = None) -> bool:
     state = state_of(run)
     if not run.checkpointer.load(state, path):
         return False
-    for name in ("step", "data_step", "num_updates", "tokens_seen"):
-        setattr(run.progress, name, int(state.facts[name]))
+    for field in fields(run.progress):
+        setattr(run.progress, field.name, int(state.facts[field.name]))
     run.guard.restore(state.facts["guard"])
     missing = run.log.resume(run.progress.step, state.facts["line"])
     if run.mesh.broadcast_json(missing) and run.evaluator.due(run.progress.step):

@@ -44,7 +44,7 @@ class StepResult:
         loss: () float32, mean nats per target token over the global batch.
         grad_norm: () float32, L2 norm over all parameters before clipping.
         bad: () float32, 1 where the guard rejected the step, else 0.
-        num_targets: () float32, target tokens of the global batch.
+        num_targets: () float32, target tokens of the global batch; exact up to 2^24 = 16.8 M.
         stop: () float32, ranks that were asked to stop.
     """
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import statistics
+import time
+
 import pytest
 import torch
 
@@ -16,11 +20,17 @@ def result(step: int) -> StepResult:
 
 
 def push(late: LateRecords, step: int) -> None:
-    late.push(step, step - 1, 1e-3 * step, float(step), result(step))
+    late.push(step, step - 1, 1e-3 * step, result(step))
+
+
+def on_the_host() -> LateRecords:
+    """Records of a CPU whose clock ticks once a look."""
+    ticks = itertools.count(1)
+    return LateRecords(torch.device("cpu"), lambda: float(next(ticks)))
 
 
 def test_a_record_is_seen_when_it_is_old_enough() -> None:
-    late = LateRecords(torch.device("cpu"))
+    late = on_the_host()
     seen = []
     for step in range(1, 8):
         push(late, step)
@@ -30,7 +40,7 @@ def test_a_record_is_seen_when_it_is_old_enough() -> None:
 
 
 def test_a_record_says_what_the_step_measured() -> None:
-    late = LateRecords(torch.device("cpu"))
+    late = on_the_host()
     for step in range(1, 6):
         push(late, step)
     records = list(late.ready(drain=True))
@@ -44,11 +54,26 @@ def test_a_record_says_what_the_step_measured() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_on_a_gpu_no_push_waits() -> None:
-    late = LateRecords(torch.device("cuda"))
+    late = LateRecords(torch.device("cuda"), time.perf_counter)
     ones = torch.ones((), device="cuda")
     torch.cuda.set_sync_debug_mode("error")
     try:
-        late.push(1, 0, 1.0, 0.0, StepResult(ones, ones, ones, ones, ones))
+        late.push(1, 0, 1.0, StepResult(ones, ones, ones, ones, ones))
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert next(late.ready(drain=True)).loss == 1.0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu_a_step_takes_the_device_s_time_and_not_that_of_queueing() -> None:
+    late = LateRecords(torch.device("cuda"), time.perf_counter)
+    ones, work = torch.ones((), device="cuda"), torch.randn(4096, 4096, device="cuda")
+    finished_s = []
+    for step in range(1, 13):
+        for _ in range(20):
+            work = torch.nn.functional.normalize(work @ work)
+        late.push(step, step - 1, 1.0, StepResult(ones, ones, ones, ones, ones))
+        finished_s += [record.finished_s for record in late.ready(drain=step % 4 == 0)]  # as an evaluation drains
+    times_s = [after - before for before, after in itertools.pairwise(finished_s[3:])]  # warm by then
+    assert min(times_s) > statistics.median(times_s) / 2

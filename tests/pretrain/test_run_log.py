@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,25 @@ def test_loggers_hear_the_lines_that_the_file_holds(tmp_path: Path) -> None:
     assert [line.get("val_loss") for line in listener.heard] == [None, 3.5, None]
 
 
+def test_a_logger_is_told_of_the_end_although_the_disk_is_full(tmp_path: Path) -> None:
+    class FullDisk(MetricsFile):
+        def append(self, line: dict[str, Any]) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    class Ended(NoLogger):
+        status = ""
+
+        def close(self, status: str) -> None:
+            self.status = status
+
+    logger = Ended()
+    full = RunLog(PLAN, FullDisk(tmp_path), logger, flops_per_token=10.0, peak_flops=None)
+    full.add(record(1), 1, 32)
+    with pytest.raises(OSError, match="No space left"):
+        full.close("failed")
+    assert logger.status == "failed"
+
+
 def test_an_unknown_peak_gives_no_mfu(tmp_path: Path) -> None:
     it = log(tmp_path)
     it.add(record(1), 1, 32)
@@ -123,12 +143,12 @@ def test_a_long_step_is_heard_of_and_a_short_one_is_not(
     monkeypatch.setattr("pretrain.run_log.LINE_EVERY_S", 0.05)
     it = log(tmp_path)
     for done in range(4):
-        it.beat(6, done, 4)
+        it.say_progress(6, done, 4)
     assert capsys.readouterr().err == ""
     time.sleep(0.06)
-    it.beat(7, 0, 4)  # the step before took long: this one has only begun
+    it.say_progress(7, 0, 4)  # the step before took long: this one has only begun
     assert capsys.readouterr().err == ""
     time.sleep(0.06)
-    it.beat(7, 1, 4)
-    it.beat(7, 2, 4)
+    it.say_progress(7, 1, 4)
+    it.say_progress(7, 2, 4)
     assert capsys.readouterr().err == "step 8: 1 of 4 micro batches\n"

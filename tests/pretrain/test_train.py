@@ -257,7 +257,7 @@ def test_a_checkpoint_is_not_taken_with_other_data(worker: ModuleType, overrides
 def test_on_several_gpus_the_step_s_own_sum_carries_a_wish_to_stop(
     worker: ModuleType, overrides: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pretrain.train.asked_to_stop", lambda run: False)  # there no rank asks the others' hosts
+    monkeypatch.setattr("pretrain.train.may_give_up", lambda mesh: False)  # there no rank asks the others' hosts
     run = worker.make_run(CPU, [*overrides, "checkpoint=default"])
     StopAmid(run, step=2, micro_batch=1)  # heard of by the sum of step 3, read when two more are done
     assert train(run) is Status.PREEMPTED
@@ -268,6 +268,47 @@ def test_on_several_gpus_the_step_s_own_sum_carries_a_wish_to_stop(
     assert restore(again)
     assert again.progress == run.progress
     again.loader.close()
+
+
+def test_a_stop_that_is_asked_for_does_not_hide_the_guard_s(
+    worker: ModuleType, overrides: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pretrain.train.may_give_up", lambda mesh: False)
+    run = worker.make_run(CPU, [*overrides, "spike.max_skips_in_row=1"])
+    for step in (3, 4):
+        worker.Poison(run, step)
+    StopAmid(run, step=5, micro_batch=0)  # heard of by the sum of the step after, decided after the guard's verdict
+    assert train(run) is Status.STOPPED
+    run.loader.close()
+    assert run.progress.step == 5 + LAG_STEPS
+
+
+class Killed(Exception):
+    """What stands for a kill amid an evaluation."""
+
+
+class DeadlyEval(NoEval):
+    """On the evaluator's seat: does not come back from the evaluation of step 4."""
+
+    def due(self, step: int) -> bool:
+        return step == 4
+
+    def evaluate(self, step: int) -> dict[str, Any]:
+        raise Killed
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_stopped_run_is_saved_before_an_evaluation(
+    worker: ModuleType, overrides: list[str], tmp_path: Path, asked: bool
+) -> None:
+    run = worker.make_run(CPU, [*overrides, "checkpoint=default"])
+    object.__setattr__(run, "evaluator", DeadlyEval())
+    if asked:
+        StopAmid(run, step=3, micro_batch=run.plan.grad_accum_steps - 1)
+    with pytest.raises(Killed):
+        train(run)
+    run.loader.close()
+    assert [folder.name for folder in step_folders(tmp_path / "run/checkpoints")] == ["step_00000004"] * asked
 
 
 class Slow(NoEval, NoCheckpoint):
