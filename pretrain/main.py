@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import torch
 
 from foundation.config import Node, build, check
 from foundation.errors import ConfigError
-from foundation.files import FolderUnusable, folder_lock
 from foundation.hashes import hash_json
 from foundation.progress import human
 from pretrain.checkpoint.gate import gate_facts
@@ -26,7 +25,7 @@ from pretrain.metrics.loggers import NoLogger
 from pretrain.metrics.report import write_run_report
 from pretrain.parallel.compile import apply_compile
 from pretrain.plan import Plan, TrainerSettings, counted
-from pretrain.run_folder import claim, clear_status, move_aside, read_status, require_name, write_status
+from pretrain.run_folder import claimed, is_own_checkpoint, require_name, write_status
 from pretrain.run_log import RunLog
 from pretrain.seats import (
     Checkpointer,
@@ -46,7 +45,7 @@ from pretrain.tokenizer import Tokenizer, keep_tokenizer
 from pretrain.train import Progress, Run, restore, train
 from pretrain.types import Status
 
-# What users look for and what is computed from other keys.
+# Keys that are derived and never set, but that users look for: what to set instead.
 DERIVED = {
     "trainer.grad_accum_steps": "set trainer.global_batch_size and trainer.micro_batch_size: "
     "grad_accum_steps = global_batch_size / (micro_batch_size x ranks)",
@@ -63,14 +62,14 @@ def run_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> Status:
         tree: plain dicts and lists; rank 0's is used on all ranks.
         allowed: module prefixes that a `_target_` may come from.
     Raises:
-        GroundworkError: something the user can mend; nothing was started or everything is saved.
+        GroundworkError: something the user can mend; a run that had begun goes on from its last checkpoint.
     """
     device_type = build(check_config(tree, allowed)["trainer"]).device_type
     with start_mesh(device_type) as mesh:
         tree = mesh.broadcast_json(tree)
         config = check_config(tree, allowed)
         run, run_dir = assemble(mesh, **config), Path(tree["runs_dir"]) / tree["run_name"]
-        with owned(run_dir, tree, mesh) as ended, run.signal.listening():
+        with claimed(run_dir, tree, mesh) as ended, run.signal.listening():
             return ended or execute(run, tree["resume"], run_dir, Path(tree["data"]["path"]))
 
 
@@ -83,54 +82,6 @@ def check_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> dict[str, An
     arguments = check(tree, assemble, allowed, DERIVED)
     require_name(arguments["run_name"])
     return arguments
-
-
-@contextlib.contextmanager
-def owned(run_dir: Path, tree: dict[str, Any], mesh: Mesh) -> Iterator[Status | None]:
-    """Hold the run's folder; yield how the run ended if there is nothing left to do.
-
-    Raises:
-        GroundworkError: on every rank what `open_run` raises on rank 0.
-    """
-    with contextlib.ExitStack() as held:
-        ended = mesh.on_main(lambda: open_run(run_dir, tree, mesh.restarts, held))
-        yield Status(ended) if ended else None
-
-
-def open_run(run_dir: Path, tree: dict[str, Any], restarts: int, held: contextlib.ExitStack) -> str | None:
-    """Lock and claim the folder; return the status of a run that is over, else forget how it ended before.
-
-    Raises:
-        RunExists: the folder holds a run with another config. FolderLocked: another process trains in it.
-        ConfigError: it can't be written.
-    """
-    try:
-        if tree["resume"] == "never" and not restarts:  # a restart goes on with what this command began
-            with folder_lock(run_dir):
-                move_aside(run_dir)
-        held.enter_context(folder_lock(run_dir))
-        return claim_run(run_dir, tree, restarts)
-    except FolderUnusable as error:
-        raise ConfigError(f"runs_dir: {error}") from error
-    except OSError as error:
-        raise ConfigError(
-            f"runs_dir: {run_dir} can't be written ({error}); set runs_dir= to a disk with room"
-        ) from error
-
-
-def claim_run(run_dir: Path, tree: dict[str, Any], restarts: int) -> str | None:
-    """As `open_run`, of a folder that is locked."""
-    changed = claim(run_dir, tree, tree["allow_change"] or [])
-    status = {} if changed else read_status(run_dir)
-    if status.get("status") == Status.FINISHED.value:
-        print(
-            f"{run_dir}: finished at step {status['step']} already; choose another run_name=, or redo it: resume=never"
-        )
-        return Status.FINISHED.value
-    if restarts and status.get("status") == Status.STOPPED.value:
-        return Status.STOPPED.value  # torchrun restarts whoever leaves with an error; this stop was meant
-    clear_status(run_dir)
-    return None
 
 
 def assemble(
@@ -210,16 +161,18 @@ def execute(run: Run, resume: str, run_dir: Path, data_dir: Path) -> Status:
     say(describe(run))
     status, reason = Status.FAILED, "an error; see the console"
     try:
-        if resumed(run, resume):
-            say(f"resume: from step {run.progress.step} of {run.plan.max_steps}")
-        elif run.mesh.is_main and next(read_metrics(run_dir / METRICS), None):
-            say(f"no checkpoint in {run_dir}; starting anew: its earlier lines move to {DROPPED}")
-        if run.mesh.is_main:
-            keep_tokenizer(data_dir, run_dir)
-        if run.progress.step < run.plan.max_steps:
-            say(first_step(run))
-        run.log.start()
-        status = train(run)
+        with run.mesh.failing_together():
+            if resumed(run, resume, run_dir):
+                say(f"resume: from step {run.progress.step} of {run.plan.max_steps}")
+            elif run.mesh.is_main and next(read_metrics(run_dir / METRICS), None):
+                say(f"no checkpoint in {run_dir}; starting anew: its earlier lines move to {DROPPED}")
+            run.mesh.on_main(lambda: keep_tokenizer(data_dir, run_dir))
+            if run.progress.step < run.plan.max_steps:
+                say(first_step(run))
+            gc.collect()
+            gc.freeze()  # what start-up made lives to the end: a collection that looks at it holds up all ranks
+            run.log.start()
+            status = train(run)
         reason = reason_of(status, run)
     except BaseException as error:
         reason = f"{type(error).__name__}: {error}"
@@ -229,30 +182,39 @@ def execute(run: Run, resume: str, run_dir: Path, data_dir: Path) -> Status:
     return status
 
 
-def resumed(run: Run, resume: str) -> bool:
+def resumed(run: Run, resume: str, run_dir: Path) -> bool:
     """Restore what `resume=` names, if it is there.
 
-    A restart by torchrun goes on with its own checkpoints: the named one was the beginning, once.
+    A checkpoint of this run is a request to go back to it, met once: a restart by torchrun goes on from the newest.
+    Any other one is where the run begins: the same line typed again goes on from the run's own.
     """
     if resume in ("auto", "never"):
         return restore(run)
-    return (run.mesh.restarts > 0 and restore(run)) or restore(run, resume)
+    if is_own_checkpoint(run_dir, resume) and not run.mesh.restarts:
+        return restore(run, resume)
+    return restore(run) or restore(run, resume)
 
 
 def end(run: Run, run_dir: Path, status: Status, reason: str) -> None:
-    """Close everything and say how the run ended. A disk that is full now hides nothing of that."""
+    """Close everything and say how the run ended. Each part is tried; none of them changes how it ended."""
     step = run.progress.step
-    closers: list[Callable[[], None]] = [run.loader.close, run.profiler.close, lambda: run.log.close(status.value)]
+    parts: list[tuple[str, Callable[[], object]]] = [
+        ("the loader", run.loader.close),
+        ("the profiler", run.profiler.close),
+        ("the log", lambda: run.log.close(status.value)),
+    ]
     if run.mesh.is_main:
-        closers.append(lambda: write_status(run_dir, status, reason, step))
         shown = "; the error follows" if status is Status.FAILED else f": {reason}"  # launch/train.py says it
-        closers.append(lambda: print(f"{status.value} at step {step}{shown}"))
-        closers.append(lambda: print(f"page: {write_run_report(run_dir)}"))
-    for close in closers:
+        parts += [
+            ("status.json", lambda: write_status(run_dir, status, reason, step)),
+            ("the last line", lambda: print(f"{status.value} at step {step}{shown}")),
+            ("the page", lambda: print(f"page: {write_run_report(run_dir)}")),
+        ]
+    for name, finish in parts:
         try:
-            close()
-        except OSError as error:
-            print(f"{run_dir}: not all could be written at the end: {error}", file=sys.stderr)
+            finish()
+        except Exception as error:
+            print(f"{run_dir}: {name} failed at the end ({type(error).__name__}: {error})", file=sys.stderr)
 
 
 def build_model(node: Node[Model], vocab_size: int, plan: Plan, device: torch.device) -> Model:

@@ -14,7 +14,8 @@ import orjson
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed import TCPStore  # type: ignore[attr-defined]
+from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
 
 from foundation.errors import ConfigError, GroundworkError
 from foundation.files import canonical_json
@@ -23,17 +24,25 @@ from foundation.hashes import hash_bytes
 DeviceType = Literal["auto", "cuda", "mps", "cpu"]
 SETTLE_S = 0.2  # far longer than dropping a tensor takes, far shorter than anyone waits for
 TIMEOUT = timedelta(minutes=10)  # a rank that is silent for longer is taken for dead
+REASON_TIMEOUT = timedelta(seconds=2)  # for a rank that fails to say why
+FAILED = "groundwork/failed"  # key of that reason in the ranks' store
+PEER_GONE = ("closed by peer", "reset by peer", "Broken pipe", "Timed out")  # gloo raises a bare RuntimeError
 STORE_TIMEOUT = timedelta(seconds=5)  # of an answer from torchrun's own process
+
+
+class PeerLost(GroundworkError):
+    """Another rank has ended, and this one can't go on without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
-    """The processes of this run. In a single process every method is the identity.
+    """The processes of this run. In a single process no method communicates.
 
     Attributes:
         rank, world_size, local_rank: as torchrun gives them; dp_rank, dp_size: place on the data-parallel axis.
         device: where the model and batches of this rank live.
         restarts: how often torchrun restarted this group.
+        store: what ranks can tell each other outside of a collective; None in a single process.
     """
 
     rank: int
@@ -41,6 +50,7 @@ class Mesh:
     local_rank: int
     device: torch.device
     restarts: int = 0
+    store: Store | None = None
 
     @property
     def dp_rank(self) -> int:
@@ -95,6 +105,26 @@ class Mesh:
             raise failed or GroundworkError(outcome["error"])
         return outcome["value"]
 
+    @contextlib.contextmanager
+    def failing_together(self) -> Iterator[None]:
+        """Inside this block a rank that fails leaves word for the others, whose next collective fails without a reason.
+
+        Raises:
+            PeerLost: instead of a collective's error, with the reason of the rank that has ended.
+        """
+        try:
+            yield
+        except PeerLost:
+            raise
+        except BaseException as error:
+            if self.store is None:
+                raise
+            if isinstance(error, RuntimeError) and _lost_a_peer(error):
+                raise PeerLost(f"another rank has ended: {_reason_in(self.store)}") from error
+            with contextlib.suppress(RuntimeError):  # the store's process may be gone as well
+                self.store.set(FAILED, f"rank {self.rank}: {type(error).__name__}: {error}")
+            raise
+
     def any(self, flag: bool) -> bool:
         """Return whether `flag` holds on at least one rank. A host sync: never in a normal step."""
         if self.world_size == 1:
@@ -104,27 +134,31 @@ class Mesh:
 
 
 @contextlib.contextmanager
-def start_mesh(device_type: DeviceType) -> Iterator[Mesh]:
+def start_mesh(device_type: DeviceType, key: str = "trainer.device_type") -> Iterator[Mesh]:
     """Join the other processes that torchrun started, if it did; leave the group at the end.
 
     Args:
         device_type: auto takes cuda, else mps, else cpu.
+        key: by which the user chose it, for messages.
     Raises:
         ConfigError: the device isn't there.
     """
     rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     local_rank = int(os.environ.get("LOCAL_RANK", 0))
-    chosen = _choose_device(device_type, local_rank)
+    chosen = _choose_device(device_type, key, local_rank)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    mesh = Mesh(rank, world_size, local_rank, chosen, int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)))
+    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
     if world_size == 1:
-        yield mesh
+        yield Mesh(rank, world_size, local_rank, chosen, restarts)
         return
     backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=TIMEOUT)
+    store, _, _ = next(iter(rendezvous("env://", timeout=TIMEOUT)))
+    dist.init_process_group(backend, timeout=TIMEOUT, store=store, rank=rank, world_size=world_size)
+    mesh = Mesh(rank, world_size, local_rank, chosen, restarts, store)
     try:
-        yield mesh
+        with mesh.failing_together():
+            yield mesh
     finally:
         # The group's last owner joins gloo's threads with the GIL held; one that still waits for the GIL to drop the
         # tensors of a finished collective would never end. Asleep, this thread leaves the GIL to them.
@@ -138,7 +172,7 @@ def launched_by_torchrun() -> bool:
 
 
 def speaks(message: str) -> bool:
-    """Return whether this process is the first of its ranks with `message`: what all meet, one says.
+    """Return whether this process is the first of its ranks with `message`: an error that all hit is printed once.
 
     Asked of the store in torchrun's own process, which is there before the ranks have met and after they parted. A rank
     that can't reach it speaks for itself.
@@ -163,16 +197,28 @@ def set_determinism(deterministic: bool) -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def _choose_device(name: DeviceType, local_rank: int) -> torch.device:
+def _choose_device(name: DeviceType, key: str, local_rank: int) -> torch.device:
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
     if not available[name]:
         usable = ", ".join(kind for kind, there in available.items() if there)
-        raise ConfigError(f"trainer.device_type: {name!r} is not available here; allowed: auto, {usable}")
+        raise ConfigError(f"{key}: {name!r} is not available here; allowed: auto, {usable}")
     if name == "cuda" and local_rank >= (num_gpus := torch.cuda.device_count()):
         raise ConfigError(
-            f"trainer.device_type: local rank {local_rank} has no GPU of its own, there are {num_gpus}; "
-            "lower --nproc_per_node"
+            f"{key}: local rank {local_rank} has no GPU of its own, there are {num_gpus}; lower --nproc_per_node"
         )
     return torch.device(name, local_rank) if name == "cuda" else torch.device(name)
+
+
+def _lost_a_peer(error: RuntimeError) -> bool:
+    return isinstance(error, dist.DistError) or any(words in str(error) for words in PEER_GONE)
+
+
+def _reason_in(store: Store) -> str:
+    """Return what the rank that has ended left in the store."""
+    try:
+        store.wait([FAILED], REASON_TIMEOUT)
+        return str(store.get(FAILED).decode())
+    except RuntimeError:  # DistError is one
+        return "it left no reason; killed, or out of memory?"

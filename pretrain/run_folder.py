@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from foundation.config.compose import config_yaml, read_config
 from foundation.errors import ConfigError
-from foundation.files import read_json, write_atomic, write_json
+from foundation.files import FolderUnusable, folder_lock, read_json, write_atomic, write_json
+from pretrain.checkpoint.reading import CHECKPOINTS
+from pretrain.mesh import Mesh
 from pretrain.types import Status
 
 # Keys that change how a run is watched or where it computes, not what it computes: they may differ from run to run.
@@ -35,8 +39,60 @@ class RunExists(ConfigError):
     """The folder holds a run with another config."""
 
 
+@contextlib.contextmanager
+def claimed(folder: Path, tree: dict[str, Any], mesh: Mesh) -> Iterator[Status | None]:
+    """Hold the folder as this run's own; yield how the run ended if there is nothing left to do.
+
+    Args:
+        folder: runs/<run_name>. tree: the resolved config. mesh: rank 0 acts, every rank learns of it.
+    Raises:
+        RunExists: the folder holds a run with another config. FolderLocked: another process trains in it.
+        ConfigError: it can't be written.
+    """
+    with contextlib.ExitStack() as held:
+        ended = mesh.on_main(lambda: _lock_and_claim(folder, tree, mesh.restarts, held))
+        yield Status(ended) if ended else None
+
+
+def _lock_and_claim(folder: Path, tree: dict[str, Any], restarts: int, held: contextlib.ExitStack) -> str | None:
+    try:
+        if tree["resume"] == "never" and not restarts:  # a restart goes on with what this command began
+            with folder_lock(folder):
+                move_aside(folder)
+        held.enter_context(folder_lock(folder))
+        changed = claim(folder, tree, tree["allow_change"] or [])
+        ended = None if changed else _ended(folder, tree["resume"], restarts)
+        if ended is None:
+            clear_status(folder)
+        return ended
+    except FolderUnusable as error:
+        raise ConfigError(f"runs_dir: {error}") from error
+    except OSError as error:
+        raise ConfigError(
+            f"runs_dir: {folder} can't be written ({error}); set runs_dir= to a disk with room"
+        ) from error
+
+
+def _ended(folder: Path, resume: str, restarts: int) -> str | None:
+    """Return the status of a run that is over."""
+    status = read_status(folder)
+    if status.get("status") == Status.FINISHED.value and (restarts or not is_own_checkpoint(folder, resume)):
+        print(
+            f"{folder}: finished at step {status['step']} already; choose another run_name=, or redo it: resume=never"
+        )
+        return Status.FINISHED.value
+    if restarts and status.get("status") == Status.STOPPED.value:
+        return Status.STOPPED.value  # torchrun restarts whoever leaves with an error; this stop was meant
+    return None
+
+
+def is_own_checkpoint(folder: Path, resume: str) -> bool:
+    """Return whether `resume=` names a checkpoint of the run in `folder`: a request to go back to it."""
+    return Path(resume).resolve().parent == (folder / CHECKPOINTS).resolve()
+
+
 def require_name(run_name: str) -> None:
-    """See that the run's folder lies inside `runs_dir`; a `/` groups runs, as a sweep does.
+    """Check that the run's folder lies inside `runs_dir`; a `/` groups runs, as a sweep does.
 
     Raises:
         ConfigError: it doesn't, or is `runs_dir` itself.
@@ -55,7 +111,9 @@ def move_aside(folder: Path) -> None:
 
 
 def claim(folder: Path, tree: dict[str, Any], allow_change: list[str]) -> bool:
-    """Make the folder this run's own: write config.yaml, or see that the one in it is the same run.
+    """Make the folder this run's own: write config.yaml, or check that the one in it is the same run.
+
+    It then shows what the run goes on with, the free keys included; of a finished run, what it was made with.
 
     Args:
         folder: runs/<run_name>. tree: the resolved config. allow_change: full keys that may differ.
@@ -80,14 +138,14 @@ def claim(folder: Path, tree: dict[str, Any], allow_change: list[str]) -> bool:
             f"choose another run_name=, start anew with resume=never (the old folder is kept){go_on}"
         )
     allowed = any(_covered(key, tuple(allow_change)) for key in changed)
-    if allowed:
+    if allowed or (changed and read_status(folder).get("status") != Status.FINISHED.value):
         write_atomic(saved, config_yaml(tree))
     return allowed
 
 
 def has_trained(folder: Path) -> bool:
     """Return whether there is anything to lose: a start that failed leaves a config, and it is no run yet."""
-    return (folder / "metrics.jsonl").exists() or (folder / "checkpoints").exists()
+    return (folder / "metrics.jsonl").exists() or (folder / CHECKPOINTS).exists()
 
 
 def differences(old: Any, new: Any, key: str = "") -> dict[str, tuple[Any, Any]]:

@@ -20,15 +20,16 @@ ECHO_S = 2.0  # a Ctrl-C may come from the terminal and again from a parent: wit
 
 
 class StopSignal:
-    """Remembers that this rank was asked to stop, and says so at once. The loop makes sure that all ranks stop at the same step."""
+    """Remembers that this rank was asked to stop, and says so at once.
+
+    The loop makes sure that all ranks stop at the same step.
+
+    Args:
+        says: whether to say it; of several ranks one does.
+        under_torchrun: then a second Ctrl-C doesn't come through, and there is a time limit.
+    """
 
     def __init__(self, says: bool, under_torchrun: bool) -> None:
-        """Begin with nothing asked for.
-
-        Args:
-            says: whether to say it; of several ranks one does.
-            under_torchrun: then a second Ctrl-C doesn't come through, and there is a time limit.
-        """
         self._says, self._end_of_message = says, UNDER_TORCHRUN if under_torchrun else ALONE
         self.requested = False
         self._first_s = 0.0

@@ -219,6 +219,79 @@ def test_a_restart_by_torchrun_goes_on_whatever_resume_says(terminal: Terminal, 
     assert sorted(path.name for path in (terminal.folder / "runs").iterdir()) == ["first", "never", "path"]
 
 
+def test_a_run_begun_with_anothers_checkpoint_goes_on_with_its_own(terminal: Terminal, tiny: list[str]) -> None:
+    run = [*tiny, "trainer.max_steps=12", "checkpoint.every_steps=2", "checkpoint.keep_last=2", "eval=none"]
+    run = [text for text in run if not text.startswith("eval.")]
+    terminal.type(*run, "run_name=first", before=killed("forward_backward", 3), code=-signal.SIGKILL)
+    line = [*run, "run_name=y", f"resume={terminal.folder}/runs/first/checkpoints/step_00000002"]
+    terminal.type(*line, before=killed("forward_backward", 7), code=-signal.SIGKILL)
+    assert "from step 8 of 12" in terminal.type(*line)
+    assert [line["step"] for line in lines(terminal.folder / "runs/y")] == list(range(2, 13))
+
+
+def test_a_finished_run_goes_back_when_told_to(terminal: Terminal, tiny: list[str]) -> None:
+    run = [*tiny, "run_name=x", "trainer.max_steps=6", "checkpoint.every_steps=2"]
+    terminal.type(*run)
+    straight = deterministic(terminal.folder / "runs/x")
+    back = [*run, "resume=runs/x/checkpoints/step_00000002"]
+    text = terminal.type(*back)
+    assert "from step 2 of 6" in text
+    assert "finished at step 6:" in text
+    assert deterministic(terminal.folder / "runs/x") == straight
+
+
+def test_a_page_that_cannot_be_written_fails_no_run(terminal: Terminal, tiny: list[str]) -> None:
+    run = [*tiny, "run_name=x", "trainer.max_steps=2"]
+    torn = """
+import pathlib, pretrain.main as it
+real = it.train
+def train_beside_a_broken_file(run):
+    status = real(run)
+    pathlib.Path("runs/x/samples.jsonl").write_text("no JSON\\n")
+    return status
+it.train = train_beside_a_broken_file
+"""
+    text = terminal.type(*run, before=torn)
+    assert "runs/x: the page failed at the end (" in text
+    assert terminal.status("x")["status"] == "finished"
+
+
+def failing_on(rank: int, step: int) -> str:
+    """Return what makes one rank meet an error of its own in a step."""
+    return f"""
+import os, pretrain.train as loop
+from foundation.errors import InputError
+real, calls = loop.forward_backward, iter(range(1000))
+def fails(*arguments):
+    if next(calls) == {step} and os.environ["RANK"] == "{rank}":
+        raise InputError("shard 7: byte 4096 is not what was written; restore it")
+    return real(*arguments)
+loop.forward_backward = fails
+"""
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_an_error_of_one_rank_is_the_reason_on_all(terminal: Terminal, tiny: list[str], rank: int) -> None:
+    text = terminal.type(*tiny, "run_name=x", "trainer.max_steps=9", ranks=2, before=failing_on(rank, 3), code=2)
+    assert text.count("error: shard 7: byte 4096") == 1
+    assert f"error: another rank has ended: rank {rank}: InputError: shard 7: byte 4096" in text
+    assert "Traceback" not in text
+    ended = terminal.status("x")
+    assert ended["status"] == "failed"
+    assert "shard 7: byte 4096 is not what was written" in ended["reason"]
+
+
+def test_a_tokenizer_that_cannot_be_kept_is_named_by_all_ranks(terminal: Terminal, tiny: list[str]) -> None:
+    blocked = """
+import pathlib
+pathlib.Path("runs/x").mkdir(parents=True, exist_ok=True)
+pathlib.Path("runs/x/tokenizer").touch()
+"""
+    text = terminal.type(*tiny, "run_name=x", ranks=2, before=blocked, code=2)
+    assert text.count("error: runs/x/tokenizer: the tokenizer of") == 2
+    assert "Traceback" not in text
+
+
 def test_a_change_is_refused_allowed_or_begun_anew(terminal: Terminal, tiny: list[str]) -> None:
     run = [*tiny, "run_name=x", "trainer.max_steps=2"]
     terminal.type(*run)
@@ -234,7 +307,7 @@ def test_a_change_is_refused_allowed_or_begun_anew(terminal: Terminal, tiny: lis
 
 
 def test_a_folder_in_use_is_left_alone_by_all_ranks(terminal: Terminal, tiny: list[str]) -> None:
-    soon = "import functools, pretrain.main as it; it.folder_lock = functools.partial(it.folder_lock, wait_s=0.2)"
+    soon = "import functools, pretrain.run_folder as it; it.folder_lock = functools.partial(it.folder_lock, wait_s=0.2)"
     with folder_lock(terminal.folder / "runs/x"):
         text = terminal.type(*tiny, "run_name=x", ranks=2, before=soon, code=2)
     assert f"runs/x: process {os.getpid()} on" in text
@@ -259,7 +332,7 @@ def train_on_a_full_disk(run):
     return real(run)
 it.train = train_on_a_full_disk
 """
-    text = terminal.type(*run, before=full, code=2)
+    text = terminal.type(*run, before=full, ranks=2, code=2)
     assert re.search(
         r"^error: .*metrics\.jsonl.*; make room there, or write elsewhere with runs_dir=", text, re.MULTILINE
     )

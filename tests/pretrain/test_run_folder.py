@@ -83,6 +83,15 @@ def test_another_key_is_refused_with_both_values_and_what_to_do(tmp_path: Path) 
         assert part in str(caught.value)
 
 
+def test_the_config_shows_the_free_keys_that_the_run_goes_on_with(tmp_path: Path) -> None:
+    folder = trained(tmp_path / "run")
+    assert not claim(folder, TREE | {"logger": {"x": 2}}, [])
+    assert "x: 2" in (folder / "config.yaml").read_text()
+    write_status(folder, Status.FINISHED, "", 7)
+    assert not claim(folder, TREE | {"logger": {"x": 3}}, [])
+    assert "x: 2" in (folder / "config.yaml").read_text()
+
+
 def test_an_allowed_change_becomes_the_runs_config(tmp_path: Path) -> None:
     trained(tmp_path / "run")
     changed = TREE | {"optim": {"lr": 2e-3}}
