@@ -121,7 +121,7 @@ class Guard(ABC):
         """
 
     @abstractmethod
-    def decide(self, step: int, loss: float, grad_norm: float, bad: bool, data_step: int | None = None) -> Action:
+    def decide(self, step: int, loss: float, grad_norm: float, bad: bool, data_step: int) -> Action:
         """Take a verdict on the host, two steps late, the same on every rank; journal a skip; continue or stop.
 
         Every judged step is decided, in order, and before `facts` is asked for.

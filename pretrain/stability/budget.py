@@ -1,4 +1,4 @@
-"""How many skips a run may take: skipping is for single batches, a run that goes on skipping stands still."""
+"""How many skips a run may take: a few are normal; a run that keeps skipping makes no progress."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from pretrain.stability.errors import GuardError
 
 
 class SkipBudget:
-    """Counts skips; says when they are too many. The same on every rank, for all see the same verdicts."""
+    """Counts skips; says when they are too many. The same on every rank, for all see the same verdicts.
+
+    Args:
+        max_in_row: skips one after the other.
+        max_recent: skips within the last `recent_steps` steps.
+        recent_steps: length of that stretch.
+    """
 
     def __init__(self, max_in_row: int, max_recent: int, recent_steps: int) -> None:
-        """Args:
-        max_in_row: skips one after the other; max_recent: skips within the last `recent_steps` steps.
-        """
         self._max_in_row, self._max_recent, self._recent_steps = max_in_row, max_recent, recent_steps
         self._total, self._in_row = 0, 0
         self._recent: list[int] = []  # steps, rising; at most max_recent + 1
@@ -50,5 +53,5 @@ class SkipBudget:
             self._recent = [int(step) for step in facts["recent_skips"]]
         except (KeyError, TypeError, ValueError) as error:
             raise GuardError(
-                f"spike: the checkpoint was saved with another guard ({error!r}); choose that one"
+                "spike: the checkpoint was saved with another guard, its counts are not this one's; choose that guard"
             ) from error

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from foundation.errors import GroundworkError
+from foundation.errors import ConfigError
 
 
-class GuardError(GroundworkError):
+class GuardError(ConfigError):
     """A guard's setting can't work, or its saved state isn't one."""

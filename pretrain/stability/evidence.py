@@ -10,7 +10,11 @@ NUM_VALUES = 6
 
 
 class Evidence:
-    """A ring of NUM_VALUES numbers for each of the last KEPT_STEPS judged steps. Not part of any decision."""
+    """A ring of NUM_VALUES numbers for each of the last KEPT_STEPS judged steps, for the journal; no verdict depends on it.
+
+    Args:
+        device: of the losses.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._values_SV = torch.zeros(KEPT_STEPS, NUM_VALUES, device=device)

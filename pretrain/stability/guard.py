@@ -34,7 +34,7 @@ class NoGuard(Guard):
     def judge(self, loss: Tensor, grad_norm: Tensor) -> Tensor:
         return torch.zeros((), device=loss.device)
 
-    def decide(self, step: int, loss: float, grad_norm: float, bad: bool, data_step: int | None = None) -> Action:
+    def decide(self, step: int, loss: float, grad_norm: float, bad: bool, data_step: int) -> Action:
         return Action.CONTINUE
 
     def diagnosis(self) -> str:
@@ -57,6 +57,21 @@ class SkipGuard(Guard):
     spread that the next one is judged by, and a NaN never enters. On simulated runs a mean-and-std rule whose window
     takes outliers in catches one spike of six and answers one NaN with 129 skips.
 
+    Args:
+        mesh: rank 0 writes the journal.
+        plan: sequences per step.
+        device: of the loss.
+        run_dir: the journal's folder.
+        threshold: robust standard deviations above the median from which on a value is a spike.
+        min_rise_nats: a loss spike is also this far above the median, in nats per token.
+        min_norm_ratio: a gradient spike is also this many times the median norm.
+        window_steps: accepted steps that are looked back at.
+        min_accepted_steps: accepted steps before spikes are judged; what is not finite is always skipped.
+        max_skips_in_row: one more skipped step in a row stops the run.
+        budget_skips: skips allowed within budget_steps; one more stops the run.
+        budget_steps: length of that stretch.
+    Raises:
+        GuardError: a setting that can't work.
     Source: reliability of published rules (PaLM, OLMo 2, ZClip, Megatron-LM), compared on injected faults.
     """
 
@@ -75,18 +90,6 @@ class SkipGuard(Guard):
         budget_skips: int = 10,
         budget_steps: int = 10_000,
     ) -> None:
-        """Args:
-            mesh: rank 0 writes the journal. plan: sequences a step. device: of the loss. run_dir: the journal's folder.
-            threshold: robust standard deviations above the median from which on a value is a spike.
-            min_rise_nats: a loss spike is also this far above the median, in nats a token.
-            min_norm_ratio: a gradient spike is also this many times the median norm.
-            window_steps: accepted steps that are looked back at.
-            min_accepted_steps: accepted steps before spikes are judged; what is not finite is always skipped.
-            max_skips_in_row: one more skipped step in a row stops the run.
-            budget_skips, budget_steps: one more skip than this within so many steps stops the run.
-        Raises:
-            GuardError: a setting that can't work.
-        """
         settings = {"threshold": threshold, "min_rise_nats": min_rise_nats, "window_steps": window_steps}
         settings |= {"min_accepted_steps": min_accepted_steps, "max_skips_in_row": max_skips_in_row}
         settings |= {"budget_skips": budget_skips, "budget_steps": budget_steps}
@@ -94,10 +97,13 @@ class SkipGuard(Guard):
             if not value > 0:
                 raise GuardError(f"spike.{key}: {value} is not above 0; spike=none skips nothing")
         if not min_norm_ratio > 1:
-            raise GuardError(f"spike.min_norm_ratio: {min_norm_ratio} is not above 1")
+            raise GuardError(
+                f"spike.min_norm_ratio: {min_norm_ratio} is not above 1; 3 is the default, spike=none skips nothing"
+            )
         if min_accepted_steps > window_steps:
             raise GuardError(
-                f"spike.min_accepted_steps: {min_accepted_steps} exceeds spike.window_steps={window_steps}"
+                f"spike.min_accepted_steps: {min_accepted_steps} is not at most spike.window_steps={window_steps}; "
+                "lower the one or raise the other"
             )
         self._threshold, self._min_accepted = threshold, min_accepted_steps
         self._is_main, self._batch_size = mesh.is_main, plan.global_batch_size
@@ -125,7 +131,7 @@ class SkipGuard(Guard):
         self._evidence.keep(torch.cat([spike_2.float(), center_2, z_2]))
         return bad.float()
 
-    def decide(self, step: int, loss: float, grad_norm: float, bad: bool, data_step: int | None = None) -> Action:
+    def decide(self, step: int, loss: float, grad_norm: float, bad: bool, data_step: int) -> Action:
         if self._first and self._is_main:
             self._journal.set_aside_from(step)
         self._first = False
@@ -142,7 +148,7 @@ class SkipGuard(Guard):
         return Action.STOP
 
     def _skip_line(
-        self, step: int, loss: float, grad_norm: float, data_step: int | None, evidence: list[float]
+        self, step: int, loss: float, grad_norm: float, data_step: int, evidence: list[float]
     ) -> dict[str, Any]:
         loss_spike, norm_spike, median_loss, median_log_norm, loss_z, norm_z = evidence
         reasons = [
@@ -152,21 +158,21 @@ class SkipGuard(Guard):
         line = {"event": "skip", "step": step, "loss": loss, "grad_norm": grad_norm}
         line |= {"reason": ", ".join(filter(None, reasons)), "loss_z": loss_z, "grad_norm_z": norm_z}
         line |= {"median_loss": median_loss, "median_grad_norm": math.exp(median_log_norm)}
-        if data_step is not None:
-            first = data_step * self._batch_size
-            line |= {"data_step": data_step, "first_sample": first, "last_sample": first + self._batch_size - 1}
-        return line
+        first = data_step * self._batch_size
+        return line | {"data_step": data_step, "first_sample": first, "last_sample": first + self._batch_size - 1}
 
     def _explain(self, step: int, loss: float, grad_norm: float, exceeded: str) -> str:
         if math.isfinite(loss) and math.isfinite(grad_norm):
             advice = (
-                "the loss stays above what it was: lower optim.lr or lengthen the warm-up, and look at these samples"
+                "losses or gradients stand out again and again: lower optim.lr or lengthen the warm-up, and look at "
+                "these samples"
             )
         else:
             advice = "the loss or the gradients are not finite: lower optim.lr, or compute in precision=float32"
         return (
-            f"step {step}: {exceeded}; the weights are those before the first of them (loss now {loss:.4g}, gradient "
-            f"norm {grad_norm:.4g}). journal.jsonl names each step and its samples. {advice}; then resume"
+            f"step {step}: {exceeded}; none of these steps touched the weights (loss now {loss:.4g}, gradient norm "
+            f"{grad_norm:.4g}). journal.jsonl names each step and its samples. {advice}; then resume, with "
+            "allow_change=[optim.lr] or whichever key was changed"
         )
 
     def diagnosis(self) -> str:

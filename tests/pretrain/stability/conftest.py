@@ -14,8 +14,6 @@ from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.stability.guard import SkipGuard
 
-torch.set_num_threads(1)  # tiny tensors: threads only cost
-
 
 @pytest.fixture
 def mesh() -> Mesh:

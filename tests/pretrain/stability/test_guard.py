@@ -255,6 +255,8 @@ def test_scattered_skips_beyond_the_budget_stop_the_run(make_guard: MakeGuard, c
     actions = run(guard, losses[:181], norms[:181])
     assert actions.index(Action.STOP) == 180
     assert "5 of the last 90 steps were skipped, spike.budget_skips=4" in guard.diagnosis()
+    assert "none of these steps touched the weights" in guard.diagnosis()  # the steps between them did
+    assert "allow_change=[optim.lr]" in guard.diagnosis()
 
 
 @pytest.mark.parametrize("saved", [30, 150, 152, 160])
@@ -313,7 +315,7 @@ def test_judging_on_a_gpu_never_waits_and_gives_the_same_verdicts(
 def test_no_guard_lets_everything_through() -> None:
     guard = NoGuard()
     assert guard.judge(torch.tensor(math.nan), torch.tensor(math.inf)).item() == 0
-    assert guard.decide(1, math.nan, math.inf, False) is Action.CONTINUE
+    assert guard.decide(1, math.nan, math.inf, False, data_step=0) is Action.CONTINUE
     assert guard.tensors() == {} and guard.facts() == {} and guard.diagnosis() == ""
 
 
