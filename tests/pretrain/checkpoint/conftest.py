@@ -18,8 +18,6 @@ from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.types import TrainState
 
-torch.set_num_threads(1)  # tiny tensors: threads only cost
-
 
 def tensors_of(seed: int) -> dict[str, Tensor]:
     """A model and its optimizer in small, with what is awkward: 0-d, empty, bfloat16, not contiguous, over a block."""
