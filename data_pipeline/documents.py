@@ -61,6 +61,21 @@ class Quarantined:
     line: int | None = None
 
 
+def keys_of(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
+    """Return the keys of a batch: (docs,) int32 files, (docs,) int64 rows."""
+    return batch.column("file").to_numpy(), batch.column("row").to_numpy()
+
+
+def from_texts(texts: list[str]) -> pa.RecordBatch:
+    """Return documents of these texts, for tests and notebooks: `GopherQuality().apply(from_texts(["..."])).removals`.
+
+    Their file is 0, their row the place in `texts`, their id the row as text.
+    """
+    rows = list(range(len(texts)))
+    columns = {"file": [0] * len(texts), "row": rows, "id": [str(row) for row in rows], "text": texts}
+    return pa.RecordBatch.from_pydict(columns | {"metadata": ["{}"] * len(texts)}, schema=SCHEMA)
+
+
 def fingerprint(files: np.ndarray, rows: np.ndarray) -> int:
     """Return the order-free fingerprint of a set of documents: the sum of the 128-bit hashes of their keys mod 2^128.
 

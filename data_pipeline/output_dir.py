@@ -1,13 +1,16 @@
-"""Where the outputs go, and where they must not."""
+"""The output folder: where it is, where it must not be, the names in it."""
 
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
+from data_pipeline.shards.manifest import SHARDS
 from data_pipeline.sources.source import InputFile
 from foundation.errors import ConfigError
 
-WORK = "work"
+WORK, REMOVED, QUARANTINE = "work", "removed", "quarantine"  # folders; the shards' is the manifest's to name
+TEMPORARY = ".*.tmp*"  # as foundation.files and the shards' writer name them
+LEDGER, TIMING, REPORT = "ledger.json", "timing.json", "report.html"
 
 
 def choose_output_dir(name: str, output_dir: str | None) -> Path:
@@ -49,3 +52,14 @@ def check_output_dir(folder: Path, inputs: list[InputFile]) -> None:
             f"output_dir: {folder} holds files that the pipeline didn't write ({', '.join(others[:3])}, ...); "
             "give an empty or a new folder"
         )
+
+
+def reclaim(folder: Path) -> None:
+    """Remove the temporary files that killed writers left in an output folder. Only under the folder's lock.
+
+    Other folders below it are not looked at: data/web/v2 lies in data/web, and another run may be writing it.
+    """
+    ours = (folder / own for own in (WORK, REMOVED, QUARANTINE, SHARDS))
+    left = [*folder.glob(TEMPORARY), *(path for each in ours for path in each.rglob(TEMPORARY))]
+    for path in left:
+        path.unlink(missing_ok=True)

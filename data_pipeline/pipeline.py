@@ -16,14 +16,24 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline import ledger
-from data_pipeline.clean.cleaner import Cleaner
+from data_pipeline.clean.rules import Rule
 from data_pipeline.decontaminate.ngram import Decontaminator
 from data_pipeline.dedup.dedup import Dedup
 from data_pipeline.executors.executor import Executor
 from data_pipeline.ledger import Account, Book
 from data_pipeline.losses import BadLimit, check_left, large_losses, removed_before
 from data_pipeline.mix.split import HeldOut, SplitError
-from data_pipeline.output_dir import check_output_dir, choose_output_dir
+from data_pipeline.output_dir import (
+    LEDGER,
+    QUARANTINE,
+    REMOVED,
+    REPORT,
+    TIMING,
+    check_output_dir,
+    choose_output_dir,
+    reclaim,
+)
+from data_pipeline.records import Part, keep_only
 from data_pipeline.report.page import write_report
 from data_pipeline.shards import manifest
 from data_pipeline.shards.manifest import Manifest
@@ -37,14 +47,13 @@ from data_pipeline.stages.split import Split
 from data_pipeline.stages.stage import Outcome, Stage, Workplace
 from data_pipeline.stages.tokenizer import TrainTokenizer
 from data_pipeline.stages.view import View
-from data_pipeline.storage import Part, keep_only, reclaim, room_for
+from data_pipeline.storage import room_for
 from data_pipeline.tokenize.tokenizer import TokenizerTrainer
 from foundation.config import DEFAULT_TARGETS, Node, build, check
 from foundation.errors import ConfigError
 from foundation.files import folder_lock, write_json
 from foundation.hashes import hash_json
 
-LEDGER, TIMING, REPORT = "ledger.json", "timing.json", "report.html"
 VOUCHED = (TrainTokenizer.name, WriteShards.name)  # the stages whose files the manifest vouches for
 
 
@@ -79,7 +88,7 @@ class Result:
 
 def run(
     corpus: Node[Corpus],
-    clean: Node[Cleaner],
+    clean: Node[Rule],
     dedup: Node[Dedup],
     decontaminate: Node[Decontaminator],
     mix: Node[HeldOut],
@@ -196,7 +205,7 @@ def _redo(stage: Stage, key: str, view: View, before: Book, finished: list[Finis
         "facts": outcome.facts,
         "timing": _timing(outcome, time.monotonic() - started),
     }
-    for folder in (stage.folder, output_dir / "removed" / stage.name, output_dir / "quarantine" / stage.name):
+    for folder in (stage.folder, output_dir / REMOVED / stage.name, output_dir / QUARANTINE / stage.name):
         keep_only(folder, outcome.files)
     stage.records.commit("stage", key, Part(record, outcome.files))  # last: what is committed is never tidied again
     for line in large_losses(stage.name, outcome.book, outcome.facts.get("bytes_in_and_removed", {})):
@@ -215,8 +224,6 @@ def _timing(outcome: Outcome, seconds: float) -> dict[str, float]:
         "seconds": round(seconds, 3),
         "documents": documents,
         "utf8_bytes": outcome.utf8_bytes,
-        "docs_per_s": round(documents / max(seconds, 1e-9), 1),
-        "mb_per_s": round(outcome.utf8_bytes / 1e6 / max(seconds, 1e-9), 3),
     }
 
 

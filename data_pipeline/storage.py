@@ -1,8 +1,6 @@
-"""What the pipeline keeps on disk: partitions of documents, what was removed or unreadable, records of finished parts.
+"""The formats of the pipeline's own files: partitions of documents, arrays, what was removed, what was unreadable.
 
-Every file is written beside its place, flushed and renamed. A part of a stage (usually: its work on one partition) is
-finished when its record stands, and the record is written last. So a kill at any moment costs at most the parts that
-were being worked on, and no reader ever sees half a file.
+Every file is written beside its place, flushed and renamed: no reader ever sees half a file.
 """
 
 from __future__ import annotations
@@ -10,12 +8,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import errno
-import os
 import shutil
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +22,7 @@ import pyarrow.parquet as pq
 
 from data_pipeline.documents import Quarantined
 from foundation.errors import GroundworkError
-from foundation.files import read_json, replacing, write_json
+from foundation.files import replacing
 from foundation.hashes import hash_bytes
 
 REMOVED_SCHEMA = pa.schema(
@@ -197,80 +193,3 @@ def write_quarantine(path: Path, records: Iterable[tuple[str, Quarantined]]) -> 
         return []
     write_file(path, b"".join(lines))
     return [path]
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One finished piece of a stage. Attributes: facts: JSON values; files: what it wrote, all but its record."""
-
-    facts: dict[str, Any]
-    files: list[Path]
-
-
-class Records:
-    """The records of the finished parts of one stage: `<folder>/<name>.json`.
-
-    A record counts while its key (the hash of all that the part depends on) is the one asked for and its files stand.
-    """
-
-    def __init__(self, folder: Path, root: Path) -> None:
-        """Args:
-        folder: of the records.
-        root: the output folder; the files of parts lie below it.
-        """
-        self.folder, self.root = folder, root
-
-    def find(self, name: str, key: str) -> dict[str, Any] | None:
-        """Return the facts of a part that is finished and still valid, else None."""
-        path = self._path(name)
-        if not path.is_file():
-            return None
-        record = read_json(path)
-        if record["key"] != key or any(size_of(self.root / file) != size for file, size in record["files"].items()):
-            return None
-        facts: dict[str, Any] = record["facts"]
-        return facts
-
-    def commit(self, name: str, key: str, part: Part) -> None:
-        """Declare a part finished; its files must be on disk."""
-        files = {str(path.relative_to(self.root)): path.stat().st_size for path in part.files}
-        with room_for(self._path(name)):
-            write_json(self._path(name), {"key": key, "files": files, "facts": part.facts})
-
-    def forget(self, name: str) -> None:
-        """Declare a part unfinished. Before its files change: their old record must not vouch for new ones."""
-        self._path(name).unlink(missing_ok=True)
-
-    def files(self, name: str) -> list[Path]:
-        """Return the files of a finished part, its record among them."""
-        path = self._path(name)
-        return [path, *(self.root / file for file in read_json(path)["files"])]
-
-    def _path(self, name: str) -> Path:
-        return self.folder / f"{name}.json"
-
-
-def size_of(path: Path) -> int:
-    """Return the size of a file in bytes, -1 when there is none."""
-    return path.stat().st_size if path.is_file() else -1
-
-
-def keep_only(folder: Path, kept: Iterable[Path]) -> None:
-    """Remove every file below a folder that is not in `kept`, then the folders that are empty."""
-    keep = set(kept)
-    for path in sorted(folder.rglob("*"), reverse=True):  # children before their folder
-        if path.is_dir():
-            with contextlib.suppress(OSError):  # not empty
-                path.rmdir()
-        elif path not in keep:
-            path.unlink()
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
-
-
-def reclaim(folder: Path) -> None:
-    """Remove the temporary files that killed writers left below a folder. Only under the folder's lock."""
-    for where, _, names in os.walk(folder):
-        for name in names:
-            if name.startswith(".") and ".tmp" in name:
-                Path(where, name).unlink(missing_ok=True)

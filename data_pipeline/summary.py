@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from data_pipeline.ledger import listed, total
+from data_pipeline.output_dir import QUARANTINE
 from data_pipeline.pipeline import Result
 from data_pipeline.shards.manifest import SPLITS
 from foundation.progress import human
@@ -54,7 +55,7 @@ def _data(result: Result) -> Table:
 
 
 def _paths(result: Result) -> list[Text]:
-    quarantine = result.output_dir / "quarantine"
+    quarantine = result.output_dir / QUARANTINE
     lines = [f"data:       {result.output_dir}", f"page:       {result.report}"]
     if quarantine.is_dir():
         lines.append(f"quarantine: {quarantine}")

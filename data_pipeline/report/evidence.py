@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from data_pipeline.output_dir import QUARANTINE, REMOVED
+
 T = TypeVar("T")
 MAX_FILES = 64  # of one stage that are opened: enough for samples of a corpus of any size
 PER_REASON = 8
@@ -41,7 +43,7 @@ def removed_samples(output_dir: Path, stage: str, per_reason: int = PER_REASON) 
     Args:
         output_dir: of the pipeline. per_reason: how many of each.
     """
-    files = spread(sorted((output_dir / "removed" / stage).rglob("*.parquet")), MAX_FILES)
+    files = spread(sorted((output_dir / REMOVED / stage).rglob("*.parquet")), MAX_FILES)
     candidates: dict[str, list[dict[str, Any]]] = {}
     counts: dict[str, int] = {}
     for path in files:
@@ -63,7 +65,7 @@ def quarantined_samples(output_dir: Path, most: int) -> list[dict[str, Any]]:
         output_dir: of the pipeline. most: how many.
     """
     found: list[dict[str, Any]] = []
-    for path in spread(sorted((output_dir / "quarantine").rglob("*.jsonl")), MAX_FILES):
+    for path in spread(sorted((output_dir / QUARANTINE).rglob("*.jsonl")), MAX_FILES):
         with path.open("rb") as file:
             found += [orjson.loads(line) for line, _ in zip(file, range(most), strict=False)]
     return spread(found, most)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.ledger import Account, Book, total
+from data_pipeline.output_dir import LEDGER, QUARANTINE, REMOVED, REPORT, TIMING
 from data_pipeline.report.evidence import Removed, quarantined_samples, removed_samples
 from data_pipeline.shards.manifest import SPLITS, Manifest
 from data_pipeline.shards.reader import open_split
@@ -18,7 +19,6 @@ from foundation.page import Bar, Page, Pair, Sample, number
 from foundation.progress import human
 from foundation.text import one_line
 
-PAGE = "report.html"
 # in the order in which documents pass them; the ledger's own order is the alphabet's
 STAGES = {
     "clean": "clean",
@@ -47,7 +47,7 @@ def write_report(output_dir: Path, remarks: Mapping[str, str] | None = None) -> 
     """
     books = read_books(output_dir)
     manifest = Manifest.load(output_dir)
-    timing = read_json(output_dir / "timing.json")["stages"] if (output_dir / "timing.json").is_file() else {}
+    timing = read_json(output_dir / TIMING)["stages"] if (output_dir / TIMING).is_file() else {}
     page = Page(output_dir.name, _subtitle(books, manifest))
     _glance(page, books, manifest, timing)
     _way(page, books)
@@ -59,12 +59,12 @@ def write_report(output_dir: Path, remarks: Mapping[str, str] | None = None) -> 
     _lengths(page, output_dir, manifest)
     _sources(page, manifest)
     _timing(page, timing)
-    return page.write(output_dir / PAGE)
+    return page.write(output_dir / REPORT)
 
 
 def read_books(output_dir: Path) -> dict[str, Book]:
     """Return ledger.json as stage -> source -> account, the stages in the order of the pipeline."""
-    stages: dict[str, Any] = read_json(output_dir / "ledger.json")["stages"]
+    stages: dict[str, Any] = read_json(output_dir / LEDGER)["stages"]
     return {
         stage: {source: Account.from_json(account) for source, account in stages[stage].items()}
         for stage in _in_order(stages)
@@ -146,7 +146,7 @@ def _removed(page: Page, output_dir: Path, stage: str) -> None:
     if not samples:
         return
     page.section(f"Removed: {STAGES.get(stage, stage)}")
-    page.text(f"A few of each reason, spread over the corpus; all of them are in removed/{stage}/.")
+    page.text(f"A few of each reason, spread over the corpus; all of them are in {REMOVED}/{stage}/.")
     for reason, removed in samples.items():
         page.heading(reason)
         page.pairs([_pair(each) for each in removed if each.kept_snippet is not None], open_first=True)
@@ -187,7 +187,7 @@ def _quarantined(page: Page, output_dir: Path) -> None:
     if not records:
         return
     page.section("Unreadable records")
-    page.text("A few of them; all are in quarantine/, byte by byte.")
+    page.text(f"A few of them; all are in {QUARANTINE}/, byte by byte.")
     page.samples(
         [
             Sample(
@@ -201,7 +201,7 @@ def _quarantined(page: Page, output_dir: Path) -> None:
 
 
 def _counts(page: Page, output_dir: Path, remarks: Mapping[str, str]) -> None:
-    counts: dict[str, dict[str, int]] = read_json(output_dir / "ledger.json")["counts"]
+    counts: dict[str, dict[str, int]] = read_json(output_dir / LEDGER)["counts"]
     if not counts and not remarks:
         return
     page.section("Measured on the way")

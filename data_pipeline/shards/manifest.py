@@ -21,6 +21,7 @@ from foundation.hashes import hash_bytes
 FORMAT = 1
 NAME = "manifest.json"
 TOKENIZER = "tokenizer.json"
+SHARDS = "shards"  # the folder
 SPLITS = ("train", "val")
 DTYPES = ("uint16", "int32")
 HASH = re.compile(r"[0-9a-f]{32}")
@@ -99,7 +100,7 @@ class Manifest:
 
 def shard_prefix(data_dir: Path, split: str, name: str) -> Path:
     """Return the path of a shard's files without their suffix."""
-    return data_dir / "shards" / split / name
+    return data_dir / SHARDS / split / name
 
 
 def read_tokenizer(data_dir: Path, manifest: Manifest) -> bytes:

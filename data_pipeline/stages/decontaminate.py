@@ -14,8 +14,10 @@ import numpy as np
 
 from data_pipeline.decontaminate.index import Index
 from data_pipeline.decontaminate.ngram import Decontaminator
-from data_pipeline.decontaminate.testsets import TestItem
+from data_pipeline.decontaminate.testsets import HELD_OUT, TestItem
 from data_pipeline.ledger import Book
+from data_pipeline.output_dir import REMOVED
+from data_pipeline.records import Part
 from data_pipeline.stages.removed import Origin, rows_of
 from data_pipeline.stages.stage import (
     Outcome,
@@ -28,11 +30,9 @@ from data_pipeline.stages.stage import (
     task,
 )
 from data_pipeline.stages.view import Slice, View, decision_path, num_bytes
-from data_pipeline.storage import Part, read_arrays, write_arrays, write_removed
+from data_pipeline.storage import read_arrays, write_arrays, write_removed
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
-
-HELD_OUT = "held_out"  # the name of the validation documents as a test set
 
 
 class Decontaminate(Stage):
@@ -61,7 +61,7 @@ class Decontaminate(Stage):
     def run(self, view: View, before: Book) -> Outcome:
         index = self._decontaminator.build([*self._items, *_held_out_items(view)])
         training = view.training
-        settings = hash_json([self.settings(), self.code_hash(), _held_out_hash(view)])
+        settings = hash_json([self.identity, _held_out_hash(view)])
         frequencies, counted = self._count(view, training, index, settings)
         settings = hash_json([settings, hash_bytes(frequencies.tobytes())])
         gone, reasons, judged = self._judge(view, training, index, frequencies, settings)
@@ -103,7 +103,7 @@ class Decontaminate(Stage):
         self, view: View, training: np.ndarray, index: Index, frequencies: np.ndarray, settings: str
     ) -> tuple[np.ndarray, list[str], list[Path]]:
         """Return the indices of the documents that go, the reason of each, and the files written."""
-        folder = self.place.output_dir / "removed" / self.name
+        folder = self.place.output_dir / REMOVED / self.name
         function = _Judge(self._decontaminator, index, frequencies, Origin(self.name, "", view.file_names), folder)
         gone: list[int] = []
         reasons: list[str] = []

@@ -11,6 +11,8 @@ from typing import Any
 from data_pipeline.dedup.dedup import Dedup, Features
 from data_pipeline.documents import Removal
 from data_pipeline.ledger import Book
+from data_pipeline.output_dir import REMOVED
+from data_pipeline.records import Part
 from data_pipeline.stages.removed import write_evidence
 from data_pipeline.stages.stage import (
     Outcome,
@@ -23,7 +25,7 @@ from data_pipeline.stages.stage import (
     task,
 )
 from data_pipeline.stages.view import Slice, TextReader, View, decision_path
-from data_pipeline.storage import Part, read_arrays, write_arrays
+from data_pipeline.storage import read_arrays, write_arrays
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
 
@@ -66,9 +68,8 @@ class ExactDuplicates(_Duplicates):
         return decide(self, view, before, self._dedup.exact(parts) if self._dedup.seeks_exact else [], files)
 
     def _tasks(self, view: View) -> Iterator[Task[Slice]]:
-        settings = hash_json([self.settings(), self.code_hash()])
         for piece in view.slices(view.alive):
-            key = hash_json([settings, piece.partition.batch_hash])
+            key = hash_json([self.identity, piece.partition.batch_hash])
             yield task(self.records, piece.partition.name, key, piece)
 
 
@@ -112,7 +113,7 @@ def decide(
     gone = view.positions[[removal.position for removal in removals]]
     book = account_decision(view, gone, [removal.reason for removal in removals], before)
     written = write_evidence(
-        stage.place.executor, stage.place.output_dir / "removed" / stage.name, stage.name, view, gone, removals
+        stage.place.executor, stage.place.output_dir / REMOVED / stage.name, stage.name, view, gone, removals
     )
     path = decision_path(stage.place.work, stage.name)
     write_arrays(path, {"gone": gone})

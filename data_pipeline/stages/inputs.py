@@ -99,7 +99,10 @@ class Group:
 def _state(file: InputFile) -> list[int]:
     if file.path is None:
         return [file.size_bytes]
-    status = file.path.stat()
+    try:
+        status = file.path.stat()
+    except OSError as error:
+        raise InputError(f"{file.where}: can't be read ({error.strerror}); put it back, or leave it out") from error
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 

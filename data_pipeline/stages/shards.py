@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.documents import MODULUS, fingerprint
+from data_pipeline.documents import MODULUS, fingerprint, keys_of
 from data_pipeline.ledger import Account, Book
+from data_pipeline.records import Part
 from data_pipeline.shards.errors import REMEDY
-from data_pipeline.shards.manifest import SPLITS, TOKENIZER, Manifest, ShardInfo, SourceManifest, shard_prefix
+from data_pipeline.shards.manifest import SHARDS, SPLITS, TOKENIZER, Manifest, ShardInfo, SourceManifest, shard_prefix
 from data_pipeline.shards.verify import verify_shards
 from data_pipeline.shards.writer import SUFFIXES, Sharder
-from data_pipeline.stages.clean import keys_of
 from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, do_parts, task
 from data_pipeline.stages.view import Partition, Slice, View, num_bytes
-from data_pipeline.storage import Part, read_arrays, room_for, write_arrays
+from data_pipeline.storage import read_arrays, room_for, write_arrays
 from data_pipeline.tokenize.tokenizer import Encoder
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
@@ -86,7 +86,7 @@ class WriteShards(Stage):
         return Outcome(output, _book(totals, before), self._files(totals), facts, utf8_bytes=total_bytes)
 
     def _tasks(self, view: View, tokenizer_hash: str) -> Iterator[Task[Item]]:
-        settings = hash_json([self.settings(), self.code_hash(), tokenizer_hash])
+        settings = hash_json([self.identity, tokenizer_hash])
         for piece in view.slices(view.alive):
             held_out = view.held_out[piece.indices()]
             masks = [hash_bytes(mask.tobytes()) for mask in (piece.mask, held_out)]
@@ -94,7 +94,7 @@ class WriteShards(Stage):
             yield task(self.records, piece.partition.name, key, (piece, held_out))
 
     def _assemble(self, view: View, totals: dict[str, dict[str, _Total]], dtype: np.dtype[Any]) -> None:
-        shards = self.place.output_dir / "shards"
+        shards = self.place.output_dir / SHARDS
         if shards.exists():
             shutil.rmtree(shards)
         encoded = [piece.partition for piece in view.slices(view.alive)]

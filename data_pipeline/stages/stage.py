@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic
 
@@ -18,11 +19,19 @@ from data_pipeline.documents import fingerprint
 from data_pipeline.executors.executor import Executor, Item
 from data_pipeline.ledger import Account, Book
 from data_pipeline.output_dir import WORK
+from data_pipeline.records import Part, Records
 from data_pipeline.stages.view import View
-from data_pipeline.storage import Part, Records
 from foundation.hashes import hash_bytes, hash_json
 
 ROOM = Path(__file__).parent.parent
+SHARED_CODE = (
+    "documents.py",
+    "ledger.py",
+    "records.py",
+    "storage.py",
+    "stages/stage.py",
+    "stages/view.py",
+)  # of all stages
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +134,25 @@ class Stage(ABC):
         Args:
             before: the output hash of the stage before.
         """
-        return hash_json([self.name, self.settings(), self.code_hash(), before])
+        return hash_json([self.name, self.identity, before])
 
+    @cached_property
+    def identity(self) -> str:
+        """Hash of its settings and its code: what each of its parts depends on beside the input."""
+        return hash_json([self._settings, self.code_hash])
+
+    @cached_property
     def code_hash(self) -> str:
-        """Return the hash of the code that this stage runs, its users' own classes and its libraries included."""
-        files = sorted(
-            path
-            for name in ("documents.py", "storage.py", "stages/view.py", *self.code)
-            for path in _sources(ROOM / name)
-        )
-        files += [Path(module) for module in _modules(self.settings())]
+        """Hash of the code that this stage runs, its users' own classes and its libraries included."""
+        files = sorted(path for name in (*SHARED_CODE, *self.code) for path in _sources(ROOM / name))
+        files += [Path(module) for module in _modules(self._settings)]
         versions = [importlib.metadata.version(library) for library in self.libraries]
         return hash_json([[hash_bytes(path.read_bytes()) for path in files], versions, unicodedata.unidata_version])
+
+    @cached_property
+    def _settings(self) -> Any:
+        """Its settings as they are at the beginning: some look at every input file."""
+        return self.settings()
 
 
 def _sources(path: Path) -> list[Path]:
@@ -176,7 +192,11 @@ class _Committing(Generic[Item]):
             return task.name, task.found
         assert task.item is not None
         self._records.forget(task.name)  # its files are about to change
-        part = self._function(task.item)
+        try:
+            part = self._function(task.item)
+        except Exception as error:
+            error.add_note(f"while working on {self._records.folder / task.name}")
+            raise
         self._records.commit(task.name, task.key, part)
         return task.name, part.facts
 

@@ -21,16 +21,11 @@ from data_pipeline.storage import (
     REMOVED_SCHEMA,
     DamagedFile,
     DiskFull,
-    Part,
-    Records,
-    keep_only,
     read_arrays,
     read_batch,
-    reclaim,
     room_for,
     write_arrays,
     write_batch,
-    write_file,
     write_quarantine,
     write_removed,
 )
@@ -124,31 +119,3 @@ def test_a_full_disk_says_how_many_bytes(tmp_path: Path) -> None:
         file.write(b"x")
     with pytest.raises(OSError, match="denied"), room_for(tmp_path):
         raise OSError(errno.EACCES, "denied")  # any other error stays what it is
-
-
-def test_a_record_counts_while_its_key_and_files_stand(tmp_path: Path) -> None:
-    records = Records(tmp_path / "work" / "clean", tmp_path)
-    made = tmp_path / "removed" / "x"
-    write_file(made, b"content")
-    assert records.find("p", "key") is None
-    records.commit("p", "key", Part({"n": 1}, [made]))
-    assert records.find("p", "key") == {"n": 1}
-    assert records.files("p") == [tmp_path / "work" / "clean" / "p.json", made]
-    assert records.find("p", "another key") is None
-    made.write_bytes(b"cut")
-    assert records.find("p", "key") is None
-    made.write_bytes(b"content")
-    records.forget("p")
-    assert records.find("p", "key") is None
-
-
-def test_keep_only_and_reclaim_remove_what_is_left_over(tmp_path: Path) -> None:
-    for name in ("a/kept", "a/old", "b/c/old", "a/.kept.tmp77", ".x.bin.tmp"):
-        write_file(tmp_path / name, b"x")
-    reclaim(tmp_path)
-    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == ["kept", "old", "old"]
-    keep_only(tmp_path, [tmp_path / "a" / "kept"])
-    assert [p.relative_to(tmp_path) for p in sorted(tmp_path.rglob("*"))] == [Path("a"), Path("a/kept")]
-    keep_only(tmp_path / "a", [])
-    assert not (tmp_path / "a").exists()
-    keep_only(tmp_path / "a", [])  # gone already: nothing to do

@@ -12,7 +12,10 @@ import zstandard
 
 from data_pipeline.losses import TooManyUnreadable
 from data_pipeline.pipeline import Result
+from data_pipeline.sources.jsonl import Jsonl
 from data_pipeline.sources.source import TruncatedInput
+from data_pipeline.stages.clean import describe
+from foundation.errors import ConfigError
 
 Config = Callable[..., dict[str, Any]]
 Go = Callable[[dict[str, Any]], Result]
@@ -93,3 +96,29 @@ def test_too_many_unreadable_records_stop_the_run(
             go(config(made.folder, folder, min_bad_records=5))
         assert list((folder / "quarantine" / "clean").glob("*.jsonl"))
     assert redone(go(config(made.folder, out, min_bad_records=5, max_bad_frac=0.5))) == []
+
+
+class Mine(Jsonl):
+    """A user's source with an attribute of its own."""
+
+    def __init__(self, paths: list[str], extra: Any) -> None:
+        super().__init__(paths, "mine", 2.0)
+        self.extra = extra
+        self._cache = object()
+
+
+def test_a_source_is_known_by_its_attributes_but_not_by_where_it_lies_or_what_it_weighs() -> None:
+    described = describe(Mine(["a/*.jsonl"], 7))
+    assert described["extra"] == 7 and described["name"] == "mine"
+    assert not {"paths", "weight", "_cache"} & set(described)
+    assert describe(Mine(["b/*.jsonl"], 7)) == described != describe(Mine(["b/*.jsonl"], 8))
+    with pytest.raises(ConfigError, match=r"Mine\.extra: .*Path\('x'\) is not a JSON value.*begin the name with _"):
+        describe(Mine(["a/*.jsonl"], Path("x")))
+
+
+def test_an_error_in_a_worker_names_the_partition(made: Any, config: Config, go: Go, tmp_path: Path) -> None:
+    (tmp_path / "out" / "work").mkdir(parents=True)
+    (tmp_path / "out" / "quarantine").write_text("in the way of the folder")
+    with pytest.raises(OSError, match="quarantine") as raised:
+        go(config(made.folder, tmp_path / "out"))
+    assert [note for note in raised.value.__notes__ if "work/clean/0000" in note]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from data_pipeline.sources.jsonl import Jsonl
 from data_pipeline.stages.inputs import Group, InputChanged, content_key, group_files
+from foundation.errors import InputError
 
 
 def write(folder: Path, sizes: list[int]) -> Jsonl:
@@ -88,3 +89,11 @@ def test_the_state_tells_a_rewritten_file_of_the_same_size(tmp_path: Path) -> No
     assert state() == before
     (tmp_path / "0000.jsonl").write_text((tmp_path / "0000.jsonl").read_text().replace("0", "1"))
     assert state() != before
+
+
+def test_a_file_that_went_after_it_was_listed_is_named(tmp_path: Path) -> None:
+    source = write(tmp_path, [2])
+    (group,) = group_files([source], 100)
+    (tmp_path / "0000.jsonl").unlink()
+    with pytest.raises(InputError, match=r"0000\.jsonl: can't be read \(No such file or directory\); put it back"):
+        group.state()
