@@ -32,8 +32,7 @@ import orjson
 from table import cpu_name, ratio, spread, table
 
 from data_pipeline.sources.jsonl import Jsonl
-from data_pipeline.stages.clean import view_of
-from data_pipeline.stages.view import TextReader
+from data_pipeline.stages.view import Partition, TextReader, View, decision_path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 STAGES = ("clean", "exact", "near", "split", "decontaminate", "tokenizer", "shards")
@@ -152,8 +151,10 @@ def write_documents(corpus: Input, folder: Path) -> None:
     source = Jsonl([str(corpus.path)])
     parsed = [source.parse(block, file, 0) for file in source.files() for block in source.blocks(file, 1 << 30)]
     work = folder / "out" / "work"
-    cleaned = view_of(work, orjson.loads((work / "clean" / "stage.json").read_bytes())["facts"]["facts"])
-    kept = cleaned.after("exact").after("near").after("split").after("decontaminate")
+    facts = orjson.loads((work / "clean" / "stage.json").read_bytes())["facts"]["facts"]
+    kept = cleaned = View(work, [Partition(**each) for each in facts["partitions"]], facts["file_names"])
+    for stage in STAGES:
+        kept = kept.after(stage) if decision_path(work, stage).exists() else kept
     documents = {
         "read": [text for each in parsed for text in each.documents.column("text").to_pylist()],
         "cleaned": TextReader(cleaned)(np.arange(len(cleaned.positions))),
