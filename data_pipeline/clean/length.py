@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from data_pipeline.clean.cleaner import Cleaned, Rule, without
 from data_pipeline.clean.measures import CHARS, WORDS, measure
+from data_pipeline.clean.rules import Cleaned, Rule, without
 from data_pipeline.documents import Removal
 from foundation.errors import require
 

@@ -12,7 +12,6 @@ import math
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.clean.cleaner import Cleaned, Rule, without
 from data_pipeline.clean.measures import (
     ALPHA_WORDS,
     BULLET_LINES,
@@ -27,6 +26,7 @@ from data_pipeline.clean.measures import (
     StopWords,
     measure,
 )
+from data_pipeline.clean.rules import Cleaned, Rule, without
 from data_pipeline.documents import Removal
 from foundation.errors import require
 

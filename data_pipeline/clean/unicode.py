@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_pipeline.clean.cleaner import Cleaned, Rule, with_text
 from data_pipeline.clean.measures import text_bytes
+from data_pipeline.clean.rules import Cleaned, Rule, with_text
 
 # What Unicode's newline guidelines (The Unicode Standard, 5.8) count as the end of a line, "\n" itself aside.
 LINE_ENDS = ("\r\n", "\r", "\v", "\f", "\x85", "\u2028", "\u2029")

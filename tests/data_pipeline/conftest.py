@@ -102,7 +102,7 @@ def config() -> Callable[..., dict[str, Any]]:
                     for name, weight in (("web", 3.0), ("books", 1.0))
                 },
             },
-            "clean": {"_target_": "data_pipeline.clean.cleaner.NoClean"},
+            "clean": {"_target_": "data_pipeline.clean.rules.NoClean"},
             "dedup": {"_target_": "data_pipeline.dedup.minhash.MinHash", "threshold": 0.8, "keep": "first"},
             "decontaminate": {
                 "_target_": "data_pipeline.decontaminate.ngram.NGram",

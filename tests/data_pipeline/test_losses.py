@@ -85,7 +85,7 @@ def test_one_long_text_that_the_rules_take_out_says_which_rule_and_what_to_type(
     (tmp_path / "plays.txt").write_text("To be, or not to be.\n\n" * 20_000)
     text = {"_target_": "data_pipeline.sources.text.Text", "paths": [str(tmp_path / "plays.txt")], "source": "plays"}
     gopher = {"_target_": "data_pipeline.clean.quality.GopherQuality"}
-    clean = {"_target_": "data_pipeline.clean.cleaner.Rules", "rules": {"gopher": gopher}}
+    clean = {"_target_": "data_pipeline.clean.rules.Rules", "rules": {"gopher": gopher}}
     tree = config(tmp_path, tmp_path / "out", corpus=text, clean=clean, decontaminate__test_sets=[])
     with pytest.raises(NothingLeft) as raised:
         go(tree)
@@ -107,7 +107,7 @@ def test_a_stage_that_takes_much_of_the_text_says_so(
     (tmp_path / "long.txt").write_text("long" * 3750)  # 1 of 41 documents, 15,000 of 27,000 bytes
     text = {"_target_": "data_pipeline.sources.text.Text", "paths": [f"{tmp_path}/*.txt"], "source": "plays"}
     length = {"_target_": "data_pipeline.clean.length.Length", "min_words": 2}
-    clean = {"_target_": "data_pipeline.clean.cleaner.Rules", "rules": {"length": length}}
+    clean = {"_target_": "data_pipeline.clean.rules.Rules", "rules": {"length": length}}
     tree = config(tmp_path, tmp_path / "out", corpus=text, clean=clean, decontaminate__test_sets=[])
     go(tree | {"mix": tree["mix"] | {"held_out_frac": 0.2}})
     warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]

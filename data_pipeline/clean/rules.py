@@ -27,50 +27,51 @@ class Cleaned:
     changed: Counter[str] = field(default_factory=Counter)
 
 
-class Cleaner(ABC):
-    """What `clean=` builds."""
+class Rule(ABC):
+    """What `clean=` builds, one rule or several: it changes texts, or takes documents out with a reason.
+
+    A rule of your own, in a file `my_rules.py` beside the command:
+
+        from data_pipeline.clean.rules import Cleaned, Rule, without
+        from data_pipeline.documents import Removal
+
+        class NoLorem(Rule):
+            def apply(self, batch):
+                texts = enumerate(batch.column("text").to_pylist())
+                return without(batch, [Removal(position, "lorem") for position, text in texts if "lorem" in text])
+
+        python -m data_pipeline extra_targets='[my_rules.]' '+clean.rules.mine={_target_:my_rules.NoLorem}'
+
+    Its constructor's arguments are its settings. When they or its code change, cleaning is done again.
+    """
 
     @abstractmethod
-    def clean_counted(self, batch: pa.RecordBatch) -> Cleaned:
-        """Clean a batch. Pure: a document's fate depends on nothing but the document.
+    def apply(self, batch: pa.RecordBatch) -> Cleaned:
+        """Apply the rule. Pure: a document's fate depends on nothing but the document.
 
         Args:
             batch: documents, with documents.SCHEMA.
         """
 
-    def clean(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Removal]]:
-        """Return `clean_counted` without its counts."""
-        cleaned = self.clean_counted(batch)
-        return cleaned.batch, cleaned.removals
 
-
-class NoClean(Cleaner):
+class NoClean(Rule):
     """Takes every document as it is."""
 
-    def clean_counted(self, batch: pa.RecordBatch) -> Cleaned:
+    def apply(self, batch: pa.RecordBatch) -> Cleaned:
         return Cleaned(batch)
 
 
-class Rule(ABC):
-    """One step of cleaning: it changes texts, or takes documents out with a reason."""
+class Rules(Rule):
+    """Rules in the order in which they are named; a document that one takes out is not seen by the next.
 
-    @abstractmethod
-    def apply(self, batch: pa.RecordBatch) -> Cleaned:
-        """Apply the rule to a batch with documents.SCHEMA. Pure, and no document sees another."""
-
-
-class Rules(Cleaner):
-    """Rules in the order in which they are named; a document that one takes out is not seen by the next."""
+    Args:
+        rules: label -> rule; labels only serve to name config keys, e.g. `clean.rules.length.min_words=5`.
+    """
 
     def __init__(self, rules: dict[str, Rule]) -> None:
-        """Take the rules.
-
-        Args:
-            rules: label -> rule; labels only serve to name config keys, e.g. `clean.rules.length.min_words=5`.
-        """
         self._rules = rules
 
-    def clean_counted(self, batch: pa.RecordBatch) -> Cleaned:
+    def apply(self, batch: pa.RecordBatch) -> Cleaned:
         positions = np.arange(batch.num_rows)  # of the documents that are left, in the batch that was given
         removals: list[Removal] = []
         changed: Counter[str] = Counter()
