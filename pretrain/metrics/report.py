@@ -19,6 +19,11 @@ from pretrain.metrics.lines import NAME, read_metrics
 PAGE = "report.html"
 SAMPLES = "samples.jsonl"
 JOURNAL = "journal.jsonl"
+MFU = (
+    "MFU: FLOPs per token as the model's flops_per_token counts them (pretrain.model.transformer.Transformer: 6 N + 12 L D "
+    "T, N parameters in matrix products, L layers of width D, T tokens per sequence; PaLM, arXiv:2204.02311, appendix B) "
+    "over the peak of the devices in dense bfloat16, by their data sheets."
+)
 MAX_SAMPLES = 60
 MAX_ROWS = 200
 SMOOTH_FRAC = 0.02  # of the run's steps: the width of the running mean
@@ -104,7 +109,7 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
 
 def _subtitle(status: dict[str, Any]) -> str:
     if not status:
-        return "Not ended: it trains, or it was killed."
+        return "Not ended: still training, or killed."
     return f"{str(status.get('status')).capitalize()} at step {number(status.get('step'))}: {status.get('reason')}"
 
 
@@ -129,9 +134,11 @@ def _glance(page: Page, history: History, config: dict[str, Any]) -> None:
     facts["Time of training"] = clock(float(np.nansum(columns["step_time_s"])))
     facts["Median step"] = f"{1000 * float(np.nanmedian(columns['step_time_s'])):,.1f} ms"
     if np.isfinite(columns["mfu"]).any():
-        facts["Model FLOPs utilization"] = f"{float(np.nanmedian(columns['mfu'])):.1%}"
+        facts["Model FLOPs utilisation (MFU)"] = f"{float(np.nanmedian(columns['mfu'])):.1%}"
     facts["Steps skipped"] = len(history.skipped)
     page.facts(facts)
+    if np.isfinite(columns["mfu"]).any():
+        page.text(MFU)
     trainer = {name: value for name, value in dict(config.get("trainer") or {}).items() if _is_fact(value)}
     page.heading("Plan")
     page.facts({**trainer, "seed": str(config.get("seed"))})

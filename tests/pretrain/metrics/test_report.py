@@ -103,7 +103,7 @@ def test_a_page_is_made_of_whatever_there_is(run_dir: Path, parse_page: Callable
 def test_a_run_that_was_killed_at_once(tmp_path: Path, parse_page: Callable[[Path], Any]) -> None:
     page = parse_page(write_run_report(tmp_path / "new"))
     assert "No step was written yet." in page.texts
-    assert "Not ended: it trains, or it was killed." in page.texts
+    assert "Not ended: still training, or killed." in page.texts
 
 
 def test_a_run_of_one_step_and_one_without_a_finite_loss(tmp_path: Path, make_line: MakeLine, parse_page: Any) -> None:
@@ -120,3 +120,15 @@ def test_a_browser_shows_the_curves(run_dir: Path, render: Callable[[Path, int, 
     assert shown.dom.count("<svg") == 4
     assert "<script" not in shown.dom
     assert len(shown.png) > 50_000
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_utilisation_is_shown_with_its_formula_and_its_peak_where_it_is_known(
+    tmp_path: Path, make_line: MakeLine, parse_page: Callable[[Path], Any], known: bool
+) -> None:
+    file = MetricsFile(tmp_path)
+    file.append(make_line(1, mfu=0.25) if known else make_line(1))
+    file.close()
+    page = parse_page(write_run_report(tmp_path))
+    assert page.facts.get("Model FLOPs utilisation (MFU)") == ("25.0%" if known else None)
+    assert any("6 N + 12 L D T" in text and "dense bfloat16" in text for text in page.texts) is known
