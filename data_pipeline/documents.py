@@ -76,16 +76,6 @@ def from_texts(texts: list[str]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(columns | {"metadata": ["{}"] * len(texts)}, schema=SCHEMA)
 
 
-def from_texts(texts: list[str]) -> pa.RecordBatch:
-    """Return documents of these texts, for tests and notebooks: `GopherQuality().apply(from_texts(["..."])).removals`.
-
-    Their file is 0, their row the place in `texts`, their id the row as text.
-    """
-    rows = list(range(len(texts)))
-    columns = {"file": [0] * len(texts), "row": rows, "id": [str(row) for row in rows], "text": texts}
-    return pa.RecordBatch.from_pydict(columns | {"metadata": ["{}"] * len(texts)}, schema=SCHEMA)
-
-
 def fingerprint(files: np.ndarray, rows: np.ndarray) -> int:
     """Return the order-free fingerprint of a set of documents: the sum of the 128-bit hashes of their keys mod 2^128.
 
