@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pretrain.mesh import launched_by_torchrun
 from pretrain.run_folder import read_status, status_stamp
 from pretrain.signals import ECHO_S
 from pretrain.types import Status
@@ -16,11 +18,29 @@ from pretrain.types import Status
 EXIT_CODES = {Status.FINISHED: 0, Status.PREEMPTED: 0, Status.STOPPED: 3, Status.FAILED: 1}
 
 
-class Child:
-    """One child. `stopped` says whether this process was asked to stop meanwhile."""
+TRAIN = Path(__file__).with_name("train.py")
+LAUNCHED = "GROUNDWORK_LAUNCHED"  # in a child's environment: one that launched again would never end
 
-    def __init__(self, command: list[str]) -> None:
-        self._command = command
+
+def is_child() -> bool:
+    """Return whether a launcher or torchrun started this process: such a one trains, and never launches or sweeps."""
+    return LAUNCHED in os.environ or launched_by_torchrun()
+
+
+class Child:
+    """A child that trains what a resolved config.yaml says.
+
+    Args:
+        prefix: what stands before launch/train.py on its command line.
+        config_dir: where that config.yaml lies.
+        extra_targets: the arguments that admit a user's own classes.
+    Attributes:
+        stopped: whether this process was asked to stop meanwhile.
+    """
+
+    def __init__(self, prefix: list[str], config_dir: Path, extra_targets: list[str]) -> None:
+        config = [f"--config-path={config_dir.resolve()}", "--config-name=config"]
+        self._command = [*prefix, str(TRAIN), *config, *extra_targets]
         self._stopped_s: float | None = None
 
     @property
@@ -33,7 +53,8 @@ class Child:
         Returns:
             Its exit code; 128 + the signal's number where one killed it, as shells say.
         """
-        with subprocess.Popen(self._command, start_new_session=True) as child, self._forwarding(child):
+        environment = os.environ | {LAUNCHED: "1"}
+        with subprocess.Popen(self._command, env=environment, start_new_session=True) as child, self._forwarding(child):
             code = child.wait()
         return code if code >= 0 else 128 - code
 

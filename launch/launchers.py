@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-from foundation.errors import ConfigError
+from foundation.errors import require
 from pretrain.seats import Launcher
-
-TRAIN = Path(__file__).with_name("train.py")
 
 
 class Inline(Launcher):
@@ -16,31 +13,25 @@ class Inline(Launcher):
 
     in_process = True
 
-    def command(self, config_dir: Path, arguments: list[str]) -> list[str]:
-        return [sys.executable, str(TRAIN), *_rerun(config_dir), *arguments]
+    def prefix(self) -> list[str]:
+        return [sys.executable]
 
 
 class TorchRun(Launcher):
-    """A process group on this machine."""
+    """A process group on this machine.
+
+    Args:
+        processes: ranks.
+    Raises:
+        SettingError: less than one.
+    """
 
     in_process = False
 
     def __init__(self, processes: int) -> None:
-        """Take the settings.
-
-        Args:
-            processes: ranks.
-        Raises:
-            ConfigError: less than one.
-        """
-        if processes < 1:
-            raise ConfigError(f"launcher.processes: {processes} is not at least 1; launcher=inline starts none")
+        require(processes >= 1, "processes", processes, "1 or more; launcher=inline starts none")
         self._processes = processes
 
-    def command(self, config_dir: Path, arguments: list[str]) -> list[str]:
+    def prefix(self) -> list[str]:
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        return [*torchrun, f"--nproc_per_node={self._processes}", str(TRAIN), *_rerun(config_dir), *arguments]
-
-
-def _rerun(config_dir: Path) -> list[str]:
-    return [f"--config-path={config_dir.resolve()}", "--config-name=config"]
+        return [*torchrun, f"--nproc_per_node={self._processes}"]

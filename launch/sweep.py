@@ -49,7 +49,7 @@ class Sweep:
         if not (run_dir / "config.yaml").exists():
             write_atomic(run_dir / "config.yaml", config_yaml(tree))
         print(f"trial {len(self._trials)}: {run_dir}", flush=True)
-        child = Child(launcher.command(run_dir, self._extra_targets))
+        child = Child(launcher.prefix(), run_dir, self._extra_targets)
         code = child.train(run_dir)
         self._stopped = child.stopped
         self._trials.append((run_dir, code))

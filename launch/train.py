@@ -1,7 +1,7 @@
 """Train a model on token shards: torchrun launch/train.py model=gpt_small. `--help` lists what can be set.
 
-A process that torchrun started trains. Any other one trains in place, or starts a process group for the run
-(launcher=torchrun), or one child after the other for the trials of a sweep (-m).
+A process that torchrun or a launcher started trains. Any other one trains in place, or starts a process group for the
+run (launcher=torchrun), or one child after the other for the trials of a sweep (-m).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from foundation.config.compose import CommandLine, config_yaml, plain, run_hydra
 from foundation.config.help import help_text
 from foundation.errors import ConfigError, GroundworkError
 from foundation.files import write_atomic, write_json
-from launch.child import EXIT_CODES, Child
+from launch.child import EXIT_CODES, Child, is_child
 from launch.sweep import Sweep
 from pretrain.main import check_config, run_config
 from pretrain.mesh import launched_by_torchrun, speaks
@@ -130,11 +130,11 @@ def checked(config: DictConfig, hydra: HydraConf, command: CommandLine) -> Trial
 def run_one(trial: Trial, command: CommandLine) -> int:
     """Train here, or start the child that does; return the exit code."""
     tree, launcher = trial.tree, trial.launcher
-    if launched_by_torchrun() or launcher.in_process:
+    if is_child() or launcher.in_process:
         return EXIT_CODES[run_config(tree, command.allowed)]
     with tempfile.TemporaryDirectory() as config_dir:
         write_atomic(Path(config_dir) / "config.yaml", config_yaml(tree))
-        child = Child(launcher.command(Path(config_dir), command.extra_targets))
+        child = Child(launcher.prefix(), Path(config_dir), command.extra_targets)
         return child.train(Path(tree["runs_dir"]) / tree["run_name"])
 
 

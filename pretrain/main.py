@@ -64,10 +64,11 @@ def run_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> Status:
     Raises:
         GroundworkError: something the user can mend; a run that had begun goes on from its last checkpoint.
     """
-    device_type = build(check_config(tree, allowed)["trainer"]).device_type
-    with start_mesh(device_type) as mesh:
+    config = check_config(tree, allowed)
+    with start_mesh(build(config["trainer"]).device_type) as mesh:
         tree = mesh.broadcast_json(tree)
-        config = check_config(tree, allowed)
+        if not mesh.is_main:
+            config = check_config(tree, allowed)
         run, run_dir = assemble(mesh, **config), Path(tree["runs_dir"]) / tree["run_name"]
         with claimed(run_dir, tree, mesh) as ended, run.signal.listening():
             return ended or execute(run, tree["resume"], run_dir, Path(tree["data"]["path"]))
@@ -152,7 +153,7 @@ def assemble(
 
 def gate_of_data(loader: ShardLoader) -> dict[str, Any]:
     """Return what decides which tokens a step holds, by key of the `data` group; opens the loader's sources."""
-    return {f"data.{key}": value for key, value in loader.facts().items() if key in ("mask_after_eot", "sources")}
+    return {f"data.{key}": value for key, value in loader.identity().items()}
 
 
 def execute(run: Run, resume: str, run_dir: Path, data_dir: Path) -> Status:

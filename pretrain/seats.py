@@ -1,18 +1,20 @@
-"""The abstract seats of the loop. What sits on one is chosen in conf/; the loop knows only these methods."""
+"""The abstract seats of the loop. What sits on one is chosen in conf/; the loop knows only these methods.
+
+Data have none: plan, evaluation and resume lean on what a `ShardLoader` is, down to the numbers of its samples.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pretrain.mesh import Mesh
-from pretrain.types import Batch, TrainState
+from pretrain.types import TrainState
 
 
 class Action(Enum):
@@ -147,22 +149,6 @@ class Guard(ABC):
         """Take back what `facts` gave."""
 
 
-class Loader(ABC):
-    """Gives this rank its micro batches of any step: a pure function of (seed, data_step)."""
-
-    @abstractmethod
-    def micro_batches(self, data_step: int) -> list[Batch]:
-        """Return this rank's grad_accum_steps micro batches of the global batch `data_step`, on the device."""
-
-    @abstractmethod
-    def epochs_at(self, data_step: int) -> dict[str, float]:
-        """Return how often each source has been passed over when `data_step` global batches are done."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Stop reading ahead."""
-
-
 class Checkpointer(ABC):
     """Writes and finds checkpoints of one run."""
 
@@ -229,9 +215,5 @@ class Launcher(ABC):
     in_process: bool  # whether a single run (no sweep) needs no child
 
     @abstractmethod
-    def command(self, config_dir: Path, arguments: list[str]) -> list[str]:
-        """Return the command of a child that trains what `config_dir`/config.yaml says.
-
-        Args:
-            arguments: further arguments for launch/train.py.
-        """
+    def prefix(self) -> list[str]:
+        """Return what stands before `launch/train.py` on a child's command line; it must hand its environment on."""

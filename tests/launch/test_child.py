@@ -11,13 +11,27 @@ from pathlib import Path
 
 import pytest
 
-from launch.child import Child
+from launch.child import Child, is_child
 from pretrain.run_folder import write_status
 from pretrain.types import Status
 
 
 def script_child(script: str) -> Child:
-    return Child([sys.executable, "-c", script])
+    return Child([sys.executable, "-c", script], Path(), [])
+
+
+def test_a_child_is_told_what_to_train_and_that_it_is_one(tmp_path: Path) -> None:
+    script = f"""
+import pathlib, sys
+from launch.child import is_child
+pathlib.Path({str(tmp_path / "seen")!r}).write_text("\\n".join([*sys.argv[1:], str(is_child())]))
+"""
+    assert not is_child()
+    assert Child([sys.executable, "-c", script], tmp_path, ["extra_targets=[mine.]"]).run() == 0
+    train, *arguments, told = (tmp_path / "seen").read_text().splitlines()
+    assert train.endswith("launch/train.py")
+    assert arguments == [f"--config-path={tmp_path}", "--config-name=config", "extra_targets=[mine.]"]
+    assert told == "True"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

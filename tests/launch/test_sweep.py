@@ -19,7 +19,7 @@ class Script(Launcher):
     def __init__(self, script: str) -> None:
         self.script = script
 
-    def command(self, config_dir: Path, arguments: list[str]) -> list[str]:
+    def prefix(self) -> list[str]:
         return [sys.executable, "-c", self.script]
 
 

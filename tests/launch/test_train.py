@@ -367,6 +367,22 @@ def test_a_launcher_starts_the_ranks_of_a_single_run(terminal: Terminal, tiny: l
     assert sorted(path.name for path in (terminal.folder / "runs").iterdir()) == ["x", "x.1"]
 
 
+def test_a_launcher_of_ones_own_trains_once(terminal: Terminal, tiny: list[str]) -> None:
+    (terminal.folder / "mine").mkdir()
+    (terminal.folder / "mine/nice.py").write_text("""
+import sys
+from pretrain.seats import Launcher
+class Nice(Launcher):
+    in_process = False
+    def prefix(self):
+        return ["nice", "-n", "1", sys.executable]
+""")
+    terminal.environment["PYTHONPATH"] = str(terminal.folder)
+    own = ["launcher._target_=mine.nice.Nice", "extra_targets=[mine.]"]
+    text = terminal.type(*tiny, "run_name=x", "trainer.max_steps=2", *own, before="import sys; sys.path.insert(0, '.')")
+    assert text.count("finished at step 2") == 1
+
+
 def test_a_sweep_under_torchrun_is_refused_with_the_command_to_type(terminal: Terminal, tiny: list[str]) -> None:
     text = terminal.type("-m", *tiny, "optim.lr=1e-3,3e-4", ranks=2, code=2)
     assert "python launch/train.py -m ... launcher=torchrun launcher.processes=<ranks>" in text
