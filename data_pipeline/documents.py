@@ -29,7 +29,7 @@ class Removal:
     """Why the document at `position` (of the batch or corpus that was judged) is removed; the fields that apply.
 
     Attributes:
-        reason: one word a rule, e.g. `gopher_word_count`, `exact_duplicate`, `near_duplicate`, `contaminated`.
+        reason: one word a rule, e.g. `gopher_too_few_words`, `exact_duplicate`, `near_duplicate`, `contaminated`.
         value, threshold: what the rule measured and its limit.
         kept: position of the kept duplicate; similarity: the measured Jaccard.
         test_item: `<test set>#<item>`; coverage: the share of its n-grams that the document holds.

@@ -119,7 +119,7 @@ def total(book: Book) -> Account:
 
 
 def listed(reasons: Counter[str], most: int | None = None) -> str:
-    """Return reasons with their counts, the most frequent first: `gopher_word_count 12, gopher_stop_words 3`.
+    """Return reasons with their counts, the most frequent first: `gopher_too_few_words 12, gopher_stop_words 3`.
 
     Args:
         most: how many are named; the rest are summed up as `others`.

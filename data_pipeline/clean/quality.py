@@ -2,7 +2,8 @@
 
 Source: Rae et al. 2021, "Scaling Language Models: Methods, Analysis & Insights from Training Gopher", arXiv:2112.11446,
 appendix A1.1, "Quality Filtering". Where the paper leaves a reading open (which characters are bullets, what a ratio is
-of), this follows datatrove's GopherQualityFilter, with words by `str.split()` where that uses a tokenizer.
+of), this follows datatrove's GopherQualityFilter, with words by `str.split()` where that uses a tokenizer and
+leaves words of punctuation alone uncounted.
 """
 
 from __future__ import annotations
@@ -53,8 +54,9 @@ class GopherQuality(Rule):
         """Take the limits; the defaults are the paper's, made for English web pages.
 
         Args:
-            min_words, max_words: words of a document (`gopher_word_count`).
-            min_mean_word_length, max_mean_word_length: mean characters of a word (`gopher_mean_word_length`).
+            min_words, max_words: words of a document (`gopher_too_few_words`, `gopher_too_many_words`).
+            min_mean_word_length, max_mean_word_length: mean characters of a word (`gopher_words_too_short`,
+                `gopher_words_too_long`).
             max_hash_ratio: `#` signs to words (`gopher_hash_ratio`).
             max_ellipsis_ratio: ellipses, `...` and `…`, to words (`gopher_ellipsis_ratio`).
             max_bullet_lines_frac: share of lines that begin with `•` or `-` (`gopher_bullet_lines`).
@@ -69,23 +71,23 @@ class GopherQuality(Rule):
         _check_words(words, min_stop_words)
         _check_range("words", min_words, max_words)
         _check_range("mean_word_length", min_mean_word_length, max_mean_word_length)
-        # reason, least, most: the order of the rules
+        # reason below, reason above, least, most: the order of the rules
         self._limits = (
-            ("gopher_word_count", float(min_words), float(max_words)),
-            ("gopher_mean_word_length", min_mean_word_length, max_mean_word_length),
-            ("gopher_hash_ratio", 0.0, _at_least_0("max_hash_ratio", max_hash_ratio)),
-            ("gopher_ellipsis_ratio", 0.0, _at_least_0("max_ellipsis_ratio", max_ellipsis_ratio)),
-            ("gopher_bullet_lines", 0.0, _share("max_bullet_lines_frac", max_bullet_lines_frac)),
-            ("gopher_ellipsis_lines", 0.0, _share("max_ellipsis_lines_frac", max_ellipsis_lines_frac)),
-            ("gopher_alpha_words", _share("min_alpha_words_frac", min_alpha_words_frac), 1.0),
-            ("gopher_stop_words", float(min_stop_words), math.inf),
+            ("gopher_too_few_words", "gopher_too_many_words", float(min_words), float(max_words)),
+            ("gopher_words_too_short", "gopher_words_too_long", min_mean_word_length, max_mean_word_length),
+            ("", "gopher_hash_ratio", 0.0, _at_least_0("max_hash_ratio", max_hash_ratio)),
+            ("", "gopher_ellipsis_ratio", 0.0, _at_least_0("max_ellipsis_ratio", max_ellipsis_ratio)),
+            ("", "gopher_bullet_lines", 0.0, _share("max_bullet_lines_frac", max_bullet_lines_frac)),
+            ("", "gopher_ellipsis_lines", 0.0, _share("max_ellipsis_lines_frac", max_ellipsis_lines_frac)),
+            ("gopher_alpha_words", "", _share("min_alpha_words_frac", min_alpha_words_frac), 1.0),
+            ("gopher_stop_words", "", float(min_stop_words), math.inf),
         )
         self._stop_words = StopWords.of(words)
 
     def apply(self, batch: pa.RecordBatch) -> Cleaned:
         values = gopher_values(measure(batch.column("text"), self._stop_words))
-        least = np.array([limit[1] for limit in self._limits])
-        most = np.array([limit[2] for limit in self._limits])
+        least = np.array([limit[2] for limit in self._limits])
+        most = np.array([limit[3] for limit in self._limits])
         breaks = (values < least) | (values > most)
         first = breaks.argmax(axis=1)
         positions = np.flatnonzero(breaks.any(axis=1))
@@ -94,8 +96,10 @@ class GopherQuality(Rule):
         )
 
     def _removal(self, position: int, rule: int, value: float) -> Removal:
-        reason, least, most = self._limits[rule]
-        return Removal(position, reason, value=value, threshold=least if value < least else most)
+        below, above, least, most = self._limits[rule]
+        if value < least:
+            return Removal(position, below, value=value, threshold=least)
+        return Removal(position, above, value=value, threshold=most)
 
 
 def gopher_values(measures: np.ndarray) -> np.ndarray:

@@ -29,13 +29,13 @@ def account(num_in: int, dropped: dict[str, int] | None = None, quarantined: dic
 
 
 def test_nothing_is_left_names_every_stage_that_removed_something_and_its_setting() -> None:
-    clean = account(1003, {"gopher_word_count": 900, "too_short": 99}, {"json": 2})
+    clean = account(1003, {"gopher_too_few_words": 900, "too_short": 99}, {"json": 2})
     books = [("clean", {"web": clean}), ("exact", {"web": account(2)}), ("near", {"web": account(2, {"alike": 2})})]
     with pytest.raises(NothingLeft) as raised:
         check_left(books, {}, {"web": "; or try this"}, [])
     assert str(raised.value) == (
         "source 'web': no document is left to train on after near: 1,003 records were read "
-        "(clean: gopher_word_count 900, too_short 99, json (unreadable) 2; near: alike 2). "
+        "(clean: gopher_too_few_words 900, too_short 99, json (unreadable) 2; near: alike 2). "
         f"Loosen the rules (clean: {LOOSEN['clean']}; near: {LOOSEN['near']}), or give other input; or try this"
     )
     check_left(books[:2], {}, {"web": ""}, [])  # two are left
@@ -90,8 +90,8 @@ def test_one_long_text_that_the_rules_take_out_says_which_rule_and_what_to_type(
     with pytest.raises(NothingLeft) as raised:
         go(tree)
     message = str(raised.value)
-    assert "1 record was read" in message and "clean: gopher_word_count 1" in message
-    assert "plays.txt#0: gopher_word_count 120,000, limit 100,000" in message
+    assert "1 record was read" in message and "clean: gopher_too_many_words 1" in message
+    assert "plays.txt#0: gopher_too_many_words 120,000, limit 100,000" in message
     assert "clean=none" in message and "corpus.separator=" in message
     with pytest.raises(SplitError, match=r"corpus\.separator"):
         go(config(tmp_path, tmp_path / "out", corpus=text, decontaminate__test_sets=[]))

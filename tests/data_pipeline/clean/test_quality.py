@@ -29,10 +29,10 @@ def judge(text: str, limits: dict[str, Any], stop_words: tuple[str, ...]) -> str
     lines = text.removesuffix("\n").split("\n") if text else []
     per_word, per_line = max(len(words), 1), max(len(lines), 1)
     if not limits["min_words"] <= len(words) <= limits["max_words"]:
-        return "gopher_word_count"
+        return "gopher_too_few_words" if len(words) < limits["min_words"] else "gopher_too_many_words"
     mean = sum(map(len, words)) / per_word
     if not limits["min_mean_word_length"] <= mean <= limits["max_mean_word_length"]:
-        return "gopher_mean_word_length"
+        return "gopher_words_too_short" if mean < limits["min_mean_word_length"] else "gopher_words_too_long"
     if text.count("#") / per_word > limits["max_hash_ratio"]:
         return "gopher_hash_ratio"
     if (text.count("...") + text.count("…")) / per_word > limits["max_ellipsis_ratio"]:
@@ -70,10 +70,10 @@ def test_verdicts_equal_the_rules_written_down_plainly(batch_of: BatchOf, many: 
 LONG = "the of and abcdefghijklmnopqrstuvwxyz " * 3 + "abcdefghijklmno " * 60
 FADING = "\n".join(["the text of a page goes on for a while and then it ends..."] * 2 + [GOOD] * 4)
 BROKEN = {
-    "one two three": Removal(0, "gopher_word_count", 3.0, 50.0),
-    "word " * 100_001: Removal(0, "gopher_word_count", 100_001.0, 100_000.0),
-    "a b " * 30: Removal(0, "gopher_mean_word_length", 1.0, 3.0),
-    LONG: Removal(0, "gopher_mean_word_length", 1002 / 72, 10.0),
+    "one two three": Removal(0, "gopher_too_few_words", 3.0, 50.0),
+    "word " * 100_001: Removal(0, "gopher_too_many_words", 100_001.0, 100_000.0),
+    "a b " * 30: Removal(0, "gopher_words_too_short", 1.0, 3.0),
+    LONG: Removal(0, "gopher_words_too_long", 1002 / 72, 10.0),
     GOOD + "#" * 10: Removal(0, "gopher_hash_ratio", 10 / 81, 0.1),
     GOOD + "... … " * 5: Removal(0, "gopher_ellipsis_ratio", 10 / 90, 0.1),
     "\n".join(["- texts that people have written"] * 20): Removal(0, "gopher_bullet_lines", 1.0, 0.9),

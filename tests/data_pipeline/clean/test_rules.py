@@ -27,7 +27,7 @@ def test_rules_apply_in_order_and_positions_are_those_of_the_batch_given(batch_o
     batch = batch_of("", "alone", "one\r\ntwo", "\x00\x01", "# #", "x y")
     cleaned = rules.apply(batch)
     assert [(removal.position, removal.reason) for removal in cleaned.removals] == [
-        (0, "empty"), (1, "gopher_word_count"), (3, "empty"), (4, "gopher_hash_ratio"),
+        (0, "empty"), (1, "gopher_too_few_words"), (3, "empty"), (4, "gopher_hash_ratio"),
     ]  # fmt: skip
     assert cleaned.batch.column("text").to_pylist() == ["one\ntwo", "x y"]
     assert cleaned.batch.column("row").to_pylist() == [3, 6]

@@ -29,7 +29,7 @@ def account(taken: int, dropped: dict[str, int] | None = None, quarantined: dict
 
 
 BOOKS = {
-    "clean": {"web": account(40, {"too_short": 20, "gopher_word_count": 5}, {"no_json": 2}), "books": account(4)},
+    "clean": {"web": account(40, {"too_short": 20, "gopher_too_few_words": 5}, {"no_json": 2}), "books": account(4)},
     "exact": {"web": account(13, {"exact_duplicate": 1}), "books": account(4)},
     "near": {"web": account(12, {"near_duplicate": 3}), "books": account(4, {"near_duplicate": 1})},
     "split": {"web": account(9), "books": account(3)},
@@ -63,7 +63,7 @@ def output_dir(tmp_path: Path) -> Path:
     timing = {"seconds": 2.0, "documents": 44, "utf8_bytes": 5_000_000}
     write_json(folder / "timing.json", {"stages": dict.fromkeys([*BOOKS, "tokenizer"], timing)})
     short = [row("clean", "too_short", i, value=float(i), threshold=20.0) for i in range(20)]
-    few = [row("clean", "gopher_word_count", i, snippet=HOSTILE, id=f"<b>{i}") for i in range(5)]
+    few = [row("clean", "gopher_too_few_words", i, snippet=HOSTILE, id=f"<b>{i}") for i in range(5)]
     write_removed(folder / "removed/clean/00000.parquet", short[:11])
     write_removed(folder / "removed/clean/00001.parquet", [*short[11:], *few])
     near = {

@@ -24,7 +24,7 @@ def test_a_spread_is_in_order_and_begins_at_the_beginning(items: list[int], most
 
 def test_samples_of_every_reason_the_most_frequent_first(output_dir: Path) -> None:
     samples = removed_samples(output_dir, "clean", per_reason=4)
-    assert list(samples) == ["too_short", "gopher_word_count"]
+    assert list(samples) == ["too_short", "gopher_too_few_words"]
     assert [len(found) for found in samples.values()] == [4, 4]
     numbers = [int(each.id.removeprefix("too_short-")) for each in samples["too_short"]]
     assert min(numbers) == 0 and max(numbers) > 10  # from both files

@@ -27,7 +27,7 @@ def test_the_numbers_are_those_of_the_ledger_and_the_manifest(
     reasons, counts, sources = page.tables
     assert reasons[1:] == [
         ["clean", "too_short", "removed", "20", "45.45%"],
-        ["clean", "gopher_word_count", "removed", "5", "11.36%"],
+        ["clean", "gopher_too_few_words", "removed", "5", "11.36%"],
         ["clean", "no_json", "unreadable", "2", "4.55%"],
         ["exact duplicates", "exact_duplicate", "removed", "1", "2.27%"],
         ["near duplicates", "near_duplicate", "removed", "4", "9.09%"],
