@@ -73,6 +73,9 @@ def test_an_error_of_ours_is_shown_whole_and_written_down(type_line: Type, tmp_p
     assert "in <lambda>" in text
     ended = status(tmp_path / "runs/x")
     assert (ended["status"], ended["reason"]) == ("failed", "ZeroDivisionError: division by zero")
+    killed = "import os, pretrain.main as it; it.train = lambda run: os.kill(os.getpid(), 9)"
+    type_line(*tiny, "run_name=x", before=killed, code=-9)
+    assert not (tmp_path / "runs/x/status.json").exists()  # how it ended before is no answer any more
 
 
 @pytest.mark.parametrize("rank", [0, 1])
