@@ -1,0 +1,1 @@
+"""Token shards, written and read: Megatron-Core's indexed datasets, a sum for every block, a manifest."""

@@ -11,7 +11,19 @@ REMEDY = (
 
 
 class ShardError(GroundworkError):
-    """A shard or its manifest is missing, of another form than expected, or asked for what it does not hold."""
+    """A shard or its manifest is missing or of another form than expected.
+
+    Attributes:
+        problem: what is wrong, where.
+        remedy: what to do.
+    """
+
+    def __init__(self, problem: str, remedy: str = REMEDY) -> None:
+        super().__init__(problem, remedy)
+        self.problem, self.remedy = problem, remedy
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.remedy}"
 
 
 class DamagedShard(ShardError):

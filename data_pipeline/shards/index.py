@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.shards.errors import REMEDY, DamagedShard, ShardError
+from data_pipeline.shards.errors import DamagedShard, ShardError
 
 MAGIC = b"MMIDIDX\x00\x00"
 VERSION = 1
@@ -82,15 +82,15 @@ def read_index(path: Path) -> Index:
         DamagedShard: it is shorter or longer than its own counts say.
     """
     if not path.is_file():
-        raise ShardError(f"{path}: missing; a shard is its .bin, .idx and .sum together: {REMEDY}")
+        raise ShardError(f"{path}: missing; a shard is its .bin, .idx and .sum together")
     if path.stat().st_size < HEADER.size:
-        raise DamagedShard(f"{path}: {path.stat().st_size} bytes, an index has at least {HEADER.size}; {REMEDY}")
+        raise DamagedShard(f"{path}: {path.stat().st_size} bytes, an index has at least {HEADER.size}")
     buffer = np.asarray(np.memmap(path, np.uint8, mode="r"))
     magic, version, code, count, boundaries = HEADER.unpack(buffer[: HEADER.size].tobytes())
     _check_header(path, magic, version, code)
     size = HEADER.size + 12 * count + 8 * boundaries
     if buffer.size != size:
-        raise DamagedShard(f"{path}: {buffer.size:,} bytes, its own header makes it {size:,}; {REMEDY}")
+        raise DamagedShard(f"{path}: {buffer.size:,} bytes, its own header makes it {size:,}")
     index = Index(
         dtype=DTYPE_CODES[code],
         lengths=np.frombuffer(buffer, "<i4", count, HEADER.size),
@@ -98,15 +98,15 @@ def read_index(path: Path) -> Index:
         buffer=buffer,
     )
     if not boundaries or index.boundaries[0] != 0 or index.boundaries[-1] != count:
-        raise DamagedShard(f"{path}: its document boundaries don't span its {count:,} sequences; {REMEDY}")
+        raise DamagedShard(f"{path}: its document boundaries don't span its {count:,} sequences")
     return index
 
 
 def _check_header(path: Path, magic: bytes, version: int, code: int) -> None:
     if magic != MAGIC:
-        raise ShardError(f"{path}: begins with {magic!r}, not {MAGIC!r}: no Megatron-Core index; {REMEDY}")
+        raise ShardError(f"{path}: begins with {magic!r}, not {MAGIC!r}: no Megatron-Core index")
     if version != VERSION:
-        raise ShardError(f"{path}: version {version} of the format, version {VERSION} is read; {REMEDY}")
+        raise ShardError(f"{path}: version {version} of the format, version {VERSION} is read")
     if code not in DTYPE_CODES:
         allowed = ", ".join(f"{code} ({dtype.name})" for code, dtype in DTYPE_CODES.items())
-        raise ShardError(f"{path}: dtype code {code} is not one of {allowed}, which hold token ids; {REMEDY}")
+        raise ShardError(f"{path}: dtype code {code} is not one of {allowed}, which hold token ids")

@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.shards.errors import REMEDY, ForeignTokenizer, ShardError
-from foundation.errors import GroundworkError
-from foundation.files import read_json, write_json
+import orjson
+
+from data_pipeline.shards.errors import ForeignTokenizer, ShardError
+from foundation.files import write_json
 from foundation.hashes import hash_bytes
 
 FORMAT = 1
@@ -25,12 +26,19 @@ SHARDS = "shards"  # the folder
 SPLITS = ("train", "val")
 DTYPES = ("uint16", "int32")
 HASH = re.compile(r"[0-9a-f]{32}")
-MAKE = "make the shards with `python -m data_pipeline`"
+MAKE = "make the shards with `python -m data_pipeline` (by default into data/pydocs), or name their folder"
 
 
 @dataclass(frozen=True, slots=True)
 class ShardInfo:
-    """One shard. Attributes: name, without folder and suffix; its counts; sum_hash, the hash of its `.sum` file."""
+    """One shard.
+
+    Attributes:
+        name: without folder and suffix.
+        num_tokens: with one end-of-text per document.
+        num_documents: in the shard.
+        sum_hash: hash of its `.sum` file.
+    """
 
     name: str
     num_tokens: int
@@ -88,13 +96,11 @@ class Manifest:
         path = data_dir / NAME
         if not path.is_file():
             what = f"has no {NAME}" if data_dir.is_dir() else "is no folder"
-            raise ShardError(
-                f"data.path: {data_dir} {what}; {MAKE} (by default into data/pydocs), or name their folder"
-            )
+            raise ShardError(f"data.path: {data_dir} {what}", MAKE)
         try:
-            record = read_json(path)
-        except GroundworkError as error:
-            raise ShardError(str(error)) from error
+            record = orjson.loads(path.read_bytes())
+        except orjson.JSONDecodeError as error:
+            raise ShardError(f"{path}: not valid JSON ({error})") from error
         return _manifest(_Node(record, str(path), ""))
 
 
@@ -112,12 +118,13 @@ def read_tokenizer(data_dir: Path, manifest: Manifest) -> bytes:
     """
     path = data_dir / TOKENIZER
     if not path.is_file():
-        raise ShardError(f"{path}: missing; it says what the ids of the shards mean: {REMEDY}")
+        raise ShardError(f"{path}: missing; it says what the ids of the shards mean")
     data = path.read_bytes()
     if hash_bytes(data) != manifest.tokenizer_hash:
         raise ForeignTokenizer(
             f"{path}: a tokenizer that is not the shards' own: its hash is {hash_bytes(data)}, the manifest says "
-            f"{manifest.tokenizer_hash}; put the original back, or make the shards anew with this one"
+            f"{manifest.tokenizer_hash}",
+            "put the original back, or make the shards anew with this one",
         )
     return data
 
@@ -132,14 +139,14 @@ class _Node:
 
     def wrong(self, allowed: str) -> ShardError:
         found = repr(self.value) if len(repr(self.value)) < 80 else f"{repr(self.value)[:80]}..."
-        return ShardError(f"{self.path}: {self.key or 'the file'}: {found} is not {allowed}; {REMEDY}")
+        return ShardError(f"{self.path}: {self.key or 'the file'}: {found} is not {allowed}")
 
     def __getitem__(self, name: str) -> _Node:
         if not isinstance(self.value, dict):
             raise self.wrong("an object")
         key = f"{self.key}.{name}" if self.key else name
         if name not in self.value:
-            raise ShardError(f"{self.path}: {key}: missing; {REMEDY}")
+            raise ShardError(f"{self.path}: {key}: missing")
         return _Node(self.value[name], self.path, key)
 
     def names(self) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipeline.shards.errors import REMEDY, DamagedShard, ShardError
+from data_pipeline.shards.errors import DamagedShard, ShardError
 from data_pipeline.shards.index import read_index
 from data_pipeline.shards.manifest import Manifest, ShardInfo, shard_prefix
 from data_pipeline.shards.sums import digest, num_blocks, read_sums
@@ -50,11 +50,12 @@ class Shard:
         """Return tokens [start, stop) as (stop - start,) of the shard's dtype: a read-only view of the mapped file.
 
         Raises:
-            ShardError: the range leaves the shard, or an id is not in the vocabulary.
+            IndexError: the range leaves the shard.
+            ShardError: an id is not in the vocabulary.
             DamagedShard: a block's hash is not the one that was written; names shard and block.
         """
         if not 0 <= start <= stop <= self.num_tokens:
-            raise ShardError(f"{self._path}: tokens [{start}, {stop}) asked for, it holds {self.num_tokens:,}")
+            raise IndexError(f"{self._path}: tokens [{start}, {stop}) asked for, it holds {self.num_tokens:,}")
         size = self.dtype.itemsize
         first, last = start * size // BLOCK_BYTES, num_blocks(stop * size)
         if not self._verified[first:last].all():
@@ -71,14 +72,14 @@ class Shard:
         Returns:
             (num_rows, length) of the shard's dtype.
         Raises:
-            ShardError, DamagedShard: as `tokens`.
+            IndexError, ShardError, DamagedShard: as `tokens`.
         """
         size, num_starts = self.dtype.itemsize, self.num_tokens - length + 1
         if starts.size == 0:
             return np.empty((0, length), self.dtype)
         if not 0 <= starts.min() <= starts.max() < num_starts:
             outside = starts[(starts < 0) | (starts >= num_starts)][0]
-            raise ShardError(
+            raise IndexError(
                 f"{self._path}: tokens [{outside}, {outside + length}) asked for, it holds {self.num_tokens:,}"
             )
         first, last = starts * size // BLOCK_BYTES, ((starts + length) * size - 1) // BLOCK_BYTES
@@ -90,14 +91,14 @@ class Shard:
         windows: np.ndarray = np.ndarray((num_starts, length), self.dtype, self._tokens, strides=(size, size))
         return np.asarray(windows[starts])
 
-    def damage(self) -> list[str]:
-        """Verify every block and return what is wrong, a message each; empty when the shard is healthy."""
+    def damage(self) -> list[ShardError]:
+        """Verify every block and return what is wrong; empty when the shard is healthy."""
         found = []
         for block in range(len(self._verified)):
             try:
                 self._verify(block)
             except ShardError as error:
-                found.append(str(error))
+                found.append(error)
         return found
 
     @cached_property
@@ -110,43 +111,29 @@ class Shard:
         """(num_documents,) int64: tokens of each document, its end-of-text among them."""
         return np.diff(self.document_starts)
 
-    def document_of(self, position: int) -> int:
-        """Return the number of the document that holds the token at `position`.
-
-        Raises:
-            ShardError: the position lies outside the shard.
-        """
-        if not 0 <= position < self.num_tokens:
-            raise ShardError(f"{self._path}: position {position} asked for, it holds {self.num_tokens:,} tokens")
-        return int(np.searchsorted(self.document_starts, position, side="right")) - 1
-
     def _check_index(self, info: ShardInfo | None, dtype: str | None) -> None:
         idx_path = self._path.with_suffix(".idx")
         if digest(self._index.buffer.data) != self._sums.idx_digest:
-            raise DamagedShard(
-                f"{idx_path}: its hash is not the one in its .sum: changed after it was written; {REMEDY}"
-            )
+            raise DamagedShard(f"{idx_path}: its hash is not the one in its .sum: changed after it was written")
         if dtype is not None and self.dtype.name != dtype:
-            raise ShardError(f"{idx_path}: tokens are {self.dtype.name}, the manifest says {dtype}; {REMEDY}")
+            raise ShardError(f"{idx_path}: tokens are {self.dtype.name}, the manifest says {dtype}")
         tokens = self._sums.bin_bytes / self.dtype.itemsize
         if tokens != int(self._index.lengths.sum(dtype=np.int64)):
-            raise DamagedShard(f"{idx_path}: its lengths don't add up to the {tokens:g} tokens of the .bin; {REMEDY}")
+            raise DamagedShard(f"{idx_path}: its lengths don't add up to the {tokens:g} tokens of the .bin")
         counts = (tokens, len(self._index.boundaries) - 1)
         if info is not None and counts != (info.num_tokens, info.num_documents):
             raise DamagedShard(
                 f"{idx_path}: {counts[0]:g} tokens in {counts[1]} documents, the manifest says "
-                f"{info.num_tokens} in {info.num_documents}; {REMEDY}"
+                f"{info.num_tokens} in {info.num_documents}"
             )
 
     def _map(self) -> np.ndarray:
         size = self._path.stat().st_size if self._path.is_file() else None
         if size is None:
-            raise ShardError(f"{self._path}: missing; a shard is its .bin, .idx and .sum together: {REMEDY}")
+            raise ShardError(f"{self._path}: missing; a shard is its .bin, .idx and .sum together")
         if size != self._sums.bin_bytes:
             kind = "cut short" if size < self._sums.bin_bytes else "longer than it was written"
-            raise DamagedShard(
-                f"{self._path}: {kind}: {size:,} bytes, its .sum says {self._sums.bin_bytes:,}; {REMEDY}"
-            )
+            raise DamagedShard(f"{self._path}: {kind}: {size:,} bytes, its .sum says {self._sums.bin_bytes:,}")
         if not size:  # an empty file can't be mapped
             return np.zeros(0, self.dtype)
         return np.asarray(np.memmap(self._path, self.dtype, mode="r"))
@@ -158,14 +145,14 @@ class Shard:
             offset = block * BLOCK_BYTES
             raise DamagedShard(
                 f"{self._path}: block {block} (bytes {offset:,} to {offset + tokens.nbytes:,}) is not what was "
-                f"written: its hash differs from the .sum's; {REMEDY}"
+                f"written: its hash differs from the .sum's"
             )
         unsigned = tokens.view(f"<u{self.dtype.itemsize}")  # a negative id becomes a large one
         if int(unsigned.max()) > self._max_id:
             position = block * size + int(np.argmax(unsigned > self._max_id))
             raise ShardError(
                 f"{self._path}: token {position} has id {self._tokens[position]}, the vocabulary ends at "
-                f"{self._max_id}: these shards belong to another tokenizer; {REMEDY}"
+                f"{self._max_id}: these shards belong to another tokenizer"
             )
         self._verified[block] = True
 
@@ -176,18 +163,16 @@ class TokenStream:
     def __init__(self, shards: Sequence[Shard]) -> None:
         self.shards = list(shards)
         self._token_ends = np.cumsum([shard.num_tokens for shard in shards], dtype=np.int64)
-        self._document_ends = np.cumsum([shard.num_documents for shard in shards], dtype=np.int64)
         self.num_tokens = int(self._token_ends[-1]) if self.shards else 0
-        self.num_documents = int(self._document_ends[-1]) if self.shards else 0
 
     def tokens(self, start: int, stop: int) -> np.ndarray:
         """Return tokens [start, stop) as (stop - start,) of the shards' dtype; a view where one shard holds them all.
 
         Raises:
-            ShardError: as Shard.tokens.
+            IndexError, ShardError, DamagedShard: as Shard.tokens.
         """
         if not 0 <= start <= stop <= self.num_tokens or not self.shards:
-            raise ShardError(f"tokens [{start}, {stop}) asked for, the shards hold {self.num_tokens:,}")
+            raise IndexError(f"tokens [{start}, {stop}) asked for, the shards hold {self.num_tokens:,}")
         number, parts = self._shard_of(min(start, self.num_tokens - 1)), []
         while True:
             shard, begin = self.shards[number], int(self._token_ends[number]) - self.shards[number].num_tokens
@@ -200,7 +185,7 @@ class TokenStream:
         """Return runs of one length, (num_rows, length) of the shards' dtype, as Shard.rows; a run may cross shards.
 
         Raises:
-            ShardError, DamagedShard: as Shard.tokens.
+            IndexError, ShardError, DamagedShard: as Shard.tokens.
         """
         if len(self.shards) == 1:
             return self.shards[0].rows(starts, length)
@@ -216,19 +201,6 @@ class TokenStream:
         for row in np.flatnonzero(~inside):
             rows[row] = self.tokens(int(starts[row]), int(starts[row]) + length)
         return rows
-
-    def document_of(self, position: int) -> int:
-        """Return the number, over all shards, of the document that holds the token at `position`.
-
-        Raises:
-            ShardError: the position lies outside the stream.
-        """
-        if not 0 <= position < self.num_tokens:
-            raise ShardError(f"position {position} asked for, the shards hold {self.num_tokens:,} tokens")
-        number = self._shard_of(position)
-        shard = self.shards[number]
-        within = shard.document_of(position - int(self._token_ends[number]) + shard.num_tokens)
-        return int(self._document_ends[number]) - shard.num_documents + within
 
     def _shard_of(self, position: int) -> int:
         return int(np.searchsorted(self._token_ends, position, side="right"))
@@ -253,6 +225,7 @@ def open_split(data_dir: Path, manifest: Manifest, split: str) -> dict[str, Toke
     }
     if not streams:
         raise ShardError(
-            f"{data_dir}: the split {split!r} has no tokens; give the pipeline more text or a larger share"
+            f"{data_dir}: the split {split!r} has no tokens",
+            "give the pipeline more text or set a larger mix.held_out_frac",
         )
     return streams

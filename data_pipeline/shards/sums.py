@@ -12,7 +12,7 @@ from pathlib import Path
 
 import xxhash
 
-from data_pipeline.shards.errors import REMEDY, DamagedShard, ShardError
+from data_pipeline.shards.errors import DamagedShard, ShardError
 from foundation.hashes import BLOCK_BYTES, hash_bytes
 
 MAGIC = b"GWSUM64K"  # the grain is part of the name: another grain would be another format
@@ -88,21 +88,19 @@ def read_sums(path: Path, expected_hash: str | None) -> Sums:
         DamagedShard: its hash is not the expected one, or it is cut short.
     """
     if not path.is_file():
-        raise ShardError(f"{path}: missing, so nothing vouches for the shard's bytes; {REMEDY}")
+        raise ShardError(f"{path}: missing, so nothing vouches for the shard's bytes")
     data = path.read_bytes()
     if expected_hash is not None and hash_bytes(data) != expected_hash:
         raise DamagedShard(
             f"{path}: its hash is {hash_bytes(data)}, the manifest says {expected_hash}: "
-            f"it was changed, or belongs to another shard; {REMEDY}"
+            f"it was changed, or belongs to another shard"
         )
     if data[: len(MAGIC)] != MAGIC or len(data) < HEADER.size:
-        raise ShardError(
-            f"{path}: begins with {data[: len(MAGIC)]!r}, not {MAGIC!r}: not the sums of a shard; {REMEDY}"
-        )
+        raise ShardError(f"{path}: begins with {data[: len(MAGIC)]!r}, not {MAGIC!r}: not the sums of a shard")
     _, bin_bytes, idx_digest = HEADER.unpack_from(data)
     blocks = data[HEADER.size :]
     if len(blocks) != num_blocks(bin_bytes) * DIGEST_BYTES:
         raise DamagedShard(
-            f"{path}: {len(blocks) / DIGEST_BYTES:g} sums for the {num_blocks(bin_bytes)} blocks of its .bin; {REMEDY}"
+            f"{path}: {len(blocks) / DIGEST_BYTES:g} sums for the {num_blocks(bin_bytes)} blocks of its .bin"
         )
     return Sums(bin_bytes, idx_digest, blocks)

@@ -58,13 +58,12 @@ class ShardWriter:
 
         Args:
             ids: (num_tokens,) integers, the documents end to end, each with its end-of-text token.
-            lengths: (num_documents,) int32, tokens of each.
+            lengths: (num_documents,) int32, tokens of each; they add up to the ids.
         Raises:
-            ShardError: an id does not fit the dtype, or the lengths don't add up to the tokens.
+            ShardError: an id does not fit the dtype.
         """
         total = int(lengths.sum(dtype=np.int64))
-        if total != ids.size or (lengths.size and lengths.min() < 0):
-            raise ShardError(f"{self.prefix.name}: lengths of {total:,} tokens for {ids.size:,} ids; they must agree")
+        assert total == ids.size, f"{self.prefix.name}: lengths of {total:,} tokens for {ids.size:,} ids"
         if total:  # an array without elements has no bytes to view
             data = np.ascontiguousarray(self._cast(ids)).data.cast("B")
             self._file.write(data)
@@ -95,8 +94,8 @@ class ShardWriter:
         limits = np.iinfo(self.dtype)
         if ids.dtype != self.dtype and ids.size and not limits.min <= ids.min() <= ids.max() <= limits.max:
             raise ShardError(
-                f"{self.prefix.name}: token id {ids.max()} does not fit {self.dtype.name} (at most {limits.max}); "
-                "set shards.dtype=auto or int32"
+                f"{self.prefix.name}: token id {ids.max()} does not fit {self.dtype.name} (at most {limits.max})",
+                "set shards.dtype=auto or int32",
             )
         return ids.astype(self.dtype, copy=False)
 
@@ -134,9 +133,7 @@ class SourceWriter:
     def add(self, ids: np.ndarray, lengths: np.ndarray) -> None:
         """Append documents; arguments and errors are those of ShardWriter.add."""
         ends = np.cumsum(lengths, dtype=np.int64)
-        if int(ends[-1] if len(ends) else 0) != ids.size:
-            total = int(ends[-1]) if len(ends) else 0
-            raise ShardError(f"{self._source}: lengths of {total:,} tokens for {ids.size:,} ids; they must agree")
+        assert ids.size == (ends[-1] if len(ends) else 0), f"{self._source}: {lengths.sum()} tokens for {ids.size} ids"
         done = 0
         while done < len(lengths):
             writer = self._open()

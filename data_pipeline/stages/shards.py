@@ -16,7 +16,6 @@ import pyarrow as pa
 from data_pipeline.documents import MODULUS, fingerprint, keys_of
 from data_pipeline.ledger import Account, Book
 from data_pipeline.records import Part
-from data_pipeline.shards.errors import REMEDY
 from data_pipeline.shards.manifest import SHARDS, SPLITS, TOKENIZER, Manifest, ShardInfo, SourceManifest, shard_prefix
 from data_pipeline.shards.verify import verify_shards
 from data_pipeline.shards.writer import SUFFIXES, Sharder
@@ -54,9 +53,9 @@ class WriteShards(Stage):
     def stands(self, facts: dict[str, Any]) -> bool:
         """Return whether every byte of the shards is what was written: a disk's flipped bit changes no size."""
         made = manifest_of(facts, dict.fromkeys(facts["splits"][SPLITS[0]], 1.0))
-        problems = verify_shards(self.place.output_dir, made)
-        for problem in problems:
-            print(f"{problem.removesuffix(f'; {REMEDY}')}; the shards are made again", file=sys.stderr)
+        problems = [each for found in verify_shards(self.place.output_dir, made).values() for each in found]
+        for each in problems:
+            print(f"{each.problem}; the shards are made again", file=sys.stderr)
         return not problems
 
     def run(self, view: View, before: Book) -> Outcome:

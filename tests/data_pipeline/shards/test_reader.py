@@ -69,24 +69,13 @@ def test_any_range_is_read(shard: tuple[Path, ShardInfo], documents: list[list[i
 def test_ranges_outside_are_refused(shard: tuple[Path, ShardInfo]) -> None:
     opened = Shard(*shard)
     for start, stop in ((-1, 5), (5, 4), (0, opened.num_tokens + 1)):
-        with pytest.raises(ShardError, match=f"it holds {opened.num_tokens:,}"):
+        with pytest.raises(IndexError, match=f"it holds {opened.num_tokens:,}"):
             opened.tokens(start, stop)
-    for position in (-1, opened.num_tokens):
-        with pytest.raises(ShardError, match=f"it holds {opened.num_tokens:,}"):
-            opened.document_of(position)
 
 
 def test_tokens_cannot_be_changed_through_the_view(shard: tuple[Path, ShardInfo]) -> None:
     with pytest.raises(ValueError, match="read-only"):
         Shard(*shard).tokens(0, 5)[0] = 1
-
-
-def test_document_of_every_border(shard: tuple[Path, ShardInfo], documents: list[list[int]]) -> None:
-    opened = Shard(*shard)
-    owner = np.repeat(np.arange(len(documents)), [len(document) for document in documents])
-    borders = np.flatnonzero(np.diff(owner))
-    for position in (0, *borders.tolist(), *(borders + 1).tolist(), len(owner) - 1):
-        assert opened.document_of(position) == owner[position]
 
 
 @pytest.mark.parametrize("block", [0, 1, 3])
@@ -173,17 +162,13 @@ def test_a_stream_is_its_shards_end_to_end(tmp_path: Path, write_shard: WriteSha
     stream = TokenStream([Shard(prefix, info) for prefix, info in zip(prefixes, infos, strict=True)])
     documents = list(itertools.chain(*groups))
     flat = np.array(list(itertools.chain(*documents)), np.uint16)
-    owner = np.repeat(np.arange(len(documents)), [len(document) for document in documents])
-    assert (stream.num_tokens, stream.num_documents) == (len(flat), len(documents))
+    assert stream.num_tokens == len(flat)
     for start in range(len(flat) + 1):
         for stop in range(start, len(flat) + 1):
             assert np.array_equal(stream.tokens(start, stop), flat[start:stop])
-    assert [stream.document_of(position) for position in range(len(flat))] == owner.tolist()
     for start, stop in ((0, len(flat) + 1), (-1, 2)):
-        with pytest.raises(ShardError, match=f"the shards hold {len(flat)}"):
+        with pytest.raises(IndexError, match=f"the shards hold {len(flat)}"):
             stream.tokens(start, stop)
-    with pytest.raises(ShardError, match=f"the shards hold {len(flat)}"):
-        stream.document_of(len(flat))
 
 
 def test_opens_the_sources_of_a_split(make_folder: Callable[..., Path]) -> None:
@@ -220,7 +205,7 @@ def test_rows_are_the_tokens_of_each_run(
     for row, start in zip(rows, starts.tolist(), strict=True):
         assert np.array_equal(row, stream.tokens(start, start + length))
     for outside in (-1, last + 1):
-        with pytest.raises(ShardError, match="asked for"):
+        with pytest.raises(IndexError, match="asked for"):
             stream.rows(np.array([0, outside]), length)
 
 
