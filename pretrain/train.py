@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pretrain.checkpoint.state import random_states, restore_random_states
+from pretrain.data.loader import ShardLoader
 from pretrain.late import LateRecords, Record
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
@@ -18,7 +19,6 @@ from pretrain.seats import (
     Checkpointer,
     Evaluator,
     Guard,
-    Loader,
     Model,
     Numerics,
     Optimizer,
@@ -58,7 +58,7 @@ class Run:
     optimizer: Optimizer
     schedule: Schedule
     guard: Guard
-    loader: Loader
+    loader: ShardLoader
     checkpointer: Checkpointer
     evaluator: Evaluator
     profiler: Profiler
@@ -195,7 +195,7 @@ def save(run: Run) -> None:
 
 def state_of(run: Run) -> TrainState:
     """Return the live tensors and the facts of this moment."""
-    tensors = {f"model.{name}": tensor.detach() for name, tensor in run.model.state_dict(keep_vars=True).items()}
+    tensors = {f"model.{name}": tensor for name, tensor in run.model.state_dict().items()}
     tensors |= {f"optim.{name}": tensor for name, tensor in run.optimizer.tensors().items()}
     tensors |= {f"guard.{name}": tensor for name, tensor in run.guard.tensors().items()}
     facts = asdict(run.progress) | {"guard": run.guard.facts(), "line": run.log.last, "gate": run.gate}

@@ -7,16 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_pipeline.shards.manifest import NAME, Manifest
+from data_pipeline.shards.manifest import NAME as MANIFEST
+from data_pipeline.shards.manifest import Manifest
 from data_pipeline.shards.reader import TokenStream, open_split
-from foundation.errors import GroundworkError, nearest
+from foundation.errors import nearest
 from foundation.hashes import hash_file
+from pretrain.data.errors import DataError
 
 DEFAULT_PATH = Path("data/pydocs")  # where `python -m data_pipeline` writes when it is told nothing
-
-
-class DataError(GroundworkError):
-    """The training data are missing, too few, or not what the configuration says of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +65,6 @@ class Dataset:
         """
         return sum(self.num_samples(name, seq_len) for name in self.weights(mixture))
 
-    def tokens_per_epoch(self, seq_len: int, mixture: Mapping[str, float] | None = None) -> int:
-        """Return the target tokens of one pass, the dropped tails not counted; as `samples_per_epoch`."""
-        return self.samples_per_epoch(seq_len, mixture) * seq_len
-
     def num_samples(self, source: str, seq_len: int) -> int:
         """Return N, the samples of one source: seq_len targets each, and one token before the first.
 
@@ -104,12 +98,12 @@ def open_data(path: str | Path) -> Dataset:
         ShardError: a shard is missing, damaged or not the manifest's.
     """
     folder = Path(path)
-    if not (folder / NAME).is_file():
-        found = f"has no {NAME}" if folder.is_dir() else "is no folder"
+    if not (folder / MANIFEST).is_file():
+        found = f"has no {MANIFEST}" if folder.is_dir() else "is no folder"
         raise DataError(f"data.path: {folder} {found}; make its shards with `{_command(folder)}`")
     manifest = Manifest.load(folder)
     train, val = open_split(folder, manifest, "train"), open_split(folder, manifest, "val")
-    return Dataset(folder, manifest, hash_file(folder / NAME), train, val)
+    return Dataset(folder, manifest, hash_file(folder / MANIFEST), train, val)
 
 
 def _command(folder: Path) -> str:

@@ -17,13 +17,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from foundation.errors import ConfigError
 from pretrain.data.dataset import Dataset, open_data
+from pretrain.data.errors import DataError
 from pretrain.data.prefetch import Prefetcher
 from pretrain.data.samples import Samples
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
-from pretrain.seats import Loader
 from pretrain.types import IGNORE, Batch
 
 Int64s = npt.NDArray[np.int64]
@@ -37,8 +36,20 @@ class _HostStep:
     tokens_ABT: Tensor
 
 
-class ShardLoader(Loader):
-    """Reads the shards that `python -m data_pipeline` makes. Opens them at first use."""
+class ShardLoader:
+    """Reads the shards that `python -m data_pipeline` makes. Opens them at first use.
+
+    Args:
+        path: data folder, with manifest.json, tokenizer.json and shards/.
+        plan: batch arithmetic and the seed of the order.
+        mesh: which micro batches are this rank's.
+        device: where the batches go.
+        mixture: source -> weight, instead of the manifest's; sources that aren't named are left out.
+        mask_after_eot: take the first token of each document out of the loss: before it stands another document.
+        prefetch_steps: steps read ahead by a thread; 0 reads when asked.
+    Raises:
+        DataError: prefetch_steps is negative.
+    """
 
     def __init__(
         self,
@@ -50,19 +61,9 @@ class ShardLoader(Loader):
         mask_after_eot: bool = False,
         prefetch_steps: int = 2,
     ) -> None:
-        """Args:
-            path: data folder, with manifest.json, tokenizer.json and shards/.
-            plan: batch arithmetic and the seed of the order. mesh: which micro batches are this rank's.
-            device: where the batches go.
-            mixture: source -> weight, instead of the manifest's; sources that aren't named are left out.
-            mask_after_eot: take the first token of each document out of the loss: before it stands another document.
-            prefetch_steps: steps read ahead by a thread; 0 reads when asked.
-        Raises:
-            ConfigError: prefetch_steps is negative.
-        """
         if prefetch_steps < 0:
-            raise ConfigError(
-                f"data.prefetch_steps: {prefetch_steps} is below 0; 0 reads without a thread, 2 is enough"
+            raise DataError(
+                f"data.prefetch_steps: {prefetch_steps} is not at least 0; 0 reads without a thread, 2 is enough"
             )
         self._path, self._mixture, self._mask_after_eot = path, mixture, mask_after_eot
         self._plan, self._mesh, self._device = plan, mesh, device
@@ -98,25 +99,20 @@ class ShardLoader(Loader):
         self._prefetcher.close()
 
     def epochs_at(self, data_step: int) -> dict[str, float]:
-        """Return how often each source has been passed over when `data_step` global batches are done."""
+        """Return how many times each source has been read when `data_step` global batches are done."""
         return self.samples.epochs(data_step * self._plan.global_batch_size)
 
-    def facts(self) -> dict[str, Any]:
-        """Return, as JSON values, what decides which tokens a step holds; a resumed run compares them."""
+    def identity(self) -> dict[str, Any]:
+        """Return, as JSON values, what decides which tokens a step holds, besides plan and manifest.json.
+
+        A resumed run compares them.
+        """
         weights: Mapping[str, float] = self.dataset.weights(self._mixture)
         sources = {
             name: {"weight": weights[name], "samples_per_epoch": source.num_samples, "tail_tokens": source.tail_tokens}
             for name, source in self.samples.sources.items()
         }
-        return {
-            "manifest": self.dataset.fingerprint,
-            "tokenizer": self.dataset.manifest.tokenizer_hash,
-            "seq_len": self._plan.seq_len,
-            "global_batch_size": self._plan.global_batch_size,
-            "seed": self._plan.seed,
-            "mask_after_eot": self._mask_after_eot,
-            "sources": sources,
-        }
+        return {"mask_after_eot": self._mask_after_eot, "sources": sources}
 
     def _read(self, data_step: int) -> _HostStep:
         samples_AB = rank_samples(self._plan, self._mesh.dp_rank, data_step)
@@ -131,7 +127,11 @@ class ShardLoader(Loader):
 
 
 def rank_samples(plan: Plan, dp_rank: int, data_step: int) -> Int64s:
-    """Return (grad_accum_steps, micro_batch_size) int64, the sample numbers of one rank in one step."""
+    """Return (grad_accum_steps, micro_batch_size) int64, the sample numbers of one rank in one step.
+
+    Args:
+        plan: batch arithmetic. dp_rank: place on the data-parallel axis. data_step: number of the global batch.
+    """
     micro_batches = np.arange(plan.grad_accum_steps, dtype=np.int64) * plan.dp_size + dp_rank
     first = data_step * plan.global_batch_size + micro_batches * plan.micro_batch_size
     return first[:, None] + np.arange(plan.micro_batch_size, dtype=np.int64)

@@ -23,14 +23,13 @@ BLOCK_SAMPLES = 1 << 16
 
 
 class Mixture:
-    """Assigns sample numbers of the run to (source, sample number within the source), in O(1) each."""
+    """Assigns sample numbers of the run to (source, sample number within the source), in O(1) each.
+
+    Args:
+        weights: one per source, positive and finite; only their ratios count.
+    """
 
     def __init__(self, weights: Sequence[float]) -> None:
-        """Compute the block.
-
-        Args:
-            weights: one a source, positive and finite; only their ratios count.
-        """
         self.counts = largest_remainder(weights, BLOCK_SAMPLES)
         self._block = chairman_assignment(self.counts)
         self._ranks = _ranks(self._block, len(weights))

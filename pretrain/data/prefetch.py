@@ -20,13 +20,13 @@ class Prefetcher(Generic[Item]):
 
     `read` is a pure function of its step, so reading ahead changes when an item is made and never what it is: after a
     jump (resume, rewind, skipped steps) the window simply moves, and what lies outside it is dropped.
+
+    Args:
+        read: called in the thread, one step at a time.
+        ahead_steps: how many steps to hold ready; 0 reads in the caller's thread and starts none.
     """
 
     def __init__(self, read: Callable[[int], Item], ahead_steps: int) -> None:
-        """Args:
-        read: called in the thread, one step at a time.
-        ahead_steps: how many steps to hold ready; 0 reads in the caller's thread and starts none.
-        """
         self._read, self._ahead_steps = read, ahead_steps
         self._first = 0  # the window of wanted steps is [first, first + ahead)
         self._ready: dict[int, Item | _Failed] = {}

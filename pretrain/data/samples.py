@@ -12,20 +12,27 @@ import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.shards.reader import TokenStream
-from pretrain.data.dataset import DataError, Dataset
+from pretrain.data.dataset import Dataset
+from pretrain.data.errors import DataError
 from pretrain.data.mixture import BLOCK_SAMPLES, Mixture
 from pretrain.data.order import permute
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 
-# Places computed at once: in numpy 4,096 cost 0.15 ms and 8 cost 0.07, so a small batch takes them from a stretch.
+# Places computed at once: in numpy 4,096 cost 0.15 ms and 8 cost 0.07, so small batches share one precomputed stretch.
 AHEAD_SAMPLES = 4096
 
 
 class SourceSamples:
     """The samples of one source: sample i is its tokens [i * seq_len, (i + 1) * seq_len], one overlapping.
 
+    Args:
+        name: of the source; gives it an order of its own.
+        stream: its tokens.
+        num_samples: samples of one epoch.
+        seq_len: targets per sample.
+        seed: of the order.
     Attributes:
         num_samples: N, samples of one epoch.
         tail_tokens: tokens at the end that fill no sample and are dropped.
@@ -72,17 +79,18 @@ class SourceSamples:
 
 
 class Samples:
-    """The samples of a run, over all its sources."""
+    """The samples of a run, over all its sources.
+
+    Args:
+        dataset: an open data folder.
+        seq_len: targets per sample.
+        seed: of the order.
+        mixture: as `Dataset.weights` takes it.
+    Raises:
+        DataError: a source too short for one sample or of too small a weight; as `Dataset.weights`.
+    """
 
     def __init__(self, dataset: Dataset, seq_len: int, seed: int, mixture: Mapping[str, float] | None = None) -> None:
-        """Args:
-            dataset: an open data folder.
-            seq_len: tokens a sample.
-            seed: of the order.
-            mixture: as `Dataset.weights` takes it.
-        Raises:
-            DataError: a source too short for one sample or of too small a weight; as `Dataset.weights`.
-        """
         weights = dataset.weights(mixture)
         self.seq_len = seq_len
         self.sources = {
@@ -116,6 +124,6 @@ class Samples:
         return tokens_BT
 
     def epochs(self, num_samples: int) -> dict[str, float]:
-        """Return how often each source has been passed over after the run's first `num_samples` samples."""
+        """Return how many times each source has been read after the run's first `num_samples` samples."""
         drawn = self._mixture.drawn(num_samples).tolist()
         return {name: count / self.sources[name].num_samples for name, count in zip(self.sources, drawn, strict=True)}

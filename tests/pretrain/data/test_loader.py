@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from data_pipeline.shards.errors import DamagedShard
 from data_pipeline.tokenize.tokenizer import ByteLevelBPE
 from foundation.errors import ConfigError
-from pretrain.data.dataset import DataError, open_data
+from pretrain.data.dataset import open_data
+from pretrain.data.errors import DataError
 from pretrain.data.loader import ShardLoader, rank_samples
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
@@ -156,17 +157,18 @@ def test_the_first_token_of_a_document_is_masked_on_demand(folder: Path, loaders
 
 def test_a_mixture_overrides_the_manifest(folder: Path, loaders: Callable[..., ShardLoader]) -> None:
     loader = loaders(folder, mixture={"code": 1.0})
-    assert list(loader.facts()["sources"]) == ["code"]
+    assert list(loader.identity()["sources"]) == ["code"]
     num_samples = loader.samples.sources["code"].num_samples
     assert loader.epochs_at(10) == {"code": 160 / num_samples}
 
 
-def test_facts_are_json_and_name_what_decides_the_batches(folder: Path, loaders: Callable[..., ShardLoader]) -> None:
-    facts = loaders(folder).facts()
-    assert orjson.loads(orjson.dumps(facts)) == facts
-    assert facts["seed"] == 5
-    assert {name: source["weight"] for name, source in facts["sources"].items()} == {"code": 1.0, "web": 2.0}
-    assert facts != loaders(folder, mask_after_eot=True).facts()
+def test_the_identity_is_json_and_name_what_decides_the_batches(
+    folder: Path, loaders: Callable[..., ShardLoader]
+) -> None:
+    identity = loaders(folder).identity()
+    assert orjson.loads(orjson.dumps(identity)) == identity
+    assert {name: source["weight"] for name, source in identity["sources"].items()} == {"code": 1.0, "web": 2.0}
+    assert identity != loaders(folder, mask_after_eot=True).identity()
 
 
 def test_nothing_is_opened_before_the_first_use_and_errors_surface_then(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from data_pipeline.shards.errors import DamagedShard
 from data_pipeline.shards.reader import TokenStream
-from pretrain.data.dataset import DataError, open_data
+from pretrain.data.dataset import open_data
+from pretrain.data.errors import DataError
 from pretrain.data.order import permute_one
 from pretrain.data.samples import AHEAD_SAMPLES, Samples, SourceSamples
 
