@@ -42,10 +42,8 @@ def generate(
         context_len: positions that the model was trained on; later ones never had a gradient.
         stop_id: an id after which to end, e.g. end-of-text; it is not returned.
         on_token: called with each id as soon as it is drawn.
-
     Raises:
         SamplingError: a setting out of its range, or no prompt.
-
     Source: top-k, Fan et al., arXiv:1805.04833; top-p (nucleus), Holtzman et al., arXiv:1904.09751.
     """
     check_settings(ids, max_new_tokens, temperature, top_k, top_p)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 # Dense bfloat16 with float32 accumulation, FLOP/s, from the makers' data sheets (half of the figures "with sparsity").
-# The first name found in the device's decides, so the special stands before the general.
+# The first name found in the device's decides, so a longer name stands before the name it contains.
 BF16_PEAKS = {
     "B300": 2250e12,
     "B200": 2250e12,

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one JSON object a step, by every JSON parser readable, steps strictly rising.
+"""metrics.jsonl: one JSON object per step, readable by every JSON parser, steps strictly rising.
 
 JSON has no NaN and no infinity (Python's own `json` writes them bare and other parsers then fail, orjson writes null
 and the value is lost): such a value is the string "NaN", "Infinity" or "-Infinity"; `read_metrics` gives floats back.

@@ -20,9 +20,9 @@ PAGE = "report.html"
 SAMPLES = "samples.jsonl"
 JOURNAL = "journal.jsonl"
 MFU = (
-    "MFU: FLOPs per token as the model's flops_per_token counts them (pretrain.model.transformer.Transformer: 6 N + 12 L D "
-    "T, N parameters in matrix products, L layers of width D, T tokens per sequence; PaLM, arXiv:2204.02311, appendix B) "
-    "over the peak of the devices in dense bfloat16, by their data sheets."
+    "MFU: FLOPs per token as the model's flops_per_token counts them (pretrain.model.transformer.Transformer: "
+    "6 N + 12 L D T, N parameters in matrix products, L layers of width D, T tokens per sequence; PaLM, "
+    "arXiv:2204.02311, appendix B) over the peak of the devices in dense bfloat16, by their data sheets."
 )
 MAX_SAMPLES = 60
 MAX_ROWS = 200

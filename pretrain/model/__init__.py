@@ -3,11 +3,3 @@
 Shape letters, as suffixes of tensor names (`x_BTD`): B sequences, T positions, D d_model, H heads, K head_dim,
 F feed-forward width, V vocabulary (padded), N = B*T rows, C rows of one chunk.
 """
-
-from __future__ import annotations
-
-from foundation.errors import ConfigError
-
-
-class ModelError(ConfigError):
-    """A model can't be built as configured, or is given what it can't take."""

@@ -9,12 +9,11 @@ WIDENING = 4  # width of the hidden layer in d_model, as in GPT-2
 
 
 class FeedForward(nn.Module):
-    """Widen, bend, narrow: `down(gelu(up(x)))`, position by position.
+    """Two linear layers with a GELU between, `down(gelu(up(x)))`, position by position.
 
     Args:
         d_model: size of the last dim.
         dropout: probability of zeroing an output, in training only.
-
     Source: GPT-2; GELU in its tanh form (Hendrycks and Gimpel, arXiv:1606.08415, section 2).
     """
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from pretrain.model import ModelError
+from pretrain.model.errors import ModelError
 
 # ours -> theirs, inside one block. Hugging Face keeps GPT-2's Conv1D: its weight is (in, out), that of nn.Linear
 # (out, in).
@@ -38,7 +38,6 @@ def from_huggingface_state(state: Mapping[str, Tensor], vocab_size: int) -> dict
     Args:
         state: names to tensors; matrices of the blocks are (in, out).
         vocab_size: rows wanted; rows above theirs are zeros.
-
     Raises:
         ModelError: an unknown or missing name, a head that is not tied to the embedding, more rows than vocab_size.
     """
@@ -46,7 +45,9 @@ def from_huggingface_state(state: Mapping[str, Tensor], vocab_size: int) -> dict
         raise ModelError(f"{EMBEDDING}: missing; only the weights of a GPT2LMHeadModel can be taken")
     embedding = state[EMBEDDING]
     if embedding.size(0) > vocab_size:
-        raise ModelError(f"vocab_size: {vocab_size} is less than the {embedding.size(0)} rows of these weights")
+        raise ModelError(
+            f"vocab_size: {vocab_size} is below the {embedding.size(0)} rows of these weights; give at least as many"
+        )
     if HEAD in state and not torch.equal(state[HEAD], embedding):
         raise ModelError(f"{HEAD}: differs from {EMBEDDING}; only a tied head can be taken")
     ours = {

@@ -1,4 +1,4 @@
-"""The output head and its cross-entropy in one: the logits of a whole batch never exist at once.
+"""The output head and its cross-entropy, chunk by chunk: the logits of a whole batch never exist at once.
 
 Logits are by far the largest activation: 65,536 tokens x 50,304 words in float32 are 13 GB, and their gradient as much.
 Here rows are taken in chunks; each chunk's logits give its loss and at once its gradients, then they are dropped. Three

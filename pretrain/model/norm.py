@@ -14,7 +14,6 @@ class LayerNorm(nn.Module):
 
     Args:
         d_model: size of the last dim.
-
     Source: Ba et al., arXiv:1607.06450.
     """
 

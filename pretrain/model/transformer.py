@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pretrain.model import ModelError
 from pretrain.model.attention import CausalSelfAttention, LayerCache
+from pretrain.model.errors import ModelError
 from pretrain.model.feed_forward import FeedForward
 from pretrain.model.init import init_parameters
 from pretrain.model.loss import TokenLoss
@@ -39,13 +39,11 @@ class Transformer(Model):
         num_heads: attention heads of a block; divides d_model.
         d_model: width of the residual stream.
         context_len: positions it can see, in tokens.
-        vocab_size: rows of embedding and head. Rows above the tokenizer's are never a target, so training pushes them
-            down; who samples must still mask them.
+        vocab_size: rows of embedding and head. Rows above the tokenizer's are never a target: training lowers their
+            logits, sampling masks them.
         dropout: probability of zeroing an activation; 0 for pretraining.
-
     Raises:
         ModelError: a size is not positive, or num_heads does not divide d_model.
-
     Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3.
     """
 
@@ -81,7 +79,6 @@ class Transformer(Model):
         Args:
             inputs_BT: (B, T) int64 ids; with a cache that holds positions, T is 1.
             cache: of `new_cache`; the inputs follow what it holds, and join it.
-
         Raises:
             ModelError: more positions than context_len.
         """
@@ -93,7 +90,6 @@ class Transformer(Model):
         Args:
             inputs_BT: (B, T) int64 ids.
             targets_BT: (B, T) int64, the ids one to the right, IGNORE where masked.
-
         Raises:
             ModelError: T is larger than context_len.
         """

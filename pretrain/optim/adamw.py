@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
-from pretrain.optim import OptimError
+from pretrain.optim.errors import OptimError
 from pretrain.optim.groups import split_by_decay
 from pretrain.seats import Optimizer
 
@@ -49,15 +49,14 @@ class AdamW(Optimizer):
     Args:
         lr: peak learning rate, which the schedule multiplies.
         model: its parameters lie on their device already.
-        beta1, beta2: how much of the running mean of gradients and of their squares is kept a step.
+        beta1: share of the running mean of gradients that each step keeps.
+        beta2: share of the running mean of squared gradients that each step keeps.
         eps: added to the root of the second moment.
-        weight_decay: share of a decayed weight taken off a step, times the learning rate.
+        weight_decay: each step a decayed weight shrinks by learning rate * weight_decay of itself.
         fused: torch's one-pass kernel; None takes it where the device has it. Without it, plain tensor operations give
             the same up to rounding.
-
     Raises:
         OptimError: a number out of its range, or fused on a device without the kernel.
-
     Source: Loshchilov and Hutter, arXiv:1711.05101; beta2 0.95 as in GPT-3, arXiv:2005.14165, appendix B.
     """
 
@@ -71,11 +70,11 @@ class AdamW(Optimizer):
         weight_decay: float = 0.1,
         fused: bool | None = None,
     ) -> None:
-        _check_range("lr", lr, "above 0", 0 < lr < math.inf)
-        _check_range("beta1", beta1, "in [0, 1)", 0 <= beta1 < 1)
-        _check_range("beta2", beta2, "in [0, 1)", 0 <= beta2 < 1)
-        _check_range("eps", eps, "above 0", 0 < eps < math.inf)
-        _check_range("weight_decay", weight_decay, "at least 0", 0 <= weight_decay < math.inf)
+        _check_range("lr", lr, "above 0", 0 < lr < math.inf, "6e-4 is the default")
+        _check_range("beta1", beta1, "in [0, 1)", 0 <= beta1 < 1, "0.9 is the default")
+        _check_range("beta2", beta2, "in [0, 1)", 0 <= beta2 < 1, "0.95 is the default")
+        _check_range("eps", eps, "above 0", 0 < eps < math.inf, "1e-8 is the default")
+        _check_range("weight_decay", weight_decay, "at least 0", 0 <= weight_decay < math.inf, "0 decays nothing")
         self.lr, self.beta1, self.beta2, self.eps = lr, beta1, beta2, eps
         decayed, others = split_by_decay(model)
         self._groups = [_new_group(decayed, weight_decay), _new_group(others, 0.0)]
@@ -169,6 +168,6 @@ def _choose_kernel(fused: bool | None, device_types: set[str]) -> Callable[[_Gro
     return _fused_update if has_kernel and fused is not False else _plain_update
 
 
-def _check_range(name: str, value: float, allowed: str, holds: bool) -> None:
+def _check_range(name: str, value: float, allowed: str, holds: bool, advice: str) -> None:
     if not holds:
-        raise OptimError(f"optim.{name}: {value} is not {allowed}")
+        raise OptimError(f"optim.{name}: {value} is not {allowed}; {advice}")

@@ -8,8 +8,8 @@ from torch import nn
 def split_by_decay(model: nn.Module) -> tuple[dict[str, nn.Parameter], dict[str, nn.Parameter]]:
     """Return the parameters that weight decay pulls to zero, and the others, by name; a tied one stands once.
 
-    Matrices and embeddings decay. Biases and the gains of norms do not: their size is no measure of complexity, and a
-    gain's resting place is 1, not 0.
+    Matrices and embeddings decay. Biases and the gains of norms do not: decay would pull a gain towards 0, but its
+    neutral value is 1.
 
     Source: GPT-3, arXiv:2005.14165, appendix B, as minGPT and nanoGPT read it.
     """

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 
-from pretrain.optim import OptimError
+from pretrain.optim.errors import OptimError
 from pretrain.plan import Plan
 from pretrain.seats import Schedule
 
+SHARES = {
+    "warmup_frac": "it is a share of the run",
+    "initial_lr_frac": "it is a share of optim.lr",
+    "min_lr_frac": "it is a share of optim.lr",
+}
 DEFAULT_WARMUP_FRAC = 0.02  # of the run; llm.c warms its 124M run up over 700 of 19,560 steps, 3.6 %
 
 
@@ -24,14 +29,12 @@ class WarmupCosine(Schedule):
 
     Args:
         plan: gives the length of the run.
-        warmup_steps: W, in optimizer steps.
+        warmup_steps: W, in steps.
         warmup_frac: W as a share of the run instead; with both null it is DEFAULT_WARMUP_FRAC.
-        initial_lr_frac: where the line begins, as a share of optim.lr.
-        min_lr_frac: where the cosine ends, as a share of optim.lr.
-
+        initial_lr_frac: learning rate that the warm-up begins from, as a share of optim.lr.
+        min_lr_frac: learning rate that the cosine ends at, as a share of optim.lr.
     Raises:
         OptimError: both warm-ups are set, a warm-up is longer than the run, a share is out of its range.
-
     Source: SGDR, arXiv:1608.03983; the warm-up's formula is nanoGPT's `get_lr`.
     """
 
@@ -63,10 +66,9 @@ class Constant(Schedule):
 
     Args:
         plan: gives the length of the run.
-        warmup_steps: length of the line, in optimizer steps.
+        warmup_steps: warm-up, in steps.
         warmup_frac: the same as a share of the run instead; with both null it is DEFAULT_WARMUP_FRAC.
-        initial_lr_frac: where the line begins, as a share of optim.lr.
-
+        initial_lr_frac: learning rate that the warm-up begins from, as a share of optim.lr.
     Raises:
         OptimError: as WarmupCosine.
     """
@@ -118,4 +120,4 @@ def _check_fits(warmup_steps: int, plan: Plan) -> None:
 
 def _check_frac(name: str, value: float) -> None:
     if not 0 <= value <= 1:
-        raise OptimError(f"schedule.{name}: {value} is not in [0, 1]")
+        raise OptimError(f"schedule.{name}: {value} is not in [0, 1]; {SHARES[name]}")

@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from pretrain.parallel import ParallelError
+from pretrain.parallel.errors import ParallelError
 
 AnyModel = TypeVar("AnyModel", bound=nn.Module)
 
@@ -23,10 +23,8 @@ def apply_compile(model: AnyModel, device: torch.device) -> AnyModel:
     Args:
         model: a Module with equal layers in `blocks`; without them it is compiled whole.
         device: where it runs.
-
     Raises:
         ParallelError: on a CPU without a C++ compiler.
-
     Source: "regional compilation" in PyTorch's recipes; torchtitan compiles blocks for the same reason.
     """
     if device.type == "cpu":

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from pretrain.parallel import ParallelError
+from pretrain.parallel.errors import ParallelError
 from pretrain.seats import Numerics
 
 AMPERE = (8, 0)  # the first CUDA capability with bfloat16 matrix units; below, torch emulates it slowly

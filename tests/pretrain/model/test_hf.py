@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pretrain.model import ModelError
+from pretrain.model.errors import ModelError
 from pretrain.model.hf import from_huggingface_state, to_huggingface_state
 from pretrain.model.transformer import Transformer
 
@@ -97,7 +97,7 @@ def test_what_cannot_be_taken(theirs: torch.nn.Module, change: dict[str, Tensor]
 
 
 def test_sizes_that_cannot_be_taken(theirs: torch.nn.Module) -> None:
-    with pytest.raises(ModelError, match="vocab_size: 100 is less than the 101 rows"):
+    with pytest.raises(ModelError, match="vocab_size: 100 is below the 101 rows"):
         from_huggingface_state(theirs.state_dict(), vocab_size=100)
     with pytest.raises(ModelError, match=r"transformer\.wte\.weight: missing"):
         from_huggingface_state({}, vocab_size=128)

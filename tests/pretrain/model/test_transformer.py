@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from pretrain.model import ModelError
+from pretrain.model.errors import ModelError
 from pretrain.model.transformer import Transformer
 from pretrain.types import IGNORE
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pretrain.optim import OptimError
 from pretrain.optim.adamw import AdamW
+from pretrain.optim.errors import OptimError
 
 SETTINGS = {"beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1}
 LRS = [1e-2, 5e-3, 2e-2, 1e-3]

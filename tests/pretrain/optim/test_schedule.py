@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
-from pretrain.optim import OptimError
+from pretrain.optim.errors import OptimError
 from pretrain.optim.schedule import Constant, WarmupCosine
 from pretrain.plan import Plan
 from pretrain.seats import Schedule

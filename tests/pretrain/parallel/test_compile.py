@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from pretrain.model.transformer import Transformer
-from pretrain.parallel import ParallelError
 from pretrain.parallel.compile import apply_compile
+from pretrain.parallel.errors import ParallelError
 
 CPU = torch.device("cpu")
 
@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 def test_without_a_compiler_the_key_and_the_way_out_are_named() -> None:
     program = """
         import torch
-        from pretrain.parallel import ParallelError
+        from pretrain.parallel.errors import ParallelError
         from pretrain.parallel.compile import apply_compile
         try:
             apply_compile(torch.nn.Linear(1, 1), torch.device("cpu"))

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from pretrain.mesh import Mesh
-from pretrain.parallel import ParallelError
 from pretrain.parallel.ddp import DDP
+from pretrain.parallel.errors import ParallelError
 
 WORKER = Path(__file__).with_name("ddp_worker.py")
 
