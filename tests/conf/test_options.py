@@ -102,11 +102,15 @@ def test_a_group_that_may_do_nothing_has_an_option_that_does(group: str) -> None
     assert (CONF / group / "none.yaml").is_file()
 
 
-@pytest.mark.parametrize("experiment", sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
-def test_a_composed_experiment_is_the_one_in_git(experiment: str) -> None:
+COMPOSED = [("pipeline", "pipeline", "name=x")]
+COMPOSED += [(path.stem, "train", f"experiment={path.stem}") for path in sorted((CONF / "experiment").glob("*.yaml"))]
+
+
+@pytest.mark.parametrize(("name", "root", "typed"), COMPOSED, ids=[name for name, _, _ in COMPOSED])
+def test_what_is_composed_is_the_one_in_git(name: str, root: str, typed: str) -> None:
     """When a change of these files is meant: remove tests/conf/golden/ and run this test once; it writes them anew."""
-    golden = Path(__file__).with_name("golden") / f"{experiment}.yaml"
-    found = config_yaml(composed("train", f"experiment={experiment}"))
+    golden = Path(__file__).with_name("golden") / f"{name}.yaml"
+    found = config_yaml(composed(root, typed))
     if not golden.exists():
         golden.parent.mkdir(exist_ok=True)
         golden.write_bytes(found)

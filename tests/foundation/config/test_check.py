@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from foundation.config import Node, build, check
+from foundation.config.check import refuse_resolvers
 from foundation.errors import ConfigError, SettingError, require
 from pretrain.seats import Optimizer, Schedule
 
@@ -125,6 +126,15 @@ def test_a_value_that_a_constructor_refuses_is_named_by_its_full_key() -> None:
     assert str(caught.value) == "whole.parts.mine.rate: 0.0 is not allowed; give a number above 0"
     with pytest.raises(SettingError, match=r"^rate: "):
         Picky(0)
+
+
+@pytest.mark.parametrize(
+    ("tree", "key"), [({"a": {"b": "${oc.env:HOME}"}}, "a.b"), ({"a": [1, {"b": "x${oc.env:HOME}"}]}, "a.1.b")]
+)
+def test_resolvers_are_refused_wherever_they_stand(tree: dict[str, Any], key: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{key}: .* uses a resolver"):
+        refuse_resolvers(tree)
+    refuse_resolvers({"a": [{"b": "${c}"}], "c": 1})
 
 
 def test_a_target_must_fit_its_seat() -> None:

@@ -21,6 +21,7 @@ from foundation.errors import ConfigError
         ("x: yes", "true or false"),
         ("x: [1, off]", "true or false"),
         ("b: 2", "stands twice"),
+        ("x: {y: [{z: 1, z: 2}]}", "stands twice"),
         ("x: !!python/object/apply:os.system [ls]", "tag"),
         ("x: &a [1]\ny: *a", "alias"),
         ("x: [1", "not valid YAML"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,6 +62,18 @@ def test_own_classes_and_optimizers_are_found(path: str) -> None:
 def test_a_name_reached_through_an_import_is_refused_by_its_home() -> None:
     with pytest.raises(ConfigError, match=r"only imported there, its home is 'foundation\.errors'"):
         resolve("pretrain.plan.ConfigError", "trainer")
+
+
+def test_a_name_reached_through_a_module_of_the_same_package_is_refused_too() -> None:
+    with pytest.raises(ConfigError, match=r"only imported there, its home is 'data_pipeline\.shards\.sums'"):
+        resolve("data_pipeline.shards.writer.BlockHasher", "shards")
+
+
+def test_a_package_whose_name_only_begins_like_ours_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "launchpad.py").write_text("class Evil: ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match="lies outside"):
+        resolve("launchpad.Evil", "x")
 
 
 def test_a_misspelt_name_gets_the_nearest() -> None:
