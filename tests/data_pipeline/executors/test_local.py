@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.executors.executor import WorkerDied
-from data_pipeline.executors.local import Local, usable_cores
+from data_pipeline.executors.local import AHEAD, Local, usable_cores
 from data_pipeline.executors.worker import WorkerError, portable
 from foundation.errors import InputError, SettingError
 
@@ -43,28 +43,43 @@ def test_results_come_in_order_with_any_number_of_workers() -> None:
             assert list(executor.map(abs, [])) == []
 
 
+def test_a_slow_item_does_not_lose_its_place() -> None:
+    commands = [f"sleep {0.4 if number == 0 else 0}; echo {number}" for number in range(8)]
+    with Local(workers=2) as executor:
+        assert list(executor.map(subprocess.getoutput, commands)) == [str(number) for number in range(8)]
+
+
 def test_items_are_drawn_only_as_workers_become_free() -> None:
     drawn = 0
 
     def items() -> Iterator[float]:
         nonlocal drawn
-        for _ in range(1000):
+        for number in range(5000):
             drawn += 1
-            yield 0.0
+            yield 0.5 if number == 0 else 0.0  # while the first is worked on, the others could run far ahead
 
     with Local(workers=2) as executor:
         results = executor.map(time.sleep, items())
         next(results)
-        assert drawn <= 4 * 2 + 2
+        assert drawn <= AHEAD * 2 + 2
         results.close()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_keeps_its_type_and_message(workers: int) -> None:
     with Local(workers=workers) as executor:
-        with pytest.raises(ValueError, match=r"invalid literal for int.*'x'"):
+        with pytest.raises(ValueError, match=r"invalid literal for int.*'x'") as caught:
             list(executor.map(int, ["1", "2", "x", "3"]))
+        if workers > 1:  # where it was raised is told, too
+            assert any("in a worker process" in note and "ValueError" in note for note in caught.value.__notes__)
         assert list(executor.map(int, ["7"])) == [7]  # it can be used again
+
+
+def test_what_workers_still_did_at_an_error_is_no_answer_to_the_next_call() -> None:
+    with Local(workers=2) as executor:
+        with pytest.raises(ZeroDivisionError):
+            list(executor.map(eval, ["1 / 0", "__import__('time').sleep(0.5) or 'late'"]))
+        assert list(executor.map(eval, ["7", "8", "9"])) == [7, 8, 9]
 
 
 def test_an_error_of_the_items_themselves_is_raised() -> None:
@@ -88,6 +103,17 @@ def test_a_killed_worker_is_a_clear_error() -> None:
         list(executor.map(signal.raise_signal, [signal.SIGKILL]))
     with Local(workers=2) as executor, pytest.raises(WorkerDied, match="exit code 7"):
         list(executor.map(os._exit, [7]))
+
+
+def test_a_worker_that_died_between_two_calls_is_a_clear_error() -> None:
+    with Local(workers=2) as executor:
+        workers = set(executor.map(eval, ["__import__('os').getpid()"] * 8))
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+        _until(lambda: not any(_alive(worker) for worker in workers), 10.0)
+        with pytest.raises(WorkerDied, match="SIGKILL"):
+            list(executor.map(abs, [1, 2, 3]))
+        assert list(executor.map(abs, [-1])) == [1]  # new ones
 
 
 def test_a_setting_that_cannot_work_is_refused_by_its_key() -> None:
