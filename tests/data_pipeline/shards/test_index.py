@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.shards.errors import DamagedShard, ShardError
-from data_pipeline.shards.index import dtype_for, read_index
+from data_pipeline.shards.index import dtype_for, index_bytes, read_index
 
 
 def test_reads_documents_of_several_sequences(fixtures: Path) -> None:
@@ -21,6 +21,17 @@ def test_reads_documents_of_several_sequences(fixtures: Path) -> None:
 
 def test_reads_an_empty_index(fixtures: Path) -> None:
     assert read_index(fixtures / "empty.idx").document_starts().tolist() == [0]
+
+
+def test_places_beyond_2_gib_are_kept(tmp_path: Path) -> None:
+    lengths = np.array([2**31 - 1, 2**31 - 1, 5, 1], np.int32)  # tokens of documents, no matter where they are
+    ends = [0, 2**31 - 1, 2**32 - 2, 2**32 + 3, 2**32 + 4]
+    for dtype in (np.dtype("<u2"), np.dtype("<i4")):
+        data = index_bytes(dtype, lengths)
+        offsets = np.frombuffer(data, "<i8", 4, 34 + 4 * 4)
+        assert offsets.tolist() == [dtype.itemsize * start for start in ends[:-1]]
+        (tmp_path / "x.idx").write_bytes(data)
+        assert read_index(tmp_path / "x.idx").document_starts().tolist() == ends
 
 
 def test_dtype_is_megatrons_choice() -> None:

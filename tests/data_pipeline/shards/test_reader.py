@@ -91,6 +91,15 @@ def test_a_flipped_bit_is_found_at_the_first_read_of_its_block(shard: tuple[Path
     assert len(opened.damage()) == 1
 
 
+def test_a_block_is_verified_once(shard: tuple[Path, ShardInfo]) -> None:
+    opened = Shard(*shard)
+    opened.tokens(0, 10)
+    flip(shard[0].with_suffix(".bin"), 5000)
+    opened.tokens(0, 10)  # a second look would see it, and cost every read the hash of its block
+    with pytest.raises(DamagedShard, match="block 0"):
+        Shard(*shard).tokens(0, 10)
+
+
 @pytest.mark.parametrize("size", [0, 2, BLOCK, BLOCK + 1, -2])
 def test_a_cut_shard_is_refused(shard: tuple[Path, ShardInfo], size: int) -> None:
     path = shard[0].with_suffix(".bin")
