@@ -75,7 +75,14 @@ def test_a_line_that_is_not_lossy_keeps_the_value_of_every_number(numbers: list[
 
 def test_lossy_lines_are_named() -> None:
     numbers = ["1", "0.1", "0.9411306977272034", "9223372036854775807", "1.10"]
-    lost = ["9223372036854775808", "1" * 40, "1" * 5000, "0.1000000000000000055511151231257827", "1e-400"]
+    lost = [
+        "900719925474099.3",
+        "9223372036854775808",
+        "1" * 40,
+        "1" * 5000,
+        "0.1000000000000000055511151231257827",
+        "1e-400",
+    ]
     data = b"\n".join(f'{{"n": {number}}}'.encode() for number in [*numbers, *lost])
     assert lossy_lines(data, scan_lines(data)) == set(range(len(numbers), len(numbers) + len(lost)))
 

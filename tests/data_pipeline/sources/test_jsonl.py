@@ -89,11 +89,18 @@ def test_a_bad_line_is_quarantined_alone_with_its_place_and_bytes(
         assert line.startswith(bad.data) and len(bad.data) > (11_000 if reason == "too_long" else len(line) - 1)
 
 
+def test_a_line_of_just_the_bytes_allowed_is_taken(read: Read, write: Write) -> None:
+    path = write("x.jsonl", GOOD * 2)
+    assert len(read(Jsonl([path], max_doc_bytes=len(GOOD) - 1))[0]) == 2  # the newline is none of its bytes
+    assert read(Jsonl([path], max_doc_bytes=len(GOOD) - 2))[0] == []
+
+
 def test_all_bad_lines_of_one_block_are_told_apart(read: Read, write: Write) -> None:
     path = write("x.jsonl", GOOD + b"\n".join(BAD_LINES) + b"\n")
     documents, quarantined = read(Jsonl([path], max_doc_bytes=11_000))
     assert len(documents) == 1
     assert [(bad.row, bad.reason) for bad in quarantined] == list(enumerate(BAD_LINES.values(), 1))
+    assert [bad.line for bad in quarantined] == [bad.row + 1 for bad in quarantined]
 
 
 def test_a_cut_last_line_says_that_the_file_was_cut(read: Read, write: Write) -> None:

@@ -8,7 +8,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from data_pipeline.sources.decompress import Piece
-from data_pipeline.sources.records import check_limits, cut_records, text_pieces, whole_content
+from data_pipeline.sources.records import (
+    EVIDENCE_BYTES,
+    TOO_LONG,
+    check_limits,
+    cut_records,
+    evidence,
+    text_pieces,
+    whole_content,
+)
 from data_pipeline.sources.source import Block, InputFile
 from foundation.errors import InputError, SettingError
 
@@ -114,6 +122,12 @@ def test_short_files_are_not_taken_for_wide_ones(tmp_path: Path, data: bytes) ->
     path = tmp_path / "short.txt"
     path.write_bytes(data)
     assert b"".join(piece.data for piece in text_pieces(InputFile("short.txt", path, 0), MUCH)) == data
+
+
+def test_of_a_record_that_is_too_long_the_beginning_is_kept() -> None:
+    record = bytes(range(256)) * 1000
+    assert evidence(record, TOO_LONG) == record[:EVIDENCE_BYTES]
+    assert evidence(record, "json") == record
 
 
 def test_a_setting_that_cannot_work_is_refused_by_its_key() -> None:

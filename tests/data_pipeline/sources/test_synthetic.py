@@ -20,6 +20,7 @@ def test_a_document_is_a_function_of_seed_and_number(read: Read) -> None:
     assert read(Synthetic(200, seed=3))[0] == whole[:200]
     texts = {document["text"] for document in read(Synthetic(300, seed=4))[0]}
     assert not texts & {document["text"] for document in whole}
+    assert len({tuple(map(Synthetic(300, duplicate_frac=0.5, seed=seed).original, range(300))) for seed in (3, 4)}) == 2
 
 
 def test_lengths_vocabulary_and_duplicates_are_as_asked(read: Read) -> None:

@@ -61,6 +61,13 @@ def test_a_whole_file_is_quarantined_for_the_same_reasons(read: Read, write: Wri
         assert (documents, bad.reason, bad.offset_bytes) == ([], reason, 0)
 
 
+def test_a_document_of_just_the_bytes_allowed_is_taken(read: Read, write: Write) -> None:
+    path = write("x.txt", b"a" * 20 + b"|" + b"b" * 21)
+    documents, (bad,) = read(Text([path], separator="|", max_doc_bytes=20))
+    assert [document["text"] for document in documents] == ["a" * 20]
+    assert (bad.row, bad.data) == (1, b"b" * 21)
+
+
 def test_a_cut_file_fails_and_its_whole_path_is_named(read: Read, write: Write) -> None:
     path = write("x.txt.gz", gzip.compress(b"hello")[:-3])
     with pytest.raises(TruncatedInput, match=f"^{path}: ends after"):

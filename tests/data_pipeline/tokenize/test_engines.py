@@ -15,8 +15,16 @@ from tokenizers import Tokenizer
 from data_pipeline.tokenize import engines
 from data_pipeline.tokenize.checks import load
 from data_pipeline.tokenize.engines import GigatokenEngine, TokenizersEngine, pieces, splits_as_gpt2
+from data_pipeline.tokenize.tokenizer import ByteLevelBPE
 
 WORDY = st.text(st.sampled_from("ab1é東_'s.!\n\t \u00a0\u2003\x1c\u0301👍"), max_size=60)
+
+
+@pytest.fixture(scope="module")
+def spacious() -> Tokenizer:
+    """A tokenizer with tokens for runs of spaces, line ends and signs."""
+    text = "a" + " " * 8 + "a" + "\n" * 8 + "a" + " \n" * 4 + "a" + "." * 8 + "1" * 8
+    return load(ByteLevelBPE(vocab_size=270).train(iter([text] * 9)), "")
 
 
 @settings(deadline=None, max_examples=300)
@@ -26,6 +34,13 @@ def test_pieces_have_the_ids_of_the_whole(trained: bytes, text: str, max_chars: 
     cut = list(pieces(text, max_chars))
     assert "".join(cut) == text
     assert [index for piece in cut for index in tokenizer.encode(piece).ids] == tokenizer.encode(text).ids
+
+
+@settings(deadline=None, max_examples=100)
+@given(text=st.text(st.sampled_from("a1. \n"), max_size=30), max_chars=st.integers(1, 9))
+def test_runs_of_spaces_and_signs_are_never_cut(spacious: Tokenizer, text: str, max_chars: int) -> None:
+    cut = [index for piece in pieces(text, max_chars) for index in spacious.encode(piece).ids]
+    assert cut == spacious.encode(text).ids
 
 
 def test_pieces_are_short_where_there_are_words() -> None:
