@@ -14,7 +14,15 @@ import numpy as np
 import pytest
 
 from data_pipeline.ledger import Account
-from data_pipeline.losses import LOOSEN, NothingLeft, check_left, large_losses, removed_before
+from data_pipeline.losses import (
+    LOOSEN,
+    BadLimit,
+    NothingLeft,
+    TooManyUnreadable,
+    check_left,
+    large_losses,
+    removed_before,
+)
 from data_pipeline.mix.split import HeldOut, SplitError
 from data_pipeline.pipeline import Result
 
@@ -66,6 +74,23 @@ def test_what_was_removed_before_is_a_clause_of_all_sources() -> None:
     books = [("clean", {"web": account(9, {"short": 2}), "books": account(4, {"short": 1})}), ("tokenizer", {})]
     assert removed_before(books) == "; 13 were read, earlier stages removed (clean: short 3)"
     assert removed_before([("clean", {"web": account(9)})]) == ""
+
+
+@pytest.mark.parametrize(
+    ("bad", "min_records", "stops"),
+    [(10, 10, False), (11, 10, True), (11, 11, True), (11, 12, False), (0, 0, False)],
+)
+def test_a_share_above_the_limit_stops_the_run(bad: int, min_records: int, stops: bool) -> None:
+    book = {
+        "web": Account(num_in=700, quarantined=Counter(json=bad)),
+        "books": Account(num_in=300),  # the share is that of all records
+    }
+    limit = BadLimit(max_frac=0.01, min_records=min_records)
+    if not stops:
+        limit.check(book, Path("quarantine"))
+        return
+    with pytest.raises(TooManyUnreadable, match=r"11 of 1,000 records \(1.10%\).*json 11.*quarantine"):
+        limit.check(book, Path("quarantine"))
 
 
 def test_a_source_without_documents_is_an_error(inputs: Path, config: Config, tmp_path: Path, go: Go) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import errno
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,21 @@ ROW: dict[str, Any] = {
     "snippet": "text",
     "kept_snippet": "Text",
 }
+
+# no file may grow beyond 1000 bytes: like a full disk, in the middle of a write
+CUT_SHORT = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from data_pipeline.storage import write_arrays, write_file
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+for write, content in ((write_file, bytes(5000)), (write_arrays, {"ids": np.zeros(5000)})):
+    try:
+        write(Path(sys.argv[1]), content)
+    except OSError as error:
+        print(error.errno)
+"""
 
 
 def batch(texts: list[str]) -> pa.RecordBatch:
@@ -92,6 +109,17 @@ def test_removed_rows_are_the_same_bytes_at_any_time(tmp_path: Path) -> None:
     assert table.to_pylist()[0] == {**dict.fromkeys(REMOVED_SCHEMA.names), **ROW}
 
 
+def test_a_flipped_bit_of_the_removed_rows_can_be_seen(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_removed(path, [{**ROW, "row": number, "snippet": f"text {number}"} for number in range(100)])
+    data = bytearray(path.read_bytes())
+    snippets = pq.read_metadata(path).row_group(0).column(REMOVED_SCHEMA.names.index("snippet"))
+    data[snippets.dictionary_page_offset + snippets.total_compressed_size - 1] ^= 1  # the last byte of their pages
+    path.write_bytes(data)
+    with pytest.raises(OSError, match="CRC checksum verification failed"):
+        pq.read_table(path, page_checksum_verification=True)
+
+
 def test_no_removed_row_no_file(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     write_removed(path, [ROW])
@@ -110,6 +138,15 @@ def test_quarantine_keeps_every_byte(tmp_path: Path) -> None:
     assert record == {"file": "a.jsonl", "row": 7, "line": 8, "offset_bytes": 120, "reason": "utf8"}
 
 
+def test_a_write_that_the_system_cuts_short_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    child = subprocess.run([sys.executable, "-c", CUT_SHORT, str(path)], capture_output=True, text=True, check=False)
+    assert child.stdout == f"{errno.EFBIG}\n" * 2, child.stderr
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_full_disk_says_how_many_bytes(tmp_path: Path) -> None:
     with (
         pytest.raises(DiskFull, match=r"new/x: the disk is full: 1,234 bytes needed, [\d,]+ bytes free.*same command"),
@@ -117,5 +154,7 @@ def test_a_full_disk_says_how_many_bytes(tmp_path: Path) -> None:
         Path("/dev/full").open("wb", buffering=0) as file,  # a real ENOSPC
     ):
         file.write(b"x")
+    with pytest.raises(DiskFull, match="more than is free needed"), room_for(tmp_path):
+        raise OSError(errno.EDQUOT, "the user's quota")
     with pytest.raises(OSError, match="denied"), room_for(tmp_path):
         raise OSError(errno.EACCES, "denied")  # any other error stays what it is

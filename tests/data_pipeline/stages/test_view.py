@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from data_pipeline.sources.batches import document_batch
+from data_pipeline.stages import view as module
 from data_pipeline.stages.view import (
     Partition,
     TextReader,
@@ -75,6 +76,17 @@ def test_texts_come_in_the_order_asked_for(view: View) -> None:
     positions = np.array([8, 0, 3, 3, 5, 1])
     assert read(positions) == [TEXTS[after.positions[position]] for position in positions]
     assert read(np.zeros(0, np.int64)) == []
+
+
+def test_the_partitions_used_last_are_held_up_to_a_limit(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {number: TEXTS[sum(SIZES[:number])] for number in (0, 2, 3)}
+    whole = sum(slice_.texts().nbytes for slice_ in view.slices(view.alive))
+    for limit, held in ((1, 1), (whole - 1, 2), (whole, 3)):
+        monkeypatch.setattr(module, "CACHE_BYTES", limit)
+        read = TextReader(view)
+        for number in (0, 2, 3, 3, 2, 0):
+            assert read(np.array([sum(SIZES[:number])])) == [texts[number]]
+        assert len(read._cache) == held
 
 
 def test_sources_are_told_apart(view: View) -> None:
