@@ -13,11 +13,13 @@ num_samples=1      how many continuations
 checkpoint=PATH    a folder such as runs/x/checkpoints/step_00000100; by default the newest healthy one of the run
 data.path=PATH     a data folder whose tokenizer to take; by default the copy in the run's folder
 device=auto        auto, cuda, mps or cpu
+extra_targets=[P.] admits a model of your own package P, as it did for the training
 """
 
 from __future__ import annotations
 
 import codecs
+import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,14 +29,14 @@ from typing import Any
 import torch
 
 from data_pipeline.shards.manifest import Manifest
-from foundation.config import DEFAULT_TARGETS, build
-from foundation.config.compose import read_config
+from foundation.config import DEFAULT_TARGETS, Node, build, check
+from foundation.config.compose import extra_prefixes, read_config
 from foundation.errors import ConfigError, GroundworkError, InputError, nearest
 from pretrain.checkpoint.gate import GATE
 from pretrain.checkpoint.reading import Opened, load_tensors, newest_checkpoint, open_checkpoint
 from pretrain.evaluate.sampling import generate
-from pretrain.main import VOCAB_MULTIPLE, check_config
 from pretrain.mesh import DeviceType, start_mesh
+from pretrain.plan import TrainerSettings
 from pretrain.seats import Model, Numerics
 from pretrain.tokenizer import KEPT, Tokenizer
 
@@ -61,10 +63,11 @@ class Settings:
     checkpoint: Path | None = None
     data_path: Path | None = None
     device: DeviceType = "auto"
+    extra_targets: tuple[str, ...] = ()
 
     @property
     def seeds(self) -> range:
-        """Of the samples, one each."""
+        """One seed per sample."""
         return range(self.seed, self.seed + self.num_samples)
 
 
@@ -95,17 +98,21 @@ def main() -> None:
     try:
         settings = parse(arguments)
         prompt = read_prompt(settings)
-        with start_mesh(settings.device) as mesh:
-            trained = load(settings, mesh.device)
-            print(f"{trained.checkpoint}, {mesh.device.type}, seed {settings.seed}", file=sys.stderr)
-            for number, seed in enumerate(settings.seeds, start=1):
-                if settings.num_samples > 1:
-                    print(f"--- {number} of {settings.num_samples}, seed {seed} ---")
-                continuation(trained, prompt, settings, seed, mesh.device, on_text=_write)
-                print(flush=True)
+        with start_mesh(settings.device, key="device") as mesh:
+            write_samples(load(settings, mesh.device), prompt, settings, mesh.device)
     except GroundworkError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def write_samples(trained: Trained, prompt: str, settings: Settings, device: torch.device) -> None:
+    """Write the continuations to stdout, each as it is drawn, and to stderr what they come from."""
+    print(f"{trained.checkpoint}, {device.type}, seed {settings.seed}", file=sys.stderr)
+    for number, seed in enumerate(settings.seeds, start=1):
+        if settings.num_samples > 1:
+            print(f"--- {number} of {settings.num_samples}, seed {seed} ---")
+        continuation(trained, prompt, settings, seed, device, on_text=_write)
+        print(flush=True)
 
 
 def parse(arguments: list[str]) -> Settings:
@@ -129,7 +136,7 @@ def parse(arguments: list[str]) -> Settings:
     if "prompt" in given and "prompt_file" in given:
         raise GenerateError("prompt and prompt_file are both given; keep one")
     if given.get("num_samples", 1) < 1:
-        raise GenerateError(f"num_samples: {given['num_samples']} is not at least 1")
+        raise GenerateError(f"num_samples: {given['num_samples']} is not at least 1; leave it out for one sample")
     return Settings(**given)
 
 
@@ -158,18 +165,26 @@ def load(settings: Settings, device: torch.device) -> Trained:
     if not config_path.is_file():
         others = [str(path.parent) for path in settings.run.parent.glob("*/config.yaml")]
         raise GenerateError(f"run: {settings.run} is not the folder of a run{nearest(str(settings.run), others)}")
-    config = check_config(read_config(config_path), DEFAULT_TARGETS)
+    tree = read_config(config_path)
+    parts = {name: tree[name] for name in PARTS if name in tree}
+    config = check(parts, needed_of_a_run, DEFAULT_TARGETS + settings.extra_targets)
     opened = open_checkpoint(settings.checkpoint) if settings.checkpoint else newest_checkpoint(settings.run)
     kept = settings.run / KEPT
-    data_dir = kept if kept.is_dir() else Path(config["data"].values["path"])
+    data_dir = kept if kept.is_dir() else Path(str(tree["data"]["path"]))
     tokenizer = _load_tokenizer(settings.data_path or data_dir, opened)
     with torch.device("meta"):
-        model: Model = build(config["model"], vocab_size=-(-tokenizer.vocab_size // VOCAB_MULTIPLE) * VOCAB_MULTIPLE)
+        model: Model = build(config["model"], vocab_size=tokenizer.padded_vocab_size)
     model.to_empty(device=device)
-    live = {f"model.{name}": tensor.detach() for name, tensor in model.state_dict(keep_vars=True).items()}
-    load_tensors(opened, live, prefix="model.")
+    load_tensors(opened, {f"model.{name}": tensor for name, tensor in model.state_dict().items()}, prefix="model.")
     seq_len = int(config["trainer"].values["seq_len"])
     return Trained(model.eval(), tokenizer, build(config["precision"]), seq_len, opened.folder)
+
+
+def needed_of_a_run(model: Node[Model], precision: Node[Numerics], trainer: Node[TrainerSettings]) -> None:
+    """The schema of what is built here: the rest of a run's config may be of packages that aren't installed."""
+
+
+PARTS = tuple(inspect.signature(needed_of_a_run).parameters)
 
 
 def continuation(
@@ -183,7 +198,11 @@ def continuation(
     """Return the prompt and what follows it.
 
     Args:
+        trained: the model and its tokenizer.
+        prompt: text to continue; empty begins a text.
+        settings: how to draw, and how much.
         seed: of the draws.
+        device: where the model is.
         on_text: called with each piece of that text as soon as it is known.
     """
     model, tokenizer = trained.model, trained.tokenizer
@@ -209,7 +228,8 @@ def continuation(
             vocab_size=tokenizer.vocab_size,
             context_len=trained.context_len,
             stop_id=tokenizer.eot_id,
-            on_token=lambda drawn: take(decoder.decode(tokenizer.bytes_of([drawn]))),  # a token may end amid a character
+            # the decoder waits for the rest of a character that the token ends in
+            on_token=lambda drawn: take(decoder.decode(tokenizer.bytes_of([drawn]))),
         )
     take(decoder.decode(b"", final=True))
     return "".join(pieces)
@@ -254,21 +274,25 @@ def _integer(key: str, text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise GenerateError(f"{key}: {text!r} is not an integer") from None
+        raise GenerateError(f"{key}: {text!r} is not an integer; such as {key}=3") from None
 
 
 def _number(key: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise GenerateError(f"{key}: {text!r} is not a number") from None
+        raise GenerateError(f"{key}: {text!r} is not a number; such as {key}=0.8") from None
 
 
 def _device(key: str, text: str) -> DeviceType:
     for name in DEVICES:
         if text == name:
             return name
-    raise GenerateError(f"{key}: {text!r} is not one of {', '.join(DEVICES)}")
+    raise GenerateError(f"{key}: {text!r} is not one of {', '.join(DEVICES)}; auto takes what is there")
+
+
+def _targets(key: str, text: str) -> tuple[str, ...]:
+    return extra_prefixes([f"{key}={text}"])
 
 
 def _or_null(read: Callable[[str, str], Any]) -> Callable[[str, str], Any]:
@@ -288,6 +312,7 @@ READERS: dict[str, Callable[[str, str], Any]] = {
     "checkpoint": _path,
     "data.path": _path,
     "device": _device,
+    "extra_targets": _targets,
 }
 
 

@@ -31,31 +31,29 @@ SWITCHES = (
 class CommandLine:
     """What the user typed, read once.
 
+    Args:
+        typed: the arguments after the program's name.
+        conf_dir: the project's conf folder.
+        scratch_dir: where Hydra may leave its record of a sweep.
     Attributes:
         arguments: what Hydra is given in place of it.
         conf_dir: folder of the primary config; names the groups.
-        multirun: whether `-m` was given; wants_help: whether `--help` was.
+        multirun: whether `-m` was given.
+        wants_help: whether `--help` was.
         chosen: group -> option, as typed.
         allowed: module prefixes that a `_target_` may come from, `extra_targets=[...]` included.
+    Raises:
+        ConfigError: an option that a group doesn't have, a group given with a run's own config, a YAML file that
+            doesn't mean what it says.
     """
 
     def __init__(self, typed: list[str], conf_dir: Path, scratch_dir: Path) -> None:
-        """Read a command line.
-
-        Args:
-            typed: the arguments after the program's name.
-            conf_dir: the project's conf folder.
-            scratch_dir: where Hydra may leave its record of a sweep.
-        Raises:
-            ConfigError: an option that a group doesn't have, a group given with a run's own config, a YAML file that
-                doesn't mean what it says.
-        """
         parsed = get_args_parser().parse_intermixed_args(typed)
         rerun = parsed.config_path is not None
         self.conf_dir = Path(parsed.config_path).resolve() if rerun else conf_dir
         self.multirun, self.wants_help = bool(parsed.multirun), bool(parsed.help)
         self.extra_targets = [text for text in parsed.overrides if text.partition("=")[0] == "extra_targets"]
-        self.allowed = DEFAULT_TARGETS + _prefixes(self.extra_targets)
+        self.allowed = DEFAULT_TARGETS + extra_prefixes(self.extra_targets)
         self._groups = () if rerun else _groups(conf_dir)
         self._rerun_groups = _groups(conf_dir) if rerun else ()
         self._scan(conf_dir, rerun, parsed.config_name)
@@ -165,7 +163,12 @@ def _groups(conf_dir: Path) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in conf_dir.iterdir() if path.is_dir()))
 
 
-def _prefixes(overrides: list[str]) -> tuple[str, ...]:
+def extra_prefixes(overrides: list[str]) -> tuple[str, ...]:
+    """Return the module prefixes that arguments such as `extra_targets=[mine.]` admit.
+
+    Raises:
+        ConfigError: one doesn't end in a dot: it would admit more than a package.
+    """
     text = ",".join(override.partition("=")[2].strip("[] ") for override in overrides)
     prefixes = tuple(word.strip() for word in text.split(",") if word.strip())
     for prefix in prefixes:

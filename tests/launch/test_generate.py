@@ -88,6 +88,7 @@ def test_a_prompt_is_taken_as_it_is(prompt: str) -> None:
 
 def test_every_setting() -> None:
     words = "run=a/b temperature=0 top_k=null top_p=0.5 seed=7 max_new_tokens=9 num_samples=2 checkpoint=c data.path=d"
+    words += " extra_targets=[mine.]"
     expected = Settings(
         run=Path("a/b"),
         temperature=0.0,
@@ -98,6 +99,7 @@ def test_every_setting() -> None:
         num_samples=2,
         checkpoint=Path("c"),
         data_path=Path("d"),
+        extra_targets=("mine.",),
     )
     assert parse(words.split()) == expected
 
@@ -238,6 +240,29 @@ def test_what_is_not_there_is_named(there: Path, tmp_path: Path) -> None:
         generated(["run=runs/tidy"])
     with pytest.raises(GenerateError, match=r"data\.path: .* is no folder here"):
         generated(["run=runs/tiny", f"data.path={tmp_path / 'gone'}"])
+
+
+@pytest.mark.slow
+def test_what_is_of_a_users_own_package_is_asked_for_only_where_it_is_built(there: Path, tmp_path: Path) -> None:
+    shutil.copytree(there / "runs/tiny", tmp_path / "own")
+    config = tmp_path / "own/config.yaml"
+    expected = generated(["run=runs/tiny", "max_new_tokens=9"])
+    config.write_text(config.read_text().replace("pretrain.metrics.loggers.NoLogger", "mine.csv_file.Csv"))
+    assert "mine.csv_file.Csv" in config.read_text()
+    assert generated([f"run={tmp_path / 'own'}", "max_new_tokens=9"]) == expected
+    own_model = "tests_own_model.Transformer"
+    config.write_text(config.read_text().replace("pretrain.model.transformer.Transformer", own_model))
+    with pytest.raises(GroundworkError, match=r"model\._target_: .*extra_targets=\["):
+        generated([f"run={tmp_path / 'own'}"])
+    (tmp_path / "tests_own_model.py").write_text(
+        "import pretrain.model.transformer as ours\n\n\nclass Transformer(ours.Transformer):\n    pass\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    try:
+        own = [f"run={tmp_path / 'own'}", "extra_targets=[tests_own_model.]", "max_new_tokens=9"]
+        assert generated(own) == expected
+    finally:
+        sys.path.remove(str(tmp_path))
 
 
 @pytest.mark.slow
