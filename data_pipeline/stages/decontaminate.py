@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.decontaminate.index import Index
-from data_pipeline.decontaminate.ngram import Decontaminator
+from data_pipeline.decontaminate.decontaminator import Decontaminator
+from data_pipeline.decontaminate.index import NGramIndex
 from data_pipeline.decontaminate.testsets import HELD_OUT, TestItem
 from data_pipeline.ledger import Book
 from data_pipeline.output_dir import REMOVED
@@ -36,55 +36,70 @@ from foundation.progress import progress
 
 
 class Decontaminate(Stage):
-    """Judges the training documents only: held-out documents are test items and stay."""
+    """Judges the training documents only: held-out documents are test items and stay.
+
+    Args:
+        raw: the plain config of `decontaminate`.
+    Raises:
+        GroundworkError: a test set is missing or can't be read.
+    """
 
     name = "decontaminate"
     code = ("decontaminate", "stages/decontaminate.py", "stages/removed.py")
     libraries = ("numpy", "pyarrow", "xxhash")
 
     def __init__(self, place: Workplace, decontaminator: Decontaminator, raw: dict[str, Any]) -> None:
-        """Read the test sets: what is wrong with them is said before the long work begins.
-
-        Args:
-            raw: the plain config of `decontaminate`.
-        Raises:
-            GroundworkError: a test set is missing or can't be read.
-        """
         super().__init__(place)
         self._decontaminator, self._raw = decontaminator, raw
-        self._items = decontaminator.test_items()
+        self._items = decontaminator.test_items()  # what is wrong with them is said before the long work begins
 
     def settings(self) -> Any:
         items = hash_json([[item.name, item.text] for item in self._items])
         return {**self._raw, "test_sets": items}
 
     def run(self, view: View, before: Book) -> Outcome:
-        index = self._decontaminator.build([*self._items, *_held_out_items(view)])
+        index = self._decontaminator.build([*self._items, *self._held_out_items(view)])
+        if not index.num_ngrams:
+            return self._decided(view, before, np.zeros(0, np.int64), [], [])
         training = view.training
         settings = hash_json([self.identity, _held_out_hash(view)])
         frequencies, counted = self._count(view, training, index, settings)
         settings = hash_json([settings, hash_bytes(frequencies.tobytes())])
         gone, reasons, judged = self._judge(view, training, index, frequencies, settings)
+        facts = {
+            "note": f"{len(index.names):,} test items sought",
+            "counts": self._decontaminator.counts(index, frequencies),
+        }
+        return self._decided(view, before, gone, reasons, [*counted, *judged], **facts)
+
+    def _decided(
+        self, view: View, before: Book, gone: np.ndarray, reasons: list[str], files: list[Path], **facts: Any
+    ) -> Outcome:
         path = decision_path(self.place.work, self.name)
         write_arrays(path, {"gone": gone})
-        left = training.copy()
+        left = view.training
         left[gone] = False
+        facts |= {"training": view.num_left(left), "bytes_in_and_removed": bytes_in_and_removed(view, gone)}
         return Outcome(
             output=hash_bytes(gone.astype("<i8").tobytes()),
             book=account_decision(view, gone, reasons, before),
-            files=[*counted, *judged, path],
-            facts={
-                "note": f"{len(self._items) + int(view.held_out.sum()):,} test items sought"
-                if index.num_ngrams
-                else "",
-                "training": view.num_left(left),
-                "bytes_in_and_removed": bytes_in_and_removed(view, gone),
-                "counts": self._decontaminator.counts(index, frequencies),
-            },
-            utf8_bytes=int(view.sizes[training].sum()),
+            files=[*files, path],
+            facts=facts,
+            utf8_bytes=int(view.sizes[view.training].sum()),
         )
 
-    def _count(self, view: View, training: np.ndarray, index: Index, settings: str) -> tuple[np.ndarray, list[Path]]:
+    def _held_out_items(self, view: View) -> list[TestItem]:
+        """Return the held-out documents as test items; they lie in all partitions, so workers read them."""
+        items: list[TestItem] = []
+        with progress("held-out items", int(view.held_out.sum()), "docs") as meter:
+            for found in self.place.executor.map(_items_of, view.slices(view.held_out)):
+                items += found
+                meter.add(len(found))
+        return items
+
+    def _count(
+        self, view: View, training: np.ndarray, index: NGramIndex, settings: str
+    ) -> tuple[np.ndarray, list[Path]]:
         """Return in how many training documents each n-gram occurs, and the files written."""
         frequencies = np.zeros(index.num_ngrams, np.int64)
         function = _Count(self._decontaminator, index, self.folder)
@@ -100,7 +115,7 @@ class Decontaminate(Stage):
         return frequencies, files
 
     def _judge(
-        self, view: View, training: np.ndarray, index: Index, frequencies: np.ndarray, settings: str
+        self, view: View, training: np.ndarray, index: NGramIndex, frequencies: np.ndarray, settings: str
     ) -> tuple[np.ndarray, list[str], list[Path]]:
         """Return the indices of the documents that go, the reason of each, and the files written."""
         folder = self.place.output_dir / REMOVED / self.name
@@ -124,11 +139,11 @@ class Decontaminate(Stage):
             yield task(self.records, f"{what}-{piece.partition.name}", key, piece)
 
 
-def _held_out_items(view: View) -> Iterator[TestItem]:
-    for piece in view.slices(view.held_out):
-        batch = piece.load()
-        for identifier, text in zip(batch.column("id").to_pylist(), batch.column("text").to_pylist(), strict=True):
-            yield TestItem(HELD_OUT, identifier, text)
+def _items_of(piece: Slice) -> list[TestItem]:
+    """Runs in a worker."""
+    batch = piece.load()
+    ids_and_texts = zip(batch.column("id").to_pylist(), batch.column("text").to_pylist(), strict=True)
+    return [TestItem(HELD_OUT, identifier, text) for identifier, text in ids_and_texts]
 
 
 def _held_out_hash(view: View) -> str:
@@ -140,7 +155,7 @@ def _held_out_hash(view: View) -> str:
 class _Count:
     """Runs in a worker."""
 
-    def __init__(self, decontaminator: Decontaminator, index: Index, folder: Path) -> None:
+    def __init__(self, decontaminator: Decontaminator, index: NGramIndex, folder: Path) -> None:
         self._decontaminator, self._index, self._folder = decontaminator, index, folder
 
     def __call__(self, piece: Slice) -> Part:
@@ -156,7 +171,7 @@ class _Judge:
     """Runs in a worker."""
 
     def __init__(
-        self, decontaminator: Decontaminator, index: Index, frequencies: np.ndarray, origin: Origin, folder: Path
+        self, decontaminator: Decontaminator, index: NGramIndex, frequencies: np.ndarray, origin: Origin, folder: Path
     ) -> None:
         self._decontaminator, self._index, self._frequencies = decontaminator, index, frequencies
         self._origin, self._folder = origin, folder

@@ -145,7 +145,7 @@ class Stage(ABC):
     def code_hash(self) -> str:
         """Hash of the code that this stage runs, its users' own classes and its libraries included."""
         files = sorted(path for name in (*SHARED_CODE, *self.code) for path in _sources(ROOM / name))
-        files += [Path(module) for module in _modules(self._settings)]
+        files += sorted(_users_code(self._settings))
         versions = [importlib.metadata.version(library) for library in self.libraries]
         return hash_json([[hash_bytes(path.read_bytes()) for path in files], versions, unicodedata.unidata_version])
 
@@ -159,16 +159,21 @@ def _sources(path: Path) -> list[Path]:
     return sorted(path.rglob("*.py")) if path.is_dir() else [path]
 
 
-def _modules(settings: Any) -> list[str]:
-    """Return the files of the modules of every `_target_` inside: a user's own rule counts as code too."""
-    if isinstance(settings, dict):
-        target = settings.get("_target_")
-        module = sys.modules.get(str(target).rpartition(".")[0])
-        own = [module.__file__] if target and module and module.__file__ else []
-        return own + [file for value in settings.values() for file in _modules(value)]
+def _users_code(settings: Any) -> set[Path]:
+    """Return the files of the packages that every `_target_` inside comes from: a user's own rule is code too, and so
+    is whatever it imports from its own package. Ours is in `Stage.code`."""
     if isinstance(settings, list):
-        return [file for value in settings for file in _modules(value)]
-    return []
+        return {path for value in settings for path in _users_code(value)}
+    if not isinstance(settings, dict):
+        return set()
+    found = {path for value in settings.values() for path in _users_code(value)}
+    top = str(settings.get("_target_", __package__)).partition(".")[0]
+    package = sys.modules.get(top)
+    if package is None or top == ROOM.name:
+        return found
+    if not hasattr(package, "__path__"):  # a module that stands alone
+        return found | {Path(str(package.__file__))}
+    return found.union(*(Path(folder).rglob("*.py") for folder in package.__path__))
 
 
 @dataclass(frozen=True, slots=True)
