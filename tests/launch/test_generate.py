@@ -20,7 +20,7 @@ from data_pipeline.shards.writer import SourceWriter
 from data_pipeline.tokenize.tokenizer import ByteLevelBPE, Encoder
 from foundation.errors import GroundworkError, InputError
 from foundation.hashes import hash_bytes
-from launch.generate import GenerateError, Settings, continuation, load, parse, read_prompt
+from launch.generate import GenerateError, Settings, continuation, load, main, parse, read_prompt
 from pretrain.evaluate.sampling import generate
 from pretrain.parallel.precision import Precision
 
@@ -209,6 +209,19 @@ def test_samples_are_numbered_by_their_seeds(there: Path) -> None:
     three = generated(["run=runs/tiny", "prompt=figs", "num_samples=3", "seed=10"])
     assert len(set(three)) == 3
     assert three[1:] == generated(["run=runs/tiny", "prompt=figs", "num_samples=2", "seed=11"])
+
+
+@pytest.mark.slow
+def test_the_command_draws_each_sample_with_its_own_seed(
+    there: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["run=runs/tiny", "prompt=figs", "num_samples=2", "seed=10", "device=cpu"]
+    monkeypatch.setattr(sys, "argv", ["generate.py", *arguments])
+    main()
+    first, second = generated(arguments[:-1])
+    assert first != second
+    expected = f"--- 1 of 2, seed 10 ---\n{first}\n--- 2 of 2, seed 11 ---\n{second}\n"
+    assert capsys.readouterr().out == expected
 
 
 @pytest.mark.slow
