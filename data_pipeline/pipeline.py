@@ -17,7 +17,7 @@ from typing import Any
 
 from data_pipeline import ledger
 from data_pipeline.clean.rules import Rule
-from data_pipeline.decontaminate.ngram import Decontaminator
+from data_pipeline.decontaminate.decontaminator import Decontaminator
 from data_pipeline.dedup.dedup import Dedup
 from data_pipeline.executors.executor import Executor
 from data_pipeline.ledger import Account, Book

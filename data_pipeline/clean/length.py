@@ -11,17 +11,16 @@ from foundation.errors import require
 
 
 class Length(Rule):
-    """Takes out documents that are `empty` (no word), or have `too_few_chars` or `too_few_words`."""
+    """Takes out documents that are `empty` (no word), or have `too_few_chars` or `too_few_words`.
+
+    Args:
+        min_chars: fewest characters (code points), white space included.
+        min_words: fewest words, `str.split()`.
+    Raises:
+        SettingError: a limit is negative.
+    """
 
     def __init__(self, min_chars: int = 1, min_words: int = 1) -> None:
-        """Take the limits.
-
-        Args:
-            min_chars: fewest characters (code points), white space included.
-            min_words: fewest words, `str.split()`.
-        Raises:
-            SettingError: a limit is negative.
-        """
         for name, value in (("min_chars", min_chars), ("min_words", min_words)):
             require(value >= 0, name, value, "0 or more")
         self.min_chars, self.min_words = min_chars, min_words

@@ -35,7 +35,24 @@ GOPHER_STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
 
 class GopherQuality(Rule):
-    """Gopher's quality rules. Of several rules that a document breaks the first, in the order below, is its reason."""
+    """Gopher's quality rules. Of several rules that a document breaks the first, in the order below, is its reason.
+
+    The defaults are the paper's, made for English web pages.
+
+    Args:
+        min_words, max_words: words of a document (`gopher_too_few_words`, `gopher_too_many_words`).
+        min_mean_word_length, max_mean_word_length: mean characters of a word (`gopher_words_too_short`,
+            `gopher_words_too_long`).
+        max_hash_ratio: `#` signs to words (`gopher_hash_ratio`).
+        max_ellipsis_ratio: ellipses, `...` and `…`, to words (`gopher_ellipsis_ratio`).
+        max_bullet_lines_frac: share of lines that begin with `•` or `-` (`gopher_bullet_lines`).
+        max_ellipsis_lines_frac: share of lines that end with an ellipsis (`gopher_ellipsis_lines`).
+        min_alpha_words_frac: share of words with at least one letter (`gopher_alpha_words`).
+        min_stop_words: how many different stop words must occur (`gopher_stop_words`).
+        stop_words: compared with words as they are written; None: the paper's, GOPHER_STOP_WORDS.
+    Raises:
+        SettingError: a value that can't work.
+    """
 
     def __init__(
         self,
@@ -51,22 +68,6 @@ class GopherQuality(Rule):
         min_stop_words: int = 2,
         stop_words: list[str] | None = None,
     ) -> None:
-        """Take the limits; the defaults are the paper's, made for English web pages.
-
-        Args:
-            min_words, max_words: words of a document (`gopher_too_few_words`, `gopher_too_many_words`).
-            min_mean_word_length, max_mean_word_length: mean characters of a word (`gopher_words_too_short`,
-                `gopher_words_too_long`).
-            max_hash_ratio: `#` signs to words (`gopher_hash_ratio`).
-            max_ellipsis_ratio: ellipses, `...` and `…`, to words (`gopher_ellipsis_ratio`).
-            max_bullet_lines_frac: share of lines that begin with `•` or `-` (`gopher_bullet_lines`).
-            max_ellipsis_lines_frac: share of lines that end with an ellipsis (`gopher_ellipsis_lines`).
-            min_alpha_words_frac: share of words with at least one letter (`gopher_alpha_words`).
-            min_stop_words: how many different stop words must occur (`gopher_stop_words`).
-            stop_words: compared with words as they are written; None: the paper's, GOPHER_STOP_WORDS.
-        Raises:
-            SettingError: a value that can't work.
-        """
         words = GOPHER_STOP_WORDS if stop_words is None else tuple(dict.fromkeys(stop_words))
         _check_words(words, min_stop_words)
         _check_range("words", min_words, max_words)

@@ -12,7 +12,7 @@ from data_pipeline.decontaminate.words import word_hashes
 
 
 @dataclass(frozen=True, slots=True)
-class Index:
+class NGramIndex:
     """What judges documents. Arrays and names only, so it travels to workers.
 
     Attributes:
@@ -58,11 +58,11 @@ class Index:
         return np.bincount(self.items[counts], minlength=len(self.names))
 
 
-def build_index(items: list[TestItem], n: int, min_words: int, classes: np.ndarray) -> Index:
+def build_index(items: list[TestItem], n: int, min_words: int, classes: np.ndarray) -> NGramIndex:
     """Index the items' n-grams.
 
     Args:
-        n: words an n-gram. An item of fewer words is one n-gram of its own length.
+        n: words per n-gram. An item of fewer words is one n-gram of its own length.
         min_words: an item of fewer words isn't sought.
         classes: words.char_classes().
     """
@@ -73,7 +73,7 @@ def build_index(items: list[TestItem], n: int, min_words: int, classes: np.ndarr
     holders = np.repeat(np.arange(len(items), dtype=np.int32), sizes)[np.argsort(places, kind="stable")]
     item_starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
     names = [item.name for item in items]
-    return Index(_table(unique), lengths, item_starts, holders, names, int((sizes == 0).sum()), classes)
+    return NGramIndex(_table(unique), lengths, item_starts, holders, names, int((sizes == 0).sum()), classes)
 
 
 def _item_ngrams(

@@ -2,73 +2,16 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.decontaminate.decontaminator import Decontaminator
 from data_pipeline.decontaminate.errors import DecontaminationError
-from data_pipeline.decontaminate.index import Index, build_index
+from data_pipeline.decontaminate.index import NGramIndex, build_index
 from data_pipeline.decontaminate.testsets import TestItem, read_test_sets
 from data_pipeline.decontaminate.words import char_classes, word_hashes
 from data_pipeline.documents import Removal
 from foundation.errors import require
-
-
-class Decontaminator(ABC):
-    """Which documents hold a test item. The index is built once; what takes texts runs in workers, by partition."""
-
-    @abstractmethod
-    def test_items(self) -> list[TestItem]:
-        """Read the test sets. The caller adds the held-out documents as items of the set `held_out`."""
-
-    @abstractmethod
-    def build(self, items: list[TestItem]) -> Index:
-        """Return the index of all items."""
-
-    @abstractmethod
-    def document_frequencies(self, index: Index, texts: pa.LargeStringArray) -> np.ndarray:
-        """Return in how many of these documents each n-gram occurs, (num_ngrams,) int64; partitions add up."""
-
-    @abstractmethod
-    def judge(self, index: Index, document_frequencies: np.ndarray, texts: pa.LargeStringArray) -> list[Removal]:
-        """Return the documents that hold a test item, by ascending position in `texts`.
-
-        Args:
-            document_frequencies: (num_ngrams,) int64, over the whole corpus that is judged.
-        """
-
-    @abstractmethod
-    def counts(self, index: Index, document_frequencies: np.ndarray) -> dict[str, int]:
-        """Return numbers for reports, by name: what was sought and what could not be.
-
-        Args:
-            document_frequencies: as of `judge`.
-        """
-
-
-class NoDecontaminate(Decontaminator):
-    """Every document stays."""
-
-    def test_items(self) -> list[TestItem]:
-        """Return no item."""
-        return []
-
-    def build(self, items: list[TestItem]) -> Index:
-        """Return an index of nothing."""
-        return build_index([], 1, 1, np.zeros(0x110000, np.uint8))
-
-    def document_frequencies(self, index: Index, texts: pa.LargeStringArray) -> np.ndarray:
-        """Return no frequency."""
-        return np.zeros(0, np.int64)
-
-    def judge(self, index: Index, document_frequencies: np.ndarray, texts: pa.LargeStringArray) -> list[Removal]:
-        """Return no removal."""
-        return []
-
-    def counts(self, index: Index, document_frequencies: np.ndarray) -> dict[str, int]:
-        """Return no number."""
-        return {}
 
 
 class NGram(Decontaminator):
@@ -80,6 +23,16 @@ class NGram(Decontaminator):
     found.
     Source of the rule: 67 % of a manual's pages share some 13-gram with a held-out page, so a share must decide;
     marin-community/marin#7635 for the common phrases.
+
+    Args:
+        n: words per n-gram.
+        min_coverage: share of an item's n-grams, in (0, 1], from which a document holds it.
+        max_document_frequency: documents of the corpus that an n-gram may occur in and still count.
+        min_words: items of fewer words aren't sought: "the answer" is in every book.
+        test_sets: files or patterns, see decontaminate.testsets; the held-out documents are sought in any case.
+        fields: set name -> fields of its jsonl records that make up an item.
+    Raises:
+        SettingError: a value that can't work.
     """
 
     def __init__(
@@ -91,18 +44,6 @@ class NGram(Decontaminator):
         test_sets: list[str] | None = None,
         fields: dict[str, list[str]] | None = None,
     ) -> None:
-        """Take the settings; nothing is read yet.
-
-        Args:
-            n: words an n-gram.
-            min_coverage: share of an item's n-grams, in (0, 1], from which a document holds it.
-            max_document_frequency: documents of the corpus that an n-gram may occur in and still count.
-            min_words: items of fewer words aren't sought: "the answer" is in every book.
-            test_sets: files or patterns, see decontaminate.testsets; the held-out documents are sought in any case.
-            fields: set name -> fields of its jsonl records that make up an item.
-        Raises:
-            SettingError: a value that can't work.
-        """
         require(n >= 1, "n", n, "1 or more words; 13 is usual")
         require(max_document_frequency >= 1, "max_document_frequency", max_document_frequency, "1 or more documents")
         require(0 < min_coverage <= 1, "min_coverage", min_coverage, "a share above 0 and up to 1")
@@ -130,7 +71,7 @@ class NGram(Decontaminator):
                 )
         return [item for items in sets.values() for item in items]
 
-    def build(self, items: list[TestItem]) -> Index:
+    def build(self, items: list[TestItem]) -> NGramIndex:
         """Return the index of all items.
 
         Raises:
@@ -145,14 +86,14 @@ class NGram(Decontaminator):
             )
         return index
 
-    def document_frequencies(self, index: Index, texts: pa.LargeStringArray) -> np.ndarray:
+    def document_frequencies(self, index: NGramIndex, texts: pa.LargeStringArray) -> np.ndarray:
         """Return in how many of these documents each n-gram occurs."""
         frequencies = np.zeros(index.num_ngrams, np.int64)
         for text in texts.to_pylist():
             frequencies[index.find(text)] += 1
         return frequencies
 
-    def judge(self, index: Index, document_frequencies: np.ndarray, texts: pa.LargeStringArray) -> list[Removal]:
+    def judge(self, index: NGramIndex, document_frequencies: np.ndarray, texts: pa.LargeStringArray) -> list[Removal]:
         """Return the documents that hold a test item; of several, the one held most is named, then the first."""
         counting = self._counting(document_frequencies)
         item_sizes = index.item_sizes(counting)
@@ -166,7 +107,7 @@ class NGram(Decontaminator):
                 removals.append(self._removal(position, index.names[items[best]], float(coverage[best])))
         return removals
 
-    def counts(self, index: Index, document_frequencies: np.ndarray) -> dict[str, int]:
+    def counts(self, index: NGramIndex, document_frequencies: np.ndarray) -> dict[str, int]:
         """Return the items; those too short to be sought, and those of common phrases alone: neither is ever found;
         the n-grams, and the common ones among them."""
         counting = self._counting(document_frequencies)

@@ -1,0 +1,1 @@
+"""Which documents are copies of which: exact, near, and which one stays."""

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-
 from data_pipeline.dedup.dedup import NearResult
 from data_pipeline.dedup.exact import joined_words
 from data_pipeline.dedup.greedy import KEPT, KeptRanks, Links, Sets, Verdicts, judge
-from data_pipeline.dedup.lsh import Buckets, find_clusters
 from data_pipeline.dedup.shingles import shingle_set
 from data_pipeline.documents import Removal
 from foundation.progress import Meter
+
+from data_pipeline.dedup.lsh import Buckets, find_clusters
 
 Keep = Literal["first", "longest"]
 BLOCK_CHARS = 64_000_000  # of text asked for at a time; its shingle sets take about 8 bytes a word beside it
@@ -54,7 +54,7 @@ def verify(
         num_chars: (n,) int64, the length of every document of the corpus in code points.
         keep: which of a cluster's documents are taken first: the earliest, or the longest (the earliest of equals).
         threshold: a document goes at this Jaccard similarity of its set of shingles to a kept one's, or above.
-        ngram: words a shingle.
+        ngram: words per shingle.
         texts_of: gives the texts at (m,) int64 positions, in that order.
         progress: receives every document once.
         block_chars: code points of text asked for at a time. In memory are the shingle sets of one block and of the

@@ -19,12 +19,12 @@ class Features:
     """What deduplication knows of n documents, row i of document i. Small beside the text; plain arrays, so it travels.
 
     Attributes:
-        keys: (n, 2) uint64, the two halves of the xxh3-128 of the document's words; see dedup.exact.
+        word_hashes: (n, 2) uint64, the two halves of the xxh3-128 of the document's words; see dedup.exact.
         num_chars: (n,) int64, code points of the text.
         signatures: (n, num_perm) uint32 MinHash; num_perm is 0 where no near-duplicates are sought.
     """
 
-    keys: np.ndarray
+    word_hashes: np.ndarray
     num_chars: np.ndarray
     signatures: np.ndarray
 
@@ -33,7 +33,7 @@ class Features:
 
     def take(self, positions: np.ndarray) -> Features:
         """Return the features of the documents at `positions`, (m,) integers or (n,) bool, in that order."""
-        return Features(self.keys[positions], self.num_chars[positions], self.signatures[positions])
+        return Features(self.word_hashes[positions], self.num_chars[positions], self.signatures[positions])
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +105,15 @@ class NoDedup(Dedup):
     seeks_near = False
 
     def features(self, texts: pa.LargeStringArray) -> Features:
-        """Return rows without content."""
         n = len(texts)
         return Features(np.zeros((n, 2), np.uint64), np.zeros(n, np.int64), np.zeros((n, 0), np.uint32))
 
     def exact(self, features: list[Features]) -> list[Removal]:
-        """Return no removal."""
         return []
 
     def near(
         self, features: list[Features], texts_of: Callable[[np.ndarray], list[str]], progress: Meter
     ) -> NearResult:
-        """Return no removal."""
         return no_near_duplicates(features, progress)
 
 

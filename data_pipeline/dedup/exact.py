@@ -19,14 +19,14 @@ def joined_words(text: str) -> bytes:
     return " ".join(text.lower().split()).encode()
 
 
-def key_of(words: bytes) -> bytes:
-    """Return the document's key, 16 bytes, given its joined words."""
+def hash_of_words(words: bytes) -> bytes:
+    """Return the xxh3-128 of a document's joined words, 16 bytes."""
     return xxhash.xxh3_128_digest(words)
 
 
-def keys_array(keys: list[bytes]) -> np.ndarray:
-    """Return keys of 16 bytes as (n, 2) uint64, so that NumPy can sort them."""
-    return np.frombuffer(b"".join(keys), dtype=np.uint64).reshape(-1, 2)
+def hashes_array(hashes: list[bytes]) -> np.ndarray:
+    """Return hashes of 16 bytes as (n, 2) uint64, so that NumPy can sort them."""
+    return np.frombuffer(b"".join(hashes), dtype=np.uint64).reshape(-1, 2)
 
 
 def count_chars(texts: pa.LargeStringArray) -> np.ndarray:
@@ -34,29 +34,29 @@ def count_chars(texts: pa.LargeStringArray) -> np.ndarray:
     return np.asarray(pc.utf8_length(texts), dtype=np.int64)
 
 
-def exact_duplicates(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def exact_duplicates(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find the rows that repeat an earlier row.
 
     Args:
-        keys: (n, 2) uint64.
+        hashes: (n, 2) uint64.
     Returns:
-        duplicates: (m,) int64, ascending; kept: (m,) int64, the first row with the same key as each of them.
+        duplicates: (m,) int64, ascending; kept: (m,) int64, the first row with the same hash as each of them.
     """
-    order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: equal keys stay in row order
-    by_key = keys[order]
-    repeats = np.zeros(len(keys), bool)
-    repeats[1:] = (by_key[1:] == by_key[:-1]).all(axis=1)
-    first_of_run = np.maximum.accumulate(np.where(repeats, 0, np.arange(len(keys))))
+    order = np.lexsort((hashes[:, 1], hashes[:, 0]))  # stable: equal hashes stay in row order
+    in_order = hashes[order]
+    repeats = np.zeros(len(hashes), bool)
+    repeats[1:] = (in_order[1:] == in_order[:-1]).all(axis=1)
+    first_of_run = np.maximum.accumulate(np.where(repeats, 0, np.arange(len(hashes))))
     duplicates, kept = order[repeats], order[first_of_run[repeats]]
     ascending = np.argsort(duplicates)
     return duplicates[ascending], kept[ascending]
 
 
 def remove_exact(features: list[Features]) -> list[Removal]:
-    """Return a removal for every document whose key an earlier one has; that one is named."""
+    """Return a removal for every document whose words' hash an earlier one has; that one is named."""
     if not features:
         return []
-    duplicates, kept = exact_duplicates(np.concatenate([part.keys for part in features]))
+    duplicates, kept = exact_duplicates(np.concatenate([part.word_hashes for part in features]))
     pairs = zip(duplicates.tolist(), kept.tolist(), strict=True)
     return [Removal(position, "exact_duplicate", kept=first, similarity=1.0) for position, first in pairs]
 
@@ -67,16 +67,13 @@ class Exact(Dedup):
     seeks_near = False
 
     def features(self, texts: pa.LargeStringArray) -> Features:
-        """Return keys and lengths; no signatures."""
-        keys = [key_of(joined_words(text)) for text in texts.to_pylist()]
-        return Features(keys_array(keys), count_chars(texts), np.zeros((len(texts), 0), np.uint32))
+        hashes = [hash_of_words(joined_words(text)) for text in texts.to_pylist()]
+        return Features(hashes_array(hashes), count_chars(texts), np.zeros((len(texts), 0), np.uint32))
 
     def exact(self, features: list[Features]) -> list[Removal]:
-        """Return the repeated documents; the first of each kind stays."""
         return remove_exact(features)
 
     def near(
         self, features: list[Features], texts_of: Callable[[np.ndarray], list[str]], progress: Meter
     ) -> NearResult:
-        """Return no removal."""
         return no_near_duplicates(features, progress)

@@ -86,22 +86,22 @@ class Buckets:
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
 
 
-def band_keys(signatures: np.ndarray) -> np.ndarray:
-    """Return a 64-bit key of each row: equal rows, equal keys; of 10^7 different rows two are equal with P = 3e-6.
+def band_hashes(signatures: np.ndarray) -> np.ndarray:
+    """Return a 64-bit hash of each row: equal rows, equal hashes; of 10^7 different rows two are equal with P = 3e-6.
 
     Args:
         signatures: (n, rows) uint32, one band.
     Returns:
         (n,) uint64.
     """
-    keys = np.zeros(len(signatures), np.uint64)
+    hashes = np.zeros(len(signatures), np.uint64)
     for column in signatures.T:
-        keys = mix64(keys ^ column)
-    return keys
+        hashes = mix64(hashes ^ column)
+    return hashes
 
 
 def find_buckets(signatures: list[np.ndarray], bands: int, rows: int) -> Buckets:
-    """Sort the documents by each band in turn and keep the runs of equal keys.
+    """Sort the documents by each band in turn and keep the runs of equal hashes.
 
     Args:
         signatures: (n_i, num_perm) uint32 each, laid end to end.
@@ -109,13 +109,15 @@ def find_buckets(signatures: list[np.ndarray], bands: int, rows: int) -> Buckets
     members, sizes = [], []
     for band in range(bands):
         columns = slice(band * rows, (band + 1) * rows)
-        keys = np.concatenate([band_keys(part[:, columns]) for part in signatures])
-        order = np.argsort(keys)
-        by_key = keys[order]
+        hashes = np.concatenate([band_hashes(part[:, columns]) for part in signatures])
+        order = np.argsort(hashes)
+        in_order = hashes[order]
         firsts = (
-            np.flatnonzero(np.concatenate([[True], by_key[1:] != by_key[:-1]])) if len(keys) else np.zeros(0, np.int64)
+            np.flatnonzero(np.concatenate([[True], in_order[1:] != in_order[:-1]]))
+            if len(hashes)
+            else np.zeros(0, np.int64)
         )
-        run_sizes = np.diff(firsts, append=len(keys))
+        run_sizes = np.diff(firsts, append=len(hashes))
         members.append(order[np.repeat(run_sizes > 1, run_sizes)])
         sizes.append(run_sizes[run_sizes > 1])
     starts = np.concatenate([[0], np.cumsum(np.concatenate(sizes))])

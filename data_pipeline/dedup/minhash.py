@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from data_pipeline.dedup.clusters import Keep, verify
 from data_pipeline.dedup.dedup import Dedup, Features, NearResult, no_near_duplicates
-from data_pipeline.dedup.exact import count_chars, joined_words, key_of, keys_array, remove_exact
+from data_pipeline.dedup.exact import count_chars, hash_of_words, hashes_array, joined_words, remove_exact
 from data_pipeline.dedup.lsh import choose_bands, find_buckets, s_curve
 from data_pipeline.dedup.shingles import shingle_bytes
 from data_pipeline.documents import Removal
@@ -26,7 +26,19 @@ _BLOCK_SHINGLES = 1024
 
 
 class MinHash(Dedup):
-    """Removes exact and near-duplicates. Signatures are datasketch's own, slot for slot (scheme affine32, SHA-1)."""
+    """Removes exact and near-duplicates. Signatures are datasketch's own, slot for slot (scheme affine32, SHA-1).
+
+    Args:
+        threshold: Jaccard similarity of two documents' shingle sets, in (0, 1], from which one of them goes.
+        num_perm: 32-bit values per signature.
+        ngram: words per shingle.
+        bands: groups that a signature is cut into; None chooses bands and rows (lsh.choose_bands).
+        rows: values per band; set both or none.
+        seed: of the permutations; 1 is datasketch's default.
+        keep: which document of a cluster is taken first: `longest`, or `first` in corpus order.
+    Raises:
+        SettingError: a value that can't work.
+    """
 
     def __init__(
         self,
@@ -38,19 +50,6 @@ class MinHash(Dedup):
         seed: int = 1,
         keep: Keep = "longest",
     ) -> None:
-        """Choose the bands.
-
-        Args:
-            threshold: Jaccard similarity of two documents' shingle sets, in (0, 1], from which the later one goes.
-            num_perm: 32-bit values a signature.
-            ngram: words a shingle.
-            bands: groups that a signature is cut into; None chooses bands and rows (lsh.choose_bands).
-            rows: values a band; set both or none.
-            seed: of the permutations; 1 is datasketch's default.
-            keep: which document of a cluster is taken first: `longest`, or `first` in corpus order.
-        Raises:
-            SettingError: a value that can't work.
-        """
         allowed = "a number above 0 and up to 1; 0.8 is usual, 1 removes equal sets only"
         require(0 < threshold <= 1, "threshold", threshold, allowed)
         require(num_perm >= 1, "num_perm", num_perm, "1 or more; 128 is usual")
@@ -63,17 +62,16 @@ class MinHash(Dedup):
         return {"num_perm": self.num_perm, "ngram": self.ngram, "seed": self.seed}
 
     def features(self, texts: pa.LargeStringArray) -> Features:
-        """Return keys, lengths and signatures."""
         from datasketch import MinHash as Sketch  # draws in scipy.integrate: half a second that only this work needs
 
         sketch = Sketch(num_perm=self.num_perm, seed=self.seed)  # its permutations serve all documents
         signatures = np.empty((len(texts), self.num_perm), np.uint32)
-        keys = []
+        hashes = []
         for i, text in enumerate(texts.to_pylist()):
             words = joined_words(text)
-            keys.append(key_of(words))
+            hashes.append(hash_of_words(words))
             signatures[i] = self._signature(words, sketch)
-        return Features(keys_array(keys), count_chars(texts), signatures)
+        return Features(hashes_array(hashes), count_chars(texts), signatures)
 
     def _signature(self, words: bytes, sketch: Sketch) -> np.ndarray:
         shingles = shingle_bytes(words, self.ngram)
@@ -84,13 +82,11 @@ class MinHash(Dedup):
         return values
 
     def exact(self, features: list[Features]) -> list[Removal]:
-        """Return the repeated documents; the first of each kind stays."""
         return remove_exact(features)
 
     def near(
         self, features: list[Features], texts_of: Callable[[np.ndarray], list[str]], progress: Meter
     ) -> NearResult:
-        """Return the documents with a kept one at the threshold or above, each with that witness."""
         if not sum(map(len, features)):
             return no_near_duplicates(features, progress)
         buckets = find_buckets([part.signatures for part in features], self.bands, self.rows)
@@ -98,7 +94,6 @@ class MinHash(Dedup):
         return verify(buckets, num_chars, self.keep, self.threshold, self.ngram, texts_of, progress)
 
     def describe(self) -> str:
-        """Return the S-curve of the bands."""
         return s_curve(self.threshold, self.bands, self.rows)
 
 

@@ -23,7 +23,7 @@ def shingle_bytes(words: bytes, ngram: int) -> list[bytes]:
 
     Args:
         words: joined by one space (dedup.exact.joined_words): a space is then always a border between two words.
-        ngram: words a shingle.
+        ngram: words per shingle.
     Returns:
         Each run of `ngram` words; one shingle of all words where there are fewer.
     """

@@ -1,0 +1,1 @@
+"""Which documents are held out for validation."""

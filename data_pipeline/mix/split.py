@@ -17,17 +17,15 @@ class HeldOut:
 
     Whether a document is held out depends on its key and the seed alone: not on the other documents, nor on how many
     there are; a larger share holds out the same ones and more.
+
+    Args:
+        held_out_frac: share of the documents, in (0, 1).
+        seed: another seed holds out others.
+    Raises:
+        SettingError: a value that can't work.
     """
 
     def __init__(self, held_out_frac: float = 0.01, seed: int = 0) -> None:
-        """Take the settings.
-
-        Args:
-            held_out_frac: share of the documents, in (0, 1).
-            seed: another seed holds out others.
-        Raises:
-            SettingError: a value that can't work.
-        """
         allowed = "a share between 0 and 1; 0.01 is usual"
         require(0 < held_out_frac < 1, "held_out_frac", held_out_frac, allowed)
         require(0 <= seed < 2**64, "seed", seed, "a number from 0 to below 2^64")

@@ -17,7 +17,7 @@ def document_batch(
 
     Args:
         file_number: of the one file that the documents come from.
-        rows, ids, texts, metadata: one entry a document.
+        rows, ids, texts, metadata: one entry per document.
     """
     columns = [
         pa.array(np.full(len(rows), file_number, dtype=np.int32)),

@@ -1,4 +1,4 @@
-"""JSON lines: an object a line, its text under one key, plain or compressed.
+"""JSON lines: one object per line, its text under one key, plain or compressed.
 
 A line that can't be taken as it stands is quarantined under one of these reasons: `json` (no JSON, or two objects),
 `json_eof` (the same, in a last line without newline: the file was cut), `utf8`, `surrogate` (half of a surrogate pair),
@@ -43,6 +43,17 @@ class Jsonl(Source):
     There is one way to parse, not a fast one beside a careful one that must agree. Measured on one core with pages of
     15 kB (orjson 3.13.0, pyarrow 26.0.1): orjson into Arrow 600 MB/s, with the checks of `json_scan` 320; pyarrow.json
     for text and id beside orjson for the metadata 370, without those checks.
+
+    Args:
+        paths: files or glob patterns, relative to the working folder.
+        source: names the source's shards.
+        text_key: the key of the text.
+        id_key: the key of the document's id, where it has one.
+        weight: share of the training mixture, relative to the other sources'.
+        max_doc_bytes: a longer line is quarantined as `too_long`; bounds memory.
+        max_window_bytes: the largest zstandard window that is decoded; bounds memory.
+    Raises:
+        SettingError: a value that can't work.
     """
 
     def __init__(
@@ -55,19 +66,6 @@ class Jsonl(Source):
         max_doc_bytes: int = MAX_DOC_BYTES,
         max_window_bytes: int = MAX_WINDOW_BYTES,
     ) -> None:
-        """Take what to read; nothing is opened.
-
-        Args:
-            paths: files or glob patterns, relative to the working folder.
-            source: names the source's shards.
-            text_key: the key of the text.
-            id_key: the key of the document's id, where it has one.
-            weight: share of the training mixture, relative to the other sources'.
-            max_doc_bytes: a longer line is quarantined as `too_long`; bounds memory.
-            max_window_bytes: the largest zstandard window that is decoded; bounds memory.
-        Raises:
-            SettingError: a value that can't work.
-        """
         check_source(source, weight)
         check_paths(paths)
         check_limits(max_doc_bytes, max_window_bytes)

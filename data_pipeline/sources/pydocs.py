@@ -43,6 +43,15 @@ class PyDocs(Source):
     a topic. Modules are parsed, never imported. The same installed versions give the same bytes.
 
     An input file is a package, a document's id is `<module>#<version>`, e.g. `numpy.linalg#2.4.6`.
+
+    Args:
+        max_bytes: the corpus ends before the document that would exceed it, in bytes of text over all packages.
+        packages: top-level modules in the order in which they fill `max_bytes`; `python` is the standard library
+            with the topics of help(). None: PACKAGES.
+        source: names the source's shards.
+        weight: share of the training mixture, relative to the other sources'.
+    Raises:
+        SettingError: a value that can't work.
     """
 
     def __init__(
@@ -52,17 +61,6 @@ class PyDocs(Source):
         source: str = "pydocs",
         weight: float = 1.0,
     ) -> None:
-        """Take what to read; nothing is opened.
-
-        Args:
-            max_bytes: the corpus ends before the document that would exceed it, in bytes of text over all packages.
-            packages: top-level modules in the order in which they fill `max_bytes`; `python` is the standard library
-                with the topics of help(). None: PACKAGES.
-            source: names the source's shards.
-            weight: share of the training mixture, relative to the other sources'.
-        Raises:
-            SettingError: a value that can't work.
-        """
         check_source(source, weight)
         require(max_bytes >= 1, "max_bytes", max_bytes, "1 byte or more")
         self.name, self.weight = source, weight

@@ -7,16 +7,15 @@ from foundation.errors import ConfigError, SettingError
 
 
 class Several(Corpus):
-    """A corpus of several sources, numbered by name: the order of the keys in a config changes nothing."""
+    """A corpus of several sources, numbered by name: the order of the keys in a config changes nothing.
+
+    Args:
+        sources: label -> source. Labels only serve to name config keys; shards are named by each source's `source`.
+    Raises:
+        SettingError: two have one name.
+    """
 
     def __init__(self, sources: dict[str, Source]) -> None:
-        """Take the sources.
-
-        Args:
-            sources: label -> source. Labels only serve to name config keys; shards are named by each source's `source`.
-        Raises:
-            SettingError: two have one name.
-        """
         label_of: dict[str, str] = {}
         for label, source in sources.items():
             # lower case: on macOS web_00000.bin and Web_00000.bin are one file

@@ -22,7 +22,20 @@ SENTENCE_WORDS, PARAGRAPH_SENTENCES = 12, 5
 
 
 class Synthetic(Source):
-    """Documents of Zipf-distributed words. Document i is a pure function of (seed, i): made anywhere, in any order."""
+    """Documents of Zipf-distributed words. Document i is a pure function of (seed, i): made anywhere, in any order.
+
+    Args:
+        num_documents: documents to make.
+        mean_words: mean length of a document in words.
+        words_sigma: spread of the lengths, which are log-normal: the standard deviation of their logarithm.
+        vocab_words: different words; the k-th most frequent has a probability proportional to 1/k (Zipf's law).
+        duplicate_frac: share of documents that repeat an earlier one word for word.
+        seed: another seed gives other documents.
+        source: names the source's shards.
+        weight: share of the training mixture, relative to the other sources'.
+    Raises:
+        SettingError: a value that can't work.
+    """
 
     def __init__(
         self,
@@ -35,20 +48,6 @@ class Synthetic(Source):
         source: str = "synthetic",
         weight: float = 1.0,
     ) -> None:
-        """Take the recipe.
-
-        Args:
-            num_documents: documents to make.
-            mean_words: mean length of a document in words.
-            words_sigma: spread of the lengths, which are log-normal: the standard deviation of their logarithm.
-            vocab_words: different words; the k-th most frequent has a probability proportional to 1/k (Zipf's law).
-            duplicate_frac: share of documents that repeat an earlier one word for word.
-            seed: another seed gives other documents.
-            source: names the source's shards.
-            weight: share of the training mixture, relative to the other sources'.
-        Raises:
-            SettingError: a value that can't work.
-        """
         check_source(source, weight)
         require(num_documents >= 1, "num_documents", num_documents, "a number at least 1")
         require(1 <= mean_words <= 1e7, "mean_words", mean_words, "a number from 1 to 1e7")

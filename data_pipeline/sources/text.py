@@ -22,11 +22,23 @@ from foundation.errors import require
 
 
 class Text(Source):
-    """Plain text files, also .gz and .zst (magic bytes decide).
+    r"""Plain text files, also .gz and .zst (magic bytes decide).
 
     A document's row is its place in the file, from 0, and its id `<file name>#<row>`. A document of white space alone
     (an empty file, two separators in a row) is none. One that is no UTF-8 is quarantined as `utf8`, one above
     `max_doc_bytes` as `too_long`.
+
+    Args:
+        paths: files or glob patterns, relative to the working folder.
+        source: names the source's shards.
+        separator: what stands between two documents, e.g. "\n\n\n" or "<|endoftext|>", and belongs to neither;
+            None: a file is one document. The two characters "\" and "n" mean a line end, as they are typed in a
+            shell; "\t" and "\r" likewise.
+        weight: share of the training mixture, relative to the other sources'.
+        max_doc_bytes: a longer document is quarantined; bounds memory.
+        max_window_bytes: the largest zstandard window that is decoded; bounds memory.
+    Raises:
+        SettingError: a value that can't work.
     """
 
     def __init__(
@@ -38,20 +50,6 @@ class Text(Source):
         max_doc_bytes: int = MAX_DOC_BYTES,
         max_window_bytes: int = MAX_WINDOW_BYTES,
     ) -> None:
-        r"""Take what to read; nothing is opened.
-
-        Args:
-            paths: files or glob patterns, relative to the working folder.
-            source: names the source's shards.
-            separator: what stands between two documents, e.g. "\n\n\n" or "<|endoftext|>", and belongs to neither;
-                None: a file is one document. The two characters "\" and "n" mean a line end, as they are typed in a
-                shell; "\t" and "\r" likewise.
-            weight: share of the training mixture, relative to the other sources'.
-            max_doc_bytes: a longer document is quarantined; bounds memory.
-            max_window_bytes: the largest zstandard window that is decoded; bounds memory.
-        Raises:
-            SettingError: a value that can't work.
-        """
         check_source(source, weight)
         check_paths(paths)
         check_limits(max_doc_bytes, max_window_bytes)

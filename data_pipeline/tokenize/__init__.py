@@ -1,0 +1,1 @@
+"""The tokenizer, trained or given, and the encoder that turns texts into ids."""

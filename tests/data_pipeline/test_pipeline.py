@@ -64,7 +64,7 @@ def test_a_folder_is_the_pipelines_own_before_any_stage_writes(
     cut.parent.mkdir()
     cut.write_bytes((made.folder / "web" / "b.jsonl.gz").read_bytes()[:500])
     corpus = {"_target_": "data_pipeline.sources.jsonl.Jsonl", "paths": [str(cut)]}
-    nothing = {"_target_": "data_pipeline.decontaminate.ngram.NoDecontaminate"}
+    nothing = {"_target_": "data_pipeline.decontaminate.decontaminator.NoDecontaminate"}
     tree = config(tmp_path, out, corpus=corpus, decontaminate=nothing)
     with pytest.raises(TruncatedInput):
         go(tree)  # ends before the first part is finished, as a kill there does
@@ -131,7 +131,7 @@ CHANGES: list[tuple[dict[str, Any], list[str]]] = [
     ({"shards__max_shard_bytes": 1 << 17}, ["shards"]),
     ({"tokenizer__vocab_size": 420}, ["tokenizer", "shards"]),
     ({"decontaminate__min_coverage": 0.6}, ["decontaminate"]),  # with the same result
-    ({"decontaminate": {"_target_": "data_pipeline.decontaminate.ngram.NoDecontaminate"}}, ALL[4:]),
+    ({"decontaminate": {"_target_": "data_pipeline.decontaminate.decontaminator.NoDecontaminate"}}, ALL[4:]),
     ({"mix__seed": 4}, ALL[3:]),
     ({"dedup__threshold": 0.75}, ["near"]),
     ({"dedup__num_perm": 64}, ["exact", "near"]),

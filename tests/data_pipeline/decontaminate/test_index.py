@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.decontaminate import testsets
-from data_pipeline.decontaminate.index import Index, build_index
+from data_pipeline.decontaminate.index import NGramIndex, build_index
 from data_pipeline.decontaminate.words import char_classes, words
 
 CLASSES = char_classes()
 TEXT = st.lists(st.sampled_from("abc"), max_size=12).map(" ".join)
 
 
-def build(texts: list[str], n: int, min_words: int) -> Index:
+def build(texts: list[str], n: int, min_words: int) -> NGramIndex:
     return build_index([testsets.TestItem("t", str(i), text) for i, text in enumerate(texts)], n, min_words, CLASSES)
 
 

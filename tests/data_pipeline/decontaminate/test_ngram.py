@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.decontaminate import testsets
+from data_pipeline.decontaminate.decontaminator import Decontaminator, NoDecontaminate
 from data_pipeline.decontaminate.errors import DecontaminationError
-from data_pipeline.decontaminate.index import Index, build_index
-from data_pipeline.decontaminate.ngram import Decontaminator, NGram, NoDecontaminate
+from data_pipeline.decontaminate.index import NGramIndex, build_index
+from data_pipeline.decontaminate.ngram import NGram
 from data_pipeline.decontaminate.words import char_classes, words
 from foundation.errors import SettingError
 
@@ -35,7 +36,7 @@ def judge(decontaminator: Decontaminator, items: list[str], texts: list[str], cu
     return judge_with(decontaminator, index, texts, cut)
 
 
-def judge_with(decontaminator: Decontaminator, index: Index, texts: list[str], cut: int) -> list[Any]:
+def judge_with(decontaminator: Decontaminator, index: NGramIndex, texts: list[str], cut: int) -> list[Any]:
     """Judge texts that arrive in two partitions; positions count through both."""
     parts = [pa.array(part, pa.large_string()) for part in (texts[:cut], texts[cut:])]
     frequencies = sum((decontaminator.document_frequencies(index, part) for part in parts), np.zeros((), np.int64))

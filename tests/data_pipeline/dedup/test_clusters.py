@@ -13,6 +13,11 @@ from data_pipeline.dedup.minhash import MinHash
 from foundation.progress import Meter
 
 
+def all_equal(positions: np.ndarray) -> np.ndarray:
+    """Return signatures that rule nothing out."""
+    return np.zeros((len(positions), 8), np.uint32)
+
+
 @pytest.mark.parametrize("block_chars", [1, 300, 2000])
 @pytest.mark.parametrize("keep", ["first", "longest"])
 def test_blocks_do_not_show(random_corpus: Any, keep: Any, block_chars: int) -> None:
@@ -27,7 +32,9 @@ def test_blocks_do_not_show(random_corpus: Any, keep: Any, block_chars: int) -> 
         return [texts[i] for i in positions.tolist()]
 
     def run(block_chars: int) -> Any:
-        return verify(buckets, features.num_chars, keep, 0.6, 5, texts_of, Meter("", None, ""), block_chars)
+        signatures_of = features.signatures.__getitem__
+        meter = Meter("", None, "")
+        return verify(buckets, features.num_chars, keep, 0.6, 5, signatures_of, texts_of, meter, block_chars)
 
     whole = run(10**9)
     assert len(asked) == 1
@@ -37,6 +44,7 @@ def test_blocks_do_not_show(random_corpus: Any, keep: Any, block_chars: int) -> 
     assert cut.counts == whole.counts
     assert len(whole.removals) > 20
     assert whole.counts["largest_cluster"] > 5
+    assert whole.counts["pairs_ruled_out"] > 100  # so the signatures that were carried over are the right ones
 
 
 def test_a_large_cluster_costs_a_comparison_a_document() -> None:
@@ -61,7 +69,8 @@ def test_a_hundred_thousand_copies() -> None:
     n = 100_000
     members = np.tile(np.arange(n), 25)
     buckets = Buckets(members, np.arange(0, 25 * n + 1, n))
-    result = verify(buckets, np.full(n, 5), "first", 0.8, 5, lambda at: ["a b c"] * len(at), Meter("", None, ""))
+    texts_of, meter = lambda at: ["a b c"] * len(at), Meter("", None, "")
+    result = verify(buckets, np.full(n, 5), "first", 0.8, 5, all_equal, texts_of, meter)
     assert result.counts["pairs_verified"] == len(result.removals) == n - 1
     assert {removal.kept for removal in result.removals} == {0}
 
@@ -70,9 +79,23 @@ def test_a_hub_that_is_like_nobody_removes_nobody() -> None:
     """One bucket of 500 texts without a shingle in common."""
     texts = [" ".join(f"{i}_{j}" for j in range(10)) for i in range(500)]
     buckets = Buckets(np.arange(500), np.array([0, 500]))
-    result = verify(
-        buckets, np.full(500, 9), "longest", 0.1, 5, lambda at: [texts[i] for i in at], Meter("", None, ""), 100
-    )
+    texts_of, meter = lambda at: [texts[i] for i in at], Meter("", None, "")
+    result = verify(buckets, np.full(500, 9), "longest", 0.1, 5, all_equal, texts_of, meter, 100)
     assert result.removals == []
     assert result.counts["pairs_below_threshold"] == result.counts["pairs_verified"] == 500 * 499 // 2
     assert result.cluster_ids.tolist() == [0] * 500
+
+
+def test_pages_of_one_template_are_hardly_compared() -> None:
+    """400 pages, seven of ten words in common: the signatures rule out nearly all pairs, and take no removal away."""
+    rng = random.Random(0)
+    template = [f"w{i}" for i in range(350)]
+    texts = [" ".join(template + [f"{page}_{i}" for i in range(150)]) for page in range(400)]
+    texts += [text + " and a few more words" for text in rng.sample(texts, 50)]
+    dedup = MinHash(threshold=0.8)
+    features = dedup.features(pa.array(texts, pa.large_string()))
+    result = dedup.near([features], lambda at: [texts[i] for i in at.tolist()], Meter("", None, ""))
+    counts = result.counts
+    assert len(result.removals) == 50
+    assert counts["pairs_ruled_out"] > 50_000
+    assert counts["pairs_verified"] < 0.05 * counts["pairs_ruled_out"]

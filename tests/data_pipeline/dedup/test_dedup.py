@@ -24,4 +24,4 @@ def test_features_are_taken_by_position_or_mask() -> None:
     assert features.take(np.array([2, 0])).num_chars.tolist() == [3, 1]
     some = features.take(np.array([False, True, False]))
     assert (len(some), some.num_chars.tolist()) == (1, [2])
-    assert np.array_equal(some.keys, features.keys[1:2])
+    assert np.array_equal(some.word_hashes, features.word_hashes[1:2])

@@ -7,6 +7,7 @@ import pytest
 from datasketch.lsh import _false_positive_probability
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from data_pipeline.dedup.lsh import (
     candidate_probability,
@@ -14,6 +15,7 @@ from data_pipeline.dedup.lsh import (
     false_candidates,
     find_buckets,
     find_clusters,
+    min_equal_values,
     s_curve,
 )
 from foundation.errors import SettingError
@@ -89,3 +91,17 @@ def test_clusters_are_what_buckets_connect(rows: list[list[int]]) -> None:
     documents, clusters = find_clusters(find_buckets([signatures], 3, 2))
     expected = {i: own for i, own in enumerate(label) if label.count(own) > 1}
     assert dict(zip(documents.tolist(), clusters.tolist(), strict=True)) == expected
+
+
+@given(st.floats(0.01, 1.0), st.integers(1, 256))
+def test_signatures_rule_out_less_than_a_millionth_of_the_pairs_at_the_threshold(
+    threshold: float, num_perm: int
+) -> None:
+    found = min_equal_values(threshold, num_perm)
+    assert found == 0 or binom.cdf(found - 1, num_perm, threshold) < 1e-6 * (1 + 1e-9)
+    assert found == num_perm or binom.cdf(found, num_perm, threshold) >= 1e-6 * (1 - 1e-9)  # and no more could be asked
+
+
+def test_the_usual_settings_ask_for_79_equal_values_of_128() -> None:
+    assert min_equal_values(0.8, 128) == 79
+    assert min_equal_values(1, 128) == min_equal_values(1.0, 128) == 128
