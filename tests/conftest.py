@@ -4,6 +4,7 @@ parser that judges pages, and a browser that opens them."""
 from __future__ import annotations
 
 import html.parser
+import importlib.util
 import itertools
 import multiprocessing
 import os
@@ -17,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 
 import hypothesis
 import pyarrow as pa
@@ -63,9 +65,23 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def load_module() -> Callable[[Path], ModuleType]:
+    """Import a file that lies beside a test, such as one that several ranks run as a script."""
+
+    def load(path: Path) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture(scope="session")
 def one_thread() -> dict[str, str]:
-    """The environment for child processes: one thread each, so that several share two cores, and no torchrun's rest."""
+    """The environment for child processes: one thread each, so that several share two cores, without torchrun's own."""
     ours = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
     return ours | {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
 
@@ -129,6 +145,19 @@ class Lines:
 def typed(tmp_path_factory: pytest.TempPathFactory) -> Lines:
     """Lines typed in processes of their own."""
     return Lines(tmp_path_factory.mktemp("typed"))
+
+
+@pytest.fixture(scope="session")
+def run_ranks(typed: Lines, one_thread: dict[str, str]) -> Callable[..., str]:
+    """Run a script as several ranks to a good end; return what all of them printed."""
+
+    def run(script: Path, *arguments: object, ranks: int) -> str:
+        line = typed.start(script, [str(argument) for argument in arguments], script.parent, one_thread, ranks=ranks)
+        code, text = line.wait()
+        assert code == 0, text
+        return text
+
+    return run
 
 
 TINY = [

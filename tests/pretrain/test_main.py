@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -23,12 +23,8 @@ WORKER = Path(__file__).with_name("train_worker.py")
 
 
 @pytest.fixture(scope="session")
-def worker() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("train_worker", WORKER)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def worker(load_module: Callable[[Path], ModuleType]) -> ModuleType:
+    return load_module(WORKER)
 
 
 @pytest.fixture
@@ -64,7 +60,10 @@ def test_the_plan_says_how_often_each_source_is_passed_over(
     assert f"sources: few {100 / 12:.2f} epochs, many {100 / 124:.2f} epochs" in text
 
 
-@pytest.mark.parametrize("device", [torch.device("cpu"), pytest.param(torch.device("cuda", 0), marks=pytest.mark.gpu)])
+ON_A_GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+
+
+@pytest.mark.parametrize("device", [torch.device("cpu"), pytest.param(torch.device("cuda", 0), marks=ON_A_GPU)])
 def test_by_default_a_gpu_s_model_is_compiled(tiny: list[str], worker: ModuleType, device: torch.device) -> None:
     run = worker.make_run(Mesh(0, 1, 0, device), [*tiny, "run_name=x", "trainer.compile=null"])
     run.loader.close()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,12 +32,8 @@ CPU = Mesh(0, 1, 0, torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")
-def worker() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("train_worker", WORKER)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def worker(load_module: Callable[[Path], ModuleType]) -> ModuleType:
+    return load_module(WORKER)
 
 
 @pytest.fixture

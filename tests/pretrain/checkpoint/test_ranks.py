@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,11 +20,8 @@ WORKER = Path(__file__).with_name("ranks_worker.py")
 
 
 @pytest.fixture(scope="module")
-def worker() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("ranks_worker", WORKER)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def worker(load_module: Callable[[Path], ModuleType]) -> ModuleType:
+    return load_module(WORKER)
 
 
 def one_rank(worker: ModuleType, run_dir: Path) -> DcpCheckpoint:
@@ -34,14 +29,11 @@ def one_rank(worker: ModuleType, run_dir: Path) -> DcpCheckpoint:
 
 
 @pytest.fixture(scope="module")
-def folder(worker: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(worker: ModuleType, tmp_path_factory: pytest.TempPathFactory, run_ranks: Callable[..., str]) -> Path:
     """Where a run of two ranks left its checkpoints and what each of them saw."""
     folder = tmp_path_factory.mktemp("ranks")
     one_rank(worker, folder / "one").save(7, worker.state_of(7, sharded=False))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    done = subprocess.run([*launch, str(WORKER), str(folder)], timeout=120, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (folder / "stderr").write_text(done.stderr)
+    (folder / "said").write_text(run_ranks(WORKER, folder, ranks=2))
     return folder
 
 
@@ -92,7 +84,7 @@ def test_damage_in_one_file_is_learnt_by_all_before_a_tensor_is_touched(ranks: l
 def test_all_fall_back_to_the_same_one_and_it_is_said(ranks: list[dict[str, Any]], folder: Path) -> None:
     assert [rank["fell back"] for rank in ranks] == [20, 20] and all(rank["fell back exactly"] for rank in ranks)
     assert "step_00000030.set_aside1" in ranks[0]["folders"]
-    said = (folder / "stderr").read_text()
+    said = (folder / "said").read_text()
     assert "rank_00001.bin: bytes 0 to" in said and "step_00000020 is taken instead" in said
 
 

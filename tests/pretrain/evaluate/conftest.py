@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -13,13 +13,9 @@ from pretrain.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="session")
-def worker() -> ModuleType:
-    """The file that torchrun runs, as a module: both make the same data and models."""
-    spec = importlib.util.spec_from_file_location("score_worker", Path(__file__).with_name("score_worker.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def worker(load_module: Callable[[Path], ModuleType]) -> ModuleType:
+    """The file that ranks run, as a module: both make the same data and models."""
+    return load_module(Path(__file__).with_name("score_worker.py"))
 
 
 @pytest.fixture(scope="session")

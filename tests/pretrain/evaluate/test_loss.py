@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import astuple
 from pathlib import Path
 from types import ModuleType
@@ -77,10 +76,9 @@ def test_sums_equal_a_loop_over_tokens(
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_ranks_share_the_rows_and_hold_the_same_sums(
-    data_dir: Path, tmp_path: Path, worker: ModuleType, expected: dict[str, tuple[float, ...]], ranks: int
+    data_dir: Path, tmp_path: Path, expected: dict[str, tuple[float, ...]], ranks: int, run_ranks: Callable[..., str]
 ) -> None:
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
-    subprocess.run([*launch, worker.__file__, str(data_dir), str(tmp_path)], check=True, timeout=120)
+    run_ranks(Path(__file__).with_name("score_worker.py"), data_dir, tmp_path, ranks=ranks)
     seen = [orjson.loads((tmp_path / f"rank{rank}.json").read_bytes()) for rank in range(ranks)]
     assert all(scores == seen[0] for scores in seen)
     for name, sums in expected.items():
