@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+
 from data_pipeline.dedup.dedup import NearResult
 from data_pipeline.dedup.exact import joined_words
-from data_pipeline.dedup.greedy import KEPT, KeptRanks, Links, Sets, Verdicts, judge
+from data_pipeline.dedup.greedy import KEPT, KeptRanks, Links, Sets, Sketches, Verdicts, judge
+from data_pipeline.dedup.lsh import Buckets, find_clusters, min_equal_values
 from data_pipeline.dedup.shingles import shingle_set
 from data_pipeline.documents import Removal
 from foundation.progress import Meter
-
-from data_pipeline.dedup.lsh import Buckets, find_clusters
 
 Keep = Literal["first", "longest"]
 BLOCK_CHARS = 64_000_000  # of text asked for at a time; its shingle sets take about 8 bytes a word beside it
@@ -43,6 +43,7 @@ def verify(
     keep: Keep,
     threshold: float,
     ngram: int,
+    signatures_of: Callable[[np.ndarray], np.ndarray],
     texts_of: Callable[[np.ndarray], list[str]],
     progress: Meter,
     block_chars: int = BLOCK_CHARS,
@@ -55,17 +56,19 @@ def verify(
         keep: which of a cluster's documents are taken first: the earliest, or the longest (the earliest of equals).
         threshold: a document goes at this Jaccard similarity of its set of shingles to a kept one's, or above.
         ngram: words per shingle.
+        signatures_of: gives the signatures, (m, num_perm) uint32, at (m,) int64 positions, in that order.
         texts_of: gives the texts at (m,) int64 positions, in that order.
         progress: receives every document once.
-        block_chars: code points of text asked for at a time. In memory are the shingle sets of one block and of the
-            documents kept so far in the cluster that is being judged.
+        block_chars: code points of text asked for at a time. In memory are the shingle sets and signatures of one
+            block and of the documents kept so far in the cluster that is being judged.
     """
     order = _keep_order(buckets, num_chars, keep)
-    judging = _Judging(order, buckets, threshold)
+    judging = _Judging(order, buckets, threshold, signatures_of(order.documents[:0]).shape[1])
     progress.add(len(num_chars) - len(order.documents))
     for start, stop in _blocks(num_chars[order.documents], block_chars):
-        texts = texts_of(order.documents[start:stop])
-        judging.block(start, [shingle_set(joined_words(text), ngram) for text in texts])
+        documents = order.documents[start:stop]
+        sets = [shingle_set(joined_words(text), ngram) for text in texts_of(documents)]
+        judging.block(start, sets, signatures_of(documents))
         progress.add(stop - start)
     return _result(order, judging.verdicts, threshold, len(num_chars))
 
@@ -94,31 +97,36 @@ def _blocks(sizes: np.ndarray, block_chars: int) -> Iterator[tuple[int, int]]:
 
 
 class _Judging:
-    """Walks the ranks block by block; holds the sets of the kept documents that later ones may be compared with."""
+    """Walks the ranks block by block; holds sets and signatures of the kept ones that later ones may be compared with."""
 
-    def __init__(self, order: _Order, buckets: Buckets, threshold: float) -> None:
+    def __init__(self, order: _Order, buckets: Buckets, threshold: float, num_perm: int) -> None:
         k = len(order.documents)
-        self.verdicts = Verdicts(np.full(k, KEPT, np.int64), np.zeros(k), np.zeros(2, np.int64))
+        self.verdicts = Verdicts(np.full(k, KEPT, np.int64), np.zeros(k), np.zeros(3, np.int64))
         self._order, self._threshold = order, threshold
         num_buckets = len(buckets.starts) - 1
         self._kept = KeptRanks(
             buckets.starts, np.zeros(num_buckets, np.int64), np.empty(len(buckets.members), np.int64)
         )
         self._sets = Sets(np.zeros(0, np.uint64), np.zeros(k, np.int64), np.zeros(k, np.int64))
-        self._carried = np.zeros(0, np.int64)  # ranks whose sets are in the pool
+        min_equal = min_equal_values(threshold, num_perm)
+        self._sketches = Sketches(np.zeros((0, num_perm), np.uint32), np.zeros(k, np.int64), min_equal)
+        self._carried = np.zeros(0, np.int64)  # ranks whose sets and signatures are held
 
-    def block(self, start: int, sets: list[np.ndarray]) -> None:
-        """Judge the ranks from `start` on, whose sorted shingle sets these are."""
+    def block(self, start: int, sets: list[np.ndarray], signatures: np.ndarray) -> None:
+        """Judge the ranks from `start` on, whose sorted shingle sets and signatures these are."""
         stop = start + len(sets)
         pool, starts, sizes = self._sets
         sizes[start:stop] = [len(set_) for set_ in sets]
         starts[start:stop] = len(pool) + np.cumsum(sizes[start:stop]) - sizes[start:stop]
         self._sets = Sets(np.concatenate([pool, *sets]), starts, sizes)
-        judge(start, stop, self._threshold, self._order.links, self._kept, self._sets, self.verdicts)
+        values, places, min_equal = self._sketches
+        places[start:stop] = len(values) + np.arange(stop - start)
+        self._sketches = Sketches(np.concatenate([values, signatures]), places, min_equal)
+        judge(start, stop, self._threshold, self._order.links, self._kept, self._sets, self._sketches, self.verdicts)
         self._carry_over(start, stop)
 
     def _carry_over(self, start: int, stop: int) -> None:
-        """Hold on to the sets of the kept documents of the last cluster, which may go on; drop all others."""
+        """Hold on to what is known of the kept documents of the last cluster, which may go on; drop all others."""
         pool, starts, sizes = self._sets
         ranks = np.concatenate([self._carried, np.arange(start, stop)])
         is_open = self._order.clusters[ranks] == self._order.clusters[stop - 1]
@@ -127,6 +135,10 @@ class _Judging:
         pool = np.concatenate([pool[:0], *(pool[at : at + size] for at, size in bounds)])
         starts[self._carried] = np.cumsum(sizes[self._carried]) - sizes[self._carried]
         self._sets = Sets(pool, starts, sizes)
+        values, places, min_equal = self._sketches
+        values = values[places[self._carried]]
+        places[self._carried] = np.arange(len(values))
+        self._sketches = Sketches(values, places, min_equal)
 
 
 def _result(order: _Order, verdicts: Verdicts, threshold: float, num_documents: int) -> NearResult:
@@ -146,5 +158,6 @@ def _result(order: _Order, verdicts: Verdicts, threshold: float, num_documents: 
         "largest_cluster": int(sizes.max(initial=0)),
         "pairs_verified": int(verdicts.tally[0]),
         "pairs_below_threshold": int(verdicts.tally[1]),
+        "pairs_ruled_out": int(verdicts.tally[2]),
     }
     return NearResult(removals, cluster_ids, counts)

@@ -45,7 +45,7 @@ class NearResult:
         cluster_ids: (n,) int64: the smallest position among the documents that candidate pairs connect with this one,
             -1 for a document that is no candidate. A label for reports, no claim of similarity.
         counts: for reports: candidate_documents, clusters, largest_cluster, pairs_verified (compared exactly),
-            pairs_below_threshold (of these, not similar).
+            pairs_below_threshold (of these, not similar), pairs_ruled_out (not compared: signatures too different).
     """
 
     removals: list[Removal]

@@ -49,13 +49,26 @@ class Sets(NamedTuple):
     sizes: np.ndarray
 
 
+class Sketches(NamedTuple):
+    """The signatures in memory: that of rank r is values[places[r]].
+
+    Attributes:
+        values: (p, num_perm) uint32. places: (k,) int64.
+        min_equal: a pair with fewer equal values is not compared; see `lsh.min_equal_values`.
+    """
+
+    values: np.ndarray
+    places: np.ndarray
+    min_equal: int
+
+
 class Verdicts(NamedTuple):
     """What was decided. Written rank by rank.
 
     Attributes:
         witness: (k,) int64, the kept rank that a removed one is similar to, or KEPT.
         similarity: (k,) float64, to the witness; 0 for a kept rank.
-        tally: (2,) int64: pairs compared, pairs of these below the threshold.
+        tally: (3,) int64: pairs compared, pairs of these below the threshold, pairs that their signatures ruled out.
     """
 
     witness: np.ndarray
@@ -65,23 +78,35 @@ class Verdicts(NamedTuple):
 
 @numba.njit(cache=True)
 def judge(
-    start: int, stop: int, threshold: float, links: Links, kept: KeptRanks, sets: Sets, verdicts: Verdicts
+    start: int,
+    stop: int,
+    threshold: float,
+    links: Links,
+    kept: KeptRanks,
+    sets: Sets,
+    sketches: Sketches,
+    verdicts: Verdicts,
 ) -> None:
     """Judge the ranks [start, stop), all before `start` being judged; writes to `verdicts` and `kept`.
 
-    A rank goes when a kept one in a bucket of its own has a Jaccard similarity of `threshold` or above. The witness is
-    the first such rank in the order of `_candidates`: mostly the most similar one, found without comparing the rest.
+    A rank goes when a kept one in a bucket of its own, whose signature is close enough, has a Jaccard similarity of
+    `threshold` or above. The witness is the first such rank in the order of `_by_shared`: mostly the most similar one,
+    found without comparing the rest.
     """
     shared = np.zeros(len(verdicts.witness), np.int32)
     for rank in range(start, stop):
         mine = links.buckets[links.starts[rank] : links.starts[rank + 1]]
-        for candidate in _candidates(mine, kept, shared):
+        met = _meet(mine, kept, shared)
+        close = _close(rank, met, sketches)
+        verdicts.tally[2] += len(met) - len(close)
+        for candidate in _by_shared(close, shared):
             similarity = _similarity(rank, candidate, threshold, sets)
             verdicts.tally[0] += 1
             if similarity >= threshold:
                 verdicts.witness[rank], verdicts.similarity[rank] = candidate, similarity
                 break
             verdicts.tally[1] += 1
+        shared[met] = 0  # clearing what was touched costs nothing per document
         if verdicts.witness[rank] == KEPT:
             for bucket in mine:
                 kept.ranks[kept.starts[bucket] + kept.sizes[bucket]] = rank
@@ -96,11 +121,8 @@ def _similarity(a: int, b: int, threshold: float, sets: Sets) -> float:
 
 
 @numba.njit(cache=True)
-def _candidates(mine: np.ndarray, kept: KeptRanks, shared: np.ndarray) -> np.ndarray:
-    """Return the kept ranks of the buckets `mine`, those in most of them first, among equals the lower rank first.
-
-    `shared`, (k,) int32, is all zeros before and after: clearing it by what was touched costs nothing per document.
-    """
+def _meet(mine: np.ndarray, kept: KeptRanks, shared: np.ndarray) -> np.ndarray:
+    """Return the kept ranks of the buckets `mine`, each once; adds to `shared`, (k,) int32, in how many each is."""
     room = 0
     for bucket in mine:
         room += kept.sizes[bucket]
@@ -112,10 +134,38 @@ def _candidates(mine: np.ndarray, kept: KeptRanks, shared: np.ndarray) -> np.nda
                 ranks[count] = rank
                 count += 1
             shared[rank] += 1
-    ranks = np.sort(ranks[:count])
-    order = np.argsort(-shared[ranks], kind="mergesort")
-    shared[ranks] = 0
-    return ranks[order]
+    return ranks[:count]
+
+
+@numba.njit(cache=True)
+def _close(rank: int, others: np.ndarray, sketches: Sketches) -> np.ndarray:
+    """Return those of `others` whose signatures have `min_equal` values or more in common with that of `rank`.
+
+    A hundredth of what comparing the sets costs: pages of one template are candidates of each other by the million.
+    """
+    mine = sketches.values[sketches.places[rank]]
+    close, count = np.empty(len(others), np.int64), 0
+    for other in others:
+        if num_equal(mine, sketches.values[sketches.places[other]]) >= sketches.min_equal:
+            close[count] = other
+            count += 1
+    return close[:count]
+
+
+@numba.njit(cache=True)
+def num_equal(a: np.ndarray, b: np.ndarray) -> int:
+    """Return in how many places two signatures, (num_perm,) uint32, are equal."""
+    equal = np.uint32(0)  # as wide as the values, so that many are compared at once; no early end for the same reason
+    for i in range(len(a)):
+        equal += np.uint32(a[i] == b[i])
+    return int(equal)
+
+
+@numba.njit(cache=True)
+def _by_shared(ranks: np.ndarray, shared: np.ndarray) -> np.ndarray:
+    """Return the ranks that share most buckets first, among equals the lower rank first."""
+    ranks = np.sort(ranks)
+    return ranks[np.argsort(-shared[ranks], kind="mergesort")]
 
 
 @numba.njit(cache=True)
@@ -125,9 +175,8 @@ def jaccard(a: np.ndarray, b: np.ndarray, threshold: float = 0.0) -> float:
     Args:
         a, b: sets as sorted arrays without repeats, neither of them empty.
     """
-    needed = int(
-        threshold / (1 + threshold) * (len(a) + len(b))
-    )  # rounded down: the ratio itself decides at the border
+    # rounded down: the ratio itself decides at the border
+    needed = int(threshold / (1 + threshold) * (len(a) + len(b)))
     spare_a, spare_b = len(a) - needed, len(b) - needed  # elements that may be missing in the other set
     i, j, common = 0, 0, 0
     while i < len(a) and j < len(b) and spare_a >= 0 and spare_b >= 0:

@@ -7,6 +7,7 @@ Source: Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3rd edition, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -16,6 +17,7 @@ from data_pipeline.dedup.shingles import mix64
 from foundation.errors import SettingError
 
 MIN_RECALL = 0.999  # P(candidate) at the threshold that chosen bands reach
+PAIRS_A_MISS = 1_000_000  # of pairs at the threshold, at most one in so many is ruled out by its signatures
 _SIMILARITIES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)  # where the S-curve is shown
 
 
@@ -55,6 +57,23 @@ def choose_bands(threshold: float, num_perm: int) -> tuple[int, int]:
         f"bands; set num_perm to at least {needed}, or raise the threshold\n"
         f"{s_curve(threshold, num_perm, 1)}"
     )
+
+
+def min_equal_values(threshold: float, num_perm: int) -> int:
+    """Return how many values of two signatures must be equal, so that comparing the two sets can still be worth it.
+
+    At a Jaccard similarity of s each value is equal with P = s, so the number of equal values is binomial. The result
+    is the largest m with P(fewer than m are equal) below one in PAIRS_A_MISS at the threshold; above it P is smaller
+    still. Exact in integers. At 0.8 and 128: 79.
+    """
+    hits, of = threshold.as_integer_ratio()
+    misses, all_ = of - hits, of**num_perm
+    fewer = 0  # times `all_`: P(at most `equal` are equal)
+    for equal in range(num_perm):
+        fewer += comb(num_perm, equal) * hits**equal * misses ** (num_perm - equal)
+        if fewer * PAIRS_A_MISS >= all_:
+            return equal
+    return num_perm
 
 
 def s_curve(threshold: float, bands: int, rows: int) -> str:

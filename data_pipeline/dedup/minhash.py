@@ -91,10 +91,25 @@ class MinHash(Dedup):
             return no_near_duplicates(features, progress)
         buckets = find_buckets([part.signatures for part in features], self.bands, self.rows)
         num_chars = np.concatenate([part.num_chars for part in features])
-        return verify(buckets, num_chars, self.keep, self.threshold, self.ngram, texts_of, progress)
+
+        def signatures_of(positions: np.ndarray) -> np.ndarray:
+            return _signatures_at(features, positions)
+
+        return verify(buckets, num_chars, self.keep, self.threshold, self.ngram, signatures_of, texts_of, progress)
 
     def describe(self) -> str:
         return s_curve(self.threshold, self.bands, self.rows)
+
+
+def _signatures_at(features: list[Features], positions: np.ndarray) -> np.ndarray:
+    """Return the signatures at positions of the whole corpus, without a second copy of all of them."""
+    ends = np.cumsum([len(part) for part in features])
+    part_of = np.searchsorted(ends, positions, side="right")
+    found = np.empty((len(positions), features[0].signatures.shape[1]), np.uint32)
+    for number in np.unique(part_of):
+        part, here = features[number], part_of == number
+        found[here] = part.signatures[positions[here] - (ends[number] - len(part))]
+    return found
 
 
 def _bands(threshold: float, num_perm: int, bands: int | None, rows: int | None) -> tuple[int, int]:
