@@ -104,6 +104,14 @@ def test_a_sweep_with_a_name_a_trial_makes_a_folder_each(tmp_path: Path) -> None
     assert sizes == {"v290": 290, "v300": 300}
 
 
+def test_a_sweep_with_a_failed_trial_does_the_others_and_fails(tmp_path: Path) -> None:
+    swept = ["-m", *QUICK[:-2], QUICK[-1], "tokenizer.vocab_size=100,300", "name=v${tokenizer.vocab_size}"]
+    ended = type_line(tmp_path, *swept, "executor.workers=1")
+    assert ended.returncode == 2
+    assert "tokenizer.vocab_size: 100" in ended.stderr
+    assert Manifest.load(tmp_path / "data" / "v300").vocab_size == 300
+
+
 def test_a_stop_is_clean_and_the_same_line_goes_on(tmp_path: Path) -> None:
     words = [*QUICK, "corpus.num_documents=1000", "partition_bytes=20000", "executor.workers=2"]
     command = [sys.executable, "-m", "data_pipeline", *words]

@@ -13,7 +13,10 @@ import zstandard
 from data_pipeline.losses import TooManyUnreadable
 from data_pipeline.pipeline import Result
 from data_pipeline.sources.jsonl import Jsonl
-from data_pipeline.sources.source import TruncatedInput
+from data_pipeline.sources.pydocs import PyDocs
+from data_pipeline.sources.source import Source, TruncatedInput
+from data_pipeline.sources.synthetic import Synthetic
+from data_pipeline.sources.text import Text
 from data_pipeline.stages.clean import describe
 from foundation.errors import ConfigError
 
@@ -122,3 +125,33 @@ def test_an_error_in_a_worker_names_the_partition(made: Any, config: Config, go:
     with pytest.raises(OSError, match="quarantine") as raised:
         go(config(made.folder, tmp_path / "out"))
     assert [note for note in raised.value.__notes__ if "work/clean/0000" in note]
+
+
+@pytest.mark.parametrize(
+    ("kind", "needed", "others"),
+    [
+        (Jsonl, {"paths": ["x"]}, {"text_key": "a", "id_key": "b", "max_doc_bytes": 9, "max_window_bytes": 1 << 20}),
+        (Text, {"paths": ["x"]}, {"separator": "a", "max_doc_bytes": 9, "max_window_bytes": 1 << 20}),
+        (PyDocs, {}, {"max_bytes": 9, "packages": ["python"]}),
+        (
+            Synthetic,
+            {},
+            {
+                "num_documents": 9,
+                "mean_words": 9.0,
+                "words_sigma": 0.1,
+                "vocab_words": 9,
+                "duplicate_frac": 0.1,
+                "seed": 9,
+            },
+        ),
+    ],
+)
+def test_a_source_is_known_by_its_settings_but_not_by_its_place_or_weight(
+    kind: type[Source], needed: dict[str, Any], others: dict[str, Any]
+) -> None:
+    known = describe(kind(**needed))
+    for name, value in {**others, "source": "other"}.items():
+        assert describe(kind(**needed, **{name: value})) != known, name
+    moved = {"paths": ["elsewhere"]} if needed else {}
+    assert describe(kind(**{**needed, **moved, "weight": 9.0})) == known

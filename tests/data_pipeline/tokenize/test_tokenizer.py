@@ -177,6 +177,22 @@ def test_a_file_that_loses_bytes_is_refused_by_name(
     assert str(path) in str(caught.value)
 
 
+def test_an_added_token_that_is_not_special_ends_no_document(tmp_path: Path, changed: Changed, trained: bytes) -> None:
+    added = orjson.loads(trained)["added_tokens"]
+    path = tmp_path / "odd.json"
+    path.write_bytes(changed(added_tokens=[*added, {**added[0], "id": 600, "content": "<tool>", "special": False}]))
+    with pytest.raises(TokenizerError, match=r"'<tool>' is no special token .*it has: <\|endoftext\|>"):
+        TokenizerFile(str(path), eot_token="<tool>").inputs()
+
+
+def test_a_file_that_loses_bytes_of_the_corpus_alone_is_refused(tmp_path: Path, changed: Changed) -> None:
+    path, odd = tmp_path / "odd.json", "a word that only this corpus has: zyzzyva"
+    path.write_bytes(changed(normalizer={"type": "Replace", "pattern": {"String": "zyzzyva"}, "content": "z"}))
+    TokenizerFile(str(path)).inputs()  # the probe's texts survive
+    with pytest.raises(TokenizerError, match=r"loses bytes: .*zyzzyva"):
+        TokenizerFile(str(path)).train(iter([odd]))
+
+
 def test_a_file_without_a_token_for_every_byte_is_refused(tmp_path: Path, trained: bytes) -> None:
     record = orjson.loads(trained)
     record["model"]["merges"] = []

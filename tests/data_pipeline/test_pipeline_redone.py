@@ -1,0 +1,145 @@
+"""The same command again: what a changed setting, input or output redoes, and that it ends in a fresh run's bytes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from data_pipeline.pipeline import Result
+from data_pipeline.shards.manifest import Manifest
+from data_pipeline.sources.source import TruncatedInput
+from data_pipeline.tokenize.errors import TokenizerError
+
+Config = Callable[..., dict[str, Any]]
+Go = Callable[..., Result]
+Redone = Callable[[Result], list[str]]
+Hashes = Callable[[Path], dict[str, str]]
+ALL = ["clean", "exact", "near", "split", "decontaminate", "tokenizer", "shards"]
+LONG_ONLY = {"long": {"_target_": "data_pipeline.clean.length.Length", "min_words": 120}}
+
+CHANGES: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, []),
+    ({"executor__workers": 2, "name": "other", "max_bad_frac": 0.5}, []),
+    ({"corpus__sources__web__weight": 5.0}, []),
+    ({"shards__max_shard_bytes": 1 << 17}, ["shards"]),
+    ({"tokenizer__vocab_size": 420}, ["tokenizer", "shards"]),
+    ({"decontaminate__min_coverage": 0.6}, ["decontaminate"]),  # with the same result
+    ({"decontaminate": {"_target_": "data_pipeline.decontaminate.ngram.NoDecontaminate"}}, ALL[4:]),
+    ({"mix__seed": 4}, ALL[3:]),
+    ({"dedup__threshold": 0.75}, ["near"]),
+    ({"dedup__num_perm": 64}, ["exact", "near"]),
+    ({"dedup": {"_target_": "data_pipeline.dedup.dedup.NoDedup"}}, ALL[1:]),
+    ({"clean": {"_target_": "data_pipeline.clean.rules.Rules", "rules": LONG_ONLY}}, ALL),
+    ({"partition_bytes": 1 << 15}, ALL),
+]
+# each of them leaves parts of stages that look as if they could be used again, or files that nothing needs any more
+TELLING: list[dict[str, Any]] = [
+    {"dedup": {"_target_": "data_pipeline.dedup.exact.Exact"}, "tokenizer__vocab_size": 410},
+    {"dedup__ngram": 2, "dedup__threshold": 0.5},
+    {"mix__seed": 4},
+    {"partition_bytes": 1 << 15, "shards__max_shard_bytes": 1 << 17},
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), CHANGES)
+def test_a_changed_setting_redoes_what_depends_on_it(
+    made: Any, out: Path, config: Config, redone: Redone, go: Go, changes: dict[str, Any], expected: list[str]
+) -> None:
+    tree = config(made.folder, out, **changes)
+    assert redone(go(tree)) == expected
+    again = go(tree)
+    assert redone(again) == []
+    assert again.manifest == Manifest.load(out)
+
+
+@pytest.mark.parametrize("changes", TELLING)
+def test_a_changed_setting_ends_in_the_bytes_of_a_fresh_run(
+    made: Any,
+    finished: Path,
+    out: Path,
+    config: Config,
+    go: Go,
+    output_hashes: Hashes,
+    tmp_path: Path,
+    changes: dict[str, Any],
+) -> None:
+    go(config(made.folder, out, **changes))
+    fresh = tmp_path / "fresh"
+    go(config(made.folder, fresh, **changes))
+    assert output_hashes(out) == output_hashes(fresh)
+    go(config(made.folder, out))  # and back
+    assert output_hashes(out) == output_hashes(finished)
+
+
+def test_changed_inputs_end_in_the_bytes_of_a_fresh_run(
+    made: Any, inputs: Path, out: Path, config: Config, go: Go, output_hashes: Hashes, tmp_path: Path
+) -> None:
+    web, question = inputs / "web", json.loads((inputs / "test.jsonl").read_bytes())["question"]
+
+    def changes() -> Iterator[str]:
+        lines = [json.dumps({"id": f"more-{number}", "text": f"{question} {number}"}) for number in range(5)]
+        with (web / "c.jsonl.zst").open("ab") as file:
+            file.write(zstandard.compress("\n".join(lines).encode() + b"\n"))
+        yield "more of a phrase: now it is common in partitions that did not change, too"
+        (web / "a.jsonl").unlink()
+        yield "a file less: the others have other numbers"
+
+    settings = {"decontaminate__max_document_frequency": len(made.leaks) + 2}
+    go(config(inputs, out, **settings))
+    for number, change in enumerate(changes()):
+        go(config(inputs, out, **settings))
+        fresh = tmp_path / f"fresh{number}"
+        go(config(inputs, fresh, **settings))
+        assert output_hashes(out) == output_hashes(fresh), change
+
+
+def test_another_test_set_of_the_same_name_is_noticed(
+    inputs: Path, made: Any, out: Path, config: Config, go: Go, redone: Redone
+) -> None:
+    redone(go(config(inputs, out)))
+    (inputs / "test.jsonl").write_text(json.dumps({"question": made.unique["books"][0]}) + "\n")
+    assert redone(go(config(inputs, out))) == ALL[4:]
+
+
+def test_missing_or_changed_outputs_are_made_again(
+    made: Any, finished: Path, out: Path, config: Config, go: Go, redone: Redone, output_hashes: Hashes
+) -> None:
+    for path in (out / "manifest.json", out / "ledger.json", next((out / "shards" / "train").glob("*.bin"))):
+        path.unlink()
+    shutil.rmtree(out / "removed" / "exact")
+    shutil.rmtree(out / "quarantine")
+    tokenizer = out / "tokenizer.json"
+    tokenizer.write_bytes(tokenizer.read_bytes().replace(b"a", b"b", 1))
+    assert redone(go(config(made.folder, out))) == ["clean", "exact", "tokenizer", "shards"]
+    assert output_hashes(out) == output_hashes(finished)
+
+
+def test_a_failed_change_of_the_input_leaves_the_shards_as_they_were(
+    inputs: Path, out: Path, config: Config, go: Go, output_hashes: Hashes
+) -> None:
+    path = inputs / "web" / "b.jsonl.gz"
+    before = output_hashes(out)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(TruncatedInput):
+        go(config(inputs, out))
+    for name, content_hash in before.items():
+        if name.startswith(("manifest.json", "tokenizer.json", "shards/")):
+            assert output_hashes(out)[name] == content_hash
+    assert not (out / "ledger.json").exists()  # it would no longer be true of removed/
+    assert not (out / "work" / "clean" / "stage.json").exists()  # nor that record of its files
+
+
+def test_the_manifest_is_gone_while_what_it_vouches_for_changes(
+    made: Any, out: Path, finished: Path, config: Config, go: Go, redone: Redone, output_hashes: Hashes
+) -> None:
+    with pytest.raises(TokenizerError, match="more than the text supports"):
+        go(config(made.folder, out, tokenizer__vocab_size=50_000))
+    assert not (out / "manifest.json").exists()
+    assert redone(go(config(made.folder, out))) == ["tokenizer"]  # the same again: the shards stand
+    assert output_hashes(out) == output_hashes(finished)
