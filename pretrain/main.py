@@ -20,11 +20,11 @@ from pretrain.data.loader import ShardLoader
 from pretrain.mesh import Mesh, launched_by_torchrun, set_determinism, start_mesh
 from pretrain.metrics.flops import peak_flops
 from pretrain.metrics.lines import DROPPED, MetricsFile, read_metrics
-from pretrain.metrics.lines import NAME as METRICS
 from pretrain.metrics.loggers import NoLogger
 from pretrain.metrics.report import write_run_report
 from pretrain.parallel.compile import apply_compile
 from pretrain.plan import Plan, TrainerSettings, counted
+from pretrain.run_files import METRICS
 from pretrain.run_folder import claimed, is_own_checkpoint, require_name, write_status
 from pretrain.run_log import RunLog
 from pretrain.seats import (

@@ -10,8 +10,8 @@ from typing import Any
 from foundation.config.compose import config_yaml, read_config
 from foundation.errors import ConfigError
 from foundation.files import FolderUnusable, folder_lock, read_json, write_atomic, write_json
-from pretrain.checkpoint.reading import CHECKPOINTS
 from pretrain.mesh import Mesh
+from pretrain.run_files import CHECKPOINTS, CONFIG, METRICS, STATUS
 from pretrain.types import Status
 
 # Keys that change how a run is watched or where it computes, not what it computes: they may differ from run to run.
@@ -106,7 +106,7 @@ def require_name(run_name: str) -> None:
 
 def move_aside(folder: Path) -> None:
     """Rename the folder of an earlier run to `<run_name>.N`, if there is one: resume=never keeps what it replaces."""
-    if (folder / "config.yaml").exists():
+    if (folder / CONFIG).exists():
         folder.rename(_free_name(folder))
 
 
@@ -122,7 +122,7 @@ def claim(folder: Path, tree: dict[str, Any], allow_change: list[str]) -> bool:
     Raises:
         RunExists: keys differ that are neither free nor allowed; lists them with both values.
     """
-    saved = folder / "config.yaml"
+    saved = folder / CONFIG
     folder.mkdir(parents=True, exist_ok=True)
     if not (saved.exists() and has_trained(folder)):
         write_atomic(saved, config_yaml(tree))
@@ -145,7 +145,7 @@ def claim(folder: Path, tree: dict[str, Any], allow_change: list[str]) -> bool:
 
 def has_trained(folder: Path) -> bool:
     """Return whether there is anything to lose: a start that failed leaves a config, and it is no run yet."""
-    return (folder / "metrics.jsonl").exists() or (folder / CHECKPOINTS).exists()
+    return (folder / METRICS).exists() or (folder / CHECKPOINTS).exists()
 
 
 def differences(old: Any, new: Any, key: str = "") -> dict[str, tuple[Any, Any]]:
@@ -160,24 +160,24 @@ def differences(old: Any, new: Any, key: str = "") -> dict[str, tuple[Any, Any]]
 
 def write_status(folder: Path, status: Status, reason: str, step: int) -> None:
     """Write status.json: how the run ended, why, and after which step."""
-    write_json(folder / "status.json", {"status": status.value, "reason": reason, "step": step})
+    write_json(folder / STATUS, {"status": status.value, "reason": reason, "step": step})
 
 
 def read_status(folder: Path) -> dict[str, Any]:
     """Return status.json's content; empty while a run goes on or was killed."""
-    path = folder / "status.json"
+    path = folder / STATUS
     return dict(read_json(path)) if path.exists() else {}
 
 
 def status_stamp(folder: Path) -> int | None:
     """Return what differs after every `write_status`; None while there is no status.json."""
-    path = folder / "status.json"
+    path = folder / STATUS
     return path.stat().st_mtime_ns if path.exists() else None
 
 
 def clear_status(folder: Path) -> None:
     """Forget how the run ended: it goes on."""
-    (folder / "status.json").unlink(missing_ok=True)
+    (folder / STATUS).unlink(missing_ok=True)
 
 
 def _covered(key: str, prefixes: tuple[str, ...]) -> bool:

@@ -122,7 +122,7 @@ class RunLog:
             Whether that line still misses in the file.
         """
         self.last = dict(line)
-        last_step = self._metrics.resume(step) if self._metrics is not None else 0
+        last_step = self._metrics.drop_after(step) if self._metrics is not None else 0
         self._held = line.get("step", 0) > last_step
         return self._held
 

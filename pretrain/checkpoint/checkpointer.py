@@ -37,7 +37,6 @@ from pretrain.checkpoint.integrity import (
     write_file,
 )
 from pretrain.checkpoint.reading import (
-    CHECKPOINTS,
     Opened,
     load_tensors,
     none_usable,
@@ -50,6 +49,7 @@ from pretrain.checkpoint.state import FACTS, derive_random_states, encode, rando
 from pretrain.checkpoint.store import Writer
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
+from pretrain.run_files import CHECKPOINTS
 from pretrain.seats import Checkpointer
 from pretrain.types import TrainState
 

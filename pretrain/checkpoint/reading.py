@@ -20,8 +20,8 @@ from pretrain.checkpoint.errors import CheckpointError, UnhealthyCheckpoint
 from pretrain.checkpoint.integrity import Manifest, read_manifest, step_folders, verify_file
 from pretrain.checkpoint.state import FACTS, rank_facts_name, read_facts
 from pretrain.checkpoint.store import Reader
+from pretrain.run_files import CHECKPOINTS
 
-CHECKPOINTS = "checkpoints"  # the folder of a run's checkpoints in its run folder
 _SHOWN_NAMES = 5
 
 

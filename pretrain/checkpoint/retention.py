@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from foundation.files import canonical_json, sync_dir, sync_file
 from foundation.text import visible
 from pretrain.checkpoint.errors import CheckpointError
 from pretrain.checkpoint.integrity import read_manifest, remove, set_aside, step_folders
-from pretrain.checkpoint.reading import CHECKPOINTS
+from pretrain.json_lines import JsonLines
+from pretrain.run_files import CHECKPOINTS, JOURNAL
 
 MIN_HEALTHY = 2  # never pruned: the newest may turn out to be useless
-JOURNAL = "journal.jsonl"
 
 
 def prune(folder: Path, keep_last: int) -> None:
@@ -49,7 +48,9 @@ def set_all_aside(problems: list[tuple[Path, str]], loaded: Path, run_dir: Path)
         moved = set_aside(folder)
         say(f"{problem}\n  moved to {moved.name} (yours to delete); {loaded.name} is taken instead")
         line = {"event": "checkpoint_set_aside", "checkpoint": folder.name, "moved_to": moved.name}
-        _note(run_dir, {**line, "problem": problem, "resumed_from": loaded.name})
+        # without a step: it belongs to the folder, not to the timeline of steps
+        line |= {"problem": problem, "resumed_from": loaded.name}
+        JsonLines(run_dir / JOURNAL).append(line, durable=True)
 
 
 def leave_later(loaded: Path, step: int, run_dir: Path) -> None:
@@ -64,16 +65,6 @@ def leave_later(loaded: Path, step: int, run_dir: Path) -> None:
     later = step_folders(folder, after=step)
     reason = f"later than {loaded.name}, from which the run was told to go on"
     set_all_aside([(path, f"{path}: {reason}") for path in later], loaded, run_dir)
-
-
-def _note(run_dir: Path, line: dict[str, str]) -> None:
-    """Append a line to the journal. It has no `step`: it belongs to the folder, not to the timeline of steps."""
-    path = run_dir / JOURNAL
-    torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
-    with path.open("ab") as file:
-        file.write((b"\n" if torn else b"") + canonical_json(line) + b"\n")
-    sync_file(path)
-    sync_dir(path.parent)
 
 
 def say(text: str) -> None:

@@ -8,23 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
 import torch
 from torch import nn
 
-from foundation.files import write_atomic
 from foundation.progress import human
 from pretrain.data.loader import ShardLoader
 from pretrain.evaluate.errors import EvaluateError, SamplingError
 from pretrain.evaluate.loss import Score, rows_that_fit, score
 from pretrain.evaluate.sampling import check_settings, generate
 from pretrain.evaluate.windows import HeldOut, TrainingSubset, Windows, num_windows
+from pretrain.json_lines import JsonLines
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
+from pretrain.run_files import SAMPLES
 from pretrain.seats import Evaluator, Model
 from pretrain.tokenizer import Tokenizer
-
-SAMPLES = "samples.jsonl"
 
 
 class NoEval(Evaluator):
@@ -171,15 +169,17 @@ class Evaluate(Evaluator):
 
 
 def append_samples(path: Path, step: int, samples: list[dict[str, str]]) -> None:
-    """Add one line a sample to samples.jsonl; lines of this step and later ones, of a run that went back, are replaced.
+    """Add one line per sample to samples.jsonl; lines of this and later steps, of a run that went back, are dropped.
 
     Args:
         path: the file. step: of the evaluation. samples: prompt and text of each.
     """
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    kept = [line for line in lines if orjson.loads(line)["step"] < step]
-    added = [orjson.dumps({"step": step, **sample}, option=orjson.OPT_APPEND_NEWLINE) for sample in samples]
-    write_atomic(path, b"".join(kept + added))
+    lines = JsonLines(path)
+    lines.drop_after(step - 1)
+    for sample in samples:
+        lines.append({"step": step, **sample})
+    lines.sync()
+    lines.close()
 
 
 @contextlib.contextmanager

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
 from foundation.config.compose import read_config
 from foundation.files import read_json
 from foundation.page import Line, Page, Sample, number
+from pretrain.json_lines import read_lines
 from pretrain.metrics.console import STEP_FIELDS, clock
-from pretrain.metrics.lines import NAME, read_metrics
+from pretrain.metrics.lines import read_metrics
+from pretrain.run_files import CONFIG, JOURNAL, METRICS, REPORT, SAMPLES, STATUS
 
-PAGE = "report.html"
-SAMPLES = "samples.jsonl"
-JOURNAL = "journal.jsonl"
 MFU = (
     "MFU: FLOPs per token as the model's flops_per_token counts them (pretrain.model.transformer.Transformer: "
     "6 N + 12 L D T, N parameters in matrix products, L layers of width D, T tokens per sequence; PaLM, "
@@ -63,9 +60,9 @@ def write_run_report(run_dir: Path) -> Path:
     Returns:
         The page's path.
     """
-    history = read_history(run_dir / NAME)
-    config = read_config(run_dir / "config.yaml") if (run_dir / "config.yaml").is_file() else {}
-    status = read_json(run_dir / "status.json") if (run_dir / "status.json").is_file() else {}
+    history = read_history(run_dir / METRICS)
+    config = read_config(run_dir / CONFIG) if (run_dir / CONFIG).is_file() else {}
+    status = read_json(run_dir / STATUS) if (run_dir / STATUS).is_file() else {}
     page = Page(str(config.get("run_name") or run_dir.name), _subtitle(status))
     _glance(page, history, config)
     if len(history.steps):
@@ -74,7 +71,7 @@ def write_run_report(run_dir: Path) -> Path:
         _skips(page, history, run_dir / JOURNAL)
     _samples(page, run_dir / SAMPLES)
     _config(page, config)
-    return page.write(run_dir / PAGE)
+    return page.write(run_dir / REPORT)
 
 
 def read_history(path: Path) -> History:
@@ -200,7 +197,7 @@ def _skips(page: Page, history: History, journal: Path) -> None:
 
 
 def _samples(page: Page, path: Path) -> None:
-    records = list(_json_lines(path))
+    records = list(read_lines(path))
     if not records:
         return
     page.section("Samples")
@@ -225,13 +222,6 @@ def _config(page: Page, config: dict[str, Any]) -> None:
         "config.yaml, which reruns this run: python launch/train.py --config-path <this folder> --config-name config"
     )
     page.table(["key", "value"], [[key, str(value)] for key, value in _flat(config)])
-
-
-def _json_lines(path: Path) -> Sequence[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline is torn
-    return [orjson.loads(line) for line in lines if line]
 
 
 def _flat(value: Any, key: str = "") -> list[tuple[str, Any]]:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from foundation.text import one_line
+from pretrain.json_lines import json_line
 from pretrain.metrics.errors import MetricsError
-from pretrain.metrics.lines import json_line
 from pretrain.seats import Logger
 
 # what a run is compared by; nothing else of the config leaves the machine

@@ -10,7 +10,7 @@ NUM_VALUES = 6
 
 
 class Evidence:
-    """A ring of NUM_VALUES numbers for each of the last KEPT_STEPS judged steps, for the journal; no verdict depends on it.
+    """A ring of NUM_VALUES numbers for each of the last KEPT_STEPS judged steps, for the journal alone.
 
     Args:
         device: of the losses.

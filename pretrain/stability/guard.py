@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pretrain.json_lines import JsonLines
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
+from pretrain.run_files import JOURNAL
 from pretrain.seats import Action, Guard
 from pretrain.stability.budget import SkipBudget
 from pretrain.stability.errors import GuardError
 from pretrain.stability.evidence import Evidence
-from pretrain.stability.journal import Journal
 from pretrain.stability.window import Window
 
 # Least spreads: a window of nearly equal values must not make a spike of the next normal one.
@@ -113,7 +114,7 @@ class SkipGuard(Guard):
         self._least_spread_frac_2 = torch.tensor([MIN_LOSS_SPREAD_FRAC, 0.0], device=device)
         self._evidence = Evidence(device)
         self._budget = SkipBudget(max_skips_in_row, budget_skips, budget_steps)
-        self._journal = Journal(run_dir)
+        self._journal = JsonLines(run_dir / JOURNAL)
         self._first, self._diagnosis = True, ""
 
     @torch.no_grad()
@@ -133,18 +134,19 @@ class SkipGuard(Guard):
 
     def decide(self, step: int, loss: float, grad_norm: float, bad: bool, data_step: int) -> Action:
         if self._first and self._is_main:
-            self._journal.set_aside_from(step)
+            self._journal.drop_after(step - 1)  # these steps are about to be done again
         self._first = False
         number = self._evidence.next_number()
         if bad and self._is_main:
-            self._journal.append(self._skip_line(step, loss, grad_norm, data_step, self._evidence.read(number)))
+            line = self._skip_line(step, loss, grad_norm, data_step, self._evidence.read(number))
+            self._journal.append(line, durable=True)
         exceeded = self._budget.count(step, bad)
         if not exceeded:
             return Action.CONTINUE
         if not self._diagnosis:  # the loop may still drain what was judged meanwhile
             self._diagnosis = self._explain(step, loss, grad_norm, exceeded)
             if self._is_main:
-                self._journal.append({"event": "stop", "step": step, "reason": self._diagnosis})
+                self._journal.append({"event": "stop", "step": step, "reason": self._diagnosis}, durable=True)
         return Action.STOP
 
     def _skip_line(

@@ -18,6 +18,7 @@ import orjson
 from foundation.config.compose import read_config
 from foundation.files import write_atomic
 from pretrain.metrics.lines import NON_FINITE
+from pretrain.run_files import CONFIG
 
 Mode = Literal["online", "offline", "disabled"]
 INIT_TIMEOUT_S = 60.0
@@ -93,7 +94,7 @@ def open_run(greeting: dict[str, Any], folder: Path, mode: Mode) -> Any:
     """
     import wandb
 
-    config = read_config(folder / "config.yaml") if (folder / "config.yaml").is_file() else {}
+    config = read_config(folder / CONFIG) if (folder / CONFIG).is_file() else {}
     name = str(config.get("run_name") or folder.name)
     same = run_id(folder)
     settings = wandb.Settings(

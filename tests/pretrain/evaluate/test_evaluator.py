@@ -17,14 +17,15 @@ import torch
 from foundation.errors import ConfigError
 from pretrain.data.dataset import Dataset
 from pretrain.data.loader import ShardLoader
-from pretrain.evaluate.evaluator import SAMPLES, Evaluate, NoEval, append_samples
+from pretrain.evaluate.evaluator import Evaluate, NoEval, append_samples
 from pretrain.evaluate.loss import Score, score
 from pretrain.evaluate.sampling import generate
 from pretrain.evaluate.windows import HeldOut
+from pretrain.json_lines import json_line
 from pretrain.mesh import Mesh
-from pretrain.metrics.lines import json_line
 from pretrain.model.transformer import Transformer
 from pretrain.plan import Plan
+from pretrain.run_files import SAMPLES
 from pretrain.seats import Model
 from pretrain.tokenizer import Tokenizer
 

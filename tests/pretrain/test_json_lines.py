@@ -1,4 +1,4 @@
-"""The journal: what is appended stays, also over crashes and resumes."""
+"""Files of JSON lines: what is appended stays, also over crashes and resumes."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Any
 import orjson
 import pytest
 
-from pretrain.stability.journal import Journal
+from pretrain.json_lines import JsonLines, read_lines
 
 
 def test_lines_come_back_and_are_valid_json(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "run")
-    assert journal.lines() == [] and not (tmp_path / "run").exists()
-    journal.append({"step": 1, "loss": math.nan, "norm": -math.inf, "reason": "line\nbreak"})
-    journal.append({"event": "other", "loss": math.inf})
+    journal = JsonLines(tmp_path / "run" / "journal.jsonl")
+    assert list(read_lines(journal.path)) == [] and not (tmp_path / "run").exists()
+    journal.append({"step": 1, "loss": math.nan, "norm": -math.inf, "reason": "line\nbreak"}, durable=True)
+    journal.append({"event": "other", "loss": math.inf}, durable=True)
     expected = [
         {"step": 1, "loss": "NaN", "norm": "-Infinity", "reason": "line\nbreak"},
         {"event": "other", "loss": "Infinity"},
     ]
-    assert journal.lines() == expected
+    assert list(read_lines(journal.path)) == expected
     raw = (tmp_path / "run" / "journal.jsonl").read_bytes()
     assert raw.endswith(b"\n") and [orjson.loads(line) for line in raw.splitlines()] == expected
 
 
 def test_lines_from_a_step_on_move_aside_and_the_others_stay(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
+    journal = JsonLines(tmp_path / "journal.jsonl")
     for step in (3, 5, 9, 12):
-        journal.append({"step": step})
-        journal.append({"event": f"after {step}"})  # belongs to the folder: no step
-    assert journal.set_aside_from(9) == 2
+        journal.append({"step": step}, durable=True)
+        journal.append({"event": f"after {step}"}, durable=True)  # belongs to the folder: no step
+    assert journal.drop_after(8) == 5
     kept = [
         {"step": 3},
         {"event": "after 3"},
@@ -41,28 +41,37 @@ def test_lines_from_a_step_on_move_aside_and_the_others_stay(tmp_path: Path) -> 
         {"event": "after 9"},
         {"event": "after 12"},
     ]
-    assert journal.lines() == kept
+    assert list(read_lines(journal.path)) == kept
     dropped = (tmp_path / "journal.dropped.jsonl").read_bytes().splitlines()
     assert [orjson.loads(line) for line in dropped] == [{"step": 9}, {"step": 12}]
-    assert journal.set_aside_from(9) == 0
-    journal.append({"step": 10})
-    assert journal.lines() == [*kept, {"step": 10}]
+    assert journal.drop_after(8) == 5
+    journal.append({"step": 10}, durable=True)
+    assert list(read_lines(journal.path)) == [*kept, {"step": 10}]
 
 
 @pytest.mark.parametrize("cut", range(1, 10))
 def test_a_line_that_a_crash_cut_short_moves_aside(tmp_path: Path, cut: int) -> None:
-    journal = Journal(tmp_path)
-    journal.append({"step": 1})
+    journal = JsonLines(tmp_path / "journal.jsonl")
+    journal.append({"step": 1}, durable=True)
     path = tmp_path / "journal.jsonl"
     path.write_bytes(path.read_bytes() + b'{"step":2}'[:cut])
-    assert journal.lines() == [{"step": 1}]
-    assert journal.set_aside_from(2) == 1
+    assert list(read_lines(journal.path)) == [{"step": 1}]
+    assert journal.drop_after(1) == 1
     assert path.read_bytes() == b'{"step":1}\n'
-    assert (tmp_path / "journal.dropped.jsonl").read_bytes() == b'{"step":2}'[:cut] + b"\n"
+    assert list(read_lines(journal.dropped_path)) == [{"torn": '{"step":2}'[:cut]}]
+
+
+@pytest.mark.parametrize("cut", range(1, 10))
+def test_a_line_after_a_torn_one_is_whole(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "journal.jsonl"
+    JsonLines(path).append({"step": 1}, durable=True)
+    path.write_bytes(path.read_bytes() + b'{"step":2}'[:cut])
+    JsonLines(path).append({"event": "other"})
+    assert list(read_lines(path)) == [{"step": 1}, {"event": "other"}]
 
 
 def test_nothing_to_move_writes_nothing(tmp_path: Path) -> None:
-    assert Journal(tmp_path / "absent").set_aside_from(1) == 0
+    assert JsonLines(tmp_path / "absent" / "journal.jsonl").drop_after(1) == 0
     assert not (tmp_path / "absent").exists()
 
 
@@ -78,11 +87,11 @@ def test_a_machine_that_loses_power_loses_no_line(tmp_path: Path, disk: Any, nam
             orjson.loads(line)["step"] for path in paths if path.exists() for line in path.read_bytes().splitlines()
         ]
 
-    journal = Journal(run_dir)
+    journal = JsonLines(run_dir / "journal.jsonl")
     for step in (1, 2, 3):
-        journal.append({"step": step})
+        journal.append({"step": step}, durable=True)
         assert found() == list(range(1, step + 1))
     disk.then = lambda path: None if {1, 2, 3} <= set(found()) else pytest.fail(f"lines lost at the flush of {path}")
-    journal.set_aside_from(2)
+    journal.drop_after(1)
     assert found() == [1, 2, 3]
     assert next(moments) > 6

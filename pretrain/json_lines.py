@@ -1,0 +1,152 @@
+"""Files of JSON lines: one object per line, readable by every JSON parser; going back moves lines aside, none is lost.
+
+JSON has no NaN and no infinity (Python's own `json` writes them bare and other parsers then fail, orjson writes null
+and the value is lost): such a value is the string "NaN", "Infinity" or "-Infinity".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from foundation.files import replacing, sync_dir
+
+
+class JsonLines:
+    """One such file; opened at the first line. A line with `step` belongs to that step, one without to the folder.
+
+    A line is one `write` of the kernel: a killed process loses none. `sync` makes them durable.
+
+    Args:
+        path: the file; what is dropped goes to `<stem>.dropped.jsonl` beside it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.dropped_path = path, path.with_suffix(".dropped.jsonl")
+        self._descriptor: int | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        return self._descriptor is None
+
+    def append(self, line: dict[str, Any], durable: bool = False) -> None:
+        """Write one line; where a crash left a torn one, on a line of its own.
+
+        Args:
+            line: JSON values, NumPy scalars and floats of any kind among them.
+            durable: flush it to disk, and close the file again: for rare lines that others count on.
+        Raises:
+            OSError: the disk is full or gone.
+        """
+        data = json_line(line)
+        if self._descriptor is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            data = (b"" if _ends_whole(self.path) else b"\n") + data
+            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        if os.write(self._descriptor, data) < len(data):  # the kernel took what there was room for
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        if durable:
+            self.sync()
+            self.close()
+
+    def sync(self) -> None:
+        """Make every line written durable."""
+        if self._descriptor is not None:
+            os.fsync(self._descriptor)
+            sync_dir(self.path.parent)
+
+    def close(self) -> None:
+        """Close the file; another line opens it again."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def drop_after(self, step: int) -> int:
+        """Move the lines of later steps, and what a crash left torn, to the file of dropped lines.
+
+        A crash inside leaves a line in both files at worst, never in none.
+
+        Args:
+            step: the last one whose lines stay; lines without a step stay too.
+        Returns:
+            The last step that the file holds; 0 when it holds none.
+        """
+        self.close()
+        if not self.path.exists():
+            return 0
+        last = 0
+        with replacing(self.path) as path, contextlib.ExitStack() as stack:
+            whole, kept = stack.enter_context(self.path.open("rb")), stack.enter_context(path.open("wb"))
+            dropped = stack.enter_context(self.dropped_path.open("ab"))
+            for raw in whole:
+                line = parse_line(raw)
+                if line is None:
+                    dropped.write(json_line({"torn": raw.decode(errors="backslashreplace")}))
+                elif (found := _step_of(line)) is None or found <= step:
+                    kept.write(raw)
+                    last = found or last
+                else:
+                    dropped.write(raw)
+            dropped.flush()
+            os.fsync(dropped.fileno())  # before the rename: what leaves the one file is safe in the other
+            sync_dir(self.path.parent)
+        if not self.dropped_path.stat().st_size:
+            self.dropped_path.unlink()
+        return last
+
+
+def json_line(line: dict[str, Any]) -> bytes:
+    """Return one line of JSON with its newline; floats that JSON does not know as their names.
+
+    Args:
+        line: JSON values, NumPy scalars allowed.
+    """
+    return orjson.dumps(_spelled(line), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def parse_line(raw: bytes) -> dict[str, Any] | None:
+    """Return a line's content; None when it is cut short or no JSON object."""
+    try:
+        content = orjson.loads(raw) if raw.endswith(b"\n") else None
+    except orjson.JSONDecodeError:
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a file; what is no line (a torn end) is passed over. None are in a file that isn't there."""
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        yield from (line for line in map(parse_line, file) if line is not None)
+
+
+def _step_of(line: dict[str, Any]) -> int | None:
+    step = line.get("step")
+    return step if type(step) is int else None
+
+
+def _ends_whole(path: Path) -> bool:
+    if not path.exists() or not path.stat().st_size:
+        return True
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, dict):
+        return {key: _spelled(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spelled(item) for item in value]
+    return value
