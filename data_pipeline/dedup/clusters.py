@@ -97,7 +97,7 @@ def _blocks(sizes: np.ndarray, block_chars: int) -> Iterator[tuple[int, int]]:
 
 
 class _Judging:
-    """Walks the ranks block by block; holds sets and signatures of the kept ones that later ones may be compared with."""
+    """Walks the ranks block by block; holds sets and signatures of kept ones that later ones may be compared with."""
 
     def __init__(self, order: _Order, buckets: Buckets, threshold: float, num_perm: int) -> None:
         k = len(order.documents)
