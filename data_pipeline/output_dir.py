@@ -10,7 +10,7 @@ from foundation.errors import ConfigError
 
 WORK, REMOVED, QUARANTINE = "work", "removed", "quarantine"  # folders; the shards' is the manifest's to name
 TEMPORARY = ".*.tmp*"  # as foundation.files and the shards' writer name them
-LEDGER, TIMING, REPORT = "ledger.json", "timing.json", "report.html"
+LEDGER, TIMING, CONFIG, REPORT = "ledger.json", "timing.json", "config.yaml", "report.html"
 
 
 def choose_output_dir(name: str, output_dir: str | None) -> Path:

@@ -24,6 +24,7 @@ from data_pipeline.ledger import Account, Book
 from data_pipeline.losses import BadLimit, check_left, large_losses, removed_before
 from data_pipeline.mix.split import HeldOut, SplitError
 from data_pipeline.output_dir import (
+    CONFIG,
     LEDGER,
     QUARANTINE,
     REMOVED,
@@ -50,8 +51,9 @@ from data_pipeline.stages.view import View
 from data_pipeline.storage import room_for
 from data_pipeline.tokenize.tokenizer import TokenizerTrainer
 from foundation.config import DEFAULT_TARGETS, Node, build, check
+from foundation.config.compose import config_yaml
 from foundation.errors import ConfigError
-from foundation.files import folder_lock, write_json
+from foundation.files import folder_lock, write_atomic, write_json
 from foundation.hashes import hash_json
 
 VOUCHED = (TrainTokenizer.name, WriteShards.name)  # the stages whose files the manifest vouches for
@@ -101,7 +103,7 @@ def run(
     max_bad_frac: float = 1e-3,
     min_bad_records: int = 10,
 ) -> Result:
-    """Turn raw text into token shards. The parameters are the config's top-level keys.
+    """Turn raw text into token shards. The parameters are the config's top-level keys; config.yaml will hold them.
 
     Args:
         name: of the data; the outputs go to data/<name>.
@@ -112,6 +114,8 @@ def run(
     Raises:
         GroundworkError: something the user can mend; what is finished is kept, the same call goes on.
     """
+    # first of all: the parameters and nothing else
+    config = {key: value.raw if isinstance(value, Node) else value for key, value in locals().items()}
     _check(partition_bytes, max_bad_frac, min_bad_records)
     folder = choose_output_dir(name, output_dir)
     place = Workplace(folder, build(executor))
@@ -138,7 +142,8 @@ def run(
         place.work.mkdir(exist_ok=True)  # the proof that the folder is ours, before anything else is written
         reclaim(folder)
         finished = _do_all(place, stages)
-        return _publish(place, finished, {source.name: source.weight for source in cleaning.sources})
+        weights = {source.name: source.weight for source in cleaning.sources}
+        return _publish(place, stages, finished, weights, config_yaml(config))
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGETS) -> dict[str, Any]:
@@ -187,7 +192,7 @@ def _find(stage: Stage, key: str) -> Finished | None:
 def _redo(stage: Stage, key: str, view: View, before: Book, finished: list[Finished]) -> Finished:
     output_dir = stage.place.output_dir
     stage.records.forget("stage")
-    for name in (LEDGER, REPORT, *([manifest.NAME] if stage.name in VOUCHED else [])):
+    for name in (LEDGER, CONFIG, REPORT, *([manifest.NAME] if stage.name in VOUCHED else [])):
         (output_dir / name).unlink(missing_ok=True)
     started = time.monotonic()
     books = [(done.name, done.book) for done in finished]
@@ -227,14 +232,18 @@ def _timing(outcome: Outcome, seconds: float) -> dict[str, float]:
     }
 
 
-def _publish(place: Workplace, finished: list[Finished], weights: dict[str, float]) -> Result:
-    """Write what speaks of the whole: the ledger, the timing, the manifest, the page."""
+def _publish(
+    place: Workplace, stages: list[Stage], finished: list[Finished], weights: dict[str, float], config: bytes
+) -> Result:
+    """Write what speaks of the whole: the ledger, the timing, the config, the manifest, the page."""
     books = {done.name: done.book for done in finished if done.book}
     ledger.check_chain(books)
     counts = {done.name: done.facts["counts"] for done in finished if done.facts.get("counts")}
     write_json(place.output_dir / LEDGER, ledger.to_json(books, counts))
+    write_atomic(place.output_dir / CONFIG, config)
     write_json(place.output_dir / TIMING, {"stages": {done.name: done.timing for done in finished}})
     made = manifest_of(finished[-1].facts, weights)
     made.save(place.output_dir)
     remarks = {done.name: done.facts["remark"] for done in finished if done.facts.get("remark")}
-    return Result(place.output_dir, made, finished, write_report(place.output_dir, remarks))
+    page = write_report(place.output_dir, {stage.name: stage.title for stage in stages}, remarks)
+    return Result(place.output_dir, made, finished, page)

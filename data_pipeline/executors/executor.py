@@ -21,14 +21,11 @@ class Executor(ABC):
     """Runs pure functions, here or elsewhere. Used in a `with`: leaving it ends whatever was started."""
 
     @abstractmethod
-    def num_workers(self) -> int:
-        """Return how many items are worked on at the same time."""
-
-    @abstractmethod
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Yield `function(item)` for each item, in the order of the items.
 
-        `items` is drawn from lazily, only as workers become free, so that memory stays bounded.
+        `items` is drawn from lazily, only as workers become free, so that memory stays bounded. One call at a time:
+        the next begins when this one is exhausted.
 
         Args:
             function: picklable; sent to each worker once, so it may carry large arrays.

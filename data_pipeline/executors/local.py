@@ -19,20 +19,21 @@ AHEAD = 4  # finished results a worker may be ahead of the slowest item: results
 
 
 class Local(Executor):
-    """Worker processes on this machine; one worker means this process itself."""
+    """Worker processes on this machine; one worker means this process itself.
+
+    Args:
+        workers: number of worker processes; 0 takes one for each core this process may use.
+    Raises:
+        SettingError: it is negative.
+    """
 
     def __init__(self, workers: int = 0) -> None:
-        """Args:
-        workers: number of worker processes; 0 takes one for each core this process may use.
-
-        Raises:
-            SettingError: it is negative.
-        """
         require(workers >= 0, "workers", workers, "a number of processes, or 0 for all cores")
         self.workers = workers
         self._pool: list[_Worker] = []
 
     def num_workers(self) -> int:
+        """Return how many items are worked on at the same time."""
         return self.workers or usable_cores()
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -142,7 +143,7 @@ def _died(worker: _Worker) -> WorkerDied:
     worker.process.join(timeout=5.0)
     code = worker.process.exitcode
     if code is not None and code < 0:
-        how = f"was ended by {signal.Signals(-code).name}"
+        how = f"was ended by {_signal_name(-code)}"
     else:
         how = f"ended by itself with exit code {code}"
     hint = " (often the kernel, when memory runs out)" if code == -signal.SIGKILL else ""
@@ -150,3 +151,11 @@ def _died(worker: _Worker) -> WorkerDied:
         f"a worker process {how}{hint}; what was finished is kept: run the same command again, "
         "with a smaller executor.workers or partition_bytes if memory ran out"
     )
+
+
+def _signal_name(number: int) -> str:
+    """Return e.g. SIGKILL; the real-time signals have no names."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

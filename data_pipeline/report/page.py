@@ -19,61 +19,48 @@ from foundation.page import Bar, Page, Pair, Sample, number
 from foundation.progress import human
 from foundation.text import one_line
 
-# in the order in which documents pass them; the ledger's own order is the alphabet's
-STAGES = {
-    "clean": "clean",
-    "exact": "exact duplicates",
-    "near": "near duplicates",
-    "split": "held-out split",
-    "decontaminate": "decontaminate",
-    "tokenizer": "tokenizer",
-    "shards": "shards",
-}
 SPLIT_NAMES = {"train": "training", "val": "validation"}
 MAX_QUARANTINED = 20
 TITLE_CHARS = 90
 
 
-def write_report(output_dir: Path, remarks: Mapping[str, str] | None = None) -> Path:
+def write_report(output_dir: Path, titles: Mapping[str, str], remarks: Mapping[str, str]) -> Path:
     """Write report.html from the ledger, the manifest, the shards' indexes and the evidence files.
 
     Args:
         output_dir: of a finished pipeline.
+        titles: stage -> its title, in the order in which documents pass them; the ledger's own is the alphabet's.
         remarks: stage -> text on how it works with its settings, e.g. the S-curve of deduplication.
     Returns:
         The page's path.
     Raises:
         ShardError: the shards are not what the manifest says.
     """
-    books = read_books(output_dir)
+    books = read_books(output_dir, titles)
     manifest = Manifest.load(output_dir)
     timing = read_json(output_dir / TIMING)["stages"] if (output_dir / TIMING).is_file() else {}
     page = Page(output_dir.name, _subtitle(books, manifest))
     _glance(page, books, manifest, timing)
-    _way(page, books)
-    _reasons(page, books)
+    _way(page, books, titles)
+    _reasons(page, books, titles)
     for stage in books:
-        _removed(page, output_dir, stage)
+        _removed(page, output_dir, stage, titles[stage])
     _quarantined(page, output_dir)
-    _counts(page, output_dir, remarks or {})
+    _counts(page, output_dir, titles, remarks)
     _lengths(page, output_dir, manifest)
     _sources(page, manifest)
-    _timing(page, timing)
+    _timing(page, timing, titles)
     return page.write(output_dir / REPORT)
 
 
-def read_books(output_dir: Path) -> dict[str, Book]:
-    """Return ledger.json as stage -> source -> account, the stages in the order of the pipeline."""
+def read_books(output_dir: Path, order: Collection[str]) -> dict[str, Book]:
+    """Return ledger.json as stage -> source -> account, the stages in their order."""
     stages: dict[str, Any] = read_json(output_dir / LEDGER)["stages"]
     return {
         stage: {source: Account.from_json(account) for source, account in stages[stage].items()}
-        for stage in _in_order(stages)
+        for stage in order
+        if stage in stages
     }
-
-
-def _in_order(stages: Collection[str]) -> list[str]:
-    """Return stages in the order of the pipeline, those of other pipelines last."""
-    return [*(name for name in STAGES if name in stages), *(name for name in sorted(stages) if name not in STAGES)]
 
 
 def _ends(books: dict[str, Book]) -> tuple[int, int]:
@@ -112,7 +99,7 @@ def _glance(page: Page, books: dict[str, Book], manifest: Manifest, timing: dict
     )
 
 
-def _way(page: Page, books: dict[str, Book]) -> None:
+def _way(page: Page, books: dict[str, Book], titles: Mapping[str, str]) -> None:
     page.section("The way of the documents")
     page.text("Full: what a stage passed on. Hatched: what it removed. Each bar begins with what the one before left.")
     bars = []
@@ -120,18 +107,18 @@ def _way(page: Page, books: dict[str, Book]) -> None:
         account = total(book)
         lost = account.dropped.total() + account.quarantined.total()
         note = f"{account.num_out:,}" + (f"  (−{lost:,})" if lost else "")
-        bars.append(Bar(STAGES.get(stage, stage), account.num_out, lost, note))
+        bars.append(Bar(titles[stage], account.num_out, lost, note))
     page.bars(bars)
 
 
-def _reasons(page: Page, books: dict[str, Book]) -> None:
+def _reasons(page: Page, books: dict[str, Book], titles: Mapping[str, str]) -> None:
     read, _ = _ends(books)
     rows: list[list[str | int]] = []
     for stage, book in books.items():
         account = total(book)
         for counts, what in ((account.dropped, "removed"), (account.quarantined, "unreadable")):
             rows += [
-                [STAGES.get(stage, stage), reason, what, count, _share(count, read)]
+                [titles[stage], reason, what, count, _share(count, read)]
                 for reason, count in Counter(counts).most_common()
             ]
     page.section("What was removed")
@@ -141,11 +128,11 @@ def _reasons(page: Page, books: dict[str, Book]) -> None:
         page.text("Nothing.")
 
 
-def _removed(page: Page, output_dir: Path, stage: str) -> None:
+def _removed(page: Page, output_dir: Path, stage: str, title: str) -> None:
     samples = removed_samples(output_dir, stage)
     if not samples:
         return
-    page.section(f"Removed: {STAGES.get(stage, stage)}")
+    page.section(f"Removed: {title}")
     page.text(f"A few of each reason, spread over the corpus; all of them are in {REMOVED}/{stage}/.")
     for reason, removed in samples.items():
         page.heading(reason)
@@ -200,21 +187,20 @@ def _quarantined(page: Page, output_dir: Path) -> None:
     )
 
 
-def _counts(page: Page, output_dir: Path, remarks: Mapping[str, str]) -> None:
+def _counts(page: Page, output_dir: Path, titles: Mapping[str, str], remarks: Mapping[str, str]) -> None:
     counts: dict[str, dict[str, int]] = read_json(output_dir / LEDGER)["counts"]
     if not counts and not remarks:
         return
     page.section("Measured on the way")
     rows: list[list[str | int]] = [
-        [STAGES.get(stage, stage), name.replace("_", " "), count]
-        for stage in _in_order(counts)
+        [titles[stage], name.replace("_", " "), count]
+        for stage in titles
+        if stage in counts
         for name, count in counts[stage].items()
     ]
     if rows:
         page.table(["stage", "", "number"], rows)
-    page.samples(
-        [Sample(STAGES.get(stage, stage), "", remarks[stage]) for stage in _in_order(remarks)], open_first=True
-    )
+    page.samples([Sample(titles[stage], "", remarks[stage]) for stage in titles if stage in remarks], open_first=True)
 
 
 def _lengths(page: Page, output_dir: Path, manifest: Manifest) -> None:
@@ -273,18 +259,19 @@ def _epochs(manifest: Manifest) -> dict[str, float]:
     return {name: speed / min(speeds.values()) for name, speed in speeds.items()}
 
 
-def _timing(page: Page, timing: dict[str, dict[str, float]]) -> None:
+def _timing(page: Page, timing: dict[str, dict[str, float]], titles: Mapping[str, str]) -> None:
     if not timing:
         return
     page.section("Time")
     page.bars(
         [
             Bar(
-                STAGES.get(name, name),
+                titles[name],
                 timing[name]["seconds"],
                 note=f"{timing[name]['seconds']:,.1f} s, {_speed(timing[name])}",
             )
-            for name in _in_order(timing)
+            for name in titles
+            if name in timing
         ]
     )
     page.text("Of the run that did the stage: a stage that was complete is not done again.")

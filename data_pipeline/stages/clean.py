@@ -41,6 +41,7 @@ class Clean(Stage):
     """
 
     name = CLEAN
+    title = "clean"
     code = ("sources", "clean", "stages/clean.py", "stages/inputs.py", "stages/removed.py")
     libraries = ("numpy", "orjson", "pyarrow", "zstandard")
 

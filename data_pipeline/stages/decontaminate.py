@@ -45,6 +45,7 @@ class Decontaminate(Stage):
     """
 
     name = "decontaminate"
+    title = "decontaminate"
     code = ("decontaminate", "stages/decontaminate.py", "stages/removed.py")
     libraries = ("numpy", "pyarrow", "xxhash")
 

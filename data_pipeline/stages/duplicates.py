@@ -50,6 +50,7 @@ class ExactDuplicates(_Duplicates):
     """Measures every document, and removes those whose words equal an earlier one's."""
 
     name = EXACT
+    title = "exact duplicates"
 
     def settings(self) -> Any:
         """Those of measuring alone: what decides about near-duplicates, such as a threshold, measures nothing anew."""
@@ -77,6 +78,7 @@ class NearDuplicates(_Duplicates):
     """Removes documents that are verified to be similar to a kept one."""
 
     name = NEAR
+    title = "near duplicates"
 
     def settings(self) -> Any:
         return self._raw

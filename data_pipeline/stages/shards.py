@@ -33,6 +33,7 @@ class WriteShards(Stage):
     """Writes the documents for the second and last time: as tokens."""
 
     name = "shards"
+    title = "shards"
     code = ("shards", "tokenize", "stages/shards.py")
     libraries = ("numpy", "tokenizers")
 

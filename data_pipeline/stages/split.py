@@ -18,6 +18,7 @@ class Split(Stage):
     """Removes nothing: marks the documents of the validation set."""
 
     name = "split"
+    title = "held-out split"
     code = ("mix", "stages/split.py")
     libraries = ("numpy", "xxhash")
 

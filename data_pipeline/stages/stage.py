@@ -73,11 +73,13 @@ class Stage(ABC):
 
     Attributes:
         name: names its folders and its line in the ledger.
+        title: names it on the page.
         code: the modules and folders of data_pipeline that it runs, relative paths.
         libraries: packages whose versions may change the bytes that it gives.
     """
 
     name: str
+    title: str
     code: tuple[str, ...]
     libraries: tuple[str, ...] = ("numpy", "pyarrow")
 

@@ -22,6 +22,7 @@ class TrainTokenizer(Stage):
     """Writes tokenizer.json. No document passes through it."""
 
     name = "tokenizer"
+    title = "tokenizer"
     code = ("tokenize", "stages/tokenizer.py")
     libraries = ("numpy", "tokenizers")
 

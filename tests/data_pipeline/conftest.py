@@ -142,7 +142,7 @@ def output_hashes() -> Callable[[Path], dict[str, str]]:
     """Path -> SHA-256 of every output that promises to be the same bytes."""
 
     def output_hashes(folder: Path) -> dict[str, str]:
-        free = {".lock", "timing.json", "report.html"}
+        free = {".lock", "timing.json", "config.yaml", "report.html"}
         files = [path for path in folder.rglob("*") if path.is_file() and path.name not in free]
         named = {str(path.relative_to(folder)): path for path in files}
         return {

@@ -19,6 +19,7 @@ from data_pipeline.shards.manifest import Manifest
 from data_pipeline.sources.source import TruncatedInput
 from data_pipeline.storage import DamagedFile
 from data_pipeline.tokenize.errors import TokenizerError
+from foundation.config.compose import read_config
 from foundation.errors import ConfigError, InputError
 from foundation.files import read_json
 
@@ -119,7 +120,7 @@ def test_outputs_name_no_host_folder_or_time(made: Any, finished: Path, tmp_path
     words = [os.uname().nodename.encode(), str(made.folder).encode(), str(finished).encode()]
     for path in finished.rglob("*"):
         inside = path.relative_to(finished)
-        if path.is_file() and inside.parts[0] not in ("work", ".lock", "timing.json", "report.html"):
+        if path.is_file() and inside.parts[0] not in ("work", ".lock", "timing.json", "config.yaml", "report.html"):
             data = path.read_bytes()
             assert not [word for word in words if word in data], path
 
@@ -228,3 +229,13 @@ def test_settings_and_folders_that_cannot_work_are_refused_before_anything_is_re
     with pytest.raises(ConfigError, match=r"dedup\.treshold.*threshold"):
         go(config(made.folder, out, dedup__treshold=0.5))
     assert not out.exists()
+
+
+def test_the_folder_holds_the_config_that_makes_it_again(
+    made: Any, finished: Path, config: Config, go: Go, redone: Redone
+) -> None:
+    tree = read_config(finished / "config.yaml")
+    given = config(made.folder, finished)
+    assert {key: tree[key] for key in given} == given
+    assert tree["max_bad_frac"] == 1e-3  # the defaults too
+    assert redone(go(tree)) == []

@@ -34,6 +34,11 @@ class Unpicklable(Exception):
         super().__init__(f"{first} {second}")
 
 
+def end_oneself(number: int) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(10)
+
+
 def test_results_come_in_order_with_any_number_of_workers() -> None:
     expected = [str(number) for number in range(40)]
     for workers in (1, 2, 3):
@@ -150,3 +155,8 @@ def _until(condition: Callable[[], bool], limit_s: float) -> None:
     while not condition():
         assert time.monotonic() < deadline, "took too long"
         time.sleep(0.02)
+
+
+def test_a_worker_ended_by_a_real_time_signal_is_named_by_its_number() -> None:
+    with Local(workers=2) as executor, pytest.raises(WorkerDied, match=f"was ended by signal {signal.SIGRTMIN + 1}"):
+        list(executor.map(end_oneself, [int(signal.SIGRTMIN) + 1] * 2))

@@ -13,11 +13,21 @@ from hypothesis import strategies as st
 from data_pipeline.report.page import length_bins, read_books, write_report
 from data_pipeline.shards.errors import ShardError
 
+TITLES = {
+    "clean": "clean",
+    "exact": "exact duplicates",
+    "near": "near duplicates",
+    "split": "held-out split",
+    "decontaminate": "decontaminate",
+    "tokenizer": "tokenizer",
+    "shards": "shards",
+}
+
 
 def test_the_numbers_are_those_of_the_ledger_and_the_manifest(
     output_dir: Path, parse_page: Callable[[Path], Any]
 ) -> None:
-    page = parse_page(write_report(output_dir))
+    page = parse_page(write_report(output_dir, TITLES, {}))
     assert page.facts["Documents kept"] == "11"
     assert page.facts["of all that were read"] == "25.00%"  # 11 of 44
     assert page.facts["Training tokens"] == "1,864"
@@ -44,7 +54,7 @@ def test_the_numbers_are_those_of_the_ledger_and_the_manifest(
 
 
 def test_the_way_of_the_documents_is_drawn_to_scale(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:
-    page = parse_page(write_report(output_dir))
+    page = parse_page(write_report(output_dir, TITLES, {}))
     widths = [float(tag["style"].removeprefix("width:").removesuffix("%")) for tag in page.of("i") if "style" in tag]
     kept, lost = [17, 16, 12, 12, 11, 11], [27, 1, 4, None, 1, None]  # of 44
     expected = [100 * n / 44 for pair in zip(kept, lost, strict=True) for n in pair if n is not None]
@@ -54,7 +64,7 @@ def test_the_way_of_the_documents_is_drawn_to_scale(output_dir: Path, parse_page
 
 
 def test_the_evidence_is_shown_and_stays_text(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:
-    page = parse_page(write_report(output_dir))
+    page = parse_page(write_report(output_dir, TITLES, {}))
     assert page.text.count("</pre><script>alert(1)</script>␛[31m␀ tail") == 5 + 2  # removed, unreadable
     assert "similarity 0.912" in page.texts
     assert "test item quiz#17, coverage 0.75" in page.texts
@@ -65,19 +75,19 @@ def test_the_evidence_is_shown_and_stays_text(output_dir: Path, parse_page: Call
 
 
 def test_what_a_stage_says_of_its_settings_is_shown(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:
-    page = parse_page(write_report(output_dir, {"near": "  0.8  99.9% <- threshold"}))
+    page = parse_page(write_report(output_dir, TITLES, {"near": "  0.8  99.9% <- threshold"}))
     assert "  0.8  99.9% <- threshold" in page.text
 
 
 def test_stages_come_in_their_order(output_dir: Path) -> None:
-    assert list(read_books(output_dir)) == ["clean", "exact", "near", "split", "decontaminate", "shards"]
+    assert list(read_books(output_dir, TITLES)) == ["clean", "exact", "near", "split", "decontaminate", "shards"]
 
 
 def test_a_page_needs_neither_timing_nor_evidence(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:
     (output_dir / "timing.json").unlink()
     for path in [*output_dir.rglob("*.parquet"), *output_dir.rglob("quarantine/**/*.jsonl")]:
         path.unlink()
-    page = parse_page(write_report(output_dir))
+    page = parse_page(write_report(output_dir, TITLES, {}))
     assert page.facts["Time"] == "–"
     assert "Unreadable records" not in page.texts
 
@@ -85,7 +95,7 @@ def test_a_page_needs_neither_timing_nor_evidence(output_dir: Path, parse_page: 
 def test_shards_that_are_not_the_manifests_are_an_error(output_dir: Path) -> None:
     (output_dir / "shards/train/web_00000.idx").unlink()
     with pytest.raises(ShardError, match="web_00000"):
-        write_report(output_dir)
+        write_report(output_dir, TITLES, {})
 
 
 @given(st.lists(st.integers(1, 1 << 40), min_size=1))
@@ -100,7 +110,7 @@ def test_every_length_falls_into_its_bin(lengths: list[int]) -> None:
 
 @pytest.mark.slow
 def test_a_browser_shows_the_page(output_dir: Path, render: Callable[[Path, int, int], Any]) -> None:
-    shown = render(write_report(output_dir), 1100, 2500)
+    shown = render(write_report(output_dir, TITLES, {}), 1100, 2500)
     assert shown.dom.count("<svg") == 2
     assert "<script" not in shown.dom
     assert len(shown.png) > 50_000
