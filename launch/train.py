@@ -79,7 +79,7 @@ def compose_and_run(scratch_dir: Path) -> int:
     Raises:
         GroundworkError: what the user can mend; before the first trial starts where a config is wrong.
     """
-    command = CommandLine(sys.argv[1:], CONF_DIR, scratch_dir)
+    command = CommandLine(sys.argv[1:], CONF_DIR, "train", scratch_dir)
     if command.wants_help:
         print(help_text(command.conf_dir, "train", command.chosen))
         return 0

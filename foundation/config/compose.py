@@ -9,11 +9,13 @@ from typing import Any
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from foundation.config.check import refuse_resolvers
+from foundation.config.groups import commands_with, default_options, options_of
 from foundation.config.scan import scan_yaml
 from foundation.config.targets import DEFAULT_TARGETS
 from foundation.errors import ConfigError, nearest
@@ -34,6 +36,7 @@ class CommandLine:
     Args:
         typed: the arguments after the program's name.
         conf_dir: the project's conf folder.
+        root: name of the command's file in it, without suffix.
         scratch_dir: where Hydra may leave its record of a sweep.
     Attributes:
         arguments: what Hydra is given in place of it.
@@ -47,16 +50,17 @@ class CommandLine:
             doesn't mean what it says.
     """
 
-    def __init__(self, typed: list[str], conf_dir: Path, scratch_dir: Path) -> None:
+    def __init__(self, typed: list[str], conf_dir: Path, root: str, scratch_dir: Path) -> None:
         parsed = get_args_parser().parse_intermixed_args(typed)
         rerun = parsed.config_path is not None
         self.conf_dir = Path(parsed.config_path).resolve() if rerun else conf_dir
         self.multirun, self.wants_help = bool(parsed.multirun), bool(parsed.help)
         self.extra_targets = [text for text in parsed.overrides if text.partition("=")[0] == "extra_targets"]
         self.allowed = DEFAULT_TARGETS + extra_prefixes(self.extra_targets)
-        self._groups = () if rerun else _groups(conf_dir)
-        self._rerun_groups = _groups(conf_dir) if rerun else ()
         self._scan(conf_dir, rerun, parsed.config_name)
+        groups = list(default_options(conf_dir, root))
+        self._groups = [] if rerun else groups
+        self._rerun_groups = groups if rerun else []
         overrides = set(parsed.overrides)
         rest = [text for text in _without_path(typed) if text not in self.extra_targets]
         options = [text for text in rest if text not in overrides]
@@ -83,7 +87,7 @@ class CommandLine:
         key, equals, value = text.partition("=")
         if not equals and not text.startswith("~"):
             raise ConfigError(f"{text!r}: arguments are key=value; a value with spaces needs quotes around it all")
-        _check_grammar(text, key, value)
+        override = _parsed(text, key, value)
         if not equals or key.startswith(("+", "~", "hydra.", "hydra/")) or "@" in key:
             return text
         if key in self._rerun_groups and not value.startswith("{"):
@@ -92,16 +96,21 @@ class CommandLine:
                 f"set single keys ({key}.<name>=...), or start from the groups without --config-path"
             )
         if key in self._groups:
-            self._check_option(key, value)
+            self._check_option(key, override)
             return text
+        if commands := commands_with(self.conf_dir, key):
+            raise ConfigError(f"{key}: is a group of {' and '.join(commands)}; here are {', '.join(self._groups)}")
         # `++`: Hydra takes any key, so that an unknown one gets this project's message with the nearest name.
         return f"++{text}"
 
-    def _check_option(self, group: str, value: str) -> None:
-        options = sorted(path.stem for path in (self.conf_dir / group).glob("*.yaml"))
-        for option in value.split(","):
-            if option.strip() not in options:
-                found = f"{group}: {option!r} is no option of this group{nearest(option, options)}"
+    def _check_option(self, group: str, override: Override) -> None:
+        """Refuse what is no option of the group, in a sweep too; a glob's options Hydra finds among those there are."""
+        if isinstance(override.value(), Glob):
+            return
+        options = options_of(self.conf_dir, group)
+        for option in override.sweep_iterator() if override.is_discrete_sweep() else [override.value()]:
+            if option not in options:
+                found = f"{group}: {option!r} is no option of this group{nearest(str(option), options)}"
                 raise ConfigError(f"{found}; allowed: {', '.join(options)}")
 
 
@@ -149,18 +158,14 @@ def config_yaml(tree: dict[str, Any]) -> bytes:
     return OmegaConf.to_yaml(OmegaConf.create(tree)).encode()
 
 
-def _check_grammar(text: str, key: str, value: str) -> None:
+def _parsed(text: str, key: str, value: str) -> Override:
     try:
-        OverridesParser.create().parse_override(text)
+        return OverridesParser.create().parse_override(text)
     except HydraException as error:
         raise ConfigError(
             f"{key}: {value!r} can't be read; put the value into quotes of its own inside the shell's, "
             f"e.g. {key}='\"{value.strip(chr(34))}\"' ({str(error).splitlines()[0]})"
         ) from error
-
-
-def _groups(conf_dir: Path) -> tuple[str, ...]:
-    return tuple(sorted(path.name for path in conf_dir.iterdir() if path.is_dir()))
 
 
 def extra_prefixes(overrides: list[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
+from foundation.config.groups import default_options, options_of, read_root
 
 HIDDEN = ("_target_", "defaults", "hydra")
 
@@ -17,15 +17,14 @@ def help_text(conf_dir: Path, root: str, chosen: dict[str, str]) -> str:
         conf_dir: the conf folder. root: name of the command's file in it, without suffix.
         chosen: group -> option typed beside --help, whose keys are shown instead of the default's.
     """
-    path = conf_dir / f"{root}.yaml"
-    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    shown = tree["hydra"]["help"]
-    groups = [pair for item in tree["defaults"] if isinstance(item, dict) for pair in item.items()]
+    shown = read_root(conf_dir, root)["hydra"]["help"]
     parts = [shown["header"].strip(), "", shown["footer"].strip(), "", "of the command itself"]
-    parts += _keys(path, "", hidden=True)  # its first lines, up to the defaults list, are for those who read the file
-    for group, default in groups:
+    parts += _keys(
+        conf_dir / f"{root}.yaml", "", hidden=True
+    )  # its first lines, up to the defaults list, are for those who read the file
+    for group, default in default_options(conf_dir, root).items():
         option = chosen.get(group, default)
-        options = sorted(file.stem for file in (conf_dir / group).glob("*.yaml"))
+        options = options_of(conf_dir, group)
         parts += ["", f"{group}= {', '.join(f'[{name}]' if name == option else name for name in options)}"]
         parts += _keys(conf_dir / group / f"{option}.yaml", f"{group}.")
     return "\n".join(

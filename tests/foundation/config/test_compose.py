@@ -17,11 +17,13 @@ def conf(tmp_path: Path) -> Path:
         path = tmp_path / "conf" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x: 1\n")
+    (tmp_path / "conf" / "train.yaml").write_text("defaults:\n  - _self_\n  - model: small\n")
+    (tmp_path / "conf" / "other.yaml").write_text("defaults:\n  - corpus: web\nhydra: {help: {app_name: other}}\n")
     return tmp_path / "conf"
 
 
 def typed(conf: Path, *arguments: str) -> CommandLine:
-    return CommandLine(list(arguments), conf, conf)
+    return CommandLine(list(arguments), conf, "train", conf)
 
 
 def test_a_key_is_forced_so_that_an_unknown_one_gets_our_message(conf: Path) -> None:
@@ -35,6 +37,18 @@ def test_a_wrong_option_gets_the_nearest_and_the_list(conf: Path) -> None:
         typed(conf, "model=smal")
     with pytest.raises(ConfigError, match="'huge'"):
         typed(conf, "-m", "model=small,huge")
+
+
+def test_a_sweep_over_options_may_use_hydras_grammar(conf: Path) -> None:
+    for value in ("small,large", "choice(small,large)", "glob(*)"):
+        assert f"model={value}" in typed(conf, "-m", f"model={value}").arguments
+    with pytest.raises(ConfigError, match="model: 'huge' is no option"):
+        typed(conf, "-m", "model=choice(small,huge)")
+
+
+def test_a_group_of_another_command_is_named_as_its(conf: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^corpus: is a group of other; here are model$"):
+        typed(conf, "corpus=web")
 
 
 def test_extra_targets_are_taken_from_the_command_line_alone(conf: Path) -> None:

@@ -1,0 +1,32 @@
+"""Which groups a command has: those of its root file's defaults list, not every folder beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def read_root(conf_dir: Path, root: str) -> dict[str, Any]:
+    """Return a command's own YAML file as it stands; `root` is its name in the conf folder, without suffix."""
+    tree: dict[str, Any] = yaml.safe_load((conf_dir / f"{root}.yaml").read_text(encoding="utf-8"))
+    return tree
+
+
+def default_options(conf_dir: Path, root: str) -> dict[str, str]:
+    """Return the command's groups in their order, each with the option that is taken without a choice."""
+    defaults = read_root(conf_dir, root).get("defaults", [])
+    return {str(group): str(option) for item in defaults if isinstance(item, dict) for group, option in item.items()}
+
+
+def options_of(conf_dir: Path, group: str) -> list[str]:
+    """Return the options of a group, sorted."""
+    return sorted(path.stem for path in (conf_dir / group).glob("*.yaml"))
+
+
+def commands_with(conf_dir: Path, group: str) -> list[str]:
+    """Return what to type for the commands that have this group, e.g. `python -m data_pipeline`."""
+    roots = sorted(path.stem for path in conf_dir.glob("*.yaml"))
+    having = [read_root(conf_dir, root) for root in roots if group in default_options(conf_dir, root)]
+    return [str(tree["hydra"]["help"]["app_name"]) for tree in having]
