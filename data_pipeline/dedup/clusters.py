@@ -70,7 +70,7 @@ def verify(
         sets = [shingle_set(joined_words(text), ngram) for text in texts_of(documents)]
         judging.block(start, sets, signatures_of(documents))
         progress.add(stop - start)
-    return _result(order, judging.verdicts, threshold, len(num_chars))
+    return _result(order, judging.verdicts, threshold)
 
 
 def _keep_order(buckets: Buckets, num_chars: np.ndarray, keep: Keep) -> _Order:
@@ -141,7 +141,7 @@ class _Judging:
         self._sketches = Sketches(values, places, min_equal)
 
 
-def _result(order: _Order, verdicts: Verdicts, threshold: float, num_documents: int) -> NearResult:
+def _result(order: _Order, verdicts: Verdicts, threshold: float) -> NearResult:
     ranks = np.flatnonzero(verdicts.witness != KEPT)
     ranks = ranks[np.argsort(order.documents[ranks])]
     columns = (order.documents[ranks], order.documents[verdicts.witness[ranks]], verdicts.similarity[ranks])
@@ -149,8 +149,6 @@ def _result(order: _Order, verdicts: Verdicts, threshold: float, num_documents: 
         Removal(position, "near_duplicate", value=similarity, threshold=threshold, kept=kept, similarity=similarity)
         for position, kept, similarity in zip(*(column.tolist() for column in columns), strict=True)
     ]
-    cluster_ids = np.full(num_documents, -1, np.int64)
-    cluster_ids[order.documents] = order.clusters
     _, sizes = np.unique(order.clusters, return_counts=True)
     counts = {
         "candidate_documents": len(order.documents),
@@ -160,4 +158,4 @@ def _result(order: _Order, verdicts: Verdicts, threshold: float, num_documents: 
         "pairs_below_threshold": int(verdicts.tally[1]),
         "pairs_ruled_out": int(verdicts.tally[2]),
     }
-    return NearResult(removals, cluster_ids, counts)
+    return NearResult(removals, counts)

@@ -42,14 +42,12 @@ class NearResult:
 
     Attributes:
         removals: by ascending position, each with its kept witness and the measured similarity.
-        cluster_ids: (n,) int64: the smallest position among the documents that candidate pairs connect with this one,
-            -1 for a document that is no candidate. A label for reports, no claim of similarity.
-        counts: for reports: candidate_documents, clusters, largest_cluster, pairs_verified (compared exactly),
+        counts: for reports: candidate_documents, clusters (of documents that candidate pairs connect: a label, no
+            claim of similarity), largest_cluster, pairs_verified (compared exactly),
             pairs_below_threshold (of these, not similar), pairs_ruled_out (not compared: signatures too different).
     """
 
     removals: list[Removal]
-    cluster_ids: np.ndarray
     counts: dict[str, int] = field(default_factory=dict)
 
 
@@ -119,6 +117,5 @@ class NoDedup(Dedup):
 
 def no_near_duplicates(features: list[Features], progress: Meter) -> NearResult:
     """Return the result of a search that removes nothing."""
-    num_documents = sum(map(len, features))
-    progress.add(num_documents)
-    return NearResult([], np.full(num_documents, -1, np.int64))
+    progress.add(sum(map(len, features)))
+    return NearResult([])

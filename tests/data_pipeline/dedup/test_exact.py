@@ -61,4 +61,4 @@ def test_seeks_no_near_duplicates() -> None:
     features = Exact().features(pa.array(["a b c", "a b d"], pa.large_string()))
     meter = Meter("near", 2, "docs")
     result = Exact().near([features], lambda positions: [], meter)
-    assert (result.removals, result.cluster_ids.tolist(), meter.done) == ([], [-1, -1], 2)
+    assert (result.removals, result.counts, meter.done) == ([], {}, 2)
