@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from data_pipeline.pipeline import Result, check_config, run
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.shards.reader import open_split
+from foundation.config import DEFAULT_TARGETS
 
 WORDS = [f"{start}{middle}{end}" for start in "bdfgklmnpr" for middle in "aeiou" for end in ("n", "sto", "rim")]
 QUESTION = "which of the seven bridges was crossed twice by the merchant before the winter market opened again"
@@ -155,11 +156,11 @@ def output_hashes() -> Callable[[Path], dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def go() -> Callable[[dict[str, Any]], Result]:
-    """Check a plain config and run it."""
+def go() -> Callable[..., Result]:
+    """Check a plain config and run it; further arguments are prefixes of targets beside the project's own."""
 
-    def go(tree: dict[str, Any]) -> Result:
-        return run(**check_config(tree))
+    def go(tree: dict[str, Any], *prefixes: str) -> Result:
+        return run(**check_config(tree, (*DEFAULT_TARGETS, *prefixes)))
 
     return go
 

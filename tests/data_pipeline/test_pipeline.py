@@ -1,4 +1,4 @@
-"""The whole way over a corpus of known fates: nothing lost, the same bytes, only what changed is redone."""
+"""The whole way over a corpus of known fates: nothing lost, the same bytes, what can't work is refused in time."""
 
 from __future__ import annotations
 
@@ -121,71 +121,9 @@ def test_outputs_name_no_host_folder_or_time(made: Any, finished: Path, tmp_path
     for path in finished.rglob("*"):
         inside = path.relative_to(finished)
         if path.is_file() and inside.parts[0] not in ("work", ".lock", "timing.json", "config.yaml", "report.html"):
-            data = path.read_bytes()
+            rows = pq.read_table(path).to_pylist() if path.suffix == ".parquet" else []  # its bytes are compressed
+            data = path.read_bytes() + repr(rows).encode()
             assert not [word for word in words if word in data], path
-
-
-CHANGES: list[tuple[dict[str, Any], list[str]]] = [
-    ({}, []),
-    ({"executor__workers": 2, "name": "other", "max_bad_frac": 0.5}, []),
-    ({"corpus__sources__web__weight": 5.0}, []),
-    ({"shards__max_shard_bytes": 1 << 17}, ["shards"]),
-    ({"tokenizer__vocab_size": 420}, ["tokenizer", "shards"]),
-    ({"decontaminate__min_coverage": 0.6}, ["decontaminate"]),  # with the same result
-    ({"decontaminate": {"_target_": "data_pipeline.decontaminate.decontaminator.NoDecontaminate"}}, ALL[4:]),
-    ({"mix__seed": 4}, ALL[3:]),
-    ({"dedup__threshold": 0.75}, ["near"]),
-    ({"dedup__num_perm": 64}, ["exact", "near"]),
-    ({"dedup": {"_target_": "data_pipeline.dedup.dedup.NoDedup"}}, ALL[1:]),
-    ({"partition_bytes": 1 << 15}, ALL),
-]
-
-
-@pytest.mark.parametrize(("changes", "expected"), CHANGES)
-def test_a_changed_setting_redoes_what_depends_on_it(
-    made: Any, out: Path, config: Config, changes: dict[str, Any], expected: list[str], go: Go, redone: Redone
-) -> None:
-    result = go(config(made.folder, out, **changes))
-    assert redone(result) == expected
-    assert result.manifest == Manifest.load(out)
-    assert redone(go(config(made.folder, out, **changes))) == []
-
-
-def test_a_changed_setting_ends_in_the_bytes_of_a_fresh_run(
-    made: Any,
-    finished: Path,
-    out: Path,
-    config: Config,
-    output_hashes: Callable[[Path], dict[str, str]],
-    tmp_path: Path,
-    go: Go,
-) -> None:
-    changes = {"dedup": {"_target_": "data_pipeline.dedup.exact.Exact"}, "tokenizer__vocab_size": 410}
-    go(config(made.folder, out, **changes))
-    fresh = tmp_path / "fresh"
-    go(config(made.folder, fresh, **changes))
-    assert output_hashes(out) == output_hashes(fresh)
-    go(config(made.folder, out))  # and back
-    assert output_hashes(out) == output_hashes(finished)
-
-
-def test_missing_or_changed_outputs_are_made_again(
-    made: Any,
-    finished: Path,
-    out: Path,
-    config: Config,
-    output_hashes: Callable[[Path], dict[str, str]],
-    go: Go,
-    redone: Redone,
-) -> None:
-    for path in (out / "manifest.json", out / "ledger.json", next((out / "shards" / "train").glob("*.bin"))):
-        path.unlink()
-    shutil.rmtree(out / "removed" / "exact")
-    shutil.rmtree(out / "quarantine")
-    tokenizer = out / "tokenizer.json"
-    tokenizer.write_bytes(tokenizer.read_bytes().replace(b"a", b"b", 1))
-    assert redone(go(config(made.folder, out))) == ["clean", "exact", "tokenizer", "shards"]
-    assert output_hashes(out) == output_hashes(finished)
 
 
 def test_a_damaged_intermediate_file_is_named(made: Any, out: Path, config: Config, go: Go) -> None:
@@ -194,20 +132,6 @@ def test_a_damaged_intermediate_file_is_named(made: Any, out: Path, config: Conf
     path.write_bytes(data[:600] + bytes([data[600] ^ 1]) + data[601:])
     with pytest.raises(DamagedFile, match=path.name):
         go(config(made.folder, out, dedup={"_target_": "data_pipeline.dedup.exact.Exact"}))
-
-
-def test_a_failed_change_leaves_the_shards_as_they_were(
-    inputs: Path, out: Path, config: Config, output_hashes: Callable[[Path], dict[str, str]], go: Go, decoded: Any
-) -> None:
-    path = inputs / "web" / "b.jsonl.gz"
-    before = output_hashes(out)
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(TruncatedInput):
-        go(config(inputs, out))
-    assert decoded(out)
-    for name in ("manifest.json", "tokenizer.json"):
-        assert output_hashes(out)[name] == before[name]
-    assert not (out / "ledger.json").exists()  # it would no longer be true of removed/
 
 
 def test_settings_and_folders_that_cannot_work_are_refused_before_anything_is_read(

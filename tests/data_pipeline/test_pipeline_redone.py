@@ -30,7 +30,7 @@ CHANGES: list[tuple[dict[str, Any], list[str]]] = [
     ({"shards__max_shard_bytes": 1 << 17}, ["shards"]),
     ({"tokenizer__vocab_size": 420}, ["tokenizer", "shards"]),
     ({"decontaminate__min_coverage": 0.6}, ["decontaminate"]),  # with the same result
-    ({"decontaminate": {"_target_": "data_pipeline.decontaminate.ngram.NoDecontaminate"}}, ALL[4:]),
+    ({"decontaminate": {"_target_": "data_pipeline.decontaminate.decontaminator.NoDecontaminate"}}, ALL[4:]),
     ({"mix__seed": 4}, ALL[3:]),
     ({"dedup__threshold": 0.75}, ["near"]),
     ({"dedup__num_perm": 64}, ["exact", "near"]),

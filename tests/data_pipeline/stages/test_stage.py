@@ -1,20 +1,89 @@
-"""What stages share: the code that a stage is known by, users' own packages included."""
+"""What all stages share: code counts as an input, half a part is no part, the books see dishonest work."""
 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 
+import data_pipeline
+from data_pipeline.dedup.dedup import Features
+from data_pipeline.dedup.exact import Exact
+from data_pipeline.documents import Removal
 from data_pipeline.executors.local import Local
+from data_pipeline.ledger import LedgerUnbalanced
 from data_pipeline.mix.split import HeldOut
+from data_pipeline.pipeline import Result
+from data_pipeline.records import Part, Records
+from data_pipeline.sources.jsonl import Jsonl
+from data_pipeline.sources.source import Block, InputFile, Parsed
+from data_pipeline.stages import stage as module
 from data_pipeline.stages.split import Split
-from data_pipeline.stages.stage import Workplace
+from data_pipeline.stages.stage import Task, Workplace, do_parts
+
+Config = Callable[..., dict[str, Any]]
+Go = Callable[..., Result]
+Redone = Callable[[Result], list[str]]
+ALL = ["clean", "exact", "near", "split", "decontaminate", "tokenizer", "shards"]
+
+
+class Doubling(Exact):
+    """Names a removed document twice."""
+
+    def exact(self, features: list[Features]) -> list[Removal]:
+        found = super().exact(features)
+        return [*found, *found[:1]]
+
+
+class Miscounting(Jsonl):
+    """Loses one record of each block."""
+
+    def parse(self, block: Block, file: InputFile, file_number: int) -> Parsed:
+        parsed = super().parse(block, file, file_number)
+        return Parsed(parsed.documents.slice(1), parsed.quarantined, parsed.num_records)
 
 
 def code_hash(target: str) -> str:
     return Split(Workplace(Path("out"), Local()), HeldOut(), {"rules": [{"_target_": target}]}).code_hash
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("sources/decompress.py", ["clean"]),
+        ("dedup/greedy.py", ["exact", "near"]),
+        ("mix/split.py", ["split"]),
+        ("decontaminate/kernels.py", ["decontaminate"]),
+        ("tokenize/engines.py", ["tokenizer", "shards"]),
+        ("stages/view.py", ALL),
+    ],
+)
+def test_changed_code_redoes_its_stages_with_all_their_parts(
+    made: Any,
+    out: Path,
+    config: Config,
+    go: Go,
+    redone: Redone,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    expected: list[str],
+) -> None:
+    code = Path(shutil.copytree(Path(data_pipeline.__file__).parent, tmp_path / "data_pipeline"))
+    monkeypatch.setattr(module, "ROOM", code)  # where the text of the code is looked up, not what runs
+    assert redone(go(config(made.folder, out))) == []  # the same code in another place
+    with (code / file).open("a") as text:
+        text.write("# changed\n")
+    parts = [path for name in expected for path in (out / "work" / name).rglob("*.*")]
+    before = {path: path.stat().st_mtime_ns for path in parts}
+    assert redone(go(config(made.folder, out))) == expected  # their results are the same: nothing after them is redone
+    assert not [path for path in parts if path.stat().st_mtime_ns == before[path]]
 
 
 def test_a_change_anywhere_in_a_users_package_is_a_change_of_code(
@@ -32,3 +101,54 @@ def test_a_change_anywhere_in_a_users_package_is_a_change_of_code(
         assert code_hash(f"{name}.Drop") == before != code_hash("data_pipeline.clean.length.Length")
         changed.write_text("class Drop:\n    every = 2\n")
         assert code_hash(f"{name}.Drop") != before
+
+
+def test_another_version_of_a_library_redoes_what_runs_on_it(
+    made: Any, out: Path, config: Config, go: Go, redone: Redone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0" if name == "tokenizers" else installed(name))
+    assert redone(go(config(made.folder, out))) == ["tokenizer", "shards"]
+
+
+def test_a_part_that_fails_halfway_is_not_taken_for_the_one_before(tmp_path: Path) -> None:
+    records, file = Records(tmp_path / "work", tmp_path), tmp_path / "part"
+
+    def work(content: bytes) -> Part:
+        file.write_bytes(content)
+        if content == b"bad":
+            raise RuntimeError("stop")
+        return Part({}, [file])
+
+    def do(key: str, content: bytes) -> list[Any]:
+        return list(do_parts(Local(workers=1), records, [Task("p", key, content)], work))
+
+    assert do("key", b"one") == [("p", {})]
+    with pytest.raises(RuntimeError, match="stop"):
+        do("another key", b"bad")  # of the same size
+    assert records.find("p", "key") is None
+
+
+def test_a_stage_that_drops_a_document_twice_is_refused(made: Any, config: Config, go: Go, tmp_path: Path) -> None:
+    tree = config(made.folder, tmp_path / "out", dedup={"_target_": f"{__name__}.Doubling"})
+    with pytest.raises(LedgerUnbalanced, match="exact, source 'books'"):
+        go(tree, f"{__name__}.")
+    assert not (tmp_path / "out" / "work" / "exact" / "stage.json").exists()
+
+
+def test_a_source_that_loses_a_record_is_refused(made: Any, config: Config, go: Go, tmp_path: Path) -> None:
+    corpus = {"_target_": f"{__name__}.Miscounting", "paths": [f"{made.folder}/books/*"], "source": "books"}
+    with pytest.raises(LedgerUnbalanced, match="clean, partition 00000-00000 of source 'books'"):
+        go(config(made.folder, tmp_path / "out", corpus=corpus), f"{__name__}.")
+
+
+def test_stages_that_did_not_hand_over_the_same_documents_are_refused(
+    made: Any, out: Path, config: Config, go: Go
+) -> None:
+    path = out / "work" / "split" / "stage.json"
+    record = orjson.loads(path.read_bytes())
+    account = record["facts"]["book"]["web"]
+    account["in"], account["out"] = account["in"] - 1, account["out"] - 1
+    path.write_bytes(orjson.dumps(record))
+    with pytest.raises(LedgerUnbalanced, match=r"source 'web': near gave out .* split took in .* remove work/"):
+        go(config(made.folder, out))
