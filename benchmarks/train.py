@@ -39,6 +39,7 @@ from pretrain.parallel.precision import Precision
 REPOSITORY = Path(__file__).resolve().parent.parent
 VOCAB_SIZES = {"gpt_tiny": 16384}  # others: GPT-2's 50257, padded
 LR, MAX_GRAD_NORM = 6e-4, 1.0
+SHIFT = 0.1  # of the weights before they are compared, in the units of initial ones of 0.02
 
 
 @dataclass(frozen=True)
@@ -239,16 +240,42 @@ def measure_steps(work: Work, options: argparse.Namespace) -> list[Row]:
 
 
 def check_equal(work: Work, peer_dir: Path) -> None:
-    """See that both sides compute the same loss from the same weights."""
-    plain = Work(**{**vars(work), "compile": False})
+    """Check that both sides compute the same loss and gradient from the same weights.
+
+    In float32, and away from the initial weights: there any model's loss is the logarithm of the vocabulary's size.
+    """
+    plain = Work(**{**vars(work), "precision": Precision("float32"), "compile": False})
     ours = Ours(plain)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in ours.model.parameters():
+            parameter.add_(SHIFT * torch.randn(parameter.shape, generator=generator).to(work.device))
     weights = {name: tensor.detach().cpu() for name, tensor in ours.model.state_dict().items()}
     theirs = NanoGpt(plain, peer_dir, weights)
-    batch = plain.batches(seed=1)[0]
-    with torch.no_grad():
-        losses = ours.loss(*batch).item(), theirs.loss(*batch).item()
-    if abs(losses[0] - losses[1]) > 2e-3 * losses[1]:
-        raise SystemExit(f"the same weights give {losses[0]} here and {losses[1]} in nanoGPT: not the same work")
+    embeddings = ours.model.token_embedding.weight, theirs.model.transformer.wte.weight
+    require_same(ours, theirs, embeddings, plain.batches(seed=1)[0])
+
+
+def require_same(
+    ours: Contender, theirs: Contender, weights: tuple[Tensor, Tensor], batch: tuple[Tensor, Tensor]
+) -> None:
+    """Check one batch's loss, and its gradient in a weight that everything else feeds into: the embedding.
+
+    Raises:
+        SystemExit: they differ by more than float32 rounds.
+    """
+    losses = ours.loss(*batch), theirs.loss(*batch)
+    for loss in losses:
+        loss.backward()
+    gradients = [weight.grad for weight in weights]
+    assert gradients[0] is not None and gradients[1] is not None
+    loss_error = abs(losses[0].item() - losses[1].item()) / losses[1].item()
+    gradient_error = float((gradients[0] - gradients[1]).norm() / gradients[1].norm())
+    if loss_error > 1e-5 or gradient_error > 1e-3:
+        raise SystemExit(
+            f"not the same work: from the same weights the losses differ by {loss_error:.1e} of their size, the "
+            f"gradients by {gradient_error:.1e}; allowed are 1e-5 and 1e-3"
+        )
 
 
 def warm_up(contender: Contender, work: Work, steps: int) -> float:

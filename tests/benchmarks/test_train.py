@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -48,3 +49,19 @@ def test_our_step_is_the_same_however_it_is_cut(train: ModuleType) -> None:
 def test_the_ratio_is_the_median_of_the_pairs(train: ModuleType) -> None:
     row = train.Row("x", ours=[100.0, 50.0, 90.0], theirs=[50.0, 40.0, 60.0], work=work(train))
     assert row.cells() == ["x", "90 (50 to 100)", "50 (40 to 60)", "1.50", "-", "-"]  # a CPU has no known peak
+
+
+@pytest.mark.parametrize("part", ["", "position_embedding.weight", "blocks.1.attention.out.weight"])
+def test_two_sides_that_differ_in_any_part_are_refused(train: ModuleType, part: str) -> None:
+    ours, theirs = train.Ours(work(train)), train.Ours(work(train))
+    parameters = dict(theirs.model.named_parameters())
+    with torch.no_grad():
+        for mine, other in zip(ours.model.parameters(), parameters.values(), strict=True):
+            mine.add_(0.1 * torch.randn_like(mine))
+            other.copy_(mine)
+        if part:
+            parameters[part].zero_()
+    embeddings = ours.model.token_embedding.weight, theirs.model.token_embedding.weight
+    expected = pytest.raises(SystemExit, match="not the same work") if part else contextlib.nullcontext()
+    with expected:
+        train.require_same(ours, theirs, embeddings, work(train).batches(1)[0])
