@@ -41,8 +41,11 @@ def _keys(path: Path, prefix: str, hidden: bool = False) -> Iterator[str]:
     comment: list[str] = []  # held back: it is shown where the key below it is, or at the head of an option's file
     at_head = not hidden
     for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("# @package"):
+            prefix = ""  # its keys are those of the whole config
+            continue
         if line.startswith("#"):
-            comment += [] if line.startswith("# @package") else [f"  {line}"]
+            comment.append(f"  {line}")
             continue
         if line[:1].isalpha():
             hidden = line.partition(":")[0] in HIDDEN

@@ -24,9 +24,11 @@ from pretrain.plan import TrainerSettings
 from pretrain.tokenizer import Tokenizer
 
 CONF = Path(__file__).parents[2] / "conf"
-PIPELINE_GROUPS = ("corpus", "clean", "dedup", "decontaminate", "mix", "tokenizer", "shards", "executor")
+PIPELINE_GROUPS = ("corpus", "clean", "dedup", "decontaminate", "mix", "tokenizer", "shards", "executor", "recipe")
 NEEDED = {
     "corpus=jsonl": ["corpus.paths=[some.jsonl]"],
+    "recipe=web": ["corpus.paths=[some.jsonl]"],
+    "recipe=one_file": ["corpus.paths=[some.txt]"],
     "corpus=text": ["corpus.paths=[some.txt]"],
     "tokenizer=file": ["tokenizer.path=tokenizer.json"],
 }
@@ -96,7 +98,8 @@ def test_an_option_sets_no_key_that_it_does_not_explain(option: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "group", ["clean", "dedup", "decontaminate", "spike", "checkpoint", "eval", "logger", "profile"]
+    "group",
+    ["clean", "dedup", "decontaminate", "recipe", "spike", "checkpoint", "eval", "logger", "profile", "experiment"],
 )
 def test_a_group_that_may_do_nothing_has_an_option_that_does(group: str) -> None:
     assert (CONF / group / "none.yaml").is_file()
@@ -106,11 +109,14 @@ COMPOSED = [("pipeline", "pipeline", "name=x")]
 COMPOSED += [(path.stem, "train", f"experiment={path.stem}") for path in sorted((CONF / "experiment").glob("*.yaml"))]
 
 
+COMPOSED += [(f"recipe_{name}", "pipeline", f"recipe={name}") for name in ("web", "one_file")]
+
+
 @pytest.mark.parametrize(("name", "root", "typed"), COMPOSED, ids=[name for name, _, _ in COMPOSED])
 def test_what_is_composed_is_the_one_in_git(name: str, root: str, typed: str) -> None:
     """When a change of these files is meant: remove tests/conf/golden/ and run this test once; it writes them anew."""
     golden = Path(__file__).with_name("golden") / f"{name}.yaml"
-    found = config_yaml(composed(root, typed))
+    found = config_yaml(composed(root, typed, *NEEDED.get(typed, [])))
     if not golden.exists():
         golden.parent.mkdir(exist_ok=True)
         golden.write_bytes(found)
@@ -118,14 +124,21 @@ def test_what_is_composed_is_the_one_in_git(name: str, root: str, typed: str) ->
     assert found == golden.read_bytes()
 
 
-def test_an_experiment_can_set_every_top_level_key(tmp_path: Path) -> None:
-    conf = shutil.copytree(CONF, tmp_path / "conf")
-    values = {"seed": 7, "run_name": "mine", "runs_dir": "elsewhere", "resume": "never", "allow_change": ["optim.lr"]}
-    tree = composed("train")
-    assert set(values) == {key for key, value in tree.items() if not isinstance(value, dict)}
+OWN_KEYS: dict[str, dict[str, Any]] = {
+    "train": {"seed": 7, "run_name": "mine", "runs_dir": "elsewhere", "resume": "never", "allow_change": ["optim.lr"]},
+    "pipeline": {
+        "name": "mine", "output_dir": "elsewhere", "partition_bytes": 7, "max_bad_frac": 0.5, "min_bad_records": 3,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("root", "group"), [("train", "experiment"), ("pipeline", "recipe")])
+def test_what_belongs_together_can_set_every_top_level_key(tmp_path: Path, root: str, group: str) -> None:
+    values, conf = OWN_KEYS[root], shutil.copytree(CONF, tmp_path / "conf")
+    assert set(values) == {key for key, value in composed(root).items() if not isinstance(value, dict)}
     body = "\n".join(f"{key}: {value}" for key, value in values.items())
-    (conf / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{body}\n")
-    found = composed("train", "experiment=mine", conf=conf)
+    (conf / group / "mine.yaml").write_text(f"# @package _global_\n{body}\n")
+    found = composed(root, f"{group}=mine", conf=conf)
     assert {key: found[key] for key in values} == values
 
 

@@ -42,6 +42,12 @@ def test_an_option_of_no_key_shows_what_it_is() -> None:
     assert "  # no document is compared with another" in help_text(CONF, "pipeline", {"dedup": "none"}).splitlines()
 
 
+def test_the_keys_of_a_recipe_are_those_of_the_whole_config() -> None:
+    lines = help_text(CONF, "pipeline", {"recipe": "web"}).splitlines()
+    place = lines.index("  tokenizer:")
+    assert "vocab_size: 50257" in "\n".join(lines[place : place + 3])
+
+
 def test_another_option_shows_its_keys() -> None:
     text = help_text(CONF, "pipeline", {"corpus": "jsonl"})
     assert "corpus= [jsonl], pydocs, several, synthetic, text" in text
