@@ -7,36 +7,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from pretrain.types import StepResult
+from pretrain.types import Record, StepResult
 
 LAG_STEPS = 2  # long enough that the copy has landed, short enough to stop soon
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One step as the host sees it.
-
-    Attributes:
-        step: steps finished with it; data_step: the batch it took; lr: its learning rate.
-        finished_s: the clock when the device was done with it.
-        loss: nats a token; grad_norm: before clipping; skipped: the guard kept it from the weights.
-        num_targets: tokens the loss was taken over; stop: a rank was asked to stop.
-    """
-
-    step: int
-    data_step: int
-    lr: float
-    finished_s: float
-    loss: float
-    grad_norm: float
-    skipped: bool
-    num_targets: int
-    stop: bool
 
 
 class LateRecords:
@@ -58,7 +35,8 @@ class LateRecords:
         Args:
             step: steps finished with it. data_step: the batch it took. lr: its learning rate. result: on the device.
         """
-        values = torch.stack([result.loss, result.grad_norm, result.bad, result.num_targets, result.stop])
+        measured = torch.stack([result.loss, result.grad_norm, result.num_targets, result.stop])
+        values = torch.cat([measured, result.judgement])
         event = None
         if self._pinned:
             host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
@@ -74,5 +52,16 @@ class LateRecords:
             if event is not None:
                 event.synchronize()
                 finished_s = self._clock()
-            loss, grad_norm, bad, num_targets, stop = values.tolist()
-            yield Record(step, data_step, lr, finished_s, loss, grad_norm, bad > 0, int(num_targets), stop > 0)
+            loss, grad_norm, num_targets, stop, bad, *evidence = values.tolist()
+            yield Record(
+                step,
+                data_step,
+                lr,
+                finished_s,
+                loss,
+                grad_norm,
+                skipped=bad > 0,
+                num_targets=int(num_targets),
+                stop=stop > 0,
+                evidence=tuple(evidence),
+            )

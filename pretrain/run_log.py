@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from foundation.progress import LINE_EVERY_S
-from pretrain.late import Record
 from pretrain.metrics.lines import MetricsFile
 from pretrain.plan import Plan
 from pretrain.seats import Logger
+from pretrain.types import Record
 
 
 class RunLog:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pretrain.mesh import Mesh
-from pretrain.types import TrainState
+from pretrain.types import Record, TrainState
 
 
 class Action(Enum):
@@ -116,20 +116,22 @@ class Guard(ABC):
 
     @abstractmethod
     def judge(self, loss: Tensor, grad_norm: Tensor) -> Tensor:
-        """Return () float32: 1 when this step must not touch the weights. No host sync; updates its own state.
+        """Return (K,) float32: first 1 where this step must not touch the weights, else 0; behind it the evidence.
+
+        No host sync; updates its own state.
 
         Args:
             loss: () float32, reduced over ranks. grad_norm: () float32, likewise.
         """
 
     @abstractmethod
-    def decide(self, step: int, loss: float, grad_norm: float, bad: bool, data_step: int) -> Action:
+    def decide(self, record: Record) -> Action:
         """Take a verdict on the host, two steps late, the same on every rank; journal a skip; continue or stop.
 
         Every judged step is decided, in order, and before `facts` is asked for.
 
         Args:
-            step: steps finished with it. loss, grad_norm, bad: of the step. data_step: the batch it took.
+            record: of the step, with the evidence that `judge` gave.
         """
 
     @abstractmethod

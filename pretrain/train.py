@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pretrain.checkpoint.state import random_states, restore_random_states
 from pretrain.data.loader import ShardLoader
-from pretrain.late import LateRecords, Record
+from pretrain.late import LateRecords
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.run_log import RunLog
@@ -27,7 +27,7 @@ from pretrain.seats import (
     Schedule,
 )
 from pretrain.signals import StopSignal
-from pretrain.types import IGNORE, Batch, Status, StepResult, TrainState
+from pretrain.types import IGNORE, Batch, Record, Status, StepResult, TrainState
 
 
 @dataclass(slots=True)
@@ -85,7 +85,7 @@ def train(run: Run) -> Status:
         if result is None:
             status = Status.PREEMPTED
             break
-        run.optimizer.step(lr, result.bad, clip_scale(result.grad_norm, run.max_grad_norm))
+        run.optimizer.step(lr, result.judgement[0], clip_scale(result.grad_norm, run.max_grad_norm))
         run.optimizer.zero_grad()
         now.step, now.data_step = now.step + 1, now.data_step + 1
         late.push(now.step, now.data_step - 1, lr, result)
@@ -174,8 +174,7 @@ def take(run: Run, record: Record) -> Status | None:
     now.num_updates += not record.skipped
     now.tokens_seen += record.num_targets
     run.log.add(record, now.num_updates, now.tokens_seen)
-    action = run.guard.decide(record.step, record.loss, record.grad_norm, record.skipped, record.data_step)
-    if action is Action.STOP:
+    if run.guard.decide(record) is Action.STOP:
         return Status.STOPPED
     return Status.PREEMPTED if record.stop else None
 

@@ -43,16 +43,40 @@ class StepResult:
     Attributes:
         loss: () float32, mean nats per target token over the global batch.
         grad_norm: () float32, L2 norm over all parameters before clipping.
-        bad: () float32, 1 where the guard rejected the step, else 0.
+        judgement: (K,) float32, the guard's verdict and, behind it, its evidence (`Guard.judge`).
         num_targets: () float32, target tokens of the global batch; exact up to 2^24 = 16.8 M.
         stop: () float32, ranks that were asked to stop.
     """
 
     loss: Tensor
     grad_norm: Tensor
-    bad: Tensor
+    judgement: Tensor
     num_targets: Tensor
     stop: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One step as the host sees it.
+
+    Attributes:
+        step: steps finished with it; data_step: the batch it took; lr: its learning rate.
+        finished_s: the clock when the device was done with it.
+        loss: nats per token; grad_norm: before clipping; skipped: the guard kept it from the weights.
+        num_targets: tokens the loss was taken over; stop: a rank was asked to stop.
+        evidence: what the guard's verdict rests on.
+    """
+
+    step: int
+    data_step: int
+    lr: float
+    finished_s: float
+    loss: float
+    grad_norm: float
+    skipped: bool
+    num_targets: int
+    stop: bool
+    evidence: tuple[float, ...] = ()
 
 
 @dataclass(slots=True)

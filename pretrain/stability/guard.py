@@ -16,8 +16,8 @@ from pretrain.run_files import JOURNAL
 from pretrain.seats import Action, Guard
 from pretrain.stability.budget import SkipBudget
 from pretrain.stability.errors import GuardError
-from pretrain.stability.evidence import Evidence
 from pretrain.stability.window import Window
+from pretrain.types import Record
 
 # Least spreads: a window of nearly equal values must not make a spike of the next normal one.
 MIN_LOSS_SPREAD_FRAC = 0.005  # of the median loss
@@ -33,9 +33,9 @@ class NoGuard(Guard):
     """
 
     def judge(self, loss: Tensor, grad_norm: Tensor) -> Tensor:
-        return torch.zeros((), device=loss.device)
+        return torch.zeros(1, device=loss.device)
 
-    def decide(self, step: int, loss: float, grad_norm: float, bad: bool, data_step: int) -> Action:
+    def decide(self, record: Record) -> Action:
         return Action.CONTINUE
 
     def diagnosis(self) -> str:
@@ -112,7 +112,6 @@ class SkipGuard(Guard):
         self._least_rise_2 = torch.tensor([min_rise_nats, math.log(min_norm_ratio)], device=device)
         self._least_spread_2 = torch.tensor([0.0, MIN_LOG_NORM_SPREAD], device=device)
         self._least_spread_frac_2 = torch.tensor([MIN_LOSS_SPREAD_FRAC, 0.0], device=device)
-        self._evidence = Evidence(device)
         self._budget = SkipBudget(max_skips_in_row, budget_skips, budget_steps)
         self._journal = JsonLines(run_dir / JOURNAL)
         self._first, self._diagnosis = True, ""
@@ -129,42 +128,38 @@ class SkipGuard(Guard):
         spike_2 = (z_2 > self._threshold) & (rise_2 > self._least_rise_2) & armed  # NaN compares as no spike
         bad = ~finite | spike_2.any()
         self._window.add(observed_2, ~bad)
-        self._evidence.keep(torch.cat([spike_2.float(), center_2, z_2]))
-        return bad.float()
+        return torch.cat([bad.float()[None], spike_2.float(), center_2, z_2])
 
-    def decide(self, step: int, loss: float, grad_norm: float, bad: bool, data_step: int) -> Action:
+    def decide(self, record: Record) -> Action:
         if self._first and self._is_main:
-            self._journal.drop_after(step - 1)  # these steps are about to be done again
+            self._journal.drop_after(record.step - 1)  # these steps are about to be done again
         self._first = False
-        number = self._evidence.next_number()
-        if bad and self._is_main:
-            line = self._skip_line(step, loss, grad_norm, data_step, self._evidence.read(number))
-            self._journal.append(line, durable=True)
-        exceeded = self._budget.count(step, bad)
+        if record.skipped and self._is_main:
+            self._journal.append(self._skip_line(record), durable=True)
+        exceeded = self._budget.count(record.step, record.skipped)
         if not exceeded:
             return Action.CONTINUE
         if not self._diagnosis:  # the loop may still drain what was judged meanwhile
-            self._diagnosis = self._explain(step, loss, grad_norm, exceeded)
+            self._diagnosis = self._explain(record, exceeded)
             if self._is_main:
-                self._journal.append({"event": "stop", "step": step, "reason": self._diagnosis}, durable=True)
+                self._journal.append({"event": "stop", "step": record.step, "reason": self._diagnosis}, durable=True)
         return Action.STOP
 
-    def _skip_line(
-        self, step: int, loss: float, grad_norm: float, data_step: int, evidence: list[float]
-    ) -> dict[str, Any]:
-        loss_spike, norm_spike, median_loss, median_log_norm, loss_z, norm_z = evidence
+    def _skip_line(self, record: Record) -> dict[str, Any]:
+        loss_spike, norm_spike, median_loss, median_log_norm, loss_z, norm_z = record.evidence
         reasons = [
-            _reason("loss", loss, loss_spike > 0),
-            _reason("gradient norm", grad_norm, norm_spike > 0),
+            _reason("loss", record.loss, loss_spike > 0),
+            _reason("gradient norm", record.grad_norm, norm_spike > 0),
         ]
-        line = {"event": "skip", "step": step, "loss": loss, "grad_norm": grad_norm}
+        line = {"event": "skip", "step": record.step, "loss": record.loss, "grad_norm": record.grad_norm}
         line |= {"reason": ", ".join(filter(None, reasons)), "loss_z": loss_z, "grad_norm_z": norm_z}
         line |= {"median_loss": median_loss, "median_grad_norm": math.exp(median_log_norm)}
-        first = data_step * self._batch_size
-        return line | {"data_step": data_step, "first_sample": first, "last_sample": first + self._batch_size - 1}
+        first = record.data_step * self._batch_size
+        last = first + self._batch_size - 1
+        return line | {"data_step": record.data_step, "first_sample": first, "last_sample": last}
 
-    def _explain(self, step: int, loss: float, grad_norm: float, exceeded: str) -> str:
-        if math.isfinite(loss) and math.isfinite(grad_norm):
+    def _explain(self, record: Record, exceeded: str) -> str:
+        if math.isfinite(record.loss) and math.isfinite(record.grad_norm):
             advice = (
                 "losses or gradients stand out again and again: lower optim.lr or lengthen the warm-up, and look at "
                 "these samples"
@@ -172,9 +167,9 @@ class SkipGuard(Guard):
         else:
             advice = "the loss or the gradients are not finite: lower optim.lr, or compute in precision=float32"
         return (
-            f"step {step}: {exceeded}; none of these steps touched the weights (loss now {loss:.4g}, gradient norm "
-            f"{grad_norm:.4g}). journal.jsonl names each step and its samples. {advice}; then resume, with "
-            "allow_change=[optim.lr] or whichever key was changed"
+            f"step {record.step}: {exceeded}; none of these steps touched the weights (loss now {record.loss:.4g}, "
+            f"gradient norm {record.grad_norm:.4g}). journal.jsonl names each step and its samples. {advice}; "
+            "then resume, with allow_change=[optim.lr] or whichever key was changed"
         )
 
     def diagnosis(self) -> str:
@@ -188,7 +183,6 @@ class SkipGuard(Guard):
 
     def restore(self, facts: dict[str, Any]) -> None:
         self._budget.restore(facts)
-        self._evidence.restart()
         self._first, self._diagnosis = True, ""
 
 

@@ -14,9 +14,10 @@ from pretrain.types import StepResult
 
 
 def result(step: int) -> StepResult:
-    return StepResult(
-        *(torch.tensor(float(value)) for value in (step / 10, step * 2, step == 3, 1000 + step, step == 5))
+    loss, grad_norm, num_targets, stop = (
+        torch.tensor(float(value)) for value in (step / 10, step * 2, 1000 + step, step == 5)
     )
+    return StepResult(loss, grad_norm, torch.tensor([float(step == 3), step + 0.5, -step]), num_targets, stop)
 
 
 def push(late: LateRecords, step: int) -> None:
@@ -47,6 +48,7 @@ def test_a_record_says_what_the_step_measured() -> None:
     assert [record.skipped for record in records] == [False, False, True, False, False]
     assert [record.stop for record in records] == [False, False, False, False, True]
     assert [record.num_targets for record in records] == [1001, 1002, 1003, 1004, 1005]
+    assert [record.evidence for record in records] == [(step + 0.5, -step) for step in range(1, 6)]
     assert records[1].loss == pytest.approx(0.2)
     assert (records[1].data_step, records[1].lr, records[1].finished_s) == (1, 2e-3, 2.0)
 
@@ -58,7 +60,7 @@ def test_on_a_gpu_no_push_waits() -> None:
     ones = torch.ones((), device="cuda")
     torch.cuda.set_sync_debug_mode("error")
     try:
-        late.push(1, 0, 1.0, StepResult(ones, ones, ones, ones, ones))
+        late.push(1, 0, 1.0, StepResult(ones, ones, ones[None], ones, ones))
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert next(late.ready(drain=True)).loss == 1.0
@@ -73,7 +75,7 @@ def test_on_a_gpu_a_step_takes_the_device_s_time_and_not_that_of_queueing() -> N
     for step in range(1, 13):
         for _ in range(20):
             work = torch.nn.functional.normalize(work @ work)
-        late.push(step, step - 1, 1.0, StepResult(ones, ones, ones, ones, ones))
+        late.push(step, step - 1, 1.0, StepResult(ones, ones, ones[None], ones, ones))
         finished_s += [record.finished_s for record in late.ready(drain=step % 4 == 0)]  # as an evaluation drains
     times_s = [after - before for before, after in itertools.pairwise(finished_s[3:])]  # warm by then
     assert min(times_s) > statistics.median(times_s) / 2

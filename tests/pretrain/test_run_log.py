@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from pretrain.late import Record
 from pretrain.metrics.lines import MetricsFile, read_metrics
 from pretrain.metrics.loggers import NoLogger
 from pretrain.plan import Plan
 from pretrain.run_log import RunLog
+from pretrain.types import Record
 
 PLAN = Plan(8, 4, 2, 1, 100, 1000, 0)
 

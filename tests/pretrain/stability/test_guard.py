@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pretrain.seats import Action, Guard
 from pretrain.stability.errors import GuardError
 from pretrain.stability.guard import NoGuard, SkipGuard
+from pretrain.types import Record
 
 Curve = Callable[..., tuple[np.ndarray, np.ndarray]]
 MakeGuard = Callable[..., SkipGuard]
@@ -28,8 +29,12 @@ shared_fixture = settings(
 
 
 def judge_all(guard: Guard, losses: np.ndarray, norms: np.ndarray) -> list[bool]:
+    return [judgement[0] > 0 for judgement in judgements(guard, losses, norms)]
+
+
+def judgements(guard: Guard, losses: np.ndarray, norms: np.ndarray) -> list[list[float]]:
     pairs = zip(torch.from_numpy(losses), torch.from_numpy(norms), strict=True)
-    return [bool(guard.judge(loss, norm)) for loss, norm in pairs]
+    return [guard.judge(loss, norm).tolist() for loss, norm in pairs]
 
 
 def oracle(losses: np.ndarray, norms: np.ndarray) -> list[bool]:
@@ -194,13 +199,15 @@ def test_judge_neither_needs_nor_keeps_a_graph(make_guard: MakeGuard) -> None:
 
 def run(guard: SkipGuard, losses: np.ndarray, norms: np.ndarray, lag: int = 2, first_step: int = 1) -> list[Action]:
     """Judge on the device and decide `lag` steps later, as the loop does; steps count from 1, batches from 0."""
-    bad = judge_all(guard, losses[:lag], norms[:lag])
+    judged = judgements(guard, losses[:lag], norms[:lag])
     actions = []
     for number in range(len(losses)):
         if number + lag < len(losses):
-            bad += judge_all(guard, losses[number + lag : number + lag + 1], norms[number + lag : number + lag + 1])
+            judged += judgements(guard, losses[number + lag : number + lag + 1], norms[number + lag : number + lag + 1])
         step = first_step + number
-        actions.append(guard.decide(step, float(losses[number]), float(norms[number]), bad[number], data_step=step - 1))
+        bad, *evidence = judged[number]
+        loss, norm = float(losses[number]), float(norms[number])
+        actions.append(guard.decide(Record(step, step - 1, 1e-3, 0.0, loss, norm, bad > 0, 8, False, tuple(evidence))))
     return actions
 
 
@@ -309,13 +316,13 @@ def test_judging_on_a_gpu_never_waits_and_gives_the_same_verdicts(
         verdicts = [guard.judge(loss, norm) for loss, norm in pairs]
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert [bool(verdict) for verdict in verdicts] == judge_all(make_guard(), losses, norms)
+    assert [bool(verdict[0]) for verdict in verdicts] == judge_all(make_guard(), losses, norms)
 
 
 def test_no_guard_lets_everything_through() -> None:
     guard = NoGuard()
-    assert guard.judge(torch.tensor(math.nan), torch.tensor(math.inf)).item() == 0
-    assert guard.decide(1, math.nan, math.inf, False, data_step=0) is Action.CONTINUE
+    assert guard.judge(torch.tensor(math.nan), torch.tensor(math.inf)).tolist() == [0]
+    assert guard.decide(Record(1, 0, 1e-3, 0.0, math.nan, math.inf, False, 8, False)) is Action.CONTINUE
     assert guard.tensors() == {} and guard.facts() == {} and guard.diagnosis() == ""
 
 
