@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import sysconfig
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
@@ -25,17 +27,6 @@ PYTHON = "python"  # stands for the standard library and the topics of help()
 # Tests document themselves; site-packages lies inside the standard library's folder.
 SKIPPED_FOLDERS = frozenset({"test", "tests", "idle_test", "site-packages", "dist-packages", "_bundled", "__pycache__"})
 TOPICS = Path("pydoc_data", "topics.py")
-BLOCK_BYTES = 1 << 20  # at most: reading a package takes seconds, and each block shows as progress
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A document, or a module that can't be read: then `text` is empty and `problem` says why."""
-
-    name: str
-    text: bytes
-    problem: str
-    source_bytes: int
 
 
 class PyDocs(Source):
@@ -45,7 +36,8 @@ class PyDocs(Source):
     An input file is a package, a document's id is `<module>#<version>`, e.g. `numpy.linalg#2.4.6`.
 
     Args:
-        max_bytes: the corpus ends before the document that would exceed it, in bytes of text over all packages.
+        max_bytes: the corpus ends before the module that would exceed it, in bytes of source code over all packages;
+            more than a quarter of them becomes text.
         packages: top-level modules in the order in which they fill `max_bytes`; `python` is the standard library
             with the topics of help(). None: PACKAGES.
         source: names the source's shards.
@@ -56,7 +48,7 @@ class PyDocs(Source):
 
     def __init__(
         self,
-        max_bytes: int = 20_000_000,
+        max_bytes: int = 70_000_000,
         packages: list[str] | None = None,
         source: str = "pydocs",
         weight: float = 1.0,
@@ -68,36 +60,29 @@ class PyDocs(Source):
         self.packages = list(PACKAGES) if packages is None else list(packages)
         is_allowed = 0 < len(self.packages) == len(set(self.packages))
         require(is_allowed, "packages", self.packages, "at least one package, each once")
-        self._text_bytes: dict[str, int] = {}  # of packages read so far: it takes a while, and is asked for again
 
     def files(self) -> list[InputFile]:
-        files = []
+        files, left = [], self.max_bytes
         for package in self.packages:
-            size_bytes = sum(path.stat().st_size for path in _module_files(_root(package)))
+            sizes = [path.stat().st_size for path in _module_files(_root(package))]
+            size_bytes = _fitting(sizes, left)
             files.append(InputFile(f"{package}-{_version(package)}", None, size_bytes))
+            left = left - size_bytes if size_bytes == sum(sizes) else 0  # what did not fit ends the corpus
         return files
 
     def blocks(self, file: InputFile, partition_bytes: int) -> Iterator[Block]:
-        package = file.name.rpartition("-")[0]
-        earlier = self.packages[: self.packages.index(package)]
-        budget = self.max_bytes - sum(self._bytes_of(each) for each in earlier)
-        lines: list[bytes] = []
-        row = offset = size = taken = read_bytes = 0
-        for entry in _entries(package):
-            taken += len(entry.text)
-            if taken > budget:
-                break
-            line = orjson.dumps([entry.name, entry.text.decode(), entry.problem]) + b"\n"
-            if lines and size + len(line) > min(partition_bytes, BLOCK_BYTES):
-                yield Block(row, offset, read_bytes, b"".join(lines))
-                row, offset, size = row + len(lines), offset + size, 0
-                lines.clear()
-            lines.append(line)
-            size += len(line)
-            read_bytes += entry.source_bytes
-        self._text_bytes[package] = taken  # above the budget where it ended the corpus, so later packages get nothing
-        if lines:
-            yield Block(row, offset, file.size_bytes, b"".join(lines))
+        held: list[bytes] = []
+        row = offset = size = read_bytes = 0
+        for name, is_topic, data, read_bytes in _records(file.name.rpartition("-")[0], file.size_bytes):
+            record = orjson.dumps([name, is_topic, len(data)]) + b"\n" + data
+            if held and size + len(record) > partition_bytes:
+                yield Block(row, offset, read_bytes, b"".join(held))
+                row, offset, size = row + len(held), offset + size, 0
+                held.clear()
+            held.append(record)
+            size += len(record)
+        if held:
+            yield Block(row, offset, file.size_bytes, b"".join(held))
 
     def parse(self, block: Block, file: InputFile, file_number: int) -> Parsed:
         version = file.name.rpartition("-")[2]
@@ -105,48 +90,82 @@ class PyDocs(Source):
         ids: list[bytes] = []
         texts: list[bytes] = []
         quarantined: list[Quarantined] = []
-        for row, line in enumerate(block.data.splitlines(), block.first_row):
-            name, text, problem = orjson.loads(line)
-            if problem:
-                quarantined.append(Quarantined(row, 0, "python_syntax", f"{name}: {problem}".encode()))
-                continue
-            rows.append(row)
-            ids.append(f"{name}#{version}".encode())
-            texts.append(text.encode())
+        with _no_collection():
+            for row, (name, is_topic, data) in enumerate(_unpacked(block.data), block.first_row):
+                try:
+                    text = data if is_topic else _utf8(module_text(name, data))
+                except (SyntaxError, ValueError) as error:
+                    quarantined.append(Quarantined(row, 0, "python_syntax", f"{name}: {error}".encode()))
+                    continue
+                if text:
+                    rows.append(row)
+                    ids.append(f"{name}#{version}".encode())
+                    texts.append(text)
         documents = document_batch(file_number, rows, ids, texts, [NO_METADATA] * len(rows))
         return Parsed(documents, quarantined, len(rows) + len(quarantined))
 
-    def _bytes_of(self, package: str) -> int:
-        """Return the bytes of all of a package's documents."""
-        if package not in self._text_bytes:
-            self._text_bytes[package] = sum(len(entry.text) for entry in _entries(package))
-        return self._text_bytes[package]
+
+def _fitting(sizes: list[int], left: int) -> int:
+    """Return the sum of the first sizes that do not exceed `left` together."""
+    total = 0
+    for size in sizes:
+        if total + size > left:
+            break
+        total += size
+    return total
 
 
-def _entries(package: str) -> Iterator[_Entry]:
-    """Yield a package's documents in order: topics, then modules by path; those without documentation are left out."""
+def _records(package: str, size_bytes: int) -> Iterator[tuple[str, bool, bytes, int]]:
+    """Yield what a package's first `size_bytes` of source hold: topics with their text, modules with their source.
+
+    Returns:
+        name, whether it is a topic, its bytes, and how many bytes of source were read before it.
+    """
     root = _root(package)
-    if package == PYTHON and (root / TOPICS).exists():
-        for topic, text in sorted(help_topics((root / TOPICS).read_bytes()).items()):
-            yield _Entry(f"help.{topic}", _utf8(text), "", 0)
     prefix = () if package == PYTHON else (package,)
+    read_bytes = 0
     for path in _module_files(root):
-        parts = (*prefix, *path.relative_to(root).with_suffix("").parts)
-        module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         source = path.read_bytes()
-        try:
-            text = module_text(module, source)
-        except (SyntaxError, ValueError) as error:
-            yield _Entry(module, b"", str(error), len(source))
-            continue
-        if text:
-            yield _Entry(module, _utf8(text), "", len(source))
+        if read_bytes + len(source) > size_bytes:
+            return
+        if path == root / TOPICS:
+            for topic, text in sorted(help_topics(source).items()):
+                yield f"help.{topic}", True, _utf8(text), read_bytes
+        else:
+            parts = (*prefix, *path.relative_to(root).with_suffix("").parts)
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), False, source, read_bytes
+        read_bytes += len(source)
+
+
+def _unpacked(data: bytes) -> Iterator[tuple[str, bool, bytes]]:
+    """Yield the records of a block: a line of JSON with name, is_topic and length, then so many bytes."""
+    at = 0
+    while at < len(data):
+        line_end = data.index(b"\n", at)
+        name, is_topic, length = orjson.loads(data[at:line_end])
+        at = line_end + 1 + length
+        yield name, is_topic, data[line_end + 1 : at]
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Pause the search for cycles: syntax trees have none, and it walks each of them several times while it grows."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _module_files(root: Path) -> list[Path]:
-    """Return the Python files below a folder, sorted by their path in it, tests left out."""
-    found = [path.relative_to(root) for path in root.rglob("*.py")]
-    return [root / path for path in sorted(found) if SKIPPED_FOLDERS.isdisjoint(path.parts)]
+    """Return the Python files below a folder, sorted by their path in it, tests left out; topics come first."""
+    found: list[Path] = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = set(folders) - SKIPPED_FOLDERS  # what is taken out is not entered
+        found += [Path(folder, name) for name in names if name.endswith(".py")]
+    return sorted(found, key=lambda path: (path != root / TOPICS, path))
 
 
 def _root(package: str) -> Path:

@@ -40,7 +40,7 @@ def test_the_command_alone_makes_the_embedded_corpus(tmp_path: Path) -> None:
     books = read_json(tmp_path / "data" / "pydocs" / "ledger.json")["stages"]
     assert books["clean"]["pydocs"]["in"] > 2_000
     manifest = Manifest.load(tmp_path / "data" / "pydocs")
-    assert 15_000_000 < sum(split["pydocs"].utf8_bytes for split in manifest.splits.values()) <= 20_000_000
+    assert 15_000_000 < sum(split["pydocs"].utf8_bytes for split in manifest.splits.values()) < 25_000_000
     assert manifest.vocab_size == 16_384 and manifest.splits["val"]["pydocs"].documents > 5
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import ast
+import gc
 import pickle
 import sys
 from collections.abc import Callable
@@ -46,33 +48,59 @@ def test_modules_become_documents_without_being_imported(read: Read, packages: l
     assert not {"alpha_pkg", "beta_pkg"} & sys.modules.keys()
 
 
-def test_the_corpus_ends_before_the_document_that_would_exceed_max_bytes(read: Read, packages: list[str]) -> None:
-    everything = read(PyDocs(packages=packages))[0]
-    sizes = [len(document["text"].encode()) for document in everything]
+def test_the_corpus_ends_before_the_module_that_would_exceed_max_bytes(
+    read: Read, packages: list[str], tmp_path: Path
+) -> None:
+    documents, quarantined = read(PyDocs(packages=packages))
+    modules = ["alpha_pkg/__init__", "alpha_pkg/a/__init__", "alpha_pkg/b", "alpha_pkg/bare", "alpha_pkg/broken"]
+    sizes = [(tmp_path / f"{module}.py").stat().st_size for module in (*modules, "beta_pkg/__init__")]
     for max_bytes in range(1, sum(sizes) + 1):
         fitting = sum(sum(sizes[: count + 1]) <= max_bytes for count in range(len(sizes)))
-        assert read(PyDocs(max_bytes, packages))[0] == everything[:fitting]
+        found = read(PyDocs(max_bytes, packages))
+        assert found[0] == documents[: [0, 1, 2, 3, 3, 3, 4][fitting]]  # bare has no documentation, broken no syntax
+        assert found[1] == (quarantined if fitting >= 5 else [])
 
 
 def test_a_package_can_be_read_alone_in_a_fresh_process(packages: list[str]) -> None:
-    everything = PyDocs(packages=packages)
-    first, second = everything.files()
-    size = sum(len(text) for block in everything.blocks(first, 1) for text in block.data.splitlines())
-    for max_bytes in (60, size):
+    first, second = PyDocs(packages=packages).files()
+    for max_bytes in (first.size_bytes - 1, first.size_bytes + second.size_bytes):
         source = PyDocs(max_bytes, packages)
-        in_order = [list(source.blocks(file, 1)) for file in (first, second)]
-        alone = list(pickle.loads(pickle.dumps(PyDocs(max_bytes, packages))).blocks(second, 1))
+        files = source.files()
+        in_order = [list(source.blocks(file, 1)) for file in files]
+        alone = list(pickle.loads(pickle.dumps(PyDocs(max_bytes, packages))).blocks(files[1], 1))
         assert alone == in_order[1]
+    assert len(alone) == 1
+
+
+def test_reading_a_package_parses_none_of_it(packages: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parsing is nearly all of the work, and belongs to the workers."""
+    monkeypatch.setattr(ast, "parse", lambda source: pytest.fail("parsed"))
+    source = PyDocs(packages=packages)
+    for file in source.files():
+        assert list(source.blocks(file, 1 << 20))
+
+
+def test_parsing_leaves_the_collector_as_it_was(packages: list[str]) -> None:
+    source = PyDocs(packages=packages)
+    file = source.files()[0]
+    (block,) = source.blocks(file, 1 << 20)
+    for is_on in (False, True):
+        (gc.enable if is_on else gc.disable)()
+        try:
+            source.parse(block, file, 0)
+            assert gc.isenabled() == is_on
+        finally:
+            gc.enable()
 
 
 def test_the_standard_library_is_read_with_its_topics(read: Read) -> None:
-    documents, quarantined = read(PyDocs(2_000_000, ["python"]), 1 << 18)
+    documents, quarantined = read(PyDocs(8_000_000, ["python"]), 1 << 18)
     assert not quarantined
     by_id = {document["id"].partition("#")[0]: document["text"] for document in documents}
     assert by_id["help.assert"].startswith('The "assert" statement')
     assert "json.dumps(obj, *, skipkeys=False" in by_id["json"]
     assert "Serialize ``obj`` to a JSON formatted ``str``." in by_id["json"]
-    assert sum(len(text.encode()) for text in by_id.values()) > 1_900_000
+    assert sum(len(text.encode()) for text in by_id.values()) > 1_500_000
     assert not [name for name in by_id if name.startswith(("test.", "site-packages"))]
 
 
