@@ -3,8 +3,8 @@
 Each stage has a key, the hash of all that its result depends on: its settings, its code, and the output of the stage
 before. An output is known by its content: where a stage is done again and gives the same, those after it stay.
 
-manifest.json stands exactly while tokenizer.json and the shards are whole and belong together; ledger.json while it is
-true of removed/ and quarantine/. Both go before what they speak of changes, and come back last.
+manifest.json exists only while tokenizer.json and the shards are complete and belong together, ledger.json only while
+it matches removed/ and quarantine/. Both are deleted before the files they describe change and are written last.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def run(
     """Turn raw text into token shards. The parameters are the config's top-level keys; config.yaml will hold them.
 
     Args:
-        name: of the data; the outputs go to data/<name>.
+        name: names the data; the outputs go to data/<name>.
         output_dir: where they go instead.
         partition_bytes: the grain of work, of memory and of resuming, in bytes of input.
         max_bad_frac: the run stops when more of the records than this are unreadable.

@@ -36,7 +36,7 @@ class InputFile:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A run of whole records of one file, the content of one partition, still unparsed.
+    """A run of whole records of one file, still unparsed; a partition is one or more of them.
 
     `first_row` and `offset_bytes` say where it begins in the (decompressed) file; `read_bytes` is how far into the file
     on disk the reader is, for progress.
@@ -67,6 +67,8 @@ class Corpus(ABC):
 
 class Source(Corpus):
     """One source of documents.
+
+    Attributes whose names don't begin with _ are its settings, JSON values: when one changes, it is read again.
 
     Attributes:
         name: names its shards, `<name>_00000.bin`.

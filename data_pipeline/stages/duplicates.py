@@ -33,15 +33,16 @@ EXACT, NEAR = "exact", "near"
 
 
 class _Duplicates(Stage):
-    """What both stages are built from."""
+    """What both stages are built from.
+
+    Args:
+        raw: the plain config of `dedup`.
+    """
 
     code = ("dedup", "stages/duplicates.py", "stages/removed.py")
     libraries = ("datasketch", "numpy", "pyarrow", "xxhash")
 
     def __init__(self, place: Workplace, dedup: Dedup, raw: dict[str, Any]) -> None:
-        """Args:
-        raw: the plain config of `dedup`.
-        """
         super().__init__(place)
         self._dedup, self._raw = dedup, raw
 

@@ -18,19 +18,24 @@ from data_pipeline.ledger import Account, Book
 from data_pipeline.records import Part
 from data_pipeline.shards.manifest import SHARDS, SPLITS, TOKENIZER, Manifest, ShardInfo, SourceManifest, shard_prefix
 from data_pipeline.shards.verify import verify_shards
-from data_pipeline.shards.writer import SUFFIXES, Sharder
+from data_pipeline.shards.writer import SUFFIXES, Sharder, SourceWriter
 from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, do_parts, task
-from data_pipeline.stages.view import Partition, Slice, View, num_bytes
+from data_pipeline.stages.view import Slice, View, num_bytes
 from data_pipeline.storage import read_arrays, room_for, write_arrays
 from data_pipeline.tokenize.tokenizer import Encoder
 from foundation.hashes import hash_bytes, hash_json
-from foundation.progress import progress
+from foundation.progress import Meter, progress
 
 Item = tuple[Slice, np.ndarray]  # documents, and which of them are held out
 
 
 class WriteShards(Stage):
-    """Writes the documents for the second and last time: as tokens."""
+    """Writes the documents as tokens: each partition's beside its record, then all of a source end to end.
+
+    Args:
+        eot_token: text of the token after each document.
+        raw: the plain config of `shards`.
+    """
 
     name = "shards"
     title = "shards"
@@ -38,10 +43,6 @@ class WriteShards(Stage):
     libraries = ("numpy", "tokenizers")
 
     def __init__(self, place: Workplace, sharder: Sharder, eot_token: str, raw: dict[str, Any]) -> None:
-        """Args:
-        eot_token: text of the token after each document.
-        raw: the plain config of `shards`.
-        """
         super().__init__(place)
         self._sharder, self._eot_token, self._raw = sharder, eot_token, raw
 
@@ -100,20 +101,11 @@ class WriteShards(Stage):
         encoded = [piece.partition for piece in view.slices(view.alive)]
         num_tokens = sum(total.tokens for sources in totals.values() for total in sources.values())
         with progress(self.name, num_tokens, "tokens") as meter:
-            for split in SPLITS:
-                folder = shards / split
-                for source, total in totals[split].items():
-                    mine = [partition for partition in encoded if partition.source == source]
-                    with room_for(folder), self._sharder.writer(folder, source, dtype) as writer:
-                        for ids, lengths in self._parts(mine, split):
-                            writer.add(ids, lengths)
-                            meter.add(len(ids))
-                        total.shards = writer.finish()
-
-    def _parts(self, partitions: list[Partition], split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for partition in partitions:
-            arrays = read_arrays(part_path(self.folder, partition.name, split))
-            yield arrays["ids"], arrays["lengths"]
+            for split, sources in totals.items():
+                for source, total in sources.items():
+                    paths = [part_path(self.folder, each.name, split) for each in encoded if each.source == source]
+                    writer = self._sharder.writer(shards / split, source, dtype)
+                    total.shards = _lay_end_to_end(paths, shards / split, writer, meter)
 
     def _files(self, totals: dict[str, dict[str, _Total]]) -> list[Path]:
         prefixes = [
@@ -123,6 +115,16 @@ class WriteShards(Stage):
             for shard in total.shards
         ]
         return [prefix.with_name(prefix.name + suffix) for prefix in prefixes for suffix in SUFFIXES]
+
+
+def _lay_end_to_end(paths: list[Path], folder: Path, writer: SourceWriter, meter: Meter) -> list[ShardInfo]:
+    """Write the parts of one source into its shards."""
+    with room_for(folder), writer:
+        for path in paths:
+            arrays = read_arrays(path)
+            writer.add(arrays["ids"], arrays["lengths"])
+            meter.add(len(arrays["ids"]))
+        return writer.finish()
 
 
 def part_path(folder: Path, partition: str, split: str) -> Path:

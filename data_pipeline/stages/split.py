@@ -15,7 +15,11 @@ from foundation.hashes import hash_bytes
 
 
 class Split(Stage):
-    """Removes nothing: marks the documents of the validation set."""
+    """Removes nothing: marks the documents of the validation set.
+
+    Args:
+        raw: the plain config of `mix`.
+    """
 
     name = "split"
     title = "held-out split"
@@ -23,9 +27,6 @@ class Split(Stage):
     libraries = ("numpy", "xxhash")
 
     def __init__(self, place: Workplace, held_out: HeldOut, raw: dict[str, Any]) -> None:
-        """Args:
-        raw: the plain config of `mix`.
-        """
         super().__init__(place)
         self._held_out, self._raw = held_out, raw
 

@@ -19,7 +19,13 @@ from foundation.progress import human
 
 
 class TrainTokenizer(Stage):
-    """Writes tokenizer.json. No document passes through it."""
+    """Writes tokenizer.json. No document passes through it.
+
+    Args:
+        raw: the plain config of `tokenizer`.
+    Raises:
+        TokenizerError: a given tokenizer is missing or can't be used; said before the long work begins.
+    """
 
     name = "tokenizer"
     title = "tokenizer"
@@ -27,13 +33,6 @@ class TrainTokenizer(Stage):
     libraries = ("numpy", "tokenizers")
 
     def __init__(self, place: Workplace, trainer: TokenizerTrainer, raw: dict[str, Any]) -> None:
-        """Look at the given tokenizer, if any: what is wrong with it is said before the long work begins.
-
-        Args:
-            raw: the plain config of `tokenizer`.
-        Raises:
-            TokenizerError: it is missing or can't be used.
-        """
         super().__init__(place)
         self._trainer, self._raw = trainer, raw
         self._inputs = [hash_file(path) for path in trainer.inputs()]
