@@ -14,8 +14,9 @@ class Plan:
     """The run in numbers.
 
     Attributes:
-        seq_len: tokens a sequence.
-        global_batch_size, micro_batch_size: sequences a step over all ranks, and at a time on one.
+        seq_len: tokens per sequence.
+        global_batch_size: sequences per step, over all ranks.
+        micro_batch_size: sequences at a time on one rank.
         dp_size: ranks that share the batch.
         max_steps: length of the run; samples_per_epoch: sequences that the training set holds.
         seed: of the data order and the initial weights.

@@ -87,7 +87,7 @@ def score(
         token_bytes: (vocab_size,) int32 UTF-8 bytes of each token.
     """
     sums, meter = np.zeros(4), Meter("evaluation, rows", windows.num_rows, "")
-    for first in range(mesh.dp_rank * batch_rows, rounds(windows, mesh, batch_rows), mesh.dp_size * batch_rows):
+    for first in range(mesh.dp_rank * batch_rows, padded_rows(windows, mesh, batch_rows), mesh.dp_size * batch_rows):
         inputs_BT, targets_BT = windows.read(first, batch_rows)
         nats_BT = token_nats(model, _on(mesh, inputs_BT), _on(mesh, targets_BT)).cpu().double().numpy()
         is_text = (targets_BT != IGNORE) & (targets_BT != eot_id)
@@ -103,7 +103,11 @@ def score(
 
 
 def token_nats(model: nn.Module, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
-    """Return (B, T) float32, the nats of each target; 0 where it is IGNORE."""
+    """Return (B, T) float32, the nats of each target; 0 where it is IGNORE.
+
+    Args:
+        model: gives (B, T, V) logits. inputs_BT: (B, T) int64 ids. targets_BT: (B, T) int64, the ids one to the right.
+    """
     with torch.no_grad():
         logits_BTV = model(inputs_BT).float()
         nats = F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten(), ignore_index=IGNORE, reduction="none")
@@ -116,8 +120,8 @@ def rows_that_fit(most: int, seq_len: int, vocab_size: int, device: torch.device
     return max(1, min(most, logits_bytes // (4 * seq_len * vocab_size)))
 
 
-def rounds(windows: Windows, mesh: Mesh, batch_rows: int) -> int:
-    """Return the rows of all rounds together: `num_rows` rounded up to whole rounds of one batch a rank."""
+def padded_rows(windows: Windows, mesh: Mesh, batch_rows: int) -> int:
+    """Return `num_rows` rounded up to whole rounds of one batch of each rank."""
     share = mesh.dp_size * batch_rows
     return -(-windows.num_rows // share) * share
 

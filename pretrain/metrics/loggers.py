@@ -18,12 +18,13 @@ class NoLogger(Logger):
 
 
 class Loggers(Logger):
-    """Several loggers by name, so that one can be taken away: `~logger.loggers.wandb`."""
+    """Several loggers by name, so that one can be taken away: `~logger.loggers.wandb`.
+
+    Args:
+        loggers: name -> logger; each gets every line.
+    """
 
     def __init__(self, loggers: dict[str, Logger]) -> None:
-        """Args:
-        loggers: name -> logger; each gets every line.
-        """
         self._loggers = list(loggers.values())
 
     def log(self, line: dict[str, Any]) -> None:

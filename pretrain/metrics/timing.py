@@ -5,19 +5,17 @@ from __future__ import annotations
 import statistics
 from collections import deque
 
-WINDOW_STEPS = 100
-
 
 class StepTimes:
     """The times of the last steps.
 
     The median is what a step takes; the sum is what the run gets done: a pause every tenth step is in the second alone.
+
+    Args:
+        window_steps: how many steps back it looks.
     """
 
-    def __init__(self, window_steps: int = WINDOW_STEPS) -> None:
-        """Args:
-        window_steps: how many steps back it looks.
-        """
+    def __init__(self, window_steps: int) -> None:
         self._times_s: deque[float] = deque(maxlen=window_steps)
         self._tokens: deque[float] = deque(maxlen=window_steps)
 
@@ -28,7 +26,7 @@ class StepTimes:
 
     @property
     def median_s(self) -> float:
-        """Median seconds a step; 0 before the first."""
+        """Median seconds of a step; 0 before the first."""
         return statistics.median(self._times_s) if self._times_s else 0.0
 
     @property

@@ -15,7 +15,7 @@ import torch
 
 from pretrain.data.dataset import Dataset
 from pretrain.data.samples import Samples
-from pretrain.evaluate.loss import Score, rounds, rows_that_fit, score, token_nats
+from pretrain.evaluate.loss import Score, padded_rows, rows_that_fit, score, token_nats
 from pretrain.evaluate.windows import HeldOut, TrainingSubset, Windows
 from pretrain.mesh import Mesh
 from pretrain.model.transformer import Transformer
@@ -96,7 +96,7 @@ def test_all_ranks_make_as_many_forward_passes(num_rows: int, ranks: int) -> Non
             raise NotImplementedError
 
     meshes = [Mesh(rank, ranks, rank, CPU) for rank in range(ranks)]
-    firsts = [range(rank * 2, rounds(Rows(), mesh, 2), ranks * 2) for rank, mesh in enumerate(meshes)]
+    firsts = [range(rank * 2, padded_rows(Rows(), mesh, 2), ranks * 2) for rank, mesh in enumerate(meshes)]
     assert len({len(of_rank) for of_rank in firsts}) == 1
     covered = sorted(row for of_rank in firsts for first in of_rank for row in (first, first + 1))
     assert covered[:num_rows] == list(range(num_rows))

@@ -29,5 +29,5 @@ def test_a_pause_moves_the_rate_and_not_the_median() -> None:
 
 
 def test_before_the_first_step_there_is_nothing() -> None:
-    times = StepTimes()
+    times = StepTimes(10)
     assert (times.median_s, times.tokens_per_s, times.left_s(5)) == (0.0, 0.0, 0.0)
