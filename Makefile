@@ -32,7 +32,8 @@ $(STAMP): requirements.lock pyproject.toml
 	    if "$$python" -c '$(FITS)' 2>/dev/null; then found="$$python"; break; fi; \
 	done; \
 	if [ -z "$$found" ]; then \
-	    echo "make: no Python 3.11 to 3.13 among: $(CANDIDATES). Install one, or name it: make PYTHON=/path/to/python3.12 ..." >&2; \
+	    echo "make: no Python 3.11 to 3.13 among: $(CANDIDATES)." \
+	        "Install one, or name it: make PYTHON=/path/to/python3.12 ..." >&2; \
 	    exit 1; \
 	fi; \
 	if [ -x $(BIN)/python ] && $(BIN)/python -c '$(FITS)' 2>/dev/null; then exit 0; fi; \
@@ -60,8 +61,8 @@ static: $(STAMP)
 check: static
 	$(BIN)/python -m pytest -m "not slow" -rs
 
-# uv resolves once for all platforms and Pythons (pip can't), keeping every version that the lock already names. Taken out
-# of its answer: torch's CUDA wheels, which belong to the build of torch that TORCH_INDEX chooses and which pip then
+# uv resolves once for all platforms and Pythons (pip can't), keeping every version that the lock already names. Taken
+# out of its answer: torch's CUDA wheels, which belong to the build of torch that TORCH_INDEX chooses and which pip then
 # installs with it, and what only Windows or a browser needs.
 lock: $(STAMP)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv

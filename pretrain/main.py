@@ -158,7 +158,7 @@ def gate_of_data(loader: ShardLoader) -> dict[str, Any]:
 def execute(run: Run, resume: str, run_dir: Path, data_dir: Path) -> Status:
     """Restore, say what will be done, train, and write how it ended."""
     say = print if run.mesh.is_main else _silent
-    say(describe(run))
+    say(f"run: {run_dir}\n{describe(run)}")
     status, reason = Status.FAILED, "an error; see the console"
     try:
         with run.mesh.failing_together():
@@ -251,10 +251,17 @@ def hash_seed(seed: int, rank: int) -> int:
 
 
 def describe(run: Run) -> str:
-    """Return what will be trained, in a line each; how often each source is passed over, where there are several."""
+    """Return what will be trained, on what and where, in a line each; of several sources, how often each is read."""
+    dataset, device = run.loader.dataset, run.mesh.device
     num_params = sum(parameter.numel() for parameter in run.model.parameters())
+    num_tokens, num_held_out = (
+        sum(stream.num_tokens for stream in split.values()) for split in (dataset.train, dataset.val)
+    )
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     lines = [
-        f"model: {human(num_params)} parameters on {run.mesh.world_size} x {run.mesh.device.type}",
+        f"data: {dataset.path}: {human(num_tokens)} tokens, {human(num_held_out)} held out, "
+        f"vocabulary {dataset.manifest.vocab_size:,}",
+        f"model: {human(num_params)} parameters on {run.mesh.world_size} x {kind}, products in {number_format(run)}",
         f"plan: {run.plan.describe()}",
         f"evaluation: {run.evaluator.describe()}",
     ]
@@ -262,6 +269,13 @@ def describe(run: Run) -> str:
     if len(epochs) > 1:
         lines.append("sources: " + ", ".join(f"{name} {count:.2f} epochs" for name, count in epochs.items()))
     return "\n".join(lines)
+
+
+def number_format(run: Run) -> str:
+    """Return what matrix products are computed in, as the forward pass finds it."""
+    kind = run.mesh.device.type
+    with run.numerics.autocast(run.mesh.device):
+        return str(torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32)[6:]
 
 
 def first_step(run: Run) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,3 +103,77 @@ def test_what_rank_0_was_told_holds_for_all(type_line: Type, tmp_path: Path, tin
     type_line(*run, "runs_dir=same", ranks=2)
     type_line(*run, "runs_dir=other", ranks=2, before=other)
     assert lines(tmp_path / "same/x") == lines(tmp_path / "other/x")
+
+
+def test_a_page_that_cannot_be_written_fails_no_run(terminal: Any, tiny: list[str]) -> None:
+    run = [*tiny, "run_name=x", "trainer.max_steps=2"]
+    torn = """
+import pathlib, pretrain.main as it
+real = it.train
+def train_beside_a_broken_file(run):
+    status = real(run)
+    pathlib.Path("runs/x/samples.jsonl").write_text('{"step": "one"}\\n')
+    return status
+it.train = train_beside_a_broken_file
+"""
+    text = terminal.type(*run, before=torn)
+    assert "runs/x: the page failed at the end (" in text
+    assert status(terminal.folder / "runs/x")["status"] == "finished"
+
+
+def failing_on(rank: int, step: int) -> str:
+    """Return what makes one rank meet an error of its own in a step."""
+    return f"""
+import os, pretrain.train as loop
+from foundation.errors import InputError
+real, calls = loop.forward_backward, iter(range(1000))
+def fails(*arguments):
+    if next(calls) == {step} and os.environ["RANK"] == "{rank}":
+        raise InputError("shard 7: byte 4096 is not what was written; restore it")
+    return real(*arguments)
+loop.forward_backward = fails
+"""
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_an_error_of_one_rank_is_the_reason_on_all(terminal: Any, tiny: list[str], rank: int) -> None:
+    text = terminal.type(*tiny, "run_name=x", "trainer.max_steps=9", ranks=2, before=failing_on(rank, 3), code=2)
+    assert text.count("error: shard 7: byte 4096") == 1
+    assert f"error: another rank has ended: rank {rank}: InputError: shard 7: byte 4096" in text
+    assert "Traceback" not in text
+    ended = status(terminal.folder / "runs/x")
+    assert ended["status"] == "failed"
+    assert "shard 7: byte 4096 is not what was written" in ended["reason"]
+
+
+def test_a_tokenizer_that_cannot_be_kept_is_named_by_all_ranks(terminal: Any, tiny: list[str]) -> None:
+    blocked = """
+import pathlib
+pathlib.Path("runs/x").mkdir(parents=True, exist_ok=True)
+pathlib.Path("runs/x/tokenizer").touch()
+"""
+    text = terminal.type(*tiny, "run_name=x", ranks=2, before=blocked, code=2)
+    assert text.count("error: runs/x/tokenizer: the tokenizer of") == 2
+    assert "Traceback" not in text
+
+
+def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(terminal: Any, tiny: list[str]) -> None:
+    run = [*tiny, "run_name=x", "trainer.max_steps=30", "logger=none"]
+    run = [text for text in run if text != "logger=console"]
+    full = """
+import resource, signal, pretrain.main as it
+real = it.train
+def train_on_a_full_disk(run):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+    return real(run)
+it.train = train_on_a_full_disk
+"""
+    text = terminal.type(*run, before=full, ranks=2, code=2)
+    assert re.search(
+        r"^error: .*metrics\.jsonl.*; make room there, or write elsewhere with runs_dir=", text, re.MULTILINE
+    )
+    assert "Traceback" not in text
+    assert status(terminal.folder / "runs/x")["status"] == "failed"
+    assert "finished at step 30" in terminal.type(*run)
+    assert [line["step"] for line in lines(terminal.folder / "runs/x")] == list(range(1, 31))

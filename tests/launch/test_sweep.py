@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from launch.sweep import Sweep, trial_name
+from pretrain.metrics.lines import read_metrics
 from pretrain.seats import Launcher
 
 
@@ -51,3 +56,29 @@ def test_a_trial_is_named_by_what_it_overrides() -> None:
     assert trial_name(["x=../../etc"], {})[:-9] == "x_.._.._etc"
     assert trial_name(["x=1"], {"a": 1}) != trial_name(["x=1"], {"a": 2})
     assert len(trial_name(["x=" + "y" * 500], {})) <= 129
+
+
+@pytest.mark.slow
+def test_a_sweep_gives_each_trial_a_child_and_a_folder(terminal: Any, tiny: list[str]) -> None:
+    sweep = ["-m", "model=gpt_tiny", *tiny, "trainer.max_steps=2", "optim.lr=-1,1e-3"]
+    text = terminal.type(*sweep, code=2)  # the worst of its trials', not the last
+    folders = sorted((terminal.folder / "runs/gpt_tiny").iterdir())
+    assert [re.sub("[0-9a-f]{8}$", "", folder.name) for folder in folders] == ["optim.lr_-1-", "optim.lr_0.001-"]
+    assert re.search(r"sweep: 2 trials\n  .*optim\.lr_-1-\w+: exit 2\n  .*optim\.lr_0\.001-\w+: finished", text)
+    assert list(read_metrics(folders[1] / "metrics.jsonl"))[-1]["step"] == 2
+    assert sorted(path.name for path in terminal.folder.iterdir()) == ["runs"]
+    assert terminal.type(*sweep, code=2).count("finished at step 2 already") == 1
+
+
+@pytest.mark.slow
+def test_a_sweep_of_process_groups(terminal: Any, tiny: list[str]) -> None:
+    groups = ["launcher=torchrun", "launcher.processes=2"]
+    text = terminal.type("-m", *tiny, "run_name=s", "trainer.max_steps=2", "seed=1", *groups)
+    assert text.count("on 2 x cpu") == 1
+    assert len(list((terminal.folder / "runs/s").glob("*/checkpoints/step_00000002/rank_00001.bin"))) == 1
+
+
+@pytest.mark.slow
+def test_a_sweep_under_torchrun_is_refused_with_the_command_to_type(terminal: Any, tiny: list[str]) -> None:
+    text = terminal.type("-m", *tiny, "optim.lr=1e-3,3e-4", ranks=2, code=2)
+    assert "python launch/train.py -m ... launcher=torchrun launcher.processes=<ranks>" in text

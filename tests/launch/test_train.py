@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -23,39 +21,6 @@ TRAIN = Path(__file__).parents[2] / "launch" / "train.py"
 BIN = Path(sys.executable).parent
 
 pytestmark = pytest.mark.slow
-
-
-class Terminal:
-    """Types commands in a folder: `torchrun` in earnest, `type` forked, with ranks as torchrun would start them."""
-
-    def __init__(self, folder: Path, environment: dict[str, str], typed: Any) -> None:
-        self.folder, self.typed = folder, typed
-        self.environment = environment | {"PATH": f"{BIN}:{os.environ['PATH']}"}
-
-    def type(self, *arguments: str, code: int = 0, **how: Any) -> str:
-        found, text = self.typed.start(TRAIN, arguments, self.folder, self.environment, **how).wait()
-        assert found == code, text
-        return str(text)
-
-    def torchrun(self, *arguments: str, ranks: int = 1, code: int = 0) -> str:
-        child = self.start(*arguments, ranks=ranks)
-        text, _ = child.communicate(timeout=240)
-        assert child.returncode == code, text
-        return text
-
-    def start(self, *arguments: str, ranks: int = 1) -> subprocess.Popen[str]:
-        many = ["--standalone", f"--nproc_per_node={ranks}"] if ranks > 1 else []
-        command = [str(BIN / "torchrun"), *many, str(TRAIN), *arguments]
-        pipe, both = subprocess.PIPE, subprocess.STDOUT
-        return subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=pipe, stderr=both, text=True)
-
-    def status(self, name: str) -> dict[str, Any]:
-        return dict(json.loads((self.folder / "runs" / name / "status.json").read_text()))
-
-
-@pytest.fixture
-def terminal(tmp_path: Path, one_thread: dict[str, str], typed: Any) -> Terminal:
-    return Terminal(tmp_path, one_thread, typed)
 
 
 def lines(run_dir: Path) -> list[dict[str, Any]]:
@@ -91,12 +56,12 @@ def wait_for_step(run_dir: Path, step: int) -> None:
     raise AssertionError(f"no step {step} in {run_dir}")
 
 
-def test_without_shards_the_error_names_the_command_that_makes_them(terminal: Terminal) -> None:
+def test_without_shards_the_error_names_the_command_that_makes_them(terminal: Any) -> None:
     text = terminal.torchrun("model=gpt_small", code=1)
     assert "error: data.path: data/pydocs is no folder; make its shards with `python -m data_pipeline`" in text
 
 
-def test_the_plain_line_takes_the_default_data(terminal: Terminal, data_dir: Path, tiny: list[str]) -> None:
+def test_the_plain_line_takes_the_default_data(terminal: Any, data_dir: Path, tiny: list[str]) -> None:
     terminal.folder = data_dir.parents[1]
     text = terminal.torchrun("model=gpt_small", *tiny[:-1], "trainer.max_steps=3", f"runs_dir={terminal.folder}/plain")
     assert "finished at step 3" in text
@@ -107,7 +72,7 @@ def test_the_plain_line_takes_the_default_data(terminal: Terminal, data_dir: Pat
     assert line["tokens_seen"] == 3 * 8 * 32
 
 
-def test_a_stop_and_the_same_line_again_give_the_bits_of_a_straight_run(terminal: Terminal, tiny: list[str]) -> None:
+def test_a_stop_and_the_same_line_again_give_the_bits_of_a_straight_run(terminal: Any, tiny: list[str]) -> None:
     run = [*tiny, "trainer.max_steps=120", "eval.every_steps=35", "checkpoint.every_steps=200", "model.dropout=0.1"]
     terminal.type(*run, "run_name=straight", ranks=2)
     child = terminal.start(*run, "run_name=stopped", ranks=2)
@@ -139,7 +104,7 @@ loop.{function} = then_killed
 """
 
 
-def test_kills_and_the_same_line_again_give_the_bits_of_a_straight_run(terminal: Terminal, tiny: list[str]) -> None:
+def test_kills_and_the_same_line_again_give_the_bits_of_a_straight_run(terminal: Any, tiny: list[str]) -> None:
     run = [*tiny, "trainer.max_steps=12", "eval.every_steps=4", "checkpoint.every_steps=4"]
     run = [text for text in run if text != "eval.prompts=[]"] + ["eval.prompts=[The]", "eval.max_new_tokens=4"]
     terminal.type(*run, "run_name=straight", ranks=2)
@@ -162,7 +127,7 @@ def test_kills_and_the_same_line_again_give_the_bits_of_a_straight_run(terminal:
     assert (runs / "straight/samples.jsonl").read_bytes() == (runs / "killed/samples.jsonl").read_bytes()
 
 
-def test_a_run_without_its_checkpoints_says_that_it_starts_anew(terminal: Terminal, tiny: list[str]) -> None:
+def test_a_run_without_its_checkpoints_says_that_it_starts_anew(terminal: Any, tiny: list[str]) -> None:
     run = [*tiny, "trainer.max_steps=8", "run_name=x"]
     assert "no checkpoint" not in terminal.type(*run, before=killed("forward_backward", 6), code=-signal.SIGKILL)
     assert "no checkpoint in runs/x; starting anew" in terminal.type(*run)
@@ -171,7 +136,7 @@ def test_a_run_without_its_checkpoints_says_that_it_starts_anew(terminal: Termin
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
-def test_a_worker_saves_and_leaves_when_torchrun_is_killed(terminal: Terminal, tiny: list[str]) -> None:
+def test_a_worker_saves_and_leaves_when_torchrun_is_killed(terminal: Any, tiny: list[str]) -> None:
     child = terminal.start(*tiny, "trainer.max_steps=100000", "run_name=x")
     wait_for_step(terminal.folder / "runs/x", 3)
     child.kill()
@@ -179,7 +144,7 @@ def test_a_worker_saves_and_leaves_when_torchrun_is_killed(terminal: Terminal, t
     assert terminal.status("x")["status"] == "preempted"
 
 
-def test_one_and_two_processes_have_the_same_losses(terminal: Terminal, tiny: list[str]) -> None:
+def test_one_and_two_processes_have_the_same_losses(terminal: Any, tiny: list[str]) -> None:
     run = [*tiny, "trainer.max_steps=20", "data.mask_after_eot=true"]
     terminal.type(*run, "run_name=one")
     terminal.type(*run, "run_name=two", ranks=2)
@@ -192,7 +157,7 @@ def test_one_and_two_processes_have_the_same_losses(terminal: Terminal, tiny: li
     assert one[-1]["val_loss"] == pytest.approx(two[-1]["val_loss"], rel=1e-5)
 
 
-def test_another_number_of_ranks_goes_on_with_the_same_samples(terminal: Terminal, tiny: list[str]) -> None:
+def test_another_number_of_ranks_goes_on_with_the_same_samples(terminal: Any, tiny: list[str]) -> None:
     run = [*tiny, "trainer.max_steps=12", "checkpoint.every_steps=6"]
     terminal.type(*run, "run_name=straight")
     middle = f"resume={terminal.folder}/runs/straight/checkpoints/step_00000006"
@@ -205,7 +170,7 @@ def test_another_number_of_ranks_goes_on_with_the_same_samples(terminal: Termina
         assert b["loss"] == pytest.approx(a["loss"], rel=1e-6 if a["step"] == 7 else 1e-5)
 
 
-def test_a_restart_by_torchrun_goes_on_whatever_resume_says(terminal: Terminal, tiny: list[str]) -> None:
+def test_a_restart_by_torchrun_goes_on_whatever_resume_says(terminal: Any, tiny: list[str]) -> None:
     run = [*tiny, "trainer.max_steps=12", "checkpoint.every_steps=4", "eval=none"]
     run = [text for text in run if not text.startswith("eval.")]
     terminal.type(*run, "run_name=first")
@@ -219,7 +184,7 @@ def test_a_restart_by_torchrun_goes_on_whatever_resume_says(terminal: Terminal, 
     assert sorted(path.name for path in (terminal.folder / "runs").iterdir()) == ["first", "never", "path"]
 
 
-def test_a_run_begun_with_anothers_checkpoint_goes_on_with_its_own(terminal: Terminal, tiny: list[str]) -> None:
+def test_a_run_begun_with_anothers_checkpoint_goes_on_with_its_own(terminal: Any, tiny: list[str]) -> None:
     run = [*tiny, "trainer.max_steps=12", "checkpoint.every_steps=2", "checkpoint.keep_last=2", "eval=none"]
     run = [text for text in run if not text.startswith("eval.")]
     terminal.type(*run, "run_name=first", before=killed("forward_backward", 3), code=-signal.SIGKILL)
@@ -229,7 +194,7 @@ def test_a_run_begun_with_anothers_checkpoint_goes_on_with_its_own(terminal: Ter
     assert [line["step"] for line in lines(terminal.folder / "runs/y")] == list(range(2, 13))
 
 
-def test_a_finished_run_goes_back_when_told_to(terminal: Terminal, tiny: list[str]) -> None:
+def test_a_finished_run_goes_back_when_told_to(terminal: Any, tiny: list[str]) -> None:
     run = [*tiny, "run_name=x", "trainer.max_steps=6", "checkpoint.every_steps=2"]
     terminal.type(*run)
     straight = deterministic(terminal.folder / "runs/x")
@@ -240,59 +205,7 @@ def test_a_finished_run_goes_back_when_told_to(terminal: Terminal, tiny: list[st
     assert deterministic(terminal.folder / "runs/x") == straight
 
 
-def test_a_page_that_cannot_be_written_fails_no_run(terminal: Terminal, tiny: list[str]) -> None:
-    run = [*tiny, "run_name=x", "trainer.max_steps=2"]
-    torn = """
-import pathlib, pretrain.main as it
-real = it.train
-def train_beside_a_broken_file(run):
-    status = real(run)
-    pathlib.Path("runs/x/samples.jsonl").write_text("no JSON\\n")
-    return status
-it.train = train_beside_a_broken_file
-"""
-    text = terminal.type(*run, before=torn)
-    assert "runs/x: the page failed at the end (" in text
-    assert terminal.status("x")["status"] == "finished"
-
-
-def failing_on(rank: int, step: int) -> str:
-    """Return what makes one rank meet an error of its own in a step."""
-    return f"""
-import os, pretrain.train as loop
-from foundation.errors import InputError
-real, calls = loop.forward_backward, iter(range(1000))
-def fails(*arguments):
-    if next(calls) == {step} and os.environ["RANK"] == "{rank}":
-        raise InputError("shard 7: byte 4096 is not what was written; restore it")
-    return real(*arguments)
-loop.forward_backward = fails
-"""
-
-
-@pytest.mark.parametrize("rank", [0, 1])
-def test_an_error_of_one_rank_is_the_reason_on_all(terminal: Terminal, tiny: list[str], rank: int) -> None:
-    text = terminal.type(*tiny, "run_name=x", "trainer.max_steps=9", ranks=2, before=failing_on(rank, 3), code=2)
-    assert text.count("error: shard 7: byte 4096") == 1
-    assert f"error: another rank has ended: rank {rank}: InputError: shard 7: byte 4096" in text
-    assert "Traceback" not in text
-    ended = terminal.status("x")
-    assert ended["status"] == "failed"
-    assert "shard 7: byte 4096 is not what was written" in ended["reason"]
-
-
-def test_a_tokenizer_that_cannot_be_kept_is_named_by_all_ranks(terminal: Terminal, tiny: list[str]) -> None:
-    blocked = """
-import pathlib
-pathlib.Path("runs/x").mkdir(parents=True, exist_ok=True)
-pathlib.Path("runs/x/tokenizer").touch()
-"""
-    text = terminal.type(*tiny, "run_name=x", ranks=2, before=blocked, code=2)
-    assert text.count("error: runs/x/tokenizer: the tokenizer of") == 2
-    assert "Traceback" not in text
-
-
-def test_a_change_is_refused_allowed_or_begun_anew(terminal: Terminal, tiny: list[str]) -> None:
+def test_a_change_is_refused_allowed_or_begun_anew(terminal: Any, tiny: list[str]) -> None:
     run = [*tiny, "run_name=x", "trainer.max_steps=2"]
     terminal.type(*run)
     longer = [*run, "trainer.max_steps=4"]
@@ -306,7 +219,7 @@ def test_a_change_is_refused_allowed_or_begun_anew(terminal: Terminal, tiny: lis
     assert len(lines(terminal.folder / "runs/x.1")) == len(lines(terminal.folder / "runs/x")) == 4
 
 
-def test_a_folder_in_use_is_left_alone_by_all_ranks(terminal: Terminal, tiny: list[str]) -> None:
+def test_a_folder_in_use_is_left_alone_by_all_ranks(terminal: Any, tiny: list[str]) -> None:
     soon = "import functools, pretrain.run_folder as it; it.folder_lock = functools.partial(it.folder_lock, wait_s=0.2)"
     with folder_lock(terminal.folder / "runs/x"):
         text = terminal.type(*tiny, "run_name=x", ranks=2, before=soon, code=2)
@@ -314,60 +227,20 @@ def test_a_folder_in_use_is_left_alone_by_all_ranks(terminal: Terminal, tiny: li
     assert "Traceback" not in text
 
 
-def test_ranks_that_fail_alike_speak_once(terminal: Terminal, tiny: list[str]) -> None:
+def test_ranks_that_fail_alike_speak_once(terminal: Any, tiny: list[str]) -> None:
     text = terminal.torchrun(*tiny, "trainer.global_batch_size=6", ranks=2, code=1)
     assert len(re.findall("^error: ", text, re.MULTILINE)) == 1
     assert not (terminal.folder / "runs").exists()
 
 
-def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(terminal: Terminal, tiny: list[str]) -> None:
-    run = [*tiny, "run_name=x", "trainer.max_steps=30", "logger=none"]
-    run = [text for text in run if text != "logger=console"]
-    full = """
-import resource, signal, pretrain.main as it
-real = it.train
-def train_on_a_full_disk(run):
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
-    return real(run)
-it.train = train_on_a_full_disk
-"""
-    text = terminal.type(*run, before=full, ranks=2, code=2)
-    assert re.search(
-        r"^error: .*metrics\.jsonl.*; make room there, or write elsewhere with runs_dir=", text, re.MULTILINE
-    )
-    assert "Traceback" not in text
-    assert terminal.status("x")["status"] == "failed"
-    assert "finished at step 30" in terminal.type(*run)
-    assert [line["step"] for line in lines(terminal.folder / "runs/x")] == list(range(1, 31))
-
-
-def test_a_sweep_gives_each_trial_a_child_and_a_folder(terminal: Terminal, tiny: list[str]) -> None:
-    sweep = ["-m", "model=gpt_tiny", *tiny, "trainer.max_steps=2", "optim.lr=-1,1e-3"]
-    text = terminal.type(*sweep, code=2)  # the worst of its trials', not the last
-    folders = sorted((terminal.folder / "runs/gpt_tiny").iterdir())
-    assert [re.sub("[0-9a-f]{8}$", "", folder.name) for folder in folders] == ["optim.lr_-1-", "optim.lr_0.001-"]
-    assert re.search(r"sweep: 2 trials\n  .*optim\.lr_-1-\w+: exit 2\n  .*optim\.lr_0\.001-\w+: finished", text)
-    assert lines(folders[1])[-1]["step"] == 2
-    assert sorted(path.name for path in terminal.folder.iterdir()) == ["runs"]
-    assert terminal.type(*sweep, code=2).count("finished at step 2 already") == 1
-
-
-def test_a_sweep_of_process_groups(terminal: Terminal, tiny: list[str]) -> None:
-    groups = ["launcher=torchrun", "launcher.processes=2"]
-    text = terminal.type("-m", *tiny, "run_name=s", "trainer.max_steps=2", "seed=1", *groups)
-    assert text.count("on 2 x cpu") == 1
-    assert len(list((terminal.folder / "runs/s").glob("*/checkpoints/step_00000002/rank_00001.bin"))) == 1
-
-
-def test_a_launcher_starts_the_ranks_of_a_single_run(terminal: Terminal, tiny: list[str]) -> None:
+def test_a_launcher_starts_the_ranks_of_a_single_run(terminal: Any, tiny: list[str]) -> None:
     run = [*tiny, "run_name=x", "trainer.max_steps=2", "resume=never"]
     terminal.type(*run)
     assert "on 2 x cpu" in terminal.type(*run, "launcher=torchrun", "launcher.processes=2")
     assert sorted(path.name for path in (terminal.folder / "runs").iterdir()) == ["x", "x.1"]
 
 
-def test_a_launcher_of_ones_own_trains_once(terminal: Terminal, tiny: list[str]) -> None:
+def test_a_launcher_of_ones_own_trains_once(terminal: Any, tiny: list[str]) -> None:
     (terminal.folder / "mine").mkdir()
     (terminal.folder / "mine/nice.py").write_text("""
 import sys
@@ -383,26 +256,19 @@ class Nice(Launcher):
     assert text.count("finished at step 2") == 1
 
 
-def test_a_sweep_under_torchrun_is_refused_with_the_command_to_type(terminal: Terminal, tiny: list[str]) -> None:
-    text = terminal.type("-m", *tiny, "optim.lr=1e-3,3e-4", ranks=2, code=2)
-    assert "python launch/train.py -m ... launcher=torchrun launcher.processes=<ranks>" in text
-
-
-def test_a_run_is_typed_again_from_its_own_config(terminal: Terminal, tiny: list[str]) -> None:
+def test_a_run_is_typed_again_from_its_own_config(terminal: Any, tiny: list[str]) -> None:
     terminal.type(*tiny, "run_name=x", "trainer.max_steps=3")
     terminal.type("--config-path", "runs/x", "--config-name", "config", "run_name=y")
     assert deterministic(terminal.folder / "runs/x") == deterministic(terminal.folder / "runs/y")
 
 
-def test_a_start_that_failed_claims_nothing(terminal: Terminal, tiny: list[str]) -> None:
+def test_a_start_that_failed_claims_nothing(terminal: Any, tiny: list[str]) -> None:
     run = [*tiny, "run_name=x", "trainer.max_steps=2"]
     assert terminal.type(*run, "resume=nowhere", code=2).count("resume: nowhere is no checkpoint") == 1
     assert "finished at step 2" in terminal.type(*run, "model.num_layers=1")
 
 
-def test_shards_cut_short_and_a_foreign_tokenizer_are_named(
-    terminal: Terminal, tiny: list[str], data_dir: Path
-) -> None:
+def test_shards_cut_short_and_a_foreign_tokenizer_are_named(terminal: Any, tiny: list[str], data_dir: Path) -> None:
     cut, foreign = terminal.folder / "cut", terminal.folder / "foreign"
     shutil.copytree(data_dir, cut)
     shutil.copytree(data_dir, foreign)
@@ -439,9 +305,7 @@ def test_shards_cut_short_and_a_foreign_tokenizer_are_named(
         ("runs_dir=/proc/none", ["runs_dir: /proc/none/gpt_small: can't be made or written"]),
     ],
 )
-def test_a_mistake_is_answered_with_what_to_do(
-    terminal: Terminal, tiny: list[str], override: str, parts: list[str]
-) -> None:
+def test_a_mistake_is_answered_with_what_to_do(terminal: Any, tiny: list[str], override: str, parts: list[str]) -> None:
     arguments = [*tiny, "trainer.max_steps=2", override] if not override.startswith("model=") else [override]
     text = terminal.type(*arguments, code=2)
     for part in parts:

@@ -14,10 +14,10 @@ from data_pipeline.shards.manifest import Manifest, SourceManifest
 from data_pipeline.shards.writer import SourceWriter
 from foundation.config import Node
 from foundation.hashes import hash_file
-from pretrain.late import Record
 from pretrain.main import build_log, describe
 from pretrain.mesh import Mesh
 from pretrain.metrics.loggers import NoLogger
+from pretrain.types import Record
 
 WORKER = Path(__file__).with_name("train_worker.py")
 
@@ -46,7 +46,7 @@ def two_sources(tmp_path: Path, data_dir: Path) -> Path:
     return tmp_path
 
 
-def test_the_plan_says_how_often_each_source_is_passed_over(
+def test_the_plan_says_what_it_trains_on_and_how_often_each_source_is_read(
     tiny: list[str], two_sources: Path, worker: ModuleType
 ) -> None:
     line = [text for text in tiny if not text.startswith("data.path=")]
@@ -56,6 +56,8 @@ def test_the_plan_says_how_often_each_source_is_passed_over(
     )
     text = describe(run)
     run.loader.close()
+    assert f"data: {two_sources}: 4.4 k tokens, 4.4 k held out, vocabulary 512\n" in text
+    assert "parameters on 1 x cpu, products in float32\n" in text
     # 25 steps of 8 samples, half of each; 399 // 32 = 12 and 3999 // 32 = 124 samples an epoch
     assert f"sources: few {100 / 12:.2f} epochs, many {100 / 124:.2f} epochs" in text
 
