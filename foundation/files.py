@@ -100,7 +100,7 @@ def folder_lock(folder: Path, wait_s: float = 10.0) -> Iterator[None]:
         wait_s: how long to wait for another owner.
     Raises:
         FolderLocked: the other owner is still there; names its host, process and start.
-        FolderUnusable: the folder can't be made or written; says why.
+        FolderUnusable: the folder can't be made, written or locked; says why.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -135,3 +135,7 @@ def _wait_for_lock(descriptor: int, folder: Path, wait_s: float) -> None:
                 print(f"waiting up to {wait_s:.0f} s for {owner}, which works in {folder}", file=sys.stderr, flush=True)
                 is_announced = True
             time.sleep(0.1)
+        except OSError as error:  # a network disk without locks
+            raise FolderUnusable(
+                f"{folder}: can't be locked ({error.strerror}); choose a folder on a disk that knows locks"
+            ) from error

@@ -11,7 +11,7 @@ from typing import Any
 from foundation.errors import ConfigError, nearest
 
 # An allow-list: every blocklist of callables has been walked around (GHSA-37p2-j732-x8pj, CVE-2025-23304).
-DEFAULT_TARGETS = ("foundation.", "data_pipeline.", "pretrain.", "launch.", "torch.optim.")
+DEFAULT_TARGETS = ("foundation.", "data_pipeline.", "pretrain.", "launch.")
 PATH = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")  # no part is private or a dunder
 
 

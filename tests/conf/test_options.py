@@ -19,7 +19,6 @@ from pretrain.data.loader import ShardLoader
 from pretrain.main import check_config as check_train
 from pretrain.mesh import Mesh
 from pretrain.model.transformer import Transformer
-from pretrain.optim.adamw import AdamW
 from pretrain.plan import TrainerSettings
 from pretrain.tokenizer import Tokenizer
 
@@ -59,8 +58,6 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "tokenizer": tokenizer,
         "loader": loader,
         "vocab_size": 384,
-        "params": [],
-        "optimizer": AdamW(1e-3, model),
     }
     assert set(objects) == RUNTIME
     return objects

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -178,3 +179,12 @@ def test_a_lock_ends_with_its_block(tmp_path: Path) -> None:
     for _ in range(2):
         with folder_lock(tmp_path, wait_s=0.0):
             pass
+
+
+def test_a_disk_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(FolderUnusable, match=f"{tmp_path}: can't be locked"), folder_lock(tmp_path):
+        pass

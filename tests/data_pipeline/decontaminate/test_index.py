@@ -3,7 +3,7 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.decontaminate import testsets
@@ -23,7 +23,6 @@ def ngrams(text: str, length: int) -> set[tuple[str, ...]]:
     return {tuple(found[i : i + length]) for i in range(len(found) - length + 1)}
 
 
-@settings(deadline=None)  # a kernel's first call compiles it
 @given(st.lists(TEXT, max_size=6), TEXT, st.integers(1, 4), st.integers(1, 2))
 def test_holds_what_sets_of_tuples_hold(texts: list[str], document: str, n: int, min_words: int) -> None:
     min_words = min(n, min_words)

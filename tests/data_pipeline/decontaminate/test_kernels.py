@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.decontaminate.kernels import Table, find_ngrams, hash_ngrams
 
 
-@settings(deadline=None)  # a kernel's first call compiles it
 @given(st.lists(st.integers(0, 3), max_size=20), st.integers(1, 5))
 def test_ngram_hashes_are_equal_where_the_runs_are(numbers: list[int], length: int) -> None:
     hashes = np.array(numbers, np.uint64) * np.uint64(0x9E3779B97F4A7C15)
@@ -24,7 +23,6 @@ def test_runs_of_different_lengths_do_not_meet() -> None:
     assert len({value for values in found for value in values}) == 3
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 3), max_size=20), st.sets(st.integers(0, 63)), st.integers(1, 6))
 def test_a_table_finds_what_is_in_it(numbers: list[int], chosen: set[int], bits: int) -> None:
     """Entries that share their first bits, empty entries, the first and the last one."""

@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.decontaminate import testsets
@@ -74,7 +74,6 @@ def plain_rule(
 TEXT = st.lists(st.sampled_from(["a", "B", "c,", "d'", "中"]), max_size=15).map(" ".join)
 
 
-@settings(deadline=None)  # a kernel's first call compiles it
 @given(
     st.lists(TEXT, min_size=1, max_size=4),
     st.lists(TEXT, max_size=8),

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.decontaminate.words import char_class, char_classes, word_hashes, words
 
 CLASSES = char_classes()
-patient = settings(deadline=None)  # a kernel's first call compiles it
 # letters with unusual case, marks, apostrophes, format characters, scripts without spaces, punctuation
 TEXTS = st.text(
     st.sampled_from("aBßİǰſ\u0301\u0e31\u0e01中か'’\xad\u200b\ufe0f.,-_ \n1²") | st.characters(codec="utf-8"),
@@ -24,7 +23,6 @@ def test_classes_are_those_of_each_code_point() -> None:
     assert CLASSES.tolist() == [char_class(code) for code in range(0x110000)]
 
 
-@patient
 @given(TEXTS)
 def test_the_kernel_finds_the_words_of_the_definition(text: str) -> None:
     assert word_hashes(text, CLASSES).tolist() == [hash_of(word) for word in words(text)]

@@ -4,7 +4,7 @@ from fractions import Fraction
 from operator import eq
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.dedup.greedy import KEPT, KeptRanks, Links, Sets, Sketches, Verdicts, jaccard, judge, num_equal
@@ -42,7 +42,6 @@ def plain_loop(
     return witness, similarity, (compared, below, ruled_out)
 
 
-@settings(deadline=None)  # a kernel's first call compiles it
 @given(DOCUMENTS, st.sampled_from([0.25, 0.5, 0.8, 1.0]), st.integers(0, NUM_PERM), st.integers(0, 12))
 def test_decides_as_the_plain_loop(
     documents: list[tuple[set[int], set[int], list[int]]], threshold: float, min_equal: int, first_block: int
@@ -70,7 +69,6 @@ def test_decides_as_the_plain_loop(
     assert (verdicts.witness.tolist(), verdicts.similarity.tolist(), tuple(verdicts.tally.tolist())) == expected
 
 
-@settings(deadline=None)
 @given(
     st.sets(st.integers(0, 12), min_size=1),
     st.sets(st.integers(0, 12), min_size=1),
@@ -84,7 +82,6 @@ def test_a_threshold_hides_only_what_is_below_it(a: set[int], b: set[int], thres
         assert found == float(similarity)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1) | st.none()), max_size=300))
 def test_counts_equal_values_as_the_plain_sum(pairs: list[tuple[int, int | None]]) -> None:
     a = [value for value, _ in pairs]

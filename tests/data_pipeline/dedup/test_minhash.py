@@ -25,7 +25,7 @@ def pair(num_shingles: int, num_shared: int, name: str) -> tuple[str, str]:
     return " ".join(words), " ".join(other)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(text=st.text(st.sampled_from("abcß \n"), max_size=60) | st.text(max_size=30), ngram=st.integers(1, 5))
 def test_signatures_are_datasketch_s(shingles_of: Callable[[str, int], set[str]], text: str, ngram: int) -> None:
     oracle = datasketch.MinHash(num_perm=16)

@@ -13,7 +13,7 @@ from data_pipeline.dedup.shingles import mix64, shingle_bytes, shingle_set
 TEXTS = st.text(st.sampled_from("ab é中\n\x85"), max_size=40) | st.text(max_size=40)
 Shingles = Callable[[str, int], set[str]]
 # a kernel's first call compiles it, which takes a second
-together = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+together = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @together

@@ -13,7 +13,7 @@ from data_pipeline.shards.errors import DamagedShard, ShardError
 from data_pipeline.shards.sums import BlockHasher, read_sums
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(cuts=st.lists(st.integers(0, 200_000), max_size=8), size=st.integers(0, 200_000))
 def test_cuts_of_the_stream_do_not_matter(cuts: list[int], size: int) -> None:
     data = memoryview(bytes(index % 251 for index in range(1000)) * 200)[:size]

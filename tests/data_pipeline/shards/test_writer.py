@@ -19,7 +19,7 @@ from foundation.errors import ConfigError, SettingError
 
 WriteShard = Callable[..., ShardInfo]
 Rule = Callable[[int, int], list[list[int]]]
-SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 
 
 def same_bytes(written: Path, fixture: Path) -> bool:

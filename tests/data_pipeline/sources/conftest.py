@@ -7,14 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from data_pipeline.documents import Quarantined
 from data_pipeline.sources.source import Source
-
-# the first example compiles kernels, on a busy machine any may be slow
-settings.register_profile("no_deadline", deadline=None)
-settings.load_profile("no_deadline")
 
 Read = Callable[..., tuple[list[dict[str, Any]], list[Quarantined]]]
 

@@ -22,7 +22,7 @@ def write(folder: Path, sizes: list[int]) -> Jsonl:
     return Jsonl([str(folder / "*.jsonl")])
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=8), st.integers(21, 400))
 def test_every_record_is_in_one_partition_in_order(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], partition_bytes: int

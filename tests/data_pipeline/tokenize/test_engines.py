@@ -27,7 +27,7 @@ def spacious() -> Tokenizer:
     return load(ByteLevelBPE(vocab_size=270).train(iter([text] * 9)), "")
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(text=WORDY, max_chars=st.integers(1, 20))
 def test_pieces_have_the_ids_of_the_whole(trained: bytes, text: str, max_chars: int) -> None:
     tokenizer = load(trained, "")
@@ -36,7 +36,7 @@ def test_pieces_have_the_ids_of_the_whole(trained: bytes, text: str, max_chars: 
     assert [index for piece in cut for index in tokenizer.encode(piece).ids] == tokenizer.encode(text).ids
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(text=st.text(st.sampled_from("a1. \n"), max_size=30), max_chars=st.integers(1, 9))
 def test_runs_of_spaces_and_signs_are_never_cut(spacious: Tokenizer, text: str, max_chars: int) -> None:
     cut = [index for piece in pieces(text, max_chars) for index in spacious.encode(piece).ids]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.tokenize.sample import choose, key_hashes
@@ -37,7 +37,6 @@ documents = st.dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(documents=documents, budget=st.integers(1, 10_000), seed=st.integers(0, MASK))
 def test_equals_the_plain_form_in_any_order(documents: dict[tuple[int, int], int], budget: int, seed: int) -> None:
     keys, sizes = list(documents), list(documents.values())

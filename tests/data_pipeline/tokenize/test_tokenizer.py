@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -214,7 +214,6 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
 # --- encoding
 
 
-@settings(deadline=None)
 @given(values=st.lists(st.text(), max_size=5))
 def test_any_text_round_trips_with_the_ids_of_tokenizers(
     encoder: Encoder, oracle: Tokenizer, values: list[str]

@@ -54,9 +54,13 @@ def test_a_malicious_target_is_refused_with_its_key(path: Any) -> None:
         resolve(path, "optim")
 
 
-@pytest.mark.parametrize("path", ["pretrain.plan.TrainerSettings", "torch.optim.AdamW", "torch.optim.adamw.AdamW"])
-def test_own_classes_and_optimizers_are_found(path: str) -> None:
-    assert resolve(path, "optim").__name__ == path.rpartition(".")[2]
+@pytest.mark.parametrize("path", ["torch.optim.AdamW", "torch.optim.adamw.AdamW"])
+def test_a_class_is_found_where_it_is_defined_and_where_its_package_exports_it(path: str) -> None:
+    assert resolve(path, "optim", ("torch.optim.",)).__name__ == "AdamW"
+
+
+def test_own_classes_are_found() -> None:
+    assert resolve("pretrain.plan.TrainerSettings", "optim").__name__ == "TrainerSettings"
 
 
 def test_a_name_reached_through_an_import_is_refused_by_its_home() -> None:
