@@ -83,7 +83,7 @@ class WriteShards(Stage):
             "splits": splits,
         }
         output = hash_json(facts)
-        facts["note"] = f"encoded by {encoder.engine}"
+        facts["note"] = encoder.describe()
         return Outcome(output, _book(totals, before), self._files(totals), facts, utf8_bytes=total_bytes)
 
     def _tasks(self, view: View, tokenizer_hash: str) -> Iterator[Task[Item]]:

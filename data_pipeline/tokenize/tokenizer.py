@@ -207,6 +207,11 @@ class Encoder:
                 f"the engine gigatoken can't be used: {self.engine_reason}; leave the choice to `auto`"
             )
 
+    def describe(self) -> str:
+        """Return which engine encodes, and why when it is the slow one."""
+        is_fast = self.engine == GigatokenEngine.name
+        return f"encoded by {self.engine}" + ("" if is_fast else f": {self.engine_reason}")
+
     def encode(self, texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
         """Encode documents.
 

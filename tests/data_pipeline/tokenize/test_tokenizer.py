@@ -256,6 +256,7 @@ def test_the_engine_is_named_with_its_reason(trained: bytes) -> None:
     pytest.importorskip("gigatoken", reason="the extra `fast` is not installed")
     assert Encoder(trained).engine == "gigatoken"
     assert "gives the ids of tokenizers" in Encoder(trained).engine_reason
+    assert Encoder(trained).describe() == "encoded by gigatoken"
     assert Encoder(trained, engine="tokenizers").engine == "tokenizers"
 
 
@@ -282,6 +283,7 @@ def test_a_split_that_gigatoken_does_not_know_goes_to_tokenizers(changed: Change
     encoder = Encoder(odd)
     assert encoder.engine == "tokenizers"
     assert "gigatoken" in encoder.engine_reason
+    assert encoder.describe() == f"encoded by tokenizers: {encoder.engine_reason}"  # the slow engine says why
     ids, _ = encoder.encode(texts("abcdefgh, 12"))
     assert ids[:-1].tolist() == Tokenizer.from_str(odd.decode()).encode("abcdefgh, 12").ids
     with pytest.raises(TokenizerError, match="the engine gigatoken can't be used"):
