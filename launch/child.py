@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pretrain.mesh import launched_by_torchrun
 from pretrain.run_folder import read_status, status_stamp
 from pretrain.signals import ECHO_S
+from pretrain.torchrun import launched_by_torchrun
 from pretrain.types import Status
 
 EXIT_CODES = {Status.FINISHED: 0, Status.PREEMPTED: 0, Status.STOPPED: 3, Status.FAILED: 1}

@@ -13,24 +13,13 @@ import signal
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from hydra.conf import HydraConf
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
-
-from foundation.config import build
-from foundation.config.compose import CommandLine, config_yaml, plain, run_hydra
+from foundation.config.compose import CommandLine
 from foundation.config.help import help_text
 from foundation.errors import ConfigError, GroundworkError
-from foundation.files import write_atomic, write_json
-from launch.child import EXIT_CODES, Child, is_child
-from launch.sweep import Sweep
-from pretrain.main import check_config, run_config
-from pretrain.mesh import launched_by_torchrun, speaks
-from pretrain.seats import Launcher
+from foundation.files import write_json
+from pretrain.torchrun import launched_by_torchrun, speaks
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 PR_SET_PDEATHSIG = 1  # of prctl(2)
@@ -88,54 +77,9 @@ def compose_and_run(scratch_dir: Path) -> int:
             "-m: every rank of torchrun would sweep for itself; type "
             "python launch/train.py -m ... launcher=torchrun launcher.processes=<ranks>"
         )
-    trials = [checked(config, hydra, command) for config, hydra in compose(command)]
-    if not command.multirun:
-        return max((run_one(trial, command) for trial in trials), default=0)  # none when Hydra was asked to inform
-    sweep = Sweep(command.arguments, command.extra_targets)
-    codes = [sweep.run_trial(trial.tree, trial.launcher, trial.overrides) for trial in trials]
-    print(sweep.summary())
-    return max(codes)
+    from launch.trials import run_trials  # brings torch: a second that help and a mistyped option need not wait for
 
-
-def compose(command: CommandLine) -> list[tuple[DictConfig, HydraConf]]:
-    """Return each composed config with Hydra's own. Nothing runs inside of Hydra: it would shorten tracebacks."""
-    composed: list[tuple[DictConfig, HydraConf]] = []
-    sys.argv = [sys.argv[0], *command.arguments]
-    run_hydra(command, "train", lambda config: composed.append((config, HydraConfig.get())))
-    return composed
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One training: its resolved and checked config, what starts it, and the overrides that were in force."""
-
-    tree: dict[str, Any]
-    launcher: Launcher
-    overrides: list[str]
-
-
-def checked(config: DictConfig, hydra: HydraConf, command: CommandLine) -> Trial:
-    """Return a composed config as a training; its name is by default the chosen model's.
-
-    Raises:
-        ConfigError: the first key that is wrong.
-    """
-    tree = plain(config)
-    if tree.get("run_name") is None:
-        tree |= {"run_name": hydra.runtime.choices.get("model", "run")}
-    launcher = build(check_config(tree, command.allowed)["launcher"])
-    return Trial(tree, launcher, list(hydra.overrides.task))
-
-
-def run_one(trial: Trial, command: CommandLine) -> int:
-    """Train here, or start the child that does; return the exit code."""
-    tree, launcher = trial.tree, trial.launcher
-    if is_child() or launcher.in_process:
-        return EXIT_CODES[run_config(tree, command.allowed)]
-    with tempfile.TemporaryDirectory() as config_dir:
-        write_atomic(Path(config_dir) / "config.yaml", config_yaml(tree))
-        child = Child(launcher.prefix(), Path(config_dir), command.extra_targets)
-        return child.train(Path(tree["runs_dir"]) / tree["run_name"])
+    return run_trials(command)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from foundation.progress import human
 from pretrain.checkpoint.gate import gate_facts
 from pretrain.data.dataset import open_data
 from pretrain.data.loader import ShardLoader
-from pretrain.mesh import Mesh, launched_by_torchrun, set_determinism, start_mesh
+from pretrain.mesh import Mesh, set_determinism, start_mesh
 from pretrain.metrics.flops import peak_flops
 from pretrain.metrics.lines import DROPPED, MetricsFile, read_metrics
 from pretrain.metrics.loggers import NoLogger
@@ -42,6 +42,7 @@ from pretrain.seats import (
 )
 from pretrain.signals import StopSignal
 from pretrain.tokenizer import Tokenizer, keep_tokenizer
+from pretrain.torchrun import launched_by_torchrun
 from pretrain.train import Progress, Run, restore, train
 from pretrain.types import Status
 

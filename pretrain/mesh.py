@@ -1,4 +1,4 @@
-"""Ranks and devices: who this process is, and sums over all of them. Only here is torchrun's environment read."""
+"""Ranks and devices: who this process is, and sums over all. It and torchrun.py read torchrun's environment."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ import orjson
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]
+from torch.distributed import Store  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
 from foundation.errors import ConfigError, GroundworkError
 from foundation.files import canonical_json
-from foundation.hashes import hash_bytes
 
 DeviceType = Literal["auto", "cuda", "mps", "cpu"]
 SETTLE_S = 0.2  # far longer than dropping a tensor takes, far shorter than anyone waits for
@@ -27,7 +26,6 @@ TIMEOUT = timedelta(minutes=10)  # a rank that is silent for longer is taken for
 REASON_TIMEOUT = timedelta(seconds=2)  # for a rank that fails to say why
 FAILED = "groundwork/failed"  # key of that reason in the ranks' store
 PEER_GONE = ("closed by peer", "reset by peer", "Broken pipe", "Timed out")  # gloo raises a bare RuntimeError
-STORE_TIMEOUT = timedelta(seconds=5)  # of an answer from torchrun's own process
 
 
 class PeerLost(GroundworkError):
@@ -164,28 +162,6 @@ def start_mesh(device_type: DeviceType, key: str = "trainer.device_type") -> Ite
         # tensors of a finished collective would never end. Asleep, this thread leaves the GIL to them.
         time.sleep(SETTLE_S)
         dist.destroy_process_group()
-
-
-def launched_by_torchrun() -> bool:
-    """Return whether this process is a worker: such a one never launches or sweeps."""
-    return "RANK" in os.environ
-
-
-def speaks(message: str) -> bool:
-    """Return whether this process is the first of its ranks with `message`: an error that all hit is printed once.
-
-    Asked of the store in torchrun's own process, which is there before the ranks have met and after they parted. A rank
-    that can't reach it speaks for itself.
-    """
-    env = os.environ
-    if int(env.get("WORLD_SIZE", 1)) == 1 or env.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        return True
-    attempt = env.get("TORCHELASTIC_RESTART_COUNT", "0")
-    try:
-        store = TCPStore(env["MASTER_ADDR"], int(env["MASTER_PORT"]), is_master=False, timeout=STORE_TIMEOUT)
-        return store.add(f"groundwork/said/{attempt}/{hash_bytes(message.encode())}", 1) == 1
-    except RuntimeError:  # DistError is one
-        return True
 
 
 def set_determinism(deterministic: bool) -> None:

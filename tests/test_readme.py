@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from data_pipeline.__main__ import check_config as check_pipeline
 from foundation.config import DEFAULT_TARGETS
 from foundation.config.compose import plain
-from launch.generate import parse
+from launch.generate_line import parse
 from pretrain.main import check_config as check_train
 
 REPOSITORY = Path(__file__).parents[1]

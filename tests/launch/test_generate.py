@@ -20,7 +20,9 @@ from data_pipeline.shards.writer import SourceWriter
 from data_pipeline.tokenize.tokenizer import ByteLevelBPE, Encoder
 from foundation.errors import GroundworkError, InputError
 from foundation.hashes import hash_bytes
-from launch.generate import GenerateError, Settings, continuation, load, main, parse, read_prompt
+from launch.continuation import continuation, load
+from launch.generate import main
+from launch.generate_line import GenerateError, Settings, parse, read_prompt
 from pretrain.evaluate.sampling import generate
 from pretrain.parallel.precision import Precision
 

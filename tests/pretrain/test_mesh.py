@@ -1,4 +1,4 @@
-"""Ranks: what one rank does for all, who speaks for all, and settings of the device."""
+"""Ranks: what one rank does for all, and settings of the device."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import os
 
 import pytest
 import torch
-import torch.distributed as dist
 
 from foundation.errors import ConfigError
-from pretrain.mesh import Mesh, set_determinism, speaks, start_mesh
+from pretrain.mesh import Mesh, set_determinism, start_mesh
 
 ALONE = Mesh(0, 1, 0, torch.device("cpu"))
 
@@ -33,22 +32,6 @@ def test_a_device_that_is_not_there_is_refused() -> None:
         pass
     with start_mesh("auto") as mesh:
         assert mesh.device.type in ("mps", "cpu")
-
-
-def test_the_first_of_the_ranks_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    ranks = {"WORLD_SIZE": "2", "TORCHELASTIC_USE_AGENT_STORE": "True"}
-    for name, value in {**ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}.items():
-        monkeypatch.setenv(name, value)
-    assert [speaks(text) for text in ("one", "one", "two", "one")] == [True, False, True, False]
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert speaks("one")
-
-
-def test_alone_everything_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert speaks("one")
-    assert speaks("one")
 
 
 def test_reproducible_sums_prepare_cublas(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,77 @@
+"""From a command line to its trainings: one, or those of a sweep (-m). All are checked before the first starts."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.conf import HydraConf
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from foundation.config import build
+from foundation.config.compose import CommandLine, config_yaml, plain, run_hydra
+from foundation.files import write_atomic
+from launch.child import EXIT_CODES, Child, is_child
+from launch.sweep import Sweep
+from pretrain.main import check_config, run_config
+from pretrain.seats import Launcher
+
+
+def run_trials(command: CommandLine) -> int:
+    """Compose the config once, or once a trial, and run it; return the exit code.
+
+    Raises:
+        GroundworkError: what the user can mend; before the first trial starts where a config is wrong.
+    """
+    trials = [checked(config, hydra, command) for config, hydra in compose(command)]
+    if not command.multirun:
+        return max((run_one(trial, command) for trial in trials), default=0)  # none when Hydra was asked to inform
+    sweep = Sweep(command.arguments, command.extra_targets)
+    codes = [sweep.run_trial(trial.tree, trial.launcher, trial.overrides) for trial in trials]
+    print(sweep.summary())
+    return max(codes)
+
+
+def compose(command: CommandLine) -> list[tuple[DictConfig, HydraConf]]:
+    """Return each composed config with Hydra's own. Nothing runs inside of Hydra: it would shorten tracebacks."""
+    composed: list[tuple[DictConfig, HydraConf]] = []
+    sys.argv = [sys.argv[0], *command.arguments]
+    run_hydra(command, "train", lambda config: composed.append((config, HydraConfig.get())))
+    return composed
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One training: its resolved and checked config, what starts it, and the overrides that were in force."""
+
+    tree: dict[str, Any]
+    launcher: Launcher
+    overrides: list[str]
+
+
+def checked(config: DictConfig, hydra: HydraConf, command: CommandLine) -> Trial:
+    """Return a composed config as a training; its name is by default the chosen model's.
+
+    Raises:
+        ConfigError: the first key that is wrong.
+    """
+    tree = plain(config)
+    if tree.get("run_name") is None:
+        tree |= {"run_name": hydra.runtime.choices.get("model", "run")}
+    launcher = build(check_config(tree, command.allowed)["launcher"])
+    return Trial(tree, launcher, list(hydra.overrides.task))
+
+
+def run_one(trial: Trial, command: CommandLine) -> int:
+    """Train here, or start the child that does; return the exit code."""
+    tree, launcher = trial.tree, trial.launcher
+    if is_child() or launcher.in_process:
+        return EXIT_CODES[run_config(tree, command.allowed)]
+    with tempfile.TemporaryDirectory() as config_dir:
+        write_atomic(Path(config_dir) / "config.yaml", config_yaml(tree))
+        child = Child(launcher.prefix(), Path(config_dir), command.extra_targets)
+        return child.train(Path(tree["runs_dir"]) / tree["run_name"])
