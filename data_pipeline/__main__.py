@@ -15,8 +15,6 @@ from types import FrameType
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from data_pipeline.pipeline import check_config, run
-from data_pipeline.summary import print_summary
 from foundation.config.compose import CommandLine, plain, run_hydra
 from foundation.config.help import help_text
 from foundation.errors import ConfigError, GroundworkError
@@ -57,6 +55,10 @@ def _compose_and_run(scratch_dir: Path) -> int:
 
 def _guarded(config: DictConfig, allowed: tuple[str, ...]) -> int:
     """Run one composed config; Hydra would shorten an error's traceback, so errors end here."""
+    # these bring numba and Arrow: half a second that help and a mistyped option need not wait for
+    from data_pipeline.pipeline import check_config, run
+    from data_pipeline.summary import print_summary
+
     try:
         result = run(**check_config(_named(plain(config)), allowed))
         print_summary(result)

@@ -43,7 +43,7 @@ class Local(Executor):
             return
         finished = False
         try:
-            yield from _Call(self._workers(), function, iter(items)).results()
+            yield from _Call(self._pool, self.num_workers(), function, iter(items)).results()
             finished = True
         finally:
             if not finished:  # an error, or the caller stopped early: what the workers still do is of no use
@@ -53,11 +53,6 @@ class Local(Executor):
         for worker in self._pool:
             worker.end()
         self._pool = []
-
-    def _workers(self) -> list[_Worker]:
-        if not self._pool:
-            self._pool = [_Worker() for _ in range(self.num_workers())]
-        return self._pool
 
 
 def usable_cores() -> int:
@@ -82,16 +77,28 @@ class _Worker:
 
 
 class _Call:
-    """One `map`: gives an item to each idle worker, keeps results until their turn."""
+    """One `map`: gives an item to each idle worker, keeps results until their turn.
 
-    def __init__(self, workers: list[_Worker], function: Callable[[Any], Any], items: Iterator[Any]) -> None:
-        self._idle = list(reversed(workers))
+    Workers are started as items come and none is idle: a start is half a second of imports, and its memory stays.
+
+    Args:
+        pool: the workers started so far, all idle; receives those that are started.
+        most_workers: how many it may hold.
+        function: what each item is given to.
+        items: read as workers become free.
+    """
+
+    def __init__(
+        self, pool: list[_Worker], most_workers: int, function: Callable[[Any], Any], items: Iterator[Any]
+    ) -> None:
+        self._pool, self._most_workers = pool, most_workers
+        self._idle = list(reversed(pool))
         self._busy: dict[connection.Connection, tuple[int, _Worker]] = {}
         self._function = function
         self._knows_function: set[int] = set()
         self._items = enumerate(items)
         self._next: tuple[int, Any] | None = None
-        self._most_ahead = AHEAD * len(workers)
+        self._most_ahead = AHEAD * most_workers
         self._results: dict[int, tuple[bool, Any]] = {}
 
     def results(self) -> Iterator[Any]:
@@ -113,11 +120,18 @@ class _Call:
         self._next = next(self._items, None)
 
     def _give(self, turn: int) -> None:
-        while self._idle and self._next is not None and self._next[0] - turn < self._most_ahead:
-            worker, (number, item) = self._idle.pop(), self._next
+        while self._next is not None and self._next[0] - turn < self._most_ahead:
+            if not self._idle and len(self._pool) == self._most_workers:
+                return
+            worker, (number, item) = self._idle.pop() if self._idle else self._start_worker(), self._next
             self._send(worker, item)
             self._busy[worker.pipe] = (number, worker)
             self._draw()
+
+    def _start_worker(self) -> _Worker:
+        worker = _Worker()
+        self._pool.append(worker)
+        return worker
 
     def _send(self, worker: _Worker, item: Any) -> None:
         new = id(worker) not in self._knows_function

@@ -127,3 +127,15 @@ def test_a_stop_is_clean_and_the_same_line_goes_on(tmp_path: Path) -> None:
         assert process.returncode == 130
         assert "the same command goes on" in err and "Traceback" not in err
     assert type_line(tmp_path, *words).returncode == 0
+
+
+def test_help_waits_for_nothing_that_only_a_run_needs() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "data_pipeline", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
+    assert "corpus= " in ended.stdout and "foundation.errors" in imported
+    assert not {"numba", "pyarrow", "scipy"} & imported

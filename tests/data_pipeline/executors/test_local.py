@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -46,6 +47,20 @@ def test_results_come_in_order_with_any_number_of_workers() -> None:
             assert list(executor.map(str, range(40))) == expected
             assert list(executor.map(abs, [-3])) == [3]  # a second function on the same workers
             assert list(executor.map(abs, [])) == []
+
+
+def test_no_more_workers_are_started_than_there_are_items() -> None:
+    def num_children() -> int:
+        return len(multiprocessing.active_children()) - before
+
+    before = len(multiprocessing.active_children())
+    with Local(workers=3) as executor:
+        assert list(executor.map(abs, [])) == [] and num_children() == 0
+        assert list(executor.map(abs, [-1])) == [1] and num_children() == 1
+        assert list(executor.map(abs, [-1])) == [1] and num_children() == 1
+        assert list(executor.map(abs, [-1, -2])) == [1, 2] and num_children() <= 2
+        assert list(executor.map(time.sleep, [0.5] * 9)) == [None] * 9 and num_children() == 3
+    assert num_children() == 0
 
 
 def test_a_slow_item_does_not_lose_its_place() -> None:
