@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
 import shlex
 import subprocess
@@ -13,7 +15,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from data_pipeline.__main__ import check_config as check_pipeline
+from data_pipeline.pipeline import check_config as check_pipeline
+from data_pipeline.storage import write_removed
 from foundation.config import DEFAULT_TARGETS
 from foundation.config.compose import plain
 from launch.generate_line import parse
@@ -22,9 +25,9 @@ from pretrain.main import check_config as check_train
 REPOSITORY = Path(__file__).parents[1]
 TEXT = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-TYPED = [line for language, block in BLOCKS if not language for line in block.splitlines()]
+TYPED = [line for language, block in BLOCKS if not language for line in block.replace("\\\n", "").splitlines()]
 TRAINING = [line for line in TYPED if "launch/train.py" in line]
-PIPELINE = [line for line in TYPED if line.startswith("python -m data_pipeline")]
+PIPELINE = [line for line in TYPED if line.startswith("python -m data_pipeline") and "extra_targets" not in line]
 SETTINGS = re.findall(r"`([^`]+=[^`]*)`", "".join(re.findall(r"^\| (`.*?) \|", TEXT.partition("## Training")[2], re.M)))
 
 
@@ -77,6 +80,35 @@ def test_a_setting_of_the_training_exists(setting: str) -> None:
 
 @pytest.mark.slow
 def test_the_notebook_runs_as_written(data_dir: Path, one_thread: dict[str, str]) -> None:
-    (code,) = [block for language, block in BLOCKS if language == "python"]
+    (code,) = [block for language, block in BLOCKS if language == "python" and "loss.backward()" in block]
     code += "\nassert loss.item() < 12 and all(p.grad is not None for p in model.parameters())"
     subprocess.run([sys.executable, "-c", code], cwd=data_dir.parents[1], env=one_thread, check=True, timeout=120)
+
+
+def test_removed_documents_are_read_as_written(tmp_path: Path) -> None:
+    (code,) = [block for language, block in BLOCKS if language == "python" and "removed" in block]
+    for part in ("00000-00000", "00001-00000"):
+        place = {"id": part, "source": "web", "file": "a.jsonl", "row": 0}
+        row = {**place, "stage": "near", "reason": "near_duplicate", "snippet": "the"}
+        write_removed(tmp_path / "data/pydocs/removed/near" / f"{part}.parquet", [row])
+    shown = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    assert "'reason': 'near_duplicate'" in shown and "'kept_snippet'" in shown
+
+
+@pytest.mark.slow
+def test_a_rule_of_ones_own_works_as_written(tmp_path: Path) -> None:
+    (code,) = [block for language, block in BLOCKS if language == "python" and "class NoLorem" in block]
+    (tmp_path / "my_rules.py").write_text(code)
+    numbers = itertools.count()
+    texts = [" ".join(f"the word{next(numbers) % 997} of that" for _ in range(40)) + "." for _ in range(60)]
+    records = ({"text": text + " lorem" * (place < 2)} for place, text in enumerate(texts))
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    (typed,) = [line for line in TYPED if "extra_targets" in line]
+    small = "mix.held_out_frac=0.2 tokenizer.vocab_size=300 executor.workers=1"
+    rest = f"corpus=jsonl corpus.paths=a.jsonl name=a dedup=none {small}"
+    subprocess.run([sys.executable, *shlex.split(f"{typed} {rest}")[1:]], cwd=tmp_path, check=True, timeout=120)
+    assert json.loads((tmp_path / "data/a/ledger.json").read_text())["stages"]["clean"]["jsonl"]["dropped"] == {
+        "lorem": 2
+    }
