@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from data_pipeline.ledger import Account, Book, listed, total
+from data_pipeline.unreadable import first_unreadable
 from foundation.errors import GroundworkError
 from foundation.text import one_line
 
 LARGE_FRAC = 0.1  # of the documents or of their text; less is the usual work of the rules
 COLUMNS = ["id", "source", "reason", "value", "threshold"]  # of the evidence
-LOOSEN = {
-    "clean": "clean.rules.<rule>.<limit>= sets a limit, clean=none removes nothing",
-    "exact": "dedup=none removes nothing",
-    "near": "dedup.threshold= sets the limit, dedup=exact removes copies alone",
-    "split": "mix.held_out_frac= holds out fewer, mix.seed= others",
-    "decontaminate": "decontaminate.min_coverage= sets the limit, decontaminate=none removes nothing",
-}
 
 
 class NothingLeft(GroundworkError):
@@ -47,7 +41,7 @@ class BadLimit:
         """Raise when too many were unreadable.
 
         Raises:
-            TooManyUnreadable: says how many, why, and where they are.
+            TooManyUnreadable: says how many, why, where they are, and shows the first.
         """
         account = total(book)
         bad = account.quarantined.total()
@@ -55,8 +49,8 @@ class BadLimit:
             return
         raise TooManyUnreadable(
             f"max_bad_frac: {bad:,} of {account.num_in:,} records ({bad / account.num_in:.2%}) are unreadable, more "
-            f"than {self.max_frac:.2%} ({listed(account.quarantined)}); look at them in {quarantine}, mend the input, "
-            "or set max_bad_frac higher"
+            f"than {self.max_frac:.2%} ({listed(account.quarantined)}); mend the input, or set max_bad_frac higher."
+            f"{first_unreadable(quarantine.rglob('*'))}"
         )
 
 
@@ -93,7 +87,11 @@ def removed_before(books: Sequence[tuple[str, Book]]) -> str:
 
 
 def check_left(
-    books: Sequence[tuple[str, Book]], training: dict[str, int], advice: dict[str, str], files: Sequence[Path]
+    books: Sequence[tuple[str, Book]],
+    training: dict[str, int],
+    advice: dict[str, str],
+    loosen: Mapping[str, str],
+    files: Sequence[Path],
 ) -> None:
     """Raise when the last of these stages left a source no document to train on.
 
@@ -101,6 +99,7 @@ def check_left(
         books: stage and its book, in the order of the stages.
         training: source -> documents left to train on, where the stage knows; else all that it gave out count.
         advice: source -> what else to try with it.
+        loosen: stage -> what to set so that it removes less; empty where there is nothing.
         files: that the stage wrote, the evidence of what it removed among them.
     Raises:
         NothingLeft: says how many came in, what became of them, and what to do.
@@ -109,17 +108,19 @@ def check_left(
     for source, account in book.items():
         if not training.get(source, account.num_out):
             passed = [(name, earlier[source]) for name, earlier in books if source in earlier]
-            message = _nothing_left(stage, source, passed, _example(source, files))
-            raise NothingLeft(message + advice[source])
+            message = _nothing_left(stage, source, passed, loosen, _example(source, files))
+            raise NothingLeft(f"{message}{advice[source]}.{first_unreadable(files, source)}")
 
 
-def _nothing_left(stage: str, source: str, passed: Sequence[tuple[str, Account]], example: str) -> str:
+def _nothing_left(
+    stage: str, source: str, passed: Sequence[tuple[str, Account]], loosen: Mapping[str, str], example: str
+) -> str:
     read, held_out = passed[0][1].num_in, passed[-1][1].num_out
     became = _by_stage(passed)
-    ways = [f"{name}: {LOOSEN[name]}" for name, account in passed if account.dropped and name in LOOSEN]
-    if held_out:
+    ways = [f"{name}: {loosen[name]}" for name, account in passed if account.dropped and loosen[name]]
+    if held_out:  # by the split, which removes nothing
         became.append(f"split: held out {held_out:,}")
-        ways.append(f"split: {LOOSEN['split']}")
+        ways.append(f"split: {loosen['split']}")
     records = "1 record was" if read == 1 else f"{read:,} records were"
     return (
         f"source {source!r}: no document is left to train on after {stage}: {records} read "

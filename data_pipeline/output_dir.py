@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 
 from data_pipeline.shards.manifest import SHARDS
 from data_pipeline.sources.source import InputFile
 from foundation.errors import ConfigError
+from foundation.text import one_line
 
 WORK, REMOVED, QUARANTINE = "work", "removed", "quarantine"  # folders; the shards' is the manifest's to name
 TEMPORARY = ".*.tmp*"  # as foundation.files and the shards' writer name them
 LEDGER, TIMING, CONFIG, REPORT = "ledger.json", "timing.json", "config.yaml", "report.html"
+MAX_NAME_BYTES = 255  # on every file system in use; a missing parent hides that a name is too long
 
 
 def choose_output_dir(name: str, output_dir: str | None) -> Path:
     """Return the absolute output folder: `output_dir`, else data/<name> below the working folder.
 
     Raises:
-        ConfigError: the name leads out of data/.
+        ConfigError: the name leads out of data/, or the system can't take it.
     """
     if output_dir is not None:
-        return Path(output_dir).expanduser().absolute()
+        return _usable("output_dir", Path(output_dir).expanduser().absolute())
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or any(part in (".", "..") for part in name.split("/")):
         raise ConfigError(
             f"name: {name!r} is no name of a folder below data/; give one such as web, or set output_dir="
         )
-    return Path("data").absolute().joinpath(*parts)
+    return _usable("name", Path("data").absolute().joinpath(*parts))
+
+
+def _usable(key: str, folder: Path) -> Path:
+    """Return a folder that can be looked at; it need not exist.
+
+    Raises:
+        ConfigError: it is longer than the system's names may be, or lies where this process may not look.
+    """
+    shown = one_line(str(folder), 200)
+    if any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in folder.parts):
+        raise ConfigError(f"{key}: {shown}: a folder's name has at most {MAX_NAME_BYTES} bytes; give a shorter one")
+    try:
+        folder.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # whether it can be made shows when it is
+    except OSError as error:
+        raise ConfigError(f"{key}: {shown}: {error.strerror}; give another one") from error
+    return folder
 
 
 def check_output_dir(folder: Path, inputs: list[InputFile]) -> None:

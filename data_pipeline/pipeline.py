@@ -170,11 +170,12 @@ def _check(partition_bytes: int, max_bad_frac: float, min_bad_records: int) -> N
 def _do_all(place: Workplace, stages: list[Stage]) -> list[Finished]:
     """Bring every stage to its end, in order."""
     finished: list[Finished] = []
+    loosen = {stage.name: stage.loosen for stage in stages}
     view = View(place.work, [], [])
     before, book = "", Book()
     for stage in stages:
         key = stage.key(before)
-        done = _find(stage, key) or _redo(stage, key, view, book, finished)
+        done = _find(stage, key) or _redo(stage, key, view, book, finished, loosen)
         finished.append(done)
         stage.check(done.book)
         view = stage.leaves(view, done.facts)
@@ -189,7 +190,9 @@ def _find(stage: Stage, key: str) -> Finished | None:
     return _finished(stage, record, redone=False)
 
 
-def _redo(stage: Stage, key: str, view: View, before: Book, finished: list[Finished]) -> Finished:
+def _redo(
+    stage: Stage, key: str, view: View, before: Book, finished: list[Finished], loosen: dict[str, str]
+) -> Finished:
     output_dir = stage.place.output_dir
     stage.records.forget("stage")
     for name in (LEDGER, CONFIG, REPORT, *([manifest.NAME] if stage.name in VOUCHED else [])):
@@ -203,7 +206,7 @@ def _redo(stage: Stage, key: str, view: View, before: Book, finished: list[Finis
     ledger.check_book(stage.name, outcome.book)
     books.append((stage.name, outcome.book))
     advice = (finished[0].facts if finished else outcome.facts)["advice"]
-    check_left(books, outcome.facts.get("training", {}), advice, outcome.files)
+    check_left(books, outcome.facts.get("training", {}), advice, loosen, outcome.files)
     record = {
         "output": outcome.output,
         "book": {source: account.to_json() for source, account in outcome.book.items()},

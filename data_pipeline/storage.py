@@ -69,10 +69,10 @@ def room_for(path: Path, num_bytes: int | None = None) -> Iterator[None]:
     except OSError as error:
         if error.errno not in FULL:
             raise
-        needed = "more than is free" if num_bytes is None else f"{num_bytes:,} bytes"
+        needed = "" if num_bytes is None else f"{num_bytes:,} bytes needed, "
         free = shutil.disk_usage(_existing(path)).free
         raise DiskFull(
-            f"{path}: the disk is full: {needed} needed, {free:,} bytes free; nothing that was finished is lost: "
+            f"{path}: the disk is full: {needed}{free:,} bytes free; nothing that was finished is lost: "
             "make room (or give another output_dir) and run the same command again"
         ) from error
 
@@ -162,13 +162,14 @@ def write_removed(path: Path, rows: list[dict[str, Any]]) -> list[Path]:
     return [path]
 
 
-def write_quarantine(path: Path, records: Iterable[tuple[str, Quarantined]]) -> list[Path]:
+def write_quarantine(path: Path, source: str, records: Iterable[tuple[str, Quarantined]]) -> list[Path]:
     """Write the unreadable records of one partition, a JSON line each; no file when there are none.
 
     `row` counts from 0, `line` from 1; it is null where a record is no line. `bytes` is the record itself in base64;
     `text` is the same for the eye, with what is no UTF-8 as `\\xff`.
 
     Args:
+        source: of the records.
         records: (file name, record).
     Returns:
         The files written: none or one.
@@ -176,6 +177,7 @@ def write_quarantine(path: Path, records: Iterable[tuple[str, Quarantined]]) -> 
     lines = [
         orjson.dumps(
             {
+                "source": source,
                 "file": file,
                 "row": record.row,
                 "line": record.line,

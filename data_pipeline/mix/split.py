@@ -16,7 +16,8 @@ class HeldOut:
     """Holds out a share of the documents, each by the hash of its own key.
 
     Whether a document is held out depends on its key and the seed alone: not on the other documents, nor on how many
-    there are; a larger share holds out the same ones and more.
+    there are; a larger share holds out the same ones and more. Two ends excepted, so that a corpus of a few documents
+    works: the one of the smallest hash is always held out, the one of the largest never.
 
     Args:
         held_out_frac: share of the documents, in (0, 1).
@@ -38,16 +39,17 @@ class HeldOut:
             files: (n,) int32 file numbers of the whole corpus's documents.
             rows: (n,) int64 rows.
         Raises:
-            SplitError: none is held out, or none is left to train on.
+            SplitError: there are fewer than two documents.
         """
         keys = np.stack([files.astype("<i8"), rows.astype("<i8")], axis=1).tobytes()
         hashes = (xxhash.xxh3_64_intdigest(keys[at : at + 16], self.seed) for at in range(0, len(keys), 16))
-        held_out = np.fromiter(hashes, np.uint64, len(files)) < np.uint64(int(self.held_out_frac * 2**64))
-        num_held_out = int(held_out.sum())
-        if num_held_out in (0, len(files)):
+        lots = np.fromiter(hashes, np.uint64, len(files))
+        if len(lots) < 2:
             raise SplitError(
-                f"mix.held_out_frac: {self.held_out_frac} holds out {num_held_out} of {len(files)} documents, where at "
-                "least one must be held out and one be left to train on; set another share, another mix.seed, or give "
-                "more documents (with corpus=text a file is one document unless corpus.separator= cuts it)"
+                f"mix: {len(lots)} document{'' if len(lots) == 1 else 's'} to split, where one is to be held out and "
+                "one to be left to train on; give more (with corpus=text a file is one document unless "
+                "corpus.separator= cuts it)"
             )
+        held_out = lots < np.uint64(int(self.held_out_frac * 2**64))
+        held_out[lots.argmin()], held_out[lots.argmax()] = True, False
         return held_out

@@ -44,6 +44,7 @@ class Clean(Stage):
     title = "clean"
     code = ("sources", "clean", "stages/clean.py", "stages/inputs.py", "stages/removed.py")
     libraries = ("numpy", "orjson", "pyarrow", "zstandard")
+    loosen = "clean.rules.<rule>.<limit>= sets a limit, clean=none removes nothing"
 
     def __init__(
         self,
@@ -187,7 +188,7 @@ class _CleanPartition:
         rows = rows_of(documents, removals, origin, [None] * len(removals))
         written = write_removed(self._output_dir / REMOVED / CLEAN / f"{name}.parquet", rows)
         unreadable = [(file.file.name, record) for file, record in quarantined]
-        written += write_quarantine(self._output_dir / QUARANTINE / CLEAN / f"{name}.jsonl", unreadable)
+        written += write_quarantine(self._output_dir / QUARANTINE / CLEAN / f"{name}.jsonl", source.name, unreadable)
         partition = self._write(name, source.name, cleaned)
         written += [batch_path(self._work, name), keys_path(self._work, name)]
         facts = {

@@ -48,6 +48,7 @@ class Decontaminate(Stage):
     title = "decontaminate"
     code = ("decontaminate", "stages/decontaminate.py", "stages/removed.py")
     libraries = ("numpy", "pyarrow", "xxhash")
+    loosen = "decontaminate.min_coverage= sets the limit, decontaminate=none removes nothing"
 
     def __init__(self, place: Workplace, decontaminator: Decontaminator, raw: dict[str, Any]) -> None:
         super().__init__(place)

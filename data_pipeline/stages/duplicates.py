@@ -52,6 +52,7 @@ class ExactDuplicates(_Duplicates):
 
     name = EXACT
     title = "exact duplicates"
+    loosen = "dedup=none removes nothing"
 
     def settings(self) -> Any:
         """Those of measuring alone: what decides about near-duplicates, such as a threshold, measures nothing anew."""
@@ -80,6 +81,7 @@ class NearDuplicates(_Duplicates):
 
     name = NEAR
     title = "near duplicates"
+    loosen = "dedup.threshold= sets the limit, dedup=exact removes copies alone"
 
     def settings(self) -> Any:
         return self._raw

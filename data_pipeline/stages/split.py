@@ -13,6 +13,8 @@ from data_pipeline.stages.view import View, decision_path
 from data_pipeline.storage import write_arrays
 from foundation.hashes import hash_bytes
 
+FEW = 10  # held-out documents: with fewer the validation loss is that of single documents
+
 
 class Split(Stage):
     """Removes nothing: marks the documents of the validation set.
@@ -25,6 +27,7 @@ class Split(Stage):
     title = "held-out split"
     code = ("mix", "stages/split.py")
     libraries = ("numpy", "xxhash")
+    loosen = "mix.held_out_frac= holds out fewer, mix.seed= others"
 
     def __init__(self, place: Workplace, held_out: HeldOut, raw: dict[str, Any]) -> None:
         super().__init__(place)
@@ -44,5 +47,13 @@ class Split(Stage):
             output=hash_bytes(held_out.astype("<i8").tobytes()),
             book=account_decision(view, np.zeros(0, np.int64), [], before),
             files=[path],
-            facts={"note": f"{len(held_out):,} held out for validation", "training": view.num_left(training)},
+            facts={"note": self._note(len(held_out), len(positions)), "training": view.num_left(training)},
         )
+
+    def _note(self, num_held_out: int, num_docs: int) -> str:
+        """Return what was held out; and, where that is few, what to type: one document's loss says little."""
+        note = f"{num_held_out:,} held out for validation"
+        if num_held_out >= FEW:
+            return note
+        share = min(FEW / num_docs, 0.5)
+        return f"{note}, which is few: mix.held_out_frac={share:.2g} holds out about {share * num_docs:.0f}"

@@ -76,12 +76,14 @@ class Stage(ABC):
         title: names it on the page.
         code: the modules and folders of data_pipeline that it runs, relative paths.
         libraries: packages whose versions may change the bytes that it gives.
+        loosen: what to set so that it removes less, for the error when nothing is left.
     """
 
     name: str
     title: str
     code: tuple[str, ...]
     libraries: tuple[str, ...] = ("numpy", "pyarrow")
+    loosen: str = ""
 
     def __init__(self, place: Workplace) -> None:
         self.place = place

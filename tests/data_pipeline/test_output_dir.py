@@ -24,6 +24,22 @@ def test_a_name_stays_below_data(name: str) -> None:
         choose_output_dir(name, None)
 
 
+@pytest.mark.parametrize(
+    ("name", "output_dir", "message"),
+    [
+        ("\u00e9" * 128, None, "name: /.{50,230}: a folder's name has at most 255 bytes; give a shorter one"),
+        ("web", "x" * 256, "output_dir: /.{50,230}: a folder's name has at most 255 bytes; give a shorter one"),
+        ("web", "x/" * 3000, "output_dir: /.{100,230}: File name too long; give another one"),
+    ],
+)
+def test_a_name_that_the_system_cannot_take_is_refused_by_its_key(
+    name: str, output_dir: str | None, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"^{message}$"):
+        choose_output_dir(name, output_dir)
+    assert choose_output_dir("x" * 255, None).name == "x" * 255
+
+
 def test_folders_that_hold_something_else_are_refused(tmp_path: Path) -> None:
     text = tmp_path / "in" / "deep" / "a.jsonl"
     text.parent.mkdir(parents=True)

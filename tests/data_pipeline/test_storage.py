@@ -130,12 +130,12 @@ def test_no_removed_row_no_file(tmp_path: Path) -> None:
 def test_quarantine_keeps_every_byte(tmp_path: Path) -> None:
     data = bytes(range(256)) + b"\nline"
     path = tmp_path / "q.jsonl"
-    assert write_quarantine(path, [("a.jsonl", Quarantined(7, 120, "utf8", data, line=8))]) == [path]
+    assert write_quarantine(path, "web", [("a.jsonl", Quarantined(7, 120, "utf8", data, line=8))]) == [path]
     (line,) = path.read_text().splitlines()
     record = json.loads(line)
     assert base64.b64decode(record.pop("bytes")) == data
     assert record.pop("text").startswith("\x00\x01")
-    assert record == {"file": "a.jsonl", "row": 7, "line": 8, "offset_bytes": 120, "reason": "utf8"}
+    assert record == {"source": "web", "file": "a.jsonl", "row": 7, "line": 8, "offset_bytes": 120, "reason": "utf8"}
 
 
 def test_a_write_that_the_system_cuts_short_leaves_the_old_file(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_full_disk_says_how_many_bytes(tmp_path: Path) -> None:
         Path("/dev/full").open("wb", buffering=0) as file,  # a real ENOSPC
     ):
         file.write(b"x")
-    with pytest.raises(DiskFull, match="more than is free needed"), room_for(tmp_path):
+    with pytest.raises(DiskFull, match=r"the disk is full: [\d,]+ bytes free;"), room_for(tmp_path):
         raise OSError(errno.EDQUOT, "the user's quota")
     with pytest.raises(OSError, match="denied"), room_for(tmp_path):
         raise OSError(errno.EACCES, "denied")  # any other error stays what it is

@@ -50,15 +50,19 @@ def test_the_split_stays_what_it_was() -> None:
     assert np.flatnonzero(HeldOut(0.01).is_held_out(files, rows)).tolist() == [102, 274, 593, 665, 828, 847, 945, 949]
 
 
-@pytest.mark.parametrize("frac", [1e-9, 1 - 1e-9])
-def test_one_at_least_on_each_side(frac: float) -> None:
-    with pytest.raises(SplitError, match=r"mix\.held_out_frac: .* of 10 documents"):
-        HeldOut(frac).is_held_out(*keys(1, 10))
+def test_one_at_least_on_each_side_and_still_the_same_and_more() -> None:
+    files, rows = keys(1, 10)
+    shares = np.linspace(0, 1, 1001)[1:-1]
+    chosen = np.array([HeldOut(frac).is_held_out(files, rows) for frac in shares])
+    counts = chosen.sum(axis=1)
+    assert counts[0] == 1 and counts[-1] == 9 and set(counts) == set(range(1, 10))
+    assert (chosen[1:] >= chosen[:-1]).all()
 
 
-def test_no_documents_cannot_be_split() -> None:
-    with pytest.raises(SplitError, match="holds out 0 of 0 documents"):
-        HeldOut().is_held_out(*keys(0, 1))
+@pytest.mark.parametrize("number", [0, 1])
+def test_fewer_than_two_documents_cannot_be_split(number: int) -> None:
+    with pytest.raises(SplitError, match=rf"mix: {number} documents? to split, .*corpus\.separator="):
+        HeldOut().is_held_out(*keys(number, 1))
 
 
 @pytest.mark.parametrize("settings", [{"held_out_frac": 0.0}, {"held_out_frac": 1.0}, {"seed": -1}, {"seed": 2**64}])

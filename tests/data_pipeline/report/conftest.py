@@ -78,7 +78,7 @@ def output_dir(tmp_path: Path) -> Path:
     bad = [
         ("a.jsonl", Quarantined(row=i, offset_bytes=1000 * i, reason="no_json", data=HOSTILE.encode())) for i in (3, 8)
     ]
-    write_quarantine(folder / "quarantine/clean/00000.jsonl", bad)
+    write_quarantine(folder / "quarantine/clean/00000.jsonl", "web", bad)
     return folder
 
 

@@ -1,0 +1,75 @@
+"""The first unreadable record in words: where it is, why it can't be read, how it begins, what mends such a file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from data_pipeline.output_dir import QUARANTINE
+from foundation.text import one_line
+
+SHOWN_CHARS = 80
+# Reasons of this project's sources; another source's own reason speaks for itself.
+WORDS = {
+    "json": "it is no JSON",
+    "json_eof": "it is no JSON, and it ends its file without a line end",
+    "utf8": "its bytes are no UTF-8",
+    "surrogate": "it holds half of a surrogate pair, which is no character",
+    "depth": "it is nested too deep",
+    "number": "it holds a number beyond the range of a double",
+    "not_object": "it is JSON, but no object",
+    "missing_text": "it lacks the key of the text (corpus.text_key)",
+    "text_type": "what stands under the key of the text is no text",
+    "dup_key": "a key stands twice in one object",
+    "too_long": "it is longer than corpus.max_doc_bytes",
+    "python_syntax": "it is no Python",
+}
+ONE_A_LINE = "JSON lines have one object per line: jq -c '{}' FILE > NEW.jsonl"
+CUT_BY_CR = re.compile(r"\}\r\s*\{")
+
+
+def first_unreadable(files: Iterable[Path], source: str | None = None) -> str:
+    """Return what the first unreadable record is, where all of them lie, and what mends a file of its known shape.
+
+    Args:
+        files: of stages; those of quarantine are looked at.
+        source: whose record; None for any.
+    Returns:
+        Sentences that end a message, a space before them; empty when there is no such record.
+    """
+    for path in sorted(path for path in files if path.suffix == ".jsonl" and QUARANTINE in path.parts):
+        with path.open("rb") as file:
+            record = orjson.loads(file.readline())  # all of a file's are of one source
+        if source in (None, record["source"]):
+            return f" The first unreadable record is {_in_words(record)}. All of them: {path.parent}.{_hint(record)}"
+    return ""
+
+
+def _in_words(record: dict[str, Any]) -> str:
+    place = f"byte {record['offset_bytes']:,}" if record["line"] is None else f"line {record['line']}"
+    why = WORDS.get(record["reason"], record["reason"])
+    return f"{record['file']}, {place}: {why}; it begins with {one_line(record['text'], SHOWN_CHARS)}"
+
+
+def _hint(record: dict[str, Any]) -> str:
+    reason, text = record["reason"], record["text"].strip()
+    is_json = reason in ("json", "json_eof", "not_object")
+    if is_json and CUT_BY_CR.search(text):
+        hint = "Its lines end in \\r alone: tr '\\r' '\\n' < FILE > NEW.jsonl"
+    elif is_json and text.startswith("["):
+        hint = "It is a JSON array; " + ONE_A_LINE.format(".[]")
+    elif is_json and text == "{":
+        hint = "It is an object over several lines; " + ONE_A_LINE.format(".")
+    elif is_json and not text.startswith("{"):
+        hint = "Where the files are no JSON lines: corpus=text reads plain text"
+    elif reason == "text_type":
+        hint = "Another key is named by corpus.text_key=; a text inside is lifted out by jq -c '.text |= .body'"
+    elif reason == "utf8":
+        hint = "Where the file is Latin-1: iconv -f LATIN1 -t UTF-8 FILE > NEW"
+    else:
+        return ""
+    return f" {hint}."
