@@ -11,7 +11,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from data_pipeline.__main__ import check_config as check_pipeline
+from data_pipeline.pipeline import check_config as check_pipeline
 from data_pipeline.tokenize.tokenizer import ByteLevelBPE
 from foundation.config import DEFAULT_TARGETS, RUNTIME, Node, build
 from foundation.config.compose import config_yaml, plain
