@@ -112,3 +112,12 @@ def test_a_rule_of_ones_own_works_as_written(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "data/a/ledger.json").read_text())["stages"]["clean"]["jsonl"]["dropped"] == {
         "lorem": 2
     }
+
+
+@pytest.mark.slow
+def test_a_run_is_loaded_and_exported_as_written(tiny: list[str], tmp_path: Path, one_thread: dict[str, str]) -> None:
+    line = [sys.executable, REPOSITORY / "launch/train.py", *tiny, "run_name=gpt_small", "trainer.max_steps=2"]
+    subprocess.run(line, cwd=tmp_path, env=one_thread, check=True, timeout=120)
+    (code,) = [block for language, block in BLOCKS if language == "python" and "to_huggingface_state" in block]
+    code += "\nassert state['lm_head.weight'].shape[0] == trained.tokenizer.vocab_size"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=one_thread, check=True, timeout=120)
