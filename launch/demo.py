@@ -37,7 +37,7 @@ def main() -> None:
     train_and_stop(line, run_dir, int(max_steps * STOP_AT_FRAC))
     say("3 of 5", "the same line again: it goes on where it stopped")
     run(*line)
-    say("4 of 5", "what the model writes")
+    say("4 of 5", "what the model writes: so short a training shows that it works, and no English yet")
     run("python", "launch/generate.py", f"run={run_dir}", "prompt=Return the", "max_new_tokens=100")
     say("5 of 5", f"done in {time.monotonic() - started:.0f} s; the pages to open in a browser:")
     print(f"  {ROOT / 'data' / 'pydocs' / 'report.html'}\n  {ROOT / run_dir / 'report.html'}")
@@ -60,8 +60,8 @@ def fitted_to_machine() -> tuple[list[str], int]:
         steps = min(MAX_STEPS, max(MIN_STEPS, int(TRAIN_S / seconds_per_step) // 10 * 10))
         sizes = [f"trainer.global_batch_size={BATCH_SIZE}", f"trainer.micro_batch_size={BATCH_SIZE}"]
     length = [f"trainer.max_steps={steps}", f"trainer.seq_len={SEQ_LEN}", *sizes, "optim.lr=1e-3"]
-    watch = [f"eval.every_steps={steps // 2}", "eval.train_subset_sequences=8", "logger.loggers.wandb.mode=offline"]
-    return [*length, *watch], steps
+    evaluation = [f"eval.every_steps={steps // 2}", "eval.max_tokens=20_000", "eval.train_subset_sequences=8"]
+    return [*length, *evaluation, "logger.loggers.wandb.mode=offline"], steps
 
 
 def matmul_flops_per_s() -> float:
