@@ -12,12 +12,14 @@ from data_pipeline.pipeline import Result
 from data_pipeline.shards.manifest import SPLITS
 from foundation.progress import human
 
+UNWRAPPED = 10_000  # columns, where there is no terminal: a log and a pager have lines of any length
 MOST_REASONS = 4  # of a stage; the page and the ledger have all
 
 
 def print_summary(result: Result) -> None:
     """Print the closing tables of a run to stderr."""
-    console = Console(stderr=True)
+    is_terminal = Console(stderr=True).is_terminal
+    console = Console(stderr=True, width=None if is_terminal else UNWRAPPED)
     console.print(_stages(result), _data(result), sep="\n")
     for line in _paths(result):
         console.print(line, soft_wrap=True)  # a wrapped path can't be copied

@@ -16,10 +16,11 @@ UNITS = ("", "k", "M", "G", "T")
 
 
 class Meter:
-    """Counts finished work of one task. `add` is cheap: call it per batch."""
+    """Counts finished work of one task. `add` is cheap: call it per batch. The arguments are those of `progress`."""
 
-    def __init__(self, label: str, total: float | None, unit: str) -> None:
+    def __init__(self, label: str, total: float | None, unit: str, what: str = "") -> None:
         self.label, self.total, self.unit = label, total, unit
+        self.what = f" of {what}" if what else ""
         self.done = 0.0
         self.started = self._shown = time.monotonic()
 
@@ -37,7 +38,8 @@ class Meter:
         """Return the state in words: `encode: 12.0 MB of 19.8 MB (61 %), 5.1 MB/s, 2 s left`."""
         elapsed = max(time.monotonic() - self.started, 1e-9)
         rate = self.done / elapsed
-        of = f" of {human(self.total, self.unit)} ({self.done / self.total:.0%})" if self.total else ""
+        share = f" ({self.done / self.total:.0%})" if self.total else ""
+        of = (f" of {human(self.total, self.unit)}" if self.total else "") + self.what + share
         left = (
             f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate and self.done < self.total else ""
         )
@@ -45,10 +47,10 @@ class Meter:
 
 
 class _BarMeter(Meter):
-    def __init__(self, label: str, total: float | None, unit: str, bars: Progress) -> None:
-        super().__init__(label, total, unit)
+    def __init__(self, label: str, total: float | None, unit: str, what: str, bars: Progress) -> None:
+        super().__init__(label, total, unit, what)
         self._bars = bars
-        self._task = bars.add_task(label, total=total, unit=unit)
+        self._task = bars.add_task(label, total=total, unit=unit, what=self.what)
 
     def _show(self) -> None:
         self._bars.update(self._task, completed=self.done)
@@ -58,27 +60,29 @@ class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         unit = task.fields["unit"]
         of = f"/{human(task.total, unit)}" if task.total else ""
-        return Text(f"{human(task.completed, unit)}{of}  {human(task.finished_speed or task.speed or 0.0, unit)}/s")
+        done = f"{human(task.completed, unit)}{of}{task.fields['what']}"
+        return Text(f"{done}  {human(task.finished_speed or task.speed or 0.0, unit)}/s")
 
 
 @contextlib.contextmanager
-def progress(label: str, total: float | None = None, unit: str = "") -> Iterator[Meter]:
+def progress(label: str, total: float | None = None, unit: str = "", what: str = "") -> Iterator[Meter]:
     """Show the progress of one piece of work on stderr, and a closing line with its rate.
 
     Args:
         label: what is being done, e.g. `encode`.
         total: the amount of work in `unit`; None when it isn't known.
         unit: `B` for bytes, `docs`, `steps`, ...
+        what: whose unit it is, where that is not plain: `input` and `text` differ in bytes.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
-        meter = Meter(label, total, unit)
+        meter = Meter(label, total, unit, what)
         yield meter
         print(_closing(meter), file=sys.stderr, flush=True)
         return
     columns = (TextColumn("{task.description:<14}"), BarColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bars:
-        meter = _BarMeter(label, total, unit, bars)
+        meter = _BarMeter(label, total, unit, what, bars)
         yield meter
     console.print(_closing(meter), highlight=False, markup=False)
 
@@ -86,7 +90,7 @@ def progress(label: str, total: float | None = None, unit: str = "") -> Iterator
 def _closing(meter: Meter) -> str:
     elapsed = max(time.monotonic() - meter.started, 1e-9)
     done, rate = human(meter.done, meter.unit), human(meter.done / elapsed, meter.unit)
-    return f"{meter.label}: {done} in {elapsed:.1f} s ({rate}/s)"
+    return f"{meter.label}: {done}{meter.what} in {elapsed:.1f} s ({rate}/s)"
 
 
 def human(amount: float | None, unit: str = "") -> str:

@@ -92,7 +92,10 @@ class Dedup(ABC):
         """
 
     def describe(self) -> str:
-        """Return what a run prints of this choice, e.g. the S-curve; empty when there is nothing to say."""
+        """Return what the page shows of this choice, e.g. the S-curve; empty when there is nothing to say.
+
+        Its first line says it in short: a run prints it.
+        """
         return ""
 
 

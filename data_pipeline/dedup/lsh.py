@@ -77,9 +77,10 @@ def min_equal_values(threshold: float, num_perm: int) -> int:
 
 
 def s_curve(threshold: float, bands: int, rows: int) -> str:
-    """Return the S-curve as a table for people: one line a similarity, the threshold's own among them."""
+    """Return the S-curve for people: a line that says it in short, then one a similarity, the threshold's among them."""
     similarities = sorted({*_SIMILARITIES, threshold})
-    lines = [f"{bands} bands of {rows} rows: how many pairs of a similarity become candidates"]
+    at_threshold = float(candidate_probability(threshold, bands, rows))
+    lines = [f"{bands} bands of {rows} rows find {at_threshold:.3%} of the pairs of similarity {threshold:g}"]
     for similarity in similarities:
         found = float(candidate_probability(similarity, bands, rows))
         mark = "  <- threshold" if similarity == threshold else ""

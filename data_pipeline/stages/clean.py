@@ -73,7 +73,7 @@ class Clean(Stage):
         partitions: list[dict[str, Any]] = []
         names = [group.name() for group in self.groups]
         function = _CleanPartition(self._rule, self.sources, self.file_names, self.place)
-        with progress(self.name, total or None, "B") as meter:
+        with progress(self.name, total or None, "B", "input") as meter:
             for name, facts in do_parts(self.place.executor, self.records, self._tasks(meter), function):
                 names.append(name)
                 partitions.append(facts["partition"])

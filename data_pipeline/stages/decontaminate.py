@@ -60,7 +60,8 @@ class Decontaminate(Stage):
         return {**self._raw, "test_sets": items}
 
     def run(self, view: View, before: Book) -> Outcome:
-        index = self._decontaminator.build([*self._items, *self._held_out_items(view)])
+        held_out = self._held_out_items(view)
+        index = self._decontaminator.build([*self._items, *held_out])
         if not index.num_ngrams:
             return self._decided(view, before, np.zeros(0, np.int64), [], [])
         training = view.training
@@ -69,10 +70,14 @@ class Decontaminate(Stage):
         settings = hash_json([settings, hash_bytes(frequencies.tobytes())])
         gone, reasons, judged = self._judge(view, training, index, frequencies, settings)
         facts = {
-            "note": f"{len(index.names):,} test items sought",
+            "note": self._note(len(held_out), len(gone)),
             "counts": self._decontaminator.counts(index, frequencies),
         }
         return self._decided(view, before, gone, reasons, [*counted, *judged], **facts)
+
+    def _note(self, num_held_out: int, num_gone: int) -> str:
+        items = f" and {len(self._items):,} test items" if self._items else ""
+        return f"{num_held_out:,} held-out documents{items} sought" + ("" if num_gone else ", none found")
 
     def _decided(
         self, view: View, before: Book, gone: np.ndarray, reasons: list[str], files: list[Path], **facts: Any
@@ -106,7 +111,7 @@ class Decontaminate(Stage):
         frequencies = np.zeros(index.num_ngrams, np.int64)
         function = _Count(self._decontaminator, index, self.folder)
         files: list[Path] = []
-        with progress("count n-grams", int(view.sizes[training].sum()), "B") as meter:
+        with progress("count n-grams", int(view.sizes[training].sum()), "B", "text") as meter:
             for name, facts in do_parts(
                 self.place.executor, self.records, self._tasks("count", view, training, settings), function
             ):
@@ -125,7 +130,7 @@ class Decontaminate(Stage):
         gone: list[int] = []
         reasons: list[str] = []
         files: list[Path] = []
-        with progress(self.name, int(view.sizes[training].sum()), "B") as meter:
+        with progress(self.name, int(view.sizes[training].sum()), "B", "text") as meter:
             for name, facts in do_parts(
                 self.place.executor, self.records, self._tasks("judge", view, training, settings), function
             ):

@@ -63,7 +63,7 @@ class ExactDuplicates(_Duplicates):
             return decide(self, view, before, [], [])
         files: list[Path] = []
         measure = _Measure(self._dedup, self.folder)
-        with progress(self.name, int(view.sizes.sum()), "B") as meter:
+        with progress(self.name, int(view.sizes.sum()), "B", "text") as meter:
             for name, facts in do_parts(self.place.executor, self.records, self._tasks(view), measure):
                 files += self.records.files(name)
                 meter.add(facts["utf8_bytes"])
@@ -91,7 +91,7 @@ class NearDuplicates(_Duplicates):
             return decide(self, view, before, [], [])
         description = self._dedup.describe()
         if description and len(view.positions) > 1:
-            print(f"{self.name}: what this search for near-duplicates finds\n{description}", file=sys.stderr)
+            print(f"{self.name}: {description.splitlines()[0]}", file=sys.stderr)
         folder = self.place.work / EXACT
         parts = [read_features(folder, piece.partition.name).take(piece.mask) for piece in view.slices(view.alive)]
         with progress(self.name, len(view.positions), "docs") as meter:

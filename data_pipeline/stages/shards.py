@@ -67,7 +67,7 @@ class WriteShards(Stage):
         totals = {split: {source: _Total() for source in before} for split in SPLITS}
         encode = _Encode(tokenizer_json, self._eot_token, self.folder)
         total_bytes = int(view.sizes[view.alive].sum())
-        with progress("encode", total_bytes, "B") as meter:
+        with progress("encode", total_bytes, "B", "text") as meter:
             tasks = self._tasks(view, hash_bytes(tokenizer_json))
             for _, facts in do_parts(self.place.executor, self.records, tasks, encode):
                 for split in SPLITS:

@@ -120,7 +120,7 @@ class ByteLevelBPE(TokenizerTrainer):
             show_progress=False,
         )
         sample = _Sample(texts)
-        with progress("train tokenizer", total_bytes, "B") as meter:
+        with progress("train tokenizer", total_bytes, "B", "text") as meter:
             tokenizer.train_from_iterator(sample.read(meter), trainer)
         tokenizer_json: bytes = tokenizer.to_str(pretty=True).encode()
         self._check_size(tokenizer_json, sample.num_bytes)
@@ -210,7 +210,7 @@ class Encoder:
     def describe(self) -> str:
         """Return which engine encodes, and why when it is the slow one."""
         is_fast = self.engine == GigatokenEngine.name
-        return f"encoded by {self.engine}" + ("" if is_fast else f": {self.engine_reason}")
+        return f"encoded by {self.engine}" + (", checked against tokenizers" if is_fast else f": {self.engine_reason}")
 
     def encode(self, texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
         """Encode documents.

@@ -16,7 +16,7 @@ from data_pipeline.summary import print_summary
 def test_the_table_has_every_reason_and_the_numbers_of_the_manifest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "10")  # of a terminal; here is none, so nothing is wrapped
     clean = {
         "web": Account(
             num_in=3000, num_out=2970, dropped=Counter(a=9, b=8, c=5, d=2, e=1), quarantined=Counter(json=4, utf8=1)

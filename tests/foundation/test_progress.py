@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import pty
 import subprocess
@@ -43,6 +45,16 @@ def test_the_line_has_amount_share_rate_and_time_left() -> None:
     meter.started = time.monotonic() - 2.0
     meter.add(1e6)
     assert meter.line() == "encode: 1.0 MB of 4.0 MB (25%), 500.0 kB/s, 6 s left"
+
+
+def test_what_is_counted_is_said() -> None:
+    meter = Meter("clean", 4e6, "B", "input")
+    meter.started = time.monotonic() - 2.0
+    meter.add(1e6)
+    assert meter.line() == "clean: 1.0 MB of 4.0 MB of input (25%), 500.0 kB/s, 6 s left"
+    with contextlib.redirect_stderr(io.StringIO()) as said, progress("encode", 2e6, "B", "text") as closing:
+        closing.add(2e6)
+    assert said.getvalue().startswith("encode: 2.0 MB of text in 0.")
 
 
 def test_without_a_total_there_is_no_share() -> None:

@@ -60,6 +60,7 @@ def test_the_printed_curve_marks_the_threshold() -> None:
     lines = [line for line in s_curve(0.82, 25, 5).splitlines() if "threshold" in line]
     assert len(lines) == 1
     assert lines[0].split()[0] == "0.82"
+    assert s_curve(0.8, 25, 5).splitlines()[0] == "25 bands of 5 rows find 99.995% of the pairs of similarity 0.8"
 
 
 @given(SIGNATURES, st.integers(1, 3), st.integers(0, 30))

@@ -32,5 +32,7 @@ def test_only_work_that_is_done_is_spoken_of(
     said = capsys.readouterr().err
     assert [word for word in said.split() if word in ("exact:", "near:")] == lines
     assert ("bands of" in said) == (dedup == "minhash.MinHash")
+    assert "###" not in said  # the curve is on the page
+    assert ("###" in (tmp_path / "out" / "report.html").read_text()) == (dedup == "minhash.MinHash")
     measured = list((tmp_path / "out" / "work" / "exact").glob("?????-?????.npz"))
     assert bool(measured) == (dedup != "dedup.NoDedup")

@@ -256,7 +256,7 @@ def test_the_engine_is_named_with_its_reason(trained: bytes) -> None:
     pytest.importorskip("gigatoken", reason="the extra `fast` is not installed")
     assert Encoder(trained).engine == "gigatoken"
     assert "gives the ids of tokenizers" in Encoder(trained).engine_reason
-    assert Encoder(trained).describe() == "encoded by gigatoken"
+    assert Encoder(trained).describe() == "encoded by gigatoken, checked against tokenizers"
     assert Encoder(trained, engine="tokenizers").engine == "tokenizers"
 
 
