@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from foundation.errors import ConfigError
+from foundation.errors import ConfigError, require
 from pretrain.mesh import DeviceType
 
 
@@ -77,7 +77,7 @@ class TrainerSettings:
         compile: torch.compile, a block at a time; None compiles on cuda alone.
         deterministic: only kernels with reproducible sums; slower on GPUs.
     Raises:
-        ConfigError: a number that can't be, two lengths at once.
+        SettingError: a number that can't be, two lengths at once.
     """
 
     def __init__(
@@ -97,14 +97,12 @@ class TrainerSettings:
         lengths = {"max_steps": max_steps, "max_tokens": max_tokens, "max_epochs": max_epochs}
         given = {name: value for name, value in lengths.items() if value is not None}
         for name, value in {**sizes, **given}.items():
-            if value <= 0:
-                least = "null leaves the length to the others" if name in given else "give at least 1"
-                raise ConfigError(f"trainer.{name}: {value} is not above 0; {least}")
-        if max_grad_norm is not None and not max_grad_norm > 0:
-            raise ConfigError(f"trainer.max_grad_norm: {max_grad_norm} is not above 0; null switches clipping off")
-        if len(given) > 1:
-            all_set = ", ".join(f"trainer.{name}={value}" for name, value in given.items())
-            raise ConfigError(f"{all_set}: more than one sets the length; keep one and set the others to null")
+            require(value > 0, name, value, "a number above 0, or null" if name in given else "1 or more")
+        allowed = "a number above 0, or null for no clipping"
+        require(max_grad_norm is None or max_grad_norm > 0, "max_grad_norm", max_grad_norm, allowed)
+        for name, value in given.items():
+            others = " and ".join(f"{other}={length}" for other, length in given.items() if other != name)
+            require(not others, name, value, f"null, or null instead of {others}: one alone sets the length")
         self.seq_len, self.global_batch_size, self.micro_batch_size = seq_len, global_batch_size, micro_batch_size
         self.max_steps, self.max_tokens, self.max_epochs = max_steps, max_tokens, max_epochs
         self.max_grad_norm, self.device_type = max_grad_norm, device_type

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from foundation.errors import ConfigError
+from foundation.errors import ConfigError, require
 from foundation.files import pretty_json
 from foundation.progress import human
 from pretrain.checkpoint.description import METADATA, require_same_tensors
@@ -87,13 +87,12 @@ class DcpCheckpoint(Checkpointer):
         plan: gives the end.
         run_dir: a folder that all ranks see.
     Raises:
-        ConfigError: a number below 1.
+        SettingError: a number below 1.
     """
 
     def __init__(self, every_steps: int, keep_last: int, mesh: Mesh, plan: Plan, run_dir: Path) -> None:
         for key, value in {"every_steps": every_steps, "keep_last": keep_last}.items():
-            if value < 1:
-                raise ConfigError(f"checkpoint.{key}: {value} is not at least 1; checkpoint=none saves nothing")
+            require(value >= 1, key, value, "1 or more; checkpoint=none saves nothing")
         self._every_steps, self._keep_last = every_steps, keep_last
         self._mesh, self._max_steps, self._run_dir = mesh, plan.max_steps, run_dir
         self._folder = run_dir / CHECKPOINTS

@@ -17,8 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from foundation.errors import require
 from pretrain.data.dataset import Dataset, open_data
-from pretrain.data.errors import DataError
 from pretrain.data.prefetch import Prefetcher
 from pretrain.data.samples import Samples
 from pretrain.mesh import Mesh
@@ -48,7 +48,7 @@ class ShardLoader:
         mask_after_eot: take the first token of each document out of the loss: before it stands another document.
         prefetch_steps: steps read ahead by a thread; 0 reads when asked.
     Raises:
-        DataError: prefetch_steps is negative.
+        SettingError: prefetch_steps is negative.
     """
 
     def __init__(
@@ -61,10 +61,7 @@ class ShardLoader:
         mask_after_eot: bool = False,
         prefetch_steps: int = 2,
     ) -> None:
-        if prefetch_steps < 0:
-            raise DataError(
-                f"data.prefetch_steps: {prefetch_steps} is not at least 0; 0 reads without a thread, 2 is enough"
-            )
+        require(prefetch_steps >= 0, "prefetch_steps", prefetch_steps, "0, for no thread, or more; 2 is enough")
         self._path, self._mixture, self._mask_after_eot = path, mixture, mask_after_eot
         self._plan, self._mesh, self._device = plan, mesh, device
         self._prefetcher = Prefetcher(self._read, prefetch_steps)

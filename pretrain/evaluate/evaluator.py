@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from foundation.errors import require
 from foundation.progress import human
 from pretrain.data.loader import ShardLoader
-from pretrain.evaluate.errors import EvaluateError, SamplingError
 from pretrain.evaluate.loss import Score, rows_that_fit, score
 from pretrain.evaluate.sampling import check_settings, generate
 from pretrain.evaluate.windows import HeldOut, TrainingSubset, Windows, num_windows
@@ -61,7 +61,7 @@ class Evaluate(Evaluator):
         top_p: draw from the likeliest that together hold this probability; None from all.
         seed: of the draws: the same at every evaluation.
     Raises:
-        EvaluateError: an interval, count or setting of the draws that can't be.
+        SettingError: an interval, count or setting of the draws that can't be.
     """
 
     def __init__(
@@ -82,14 +82,12 @@ class Evaluate(Evaluator):
         top_p: float | None = None,
         seed: int = 0,
     ) -> None:
-        _at_least("every_steps", every_steps, 1, "eval=none turns evaluation off")
-        _at_least("train_subset_sequences", train_subset_sequences, 0, "0 leaves the training set out")
-        if max_tokens is not None:
-            _at_least("max_tokens", max_tokens, 1, "null scores every held-out token")
-        try:
-            check_settings([tokenizer.eot_id], max_new_tokens, temperature, top_k, top_p)
-        except SamplingError as error:
-            raise SamplingError(f"eval.{error}") from None
+        require(every_steps >= 1, "every_steps", every_steps, "1 or more; eval=none turns evaluation off")
+        allowed = "0 to leave the training set out, or more"
+        require(train_subset_sequences >= 0, "train_subset_sequences", train_subset_sequences, allowed)
+        allowed = "1 or more, or null for every held-out token"
+        require(max_tokens is None or max_tokens >= 1, "max_tokens", max_tokens, allowed)
+        check_settings(max_new_tokens, temperature, top_k, top_p)
         self._every_steps, self._max_tokens, self._prompts = every_steps, max_tokens, prompts or []
         self._train_subset_sequences = train_subset_sequences
         self._max_new_tokens, self._temperature, self._seed = max_new_tokens, temperature, seed
@@ -192,8 +190,3 @@ def _measuring(model: nn.Module, device: torch.device) -> Iterator[None]:
             yield
         finally:
             model.train(was_training)
-
-
-def _at_least(key: str, value: int, least: int, advice: str) -> None:
-    if value < least:
-        raise EvaluateError(f"eval.{key}: {value} is not at least {least}; {advice}")

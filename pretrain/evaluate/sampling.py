@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from pretrain.evaluate.errors import SamplingError
+from foundation.errors import require
 from pretrain.seats import Model
 
 
@@ -43,10 +43,11 @@ def generate(
         stop_id: an id after which to end, e.g. end-of-text; it is not returned.
         on_token: called with each id as soon as it is drawn.
     Raises:
-        SamplingError: a setting out of its range, or no prompt.
+        SettingError: a setting out of its range, or no prompt.
     Source: top-k, Fan et al., arXiv:1805.04833; top-p (nucleus), Holtzman et al., arXiv:1904.09751.
     """
-    check_settings(ids, max_new_tokens, temperature, top_k, top_p)
+    check_settings(max_new_tokens, temperature, top_k, top_p)
+    require(bool(ids), "ids", list(ids), "at least one, end-of-text where there is no text")
     device = next(iter(model.parameters())).device
     generator = torch.Generator().manual_seed(seed)  # on the CPU: those of other devices draw other numbers
     past, cache = list(ids), model.new_cache()
@@ -82,21 +83,15 @@ def draw(
     return int(ids_V[torch.multinomial(probs_K, 1, generator=generator)])
 
 
-def check_settings(
-    ids: Sequence[int], max_new_tokens: int, temperature: float, top_k: int | None, top_p: float | None
-) -> None:
+def check_settings(max_new_tokens: int, temperature: float, top_k: int | None, top_p: float | None) -> None:
     """Check what `generate` takes.
 
     Raises:
-        SamplingError: names the setting.
+        SettingError: names the setting.
     """
-    if not ids:
-        raise SamplingError("prompt: has no token; begin with the end-of-text token where there is no text")
-    if max_new_tokens < 0:
-        raise SamplingError(f"max_new_tokens: {max_new_tokens} is not at least 0; 0 writes the prompt alone")
-    if not 0 <= temperature < float("inf"):
-        raise SamplingError(f"temperature: {temperature} is not at least 0; 0 takes the likeliest token always")
-    if top_k is not None and top_k < 1:
-        raise SamplingError(f"top_k: {top_k} is not at least 1; top_k=null draws from all tokens")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise SamplingError(f"top_p: {top_p} is not in (0, 1]; top_p=null draws from all tokens")
+    require(max_new_tokens >= 0, "max_new_tokens", max_new_tokens, "0, for the prompt alone, or more")
+    is_finite = 0 <= temperature < float("inf")
+    require(is_finite, "temperature", temperature, "0, for the likeliest token always, or more")
+    require(top_k is None or top_k >= 1, "top_k", top_k, "1 or more, or null to draw from all tokens")
+    allowed = "a number above 0 and up to 1, or null to draw from all tokens"
+    require(top_p is None or 0 < top_p <= 1, "top_p", top_p, allowed)

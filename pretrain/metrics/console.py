@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from foundation.errors import require
 from foundation.progress import human
 from foundation.text import one_line
-from pretrain.metrics.errors import MetricsError
 from pretrain.metrics.timing import StepTimes
 from pretrain.plan import Plan
 from pretrain.seats import Logger
@@ -29,13 +29,11 @@ class Console(Logger):
         plan: the length of the run.
         every_steps: steps between two lines.
     Raises:
-        MetricsError: `every_steps` is below 1.
+        SettingError: `every_steps` is below 1.
     """
 
     def __init__(self, plan: Plan, every_steps: int = 10) -> None:
-        if every_steps < 1:
-            key = "logger.loggers.console.every_steps"
-            raise MetricsError(f"{key}: {every_steps} is not at least 1; logger=none says nothing")
+        require(every_steps >= 1, "every_steps", every_steps, "1 or more; logger=none says nothing")
         self._max_steps, self._every_steps = plan.max_steps, every_steps
         self._times = StepTimes(max(every_steps, MIN_WINDOW_STEPS))
         self._first, self._silent = True, False

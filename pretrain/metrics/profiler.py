@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
+from foundation.errors import require
 from pretrain.mesh import Mesh
-from pretrain.metrics.errors import MetricsError
 from pretrain.seats import Profiler
 
 
@@ -33,20 +33,15 @@ class TorchProfiler(Profiler):
         warmup_steps: steps recorded and thrown away, because the first ones carry the profiler's own start.
         active_steps: steps recorded.
     Raises:
-        MetricsError: `warmup_steps` or `active_steps` is below 1, `wait_steps` below 0.
+        SettingError: `warmup_steps` or `active_steps` is below 1, `wait_steps` below 0.
     """
 
     def __init__(
         self, mesh: Mesh, run_dir: Path, wait_steps: int = 5, warmup_steps: int = 2, active_steps: int = 3
     ) -> None:
-        least_steps = {
-            "wait_steps": (wait_steps, 0),
-            "warmup_steps": (warmup_steps, 1),
-            "active_steps": (active_steps, 1),
-        }
-        for name, (value, least) in least_steps.items():
-            if value < least:
-                raise MetricsError(f"profile.{name}: {value} is not at least {least}; profile=none records nothing")
+        require(wait_steps >= 0, "wait_steps", wait_steps, "0 or more")
+        require(warmup_steps >= 1, "warmup_steps", warmup_steps, "1 or more")
+        require(active_steps >= 1, "active_steps", active_steps, "1 or more; profile=none records nothing")
         self._folder, self._on = run_dir / "profile", mesh.is_main
         self._device = mesh.device.type
         self._schedule = torch.profiler.schedule(wait=wait_steps, warmup=warmup_steps, active=active_steps, repeat=1)

@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
+from foundation.errors import require
 from foundation.text import one_line
 from pretrain.json_lines import json_line
-from pretrain.metrics.errors import MetricsError
 from pretrain.seats import Logger
 
 # what a run is compared by; nothing else of the config leaves the machine
@@ -45,7 +45,7 @@ class WandB(Logger):
         queue_lines: lines that may wait for the child; more are dropped and counted.
         close_timeout_s: how long the end of a run waits for the last lines; the child goes on alone after.
     Raises:
-        MetricsError: a number that can't be.
+        SettingError: a number that can't be.
     """
 
     def __init__(
@@ -59,11 +59,8 @@ class WandB(Logger):
         queue_lines: int = 10_000,
         close_timeout_s: float = 30.0,
     ) -> None:
-        key = "logger.loggers.wandb"
-        if queue_lines < 1:
-            raise MetricsError(f"{key}.queue_lines: {queue_lines} is not at least 1; 10000 is the default")
-        if close_timeout_s < 0:
-            raise MetricsError(f"{key}.close_timeout_s: {close_timeout_s} is not at least 0; 0 doesn't wait")
+        require(queue_lines >= 1, "queue_lines", queue_lines, "1 or more; 10000 is the default")
+        require(close_timeout_s >= 0, "close_timeout_s", close_timeout_s, "0 not to wait, or more")
         self._greeting = {
             "run_dir": str(run_dir.absolute()),
             "project": project,

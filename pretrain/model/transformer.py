@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from foundation.errors import require
 from pretrain.model.attention import CausalSelfAttention, LayerCache
 from pretrain.model.errors import ModelError
 from pretrain.model.feed_forward import FeedForward
@@ -43,7 +44,7 @@ class Transformer(Model):
             logits, sampling masks them.
         dropout: probability of zeroing an activation; 0 for pretraining.
     Raises:
-        ModelError: a size is not positive, or num_heads does not divide d_model.
+        SettingError: a size is not positive, or num_heads does not divide d_model.
     Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3.
     """
 
@@ -144,23 +145,17 @@ def _check_sizes(
     num_layers: int, num_heads: int, d_model: int, context_len: int, vocab_size: int, dropout: float
 ) -> None:
     sizes = {
-        "model.num_layers": num_layers,
-        "model.num_heads": num_heads,
-        "model.d_model": d_model,
-        "model.context_len": context_len,
+        "num_layers": num_layers,
+        "num_heads": num_heads,
+        "d_model": d_model,
+        "context_len": context_len,
         "vocab_size": vocab_size,
     }
-    for key, size in sizes.items():
-        if size < 1:
-            raise ModelError(f"{key}: {size} is not a positive number; give at least 1")
-    if d_model % num_heads:
-        raise ModelError(
-            f"model.num_heads: {num_heads} does not divide model.d_model {d_model} "
-            f"(head_dim would be {d_model / num_heads:.2f}); "
-            f"choose a divisor, e.g. {_nearest_divisor(d_model, num_heads)}"
-        )
-    if not 0.0 <= dropout < 1.0:
-        raise ModelError(f"model.dropout: {dropout} is not in [0, 1); 0 for pretraining")
+    for name, size in sizes.items():
+        require(size >= 1, name, size, "1 or more")
+    allowed = f"a divisor of d_model, which is {d_model}, e.g. {_nearest_divisor(d_model, num_heads)}"
+    require(d_model % num_heads == 0, "num_heads", num_heads, allowed)
+    require(0.0 <= dropout < 1.0, "dropout", dropout, "a number from 0 to below 1; 0 is usual in pretraining")
 
 
 def _nearest_divisor(number: int, near: int) -> int:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
-from pretrain.optim.errors import OptimError
+from foundation.errors import require
 from pretrain.optim.groups import split_by_decay
 from pretrain.seats import Optimizer
 
@@ -56,7 +56,7 @@ class AdamW(Optimizer):
         fused: torch's one-pass kernel; None takes it where the device has it. Without it, plain tensor operations give
             the same up to rounding.
     Raises:
-        OptimError: a number out of its range, or fused on a device without the kernel.
+        SettingError: a number out of its range, or fused on a device without the kernel.
     Source: Loshchilov and Hutter, arXiv:1711.05101; beta2 0.95 as in GPT-3, arXiv:2005.14165, appendix B.
     """
 
@@ -70,11 +70,11 @@ class AdamW(Optimizer):
         weight_decay: float = 0.1,
         fused: bool | None = None,
     ) -> None:
-        _check_range("lr", lr, "above 0", 0 < lr < math.inf, "6e-4 is the default")
-        _check_range("beta1", beta1, "in [0, 1)", 0 <= beta1 < 1, "0.9 is the default")
-        _check_range("beta2", beta2, "in [0, 1)", 0 <= beta2 < 1, "0.95 is the default")
-        _check_range("eps", eps, "above 0", 0 < eps < math.inf, "1e-8 is the default")
-        _check_range("weight_decay", weight_decay, "at least 0", 0 <= weight_decay < math.inf, "0 decays nothing")
+        require(0 < lr < math.inf, "lr", lr, "a number above 0; 6e-4 is the default")
+        require(0 <= beta1 < 1, "beta1", beta1, "a number from 0 to below 1; 0.9 is the default")
+        require(0 <= beta2 < 1, "beta2", beta2, "a number from 0 to below 1; 0.95 is the default")
+        require(0 < eps < math.inf, "eps", eps, "a number above 0; 1e-8 is the default")
+        require(0 <= weight_decay < math.inf, "weight_decay", weight_decay, "a number from 0 up; 0 decays nothing")
         self.lr, self.beta1, self.beta2, self.eps = lr, beta1, beta2, eps
         decayed, others = split_by_decay(model)
         self._groups = [_new_group(decayed, weight_decay), _new_group(others, 0.0)]
@@ -160,14 +160,8 @@ def _plain_update(group: _Group, update: _Update) -> None:
 
 def _choose_kernel(fused: bool | None, device_types: set[str]) -> Callable[[_Group, _Update], None]:
     has_kernel = device_types <= set(FUSED_DEVICES)
-    if fused and not has_kernel:
-        raise OptimError(
-            f"optim.fused: true, but {', '.join(sorted(device_types))} has no fused kernel that can skip a step; "
-            f"it is there on {', '.join(FUSED_DEVICES)}; set optim.fused=null"
-        )
+    allowed = (
+        f"null on {', '.join(sorted(device_types))}: {' and '.join(FUSED_DEVICES)} have a kernel that can skip a step"
+    )
+    require(has_kernel or not fused, "fused", fused, allowed)
     return _fused_update if has_kernel and fused is not False else _plain_update
-
-
-def _check_range(name: str, value: float, allowed: str, holds: bool, advice: str) -> None:
-    if not holds:
-        raise OptimError(f"optim.{name}: {value} is not {allowed}; {advice}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 
-from pretrain.optim.errors import OptimError
+from foundation.errors import require
 from pretrain.plan import Plan
 from pretrain.seats import Schedule
 
 SHARES = {
-    "warmup_frac": "it is a share of the run",
-    "initial_lr_frac": "it is a share of optim.lr",
-    "min_lr_frac": "it is a share of optim.lr",
+    "warmup_frac": "the run",
+    "initial_lr_frac": "optim.lr",
+    "min_lr_frac": "optim.lr",
 }
 DEFAULT_WARMUP_FRAC = 0.02  # of the run; llm.c warms its 124M run up over 700 of 19,560 steps, 3.6 %
 
@@ -34,7 +34,7 @@ class WarmupCosine(Schedule):
         initial_lr_frac: learning rate that the warm-up begins from, as a share of optim.lr.
         min_lr_frac: learning rate that the cosine ends at, as a share of optim.lr.
     Raises:
-        OptimError: both warm-ups are set, a warm-up is longer than the run, a share is out of its range.
+        SettingError: both warm-ups are set, a warm-up is longer than the run, a share is out of its range.
     Source: SGDR, arXiv:1608.03983; the warm-up's formula is nanoGPT's `get_lr`.
     """
 
@@ -70,7 +70,7 @@ class Constant(Schedule):
         warmup_frac: the same as a share of the run instead; with both null it is DEFAULT_WARMUP_FRAC.
         initial_lr_frac: learning rate that the warm-up begins from, as a share of optim.lr.
     Raises:
-        OptimError: as WarmupCosine.
+        SettingError: as WarmupCosine.
     """
 
     def __init__(
@@ -94,30 +94,19 @@ def _line(step: int, warmup_steps: int, initial: float) -> float:
 
 def _resolve_warmup(warmup_steps: int | None, warmup_frac: float | None, plan: Plan) -> int:
     """Return the warm-up in steps."""
-    if warmup_steps is not None and warmup_frac is not None:
-        raise OptimError(
-            f"schedule.warmup_steps={warmup_steps} and schedule.warmup_frac={warmup_frac} both set the warm-up; "
-            "keep one and set the other to null"
-        )
     if warmup_steps is not None:
-        _check_fits(warmup_steps, plan)
+        allowed = f"null, or null instead of warmup_frac={warmup_frac}: one alone sets the warm-up"
+        require(warmup_frac is None, "warmup_steps", warmup_steps, allowed)
+        allowed = (
+            f"0 for no warm-up, or up to {plan.max_steps}, the steps of the run ({plan.max_tokens:,} tokens / "
+            f"{plan.tokens_per_step:,} per step); trainer.max_steps sets a longer one"
+        )
+        require(0 <= warmup_steps <= plan.max_steps, "warmup_steps", warmup_steps, allowed)
         return warmup_steps
     frac = DEFAULT_WARMUP_FRAC if warmup_frac is None else warmup_frac
     _check_frac("warmup_frac", frac)
     return round(frac * plan.max_steps)
 
 
-def _check_fits(warmup_steps: int, plan: Plan) -> None:
-    if warmup_steps < 0:
-        raise OptimError(f"schedule.warmup_steps: {warmup_steps} is not at least 0; 0 for no warm-up")
-    if warmup_steps > plan.max_steps:
-        raise OptimError(
-            f"schedule.warmup_steps: {warmup_steps} steps are longer than the run of {plan.max_steps} steps "
-            f"({plan.max_tokens:,} tokens / {plan.tokens_per_step:,} a step); "
-            f"set at most {plan.max_steps}, or a longer run by trainer.max_steps"
-        )
-
-
 def _check_frac(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise OptimError(f"schedule.{name}: {value} is not in [0, 1]; {SHARES[name]}")
+    require(0 <= value <= 1, name, value, f"a number from 0 to 1: a share of {SHARES[name]}")

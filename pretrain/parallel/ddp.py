@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from foundation.errors import require
 from pretrain.mesh import Mesh
-from pretrain.parallel.errors import ParallelError
 from pretrain.seats import Model, Parallel
 
 
@@ -31,15 +31,12 @@ class DDP(Parallel):
         bucket_bytes: gradients cross ranks in messages of this size, each as soon as it is full. Smaller ones overlap
             more of the backward, larger ones use the network better; flat from 16 MiB at 32 GPUs.
     Raises:
-        ParallelError: a bucket without room.
+        SettingError: a bucket without room.
     Source: Li et al., arXiv:2006.15704; ml-engineering, network/benchmarks, for the message size.
     """
 
     def __init__(self, bucket_bytes: int = 25 << 20) -> None:
-        if bucket_bytes < 1:
-            raise ParallelError(
-                f"parallel.bucket_bytes: {bucket_bytes} is not at least 1; 26214400 (25 MiB) is the default"
-            )
+        require(bucket_bytes >= 1, "bucket_bytes", bucket_bytes, "1 or more; 26214400 (25 MiB) is the default")
         self.bucket_bytes = bucket_bytes
 
     def wrap(self, model: Model, mesh: Mesh) -> nn.Module:

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from foundation.errors import require
 from pretrain.json_lines import JsonLines
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.run_files import JOURNAL
 from pretrain.seats import Action, Guard
 from pretrain.stability.budget import SkipBudget
-from pretrain.stability.errors import GuardError
 from pretrain.stability.window import Window
 from pretrain.types import Record
 
@@ -72,7 +72,7 @@ class SkipGuard(Guard):
         budget_skips: skips allowed within budget_steps; one more stops the run.
         budget_steps: length of that stretch.
     Raises:
-        GuardError: a setting that can't work.
+        SettingError: a setting that can't work.
     Source: reliability of published rules (PaLM, OLMo 2, ZClip, Megatron-LM), compared on injected faults.
     """
 
@@ -95,17 +95,10 @@ class SkipGuard(Guard):
         settings |= {"min_accepted_steps": min_accepted_steps, "max_skips_in_row": max_skips_in_row}
         settings |= {"budget_skips": budget_skips, "budget_steps": budget_steps}
         for key, value in settings.items():
-            if not value > 0:
-                raise GuardError(f"spike.{key}: {value} is not above 0; spike=none skips nothing")
-        if not min_norm_ratio > 1:
-            raise GuardError(
-                f"spike.min_norm_ratio: {min_norm_ratio} is not above 1; 3 is the default, spike=none skips nothing"
-            )
-        if min_accepted_steps > window_steps:
-            raise GuardError(
-                f"spike.min_accepted_steps: {min_accepted_steps} is not at most spike.window_steps={window_steps}; "
-                "lower the one or raise the other"
-            )
+            require(value > 0, key, value, "a number above 0; spike=none skips nothing")
+        require(min_norm_ratio > 1, "min_norm_ratio", min_norm_ratio, "a number above 1; 3 is the default")
+        allowed = f"a number up to window_steps, which is {window_steps}"
+        require(min_accepted_steps <= window_steps, "min_accepted_steps", min_accepted_steps, allowed)
         self._threshold, self._min_accepted = threshold, min_accepted_steps
         self._is_main, self._batch_size = mesh.is_main, plan.global_batch_size
         self._window = Window(2, window_steps, device)

@@ -287,7 +287,7 @@ def test_shards_cut_short_and_a_foreign_tokenizer_are_named(terminal: Any, tiny:
     [
         ("trainer.grad_accum_steps=4", ["trainer.grad_accum_steps", "global_batch_size", "micro_batch_size"]),
         ("trainer.global_batch_size=7", ["trainer.global_batch_size: 7", "2 x 1 = 2", "6, 8"]),
-        ("model.num_heads=3", ["model.num_heads: 3 does not divide model.d_model 32"]),
+        ("model.num_heads=3", ["model.num_heads: 3 is not allowed; give a divisor of d_model, which is 32"]),
         ("trainer.seq_len=65", ["65 tokens are more than model.context_len=64"]),
         ("optim.lrr=1", ["optim.lrr: unknown key", "did you mean 'lr'"]),
         ("optim.lr=fast", ["optim.lr: 'fast'", "a number"]),
@@ -300,7 +300,7 @@ def test_shards_cut_short_and_a_foreign_tokenizer_are_named(terminal: Any, tiny:
             "launcher._target_=pretrain.checkpoint.integrity.remove",
             ["launcher._target_: 'pretrain.checkpoint.integrity.remove' is not a pretrain.seats.Launcher"],
         ),
-        ("trainer.max_tokens=9", ["trainer.max_steps=2 and trainer.max_tokens=9 both set the length"]),
+        ("trainer.max_tokens=9", ["trainer.max_steps: 2 is not allowed", "null instead of max_tokens=9"]),
         ("run_name=../evil", ["run_name: '../evil' is no name of a folder inside runs_dir", "sweep/try_1"]),
         ("runs_dir=/proc/none", ["runs_dir: /proc/none/gpt_small: can't be made or written"]),
     ],

@@ -15,7 +15,7 @@ import orjson
 import pytest
 import torch
 
-from foundation.errors import ConfigError
+from foundation.errors import ConfigError, SettingError
 from foundation.files import pretty_json
 from foundation.hashes import hash_json
 from pretrain.checkpoint.checkpointer import DcpCheckpoint, NoCheckpoint
@@ -317,7 +317,7 @@ def test_a_checkpoint_of_two_ranks_goes_on_in_one_with_random_states_of_its_own(
 
 @pytest.mark.parametrize(("key", "value"), [("every_steps", 0), ("keep_last", 0), ("every_steps", -5)])
 def test_numbers_that_can_not_be_are_named(mesh: Mesh, plan: Plan, run_dir: Path, key: str, value: int) -> None:
-    with pytest.raises(ConfigError, match=rf"checkpoint\.{key}: {value} is not at least 1"):
+    with pytest.raises(SettingError, match=f"^{key}: {value} is not allowed; give 1 or more"):
         DcpCheckpoint(**{"every_steps": 10, "keep_last": 3, key: value}, mesh=mesh, plan=plan, run_dir=run_dir)
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from data_pipeline.shards.errors import DamagedShard
 from data_pipeline.tokenize.tokenizer import ByteLevelBPE
-from foundation.errors import ConfigError
+from foundation.errors import SettingError
 from pretrain.data.dataset import open_data
 from pretrain.data.errors import DataError
 from pretrain.data.loader import ShardLoader, rank_samples
@@ -201,7 +201,7 @@ def test_close_ends_the_thread(folder: Path) -> None:
 
 
 def test_a_negative_prefetch_is_refused(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"data\.prefetch_steps: -1"):
+    with pytest.raises(SettingError, match=r"^prefetch_steps: -1 is not allowed; give 0, for no thread"):
         load(folder, prefetch_steps=-1)
 
 

@@ -14,7 +14,7 @@ import orjson
 import pytest
 import torch
 
-from foundation.errors import ConfigError
+from foundation.errors import SettingError
 from pretrain.data.dataset import Dataset
 from pretrain.data.loader import ShardLoader
 from pretrain.evaluate.evaluator import Evaluate, NoEval, append_samples
@@ -221,14 +221,14 @@ def test_samples_of_a_run_that_went_back_replace_the_later_ones(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"every_steps": 0}, "eval.every_steps: 0 is not at least 1"),
-        ({"train_subset_sequences": -1}, "eval.train_subset_sequences: -1 is not at least 0; 0 leaves"),
-        ({"max_tokens": 0}, "eval.max_tokens: 0 is not at least 1; null scores"),
-        ({"temperature": -0.5}, "eval.temperature: -0.5"),
-        ({"top_k": 0}, "eval.top_k: 0"),
-        ({"top_p": 1.5}, "eval.top_p: 1.5"),
+        ({"every_steps": 0}, "^every_steps: 0 is not allowed; give 1 or more; eval=none"),
+        ({"train_subset_sequences": -1}, "^train_subset_sequences: -1 is not allowed; give 0 to leave"),
+        ({"max_tokens": 0}, "^max_tokens: 0 is not allowed; give 1 or more, or null"),
+        ({"temperature": -0.5}, "^temperature: -0.5"),
+        ({"top_k": 0}, "^top_k: 0"),
+        ({"top_p": 1.5}, "^top_p: 1.5"),
     ],
 )
 def test_impossible_settings_are_refused(make: Make, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(SettingError, match=message):
         make(**options)

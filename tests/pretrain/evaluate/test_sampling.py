@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from pretrain.evaluate.sampling import SamplingError, draw, generate
+from foundation.errors import SettingError
+from pretrain.evaluate.sampling import draw, generate
 from pretrain.model.transformer import Transformer
 from pretrain.seats import Model
 
@@ -143,15 +144,15 @@ def test_any_model_with_a_cache_of_its_own_can_be_sampled() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"temperature": -1.0}, "temperature: -1.0 is not at least 0"),
-        ({"temperature": math.nan}, "temperature: nan is not at least 0"),
-        ({"top_k": 0}, "top_k: 0 is not at least 1"),
-        ({"top_p": 0.0}, r"top_p: 0.0 is not in \(0, 1\]"),
-        ({"top_p": 1.1}, r"top_p: 1.1 is not in \(0, 1\]"),
-        ({"max_new_tokens": -1}, "max_new_tokens: -1 is not at least 0"),
-        ({"ids": []}, "prompt: has no token"),
+        ({"temperature": -1.0}, "^temperature: -1.0 is not allowed; give 0, for the likeliest token always, or more"),
+        ({"temperature": math.nan}, "^temperature: nan is not allowed"),
+        ({"top_k": 0}, "^top_k: 0 is not allowed; give 1 or more, or null"),
+        ({"top_p": 0.0}, "^top_p: 0.0 is not allowed; give a number above 0 and up to 1, or null"),
+        ({"top_p": 1.1}, "^top_p: 1.1 is not allowed"),
+        ({"max_new_tokens": -1}, "^max_new_tokens: -1 is not allowed; give 0, for the prompt alone"),
+        ({"ids": []}, r"^ids: \[\] is not allowed; give at least one"),
     ],
 )
 def test_settings_that_can_not_be(model: Transformer, changes: dict[str, object], words: str) -> None:
-    with pytest.raises(SamplingError, match=words):
+    with pytest.raises(SettingError, match=words):
         run(model, **{"ids": [1], **changes})

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from foundation.errors import ConfigError
+from foundation.errors import SettingError
 from pretrain.metrics.console import Console, clock
 from pretrain.plan import Plan
 
@@ -94,7 +94,7 @@ def test_a_reader_that_goes_away_stops_the_lines_and_nothing_else(plan: Plan) ->
 
 
 def test_an_interval_that_cannot_be_names_the_key(plan: Plan) -> None:
-    with pytest.raises(ConfigError, match=r"logger\.loggers\.console\.every_steps: 0 is not at least 1"):
+    with pytest.raises(SettingError, match=r"^every_steps: 0 is not allowed; give 1 or more; logger=none"):
         Console(plan, every_steps=0)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from foundation.errors import ConfigError
+from foundation.errors import SettingError
 from pretrain.mesh import Mesh
 from pretrain.metrics.profiler import NoProfiler, TorchProfiler
 
@@ -65,5 +65,5 @@ def test_none_does_nothing() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("wait_steps", -1), ("warmup_steps", 0), ("active_steps", 0)])
 def test_counts_that_cannot_be_name_the_key(tmp_path: Path, name: str, value: int) -> None:
-    with pytest.raises(ConfigError, match=rf"profile\.{name}: {value} is not at least"):
+    with pytest.raises(SettingError, match=f"^{name}: {value} is not allowed; give "):
         TorchProfiler(a_mesh(), tmp_path, **{name: value})

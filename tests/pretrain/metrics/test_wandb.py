@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from foundation.errors import ConfigError
+from foundation.errors import SettingError
 from pretrain.metrics.wandb import WandB
 from pretrain.metrics.wandb_child.__main__ import clean
 
@@ -211,5 +211,5 @@ def test_user_names_and_passwords_leave_addresses() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("queue_lines", 0), ("close_timeout_s", -1.0)])
 def test_numbers_that_cannot_be_name_the_key(run_dir: Path, name: str, value: Any) -> None:
-    with pytest.raises(ConfigError, match=rf"logger\.loggers\.wandb\.{name}"):
+    with pytest.raises(SettingError, match=f"^{name}: {value} is not allowed; give "):
         WandB(run_dir, **{name: value})

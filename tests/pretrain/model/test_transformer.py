@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from foundation.errors import SettingError
 from pretrain.model.errors import ModelError
 from pretrain.model.transformer import Transformer
 from pretrain.types import IGNORE
@@ -115,14 +116,14 @@ def test_flops_are_those_that_torch_counts(make_model: Make, ids_BT: Tensor) -> 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"num_heads": 5}, r"model\.num_heads: 5 does not divide model\.d_model 32 .* e\.g\. 4"),
-        ({"num_layers": 0}, r"model\.num_layers: 0 is not a positive number"),
-        ({"context_len": -1}, r"model\.context_len: -1 is not a positive number"),
-        ({"dropout": 1.0}, r"model\.dropout: 1\.0 is not in \[0, 1\)"),
+        ({"num_heads": 5}, "^num_heads: 5 is not allowed; give a divisor of d_model, which is 32, e.g. 4"),
+        ({"num_layers": 0}, "^num_layers: 0 is not allowed; give 1 or more"),
+        ({"context_len": -1}, "^context_len: -1 is not allowed; give 1 or more"),
+        ({"dropout": 1.0}, "^dropout: 1.0 is not allowed; give a number from 0 to below 1"),
     ],
 )
 def test_sizes_that_cannot_be(make_model: Make, changes: dict[str, object], words: str) -> None:
-    with pytest.raises(ModelError, match=words):
+    with pytest.raises(SettingError, match=words):
         make_model(**changes)
 
 

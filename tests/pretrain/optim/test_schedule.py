@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
-from pretrain.optim.errors import OptimError
+from foundation.errors import SettingError
 from pretrain.optim.schedule import Constant, WarmupCosine
 from pretrain.plan import Plan
 from pretrain.seats import Schedule
@@ -92,13 +92,18 @@ def test_a_warmup_as_long_as_the_run() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"warmup_steps": 5, "warmup_frac": 0.1}, "warmup_steps=5 and schedule.warmup_frac=0.1 both set"),
-        ({"warmup_steps": 51}, r"51 steps are longer than the run of 50 steps \(25,600 tokens / 512 a step\)"),
-        ({"warmup_steps": -1}, "schedule.warmup_steps: -1 is not at least 0"),
-        ({"warmup_frac": 1.5}, r"schedule.warmup_frac: 1.5 is not in \[0, 1\]"),
-        ({"initial_lr_frac": -0.1}, r"schedule.initial_lr_frac: -0.1 is not in \[0, 1\]"),
+        (
+            {"warmup_steps": 5, "warmup_frac": 0.1},
+            "^warmup_steps: 5 is not allowed; give null, or null instead of warmup_frac=0.1",
+        ),
+        ({"warmup_steps": 51}, r"^warmup_steps: 51 is not .* up to 50, the steps of the run \(25,600 tokens / 512 per"),
+        ({"warmup_steps": -1}, "^warmup_steps: -1 is not allowed; give 0 for no warm-up"),
+        ({"warmup_frac": 1.5}, "^warmup_frac: 1.5 is not allowed; give a number from 0 to 1: a share of the run"),
+        ({"initial_lr_frac": -0.1}, "^initial_lr_frac: -0.1 is not allowed; .* a share of optim.lr"),
     ],
 )
-def test_what_can_not_be(make: Callable[..., Schedule], settings: dict[str, float], words: str) -> None:
-    with pytest.raises(OptimError, match=words):
+def test_a_setting_that_cannot_work_is_refused_by_its_name(
+    make: Callable[..., Schedule], settings: dict[str, float], words: str
+) -> None:
+    with pytest.raises(SettingError, match=words):
         make(plan_of(50), **settings)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from foundation.errors import SettingError
 from pretrain.mesh import Mesh
 from pretrain.parallel.ddp import DDP
-from pretrain.parallel.errors import ParallelError
 
 WORKER = Path(__file__).with_name("ddp_worker.py")
 
@@ -92,5 +92,5 @@ def test_one_rank_is_the_model_itself(worker: ModuleType) -> None:
 
 
 def test_a_bucket_without_room() -> None:
-    with pytest.raises(ParallelError, match=r"parallel\.bucket_bytes: 0 is not at least 1"):
+    with pytest.raises(SettingError, match=r"^bucket_bytes: 0 is not allowed; give 1 or more"):
         DDP(bucket_bytes=0)

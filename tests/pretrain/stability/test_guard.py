@@ -16,6 +16,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from foundation.errors import SettingError
 from pretrain.seats import Action, Guard
 from pretrain.stability.errors import GuardError
 from pretrain.stability.guard import NoGuard, SkipGuard
@@ -342,7 +343,7 @@ def test_no_guard_lets_everything_through() -> None:
     ],
 )
 def test_settings_that_cannot_work_are_named(make_guard: MakeGuard, setting: str, value: float) -> None:
-    with pytest.raises(GuardError, match=f"spike.{setting}: {value}"):
+    with pytest.raises(SettingError, match=f"^{setting}: {value} is not allowed; give a number "):
         make_guard(**{setting: value})
 
 
