@@ -16,10 +16,15 @@ from pretrain.torchrun import launched_by_torchrun
 from pretrain.types import Status
 
 EXIT_CODES = {Status.FINISHED: 0, Status.PREEMPTED: 0, Status.STOPPED: 3, Status.FAILED: 1}
-
+INTERRUPTED = 128 + signal.SIGINT  # what shells say of a Ctrl-C: `train && next` then ends as well
 
 TRAIN = Path(__file__).with_name("train.py")
 LAUNCHED = "GROUNDWORK_LAUNCHED"  # in a child's environment: one that launched again would never end
+
+
+def exit_code(status: Status, interrupted: bool) -> int:
+    """Return the exit code of a run that ended like this; of one that a cluster stopped it is 0."""
+    return INTERRUPTED if interrupted and status is Status.PREEMPTED else EXIT_CODES[status]
 
 
 def is_child() -> bool:
@@ -42,6 +47,7 @@ class Child:
         config = [f"--config-path={config_dir.resolve()}", "--config-name=config"]
         self._command = [*prefix, str(TRAIN), *config, *extra_targets]
         self._stopped_s: float | None = None
+        self._interrupted = False
 
     @property
     def stopped(self) -> bool:
@@ -68,7 +74,7 @@ class Child:
         code = self.run()
         if status_stamp(run_dir) in (before, None):
             return code  # it was refused, was over already, or was killed: this child wrote no status.json
-        return EXIT_CODES[Status(read_status(run_dir)["status"])]
+        return exit_code(Status(read_status(run_dir)["status"]), self._interrupted)
 
     @contextlib.contextmanager
     def _forwarding(self, child: subprocess.Popen[bytes]) -> Iterator[None]:
@@ -79,7 +85,8 @@ class Child:
 
         def hand_on(number: int, _: object) -> None:
             again = self._stopped_s is not None and time.monotonic() - self._stopped_s > ECHO_S
-            self._stopped_s = self._stopped_s or time.monotonic()
+            if self._stopped_s is None:
+                self._stopped_s, self._interrupted = time.monotonic(), number == signal.SIGINT
             child.send_signal(signal.SIGINT if again and number == signal.SIGINT else signal.SIGTERM)
 
         before = {number: signal.signal(number, hand_on) for number in (signal.SIGTERM, signal.SIGINT)}

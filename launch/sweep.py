@@ -9,7 +9,7 @@ from typing import Any
 from foundation.config.compose import config_yaml
 from foundation.files import write_atomic
 from foundation.hashes import hash_json
-from launch.child import EXIT_CODES, Child
+from launch.child import Child, exit_code
 from pretrain.plan import counted
 from pretrain.run_folder import read_status
 from pretrain.seats import Launcher
@@ -64,7 +64,8 @@ class Sweep:
 
 def _outcome(folder: Path, code: int) -> str:
     status = str(read_status(folder).get("status", ""))
-    return status if status and EXIT_CODES[Status(status)] == code else f"exit {code}"
+    said = {exit_code(Status(status), interrupted) for interrupted in (False, True)} if status else set()
+    return status if code in said else f"exit {code}"
 
 
 def trial_name(overrides: list[str], tree: dict[str, Any]) -> str:

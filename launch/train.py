@@ -23,13 +23,17 @@ from pretrain.torchrun import launched_by_torchrun, speaks
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 PR_SET_PDEATHSIG = 1  # of prctl(2)
+INTERRUPTED = "stopped; what was saved is kept: the same line goes on from there"
 ROOM, ACCESS = "make room there, or write elsewhere with runs_dir=", "see that this process may read and write there"
 ADVICE = {errno.ENOSPC: ROOM, errno.EDQUOT: ROOM}  # an OSError that the user can mend
 ADVICE |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO), ACCESS)
 
 
 def main() -> None:
-    """Read the command line and train; exit with 0 when done or saved, 2 for what users can mend, 3 after the guard."""
+    """Read the command line and train.
+
+    Exits with 0 when done or saved, 2 for what users can mend, 3 after the guard's stop, 130 after a Ctrl-C.
+    """
     end_with_torchrun()
     try:
         with tempfile.TemporaryDirectory() as scratch:
@@ -40,6 +44,9 @@ def main() -> None:
         if error.errno not in ADVICE:
             raise
         code = refuse(GroundworkError(f"{error}; {ADVICE[error.errno]}"))
+    except KeyboardInterrupt:
+        print(INTERRUPTED, file=sys.stderr)
+        code = 128 + signal.SIGINT
     sys.exit(code)
 
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from foundation.config import build
 from foundation.config.compose import CommandLine, config_yaml, plain, run_hydra
 from foundation.files import write_atomic
-from launch.child import EXIT_CODES, Child, is_child
+from launch.child import Child, exit_code, is_child
 from launch.sweep import Sweep
 from pretrain.main import check_config, run_config
 from pretrain.seats import Launcher
@@ -70,7 +70,7 @@ def run_one(trial: Trial, command: CommandLine) -> int:
     """Train here, or start the child that does; return the exit code."""
     tree, launcher = trial.tree, trial.launcher
     if is_child() or launcher.in_process:
-        return EXIT_CODES[run_config(tree, command.allowed)]
+        return exit_code(*run_config(tree, command.allowed))
     with tempfile.TemporaryDirectory() as config_dir:
         write_atomic(Path(config_dir) / "config.yaml", config_yaml(tree))
         child = Child(launcher.prefix(), Path(config_dir), command.extra_targets)

@@ -55,12 +55,14 @@ DERIVED = {
 }
 
 
-def run_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> Status:
+def run_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> tuple[Status, bool]:
     """Run one training from a resolved config, on this rank.
 
     Args:
         tree: plain dicts and lists; rank 0's is used on all ranks.
         allowed: module prefixes that a `_target_` may come from.
+    Returns:
+        How it ended, and whether a Ctrl-C meant for this process was why.
     Raises:
         GroundworkError: something the user can mend; a run that had begun goes on from its last checkpoint.
     """
@@ -71,7 +73,8 @@ def run_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> Status:
             config = check_config(tree, allowed)
         run, run_dir = assemble(mesh, **config), Path(tree["runs_dir"]) / tree["run_name"]
         with claimed(run_dir, tree, mesh) as ended, run.signal.listening():
-            return ended or execute(run, tree["resume"], run_dir, Path(tree["data"]["path"]))
+            status = ended or execute(run, tree["resume"], run_dir, Path(tree["data"]["path"]))
+            return status, run.signal.interrupted
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
@@ -176,7 +179,7 @@ def execute(run: Run, resume: str, run_dir: Path, data_dir: Path) -> Status:
             status = train(run)
         reason = reason_of(status, run)
     except BaseException as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {error}".removesuffix(": ")
         raise
     finally:
         end(run, run_dir, status, reason)
@@ -205,10 +208,10 @@ def end(run: Run, run_dir: Path, status: Status, reason: str) -> None:
         ("the log", lambda: run.log.close(status.value)),
     ]
     if run.mesh.is_main:
-        shown = "; the error follows" if status is Status.FAILED else f": {reason}"  # launch/train.py says it
+        shown = "the error follows" if status is Status.FAILED else reason  # launch/train.py says it
         parts += [
             ("status.json", lambda: write_status(run_dir, status, reason, step)),
-            ("the last line", lambda: print(f"{status.value} at step {step}{shown}")),
+            ("the last line", lambda: print(status.told(step, shown))),
             ("the page", lambda: print(f"page: {write_run_report(run_dir)}")),
         ]
     for name, finish in parts:
@@ -293,7 +296,7 @@ def reason_of(status: Status, run: Run) -> str:
     if status is Status.FINISHED:
         return "all steps of the plan are done"
     if status is Status.PREEMPTED:
-        return "a signal asked it to stop; the state is saved, the same command goes on"
+        return f"stopped by {run.signal.asked_by}; the state is saved, the same line goes on"
     return run.guard.diagnosis()
 
 

@@ -27,6 +27,8 @@ class RunLog:
         logger: likewise NoLogger there.
         flops_per_token: of forward and backward.
         peak_flops: FLOP/s of all devices together; None when unknown.
+    Attributes:
+        last: the newest line. postponed: whether it waits for an evaluation that a run that goes on makes.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class RunLog:
         self._paused_s, self._last_finished_s = 0.0, time.perf_counter()
         self._last_beat_s = time.monotonic()
         self.last: dict[str, Any] = {}
+        self.postponed = False
         self._held = False
 
     def clock(self) -> float:
@@ -99,6 +102,10 @@ class RunLog:
         """Add an evaluation's fields to the held line and write it."""
         self.last |= fields
         self.flush()
+
+    def postpone(self) -> None:
+        """Leave the held line, whose evaluation was given up, to the checkpoint: it brings the line back."""
+        self.postponed, self._held = True, False
 
     def flush(self) -> None:
         """Write the held line, if there is one."""

@@ -6,6 +6,7 @@ Data have none: plan, evaluation and resume lean on what a `ShardLoader` is, dow
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from enum import Enum
 from typing import Any
@@ -15,6 +16,10 @@ from torch import Tensor, nn
 
 from pretrain.mesh import Mesh
 from pretrain.types import Record, TrainState
+
+
+def nothing() -> None:
+    """Do nothing."""
 
 
 class Action(Enum):
@@ -183,8 +188,14 @@ class Evaluator(ABC):
         """Return in words what is measured, how often, and what it costs."""
 
     @abstractmethod
-    def evaluate(self, step: int) -> dict[str, Any]:
-        """Return the fields that join this step's metrics line, e.g. `val_loss`. Called on every rank."""
+    def evaluate(self, step: int, between: Callable[[], None] = nothing) -> dict[str, Any]:
+        """Return the fields that join this step's metrics line, e.g. `val_loss`. Called on every rank.
+
+        Args:
+            step: steps finished.
+            between: to be called between the parts of the work, equally often on every rank; what it raises goes
+                through: a run that was asked to stop gives the evaluation up, and repeats it when it goes on.
+        """
 
 
 class Logger(ABC):

@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from types import FrameType
 
+NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C", signal.SIGUSR1: "SIGUSR1"}
 # torchrun hands on the first SIGTERM or SIGINT, SIGUSR1 (Slurm's warning) only with --signals-to-handle
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 SAID = b"""stopping: the state is saved when this micro batch is done (on several GPUs: after two more steps)
 """
 ALONE = b"(a second Ctrl-C leaves without saving)\n"
-UNDER_TORCHRUN = b"(torchrun waits 30 s for it, or as long as its --shutdown-timeout says)\n"
+UNDER_TORCHRUN = b"(torchrun waits 30 s for it, or as long as its --shutdown-timeout says%s)\n"
+LONG_SAVE_S = 20.0  # a save of this length and the micro batch before it may be more than torchrun's 30 s
 ECHO_S = 2.0  # a Ctrl-C may come from the terminal and again from a parent: within this time they are one
 
 
@@ -30,9 +33,31 @@ class StopSignal:
     """
 
     def __init__(self, says: bool, under_torchrun: bool) -> None:
-        self._says, self._end_of_message = says, UNDER_TORCHRUN if under_torchrun else ALONE
+        self._says, self._under_torchrun = says, under_torchrun
         self.requested = False
-        self._first_s = 0.0
+        self._number: int | None = None
+        self._first_s = self._saving_s = 0.0
+
+    @property
+    def asked_by(self) -> str:
+        """What asked first; of a rank that has heard nothing, another one has."""
+        return "a signal" if self._number is None else NAMES[signal.Signals(self._number)]
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was a Ctrl-C that this process's exit code answers: torchrun has a code of its own."""
+        return self._number == signal.SIGINT and not self._under_torchrun
+
+    def saving_took(self, seconds: float) -> None:
+        """Take how long a checkpoint took; where torchrun would kill amid one, say so before it happens."""
+        foreseen, self._saving_s = self._saving_s > LONG_SAVE_S, max(seconds, self._saving_s)
+        if self._says and self._under_torchrun and self._saving_s > LONG_SAVE_S and not foreseen:
+            print(
+                f"a checkpoint takes {seconds:.0f} s, and torchrun kills what has not ended 30 s after its signal: "
+                f"a stop may lose what came after the last checkpoint. Start it as torchrun --shutdown-timeout=120",
+                file=sys.stderr,
+                flush=True,
+            )
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -46,7 +71,7 @@ class StopSignal:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if not self.requested:
-            self.requested, self._first_s = True, time.monotonic()
+            self.requested, self._number, self._first_s = True, number, time.monotonic()
             if self._says:
                 self._say()
         elif number == signal.SIGINT and time.monotonic() - self._first_s > ECHO_S:
@@ -55,4 +80,5 @@ class StopSignal:
     def _say(self) -> None:
         # not by print: the handler may run amid a print of the loop, whose buffer can't be entered twice
         with contextlib.suppress(OSError):
-            os.write(2, SAID + self._end_of_message)
+            saving = f"; saving took {self._saving_s:.0f} s last time" if self._saving_s > LONG_SAVE_S else ""
+            os.write(2, SAID + (UNDER_TORCHRUN % saving.encode() if self._under_torchrun else ALONE))

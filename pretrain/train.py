@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -75,7 +76,7 @@ def train(run: Run) -> Status:
     Returns:
         Status.FINISHED, PREEMPTED after a signal, STOPPED by the guard; the state is saved in all three cases.
     """
-    now, status = run.progress, None
+    now, status = run.progress, Status.PREEMPTED if run.log.postponed else None
     late = LateRecords(run.mesh.device, run.log.clock)
     run.wrapped.train()
     while status is None and now.step < run.plan.max_steps:
@@ -90,15 +91,13 @@ def train(run: Run) -> Status:
         now.step, now.data_step = now.step + 1, now.data_step + 1
         late.push(now.step, now.data_step - 1, lr, result)
         run.profiler.step(now.step)
-        evaluates = run.evaluator.due(now.step)
-        # An evaluation may take longer than torchrun leaves a stopped run: what is computed is saved before it.
-        saves = run.checkpointer.due(now.step) or (evaluates and run.mesh.any(run.signal.requested))
+        saves, evaluates = run.checkpointer.due(now.step), run.evaluator.due(now.step)
         for record in late.ready(drain=saves or evaluates):
             status = graver(status, take(run, record))
         if saves:
             save(run)
-        if evaluates:
-            run.log.join(evaluate(run))
+        if evaluates and not evaluate(run):
+            status = graver(status, Status.PREEMPTED)
     for record in late.ready(drain=True):
         status = graver(status, take(run, record))
     if not run.checkpointer.due(now.step):
@@ -179,17 +178,41 @@ def take(run: Run, record: Record) -> Status | None:
     return Status.PREEMPTED if record.stop else None
 
 
-def evaluate(run: Run) -> dict[str, Any]:
-    """Return the evaluation's fields; the clock stands still meanwhile."""
-    with run.log.pause(), run.numerics.autocast(run.mesh.device):
-        return run.evaluator.evaluate(run.progress.step)
+class _GivenUp(Exception):
+    """An evaluation has met a stop."""
+
+
+def evaluate(run: Run) -> bool:
+    """Join the evaluation's fields to the step's line; the clock stands still meanwhile.
+
+    It may take minutes, of which torchrun leaves a stopped run half a one: a stop gives it up.
+
+    Returns:
+        False when it was given up: the run that goes on repeats it.
+    """
+
+    def between() -> None:
+        if run.mesh.any(run.signal.requested):
+            raise _GivenUp
+
+    try:
+        with run.log.pause(), run.numerics.autocast(run.mesh.device):
+            between()
+            fields = run.evaluator.evaluate(run.progress.step, between)
+    except _GivenUp:
+        run.log.postpone()
+        return False
+    run.log.join(fields)
+    return True
 
 
 def save(run: Run) -> None:
     """Write a checkpoint of this moment; every record has been taken by now."""
+    started_s = time.perf_counter()
     with run.log.pause():
         run.log.sync()
         run.checkpointer.save(run.progress.step, state_of(run))
+    run.signal.saving_took(time.perf_counter() - started_s)
 
 
 def state_of(run: Run) -> TrainState:
@@ -217,5 +240,5 @@ def restore(run: Run, path: str | None = None) -> bool:
     run.guard.restore(state.facts["guard"])
     missing = run.log.resume(run.progress.step, state.facts["line"])
     if run.mesh.broadcast_json(missing) and run.evaluator.due(run.progress.step):
-        run.log.join(evaluate(run))
+        evaluate(run)
     return True

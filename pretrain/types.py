@@ -20,6 +20,10 @@ class Status(Enum):
     STOPPED = "stopped"
     FAILED = "failed"
 
+    def told(self, step: object, reason: str) -> str:
+        """Return in words how it ended; the reason of a stop that was asked for says who asked."""
+        return f"step {step}: {reason}" if self is Status.PREEMPTED else f"{self.value} at step {step}: {reason}"
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from pretrain.json_lines import JsonLines
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.run_files import SAMPLES
-from pretrain.seats import Evaluator, Model
+from pretrain.seats import Evaluator, Model, nothing
 from pretrain.tokenizer import Tokenizer
 
 
@@ -34,7 +34,7 @@ class NoEval(Evaluator):
     def describe(self) -> str:
         return "none"
 
-    def evaluate(self, step: int) -> dict[str, Any]:
+    def evaluate(self, step: int, between: Callable[[], None] = nothing) -> dict[str, Any]:
         return {}
 
 
@@ -110,24 +110,26 @@ class Evaluate(Evaluator):
             "all of them at the end"
         )
 
-    def evaluate(self, step: int) -> dict[str, Any]:
+    def evaluate(self, step: int, between: Callable[[], None] = nothing) -> dict[str, Any]:
         with _measuring(self._model, self._mesh.device):
-            total, fields = self._held_out(step)
+            total, fields = self._held_out(step, between)
             if self._train_subset_sequences:
                 subset = TrainingSubset(self._loader.samples, self._train_subset_sequences)
-                fields |= self._score(subset).fields("train_subset")
+                fields |= self._score(subset, between).fields("train_subset")
+            samples = []
             # Not from a diverged model: drawing from NaN raises.
-            prompts = self._prompts if math.isfinite(total.nats) else []
-            samples = [{"prompt": prompt, "text": self._continue(prompt)} for prompt in prompts]
+            for prompt in self._prompts if math.isfinite(total.nats) else []:
+                between()
+                samples.append({"prompt": prompt, "text": self._continue(prompt)})
         if samples:
             fields["samples"] = samples
             if self._mesh.is_main:
                 append_samples(self._run_dir / SAMPLES, step, samples)
         return fields
 
-    def _held_out(self, step: int) -> tuple[Score, dict[str, Any]]:
+    def _held_out(self, step: int, between: Callable[[], None]) -> tuple[Score, dict[str, Any]]:
         """Score held-out tokens; return the total and the fields, sources one by one where there are several."""
-        scores = {name: self._score(windows) for name, windows in self._windows(step).items()}
+        scores = {name: self._score(windows, between) for name, windows in self._windows(step).items()}
         total = sum(scores.values(), Score())
         fields: dict[str, Any] = total.fields("val")
         if len(scores) > 1:
@@ -145,10 +147,10 @@ class Evaluate(Evaluator):
         rows = {name: max(1, most * count // total) for name, count in windows.items()}  # a small source has its row
         return {name: HeldOut(stream, seq_len, eot_id, rows[name]) for name, stream in streams.items()}
 
-    def _score(self, windows: Windows) -> Score:
+    def _score(self, windows: Windows, between: Callable[[], None]) -> Score:
         plan, tokenizer = self._plan, self._tokenizer
         rows = rows_that_fit(plan.micro_batch_size, plan.seq_len, tokenizer.vocab_size, self._mesh.device)
-        return score(self._model, windows, self._mesh, rows, tokenizer.eot_id, tokenizer.token_bytes)
+        return score(self._model, windows, self._mesh, rows, tokenizer.eot_id, tokenizer.token_bytes, between)
 
     def _continue(self, prompt: str) -> str:
         ids = generate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from foundation.progress import Meter
 from pretrain.evaluate.windows import Windows
 from pretrain.mesh import Mesh
+from pretrain.seats import nothing
 from pretrain.types import IGNORE
 
 # float32 logits that exist at once; their softmax takes as much again. Enough rows to keep the device busy.
@@ -72,6 +74,7 @@ def score(
     batch_rows: int,
     eot_id: int,
     token_bytes: npt.NDArray[np.int32],
+    between: Callable[[], None] = nothing,
 ) -> Score:
     """Score a model on all rows of `windows`; every rank returns the sums over all ranks.
 
@@ -85,9 +88,11 @@ def score(
         batch_rows: rows of a forward pass.
         eot_id: the token that is no text.
         token_bytes: (vocab_size,) int32 UTF-8 bytes of each token.
+        between: called before each forward pass.
     """
     sums, meter = np.zeros(4), Meter("evaluation, rows", windows.num_rows, "")
     for first in range(mesh.dp_rank * batch_rows, padded_rows(windows, mesh, batch_rows), mesh.dp_size * batch_rows):
+        between()
         inputs_BT, targets_BT = windows.read(first, batch_rows)
         nats_BT = token_nats(model, _on(mesh, inputs_BT), _on(mesh, targets_BT)).cpu().double().numpy()
         is_text = (targets_BT != IGNORE) & (targets_BT != eot_id)

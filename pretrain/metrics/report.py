@@ -15,6 +15,7 @@ from pretrain.json_lines import read_lines
 from pretrain.metrics.console import STEP_FIELDS, clock
 from pretrain.metrics.lines import read_metrics
 from pretrain.run_files import CONFIG, JOURNAL, METRICS, REPORT, SAMPLES, STATUS
+from pretrain.types import Status
 
 MFU = (
     "MFU: FLOPs per token as the model's flops_per_token counts them (pretrain.model.transformer.Transformer: "
@@ -107,7 +108,8 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
 def _subtitle(status: dict[str, Any]) -> str:
     if not status:
         return "Not ended: still training, or killed."
-    return f"{str(status.get('status')).capitalize()} at step {number(status.get('step'))}: {status.get('reason')}"
+    told = Status(status["status"]).told(number(status["step"]), str(status["reason"]))
+    return told[0].upper() + told[1:]
 
 
 def _glance(page: Page, history: History, config: dict[str, Any]) -> None:

@@ -102,6 +102,30 @@ write_status(Path({str(folder)!r}), Status({status!r}), "", 1)
 """
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+@pytest.mark.parametrize("status", ["preempted", "finished"])
+def test_a_ctrl_c_that_stopped_the_childs_run_is_this_commands_end(
+    tmp_path: Path, number: signal.Signals, code: int, status: str
+) -> None:
+    ready = tmp_path / "ready"
+    script = f"""
+import pathlib, signal, time
+heard = []
+signal.signal(signal.SIGTERM, lambda *_: heard.append(1))
+pathlib.Path({str(ready)!r}).touch()
+while not heard:
+    time.sleep(0.01)
+{wrote(tmp_path, status)}"""
+
+    def stop() -> None:
+        while not ready.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=stop).start()
+    assert script_child(script).train(tmp_path) == (code if status == "preempted" else 0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "script", "code"),

@@ -90,9 +90,58 @@ def hear(run, batches):
 loop.forward_backward = hear
 """
     text = type_line(*tiny, "run_name=x", "trainer.max_steps=20", ranks=2, before=heard)
-    assert "preempted at step 5" in text
+    assert "step 5: stopped by a signal; the state is saved, the same line goes on" in text
     assert status(tmp_path / "runs/x")["step"] == 5
     assert "from step 5 of 20" in type_line(*tiny, "run_name=x", "trainer.max_steps=20", ranks=2)
+
+
+def signalled(numbers: str, step: int) -> str:
+    """Return what sends the process signals at the start of a step, a second one later than an echo would come."""
+    return f"""
+import os, signal, time, pretrain.signals, pretrain.train as loop
+pretrain.signals.ECHO_S = 0.05
+real, calls = loop.forward_backward, iter(range(1000))
+def then_asked(*arguments):
+    if next(calls) == {step}:
+        for number in [{numbers}]:
+            os.kill(os.getpid(), number)
+            time.sleep(0.1)
+    return real(*arguments)
+loop.forward_backward = then_asked
+"""
+
+
+@pytest.mark.parametrize(("number", "code", "words"), [("SIGINT", 130, "Ctrl-C"), ("SIGTERM", 0, "SIGTERM")])
+def test_what_stands_behind_a_run_does_not_follow_a_ctrl_c(
+    terminal: Any, tiny: list[str], number: str, code: int, words: str
+) -> None:
+    run = [*tiny, "run_name=x", "trainer.max_steps=9"]
+    text = terminal.type(*run, before=signalled(f"signal.{number}", 3), code=code)
+    assert f"step 3: stopped by {words}; the state is saved, the same line goes on" in text
+    ended = status(terminal.folder / "runs/x")
+    assert (ended["status"], ended["step"]) == ("preempted", 3)
+    assert f"Step 3: stopped by {words}" in (terminal.folder / "runs/x/report.html").read_text()
+    assert "from step 3 of 9" in terminal.type(*run)
+
+
+def test_a_second_ctrl_c_leaves_without_a_traceback(terminal: Any, tiny: list[str]) -> None:
+    run = [*tiny, "run_name=x", "trainer.max_steps=9", "checkpoint.every_steps=2"]
+    text = terminal.type(*run, before=signalled("signal.SIGINT, signal.SIGINT", 3), code=130)
+    assert "Traceback" not in text
+    assert "stopped; what was saved is kept: the same line goes on from there" in text
+    assert status(terminal.folder / "runs/x")["reason"] == "KeyboardInterrupt"
+    assert "from step 2 of 9" in terminal.type(*run)
+
+
+def test_a_ctrl_c_before_the_training_is_no_traceback(terminal: Any, tiny: list[str]) -> None:
+    early = """
+import foundation.config.compose as it
+def interrupted(*_):
+    raise KeyboardInterrupt
+it.CommandLine.__init__ = interrupted
+"""
+    text = terminal.type(*tiny, before=early, code=130)
+    assert text == "stopped; what was saved is kept: the same line goes on from there\n"
 
 
 def test_what_rank_0_was_told_holds_for_all(type_line: Type, tmp_path: Path, tiny: list[str]) -> None:

@@ -66,3 +66,40 @@ def test_a_cluster_that_asks_again_does_not_end_the_save(number: int, monkeypatc
     finally:
         signal.signal(number, before)
     assert stop.requested
+
+
+@pytest.mark.parametrize(
+    ("number", "under_torchrun", "interrupted", "words"),
+    [
+        (signal.SIGINT, False, True, "Ctrl-C"),
+        (signal.SIGINT, True, False, "Ctrl-C"),  # torchrun's exit code is its own
+        (signal.SIGTERM, False, False, "SIGTERM"),
+        (signal.SIGUSR1, False, False, "SIGUSR1"),
+    ],
+)
+def test_who_asked_is_remembered(number: int, under_torchrun: bool, interrupted: bool, words: str) -> None:
+    stop = StopSignal(says=False, under_torchrun=under_torchrun)
+    assert (stop.interrupted, stop.asked_by) == (False, "a signal")  # of a rank that has heard none, another one has
+    with stop.listening():
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert (stop.interrupted, stop.asked_by) == (interrupted, words)
+
+
+def test_a_save_that_torchrun_would_kill_is_foreseen_once(capfd: pytest.CaptureFixture[str]) -> None:
+    for seconds in (2.0, 27.3, 29.0):
+        StopSignal(says=True, under_torchrun=False).saving_took(seconds)
+        StopSignal(says=False, under_torchrun=True).saving_took(seconds)
+    assert capfd.readouterr().err == ""
+    stop = StopSignal(says=True, under_torchrun=True)
+    stop.saving_took(2.0)
+    assert capfd.readouterr().err == ""
+    stop.saving_took(27.3)
+    said = capfd.readouterr().err
+    assert "a checkpoint takes 27 s" in said
+    assert "torchrun --shutdown-timeout=120" in said
+    stop.saving_took(29.0)
+    assert capfd.readouterr().err == ""
+    with stop.listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert "saving took 29 s last time" in capfd.readouterr().err

@@ -24,6 +24,7 @@ from pretrain.evaluate.evaluator import NoEval
 from pretrain.late import LAG_STEPS
 from pretrain.mesh import Mesh
 from pretrain.metrics.lines import read_metrics
+from pretrain.seats import nothing
 from pretrain.train import Run, forward_backward, restore, train
 from pretrain.types import IGNORE, Status, TrainState
 
@@ -279,32 +280,61 @@ def test_a_stop_that_is_asked_for_does_not_hide_the_guard_s(
     assert run.progress.step == 5 + LAG_STEPS
 
 
-class Killed(Exception):
-    """What stands for a kill amid an evaluation."""
+class StoppedEval(NoEval):
+    """On the evaluator's seat: of step 4, in two parts; the run is asked to stop amid the first of them."""
 
-
-class DeadlyEval(NoEval):
-    """On the evaluator's seat: does not come back from the evaluation of step 4."""
+    def __init__(self, run: Run) -> None:
+        self.run, self.parts = run, list[int]()
 
     def due(self, step: int) -> bool:
         return step == 4
 
-    def evaluate(self, step: int) -> dict[str, Any]:
-        raise Killed
+    def evaluate(self, step: int, between: Callable[[], None] = nothing) -> dict[str, Any]:
+        for part in range(2):
+            between()
+            self.parts.append(part)
+            self.run.signal.requested = True
+        return {"val_loss": 1.0}
 
 
-@pytest.mark.parametrize("asked", [True, False])
-def test_a_stopped_run_is_saved_before_an_evaluation(
-    worker: ModuleType, overrides: list[str], tmp_path: Path, asked: bool
+@pytest.mark.parametrize("asked_before", [True, False])
+def test_a_stop_gives_an_evaluation_up_and_the_run_that_goes_on_repeats_it(
+    worker: ModuleType, overrides: list[str], tmp_path: Path, asked_before: bool
 ) -> None:
-    run = worker.make_run(CPU, [*overrides, "checkpoint=default"])
-    object.__setattr__(run, "evaluator", DeadlyEval())
-    if asked:
+    line = [*overrides, "checkpoint=default"]
+    run = worker.make_run(CPU, line)
+    stopped = StoppedEval(run)
+    object.__setattr__(run, "evaluator", stopped)
+    if asked_before:
         StopAmid(run, step=3, micro_batch=run.plan.grad_accum_steps - 1)
-    with pytest.raises(Killed):
-        train(run)
+    assert train(run) is Status.PREEMPTED
     run.loader.close()
-    assert [folder.name for folder in step_folders(tmp_path / "run/checkpoints")] == ["step_00000004"] * asked
+    run.log.close("preempted")
+    assert stopped.parts == ([] if asked_before else [0])
+    assert [folder.name for folder in step_folders(tmp_path / "run/checkpoints")] == ["step_00000004"]
+    for parts in ([0], [0, 1]):  # stopped again, then not
+        again = worker.make_run(CPU, line)
+        repeated = StoppedEval(again if len(parts) == 1 else stopped.run)
+        object.__setattr__(again, "evaluator", repeated)
+        stopped.run.signal.requested = False
+        assert restore(again)
+        assert repeated.parts == parts
+        assert train(again) is (Status.PREEMPTED if len(parts) == 1 else Status.FINISHED)
+        again.loader.close()
+        again.log.close("")
+    lines = list(read_metrics(tmp_path / "run/metrics.jsonl"))
+    assert [line["step"] for line in lines] == list(range(1, 9))
+    assert [line["step"] for line in lines if "val_loss" in line] == [4]
+
+
+def test_a_save_that_lasts_is_told_to_what_listens_for_signals(worker: ModuleType, overrides: list[str]) -> None:
+    run, told = worker.make_run(CPU, [*overrides, "trainer.max_steps=2"]), list[float]()
+    object.__setattr__(run, "checkpointer", Slow())
+    run.signal.saving_took = told.append
+    assert train(run) is Status.FINISHED
+    run.loader.close()
+    assert len(told) == 1
+    assert told[0] >= 0.1
 
 
 class Slow(NoEval, NoCheckpoint):
@@ -316,7 +346,7 @@ class Slow(NoEval, NoCheckpoint):
     def due(self, step: int) -> bool:
         return step % 2 == 0
 
-    def evaluate(self, step: int) -> dict[str, Any]:
+    def evaluate(self, step: int, between: Callable[[], None] = nothing) -> dict[str, Any]:
         self.save(step)
         self.seen.add(torch.is_autocast_enabled("cpu"))
         return {"val_loss": 1.0}

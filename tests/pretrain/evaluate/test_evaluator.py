@@ -52,6 +52,26 @@ def test_is_due_every_so_many_steps_and_after_the_last(make: Make) -> None:
     assert [step for step in range(26) if make().due(step)] == [10, 20, 25]
 
 
+@pytest.mark.parametrize("after", [0, 1, 2, 3])
+def test_an_evaluation_can_be_given_up_between_any_two_of_its_parts(
+    make: Make, tokenizer: Tokenizer, worker: ModuleType, after: int
+) -> None:
+    model, seen = worker.Bigram(tokenizer.vocab_size), list[str]()
+    model.register_forward_hook(lambda *_: seen.append("forward"))
+    evaluate = make(model, prompts=["a"], max_tokens=1, train_subset_sequences=4)
+    parts = iter(range(1000))
+
+    def between() -> None:
+        if next(parts) == after:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        evaluate.evaluate(10, between)
+    assert len(seen) == after  # a forward pass of each source's one row, one of the subset; then the prompt
+    assert model.training
+    assert evaluate.evaluate(10)["samples"]
+
+
 def test_none_does_nothing() -> None:
     assert not any(NoEval().due(step) for step in range(100))
     assert NoEval().evaluate(5) == {}
