@@ -49,7 +49,7 @@ from data_pipeline.stages.stage import Outcome, Stage, Workplace
 from data_pipeline.stages.tokenizer import TrainTokenizer
 from data_pipeline.stages.view import View
 from data_pipeline.storage import room_for
-from data_pipeline.tokenize.tokenizer import TokenizerTrainer
+from data_pipeline.tokenize.trainer import TokenizerTrainer
 from foundation.config import DEFAULT_TARGETS, Node, build, check
 from foundation.config.compose import config_yaml
 from foundation.errors import ConfigError

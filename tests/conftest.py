@@ -26,7 +26,8 @@ import pytest
 
 from data_pipeline.shards.manifest import Manifest, SourceManifest
 from data_pipeline.shards.writer import Sharder
-from data_pipeline.tokenize.tokenizer import ByteLevelBPE, Encoder
+from data_pipeline.tokenize.encoder import Encoder
+from data_pipeline.tokenize.trainer import ByteLevelBPE
 from foundation.hashes import hash_bytes
 
 # No deadline: the first example of a fresh clone compiles kernels. The same examples in every run: a failure repeats.

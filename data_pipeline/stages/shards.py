@@ -22,7 +22,7 @@ from data_pipeline.shards.writer import SUFFIXES, Sharder, SourceWriter
 from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, do_parts, task
 from data_pipeline.stages.view import Slice, View, num_bytes
 from data_pipeline.storage import read_arrays, room_for, write_arrays
-from data_pipeline.tokenize.tokenizer import Encoder
+from data_pipeline.tokenize.encoder import Encoder
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import Meter, progress
 

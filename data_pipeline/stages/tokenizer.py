@@ -13,7 +13,7 @@ from data_pipeline.shards.manifest import TOKENIZER
 from data_pipeline.stages.stage import Outcome, Stage, Workplace
 from data_pipeline.stages.view import View
 from data_pipeline.storage import write_file
-from data_pipeline.tokenize.tokenizer import TokenizerTrainer
+from data_pipeline.tokenize.trainer import TokenizerTrainer
 from foundation.hashes import hash_bytes, hash_file
 from foundation.progress import human
 

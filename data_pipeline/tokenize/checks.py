@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 from data_pipeline.tokenize.errors import TokenizerError
 from data_pipeline.tokenize.probe import probe_texts
 
+END_OF_TEXT = "<|endoftext|>"
 USABLE = "give a byte-level BPE tokenizer.json, or train one with tokenizer=bpe"
 SHOWN_CHARS = 60
 
@@ -46,13 +47,14 @@ def check(tokenizer_json: bytes, eot_token: str, texts: Iterable[str], where: st
     tokenizer, record = load(tokenizer_json, where), orjson.loads(tokenizer_json)
     _check_byte_level(tokenizer, record, where)
     eot_id = end_of_text(tokenizer, eot_token, where)
-    if eot_id in _ids(tokenizer, eot_token):
-        raise TokenizerError(
-            f"{where}: {eot_token!r} in a document becomes the end-of-text token itself, because merges build it; "
-            "choose a text that no merge can build for tokenizer.eot_token, e.g. <|endoftext|>"
-        )
-    for text in (*probe_texts(added_texts(record)), *texts):
-        back = tokenizer.decode(_ids(tokenizer, text), skip_special_tokens=False)
+    for text in (eot_token, *probe_texts(added_texts(record)), *texts):
+        ids = _ids(tokenizer, text)
+        if eot_id in ids:
+            raise TokenizerError(
+                f"{where}: {text[:SHOWN_CHARS]!r} in a document gives the end-of-text token itself: merges or a byte's "
+                f"own token make it; choose another tokenizer.eot_token, e.g. {END_OF_TEXT}"
+            )
+        back = tokenizer.decode(ids, skip_special_tokens=False)
         if back != text:
             raise TokenizerError(f"{where}: loses bytes: {_around(text, back)}; {USABLE}")
 

@@ -42,7 +42,7 @@ class TokenizersEngine(Engine):
     def encode(self, texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
         parts, lengths = [np.zeros(0, np.uint32)], [0]
         for text in texts.to_pylist():
-            ids = [self._ids(piece) for piece in (pieces(text, PIECE_CHARS) if self._may_cut else (text,))]
+            ids = [self._ids(piece) for piece in (cut_text(text, PIECE_CHARS) if self._may_cut else (text,))]
             parts += ids
             lengths.append(sum(map(len, ids)))
         return np.concatenate(parts), np.cumsum(lengths, dtype=np.int64)
@@ -109,7 +109,7 @@ def splits_as_gpt2(record: dict[str, Any]) -> bool:
     return plain and split.get("type") == "ByteLevel" and bool(split.get("use_regex", True))
 
 
-def pieces(text: str, max_chars: int) -> Iterator[str]:
+def cut_text(text: str, max_chars: int) -> Iterator[str]:
     """Cut a long text where the GPT-2 split cuts it anyway: the pieces' ids are the text's, end to end.
 
     A piece is longer than `max_chars` only up to the first such place after it.

@@ -12,7 +12,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from data_pipeline.pipeline import check_config as check_pipeline
-from data_pipeline.tokenize.tokenizer import ByteLevelBPE
+from data_pipeline.tokenize.trainer import ByteLevelBPE
 from foundation.config import DEFAULT_TARGETS, RUNTIME, Node, build
 from foundation.config.compose import config_yaml, plain
 from pretrain.data.loader import ShardLoader

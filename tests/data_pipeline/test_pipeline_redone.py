@@ -108,7 +108,7 @@ def test_another_split_ends_in_the_bytes_of_a_fresh_run(
     made: Any, finished: Path, config: Config, go: Go, output_hashes: Hashes, tmp_path: Path
 ) -> None:
     """Parts of an unfinished stage are there, and a given tokenizer doesn't give away that the documents are others."""
-    given = {"_target_": "data_pipeline.tokenize.tokenizer.TokenizerFile", "path": str(finished / "tokenizer.json")}
+    given = {"_target_": "data_pipeline.tokenize.trainer.TokenizerFile", "path": str(finished / "tokenizer.json")}
     out, fresh = tmp_path / "out", tmp_path / "fresh"
     (out / "work").mkdir(parents=True)
     (out / "shards").write_text("in the way of the folder")

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from data_pipeline.shards.manifest import Manifest, SourceManifest
 from data_pipeline.shards.writer import SourceWriter
-from data_pipeline.tokenize.tokenizer import ByteLevelBPE, Encoder
+from data_pipeline.tokenize.encoder import Encoder
+from data_pipeline.tokenize.trainer import ByteLevelBPE
 from foundation.errors import GroundworkError, InputError
 from foundation.hashes import hash_bytes
 from launch.continuation import continuation, load

@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 
 from data_pipeline.tokenize import engines
 from data_pipeline.tokenize.checks import load
-from data_pipeline.tokenize.engines import GigatokenEngine, TokenizersEngine, pieces, splits_as_gpt2
-from data_pipeline.tokenize.tokenizer import ByteLevelBPE
+from data_pipeline.tokenize.engines import GigatokenEngine, TokenizersEngine, cut_text, splits_as_gpt2
+from data_pipeline.tokenize.trainer import ByteLevelBPE
 
 WORDY = st.text(st.sampled_from("ab1é東_'s.!\n\t \u00a0\u2003\x1c\u0301👍"), max_size=60)
 
@@ -31,7 +31,7 @@ def spacious() -> Tokenizer:
 @given(text=WORDY, max_chars=st.integers(1, 20))
 def test_pieces_have_the_ids_of_the_whole(trained: bytes, text: str, max_chars: int) -> None:
     tokenizer = load(trained, "")
-    cut = list(pieces(text, max_chars))
+    cut = list(cut_text(text, max_chars))
     assert "".join(cut) == text
     assert [index for piece in cut for index in tokenizer.encode(piece).ids] == tokenizer.encode(text).ids
 
@@ -39,16 +39,16 @@ def test_pieces_have_the_ids_of_the_whole(trained: bytes, text: str, max_chars: 
 @settings(max_examples=100)
 @given(text=st.text(st.sampled_from("a1. \n"), max_size=30), max_chars=st.integers(1, 9))
 def test_runs_of_spaces_and_signs_are_never_cut(spacious: Tokenizer, text: str, max_chars: int) -> None:
-    cut = [index for piece in pieces(text, max_chars) for index in spacious.encode(piece).ids]
+    cut = [index for piece in cut_text(text, max_chars) for index in spacious.encode(piece).ids]
     assert cut == spacious.encode(text).ids
 
 
 def test_pieces_are_short_where_there_are_words() -> None:
     rng = random.Random(0)
     text = " ".join("".join(rng.choices("abc", k=rng.randrange(1, 9))) for _ in range(5000))
-    assert max(map(len, pieces(text, 100))) <= 100 + 9
-    assert len(list(pieces(text, 100))) > 100
-    assert list(pieces("a" * 1000, 10)) == ["a" * 1000]
+    assert max(map(len, cut_text(text, 100))) <= 100 + 9
+    assert len(list(cut_text(text, 100))) > 100
+    assert list(cut_text("a" * 1000, 10)) == ["a" * 1000]
 
 
 def test_long_documents_are_cut_only_for_the_gpt2_split(trained: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from data_pipeline.shards.manifest import Manifest, SourceManifest
 from data_pipeline.shards.writer import SourceWriter
-from data_pipeline.tokenize.tokenizer import ByteLevelBPE, Encoder
+from data_pipeline.tokenize.encoder import Encoder
+from data_pipeline.tokenize.trainer import ByteLevelBPE
 from foundation.hashes import hash_bytes
 from pretrain.data.dataset import open_data
 from pretrain.data.samples import Samples

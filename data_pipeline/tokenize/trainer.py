@@ -1,27 +1,21 @@
-"""The tokenizer of a corpus: trained on a sample of it, or given; and the encoder that turns documents into ids."""
+"""The tokenizer of a corpus: trained on a sample of it, or given as a file."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import orjson
-import pyarrow as pa
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from data_pipeline.shards.index import dtype_for
-from data_pipeline.tokenize.checks import added_texts, check, end_of_text, load, vocab_size
-from data_pipeline.tokenize.engines import Engine, GigatokenEngine, TokenizersEngine
+from data_pipeline.tokenize.checks import END_OF_TEXT, check
 from data_pipeline.tokenize.errors import TokenizerError
-from data_pipeline.tokenize.probe import probe_texts
 from data_pipeline.tokenize.sample import choose
-from foundation.errors import SettingError, require
+from foundation.errors import require
 from foundation.progress import Meter, progress
 
-END_OF_TEXT = "<|endoftext|>"
 NUM_BYTES = 256
 # tokenizers counts pairs in 32 bits; a pair that occurs more often vanishes from the merges (its issue 2058). A text
 # of this size can't hold more pairs.
@@ -94,11 +88,8 @@ class ByteLevelBPE(TokenizerTrainer):
         _within("min_frequency", min_frequency, 1, MAX_SAMPLE_BYTES, "occurrences of a pair")
         _within("sample_bytes", sample_bytes, 1, MAX_SAMPLE_BYTES, "above it tokenizers' 32-bit counts wrap")
         _within("seed", seed, 0, (1 << 64) - 1, "an unsigned 64-bit number")
-        if len(eot_token.encode()) < 2:
-            raise SettingError(
-                f"eot_token: {eot_token!r} is what a byte's own token may be called; "
-                f"take a longer text that no document needs, e.g. {END_OF_TEXT}"
-            )
+        allowed = f"two or more characters (one alone may be a byte's own token), e.g. {END_OF_TEXT}"
+        require(len(eot_token) >= 2, "eot_token", eot_token, allowed)
         self.vocab_size, self.min_frequency, self.sample_bytes = vocab_size, min_frequency, sample_bytes
         self.eot_token, self.seed = eot_token, seed
 
@@ -168,73 +159,6 @@ class TokenizerFile(TokenizerTrainer):
         return tokenizer_json
 
 
-class Encoder:
-    """Turns documents into token ids: ordinary text only, and one end-of-text token after each document.
-
-    Which engine encodes is chosen when it is made: gigatoken where it is installed and gives the ids of tokenizers on
-    every text of the probe. Both give the same bytes.
-
-    Args:
-        tokenizer_json: bytes of the file.
-        eot_token: text of the end-of-text token.
-        engine: `auto`, or one by name.
-    Attributes:
-        engine: `gigatoken` or `tokenizers`.
-        engine_reason: why it is that one.
-        eot_id, vocab_size, dtype: of the ids; uint16 where the vocabulary allows, else int32.
-    Raises:
-        TokenizerError: the file can't be read, has no such token, or the engine named can't be used.
-    """
-
-    def __init__(
-        self,
-        tokenizer_json: bytes,
-        eot_token: str = END_OF_TEXT,
-        engine: Literal["auto", "gigatoken", "tokenizers"] = "auto",
-    ) -> None:
-        tokenizer, record = load(tokenizer_json, "tokenizer.json"), orjson.loads(tokenizer_json)
-        self.eot_id = end_of_text(tokenizer, eot_token, "tokenizer.json")
-        self.vocab_size = vocab_size(tokenizer)
-        self.dtype = dtype_for(self.vocab_size)
-        self._engine: Engine = TokenizersEngine(tokenizer, record)
-        self.engine_reason = "asked for"
-        if engine != "tokenizers":
-            fast, self.engine_reason = _gigatoken(record, self._engine)
-            self._engine = fast or self._engine
-        self.engine = self._engine.name
-        if engine not in ("auto", self.engine):
-            raise TokenizerError(
-                f"the engine gigatoken can't be used: {self.engine_reason}; leave the choice to `auto`"
-            )
-
-    def describe(self) -> str:
-        """Return which engine encodes, and why when it is the slow one."""
-        is_fast = self.engine == GigatokenEngine.name
-        return f"encoded by {self.engine}" + (", checked against tokenizers" if is_fast else f": {self.engine_reason}")
-
-    def encode(self, texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
-        """Encode documents.
-
-        Args:
-            texts: their texts, without nulls.
-        Returns:
-            ids (num_tokens,) of `dtype`, end to end; lengths (len(texts),) int32, each with its end-of-text.
-        Raises:
-            TokenizerError: a text gives the end-of-text id itself.
-        """
-        ids, offsets = self._engine.encode(texts)
-        if (ids == self.eot_id).any():
-            document = int(np.searchsorted(offsets, np.argmax(ids == self.eot_id), side="right")) - 1
-            raise TokenizerError(f"the text of document {document} of the batch gives the end-of-text id {self.eot_id}")
-        ends = offsets[1:] + np.arange(len(texts))  # where the end-of-text tokens go
-        out = np.empty(len(ids) + len(texts), self.dtype)
-        is_text = np.ones(len(out), np.bool_)
-        is_text[ends] = False
-        out[is_text] = ids
-        out[ends] = self.eot_id
-        return out, (np.diff(offsets) + 1).astype(np.int32)
-
-
 class _Sample:
     """Passes the texts on, counts them, and keeps the first for the round trip."""
 
@@ -251,23 +175,6 @@ class _Sample:
             self.num_bytes += size
             meter.add(size)
             yield text
-
-
-def _gigatoken(record: dict[str, object], reference: Engine) -> tuple[Engine | None, str]:
-    """Return gigatoken's engine, or None, and the reason."""
-    try:
-        engine = GigatokenEngine(record)
-    except ImportError as error:
-        return None, f"gigatoken is not installed ({error}); pip install gigatoken"
-    except Exception as error:  # whatever it refuses a tokenizer with, tokenizers takes it
-        return None, f"gigatoken refuses this tokenizer ({error})"
-    texts = probe_texts(added_texts(record))
-    array = pa.array(texts, pa.large_string())
-    (ids, offsets), (expected, bounds) = engine.encode(array), reference.encode(array)
-    same = np.array_equal(offsets, bounds) and np.array_equal(ids, expected)
-    if same:
-        return engine, f"gives the ids of tokenizers on {len(texts)} texts of the probe"
-    return None, f"gigatoken gives other ids than tokenizers on some of the {len(texts)} texts of the probe"
 
 
 def _within(name: str, value: int, least: int, most: int, why: str) -> None:
