@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,11 @@ class Decontaminator(ABC):
     @abstractmethod
     def build(self, items: list[TestItem]) -> NGramIndex:
         """Return the index of all items."""
+
+    @abstractmethod
+    def measures(self) -> dict[str, Any]:
+        """Return the settings that `document_frequencies` depends on beside the items, as JSON values: while they and
+        the items stay, nothing is counted again."""
 
     @abstractmethod
     def document_frequencies(self, index: NGramIndex, texts: pa.LargeStringArray) -> np.ndarray:
@@ -52,6 +58,9 @@ class NoDecontaminate(Decontaminator):
 
     def build(self, items: list[TestItem]) -> NGramIndex:
         return build_index([], 1, 1, np.zeros(0x110000, np.uint8))
+
+    def measures(self) -> dict[str, Any]:
+        return {}
 
     def document_frequencies(self, index: NGramIndex, texts: pa.LargeStringArray) -> np.ndarray:
         return np.zeros(0, np.int64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
@@ -85,6 +87,9 @@ class NGram(Decontaminator):
                 "hold out more (mix.held_out_frac), name test sets, or choose decontaminate=none"
             )
         return index
+
+    def measures(self) -> dict[str, Any]:
+        return {"n": self.n, "min_words": self.min_words}
 
     def document_frequencies(self, index: NGramIndex, texts: pa.LargeStringArray) -> np.ndarray:
         """Return in how many of these documents each n-gram occurs."""

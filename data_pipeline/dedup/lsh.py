@@ -77,7 +77,7 @@ def min_equal_values(threshold: float, num_perm: int) -> int:
 
 
 def s_curve(threshold: float, bands: int, rows: int) -> str:
-    """Return the S-curve for people: a line that says it in short, then one a similarity, the threshold's among them."""
+    """Return the S-curve for people: a line that says it in short, then one a similarity, the threshold's as well."""
     similarities = sorted({*_SIMILARITIES, threshold})
     at_threshold = float(candidate_probability(threshold, bands, rows))
     lines = [f"{bands} bands of {rows} rows find {at_threshold:.3%} of the pairs of similarity {threshold:g}"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,11 @@ class Decontaminate(Stage):
         self._items = decontaminator.test_items()  # what is wrong with them is said before the long work begins
 
     def settings(self) -> Any:
-        items = hash_json([[item.name, item.text] for item in self._items])
-        return {**self._raw, "test_sets": items}
+        return {**self._raw, "test_sets": self._items_hash}
+
+    @cached_property
+    def _items_hash(self) -> str:
+        return hash_json([[item.name, item.text] for item in self._items])
 
     def run(self, view: View, before: Book) -> Outcome:
         held_out = self._held_out_items(view)
@@ -65,9 +69,10 @@ class Decontaminate(Stage):
         if not index.num_ngrams:
             return self._decided(view, before, np.zeros(0, np.int64), [], [])
         training = view.training
-        settings = hash_json([self.identity, _held_out_hash(view)])
+        held_out_hash, measures = _held_out_hash(view), self._decontaminator.measures()
+        settings = hash_json([self.code_hash, self._raw["_target_"], measures, self._items_hash, held_out_hash])
         frequencies, counted = self._count(view, training, index, settings)
-        settings = hash_json([settings, hash_bytes(frequencies.tobytes())])
+        settings = hash_json([self.identity, held_out_hash, hash_bytes(frequencies.tobytes())])
         gone, reasons, judged = self._judge(view, training, index, frequencies, settings)
         facts = {
             "note": self._note(len(held_out), len(gone)),
