@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from foundation.config.compose import CommandLine, plain, run_hydra
 from foundation.config.help import help_text
 from foundation.errors import ConfigError, GroundworkError
+from foundation.reader import reader_may_leave
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 STOPPED = "stopped; what is finished is kept: the same command goes on"
@@ -98,4 +99,5 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reader_may_leave():
+        main()

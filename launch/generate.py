@@ -21,6 +21,7 @@ from __future__ import annotations
 import sys
 
 from foundation.errors import GroundworkError
+from foundation.reader import reader_may_leave
 from launch.generate_line import Settings, parse, read_prompt
 
 
@@ -49,4 +50,5 @@ def generate(settings: Settings, prompt: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reader_may_leave():
+        main()

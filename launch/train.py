@@ -19,6 +19,7 @@ from foundation.config.compose import CommandLine
 from foundation.config.help import help_text
 from foundation.errors import ConfigError, GroundworkError
 from foundation.files import write_json
+from foundation.reader import reader_may_leave
 from pretrain.torchrun import launched_by_torchrun, speaks
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
@@ -90,4 +91,5 @@ def compose_and_run(scratch_dir: Path) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    with reader_may_leave():
+        main()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data_pipeline.shards.errors import ShardError
 from data_pipeline.shards.verify import verify
+from foundation.reader import reader_may_leave
 
 HELP = """Check the shards in a folder against the sums in manifest.json and in their .sum files, and say of each shard
 whether it is ok; of a damaged one, which 64 KiB blocks. Exit code: 0 all are ok, 1 something is damaged, 2 there is
@@ -32,4 +33,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reader_may_leave():
+        main()
