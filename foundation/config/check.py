@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from foundation.config.node import RUNTIME, Node
+from foundation.config.suggest import keys_of, suggest
 from foundation.config.targets import DEFAULT_TARGETS, resolve
 from foundation.config.values import Context, convert, join
-from foundation.errors import ConfigError, nearest
+from foundation.errors import ConfigError
 
 MISSING = "???"  # OmegaConf's mark of a value that the user must give
 RESOLVER = re.compile(r"\$\{[^}]*:")
@@ -38,7 +39,8 @@ def check(
     Raises:
         ConfigError: the first key that is unknown, missing or of a wrong type; with what is allowed.
     """
-    context = Context(allowed=allowed, derived=derived or {}, runtime=runtime, check_node=check_node)
+    keys = tuple(keys_of(tree))
+    context = Context(allowed=allowed, derived=derived or {}, runtime=runtime, keys=keys, check_node=check_node)
     return check_arguments(tree, schema, "", context)
 
 
@@ -86,7 +88,7 @@ def check_arguments(given: dict[str, Any], target: Callable[..., Any], key: str,
         if name in given:
             if given[name] == MISSING:
                 raise ConfigError(f"{full}: needs a value and has none yet; set {full}=")
-            values[name] = convert(given[name], hint, full, context)
+            values[name] = convert(given[name], hint, full, context, parameter.default)
     extra = {name: value for name, value in given.items() if name not in values}
     return values | extra
 
@@ -130,4 +132,4 @@ def _check_name(name: Any, key: str, settable: list[str], open_ended: bool, cont
         raise ConfigError(f"{full}: is given at run time and can't be configured; remove it")
     if not isinstance(name, str) or name.startswith("_") or (name not in settable and not open_ended):
         allowed = ", ".join(settable) or "nothing"
-        raise ConfigError(f"{full}: unknown key{nearest(str(name), settable)}; allowed here: {allowed}")
+        raise ConfigError(f"{full}: unknown key{suggest(full, settable, context.keys)}; allowed here: {allowed}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 import types
 import typing
 from collections.abc import Callable
@@ -14,6 +15,9 @@ from typing import Any, Literal
 from foundation.config.node import Node
 from foundation.errors import ConfigError, nearest
 
+SHORT = re.compile(r"([0-9]+\.?[0-9]*)([kKmMbBgG])")  # 50k
+THOUSANDS = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -22,6 +26,7 @@ class Context:
     allowed: tuple[str, ...]
     derived: dict[str, str]
     runtime: frozenset[str]
+    keys: tuple[str, ...]  # full keys of the whole config
     check_node: Callable[[Any, Any, str, Context], Node[Any]]
 
 
@@ -30,12 +35,15 @@ def join(key: str, name: str) -> str:
     return f"{key}.{name}" if key else name
 
 
-def convert(value: Any, hint: Any, key: str, context: Context) -> Any:
+def convert(value: Any, hint: Any, key: str, context: Context, example: Any = None) -> Any:
     """Return `value` as the hint asks.
 
     Lists become tuples, ints floats, strings paths where the hint says so; a string where a list of strings is expected
     counts as a list of one. Nothing else is converted: "10" is no number and true is no 1.
 
+    Args:
+        value: as the config has it. hint: what the signature asks for. key: full key, for messages.
+        example: a value that fits, the parameter's default; of another type it is not shown.
     Raises:
         ConfigError: names the key, what was found and what is allowed.
     """
@@ -45,17 +53,17 @@ def convert(value: Any, hint: Any, key: str, context: Context) -> Any:
     if origin is Literal:
         return _one_of(value, typing.get_args(hint), key)
     if origin in (typing.Union, types.UnionType):
-        return _union(value, typing.get_args(hint), key, context)
+        return _union(value, typing.get_args(hint), key, context, example)
     if origin in (list, tuple):
         return _sequence(value, hint, key, context)
     if origin is dict or hint is dict:
         return _mapping(value, hint, key, context)
     if origin is Node or hint is Node:
         return context.check_node(value, (typing.get_args(hint) or (Any,))[0], key, context)
-    return _plain(value, hint, key, context)
+    return _plain(value, hint, key, context, example)
 
 
-def _plain(value: Any, hint: Any, key: str, context: Context) -> Any:
+def _plain(value: Any, hint: Any, key: str, context: Context, example: Any) -> Any:
     if hint is None or hint is type(None):
         fits = value is None
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
@@ -69,7 +77,7 @@ def _plain(value: Any, hint: Any, key: str, context: Context) -> Any:
     else:
         fits = True  # a hint this check knows nothing of, such as Callable
     if not fits:
-        raise ConfigError(f"{key}: {_found(value)} is not {describe(hint)}{_hint_for(value, hint)}")
+        raise ConfigError(f"{key}: {_found(value)} is not {describe(hint)}{_hint_for(value, hint, example)}")
     return value
 
 
@@ -79,11 +87,17 @@ def _number(value: float, key: str) -> float:
     return value
 
 
-def _hint_for(value: Any, hint: Any) -> str:
+def _hint_for(value: Any, hint: Any, example: Any) -> str:
     if hint in (int, float) and isinstance(value, str):
         if value.lower() in ("nan", "inf", "-inf"):
             return "; YAML reads this as a word"
+        if short := SHORT.fullmatch(value):
+            return f"; write {float(short[1]) * THOUSANDS[short[2].lower()]:.0f}"
+        if type(example) is hint:
+            return f"; such as {example}, without quotes"
         return "; such as 3" if hint is int else "; such as 0.001 or 1e-3, without quotes"
+    if hint is int and isinstance(value, float) and value.is_integer():
+        return f"; write {value:.0f}"
     if hint is str and isinstance(value, bool | int | float):
         return f"; put it in quotes, on a command line in two kinds: '\"{str(value).lower()}\"'"
     return ""
@@ -98,14 +112,14 @@ def _one_of(value: Any, allowed: tuple[Any, ...], key: str) -> Any:
     return value
 
 
-def _union(value: Any, hints: tuple[Any, ...], key: str, context: Context) -> Any:
+def _union(value: Any, hints: tuple[Any, ...], key: str, context: Context, example: Any) -> Any:
     if value is None and type(None) in hints:
         return None
     concrete = [hint for hint in hints if hint is not type(None)]
     errors = []
     for hint in sorted(concrete, key=lambda hint: hint is float):  # an int stays an int where int is allowed too
         try:
-            return convert(value, hint, key, context)
+            return convert(value, hint, key, context, example)
         except ConfigError as error:
             errors.append(error)
     if len(concrete) == 1:

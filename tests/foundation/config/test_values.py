@@ -12,7 +12,7 @@ from foundation.config.check import check_node
 from foundation.config.values import Context, convert, describe
 from foundation.errors import ConfigError
 
-CONTEXT = Context(allowed=(), derived={}, runtime=frozenset(), check_node=check_node)
+CONTEXT = Context(allowed=(), derived={}, runtime=frozenset(), keys=(), check_node=check_node)
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,11 @@ def test_what_fits_arrives_as_the_hint_says(value: Any, hint: Any, expected: Any
         (True, int, r"^k: True \(bool\) is not an integer$"),
         (True, float, "^k: True .* is not a number"),
         (1, bool, "^k: 1 .* is not true or false"),
-        (1.0, int, "^k: 1.0 .* is not an integer"),
+        (1.5, int, "^k: 1.5 .* is not an integer$"),
         ("1", int, "^k: '1' .* is not an integer; such as 3$"),
+        ("50k", int, "^k: '50k' .* is not an integer; write 50000$"),
+        ("1.5M", int | None, "^k: '1.5M' .* is not an integer; write 1500000$"),
+        (1e6, int, "^k: 1000000.0 .* is not an integer; write 1000000$"),
         (float("nan"), float, "^k: NaN"),
         (float("nan"), float | None, "^k: NaN"),
         (None, int, r"^k: None \(NoneType\) is not an integer"),
@@ -77,6 +80,15 @@ def test_what_fits_arrives_as_the_hint_says(value: Any, hint: Any, expected: Any
 def test_what_does_not_fit_is_refused_by_its_key(value: Any, hint: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         convert(value, hint, "k", CONTEXT)
+
+
+def test_the_example_of_a_number_is_the_default_where_it_is_one() -> None:
+    for hint in (int, int | None):
+        with pytest.raises(ConfigError, match="is not an integer; such as 16384, without quotes$"):
+            convert("many", hint, "k", CONTEXT, 16384)
+    for no_number in (None, True, 0.5):
+        with pytest.raises(ConfigError, match="is not an integer; such as 3$"):
+            convert("many", int, "k", CONTEXT, no_number)
 
 
 def test_a_long_value_is_shown_in_short() -> None:

@@ -1,0 +1,66 @@
+"""Which key may be meant by one that is unknown: people type the last name alone, or another trainer's."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+# Of nanoGPT, litgpt and the trainer of transformers; names alone, so that only keys are offered that a config has.
+OTHER_NAMES = {
+    "learning_rate": ("lr",),
+    "min_lr": ("min_lr_frac",),
+    "batch_size": ("global_batch_size", "micro_batch_size"),
+    "per_device_train_batch_size": ("micro_batch_size",),
+    "max_iters": ("max_steps",),
+    "num_train_epochs": ("max_epochs",),
+    "epochs": ("max_epochs",),
+    "block_size": ("seq_len", "context_len"),
+    "n_layer": ("num_layers",),
+    "n_head": ("num_heads",),
+    "n_embd": ("d_model",),
+    "grad_clip": ("max_grad_norm",),
+    "warmup_iters": ("warmup_steps",),
+    "eval_interval": ("eval.every_steps",),
+    "log_interval": ("console.every_steps",),
+    "save_steps": ("checkpoint.every_steps",),
+    "dataset": ("data.path",),
+    "out_dir": ("runs_dir",),
+    "device": ("device_type",),
+}
+SHOWN = 3  # a name that more keys end in says nothing
+CLOSE = 0.65  # of difflib's ratio: `seeed` is close to `seed` (0.89), `lr` not to `logger` (0.5)
+
+
+def keys_of(tree: Any, key: str = "") -> Iterator[str]:
+    """Yield the full keys of a tree's values, down to those that are no mappings."""
+    if not isinstance(tree, dict):
+        yield key
+        return
+    for name, value in tree.items():
+        yield from keys_of(value, f"{key}.{name}" if key else str(name))
+
+
+def suggest(full: str, allowed: Iterable[str], keys: Iterable[str]) -> str:
+    """Return `, did you mean ...?` for an unknown key, or an empty string when nothing is like it.
+
+    Args:
+        full: the unknown key.
+        allowed: names that may stand beside it.
+        keys: all full keys of the config.
+    """
+    name = full.rpartition(".")[2]
+    others = [key for key in keys if key != full and not key.startswith(f"{full}.")]
+    meant = _ending_in((name,), others) or _ending_in(OTHER_NAMES.get(name, ()), others)
+    meant = (
+        meant or _close(name, allowed) or _ending_in(_close(name, [key.rpartition(".")[2] for key in others]), others)
+    )
+    return f", did you mean {' or '.join(map(repr, meant))}?" if 0 < len(meant) <= SHOWN else ""
+
+
+def _ending_in(names: Iterable[str], keys: list[str]) -> list[str]:
+    return [key for name in names for key in keys if f".{key}".endswith(f".{name}")]
+
+
+def _close(word: str, words: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(word, list(words), n=1, cutoff=CLOSE)
