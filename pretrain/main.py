@@ -13,17 +13,17 @@ import torch
 from foundation.config import Node, build, check
 from foundation.errors import ConfigError
 from foundation.hashes import hash_json
-from foundation.progress import human
 from pretrain.checkpoint.gate import gate_facts
 from pretrain.data.dataset import open_data
 from pretrain.data.loader import ShardLoader
+from pretrain.describe import describe, facts_of, first_step
 from pretrain.mesh import Mesh, set_determinism, start_mesh
 from pretrain.metrics.flops import peak_flops
 from pretrain.metrics.lines import DROPPED, MetricsFile, read_metrics
 from pretrain.metrics.loggers import NoLogger
 from pretrain.metrics.report import write_run_report
 from pretrain.parallel.compile import apply_compile
-from pretrain.plan import Plan, TrainerSettings, counted
+from pretrain.plan import Plan, TrainerSettings
 from pretrain.run_files import METRICS
 from pretrain.run_folder import claimed, is_own_checkpoint, require_name, write_status
 from pretrain.run_log import RunLog
@@ -150,6 +150,7 @@ def assemble(
         signal=StopSignal(says=mesh.is_main, under_torchrun=launched_by_torchrun()),
         progress=Progress(),
         max_grad_norm=settings.max_grad_norm,
+        compiled=compiled,
         gate=gate_facts(model.values, tokenizer_hash, dataset.fingerprint, plan) | gate_of_data(loader),
     )
 
@@ -212,7 +213,7 @@ def end(run: Run, run_dir: Path, status: Status, reason: str) -> None:
         parts += [
             ("status.json", lambda: write_status(run_dir, status, reason, step)),
             ("the last line", lambda: print(status.told(step, shown))),
-            ("the page", lambda: print(f"page: {write_run_report(run_dir)}")),
+            ("the page", lambda: print(f"page: {write_run_report(run_dir, facts_of(run))}")),
         ]
     for name, finish in parts:
         try:
@@ -252,43 +253,6 @@ def build_log(node: Node[Logger], model: Model, plan: Plan, mesh: Mesh, run_dir:
 def hash_seed(seed: int, rank: int) -> int:
     """Return a seed of 63 bits for one rank: neighbouring seeds and ranks have nothing in common."""
     return int(hash_json([seed, rank]), 16) % 2**63
-
-
-def describe(run: Run) -> str:
-    """Return what will be trained, on what and where, in a line each; of several sources, how often each is read."""
-    dataset, device = run.loader.dataset, run.mesh.device
-    num_params = sum(parameter.numel() for parameter in run.model.parameters())
-    num_tokens, num_held_out = (
-        sum(stream.num_tokens for stream in split.values()) for split in (dataset.train, dataset.val)
-    )
-    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    lines = [
-        f"data: {dataset.path}: {human(num_tokens)} tokens, {human(num_held_out)} held out, "
-        f"vocabulary {dataset.manifest.vocab_size:,}",
-        f"model: {human(num_params)} parameters on {run.mesh.world_size} x {kind}, products in {number_format(run)}",
-        f"plan: {run.plan.describe()}",
-        f"evaluation: {run.evaluator.describe()}",
-    ]
-    epochs = run.loader.epochs_at(run.plan.max_steps)
-    if len(epochs) > 1:
-        lines.append("sources: " + ", ".join(f"{name} {count:.2f} epochs" for name, count in epochs.items()))
-    return "\n".join(lines)
-
-
-def number_format(run: Run) -> str:
-    """Return what matrix products are computed in, as the forward pass finds it."""
-    kind = run.mesh.device.type
-    with run.numerics.autocast(run.mesh.device):
-        return str(torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32)[6:]
-
-
-def first_step(run: Run) -> str:
-    """Return what is computed before the first line of metrics comes; on a CPU that may take minutes."""
-    plan = run.plan
-    return (
-        f"step {run.progress.step + 1} of {plan.max_steps}: {counted(plan.grad_accum_steps, 'micro batch')} of "
-        f"{plan.micro_batch_size * plan.seq_len:,} tokens a rank; its line comes after it"
-    )
 
 
 def reason_of(status: Status, run: Run) -> str:

@@ -50,10 +50,15 @@ class Plan:
     def describe(self) -> str:
         """Return the plan in words, with the length in steps, tokens and epochs."""
         return (
-            f"{self.max_steps} steps = {self.max_tokens:,} tokens = {self.max_epochs:.2f} epochs; a step is "
+            f"{self.max_steps} steps = {self.max_tokens:,} tokens = {epochs(self.max_epochs)}; a step is "
             f"{self.global_batch_size} sequences x {self.seq_len} tokens = {counted(self.dp_size, 'rank')} x "
             f"{self.grad_accum_steps} accumulated x {self.micro_batch_size}"
         )
+
+
+def epochs(number: float) -> str:
+    """Return how often data are read, in words: `2.00 epochs`, `0.0063 epochs`."""
+    return f"{number:.2f} epochs" if number >= 1 else f"{number:.2g} epochs"
 
 
 def counted(count: int, word: str) -> str:

@@ -33,6 +33,7 @@ class Model(nn.Module, ABC):
     """A language model. Builds on the meta device; `init_weights` fills it."""
 
     context_len: int  # longest sequence it takes, in tokens
+    flops_formula: str = "its own formula"  # of flops_per_token, in a few words: whoever compares speeds must know it
 
     @abstractmethod
     def init_weights(self, seed: int) -> None:
@@ -190,6 +191,8 @@ class Evaluator(ABC):
     @abstractmethod
     def evaluate(self, step: int, between: Callable[[], None] = nothing) -> dict[str, Any]:
         """Return the fields that join this step's metrics line, e.g. `val_loss`. Called on every rank.
+
+        Loggers show numbers, and under `samples` a list of {"prompt": str, "text": str}; other JSON values are written.
 
         Args:
             step: steps finished.

@@ -67,6 +67,7 @@ class Run:
     signal: StopSignal
     progress: Progress
     max_grad_norm: float | None
+    compiled: bool
     gate: dict[str, Any]
 
 

@@ -106,8 +106,8 @@ class Evaluate(Evaluator):
         share /= self._every_steps * self._plan.tokens_per_step
         of_all = "" if scored >= tokens else f" of {human(tokens)}"
         return (
-            f"{human(scored)}{of_all} held-out tokens every {self._every_steps} steps, {share:.1%} of the compute; "
-            "all of them at the end"
+            f"{human(scored)}{of_all} held-out tokens every {self._every_steps} steps, each costs {share:.1%} of the "
+            "training before it; all of them at the end"
         )
 
     def evaluate(self, step: int, between: Callable[[], None] = nothing) -> dict[str, Any]:

@@ -8,15 +8,11 @@ from typing import Any
 from foundation.errors import require
 from foundation.progress import human
 from foundation.text import one_line
-from pretrain.metrics.timing import StepTimes
+from pretrain.metrics.lines import SAMPLES, STEP_FIELDS
+from pretrain.metrics.timing import StepTimes, step_time
 from pretrain.plan import Plan
 from pretrain.seats import Logger
 
-# what every step has; all other fields of a line came from an evaluation
-STEP_FIELDS = {
-    *("step", "data_step", "num_updates", "loss", "lr", "grad_norm", "skipped"),
-    *("tokens_seen", "tokens_per_s", "step_time_s", "mfu"),
-}
 MIN_WINDOW_STEPS = 20  # fewer make the estimate of the time left jump
 SAMPLE_CHARS = 400
 BOLD, RED, PLAIN = "\x1b[1m", "\x1b[1;31m", "\x1b[0m"
@@ -50,7 +46,7 @@ class Console(Logger):
 
     def close(self, status: str) -> None:
         if median_s := self._times.median_s:
-            self._say(f"median step {1000 * median_s:.1f} ms, {human(self._times.tokens_per_s, 'tokens')}/s at the end")
+            self._say(f"median step {step_time(median_s)}, {human(self._times.tokens_per_s, 'tokens')}/s at the end")
 
     def _step_line(self, line: dict[str, Any]) -> str:
         width = len(f"{self._max_steps:,}")
@@ -85,11 +81,11 @@ def evaluation_lines(fields: dict[str, Any]) -> list[str]:
     """Return the lines that show an evaluation: its numbers on one, then each continuation of a prompt.
 
     Args:
-        fields: numbers by name; lists hold samples, each {"prompt": str, "text": str}.
+        fields: by name: numbers, and `samples`; others are in metrics.jsonl.
     """
     numbers = {name: value for name, value in fields.items() if isinstance(value, int | float)}
     lines = ["   ".join(f"{name} {value:.4f}" for name, value in numbers.items())] if numbers else []
-    samples = [sample for value in fields.values() if isinstance(value, list) for sample in value]
+    samples = fields.get(SAMPLES, [])
     return lines + [one_line(f"{sample['prompt']}│{sample['text']}", SAMPLE_CHARS) for sample in samples]
 
 

@@ -11,6 +11,14 @@ from pretrain.json_lines import JsonLines, read_lines
 from pretrain.run_files import METRICS
 
 DROPPED = "metrics.dropped.jsonl"
+# what every step has, as RunLog.add writes it; all other fields of a line came from an evaluation
+STEP_FIELDS = frozenset(
+    {
+        *("step", "data_step", "num_updates", "loss", "lr", "grad_norm", "skipped"),
+        *("tokens_seen", "tokens_per_s", "step_time_s", "mfu"),
+    }
+)
+SAMPLES = "samples"  # the one field of an evaluation that is no number: [{"prompt": str, "text": str}, ...]
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from foundation.config.compose import read_config
 from foundation.files import read_json
 from foundation.page import Line, Page, Sample, number
 from pretrain.json_lines import read_lines
-from pretrain.metrics.console import STEP_FIELDS, clock
-from pretrain.metrics.lines import read_metrics
+from pretrain.metrics.console import clock
+from pretrain.metrics.lines import STEP_FIELDS, read_metrics
+from pretrain.metrics.timing import step_time
 from pretrain.run_files import CONFIG, JOURNAL, METRICS, REPORT, SAMPLES, STATUS
 from pretrain.types import Status
 
@@ -24,6 +26,7 @@ MFU = (
 )
 MAX_SAMPLES = 60
 MAX_ROWS = 200
+LAST_STEPS = 50  # one step's loss is that of a few sequences: too uncertain beside the loss on the held-out text
 SMOOTH_FRAC = 0.02  # of the run's steps: the width of the running mean
 
 
@@ -50,14 +53,33 @@ class History:
 
     def means(self, name: str, window: int) -> np.ndarray:
         """(lines,) float64: the running mean of a column over the steps that were not skipped."""
-        return smooth(np.where(self.columns["skipped"] == 1, np.nan, self.columns[name]), window)
+        return smooth(self._kept(name), window)
+
+    def last_mean(self, name: str, count: int) -> float:
+        """The mean of a column over those of the last `count` steps that were not skipped."""
+        last = self._kept(name)[-count:]
+        finite = last[np.isfinite(last)]
+        return float(finite.mean()) if len(finite) else float("nan")
+
+    def _kept(self, name: str) -> np.ndarray:
+        kept: np.ndarray = np.where(self.columns["skipped"] == 1, np.nan, self.columns[name])
+        return kept
 
 
-def write_run_report(run_dir: Path) -> Path:
+# of an evaluation's fields, those that are read at a glance
+EVALUATED = {
+    "val_loss": "Validation loss",
+    "train_subset_loss": "Training subset loss",
+    "val_bits_per_byte": "Validation bits per byte",
+}
+
+
+def write_run_report(run_dir: Path, about: dict[str, str] | None = None) -> Path:
     """Write report.html from the files of the run, whatever of them there is.
 
     Args:
         run_dir: runs/<run_name>.
+        about: what the run is of, label -> value.
     Returns:
         The page's path.
     """
@@ -65,7 +87,7 @@ def write_run_report(run_dir: Path) -> Path:
     config = read_config(run_dir / CONFIG) if (run_dir / CONFIG).is_file() else {}
     status = read_json(run_dir / STATUS) if (run_dir / STATUS).is_file() else {}
     page = Page(str(config.get("run_name") or run_dir.name), _subtitle(status))
-    _glance(page, history, config)
+    _glance(page, history, config, about or {})
     if len(history.steps):
         _curves(page, history)
         _evaluations(page, history)
@@ -112,7 +134,7 @@ def _subtitle(status: dict[str, Any]) -> str:
     return told[0].upper() + told[1:]
 
 
-def _glance(page: Page, history: History, config: dict[str, Any]) -> None:
+def _glance(page: Page, history: History, config: dict[str, Any], about: dict[str, str]) -> None:
     page.section("At a glance")
     if not len(history.steps):
         page.text("No step was written yet.")
@@ -121,9 +143,9 @@ def _glance(page: Page, history: History, config: dict[str, Any]) -> None:
     facts: dict[str, str | int | float | None] = {
         "Steps": int(history.steps[-1]),
         "Tokens seen": int(columns["tokens_seen"][-1]),
-        "Training loss": _last(history.means("loss", _window(history))),
+        f"Training loss, {_last_steps(history)}": history.last_mean("loss", LAST_STEPS),
     }
-    for name, label in (("val_loss", "Validation loss"), ("val_bits_per_byte", "Validation bits per byte")):
+    for name, label in EVALUATED.items():
         values = [line[name] for line in history.evaluated if isinstance(line.get(name), int | float)]
         if values:
             facts[label] = float(values[-1])
@@ -131,11 +153,12 @@ def _glance(page: Page, history: History, config: dict[str, Any]) -> None:
                 facts[f"{label}, best"] = float(min(values))
     facts["Tokens per second"] = round(float(columns["tokens_seen"][-1] / max(np.nansum(columns["step_time_s"]), 1e-9)))
     facts["Time of training"] = clock(float(np.nansum(columns["step_time_s"])))
-    facts["Median step"] = f"{1000 * float(np.nanmedian(columns['step_time_s'])):,.1f} ms"
+    facts["Median step"] = step_time(float(np.nanmedian(columns["step_time_s"])))
     if np.isfinite(columns["mfu"]).any():
         facts["Model FLOPs utilisation (MFU)"] = f"{float(np.nanmedian(columns['mfu'])):.1%}"
     facts["Steps skipped"] = len(history.skipped)
     page.facts(facts)
+    page.facts({**about, "Page written": time.strftime("%Y-%m-%d %H:%M")})
     if np.isfinite(columns["mfu"]).any():
         page.text(MFU)
     trainer = {name: value for name, value in dict(config.get("trainer") or {}).items() if _is_fact(value)}
@@ -236,9 +259,9 @@ def _window(history: History) -> int:
     return max(1, int(len(history.steps) * SMOOTH_FRAC))
 
 
-def _last(values: np.ndarray) -> float:
-    finite = values[np.isfinite(values)]
-    return float(finite[-1]) if len(finite) else float("nan")
+def _last_steps(history: History) -> str:
+    count = min(LAST_STEPS, len(history.steps))
+    return f"mean of the last {count} steps" if count > 1 else "mean of the last step"
 
 
 def _is_fact(value: Any) -> bool:

@@ -6,6 +6,13 @@ import statistics
 from collections import deque
 
 
+def step_time(seconds: float) -> str:
+    """Return a step's time with three digits: `93.4 ms`, `13.3 s`."""
+    amount, unit = (1000 * seconds, "ms") if 1000 * seconds < 999.5 else (seconds, "s")
+    decimals = next(places for places, limit in ((2, 9.995), (1, 99.95), (0, float("inf"))) if amount < limit)
+    return f"{amount:,.{decimals}f} {unit}"
+
+
 class StepTimes:
     """The times of the last steps.
 

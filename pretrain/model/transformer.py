@@ -48,6 +48,8 @@ class Transformer(Model):
     Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3.
     """
 
+    flops_formula = "6 N + 12 L D T"
+
     def __init__(
         self,
         num_layers: int,

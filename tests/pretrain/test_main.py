@@ -14,7 +14,9 @@ from data_pipeline.shards.manifest import Manifest, SourceManifest
 from data_pipeline.shards.writer import SourceWriter
 from foundation.config import Node
 from foundation.hashes import hash_file
-from pretrain.main import build_log, describe
+from foundation.progress import human
+from pretrain.describe import describe, facts_of
+from pretrain.main import build_log
 from pretrain.mesh import Mesh
 from pretrain.metrics.loggers import NoLogger
 from pretrain.types import Record
@@ -57,9 +59,26 @@ def test_the_plan_says_what_it_trains_on_and_how_often_each_source_is_read(
     text = describe(run)
     run.loader.close()
     assert f"data: {two_sources}: 4.4 k tokens, 4.4 k held out, vocabulary 512\n" in text
-    assert "parameters on 1 x cpu, products in float32\n" in text
+    assert "parameters on 1 x cpu, products in float32, not compiled\n" in text
+    flops = human(run.model.flops_per_token(run.plan.seq_len), "FLOP")
+    assert f"arithmetic: {flops} a token (6 N + 12 L D T); the peak of cpu is not known: no MFU\n" in text
     # 25 steps of 8 samples, half of each; 399 // 32 = 12 and 3999 // 32 = 124 samples an epoch
-    assert f"sources: few {100 / 12:.2f} epochs, many {100 / 124:.2f} epochs" in text
+    assert f"sources: few 50.0%, {100 / 12:.2f} epochs; many 50.0%, {100 / 124:.2g} epochs" in text
+    assert facts_of(run) == {
+        "Parameters": human(sum(parameter.numel() for parameter in run.model.parameters())),
+        "Device": "1 x cpu",
+        "Products in": "float32, not compiled",
+        "Data": f"{two_sources}: 4.4 k tokens, 4.4 k held out, vocabulary 512",
+    }
+
+
+def test_a_known_peak_is_named_with_the_device(
+    tiny: list[str], worker: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pretrain.describe.peak_flops", lambda device: 989e12)  # as if this were a device of that peak
+    run = worker.make_run(Mesh(0, 1, 0, torch.device("cpu")), [*tiny, "run_name=x"])
+    run.loader.close()
+    assert "(6 N + 12 L D T); MFU is of cpu's 989.0 TFLOP/s in dense bfloat16\n" in describe(run)
 
 
 ON_A_GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]

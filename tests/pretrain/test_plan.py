@@ -27,6 +27,11 @@ def test_the_parts_make_up_the_whole(micro: int, accum: int, dp_size: int) -> No
     assert made.tokens_per_step == 16 * micro * accum * dp_size
 
 
+def test_a_part_of_an_epoch_is_told_as_one() -> None:
+    assert "= 2.00 epochs" in plan(max_epochs=2).describe()
+    assert "= 0.0032 epochs" in plan(samples_per_epoch=2500, max_steps=1).describe()
+
+
 def test_no_length_means_one_epoch_rounded_up() -> None:
     assert plan().max_steps == 13  # 100 samples in batches of 8
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pretrain.metrics.lines import MetricsFile, read_metrics
+from pretrain.metrics.lines import STEP_FIELDS, MetricsFile, read_metrics
 from pretrain.metrics.loggers import NoLogger
 from pretrain.plan import Plan
 from pretrain.run_log import RunLog
@@ -152,3 +152,11 @@ def test_a_long_step_is_heard_of_and_a_short_one_is_not(
     it.say_progress(7, 1, 4)
     it.say_progress(7, 2, 4)
     assert capsys.readouterr().err == "step 8: 1 of 4 micro batches\n"
+
+
+def test_a_step_s_fields_are_the_ones_that_readers_know(tmp_path: Path) -> None:
+    with_peak, without = log(tmp_path, peak_flops=1000.0), log(tmp_path)
+    for run_log in (with_peak, without):
+        run_log.add(record(1), 1, 32)
+    assert set(with_peak.last) == STEP_FIELDS
+    assert set(without.last) == STEP_FIELDS - {"mfu"}

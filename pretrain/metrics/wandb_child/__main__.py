@@ -17,7 +17,7 @@ import orjson
 
 from foundation.config.compose import read_config
 from foundation.files import write_atomic
-from pretrain.metrics.lines import NON_FINITE
+from pretrain.metrics.lines import NON_FINITE, SAMPLES
 from pretrain.run_files import CONFIG
 
 Mode = Literal["online", "offline", "disabled"]
@@ -147,9 +147,9 @@ def send(run: Any, line: dict[str, Any]) -> None:
     for name, value in line.items():
         if isinstance(value, str):
             value = NON_FINITE.get(value)
-        if isinstance(value, list):
+        if name == SAMPLES:
             value = wandb.Table(columns=["prompt", "text"], data=[[item["prompt"], item["text"]] for item in value])
-        if value is not None:
+        if isinstance(value, int | float | wandb.Table):
             fields[name] = int(value) if isinstance(value, bool) else value
     run.log(fields)
 

@@ -136,7 +136,7 @@ def test_what_it_costs_is_said(make: Make, dataset: Dataset) -> None:
     every = sum(stream.num_tokens for stream in dataset.val.values())
     bounded = make(max_tokens=128, train_subset_sequences=0).describe()
     assert bounded.startswith(f"112 of {every} held-out tokens every 10 steps, ")  # 7 whole sequences of 16
-    assert f" {112 / 3 / (10 * PLAN.tokens_per_step):.1%} of the compute" in bounded
+    assert f"each costs {112 / 3 / (10 * PLAN.tokens_per_step):.1%} of the training before it" in bounded
     assert make(max_tokens=None).describe().startswith(f"{every} held-out tokens")
 
 

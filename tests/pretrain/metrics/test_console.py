@@ -52,6 +52,15 @@ def test_an_evaluation_has_its_numbers_and_samples(
     assert sample.strip() == "def f│(x):␊ return ␛[31mx"
 
 
+def test_a_foreign_evaluator_s_lists_are_passed_over(
+    plan: Plan, make_line: MakeLine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fields = {"weight_norms": [1.0, 2.0], "note": "text", "nested": {"a": 1}, "probe": 0.5}
+    Console(plan, every_steps=1000).log(make_line(3, **fields))
+    _, numbers = capsys.readouterr().out.splitlines()
+    assert numbers.strip() == "probe 0.5000"
+
+
 def test_mfu_is_shown_where_it_is_known(plan: Plan, make_line: MakeLine, capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(plan)
     console.log(make_line(1))
@@ -65,7 +74,7 @@ def test_the_end_says_how_fast_it_was(plan: Plan, make_line: MakeLine, capsys: p
     console = Console(plan)
     console.log(make_line(1))
     console.close("finished")
-    assert capsys.readouterr().out.splitlines()[-1] == "median step 100.0 ms, 10.2 ktokens/s at the end"
+    assert capsys.readouterr().out.splitlines()[-1] == "median step 100 ms, 10.2 ktokens/s at the end"
 
 
 def test_a_terminal_that_knows_only_ascii_is_no_reason_to_fail(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,9 @@ def test_the_page_says_what_the_files_say(run_dir: Path, parse_page: Callable[[P
     assert page.facts["Steps"] == "500"
     assert page.facts["Tokens seen"] == "512,000"
     assert page.facts["Validation loss"] == "3.5"
+    assert page.facts["Training subset loss"] == "3.5"
     assert page.facts["Tokens per second"] == "10,240"
+    assert page.facts["Median step"] == "100 ms"
     assert page.facts["Steps skipped"] == "2"
     assert page.facts["seq_len"] == "128"
     evaluations, skips, config = page.tables
@@ -91,7 +94,7 @@ def test_what_was_skipped_is_not_in_the_mean(
     for step in range(1, 201):
         file.append(make_line(step, loss=900.0 if step > 198 else 2.5, skipped=step > 198))
     file.close()
-    assert parse_page(write_run_report(tmp_path)).facts["Training loss"] == "2.5"
+    assert parse_page(write_run_report(tmp_path)).facts["Training loss, mean of the last 50 steps"] == "2.5"
 
 
 @pytest.mark.parametrize("missing", ["metrics.jsonl", "config.yaml", "status.json", "samples.jsonl"])
@@ -132,3 +135,31 @@ def test_utilisation_is_shown_with_its_formula_and_its_peak_where_it_is_known(
     page = parse_page(write_run_report(tmp_path))
     assert page.facts.get("Model FLOPs utilisation (MFU)") == ("25.0%" if known else None)
     assert any("6 N + 12 L D T" in text and "dense bfloat16" in text for text in page.texts) is known
+
+
+def test_a_glance_shows_the_mean_of_the_last_steps_and_of_what_and_when(
+    tmp_path: Path, make_line: MakeLine, parse_page: Callable[[Path], Any]
+) -> None:
+    file = MetricsFile(tmp_path)
+    for step in range(1, 121):
+        file.append(make_line(step, loss=float(step % 2) if step > 70 else 99.0))
+    file.close()
+    page = parse_page(write_run_report(tmp_path, {"Parameters": "10.8 M", "Device": "8 x NVIDIA H200"}))
+    assert page.facts["Training loss, mean of the last 50 steps"] == "0.5"
+    assert (page.facts["Parameters"], page.facts["Device"]) == ("10.8 M", "8 x NVIDIA H200")
+    assert page.facts["Page written"].startswith(time.strftime("%Y-%m-%d"))
+    short = tmp_path / "short"
+    file = MetricsFile(short)
+    file.append(make_line(1, loss=4.0))
+    file.close()
+    assert parse_page(write_run_report(short)).facts["Training loss, mean of the last step"] == "4"
+
+
+def test_a_foreign_evaluator_s_fields_are_a_row_of_numbers(
+    tmp_path: Path, make_line: MakeLine, parse_page: Callable[[Path], Any]
+) -> None:
+    file = MetricsFile(tmp_path)
+    file.append(make_line(1, weight_norms=[1.0], probe=0.5))
+    file.close()
+    (evaluations, *_) = parse_page(write_run_report(tmp_path)).tables
+    assert evaluations == [["step", "probe"], ["1", "0.5"]]

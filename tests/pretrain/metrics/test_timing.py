@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pretrain.metrics.timing import StepTimes
+from pretrain.metrics.timing import StepTimes, step_time
 
 
 @given(st.lists(st.tuples(st.floats(1e-4, 100), st.integers(0, 10**7)), min_size=1), st.integers(1, 20))
@@ -31,3 +31,18 @@ def test_a_pause_moves_the_rate_and_not_the_median() -> None:
 def test_before_the_first_step_there_is_nothing() -> None:
     times = StepTimes(10)
     assert (times.median_s, times.tokens_per_s, times.left_s(5)) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.00123, "1.23 ms"),
+        (0.1, "100 ms"),
+        (0.9996, "1.00 s"),
+        (1.5, "1.50 s"),
+        (13.3121, "13.3 s"),
+        (1234.0, "1,234 s"),
+    ],
+)
+def test_a_step_s_time_has_three_digits_and_its_unit(seconds: float, text: str) -> None:
+    assert step_time(seconds) == text

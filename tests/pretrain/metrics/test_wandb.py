@@ -98,8 +98,10 @@ def test_offline_every_line_is_on_disk_resume_and_rewind_included(
 @pytest.mark.slow
 def test_the_run_says_its_axis_and_the_allowed_part_of_the_config(run_dir: Path, make_line: MakeLine) -> None:
     logger = WandB(run_dir, project="p", tags=["t"])
-    logger.log(make_line(1, samples=[{"prompt": "a", "text": "b"}]))
+    logger.log(make_line(1, samples=[{"prompt": "a", "text": "b"}], weight_norms=[1.0], probe=0.5))
     logger.close("finished")
+    (line,) = history(run_dir)[0]
+    assert line["probe"] == 0.5 and "samples" in line and "weight_norms" not in line
     (path,) = run_dir.glob("wandb/offline-run-*/*.wandb")
     found = {record.WhichOneof("record_type"): record for record in records(path)}
     run = found["run"].run

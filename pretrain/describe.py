@@ -1,0 +1,75 @@
+"""What a run says of itself, on the console before it begins and on its page."""
+
+from __future__ import annotations
+
+import torch
+
+from foundation.progress import human
+from pretrain.metrics.flops import peak_flops
+from pretrain.plan import counted, epochs
+from pretrain.train import Run
+
+
+def describe(run: Run) -> str:
+    """Return what will be trained, on what and where, in a line each; of several sources, how often each is read."""
+    facts = facts_of(run)
+    lines = [
+        f"data: {facts['Data']}",
+        f"model: {facts['Parameters']} parameters on {facts['Device']}, products in {facts['Products in']}",
+        f"arithmetic: {_arithmetic(run)}",
+        f"plan: {run.plan.describe()}",
+        f"evaluation: {run.evaluator.describe()}",
+    ]
+    weights = {name: source["weight"] for name, source in run.loader.identity()["sources"].items()}
+    if len(weights) > 1:
+        counts, total = run.loader.epochs_at(run.plan.max_steps), sum(weights.values())
+        shares = [f"{name} {weight / total:.1%}, {epochs(counts[name])}" for name, weight in weights.items()]
+        lines.append(f"sources: {'; '.join(shares)}")
+    return "\n".join(lines)
+
+
+def facts_of(run: Run) -> dict[str, str]:
+    """Return what a run is of, label -> value."""
+    dataset = run.loader.dataset
+    num_tokens, num_held_out = (
+        sum(stream.num_tokens for stream in split.values()) for split in (dataset.train, dataset.val)
+    )
+    return {
+        "Parameters": human(sum(parameter.numel() for parameter in run.model.parameters())),
+        "Device": f"{run.mesh.world_size} x {_device_name(run.mesh.device)}",
+        "Products in": f"{_number_format(run)}, {'compiled' if run.compiled else 'not compiled'}",
+        "Data": f"{dataset.path}: {human(num_tokens)} tokens, {human(num_held_out)} held out, "
+        f"vocabulary {dataset.manifest.vocab_size:,}",
+    }
+
+
+def first_step(run: Run) -> str:
+    """Return what is computed before the first line of metrics comes; on a CPU that may take minutes."""
+    plan = run.plan
+    return (
+        f"step {run.progress.step + 1} of {plan.max_steps}: {counted(plan.grad_accum_steps, 'micro batch')} of "
+        f"{plan.micro_batch_size * plan.seq_len:,} tokens a rank; its line comes after it"
+    )
+
+
+def _arithmetic(run: Run) -> str:
+    """Return how many operations a token costs, by which formula, and what they are measured against."""
+    flops, name = run.model.flops_per_token(run.plan.seq_len), _device_name(run.mesh.device)
+    peak = peak_flops(run.mesh.device)
+    against = (
+        f"MFU is of {name}'s {human(peak, 'FLOP')}/s in dense bfloat16"
+        if peak
+        else (f"the peak of {name} is not known: no MFU")
+    )
+    return f"{human(flops, 'FLOP')} a token ({run.model.flops_formula}); {against}"
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _number_format(run: Run) -> str:
+    """Return what matrix products are computed in, as the forward pass finds it."""
+    kind = run.mesh.device.type
+    with run.numerics.autocast(run.mesh.device):
+        return str(torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32)[6:]
