@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -28,6 +30,7 @@ SWITCHES = (
     "hydra/job_logging=none",
     "hydra/hydra_logging=none",
 )
+RAISES = "HYDRA_FULL_ERROR"  # Hydra's only switch: it raises its errors, instead of printing them and exiting with 1
 
 
 class CommandLine:
@@ -46,12 +49,12 @@ class CommandLine:
         chosen: group -> option, as typed.
         allowed: module prefixes that a `_target_` may come from, `extra_targets=[...]` included.
     Raises:
-        ConfigError: an option that a group doesn't have, a group given with a run's own config, a YAML file that
-            doesn't mean what it says.
+        ConfigError: an unknown flag, an option that a group doesn't have, a group given with a run's own config, a
+            YAML file that doesn't mean what it says.
     """
 
     def __init__(self, typed: list[str], conf_dir: Path, root: str, scratch_dir: Path) -> None:
-        parsed = get_args_parser().parse_intermixed_args(typed)
+        parsed = _parser().parse_intermixed_args(typed)
         rerun = parsed.config_path is not None
         self.conf_dir = Path(parsed.config_path).resolve() if rerun else conf_dir
         self.multirun, self.wants_help = bool(parsed.multirun), bool(parsed.help)
@@ -118,8 +121,28 @@ def run_hydra(command: CommandLine, config_name: str, task: Callable[[DictConfig
     """Run `task` on the composed config, once, or once for each trial of a sweep.
 
     `sys.argv` must hold `command.arguments`: Hydra reads it.
+
+    Raises:
+        ConfigError: the config can't be composed.
     """
-    hydra.main(version_base="1.3", config_path=str(command.conf_dir), config_name=config_name)(task)()
+    before = os.environ.get(RAISES)
+    os.environ[RAISES] = "1"
+    try:
+        hydra.main(version_base="1.3", config_path=str(command.conf_dir), config_name=config_name)(task)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_in_words(error)) from error
+    finally:
+        os.environ.pop(RAISES)
+        os.environ.update({} if before is None else {RAISES: before})
+
+
+def _in_words(error: Exception) -> str:
+    """Return Hydra's words on one line; where a list was given for a mapping, which key and what to give."""
+    cause = error.__cause__
+    if isinstance(cause, OmegaConfBaseException) and "Cannot merge DictConfig with ListConfig" in str(cause):
+        key = cause.full_key
+        return f"{key}: a list, where names with values are expected; give e.g. {key}='{{name: value}}'"
+    return " ".join(str(error).split())
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -156,6 +179,17 @@ def read_config(path: Path) -> dict[str, Any]:
 def config_yaml(tree: dict[str, Any]) -> bytes:
     """Return a plain tree as the YAML that `read_config` and `--config-path` read back."""
     return OmegaConf.to_yaml(OmegaConf.create(tree)).encode()
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Return Hydra's parser of flags; what it refuses gets this project's kind of message, not its list of flags."""
+
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError(f"{message}; settings are key=value without dashes, --help lists them")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    return parser
 
 
 def _parsed(text: str, key: str, value: str) -> Override:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from foundation.config.compose import CommandLine, config_yaml, plain, read_config
+from foundation.config.compose import RAISES, CommandLine, config_yaml, plain, read_config, run_hydra
 from foundation.errors import ConfigError
 
 
@@ -102,3 +103,45 @@ def test_what_hydra_cannot_read_is_answered_with_what_to_type(conf: Path, text: 
         typed(conf, text)
     assert part in str(caught.value)
     assert "++" not in str(caught.value)
+
+
+@pytest.mark.parametrize("flags", [["--foo"], ["--config-name"], ["--cfg", "jobs"], ["--multirum", "a=1"]])
+def test_an_unknown_flag_is_named_without_the_list_of_all(conf: Path, flags: list[str]) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^[^\n]*; settings are key=value without dashes, --help lists them$"
+    ) as caught:
+        typed(conf, *flags)
+    assert flags[0] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("fields=[a]", r"^fields: a list, where names with values are expected; give e\.g\. fields='\{name: value\}'$"),
+        ("+x=2", "^Could not append to config. An item is already at 'x'. Either remove"),
+    ],
+)
+def test_what_cannot_be_composed_is_an_error_of_ours(
+    conf: Path, monkeypatch: pytest.MonkeyPatch, argument: str, message: str
+) -> None:
+    (conf / "train.yaml").write_text("defaults:\n  - _self_\nx: 1\nfields: {}\n")
+    monkeypatch.delenv(RAISES, raising=False)
+    command = typed(conf, argument)
+    monkeypatch.setattr("sys.argv", ["train", *command.arguments])
+    with pytest.raises(ConfigError, match=message):
+        run_hydra(command, "train", lambda config: None)
+    assert RAISES not in os.environ
+
+
+def test_hydras_own_switch_stays_as_it_was_and_errors_of_the_task_pass(
+    conf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(config: DictConfig) -> None:
+        raise ZeroDivisionError(config.model.x)
+
+    monkeypatch.setenv(RAISES, "0")
+    command = typed(conf)
+    monkeypatch.setattr("sys.argv", ["train", *command.arguments])
+    with pytest.raises(ZeroDivisionError, match="1"):
+        run_hydra(command, "train", fail)
+    assert os.environ[RAISES] == "0"
