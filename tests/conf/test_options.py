@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import shutil
 from pathlib import Path
@@ -104,21 +105,21 @@ def test_a_group_that_may_do_nothing_has_an_option_that_does(group: str) -> None
 
 COMPOSED = [("pipeline", "pipeline", "name=x")]
 COMPOSED += [(path.stem, "train", f"experiment={path.stem}") for path in sorted((CONF / "experiment").glob("*.yaml"))]
-
-
 COMPOSED += [(f"recipe_{name}", "pipeline", f"recipe={name}") for name in ("web", "one_file")]
 
 
 @pytest.mark.parametrize(("name", "root", "typed"), COMPOSED, ids=[name for name, _, _ in COMPOSED])
 def test_what_is_composed_is_the_one_in_git(name: str, root: str, typed: str) -> None:
-    """When a change of these files is meant: remove tests/conf/golden/ and run this test once; it writes them anew."""
     golden = Path(__file__).with_name("golden") / f"{name}.yaml"
-    found = config_yaml(composed(root, typed, *NEEDED.get(typed, [])))
+    found = config_yaml(composed(root, typed, *NEEDED.get(typed, []))).decode()
     if not golden.exists():
         golden.parent.mkdir(exist_ok=True)
-        golden.write_bytes(found)
+        golden.write_text(found)
         pytest.fail(f"{golden} was missing and is written now; look at it and commit it")
-    assert found == golden.read_bytes()
+    kept = golden.read_text()
+    changed = difflib.unified_diff(kept.splitlines(), found.splitlines(), "in git", "composed", lineterm="")
+    anew = f"where that is meant: rm {golden} && pytest -k git {__file__}; it writes the file anew"
+    assert found == kept, "\n".join(["what is composed is another:", *changed, anew])
 
 
 OWN_KEYS: dict[str, dict[str, Any]] = {
