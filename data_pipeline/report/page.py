@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data_pipeline.ledger import Account, Book, total
-from data_pipeline.output_dir import LEDGER, QUARANTINE, REMOVED, REPORT, TIMING
+from data_pipeline.output_dir import CONFIG, LEDGER, QUARANTINE, REMOVED, REPORT, TIMING
+from data_pipeline.report.counts import MEANINGS
 from data_pipeline.report.evidence import Removed, quarantined_samples, removed_samples
 from data_pipeline.shards.manifest import SPLITS, Manifest
 from data_pipeline.shards.reader import open_split
@@ -22,6 +25,7 @@ from foundation.text import one_line
 SPLIT_NAMES = {"train": "training", "val": "validation"}
 MAX_QUARANTINED = 20
 TITLE_CHARS = 90
+FILE_NAMES = "Names of files are their paths below the folder that all files of the source share."
 
 
 def write_report(output_dir: Path, titles: Mapping[str, str], remarks: Mapping[str, str]) -> Path:
@@ -39,7 +43,8 @@ def write_report(output_dir: Path, titles: Mapping[str, str], remarks: Mapping[s
     books = read_books(output_dir, titles)
     manifest = Manifest.load(output_dir)
     timing = read_json(output_dir / TIMING)["stages"] if (output_dir / TIMING).is_file() else {}
-    page = Page(output_dir.name, _subtitle(books, manifest))
+    written = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    page = Page(output_dir.name, f"{_subtitle(books, manifest)} Written {written}.")
     _glance(page, books, manifest, timing)
     _way(page, books, titles)
     _reasons(page, books, titles)
@@ -50,6 +55,7 @@ def write_report(output_dir: Path, titles: Mapping[str, str], remarks: Mapping[s
     _lengths(page, output_dir, manifest)
     _sources(page, manifest)
     _timing(page, timing, titles)
+    _settings(page, output_dir)
     return page.write(output_dir / REPORT)
 
 
@@ -123,7 +129,7 @@ def _reasons(page: Page, books: dict[str, Book], titles: Mapping[str, str]) -> N
             ]
     page.section("What was removed")
     if rows:
-        page.table(["stage", "reason", "", "documents", "of all read"], rows)
+        page.table(["stage", "reason", "kind", "documents", "of all read"], rows)
     else:
         page.text("Nothing.")
 
@@ -133,7 +139,7 @@ def _removed(page: Page, output_dir: Path, stage: str, title: str) -> None:
     if not samples:
         return
     page.section(f"Removed: {title}")
-    page.text(f"A few of each reason, spread over the corpus; all of them are in {REMOVED}/{stage}/.")
+    page.text(f"A few of each reason, spread over the corpus; all of them are in {REMOVED}/{stage}/. {FILE_NAMES}")
     for reason, removed in samples.items():
         page.heading(reason)
         page.pairs([_pair(each) for each in removed if each.kept_snippet is not None], open_first=True)
@@ -155,10 +161,10 @@ def _pair(removed: Removed) -> Pair:
 
 def _sample(removed: Removed) -> Sample:
     measured = {
-        "value": removed.value,
-        "limit": removed.threshold,
+        "value": removed.value if removed.coverage is None else None,  # the same, by its name
         "test item": removed.test_item,
         "coverage": removed.coverage,
+        "limit": removed.threshold,
         "of": removed.kept_id,
     }
     remark = ", ".join(
@@ -174,7 +180,7 @@ def _quarantined(page: Page, output_dir: Path) -> None:
     if not records:
         return
     page.section("Unreadable records")
-    page.text(f"A few of them; all are in {QUARANTINE}/, byte by byte.")
+    page.text(f"A few of them; all are in {QUARANTINE}/, byte by byte. {FILE_NAMES}")
     page.samples(
         [
             Sample(
@@ -193,13 +199,13 @@ def _counts(page: Page, output_dir: Path, titles: Mapping[str, str], remarks: Ma
         return
     page.section("Measured on the way")
     rows: list[list[str | int]] = [
-        [titles[stage], name.replace("_", " "), count]
+        [titles[stage], name.replace("_", " "), count, MEANINGS.get(name, "")]
         for stage in titles
         if stage in counts
         for name, count in counts[stage].items()
     ]
     if rows:
-        page.table(["stage", "", "number"], rows)
+        page.table(["stage", "what", "number", "meaning"], rows)
     page.samples([Sample(titles[stage], "", remarks[stage]) for stage in titles if stage in remarks], open_first=True)
 
 
@@ -275,6 +281,16 @@ def _timing(page: Page, timing: dict[str, dict[str, float]], titles: Mapping[str
         ]
     )
     page.text("Of the run that did the stage: a stage that was complete is not done again.")
+
+
+def _settings(page: Page, output_dir: Path) -> None:
+    path = output_dir / CONFIG
+    if not path.is_file():
+        return
+    page.section("Settings")
+    page.text("What made this data. The same again, other settings behind it:")
+    again = f"python -m data_pipeline --config-path {shlex.quote(str(output_dir))} --config-name config"
+    page.samples([Sample("command", "", again), Sample(CONFIG, "", path.read_text(encoding="utf-8"))], open_first=True)
 
 
 def _speed(stage: dict[str, float]) -> str:

@@ -73,7 +73,7 @@ def output_dir(tmp_path: Path) -> Path:
         "kept_snippet": "the quick red fox",
     }
     write_removed(folder / "removed/near/00000.parquet", [row("near", "near_duplicate", i, **near) for i in range(4)])
-    hit = {"test_item": "quiz#17", "coverage": 0.75}
+    hit = {"test_item": "quiz#17", "value": 0.75, "coverage": 0.75, "threshold": 0.5}
     write_removed(folder / "removed/decontaminate/00000.parquet", [row("decontaminate", "contaminated", 0, **hit)])
     bad = [
         ("a.jsonl", Quarantined(row=i, offset_bytes=1000 * i, reason="no_json", data=HOSTILE.encode())) for i in (3, 8)

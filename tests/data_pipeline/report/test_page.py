@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_pipeline.clean.unicode import Unicode
+from data_pipeline.documents import from_texts
+from data_pipeline.report.counts import MEANINGS
 from data_pipeline.report.page import length_bins, read_books, write_report
 from data_pipeline.shards.errors import ShardError
+from foundation.files import read_json
 
 TITLES = {
     "clean": "clean",
@@ -44,9 +50,9 @@ def test_the_numbers_are_those_of_the_ledger_and_the_manifest(
         ["decontaminate", "contaminated", "removed", "1", "2.27%"],
     ]
     assert counts[1:] == [
-        ["clean", "line ends rewritten", "5"],
-        ["near duplicates", "clusters", "7"],
-        ["near duplicates", "pairs verified", "1,234"],
+        ["clean", "line ends rewritten", "5", MEANINGS["line_ends_rewritten"]],
+        ["near duplicates", "clusters", "7", MEANINGS["clusters"]],
+        ["near duplicates", "pairs verified", "1,234", MEANINGS["pairs_verified"]],
     ]
     assert ["web", "training", "75.00%", "3.99", "6", "800", "3,200", "1"] in sources
     assert ["books", "training", "25.00%", "1.00", "2", "1,064", "4,256", "1"] in sources
@@ -67,7 +73,7 @@ def test_the_evidence_is_shown_and_stays_text(output_dir: Path, parse_page: Call
     page = parse_page(write_report(output_dir, TITLES, {}))
     assert page.text.count("</pre><script>alert(1)</script>␛[31m␀ tail") == 5 + 2  # removed, unreadable
     assert "similarity 0.912" in page.texts
-    assert "test item quiz#17, coverage 0.75" in page.texts
+    assert "test item quiz#17, coverage 0.75, limit 0.5" in page.texts
     assert "value 0, limit 20" in page.texts
     assert page.texts.count("brown") == page.texts.count("red") == 4  # what differs, marked on both sides
     assert "a.jsonl, record 8, byte 8,000" in page.texts
@@ -77,6 +83,23 @@ def test_the_evidence_is_shown_and_stays_text(output_dir: Path, parse_page: Call
 def test_what_a_stage_says_of_its_settings_is_shown(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:
     page = parse_page(write_report(output_dir, TITLES, {"near": "  0.8  99.9% <- threshold"}))
     assert "  0.8  99.9% <- threshold" in page.text
+
+
+def test_the_page_says_what_made_it_and_when(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:
+    (output_dir / "config.yaml").write_text("dedup:\n  threshold: 0.7\n")
+    page = parse_page(write_report(output_dir, TITLES, {}))
+    assert "dedup:\n  threshold: 0.7\n" in page.text
+    assert f"python -m data_pipeline --config-path {output_dir} --config-name config" in page.text
+    (written,) = re.findall(r"Written (\d{4}-\d\d-\d\d \d\d:\d\d) UTC", page.text)
+    age = datetime.now(UTC) - datetime.strptime(written, "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
+    assert timedelta(0) <= age < timedelta(minutes=2)
+
+
+def test_every_number_of_the_pipelines_own_stages_has_a_meaning(finished: Path) -> None:
+    counted = {name for stage in read_json(finished / "ledger.json")["counts"].values() for name in stage}
+    cleaned = Unicode().apply(from_texts(["a\r\nb", "e\u0301", "a\x00b"])).changed
+    assert len(cleaned) == 3 and len(counted) > 5
+    assert counted | set(cleaned) == set(MEANINGS)
 
 
 def test_stages_come_in_their_order(output_dir: Path) -> None:

@@ -1,0 +1,21 @@
+"""What the numbers mean that stages measure on the way, for those who read the page."""
+
+from __future__ import annotations
+
+# Names of this project's own stages and rules; another rule's own name speaks for itself.
+MEANINGS = {
+    "line_ends_rewritten": "\\r\\n and \\r that became \\n",
+    "control_characters_dropped": "characters that no text shows",
+    "documents_composed": "documents where letters with accents became one character each (NFC)",
+    "candidate_documents": "documents that the search compared with another at all",
+    "clusters": "groups of them that candidate pairs connect; no claim that all in a group are alike",
+    "largest_cluster": "documents in the largest of these groups",
+    "pairs_verified": "pairs whose shingles were compared exactly",
+    "pairs_below_threshold": "of these, too unlike: both stay",
+    "pairs_ruled_out": "pairs not compared exactly: their signatures are too unlike already",
+    "test_items": "what was sought, the held-out documents among them",
+    "items_too_short": "of these, under decontaminate.min_words: never found",
+    "items_of_common_ngrams": "of these, made of common phrases alone: never found",
+    "ngrams": "different runs of words in the test items",
+    "common_ngrams": "of these, in more documents than decontaminate.max_document_frequency: they don't count",
+}
