@@ -18,6 +18,7 @@ extra_targets=[P.] admits a model of your own package P, as it did for the train
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from foundation.errors import GroundworkError
@@ -26,7 +27,7 @@ from launch.generate_line import Settings, parse, read_prompt
 
 
 def main() -> None:
-    """Read the command line and write continuations to stdout; exit with 2 for what users can mend."""
+    """Read the command line and write continuations to stdout; exit with 2 for what users can mend, 130 on Ctrl-C."""
     arguments = sys.argv[1:]
     if not arguments or {"-h", "--help"} & set(arguments):
         print(__doc__)
@@ -37,14 +38,19 @@ def main() -> None:
     except GroundworkError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)  # a line of its own for the shell's prompt
+        sys.exit(128 + signal.SIGINT)
 
 
 def generate(settings: Settings, prompt: str) -> None:
     """Load the model and write continuations of the prompt to stdout."""
     # these bring torch: two seconds that help and a mistyped line need not wait for
     from launch.continuation import load, write_samples
+    from pretrain.evaluate.sampling import check_settings
     from pretrain.mesh import start_mesh
 
+    check_settings(settings.max_new_tokens, settings.temperature, settings.top_k, settings.top_p)
     with start_mesh(settings.device, key="device") as mesh:
         write_samples(load(settings, mesh.device), prompt, settings, mesh.device)
 

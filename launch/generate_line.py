@@ -94,6 +94,10 @@ def _decode(data: bytes, name: str) -> str:
 
 
 def _text(key: str, text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise GenerateError(f"{key}: is no valid UTF-8 ({error.reason}); give it in a file: prompt_file=PATH") from None
     return text
 
 
@@ -105,9 +109,12 @@ def _path(key: str, text: str) -> Path:
 
 def _integer(key: str, text: str) -> int:
     try:
-        return int(text)
+        value = int(text)
     except ValueError:
         raise GenerateError(f"{key}: {text!r} is not an integer; such as {key}=3") from None
+    if not -(2**63) <= value < 2**63:
+        raise GenerateError(f"{key}: {value} is beyond 64 bits; such as {key}=3")
+    return value
 
 
 def _number(key: str, text: str) -> float:

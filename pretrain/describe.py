@@ -14,7 +14,8 @@ def describe(run: Run) -> str:
     """Return what will be trained, on what and where, in a line each; of several sources, how often each is read."""
     facts = facts_of(run)
     lines = [
-        f"data: {facts['Data']}",
+        f"data: {facts['Data']}: {facts['Tokens']} tokens, {facts['Tokens held out']} held out, "
+        f"vocabulary {facts['Vocabulary']}",
         f"model: {facts['Parameters']} parameters on {facts['Device']}, products in {facts['Products in']}",
         f"arithmetic: {_arithmetic(run)}",
         f"plan: {run.plan.describe()}",
@@ -38,8 +39,10 @@ def facts_of(run: Run) -> dict[str, str]:
         "Parameters": human(sum(parameter.numel() for parameter in run.model.parameters())),
         "Device": f"{run.mesh.world_size} x {_device_name(run.mesh.device)}",
         "Products in": f"{_number_format(run)}, {'compiled' if run.compiled else 'not compiled'}",
-        "Data": f"{dataset.path}: {human(num_tokens)} tokens, {human(num_held_out)} held out, "
-        f"vocabulary {dataset.manifest.vocab_size:,}",
+        "Data": str(dataset.path),
+        "Tokens": human(num_tokens),
+        "Tokens held out": human(num_held_out),
+        "Vocabulary": f"{dataset.manifest.vocab_size:,}",
     }
 
 

@@ -25,6 +25,7 @@ SETTLE_S = 0.2  # far longer than dropping a tensor takes, far shorter than anyo
 TIMEOUT = timedelta(minutes=10)  # a rank that is silent for longer is taken for dead
 REASON_TIMEOUT = timedelta(seconds=2)  # for a rank that fails to say why
 FAILED = "groundwork/failed"  # key of that reason in the ranks' store
+BY_TORCHRUN = "start with torchrun, which sets it, or unset WORLD_SIZE and its kin for a single process"
 PEER_GONE = ("closed by peer", "reset by peer", "Broken pipe", "Timed out")  # gloo raises a bare RuntimeError
 
 
@@ -139,10 +140,9 @@ def start_mesh(device_type: DeviceType, key: str = "trainer.device_type") -> Ite
         device_type: auto takes cuda, else mps, else cpu.
         key: by which the user chose it, for messages.
     Raises:
-        ConfigError: the device isn't there.
+        ConfigError: the device isn't there, or the environment says half of where this process stands.
     """
-    rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    local_rank = int(os.environ.get("LOCAL_RANK", 0))
+    rank, world_size, local_rank = _place()
     chosen = _choose_device(device_type, key, local_rank)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
@@ -171,6 +171,21 @@ def set_determinism(deterministic: bool) -> None:
     if deterministic != torch.are_deterministic_algorithms_enabled():  # setting imports the compiler, a second a start
         torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = False
+
+
+def _place() -> tuple[int, int, int]:
+    """Return rank, world size and local rank, as torchrun or whoever started the ranks has set them."""
+    places = {}
+    for name, alone in (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0")):
+        text = os.environ.get(name, alone)
+        if not text.isdecimal():
+            raise ConfigError(f"{name}: {text!r} is not a whole number; {BY_TORCHRUN}")
+        places[name] = int(text)
+    if places["WORLD_SIZE"] > 1:
+        for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+            if name not in os.environ:
+                raise ConfigError(f"{name}: is not set, though WORLD_SIZE is {places['WORLD_SIZE']}; {BY_TORCHRUN}")
+    return places["RANK"], places["WORLD_SIZE"], places["LOCAL_RANK"]
 
 
 def _choose_device(name: DeviceType, key: str, local_rank: int) -> torch.device:

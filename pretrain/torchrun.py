@@ -22,7 +22,7 @@ def speaks(message: str) -> bool:
     that can't reach it speaks for itself.
     """
     env = os.environ
-    if int(env.get("WORLD_SIZE", 1)) == 1 or env.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+    if env.get("WORLD_SIZE", "1") == "1" or env.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return True
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 

@@ -35,7 +35,7 @@ def scan_yaml(path: Path) -> None:
             _check_event(event, path)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}; correct it there") from error
     for mapping in _mappings(root):
         _check_keys(mapping, path)
 

@@ -16,6 +16,7 @@ from foundation.config.node import Node
 from foundation.errors import ConfigError, nearest
 
 SHORT = re.compile(r"([0-9]+\.?[0-9]*)([kKmMbBgG])")  # 50k
+MAX_DIGITS = 24  # of a number that is refused anyway
 THOUSANDS = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}
 
 
@@ -64,6 +65,10 @@ def convert(value: Any, hint: Any, key: str, context: Context, example: Any = No
 
 
 def _plain(value: Any, hint: Any, key: str, context: Context, example: Any) -> Any:
+    if type(value) is int and not -(2**63) <= value < 2**63:  # JSON, tensors and random generators hold no more
+        digits = str(value)
+        shown = digits if len(digits) <= MAX_DIGITS else f"{digits[:MAX_DIGITS]}..."
+        raise ConfigError(f"{key}: {shown} is beyond 64 bits; give a number from -2^63 to 2^63 - 1")
     if hint is None or hint is type(None):
         fits = value is None
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):

@@ -263,4 +263,4 @@ def _open_at(folder: Path) -> Opened:
     hint = (
         f"name one of {', '.join(inside[:3])}" if inside else "name a folder such as runs/x/checkpoints/step_00000100"
     )
-    raise CheckpointError(f"resume: {folder} is no checkpoint; {hint}")
+    raise CheckpointError(f"resume: {folder} is no checkpoint; {hint}, or type auto or never")

@@ -89,7 +89,7 @@ def test_a_prompt_is_taken_as_it_is(prompt: str) -> None:
         assert read_prompt(settings) == prompt
 
 
-def test_every_setting() -> None:
+def test_every_setting_is_read() -> None:
     words = "run=a/b temperature=0 top_k=null top_p=0.5 seed=7 max_new_tokens=9 num_samples=2 checkpoint=c data.path=d"
     words += " extra_targets=[mine.]"
     expected = Settings(
@@ -120,9 +120,11 @@ def test_every_setting() -> None:
         (["run=r", "prompt=a", "prompt_file=b"], "both given"),
         (["prompt=a"], "run: missing"),
         (["run="], "run: is empty"),
+        (["run=r", "seed=99999999999999999999"], "seed: 99999999999999999999 is beyond 64 bits"),
+        (["run=r", "prompt=a\udcffb"], "prompt: is no valid UTF-8 .*; give it in a file: prompt_file="),
     ],
 )
-def test_what_can_not_be_followed(arguments: list[str], words: str) -> None:
+def test_what_cannot_be_followed_is_refused_by_its_key(arguments: list[str], words: str) -> None:
     with pytest.raises(GenerateError, match=words):
         parse(arguments)
 
@@ -289,3 +291,28 @@ def test_another_tokenizer_is_refused(there: Path, tmp_path: Path) -> None:
     Manifest(hash_bytes(other), manifest.vocab_size, manifest.eot_id, manifest.dtype, manifest.splits).save(tmp_path)
     with pytest.raises(GenerateError, match="has another tokenizer"):
         generated(["run=runs/tiny", f"data.path={tmp_path}"])
+
+
+@pytest.mark.parametrize("setting", ["max_new_tokens=-1", "temperature=-1", "top_k=0", "top_p=2"])
+def test_how_to_draw_is_checked_before_a_model_is_loaded(
+    setting: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["generate.py", "run=nowhere", "prompt=x", setting])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.err.startswith(f"error: {setting.partition('=')[0]}: ")
+    assert said.out == ""
+
+
+def test_a_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("launch.generate.generate", interrupted)
+    monkeypatch.setattr(sys, "argv", ["generate.py", "run=nowhere", "prompt=x"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "\n"

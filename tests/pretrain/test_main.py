@@ -68,7 +68,10 @@ def test_the_plan_says_what_it_trains_on_and_how_often_each_source_is_read(
         "Parameters": human(sum(parameter.numel() for parameter in run.model.parameters())),
         "Device": "1 x cpu",
         "Products in": "float32, not compiled",
-        "Data": f"{two_sources}: 4.4 k tokens, 4.4 k held out, vocabulary 512",
+        "Data": str(two_sources),
+        "Tokens": "4.4 k",
+        "Tokens held out": "4.4 k",
+        "Vocabulary": "512",
     }
 
 

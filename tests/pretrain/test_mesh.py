@@ -43,3 +43,24 @@ def test_reproducible_sums_prepare_cublas(monkeypatch: pytest.MonkeyPatch) -> No
     finally:
         set_determinism(False)
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"WORLD_SIZE": "2"}, "RANK: is not set, though WORLD_SIZE is 2"),
+        ({"WORLD_SIZE": "2", "RANK": "1"}, "MASTER_ADDR: is not set, though WORLD_SIZE is 2"),
+        ({"WORLD_SIZE": "2", "RANK": "abc"}, "RANK: 'abc' is not a whole number"),
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE: 'two' is not a whole number"),
+    ],
+)
+def test_what_torchrun_would_have_set_is_asked_for_by_name(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], words: str
+) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=words) as refused, start_mesh("cpu"):
+        pass
+    assert "start with torchrun, which sets it, or unset WORLD_SIZE" in str(refused.value)

@@ -84,10 +84,10 @@ def test_what_does_not_fit_is_refused_by_its_key(value: Any, hint: Any, message:
 
 def test_the_example_of_a_number_is_the_default_where_it_is_one() -> None:
     for hint in (int, int | None):
-        with pytest.raises(ConfigError, match="is not an integer; such as 16384, without quotes$"):
+        with pytest.raises(ConfigError, match=r"is not an integer; such as 16384, without quotes$"):
             convert("many", hint, "k", CONTEXT, 16384)
     for no_number in (None, True, 0.5):
-        with pytest.raises(ConfigError, match="is not an integer; such as 3$"):
+        with pytest.raises(ConfigError, match=r"is not an integer; such as 3$"):
             convert("many", int, "k", CONTEXT, no_number)
 
 
@@ -100,3 +100,13 @@ def test_a_long_value_is_shown_in_short() -> None:
 def test_hints_are_described_in_words() -> None:
     hint = dict[str, tuple[int, ...] | None]
     assert describe(hint) == "a mapping of names to a list of an integer or null"
+
+
+@pytest.mark.parametrize("hint", [int, float, int | None])
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**400])
+def test_a_whole_number_that_no_64_bits_hold_is_refused_by_key(value: int, hint: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^seed: -?\d+(\.\.\.)? is beyond 64 bits; give a number from -2\^63 to 2\^63 - 1$"
+    ):
+        convert(value, hint, "seed", CONTEXT)
+    assert convert(2**63 - 1, int, "seed", CONTEXT) == 2**63 - 1
