@@ -44,7 +44,7 @@ def _compose_and_run(scratch_dir: Path) -> int:
     """Compose the config, once or once a trial, and run it; return the exit code."""
     command = CommandLine(sys.argv[1:], CONF_DIR, "pipeline", scratch_dir)
     if command.wants_help:
-        print(help_text(command.conf_dir, "pipeline", command.chosen))
+        print(help_text(command.conf_dirs, "pipeline", command.chosen))
         return 0
     if command.multirun:
         _check_trials(sys.argv[1:])

@@ -78,7 +78,7 @@ def compose_and_run(scratch_dir: Path) -> int:
     """
     command = CommandLine(sys.argv[1:], CONF_DIR, "train", scratch_dir)
     if command.wants_help:
-        print(help_text(command.conf_dir, "train", command.chosen))
+        print(help_text(command.conf_dirs, "train", command.chosen))
         return 0
     if command.multirun and launched_by_torchrun():
         raise ConfigError(

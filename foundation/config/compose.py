@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -30,6 +31,7 @@ SWITCHES = (
     "hydra/job_logging=none",
     "hydra/hydra_logging=none",
 )
+MISSING = re.compile(r"Could not delete from config\. '([^']+)' does not exist")  # Hydra's words
 RAISES = "HYDRA_FULL_ERROR"  # Hydra's only switch: it raises its errors, instead of printing them and exiting with 1
 
 
@@ -44,6 +46,7 @@ class CommandLine:
     Attributes:
         arguments: what Hydra is given in place of it.
         conf_dir: folder of the primary config; names the groups.
+        conf_dirs: the same and behind it the user's own, which `--config-dir` names.
         multirun: whether `-m` was given.
         wants_help: whether `--help` was.
         chosen: group -> option, as typed.
@@ -57,10 +60,11 @@ class CommandLine:
         parsed = _parser().parse_intermixed_args(typed)
         rerun = parsed.config_path is not None
         self.conf_dir = Path(parsed.config_path).resolve() if rerun else conf_dir
+        self.conf_dirs = [self.conf_dir, *([Path(parsed.config_dir)] if parsed.config_dir else [])]
         self.multirun, self.wants_help = bool(parsed.multirun), bool(parsed.help)
         self.extra_targets = [text for text in parsed.overrides if text.partition("=")[0] == "extra_targets"]
         self.allowed = DEFAULT_TARGETS + extra_prefixes(self.extra_targets)
-        self._scan(conf_dir, rerun, parsed.config_name)
+        self._scan(rerun, parsed.config_name)
         groups = list(default_options(conf_dir, root))
         self._groups = [] if rerun else groups
         self._rerun_groups = groups if rerun else []
@@ -76,15 +80,18 @@ class CommandLine:
         }
         self.arguments = path + options + kept + switches  # options first: argparse takes the rest in one piece
 
-    def _scan(self, conf_dir: Path, rerun: bool, config_name: str | None) -> None:
-        if not rerun:
-            for path in sorted(conf_dir.rglob("*.yaml")):
-                scan_yaml(path)
-            return
+    def _scan(self, rerun: bool, config_name: str | None) -> None:
         path = self.conf_dir / f"{config_name or 'config'}.yaml"
-        if not path.is_file():
+        if rerun and not path.is_file():
             raise ConfigError(f"--config-path: there is no {path}; give the folder of a run, and --config-name config")
-        scan_yaml(path)
+        for own in self.conf_dirs[1:]:
+            if not own.is_dir():
+                raise ConfigError(f"--config-dir: {own} is no folder; give one that holds <group>/<option>.yaml")
+        for folder in self.conf_dirs[1:] if rerun else self.conf_dirs:
+            for each in sorted(folder.rglob("*.yaml")):
+                scan_yaml(each)
+        if rerun:
+            scan_yaml(path)
 
     def _override(self, text: str) -> str:
         key, equals, value = text.partition("=")
@@ -110,7 +117,9 @@ class CommandLine:
         """Refuse what is no option of the group, in a sweep too; a glob's options Hydra finds among those there are."""
         if isinstance(override.value(), Glob):
             return
-        options = options_of(self.conf_dir, group)
+        if isinstance(override.value(), dict):
+            raise ConfigError(f"{group}: takes the name of an option, not an object; {own_option(group)}")
+        options = options_of(self.conf_dirs, group)
         for option in override.sweep_iterator() if override.is_discrete_sweep() else [override.value()]:
             if option not in options:
                 found = f"{group}: {option!r} is no option of this group{nearest(str(option), options)}"
@@ -142,7 +151,16 @@ def _in_words(error: Exception) -> str:
     if isinstance(cause, OmegaConfBaseException) and "Cannot merge DictConfig with ListConfig" in str(cause):
         key = cause.full_key
         return f"{key}: a list, where names with values are expected; give e.g. {key}='{{name: value}}'"
+    if missing := MISSING.search(str(error)):
+        key = missing[1]
+        found = f"~{key}: there is nothing to remove, or a null, which can't be removed"
+        return f"{found}; to change the class, {own_option(key.partition('.')[0])}"
     return " ".join(str(error).split())
+
+
+def own_option(group: str) -> str:
+    """Return how an object of one's own is chosen."""
+    return f"write it as <folder>/{group}/<name>.yaml and type --config-dir=<folder> {group}=<name>"
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -20,9 +20,10 @@ def default_options(conf_dir: Path, root: str) -> dict[str, str]:
     return {str(group): str(option) for item in defaults if isinstance(item, dict) for group, option in item.items()}
 
 
-def options_of(conf_dir: Path, group: str) -> list[str]:
-    """Return the options of a group, sorted."""
-    return sorted(path.stem for path in (conf_dir / group).glob("*.yaml"))
+def options_of(conf_dirs: list[Path], group: str) -> dict[str, Path]:
+    """Return the options of a group, sorted, each with its file: that of the first folder that has one, as Hydra's."""
+    found = {path.stem: path for folder in reversed(conf_dirs) for path in (folder / group).glob("*.yaml")}
+    return dict(sorted(found.items()))
 
 
 def commands_with(conf_dir: Path, group: str) -> list[str]:

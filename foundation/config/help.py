@@ -10,13 +10,15 @@ from foundation.config.groups import default_options, options_of, read_root
 HIDDEN = ("_target_", "defaults", "hydra")
 
 
-def help_text(conf_dir: Path, root: str, chosen: dict[str, str]) -> str:
+def help_text(conf_dirs: list[Path], root: str, chosen: dict[str, str]) -> str:
     """Return the help of a command from its YAML files: they hold the explanations already.
 
     Args:
-        conf_dir: the conf folder. root: name of the command's file in it, without suffix.
+        conf_dirs: the project's conf folder, and the user's own if there is one.
+        root: name of the command's file in the first, without suffix.
         chosen: group -> option typed beside --help, whose keys are shown instead of the default's.
     """
+    conf_dir = conf_dirs[0]
     shown = read_root(conf_dir, root)["hydra"]["help"]
     parts = [shown["header"].strip(), "", shown["footer"].strip(), "", "of the command itself"]
     parts += _keys(
@@ -24,9 +26,9 @@ def help_text(conf_dir: Path, root: str, chosen: dict[str, str]) -> str:
     )  # its first lines, up to the defaults list, are for those who read the file
     for group, default in default_options(conf_dir, root).items():
         option = chosen.get(group, default)
-        options = options_of(conf_dir, group)
+        options = options_of(conf_dirs, group)
         parts += ["", f"{group}= {', '.join(f'[{name}]' if name == option else name for name in options)}"]
-        parts += _keys(conf_dir / group / f"{option}.yaml", f"{group}.")
+        parts += _keys(options[option], f"{group}.")
     return "\n".join(
         [
             *parts,

@@ -51,10 +51,9 @@ def suggest(full: str, allowed: Iterable[str], keys: Iterable[str]) -> str:
     """
     name = full.rpartition(".")[2]
     others = [key for key in keys if key != full and not key.startswith(f"{full}.")]
+    ends = [key.rpartition(".")[2] for key in others]
     meant = _ending_in((name,), others) or _ending_in(OTHER_NAMES.get(name, ()), others)
-    meant = (
-        meant or _close(name, allowed) or _ending_in(_close(name, [key.rpartition(".")[2] for key in others]), others)
-    )
+    meant = meant or _close(name, allowed) or _ending_in(_close(name, ends), others)
     return f", did you mean {' or '.join(map(repr, meant))}?" if 0 < len(meant) <= SHOWN else ""
 
 

@@ -44,7 +44,10 @@ def _import(module_name: str, where: str, path: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is not None and not (module_name + ".").startswith(error.name + "."):
             raise  # a dependency of the module is missing: not a wrong path
-        raise ConfigError(f"{where}: {path!r}: there is no module {module_name!r}; check the path") from error
+        found = f"{where}: {path!r}: there is no module {module_name!r}; check the path"
+        if not path.startswith(DEFAULT_TARGETS):
+            found += f", and install the package or set PYTHONPATH to the folder that holds {path.partition('.')[0]}/"
+        raise ConfigError(found) from error
 
 
 def _own_callable(module: Any, name: str, where: str, path: str) -> Callable[..., Any]:

@@ -52,6 +52,28 @@ def test_a_group_of_another_command_is_named_as_its(conf: Path) -> None:
         typed(conf, "corpus=web")
 
 
+def test_a_folder_of_ones_own_has_options_beside_the_projects(conf: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine/model").mkdir(parents=True)
+    (tmp_path / "mine/model/tiny.yaml").write_text("x: 1\n")
+    command = typed(conf, f"--config-dir={tmp_path / 'mine'}", "model=tiny")
+    assert "model=tiny" in command.arguments
+    assert f"--config-dir={tmp_path / 'mine'}" in command.arguments
+    with pytest.raises(ConfigError, match="allowed: large, small, tiny"):
+        typed(conf, f"--config-dir={tmp_path / 'mine'}", "model=huge")
+    with pytest.raises(ConfigError, match=r"^--config-dir: .*/absent is no folder; give one that holds <group>/"):
+        typed(conf, f"--config-dir={tmp_path / 'absent'}", "model=tiny")
+    (tmp_path / "mine/model/tiny.yaml").write_text("x: 010\n")
+    with pytest.raises(ConfigError, match=r"tiny\.yaml:1: 010 .* write 10"):
+        typed(conf, f"--config-dir={tmp_path / 'mine'}", "model=tiny")
+
+
+def test_an_object_in_place_of_an_option_is_told_where_it_goes(conf: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^model: takes the name of an option, not an object; write it as <folder>/m"
+    ):
+        typed(conf, "model={_target_:mine.Model,x:1}")
+
+
 def test_extra_targets_are_taken_from_the_command_line_alone(conf: Path) -> None:
     command = typed(conf, "extra_targets=[mine.,yours.]", "a=1")
     assert command.allowed[-2:] == ("mine.", "yours.")
@@ -118,6 +140,8 @@ def test_an_unknown_flag_is_named_without_the_list_of_all(conf: Path, flags: lis
     ("argument", "message"),
     [
         ("fields=[a]", r"^fields: a list, where names with values are expected; give e\.g\. fields='\{name: value\}'$"),
+        ("~y", "^~y: there is nothing to remove, or a null, which can't be removed; to change the class, write it as"),
+        ("~fields.a", "^~fields.a: there is nothing to remove"),
         ("+x=2", "^Could not append to config. An item is already at 'x'. Either remove"),
     ],
 )

@@ -63,6 +63,15 @@ def test_own_classes_are_found() -> None:
     assert resolve("pretrain.plan.TrainerSettings", "optim").__name__ == "TrainerSettings"
 
 
+def test_a_module_that_is_not_there_is_told_how_ones_own_is_found() -> None:
+    with pytest.raises(
+        ConfigError, match=r"no module 'mine\.sgd'; check the path, and install the package or set PYTHON"
+    ):
+        resolve("mine.sgd.Sgd", "optim", ("mine.",))
+    with pytest.raises(ConfigError, match=r"no module 'pretrain\.sgd'; check the path$"):
+        resolve("pretrain.sgd.Sgd", "optim")
+
+
 def test_a_name_reached_through_an_import_is_refused_by_its_home() -> None:
     with pytest.raises(ConfigError, match=r"only imported there, its home is 'foundation\.errors'"):
         resolve("pretrain.plan.ConfigError", "trainer")
