@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -18,11 +20,15 @@ MOST_REASONS = 4  # of a stage; the page and the ledger have all
 
 def print_summary(result: Result) -> None:
     """Print the closing tables of a run to stderr."""
-    is_terminal = Console(stderr=True).is_terminal
-    console = Console(stderr=True, width=None if is_terminal else UNWRAPPED)
-    console.print(_stages(result), _data(result), sep="\n")
-    for line in _paths(result):
-        console.print(line, soft_wrap=True)  # a wrapped path can't be copied
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.width = UNWRAPPED
+    with console.capture() as tables:
+        console.print(_stages(result), _data(result), sep="\n")
+    for line in tables.get().splitlines():
+        print(line.rstrip(), file=sys.stderr)
+    for path in _paths(result):
+        console.print(path, soft_wrap=True)  # a wrapped path can't be copied
 
 
 def _stages(result: Result) -> Table:

@@ -18,7 +18,7 @@ from data_pipeline.losses import BadLimit
 from data_pipeline.output_dir import QUARANTINE, REMOVED
 from data_pipeline.records import Part
 from data_pipeline.sources.source import Corpus, Source
-from data_pipeline.stages.inputs import Group, NumberedFile, Piece, content_key, group_files
+from data_pipeline.stages.inputs import Group, NumberedBlock, NumberedFile, content_key, group_files
 from data_pipeline.stages.removed import Origin, rows_of
 from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, do_parts, task
 from data_pipeline.stages.view import CLEAN, Partition, View, batch_path, keys_path, num_bytes
@@ -28,7 +28,7 @@ from foundation.files import canonical_json
 from foundation.hashes import hash_json
 from foundation.progress import Meter, progress
 
-Item = tuple[str, list[Piece]]  # a partition's name and what to parse
+Item = tuple[str, list[NumberedBlock]]  # a partition's name and what to parse
 
 
 class Clean(Stage):
@@ -134,10 +134,10 @@ class Clean(Stage):
 
     def _read(self, group: Group, key: str, settings: str, meter: Meter) -> Iterator[Task[Item]]:
         partitions: list[list[str]] = []  # name, key
-        for number, pieces in enumerate(group.partitions(self._partition_bytes, meter.add)):
-            name, part_key = f"{group.name()}-{number:05d}", hash_json([settings, content_key(pieces)])
+        for number, blocks in enumerate(group.partitions(self._partition_bytes, meter.add)):
+            name, part_key = f"{group.name()}-{number:05d}", hash_json([settings, content_key(blocks)])
             partitions.append([name, part_key])
-            yield task(self.records, name, part_key, (name, pieces))
+            yield task(self.records, name, part_key, (name, blocks))
         # read to its end; whether its partitions are finished too, their own records say
         self.records.commit(group.name(), key, Part({"partitions": partitions}, []))
 
@@ -171,13 +171,13 @@ class _CleanPartition:
         self._rule, self._sources, self._file_names = rule, sources, file_names
         self._output_dir, self._work = place.output_dir, place.work
 
-    def __call__(self, item: tuple[str, list[Piece]]) -> Part:
-        name, pieces = item
-        source = self._sources[pieces[0].file.source]
-        parsed = [source.parse(piece.block, piece.file.file, piece.file.number) for piece in pieces]
+    def __call__(self, item: tuple[str, list[NumberedBlock]]) -> Part:
+        name, blocks = item
+        source = self._sources[blocks[0].file.source]
+        parsed = [source.parse(numbered.block, numbered.file.file, numbered.file.number) for numbered in blocks]
         documents = _concatenated([each.documents for each in parsed])
         quarantined = [
-            (piece.file, record) for piece, each in zip(pieces, parsed, strict=True) for record in each.quarantined
+            (numbered.file, record) for numbered, each in zip(blocks, parsed, strict=True) for record in each.quarantined
         ]
         result = self._rule.apply(documents)
         cleaned, removals = result.batch, result.removals

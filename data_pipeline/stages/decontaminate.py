@@ -81,8 +81,9 @@ class Decontaminate(Stage):
         return self._decided(view, before, gone, reasons, [*counted, *judged], **facts)
 
     def _note(self, num_held_out: int, num_gone: int) -> str:
-        items = f" and {len(self._items):,} test items" if self._items else ""
-        return f"{num_held_out:,} held-out documents{items} sought" + ("" if num_gone else ", none found")
+        documents = f"{num_held_out:,} held-out document{'' if num_held_out == 1 else 's'}"
+        items = f" and {len(self._items):,} test item{'' if len(self._items) == 1 else 's'}" if self._items else ""
+        return f"{documents}{items} sought" + ("" if num_gone else ", none found")
 
     def _decided(
         self, view: View, before: Book, gone: np.ndarray, reasons: list[str], files: list[Path], **facts: Any

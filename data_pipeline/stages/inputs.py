@@ -22,7 +22,12 @@ class InputChanged(InputError):
 
 @dataclass(frozen=True, slots=True)
 class NumberedFile:
-    """An input file. Attributes: number: its own in the corpus; source: its source's."""
+    """An input file.
+
+    Attributes:
+        number: its own in the corpus.
+        source: its source's.
+    """
 
     file: InputFile
     number: int
@@ -30,8 +35,12 @@ class NumberedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """One block of a partition. Attributes: progress_bytes: of its file on disk, read since the block before."""
+class NumberedBlock:
+    """One block of a partition.
+
+    Attributes:
+        progress_bytes: of its file on disk, read since the block before.
+    """
 
     block: Block
     file: NumberedFile
@@ -44,7 +53,12 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Files that are read in one go. Attributes: number: of the group; source: which they belong to."""
+    """Files that are read in one go.
+
+    Attributes:
+        number: of the group.
+        source: which they belong to.
+    """
 
     number: int
     source: Source
@@ -63,7 +77,7 @@ class Group:
         """
         return [[each.number, each.file.name, *_state(each.file)] for each in self.files]
 
-    def partitions(self, partition_bytes: int, on_read: Callable[[int], None]) -> Iterator[list[Piece]]:
+    def partitions(self, partition_bytes: int, on_read: Callable[[int], None]) -> Iterator[list[NumberedBlock]]:
         """Read the files and yield their blocks, packed into partitions.
 
         Args:
@@ -73,26 +87,26 @@ class Group:
             InputError: a file can't be read to its end, or changed meanwhile; what was yielded of the group is void.
         """
         before = self.state()
-        packed: list[Piece] = []
+        packed: list[NumberedBlock] = []
         held = 0
-        for piece in self._pieces(partition_bytes):
-            on_read(piece.progress_bytes)
-            if packed and held + piece.size_bytes() > partition_bytes:
+        for numbered in self._blocks(partition_bytes):
+            on_read(numbered.progress_bytes)
+            if packed and held + numbered.size_bytes() > partition_bytes:
                 yield packed
                 packed, held = [], 0
-            packed.append(piece)
-            held += piece.size_bytes()
+            packed.append(numbered)
+            held += numbered.size_bytes()
         if self.state() != before:
             names = ", ".join(each.file.where for each in self.files[:3])
             raise InputChanged(f"{names}: changed while it was read; let its writer finish and run again")
         if packed:
             yield packed
 
-    def _pieces(self, partition_bytes: int) -> Iterator[Piece]:
+    def _blocks(self, partition_bytes: int) -> Iterator[NumberedBlock]:
         for each in self.files:
             seen = 0
             for block in self.source.blocks(each.file, partition_bytes):
-                yield Piece(block, each, block.read_bytes - seen)
+                yield NumberedBlock(block, each, block.read_bytes - seen)
                 seen = block.read_bytes
 
 
@@ -131,7 +145,7 @@ def group_files(sources: list[Source], partition_bytes: int) -> list[Group]:
     return groups
 
 
-def content_key(pieces: list[Piece]) -> list[Any]:
+def content_key(blocks: list[NumberedBlock]) -> list[Any]:
     """Return what a partition's documents depend on beside the settings: its content and its place."""
     return [
         [
@@ -141,5 +155,5 @@ def content_key(pieces: list[Piece]) -> list[Any]:
             each.block.offset_bytes,
             hash_bytes(each.block.data),
         ]
-        for each in pieces
+        for each in blocks
     ]

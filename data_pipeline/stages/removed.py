@@ -20,7 +20,11 @@ Kept = tuple[str, str]  # id and snippet of the document that was kept
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where removed documents come from. Attributes: file_names: by file number."""
+    """Where removed documents come from.
+
+    Attributes:
+        file_names: by file number.
+    """
 
     stage: str
     source: str

@@ -14,6 +14,7 @@ from data_pipeline.storage import write_arrays
 from foundation.hashes import hash_bytes
 
 FEW = 10  # held-out documents: with fewer the validation loss is that of single documents
+MOST_ADVISED = 0.1  # of a small corpus: the rest is to be learnt from
 
 
 class Split(Stage):
@@ -53,7 +54,7 @@ class Split(Stage):
     def _note(self, num_held_out: int, num_docs: int) -> str:
         """Return what was held out; and, where that is few, what to type: one document's loss says little."""
         note = f"{num_held_out:,} held out for validation"
-        if num_held_out >= FEW:
+        share = min(FEW / num_docs, MOST_ADVISED)
+        if num_held_out >= min(FEW, round(share * num_docs)):
             return note
-        share = min(FEW / num_docs, 0.5)
         return f"{note}, which is few: mix.held_out_frac={share:.2g} holds out about {share * num_docs:.0f}"

@@ -36,7 +36,12 @@ SHARED_CODE = (
 
 @dataclass(frozen=True, slots=True)
 class Workplace:
-    """Where the stages work and who works. Attributes: output_dir: absolute; executor: runs their parts."""
+    """Where the stages work and who works.
+
+    Attributes:
+        output_dir: absolute.
+        executor: runs their parts.
+    """
 
     output_dir: Path
     executor: Executor

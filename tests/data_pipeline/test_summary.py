@@ -32,7 +32,9 @@ def test_the_table_has_every_reason_and_the_numbers_of_the_manifest(
     manifest = Manifest("0" * 32, 300, 0, "uint16", {"train": {"web": source}, "val": {}})
     (tmp_path / "quarantine").mkdir()
     print_summary(Result(tmp_path, manifest, stages, tmp_path / "report.html"))
-    lines = [" ".join(line.split()) for line in capsys.readouterr().err.splitlines()]
+    said = capsys.readouterr().err.splitlines()
+    assert said == [line.rstrip() for line in said]
+    lines = [" ".join(line.split()) for line in said]
     assert "clean 3,020 2,990 1.2 a 9, b 8, c 5, json (unreadable) 4, others 4" in lines
     assert "tokenizer kept 2.0 MB of 10 documents" in lines
     assert "train web 10 1,010 4.0 kB 4.00 1" in lines  # 4,000 bytes by 1,000 tokens that stand for text

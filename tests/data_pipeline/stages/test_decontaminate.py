@@ -38,6 +38,6 @@ def test_only_what_counting_depends_on_counts_again(
 def test_the_note_tells_held_out_documents_from_test_items(made: Any, config: Config, go: Go, tmp_path: Path) -> None:
     found = go(config(made.folder, tmp_path / "found"))
     held_out = sum(source.documents for source in found.manifest.splits["val"].values())
-    assert _note(found) == f"{held_out} held-out documents and 1 test items sought"
+    assert _note(found) == f"{held_out} held-out documents and 1 test item sought"
     none_found = go(config(made.folder, tmp_path / "none", decontaminate__test_sets=[]))
     assert _note(none_found) == f"{held_out} held-out documents sought, none found"

@@ -35,12 +35,12 @@ def test_every_record_is_in_one_partition_in_order(
     for group in groups:
         assert len(group.files) == 1 or sum(each.file.size_bytes for each in group.files) <= partition_bytes
         read: list[int] = []
-        for pieces in group.partitions(partition_bytes, read.append):
-            data = b"".join(piece.block.data for piece in pieces)
+        for blocks in group.partitions(partition_bytes, read.append):
+            data = b"".join(numbered.block.data for numbered in blocks)
             assert len(data) <= partition_bytes
-            for piece in pieces:
-                rows = piece.block.data.splitlines()
-                found += [(piece.file.number, json.loads(line)["text"]) for line in rows]
+            for numbered in blocks:
+                rows = numbered.block.data.splitlines()
+                found += [(numbered.file.number, json.loads(line)["text"]) for line in rows]
         assert sum(read) == sum(each.file.size_bytes for each in group.files)  # progress ends at 100 %
     assert found == [(number, f"{row:08d}") for number, size in enumerate(sizes) for row in range(size)]
 
@@ -56,7 +56,7 @@ def test_a_partition_is_known_by_its_content_and_place(tmp_path: Path) -> None:
 
     def keys() -> list[object]:
         (group,) = group_files([source], 10_000)
-        return [content_key(pieces) for pieces in group.partitions(10_000, lambda read: None)]
+        return [content_key(blocks) for blocks in group.partitions(10_000, lambda read: None)]
 
     before = keys()
     assert keys() == before
