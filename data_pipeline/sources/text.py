@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from data_pipeline.documents import Quarantined
@@ -18,7 +19,9 @@ from data_pipeline.sources.records import (
     whole_content,
 )
 from data_pipeline.sources.source import Block, InputFile, Parsed, Source
-from foundation.errors import require
+from foundation.errors import InputError, require
+
+JSON_LINES = re.compile(r"\.(jsonl|ndjson|jsonlines)(\.(gz|zst|zstd|bz2|xz))?$", re.IGNORECASE)  # also compressed
 
 
 class Text(Source):
@@ -59,7 +62,14 @@ class Text(Source):
         self.max_doc_bytes, self.max_window_bytes = max_doc_bytes, max_window_bytes
 
     def files(self) -> list[InputFile]:
-        return find_files(self.paths, self.name)
+        files = find_files(self.paths, self.name)
+        for file in files:
+            if JSON_LINES.search(file.name):
+                raise InputError(
+                    f"corpus.paths: {file.where} is JSON lines by its name, which this source would take for text; "
+                    "type corpus=jsonl instead of corpus=text, or rename the file if it holds plain text"
+                )
+        return files
 
     def blocks(self, file: InputFile, partition_bytes: int) -> Iterator[Block]:
         pieces = text_pieces(file, self.max_window_bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from foundation.hashes import hash_file
 from pretrain.data.errors import DataError
 
 DEFAULT_PATH = Path("data/pydocs")  # where `python -m data_pipeline` writes when it is told nothing
+SHOWN = 5  # folders in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +96,30 @@ def open_data(path: str | Path) -> Dataset:
     """Open a data folder; costs a read of the manifest and the indices, not of tokens.
 
     Raises:
-        DataError: there are no shards; names the command that makes them.
+        DataError: there are no shards; names folders near it that have some, and the command that makes these.
         ShardError: a shard is missing, damaged or not the manifest's.
     """
     folder = Path(path)
     if not (folder / MANIFEST).is_file():
         found = f"has no {MANIFEST}" if folder.is_dir() else "is no folder"
-        raise DataError(f"data.path: {folder} {found}; make its shards with `{_command(folder)}`")
+        raise DataError(f"data.path: {folder} {found}; {_instead(folder)}")
     manifest = Manifest.load(folder)
     train, val = open_split(folder, manifest, "train"), open_split(folder, manifest, "val")
     return Dataset(folder, manifest, hash_file(folder / MANIFEST), train, val)
+
+
+def _instead(folder: Path) -> str:
+    """Return what to type in place of a folder without shards: one near it that has some, or how to make them."""
+    if (folder.parent / MANIFEST).is_file():
+        return f"the folder above it is a data folder; give data.path={folder.parent}"
+    beside = sorted(path.parent for root in (folder, folder.parent) for path in root.glob(f"*/{MANIFEST}"))
+    make = f"make its shards with `{_command(folder)}`"
+    if not beside:
+        return make
+    similar = {path.name: path for path in beside}
+    near = difflib.get_close_matches(folder.name, similar, n=len(similar), cutoff=0.5)
+    shown = [similar[name] for name in near] or beside
+    return f"data folders near it: {', '.join(map(str, shown[:SHOWN]))}; give one as data.path=, or {make}"
 
 
 def _command(folder: Path) -> str:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from data_pipeline.sources.source import TruncatedInput
 from data_pipeline.sources.text import Text
-from foundation.errors import SettingError
+from foundation.errors import InputError, SettingError
 
 Read = Callable[..., Any]
 Write = Callable[[str, bytes], str]
@@ -26,6 +26,15 @@ def test_a_file_is_a_document(read: Read, write: Write, tmp_path: Any) -> None:
         ("b.txt.gz#0", "drei é"),
     ]
     assert not quarantined
+
+
+@pytest.mark.parametrize("name", ["b.jsonl", "b.jsonl.zst", "B.NDJSON.gz"])
+def test_json_lines_are_no_text(read: Read, write: Write, tmp_path: Any, name: str) -> None:
+    write("a.jsonl.txt", b"words on JSON lines")
+    assert len(read(Text([f"{tmp_path}/*"]))[0]) == 1
+    write(name, b'{"text": "words"}')
+    with pytest.raises(InputError, match=rf"^corpus\.paths: .*{name} is JSON lines by its name, .*corpus=jsonl"):
+        Text([f"{tmp_path}/*"]).files()
 
 
 @given(st.text(alphabet="ab \n", max_size=40), st.sampled_from(["\n\n", "aa", "\n"]), st.integers(1, 50))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,6 +75,27 @@ def test_without_shards_the_error_names_the_command(
     assert command in str(error.value)
     Path(path).mkdir(parents=True)
     with pytest.raises(DataError, match=r"has no manifest\.json"):
+        open_data(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("data/mixed/shards", "the folder above it is a data folder; give data.path=data/mixed"),
+        ("data/mixd", "data folders near it: data/mixed; give one as data.path=, or make its shards with `python -m"),
+        ("data", r"has no manifest\.json; data folders near it: data/mixed, data/web; give one"),
+        ("data/pydocs", "data folders near it: data/mixed, data/web; give one as data.path=, or .*data_pipeline`$"),
+        ("elsewhere/x", "is no folder; make its shards with"),
+    ],
+)
+def test_a_path_beside_a_data_folder_is_answered_with_that_folder(
+    path: str, message: str, make_folder: Make, documents: Documents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_folder({"web": documents(9, 1)})
+    for name in ("mixed", "web"):
+        shutil.copytree(made, tmp_path / "here" / "data" / name)
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(DataError, match=f"^data.path: {path} .*{message}"):
         open_data(path)
 
 
