@@ -10,12 +10,15 @@ from foundation.config.compose import config_yaml
 from foundation.files import write_atomic
 from foundation.hashes import hash_json
 from launch.child import Child, exit_code
+from pretrain.metrics.lines import read_metrics
 from pretrain.plan import counted
+from pretrain.run_files import METRICS
 from pretrain.run_folder import read_status
 from pretrain.seats import Launcher
 from pretrain.types import Status
 
 UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
+VAL_LOSS = "val_loss"  # trials are compared by it
 MAX_NAME = 120  # characters of overrides in a folder's name; the hash tells longer ones apart
 
 
@@ -39,7 +42,9 @@ class Sweep:
         A failure does not end the sweep, a stop does: the trials after it are left for the same line typed again.
 
         Args:
-            tree: the trial's resolved config. launcher: of its child. overrides: those in force in this trial.
+            tree: the trial's resolved config.
+            launcher: of its child.
+            overrides: those in force in this trial.
         """
         if self._stopped:
             return 0
@@ -56,10 +61,24 @@ class Sweep:
         return code
 
     def summary(self) -> str:
-        """Return a line a trial: folder and how it ended."""
-        lines = [f"  {folder}: {_outcome(folder, code)}" for folder, code in self._trials]
+        """Return a line a trial: folder, how it ended, its last losses, and which held-out loss is the lowest."""
+        losses = [_losses(folder) for folder, _ in self._trials]
+        measured = [found[VAL_LOSS] for found in losses if VAL_LOSS in found]
+        lines = []
+        for (folder, code), found in zip(self._trials, losses, strict=True):
+            numbers = "".join(f", {name} {value:.4f}" for name, value in found.items())
+            lowest = ", the lowest" if len(measured) > 1 and found.get(VAL_LOSS) == min(measured) else ""
+            lines.append(f"  {folder}: {_outcome(folder, code)}{numbers}{lowest}")
         stopped = ", then stopped; the same line again goes on" if self._stopped else ""
         return "\n".join([f"sweep: {counted(len(lines), 'trial')}{stopped}", *lines])
+
+
+def _losses(folder: Path) -> dict[str, float]:
+    """Return the last of each loss that the trial's lines hold."""
+    found: dict[str, float] = {}
+    for line in read_metrics(folder / METRICS):
+        found |= {name: float(line[name]) for name in ("loss", VAL_LOSS) if name in line}
+    return found
 
 
 def _outcome(folder: Path, code: int) -> str:

@@ -78,13 +78,19 @@ class Console(Logger):
 
 
 def evaluation_lines(fields: dict[str, Any]) -> list[str]:
-    """Return the lines that show an evaluation: its numbers on one, then each continuation of a prompt.
+    """Return the lines that show an evaluation: its numbers, a source's in a row of its own, then each continuation.
 
     Args:
         fields: by name: numbers, and `samples`; others are in metrics.jsonl.
     """
     numbers = {name: value for name, value in fields.items() if isinstance(value, int | float)}
-    lines = ["   ".join(f"{name} {value:.4f}" for name, value in numbers.items())] if numbers else []
+    rows: dict[str, list[str]] = {}
+    for name, value in numbers.items():
+        measure, _, source = name.partition("/")
+        rows.setdefault(source, []).append(
+            f"{measure} {value:,.0f}" if 1000 <= value < 1e15 else f"{measure} {value:.4f}"
+        )
+    lines = [f"{source}: {row}" if source else row for source, row in ((s, "   ".join(row)) for s, row in rows.items())]
     samples = fields.get(SAMPLES, [])
     return lines + [one_line(f"{sample['prompt']}│{sample['text']}", SAMPLE_CHARS) for sample in samples]
 

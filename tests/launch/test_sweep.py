@@ -49,6 +49,36 @@ time.sleep(60)
     assert sweep.summary().startswith("sweep: 1 trial, then stopped; the same line again goes on\n")
 
 
+def test_the_summary_says_what_each_trial_came_to_and_which_is_best(tmp_path: Path) -> None:
+    def trial(loss: float, val_loss: float | None) -> str:
+        lines = [{"step": 1, "loss": 9.0}, {"step": 2, "loss": loss} | ({"val_loss": val_loss} if val_loss else {})]
+        folder = f"Path({str(tmp_path)!r}) / {next(folders)!r}"
+        return f"""
+import json
+from pathlib import Path
+from pretrain.run_folder import write_status
+from pretrain.types import Status
+(folder := {folder}).mkdir(parents=True, exist_ok=True)
+(folder / "metrics.jsonl").write_text("".join(json.dumps(line) + chr(10) for line in {lines!r}))
+write_status(folder, Status.FINISHED, "", 2)
+"""
+
+    tree = {"runs_dir": str(tmp_path), "run_name": "s"}
+    names = [f"s/{trial_name([f'seed={seed}'], tree | {'seed': seed})}" for seed in range(4)]
+    folders = iter(names)
+    sweep = Sweep([], [])
+    scripts = [trial(3.0, 3.5), trial(2.0, 3.25), trial(2.5, None), "raise SystemExit(2)"]
+    for seed, script in enumerate(scripts):
+        sweep.run_trial(tree | {"seed": seed}, Script(script), [f"seed={seed}"])
+    said = [line.partition(": ")[2] for line in sweep.summary().splitlines()[1:]]
+    assert said == [
+        "finished, loss 3.0000, val_loss 3.5000",
+        "finished, loss 2.0000, val_loss 3.2500, the lowest",
+        "finished, loss 2.5000",
+        "exit 2",
+    ]
+
+
 def test_a_trial_is_named_by_what_it_overrides() -> None:
     name = trial_name(["++optim.lr=0.001", "model=gpt_tiny"], {"a": 1})
     assert name[:-8] == "optim.lr_0.001_model_gpt_tiny-"

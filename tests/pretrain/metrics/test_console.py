@@ -61,6 +61,17 @@ def test_a_foreign_evaluator_s_lists_are_passed_over(
     assert numbers.strip() == "probe 0.5000"
 
 
+def test_an_evaluation_has_a_row_a_source(plan: Plan, make_line: MakeLine, capsys: pytest.CaptureFixture[str]) -> None:
+    fields = {"val_loss": 9.34, "val_perplexity": 11422.33, "val_loss/peps": 9.1, "val_perplexity/peps": 8955.2}
+    Console(plan, every_steps=1000).log(make_line(3, **fields, **{"val_loss/rfcs": 9.5}))
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert [row.strip() for row in rows] == [
+        "val_loss 9.3400   val_perplexity 11,422",
+        "peps: val_loss 9.1000   val_perplexity 8,955",
+        "rfcs: val_loss 9.5000",
+    ]
+
+
 def test_mfu_is_shown_where_it_is_known(plan: Plan, make_line: MakeLine, capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(plan)
     console.log(make_line(1))
