@@ -51,6 +51,12 @@ def test_compressed_sets_are_read_and_cut_ones_refused(tmp_path: Path, compress:
         read(write(tmp_path / f"cut.jsonl{suffix}", data[: len(data) // 2]))
 
 
+def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+    mark = b"\xef\xbb\xbf"
+    assert read(write(tmp_path / "a.jsonl", mark + lines({"question": "How many?"})))["a"][0].text == "How many?"
+    assert read(write(tmp_path / "b.txt", mark + b"How many are there?"))["b"][0].text == "How many are there?"
+
+
 def test_paragraphs_are_items_and_headings_go_with_what_follows(tmp_path: Path) -> None:
     text = "= Title =\r\n\r\nThe first paragraph,\non two lines.\n \t\nThe second paragraph here.\n\n\nThe end\n"
     items = read(write(tmp_path / "wiki.txt", text.encode()))["wiki"]

@@ -42,6 +42,7 @@ def test_different_words_have_different_hashes() -> None:
         ("soft\xadhyphen zero\u200bwidth", "softhyphen zerowidth"),
         ("Straße STRASSE ﬁne ｆｉｎｅ", "strasse strasse fine fine"),
         ("e\u0301te\u0301 \u00e9t\u00e9", "\u00e9t\u00e9 \u00e9t\u00e9"),
+        ("\u03b0 \u03ab\u0301 \u01f0", "\u03b0 \u03b0 \u01f0"),  # folding takes these letters apart
         ("**bold** _under_ `code`", "bold under code"),
         ("中文 字, ab中c", "中 文 字 ab 中 c"),
         ("\u0301 . \ufe0f", ""),

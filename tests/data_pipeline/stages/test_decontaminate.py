@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from data_pipeline.pipeline import Result
 
 Config = Callable[..., dict[str, Any]]
 Go = Callable[[dict[str, Any]], Result]
+QUESTION = "which of the seven bridges was crossed twice by the merchant before the winter market opened again"
 
 
 def _note(result: Result) -> str:
@@ -41,3 +44,23 @@ def test_the_note_tells_held_out_documents_from_test_items(made: Any, config: Co
     assert _note(found) == f"{held_out} held-out documents and 1 test item sought"
     none_found = go(config(made.folder, tmp_path / "none", decontaminate__test_sets=[]))
     assert _note(none_found) == f"{held_out} held-out documents sought, none found"
+
+
+def test_what_is_common_elsewhere_now_is_judged_anew_here(config: Config, go: Go, tmp_path: Path) -> None:
+    """The first file keeps its documents and its partition; whether they are contaminated hangs on the second's."""
+    first = [f"document {number} of many words that nobody else has" for number in range(40)]
+    second = [f"page {number} of another file with words of its own" for number in range(40)]
+    files = {"a": [f"{QUESTION} in a", *first], "b": [*second, f"{QUESTION} in b", f"{QUESTION} IN B"]}
+    for name, texts in files.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    (tmp_path / "test.jsonl").write_text(json.dumps({"question": QUESTION}) + "\n")
+    corpus = {"_target_": "data_pipeline.sources.jsonl.Jsonl", "paths": [f"{tmp_path}/?.jsonl"]}
+
+    def contaminated(dedup: str) -> list[str]:
+        settings = {"decontaminate__max_document_frequency": 2, "tokenizer__vocab_size": 270, "partition_bytes": 2700}
+        go(config(tmp_path, tmp_path / "out", corpus=corpus, dedup={"_target_": dedup}, **settings))
+        found = (tmp_path / "out" / "removed" / "decontaminate").glob("*.parquet")
+        return sorted(row["id"] for path in found for row in pq.read_table(path).to_pylist())
+
+    assert contaminated("data_pipeline.dedup.exact.Exact") == ["a.jsonl#0", "b.jsonl#40"]
+    assert contaminated("data_pipeline.dedup.dedup.NoDedup") == []  # in three documents: a common phrase
