@@ -31,8 +31,10 @@ class Removal:
     Attributes:
         reason: one word a rule, e.g. `gopher_too_few_words`, `exact_duplicate`, `near_duplicate`, `contaminated`.
         value, threshold: what the rule measured and its limit.
-        kept: position of the kept duplicate; similarity: the measured Jaccard.
-        test_item: `<test set>#<item>`; coverage: the share of its n-grams that the document holds.
+        kept: position of the kept duplicate.
+        similarity: the measured Jaccard.
+        test_item: `<test set>#<item>`.
+        coverage: the share of its n-grams that the document holds.
     """
 
     position: int
@@ -50,7 +52,9 @@ class Quarantined:
     """A record that could not be read.
 
     Attributes:
-        row: its place in the file, from 0; offset_bytes: where it begins in the decompressed file; data: its bytes.
+        row: its place in the file, from 0.
+        offset_bytes: where it begins in the decompressed file.
+        data: its bytes.
         line: as editors and `sed -n` count, from 1; None where a record is no line.
     """
 
@@ -59,6 +63,15 @@ class Quarantined:
     reason: str
     data: bytes
     line: int | None = None
+
+
+def utf8_buffers(texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
+    """Return an array's UTF-8 bytes and offsets without a copy: (n,) uint8, (texts + 1,) int64 into it."""
+    _, offset_buffer, data_buffer = texts.buffers()
+    if not len(texts) or data_buffer is None:
+        return np.zeros(0, dtype=np.uint8), np.zeros(len(texts) + 1, dtype=np.int64)
+    offsets = np.frombuffer(offset_buffer, dtype=np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    return np.frombuffer(data_buffer, dtype=np.uint8), offsets
 
 
 def keys_of(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:

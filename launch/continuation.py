@@ -29,7 +29,8 @@ class Trained:
     """A model as it was trained.
 
     Attributes:
-        model: with the checkpoint's weights, in evaluation mode. tokenizer: the data's.
+        model: with the checkpoint's weights, in evaluation mode.
+        tokenizer: the data's.
         numerics: what it computed in.
         context_len: trainer.seq_len: positions from there on never had a gradient, whatever the model could take.
         checkpoint: where the weights come from.

@@ -127,7 +127,8 @@ class Guard(ABC):
         No host sync; updates its own state.
 
         Args:
-            loss: () float32, reduced over ranks. grad_norm: () float32, likewise.
+            loss: () float32, reduced over ranks.
+            grad_norm: () float32, likewise.
         """
 
     @abstractmethod

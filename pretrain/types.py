@@ -64,10 +64,15 @@ class Record:
     """One step as the host sees it.
 
     Attributes:
-        step: steps finished with it; data_step: the batch it took; lr: its learning rate.
+        step: steps finished with it.
+        data_step: the batch it took.
+        lr: its learning rate.
         finished_s: the clock when the device was done with it.
-        loss: nats per token; grad_norm: before clipping; skipped: the guard kept it from the weights.
-        num_targets: tokens the loss was taken over; stop: a rank was asked to stop.
+        loss: nats per token.
+        grad_norm: before clipping.
+        skipped: the guard kept it from the weights.
+        num_targets: tokens the loss was taken over.
+        stop: a rank was asked to stop.
         evidence: what the guard's verdict rests on.
     """
 

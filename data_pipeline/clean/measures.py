@@ -13,6 +13,8 @@ import numba
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.documents import utf8_buffers
+
 BULLETS = ("•", "-")  # as datatrove's GopherQualityFilter (0.10) reads "bullet point"
 ELLIPSES = ("...", "…")
 MAX_STOP_WORDS = 64  # a bit each
@@ -71,20 +73,11 @@ def measure(texts: pa.LargeStringArray, stop_words: StopWords | None = None) -> 
         texts: without nulls.
         stop_words: compared with each word as it is written.
     """
-    data, offsets = text_bytes(texts)
+    data, offsets = utf8_buffers(texts)
     words = stop_words or StopWords.of(())
     measures = np.zeros((len(texts), NUM_MEASURES), dtype=np.int64)
     _measure(data, offsets, char_classes(), words.data, words.offsets, measures)
     return measures
-
-
-def text_bytes(texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
-    """Return an array's UTF-8 bytes and offsets without a copy: (n,) uint8, (texts + 1,) int64 into it."""
-    _, offset_buffer, data_buffer = texts.buffers()
-    if not len(texts) or data_buffer is None:
-        return np.zeros(0, dtype=np.uint8), np.zeros(len(texts) + 1, dtype=np.int64)
-    offsets = np.frombuffer(offset_buffer, dtype=np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    return np.frombuffer(data_buffer, dtype=np.uint8), offsets
 
 
 @functools.cache

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_pipeline.clean.measures import text_bytes
 from data_pipeline.clean.rules import Cleaned, Rule, with_text
+from data_pipeline.documents import utf8_buffers
 
 # What Unicode's newline guidelines (The Unicode Standard, 5.8) count as the end of a line, "\n" itself aside.
 LINE_ENDS = ("\r\n", "\r", "\v", "\f", "\x85", "\u2028", "\u2029")
@@ -45,7 +45,7 @@ def rewrite(texts: pa.LargeStringArray) -> tuple[pa.LargeStringArray, int, int]:
 
     Texts that need nothing are returned as they are, without a copy.
     """
-    data, offsets = text_bytes(texts)
+    data, offsets = utf8_buffers(texts)
     line_ends, controls = _count(data, offsets)
     if not line_ends and not controls:
         return texts, 0, 0
@@ -127,16 +127,22 @@ def _rewrite(data: Any, offsets: Any, out: Any, out_offsets: Any) -> None:
     """Fill `out` (n,) uint8 and `out_offsets` (texts + 1,) int64 with the changed texts, which are never longer."""
     filled = 0
     for text in range(offsets.size - 1):
-        place, stop = offsets[text], offsets[text + 1]
-        while place < stop:
-            change = _next_change(data, place, stop)
-            out[filled : filled + change - place] = data[place:change]
-            filled += change - place
-            place = change
-            if change < stop:
-                kind, size = _kind(data, change, stop)
-                if kind == _LINE_END:
-                    out[filled] = 0x0A
-                    filled += 1
-                place += size
+        filled = _rewrite_text(data, offsets[text], offsets[text + 1], out, filled)
         out_offsets[text + 1] = filled
+
+
+@numba.njit(cache=True, nogil=True)
+def _rewrite_text(data: Any, place: int, stop: int, out: Any, filled: int) -> int:
+    """Fill `out` from `filled` on with the changed text data[place:stop]; return where it ends."""
+    while place < stop:
+        change = _next_change(data, place, stop)
+        out[filled : filled + change - place] = data[place:change]
+        filled += change - place
+        place = change
+        if change < stop:
+            kind, size = _kind(data, change, stop)
+            if kind == _LINE_END:
+                out[filled] = 0x0A
+                filled += 1
+            place += size
+    return filled

@@ -18,7 +18,8 @@ class NGramIndex:
     Attributes:
         table: the n-grams' hashes; an n-gram's number is its place there.
         lengths: (l,) int64, the lengths of n-grams in words that occur: n, and those of shorter items.
-        item_starts: (g + 1,) int64; items: (p,) int32: n-gram g is held by items[item_starts[g] : item_starts[g + 1]].
+        item_starts: (g + 1,) int64.
+        items: (p,) int32: n-gram g is held by items[item_starts[g] : item_starts[g + 1]].
         names: of the items, `<set>#<item>`.
         num_too_short: items of too few words to be sought; no document is ever removed for them.
         classes: (0x110000,) uint8, words.char_classes().

@@ -22,7 +22,9 @@ class Table(NamedTuple):
     """Sorted hashes with a directory: those whose first k bits are b are hashes[starts[b] : starts[b + 1]], about one.
 
     Attributes:
-        hashes: (g,) uint64, sorted, each once. starts: (2^k + 1,) int64. shift: 64 - k.
+        hashes: (g,) uint64, sorted, each once.
+        starts: (2^k + 1,) int64.
+        shift: 64 - k.
     """
 
     hashes: np.ndarray
@@ -35,7 +37,8 @@ def hash_words(points: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Return a 64-bit hash of each word; the words are those of words.words.
 
     Args:
-        points: (c,) uint32 code points of the normal text. classes: (0x110000,) uint8.
+        points: (c,) uint32 code points of the normal text.
+        classes: (0x110000,) uint8.
     Returns:
         (m,) uint64.
     """
@@ -84,17 +87,27 @@ def find_ngrams(hashes: np.ndarray, lengths: np.ndarray, table: Table) -> np.nda
     """Return the places in the table of the n-grams of these words, as often as they occur, (h,) int64.
 
     Args:
-        hashes: (m,) uint64 of the words. lengths: (l,) int64, lengths of n-grams in words.
+        hashes: (m,) uint64 of the words.
+        lengths: (l,) int64, lengths of n-grams in words.
     """
     found, count = np.empty(len(hashes) * len(lengths), np.int64), 0
     for length in lengths:
         for hash_ in hash_ngrams(hashes, length):
-            prefix = hash_ >> table.shift
-            for place in range(table.starts[prefix], table.starts[prefix + np.uint64(1)]):
-                if table.hashes[place] == hash_:
-                    found[count] = place
-                    count += 1
+            place = _place_of(hash_, table)
+            if place >= 0:
+                found[count] = place
+                count += 1
     return found[:count]
+
+
+@numba.njit(cache=True)
+def _place_of(hash_: np.uint64, table: Table) -> int:
+    """Return where the table holds an n-gram, or -1."""
+    prefix = hash_ >> table.shift
+    for place in range(table.starts[prefix], table.starts[prefix + np.uint64(1)]):
+        if table.hashes[place] == hash_:
+            return place
+    return -1
 
 
 @numba.njit(cache=True)

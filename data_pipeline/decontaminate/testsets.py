@@ -35,7 +35,12 @@ _RECORDS, _TEXTS = (".jsonl", ".ndjson"), (".txt", ".text", ".md")
 
 @dataclass(frozen=True, slots=True)
 class TestItem:
-    """One thing that a model is judged by. Attributes: set, item: name it, `<set>#<item>`; text: not to be learnt."""
+    """One thing that a model is judged by.
+
+    Attributes:
+        set, item: name it, `<set>#<item>`.
+        text: not to be learnt.
+    """
 
     __test__: ClassVar[bool] = False  # no test class, whatever pytest makes of the name
 

@@ -29,7 +29,9 @@ class _Order:
     """The candidates in the order they are judged: cluster after cluster, each in keep order. A rank counts through it.
 
     Attributes:
-        documents: (k,) int64 positions, by rank. clusters: (k,) int64, by rank. links: the buckets of each rank.
+        documents: (k,) int64 positions, by rank.
+        clusters: (k,) int64, by rank.
+        links: the buckets of each rank.
     """
 
     documents: np.ndarray

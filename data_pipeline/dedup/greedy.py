@@ -18,7 +18,8 @@ class Links(NamedTuple):
     """Which buckets each rank is in: those of rank r are buckets[starts[r] : starts[r + 1]].
 
     Attributes:
-        starts: (k + 1,) int64. buckets: (m,) int64.
+        starts: (k + 1,) int64.
+        buckets: (m,) int64.
     """
 
     starts: np.ndarray
@@ -29,7 +30,9 @@ class KeptRanks(NamedTuple):
     """The kept ranks of each bucket so far: those of bucket b are ranks[starts[b] : starts[b] + sizes[b]].
 
     Attributes:
-        starts: (num_buckets + 1,) int64, room for all members. sizes: (num_buckets,) int64. ranks: (m,) int64.
+        starts: (num_buckets + 1,) int64, room for all members.
+        sizes: (num_buckets,) int64.
+        ranks: (m,) int64.
     """
 
     starts: np.ndarray
@@ -41,7 +44,8 @@ class Sets(NamedTuple):
     """The shingle sets in memory: that of rank r is pool[starts[r] : starts[r] + sizes[r]], sorted, without repeats.
 
     Attributes:
-        pool: (p,) uint64. starts, sizes: (k,) int64.
+        pool: (p,) uint64.
+        starts, sizes: (k,) int64.
     """
 
     pool: np.ndarray
@@ -53,7 +57,8 @@ class Sketches(NamedTuple):
     """The signatures in memory: that of rank r is values[places[r]].
 
     Attributes:
-        values: (p, num_perm) uint32. places: (k,) int64.
+        values: (p, num_perm) uint32.
+        places: (k,) int64.
         min_equal: a pair with fewer equal values is not compared; see `lsh.min_equal_values`.
     """
 

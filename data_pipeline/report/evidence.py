@@ -41,7 +41,8 @@ def removed_samples(output_dir: Path, stage: str, per_reason: int = PER_REASON) 
     """Return documents that a stage removed, by reason, the reason with most of them first.
 
     Args:
-        output_dir: of the pipeline. per_reason: how many of each.
+        output_dir: of the pipeline.
+        per_reason: how many of each.
     """
     files = spread(sorted((output_dir / REMOVED / stage).rglob("*.parquet")), MAX_FILES)
     candidates: dict[str, list[dict[str, Any]]] = {}
@@ -62,7 +63,8 @@ def quarantined_samples(output_dir: Path, most: int) -> list[dict[str, Any]]:
     """Return unreadable records as their files hold them: file, row, offset_bytes, reason, text.
 
     Args:
-        output_dir: of the pipeline. most: how many.
+        output_dir: of the pipeline.
+        most: how many.
     """
     found: list[dict[str, Any]] = []
     for path in spread(sorted((output_dir / QUARANTINE).rglob("*.jsonl")), MAX_FILES):

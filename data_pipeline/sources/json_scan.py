@@ -67,20 +67,25 @@ def _find_wide(data: Any, lines: Any, spans: Any) -> None:
     """Fill `spans` (numbers, 3) int64 with line, start and stop of each wide number."""
     found = 0
     for line in range(lines.shape[0]):
-        if lines[line, WIDE_NUMBERS] == 0:
-            continue
-        place = lines[line, START]
-        while place < lines[line, STOP]:
-            start = place
-            if data[place] == _QUOTE:
-                place = _string_end(data, place + 1)
-            elif _ZERO <= data[place] <= _NINE:
-                place, is_wide = _number_end(data, place)
-                if is_wide:
-                    spans[found, 0], spans[found, 1], spans[found, 2] = line, start, place
-                    found += 1
-            else:
-                place += 1
+        if lines[line, WIDE_NUMBERS]:
+            found = _find_wide_in(data, line, lines[line, START], lines[line, STOP], spans, found)
+
+
+@numba.njit(cache=True, nogil=True)
+def _find_wide_in(data: Any, line: int, place: int, stop: int, spans: Any, found: int) -> int:
+    """Fill `spans` from `found` on with those of one line; return where they end."""
+    while place < stop:
+        start = place
+        if data[place] == _QUOTE:
+            place = _string_end(data, place + 1)
+        elif _ZERO <= data[place] <= _NINE:
+            place, is_wide = _number_end(data, place)
+            if is_wide:
+                spans[found, 0], spans[found, 1], spans[found, 2] = line, start, place
+                found += 1
+        else:
+            place += 1
+    return found
 
 
 @numba.njit(cache=True, nogil=True)

@@ -177,7 +177,9 @@ class _CleanPartition:
         parsed = [source.parse(numbered.block, numbered.file.file, numbered.file.number) for numbered in blocks]
         documents = _concatenated([each.documents for each in parsed])
         quarantined = [
-            (numbered.file, record) for numbered, each in zip(blocks, parsed, strict=True) for record in each.quarantined
+            (numbered.file, record)
+            for numbered, each in zip(blocks, parsed, strict=True)
+            for record in each.quarantined
         ]
         result = self._rule.apply(documents)
         cleaned, removals = result.batch, result.removals

@@ -12,6 +12,8 @@ import orjson
 import pyarrow as pa
 from tokenizers import Tokenizer
 
+from data_pipeline.documents import utf8_buffers
+
 # gigatoken 0.10 remembers every distinct piece of text it has seen and never forgets one (its issue 36): loaded anew
 # (0.05 s) after this much text, its memory stays bounded.
 RELOAD_BYTES = 1 << 30
@@ -92,9 +94,7 @@ def awkward_strings(texts: pa.LargeStringArray) -> Any:
     """Return the texts as an awkward array of strings over the same bytes."""
     import awkward
 
-    _, offsets, data = texts.buffers()
-    bounds = np.frombuffer(offsets, np.int64, len(texts) + 1, texts.offset * 8)
-    chars = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
+    chars, bounds = utf8_buffers(texts)
     content = awkward.contents.NumpyArray(chars, parameters={"__array__": "char"})
     layout = awkward.contents.ListOffsetArray(
         awkward.index.Index64(bounds), content, parameters={"__array__": "string"}

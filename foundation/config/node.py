@@ -18,8 +18,10 @@ class Node(Generic[T]):
     """A target with its arguments, checked and not yet built.
 
     Attributes:
-        key: full key in the config, for messages; `raw`: the plain tree it came from, for hashes and records.
-        target: the class or function; `values`: its arguments by name, nested nodes inside.
+        key: full key in the config, for messages.
+        raw: the plain tree it came from, for hashes and records.
+        target: the class or function.
+        values: its arguments by name, nested nodes inside.
     """
 
     key: str

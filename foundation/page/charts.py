@@ -76,7 +76,8 @@ def line_chart(
         lines: in the order of the legend.
         x_label, y_label: with the unit.
         log_y: logarithmic y; values not above 0 are left out.
-        marks: x values to mark at the foot of the plot. mark: what they are, for the legend.
+        marks: x values to mark at the foot of the plot.
+        mark: what they are, for the legend.
     """
     clean = [_clean(line, log_y, index % NUM_COLORS) for index, line in enumerate(lines)]
     drawn = [line for line in clean if np.isfinite(line.ys).any()]
@@ -102,7 +103,8 @@ def histogram_chart(edges: Sequence[float], counts: Sequence[int], x_label: str,
     """Return upright bars, one a bin, all equally wide whatever the edges are.
 
     Args:
-        edges: (bins + 1,) rising. counts: (bins,) what lies in edges[i] <= x < edges[i + 1].
+        edges: (bins + 1,) rising.
+        counts: (bins,) what lies in edges[i] <= x < edges[i + 1].
     """
     if not len(counts) or not max(counts):
         return _EMPTY

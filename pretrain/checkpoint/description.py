@@ -77,7 +77,8 @@ def describe(metadata: Metadata, places: dict[MetadataIndex, Place]) -> dict[str
     """Return DCP's metadata as JSON values.
 
     Args:
-        metadata: of the global save plan. places: of every chunk in it.
+        metadata: of the global save plan.
+        places: of every chunk in it.
     """
     tensors = {}
     for name, entry in metadata.state_dict_metadata.items():

@@ -21,7 +21,8 @@ def gate_facts(model: dict[str, Any], tokenizer_hash: str, data_hash: str, plan:
 
     Args:
         model: the options of the config's `model` group: its shape.
-        tokenizer_hash: of tokenizer.json; data_hash: of the shards' manifest.
+        tokenizer_hash: of tokenizer.json.
+        data_hash: of the shards' manifest.
         plan: gives seq_len, global_batch_size and the seed of the data order.
     """
     return {
@@ -38,7 +39,9 @@ def require_same_run(folder: Path, saved: dict[str, Any], present: dict[str, Any
     """Compare the facts that must be equal.
 
     Args:
-        folder: the checkpoint, for the message. saved: its gate facts. present: this run's.
+        folder: the checkpoint, for the message.
+        saved: its gate facts.
+        present: this run's.
     Raises:
         ResumeRefused: lists each differing key with the saved and the present value.
     """

@@ -36,7 +36,8 @@ class Manifest:
     """What belongs to a checkpoint.
 
     Attributes:
-        step: finished steps; world_size: ranks that wrote it.
+        step: finished steps.
+        world_size: ranks that wrote it.
         not_finite: names of the tensors that held NaN or infinity; empty in a healthy checkpoint.
         files: name -> size and hash, of every file but the manifest.
     """
@@ -66,7 +67,8 @@ def step_folders(folder: Path, after: int = -1) -> list[Path]:
     """Return the checkpoints' folders in `folder`, the latest step first, whatever state they are in.
 
     Args:
-        folder: may be missing. after: only those of later steps.
+        folder: may be missing.
+        after: only those of later steps.
     """
     if not folder.is_dir():
         return []

@@ -40,7 +40,8 @@ def set_all_aside(problems: list[tuple[Path, str]], loaded: Path, run_dir: Path)
     """Move checkpoints aside, and say so on the console and in the journal.
 
     Args:
-        problems: folder and what is wrong with it. loaded: the one the run goes on from.
+        problems: folder and what is wrong with it.
+        loaded: the one the run goes on from.
     Raises:
         OSError: the folder isn't writable.
     """
@@ -57,7 +58,9 @@ def leave_later(loaded: Path, step: int, run_dir: Path) -> None:
     """Move aside this run's checkpoints after `step` when it was told to go back: a restart would go on from them.
 
     Args:
-        loaded: the folder of the checkpoint it was told to take. step: of that one. run_dir: of the run.
+        loaded: the folder of the checkpoint it was told to take.
+        step: of that one.
+        run_dir: of the run.
     """
     folder = run_dir / CHECKPOINTS
     if loaded.resolve().parent != folder.resolve():

@@ -61,7 +61,8 @@ class Dataset:
         """Return how many samples one pass over each source in use makes, all together.
 
         Args:
-            seq_len: tokens a sample. mixture: as `weights` takes it.
+            seq_len: tokens a sample.
+            mixture: as `weights` takes it.
         Raises:
             DataError: a source in use is shorter than one sample; as `weights`.
         """

@@ -127,7 +127,9 @@ def rank_samples(plan: Plan, dp_rank: int, data_step: int) -> Int64s:
     """Return (grad_accum_steps, micro_batch_size) int64, the sample numbers of one rank in one step.
 
     Args:
-        plan: batch arithmetic. dp_rank: place on the data-parallel axis. data_step: number of the global batch.
+        plan: batch arithmetic.
+        dp_rank: place on the data-parallel axis.
+        data_step: number of the global batch.
     """
     micro_batches = np.arange(plan.grad_accum_steps, dtype=np.int64) * plan.dp_size + dp_rank
     first = data_step * plan.global_batch_size + micro_batches * plan.micro_batch_size

@@ -172,7 +172,9 @@ def append_samples(path: Path, step: int, samples: list[dict[str, str]]) -> None
     """Add one line per sample to samples.jsonl; lines of this and later steps, of a run that went back, are dropped.
 
     Args:
-        path: the file. step: of the evaluation. samples: prompt and text of each.
+        path: the file.
+        step: of the evaluation.
+        samples: prompt and text of each.
     """
     lines = JsonLines(path)
     lines.drop_after(step - 1)

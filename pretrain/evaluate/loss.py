@@ -28,8 +28,10 @@ class Score:
     """Sums over targets; scores of disjoint sets add up.
 
     Attributes:
-        nats: of all targets, end-of-text among them. targets: their number.
-        text_nats: of the targets that are text, not end-of-text. text_bytes: UTF-8 bytes of that text.
+        nats: of all targets, end-of-text among them.
+        targets: their number.
+        text_nats: of the targets that are text, not end-of-text.
+        text_bytes: UTF-8 bytes of that text.
     """
 
     nats: float = 0.0
@@ -111,7 +113,9 @@ def token_nats(model: nn.Module, inputs_BT: Tensor, targets_BT: Tensor) -> Tenso
     """Return (B, T) float32, the nats of each target; 0 where it is IGNORE.
 
     Args:
-        model: gives (B, T, V) logits. inputs_BT: (B, T) int64 ids. targets_BT: (B, T) int64, the ids one to the right.
+        model: gives (B, T, V) logits.
+        inputs_BT: (B, T) int64 ids.
+        targets_BT: (B, T) int64, the ids one to the right.
     """
     with torch.no_grad():
         logits_BTV = model(inputs_BT).float()

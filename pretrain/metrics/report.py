@@ -35,7 +35,8 @@ class History:
     """The metrics of a run as columns; an absent value is NaN.
 
     Attributes:
-        columns: name -> (lines,) float64. evaluated: the lines with an evaluation's fields, as they were written.
+        columns: name -> (lines,) float64.
+        evaluated: the lines with an evaluation's fields, as they were written.
     """
 
     columns: dict[str, np.ndarray]
