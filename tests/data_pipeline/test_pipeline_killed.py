@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from data_pipeline.pipeline import check_config, run
 from foundation.files import folder_lock
 
 pytestmark = pytest.mark.slow
@@ -24,7 +23,6 @@ STAGES = ["clean", "exact", "near", "split", "decontaminate", "tokenizer", "shar
 AT_COMMIT = ("near", "tokenizer")  # the others are killed as they begin
 SCRIPT = """
 import json, os, signal, sys
-from data_pipeline.pipeline import check_config, run
 from foundation.errors import GroundworkError
 
 def kill_at_removal(event, arguments):
@@ -75,58 +73,60 @@ def kill_when(process: subprocess.Popen[str], condition: Callable[[], bool]) -> 
     return True
 
 
+@pytest.fixture
+def tree(made: Any, config: Callable[..., Any], tmp_path: Path) -> dict[str, Any]:
+    """The config of a run that is killed."""
+    tree: dict[str, Any] = config(made.folder, tmp_path / "out", executor__workers=2)
+    return tree
+
+
+@pytest.fixture
+def ends_as_undisturbed(
+    script: Path, tree: dict[str, Any], finished: Path, output_hashes: Callable[[Path], dict[str, str]]
+) -> Callable[[], list[str]]:
+    """Type the line to its end: the bytes of a run that nobody killed, and no rest. Gives the stages that it did."""
+
+    def end() -> list[str]:
+        redone, out = finish(start(script, tree)), Path(tree["output_dir"])
+        assert output_hashes(out) == output_hashes(finished)
+        assert not [path for path in out.rglob("*") if ".tmp" in path.name]
+        assert finish(start(script, tree)) == []
+        return redone
+
+    return end
+
+
 def test_a_kill_in_any_stage_changes_no_byte(
-    made: Any,
-    script: Path,
-    config: Callable[..., Any],
-    output_hashes: Callable[[Path], dict[str, str]],
-    finished: Path,
-    tmp_path: Path,
+    script: Path, tree: dict[str, Any], ends_as_undisturbed: Callable[[], list[str]], tmp_path: Path
 ) -> None:
-    tree = config(made.folder, tmp_path / "out", executor__workers=2)
-    work = tmp_path / "out" / "work"
     kills = 0
     for stage in STAGES:
-        mark = work / stage / "stage.json" if stage in AT_COMMIT else work / stage
-        kills += kill_when(start(script, tree), mark.exists)
+        folder = tmp_path / "out" / "work" / stage
+        kills += kill_when(start(script, tree), (folder / "stage.json" if stage in AT_COMMIT else folder).exists)
     assert kills >= 6  # the last moments of a run may pass before they are seen
-    redone = finish(start(script, tree))
-    assert set(redone) <= {"tokenizer", "shards"}  # what was committed before a kill was not done again
-    assert output_hashes(tmp_path / "out") == output_hashes(finished)
-    assert not [path for path in (tmp_path / "out").rglob("*") if ".tmp" in path.name]
-    assert not [stage.name for stage in run(**check_config(tree)).stages if stage.redone]
+    assert set(ends_as_undisturbed()) <= {"tokenizer", "shards"}  # what was committed before a kill was not done again
 
 
 def test_a_kill_at_a_random_moment_changes_no_byte(
-    made: Any,
-    script: Path,
-    config: Callable[..., Any],
-    output_hashes: Callable[[Path], dict[str, str]],
-    finished: Path,
-    tmp_path: Path,
+    script: Path, tree: dict[str, Any], ends_as_undisturbed: Callable[[], list[str]]
 ) -> None:
-    rng = random.Random()  # another moment in every run
-    tree = config(made.folder, tmp_path / "out", executor__workers=2)
-    end = time.monotonic() + 1.0 + 2.0 * rng.random()
+    end = time.monotonic() + 1.0 + 2.0 * random.Random().random()  # another moment in every run
     kill_when(start(script, tree), lambda: time.monotonic() > end)
-    finish(start(script, tree))
-    assert output_hashes(tmp_path / "out") == output_hashes(finished)
+    ends_as_undisturbed()
 
 
 def test_a_kill_in_the_middle_of_a_stage_costs_only_the_parts_in_work(
-    made: Any, script: Path, config: Callable[..., Any], tmp_path: Path
+    script: Path, tree: dict[str, Any], ends_as_undisturbed: Callable[[], list[str]], tmp_path: Path
 ) -> None:
-    tree = config(made.folder, tmp_path / "out", executor__workers=2)
     clean = tmp_path / "out" / "work" / "clean"
 
     def parts() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in clean.glob("?????-?????.json")}
 
-    process = start(script, tree)
-    assert kill_when(process, lambda: len(parts()) >= 5)
+    assert kill_when(start(script, tree), lambda: len(parts()) >= 5)
     assert not (clean / "stage.json").exists()
     before = parts()
-    finish(start(script, tree))
+    ends_as_undisturbed()
     after = parts()
     assert {path: after[path] for path in before} == before
     assert len(after) > len(before)
