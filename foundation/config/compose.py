@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import hydra
-from hydra._internal.utils import get_args_parser
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -21,7 +17,8 @@ from foundation.config.check import refuse_resolvers
 from foundation.config.groups import commands_with, default_options, options_of
 from foundation.config.scan import scan_yaml
 from foundation.config.targets import DEFAULT_TARGETS
-from foundation.errors import ConfigError, nearest
+from foundation.config.typed import in_words, own_option, read_flags, read_override, similar_option
+from foundation.errors import ConfigError
 
 # Hydra's own output folder and logs are off: a run folder is ours, and it writes nothing outside of it.
 SWITCHES = (
@@ -31,7 +28,6 @@ SWITCHES = (
     "hydra/job_logging=none",
     "hydra/hydra_logging=none",
 )
-MISSING = re.compile(r"Could not delete from config\. '([^']+)' does not exist")  # Hydra's words
 RAISES = "HYDRA_FULL_ERROR"  # Hydra's only switch: it raises its errors, instead of printing them and exiting with 1
 
 
@@ -57,7 +53,7 @@ class CommandLine:
     """
 
     def __init__(self, typed: list[str], conf_dir: Path, root: str, scratch_dir: Path) -> None:
-        parsed = _parser().parse_intermixed_args(typed)
+        parsed = read_flags(typed)
         rerun = parsed.config_path is not None
         self.conf_dir = Path(parsed.config_path).resolve() if rerun else conf_dir
         self.conf_dirs = [self.conf_dir, *([Path(parsed.config_dir)] if parsed.config_dir else [])]
@@ -82,8 +78,11 @@ class CommandLine:
 
     def _scan(self, rerun: bool, config_name: str | None) -> None:
         path = self.conf_dir / f"{config_name or 'config'}.yaml"
-        if rerun and not path.is_file():
-            raise ConfigError(f"--config-path: there is no {path}; give the folder of a run, and --config-name config")
+        if (rerun or config_name) and not path.is_file():
+            raise ConfigError(
+                f"--config-path, --config-name: there is no {path}; "
+                "--config-path <the folder of a run> --config-name config repeats a run, nothing else needs them"
+            )
         for own in self.conf_dirs[1:]:
             if not own.is_dir():
                 raise ConfigError(f"--config-dir: {own} is no folder; give one that holds <group>/<option>.yaml")
@@ -95,9 +94,9 @@ class CommandLine:
 
     def _override(self, text: str) -> str:
         key, equals, value = text.partition("=")
-        if not equals and not text.startswith("~"):
-            raise ConfigError(f"{text!r}: arguments are key=value; a value with spaces needs quotes around it all")
-        override = _parsed(text, key, value)
+        override = read_override(text, self.multirun)
+        if key.startswith("+") and key.lstrip("+") in self._groups and not value.startswith("{"):
+            raise ConfigError(f"{key}: is a group, of which one option is taken; type {key.lstrip('+')}={value}")
         if not equals or key.startswith(("+", "~", "hydra.", "hydra/")) or "@" in key:
             return text
         if key in self._rerun_groups and not value.startswith("{"):
@@ -119,10 +118,11 @@ class CommandLine:
             return
         if isinstance(override.value(), dict):
             raise ConfigError(f"{group}: takes the name of an option, not an object; {own_option(group)}")
-        options = options_of(self.conf_dirs, group)
+        groups = {each: options_of(self.conf_dirs, each) for each in self._groups}
+        options = groups[group]
         for option in override.sweep_iterator() if override.is_discrete_sweep() else [override.value()]:
             if option not in options:
-                found = f"{group}: {option!r} is no option of this group{nearest(str(option), options)}"
+                found = f"{group}: {option!r} is no option of this group{similar_option(group, str(option), groups)}"
                 raise ConfigError(f"{found}; allowed: {', '.join(options)}")
 
 
@@ -139,28 +139,10 @@ def run_hydra(command: CommandLine, config_name: str, task: Callable[[DictConfig
     try:
         hydra.main(version_base="1.3", config_path=str(command.conf_dir), config_name=config_name)(task)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_in_words(error)) from error
+        raise ConfigError(in_words(error)) from error
     finally:
         os.environ.pop(RAISES)
         os.environ.update({} if before is None else {RAISES: before})
-
-
-def _in_words(error: Exception) -> str:
-    """Return Hydra's words on one line; where a list was given for a mapping, which key and what to give."""
-    cause = error.__cause__
-    if isinstance(cause, OmegaConfBaseException) and "Cannot merge DictConfig with ListConfig" in str(cause):
-        key = cause.full_key
-        return f"{key}: a list, where names with values are expected; give e.g. {key}='{{name: value}}'"
-    if missing := MISSING.search(str(error)):
-        key = missing[1]
-        found = f"~{key}: there is nothing to remove, or a null, which can't be removed"
-        return f"{found}; to change the class, {own_option(key.partition('.')[0])}"
-    return " ".join(str(error).split())
-
-
-def own_option(group: str) -> str:
-    """Return how an object of one's own is chosen."""
-    return f"write it as <folder>/{group}/<name>.yaml and type --config-dir=<folder> {group}=<name>"
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -197,27 +179,6 @@ def read_config(path: Path) -> dict[str, Any]:
 def config_yaml(tree: dict[str, Any]) -> bytes:
     """Return a plain tree as the YAML that `read_config` and `--config-path` read back."""
     return OmegaConf.to_yaml(OmegaConf.create(tree)).encode()
-
-
-def _parser() -> argparse.ArgumentParser:
-    """Return Hydra's parser of flags; what it refuses gets this project's kind of message, not its list of flags."""
-
-    def refuse(message: str) -> NoReturn:
-        raise ConfigError(f"{message}; settings are key=value without dashes, --help lists them")
-
-    parser = get_args_parser()
-    parser.error = refuse  # type: ignore[method-assign]
-    return parser
-
-
-def _parsed(text: str, key: str, value: str) -> Override:
-    try:
-        return OverridesParser.create().parse_override(text)
-    except HydraException as error:
-        raise ConfigError(
-            f"{key}: {value!r} can't be read; put the value into quotes of its own inside the shell's, "
-            f"e.g. {key}='\"{value.strip(chr(34))}\"' ({str(error).splitlines()[0]})"
-        ) from error
 
 
 def extra_prefixes(overrides: list[str]) -> tuple[str, ...]:

@@ -1,0 +1,147 @@
+"""What is typed, read word by word by Hydra's own parsers and refused in this project's words."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import NoReturn
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from foundation.errors import ConfigError
+
+FLAGS = "-m, --help, --cfg job, --config-path, --config-name, --config-dir"
+MODES = ("run", "multirun", "cfg", "info", "shell_completion")
+PAIRS = {"[": "]", "{": "}", "(": ")"}
+# Hydra's words
+UNKNOWN_FLAG = "unrecognized arguments: "
+NOT_THERE = re.compile(r"Could not delete from config\. '([^']+)' does not exist")
+THERE = re.compile(r"An item is already at '([^']*)'")
+
+
+def read_flags(typed: list[str]) -> Namespace:
+    """Return the flags among the typed words; `overrides` holds the other words.
+
+    Raises:
+        ConfigError: a flag that there isn't, such as another program's `--lr 1e-3`, or two that exclude each other.
+    """
+
+    def refuse(message: str) -> NoReturn:
+        if message.startswith(UNKNOWN_FLAG):
+            raise ConfigError(_setting_instead(message.removeprefix(UNKNOWN_FLAG).split()[0], typed))
+        raise ConfigError(f"{message}; settings are key=value without dashes, --help lists them")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    flags: Namespace = parser.parse_intermixed_args(typed)
+    modes = [f"--{name}" for name in MODES if getattr(flags, name)]
+    if len(modes) > 1:
+        raise ConfigError(f"{' and '.join(modes)} exclude each other; keep one of them")
+    if flags.resolve and not flags.cfg:
+        raise ConfigError("--resolve: shows a config with its references resolved; add --cfg job")
+    if flags.experimental_rerun:
+        raise ConfigError(
+            "--experimental-rerun: runs a pickle; type --config-path <a run> --config-name config instead"
+        )
+    return flags
+
+
+def read_override(text: str, multirun: bool) -> Override:
+    """Return one `key=value`, `+key=value` or `~key` parsed.
+
+    Raises:
+        ConfigError: it can't be read, or is several values outside of a sweep.
+    """
+    key, equals, value = text.partition("=")
+    if not equals and not text.startswith("~"):
+        raise ConfigError(f"{text!r}: arguments are key=value; a value with spaces needs quotes around it all")
+    if not _is_key(key.lstrip("+~")):
+        raise ConfigError(f"{text!r}: {key!r} is no key; a key is a name, or names with dots between them: group.name")
+    try:
+        override = OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise ConfigError(f"{key}: {value!r} can't be read; {_mended(key, value, str(error))}") from error
+    if override.is_sweep_override() and not multirun:
+        raise ConfigError(
+            f"{key}: {value!r} is several values; add -m to run with each of them. "
+            f"As one value, a list is typed {key}='[{value}]' and a text {key}='\"{value}\"'"
+        )
+    return override
+
+
+def similar_option(group: str, option: str, options: Mapping[str, Iterable[str]]) -> str:
+    """Return `, did you mean ...?` for what is no option of a group: one of it, else one of another group.
+
+    Args:
+        group: the group.
+        option: what was typed for it.
+        options: group -> its options, of all groups.
+    """
+    if near := get_close_matches(option, list(options[group]), n=1, cutoff=0.65):
+        return f", did you mean {near[0]!r}?"
+    for other, names in options.items():
+        if meant := [name for name in names if option and name.split("_")[0] == option.split("_")[0]]:
+            return f", did you mean {other}={meant[0]}?" if other != group else ""
+    return ""
+
+
+def in_words(error: Exception) -> str:
+    """Return the message for what Hydra refuses when it composes: which key, what to type; else its own first lines."""
+    cause = error.__cause__
+    if isinstance(cause, OmegaConfBaseException) and "Cannot merge DictConfig with ListConfig" in str(cause):
+        key = cause.full_key
+        return f"{key}: a list, where names with values are expected; give e.g. {key}='{{name: value}}'"
+    if missing := NOT_THERE.search(str(error)):
+        key = missing[1]
+        found = f"~{key}: there is nothing to remove, or a null, which can't be removed"
+        group = key.partition(".")[0]
+        return f"{found}; {'leave it out' if group == key else 'to change the class, ' + own_option(group)}"
+    if there := THERE.search(str(error)):
+        return f"+{there[1]}: is there already; type {there[1]}=... without the +"
+    said = [str(each).strip().partition("\n")[0].rstrip(".") for each in (error, cause) if each and str(each).strip()]
+    return f"{': '.join(dict.fromkeys(said)).replace('++', '')}; --help lists what can be set"
+
+
+def own_option(group: str) -> str:
+    """Return how an object of one's own is chosen."""
+    return f"write it as <folder>/{group}/<name>.yaml and type --config-dir=<folder> {group}=<name>"
+
+
+def _setting_instead(word: str, typed: list[str]) -> str:
+    """Return the message for a flag that there isn't: `--lr 1e-3`, `--lr=1e-3`."""
+    name, equals, value = word.partition("=")
+    if not equals:
+        after = [*typed[typed.index(word) + 1 :], "-"][0] if word in typed else "-"
+        value = "<value>" if after.startswith("-") or "=" in after else after
+    setting = f"{name.lstrip('-').replace('-', '_')}={value}"
+    return f"{name}: is no flag; settings are typed without dashes, {setting}; flags are {FLAGS}"
+
+
+def _is_key(text: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(f"{text}=1")
+    except HydraException:
+        return False
+    return bool(text)
+
+
+def _mended(key: str, value: str, why: str) -> str:
+    """Return what to do about a value that Hydra's grammar has no reading for."""
+    for opening, closing in PAIRS.items():
+        if value.count(opening) > value.count(closing):
+            return f"a {opening} has no {closing}; close it, and quote it all for the shell: {key}='{value}{closing}'"
+        if value.count(opening) < value.count(closing):
+            return f"a {closing} has no {opening} before it; add that, or take the {closing} away"
+    for quote in ("'", '"'):
+        if value.count(quote) % 2:
+            return f"it has a quote {quote} without its second; add that, or take the first away"
+    return (
+        "put the value into quotes of its own inside the shell's, "
+        f"e.g. {key}='\"{value.strip(chr(34))}\"' ({why.splitlines()[0]})"
+    )

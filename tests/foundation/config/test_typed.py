@@ -1,0 +1,73 @@
+"""What people mistype: each time the word, what is wrong with it and what to type."""
+
+from __future__ import annotations
+
+import pytest
+
+from foundation.config.typed import FLAGS, read_flags, read_override
+from foundation.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--lr", "1e-3"], f"--lr: is no flag; settings are typed without dashes, lr=1e-3; flags are {FLAGS}"),
+        (["a=1", "--batch-size=8"], "--batch-size: is no flag; settings are typed without dashes, batch_size=8; "),
+        (["--foo"], "--foo: is no flag; settings are typed without dashes, foo=<value>; "),
+        (["--foo", "a=1"], "foo=<value>; "),
+        (["--foo", "-m"], "foo=<value>; "),
+        (["--config-name"], "argument --config-name/-cn: expected one argument; settings are key=value without dashes"),
+        (["--cfg", "jobs"], "argument --cfg/-c: invalid choice: 'jobs'"),
+        (["--cfg", "job", "-m"], "--multirun and --cfg exclude each other; keep one of them"),
+        (["--resolve"], "--resolve: shows a config with its references resolved; add --cfg job"),
+        (["--experimental-rerun", "x.pickle"], "--experimental-rerun: runs a pickle; type --config-path"),
+    ],
+)
+def test_a_flag_that_there_is_not(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_flags(words)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_flags_stand_anywhere_and_the_rest_are_overrides() -> None:
+    flags = read_flags(["a=1", "-m", "b=2", "--config-path", "runs/x"])
+    assert (flags.overrides, flags.multirun, flags.config_path) == (["a=1", "b=2"], True, "runs/x")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model", "'model': arguments are key=value; a value with spaces needs quotes around it all"),
+        ("=1", "'=1': '' is no key"),
+        ("a.=1", "'a.=1': 'a.' is no key"),
+        ("/model=x", "'/model=x': '/model' is no key; a key is a name, or names with dots between them"),
+        (
+            "a=1,2",
+            "a: '1,2' is several values; add -m to run with each of them. As one value, a list is typed a='[1,2]'",
+        ),
+        ("+a=1,2", "+a: '1,2' is several values"),
+        ("a=range(1,3)", "add -m"),
+        ("a=[x/*.jsonl", "a: '[x/*.jsonl' can't be read; a [ has no ]; close it, and quote it all for the shell: "),
+        ("a=x]", "a ] has no [ before it"),
+        ("a={b:1", "a { has no }"),
+        ("a='x", "it has a quote ' without its second"),
+        ("a=~/x", "put the value into quotes of its own inside the shell's, e.g. a='\"~/x\"'"),
+        ("a=b=c", "a='\"b=c\"'"),
+    ],
+)
+def test_a_setting_that_cannot_be_read(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_override(text, multirun=False)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("advised", ["a='[1,2]'", "a='\"1,2\"'", "a='[x/*.jsonl]'", "a='\"~/x\"'", "a='\"b=c\"'"])
+def test_the_advised_words_can_be_read(advised: str) -> None:
+    shell_takes_away = advised.replace("'", "")
+    assert not read_override(shell_takes_away, multirun=False).is_sweep_override()
+
+
+def test_several_values_are_a_sweep() -> None:
+    assert list(read_override("a=1,2", multirun=True).sweep_iterator()) == [1, 2]
