@@ -298,3 +298,25 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, int, int
         return Rendered(run(size, "--dump-dom", address).decode(), picture.read_bytes())
 
     return render
+
+
+@pytest.fixture
+def disk_events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the system is asked from now on, in its order: `flush <file>`, `name <file>`; a temporary file has a dot.
+
+    What a power cut leaves can't be tried; the order can.
+    """
+    events: list[str] = []
+    flush, rename = os.fsync, os.replace
+
+    def fsync(descriptor: int) -> None:
+        events.append(f"flush {Path(f'/proc/self/fd/{descriptor}').readlink().name.partition('.tmp')[0]}")
+        flush(descriptor)
+
+    def replace(source: Path, target: Path) -> None:
+        events.append(f"name {Path(target).name}")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    return events

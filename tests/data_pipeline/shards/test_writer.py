@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,26 +104,12 @@ def test_an_unfinished_shard_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_all_three_files_are_on_disk_before_one_has_its_name_and_sums_come_last(
-    tmp_path: Path, write_shard: WriteShard, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, write_shard: WriteShard, disk_events: list[str]
 ) -> None:
-    """What a power cut leaves can't be tried; the order in which the system is asked can."""
-    events: list[str] = []
-    flush, rename = os.fsync, os.replace
-
-    def fsync(descriptor: int) -> None:
-        events.append(f"flush {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
-        flush(descriptor)
-
-    def replace(source: Path, target: Path) -> None:
-        events.append(f"name {Path(target).name}")
-        rename(source, target)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(os, "replace", replace)
     write_shard(tmp_path / "s", [[1, 2, 0]])
-    assert sorted(events[:3]) == ["flush .s.bin.tmp", "flush .s.idx.tmp", "flush .s.sum.tmp"]
-    assert sorted(events[3:5]) == ["name s.bin", "name s.idx"]
-    assert events[5:] == ["name s.sum", f"flush {tmp_path.name}"]
+    assert sorted(disk_events[:3]) == ["flush .s.bin", "flush .s.idx", "flush .s.sum"]
+    assert sorted(disk_events[3:5]) == ["name s.bin", "name s.idx"]
+    assert disk_events[5:] == ["name s.sum", f"flush {tmp_path.name}"]
 
 
 def test_what_a_killed_run_left_is_overwritten(tmp_path: Path, write_shard: WriteShard) -> None:

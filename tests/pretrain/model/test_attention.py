@@ -1,0 +1,74 @@
+"""Attention is the plain formula, head by head; the cache holds what it was given and never more than it can."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from pretrain.model.attention import CausalSelfAttention, LayerCache
+
+D, HEADS = 12, 3
+
+
+def plain(attention: CausalSelfAttention, x_TD: Tensor) -> Tensor:
+    """One sequence: the softmax of q k / sqrt(head_dim) over the positions up to each one, weighing the values."""
+    K = D // HEADS
+    q_TD, k_TD, v_TD = attention.qkv(x_TD).split(D, dim=-1)
+    heads = []
+    for head in range(HEADS):
+        q_TK, k_TK, v_TK = (part[:, head * K : (head + 1) * K] for part in (q_TD, k_TD, v_TD))
+        rows = []
+        for t in range(len(x_TD)):
+            weights = [float(torch.exp(q_TK[t] @ k_TK[s] / math.sqrt(K))) for s in range(t + 1)]
+            rows.append(sum(weight * v_TK[s] for s, weight in enumerate(weights)) / sum(weights))
+        heads.append(torch.stack(rows))
+    found: Tensor = attention.out(torch.cat(heads, dim=-1))
+    return found
+
+
+@pytest.fixture
+def attention() -> CausalSelfAttention:
+    torch.manual_seed(3)
+    return CausalSelfAttention(D, HEADS, dropout=0.0)
+
+
+def test_attention_is_the_plain_formula(attention: CausalSelfAttention) -> None:
+    x_BTD = torch.randn(2, 7, D)
+    with torch.no_grad():
+        expected = torch.stack([plain(attention, x_TD) for x_TD in x_BTD])
+        torch.testing.assert_close(attention(x_BTD), expected)
+
+
+def test_positions_that_follow_a_cache_see_it(attention: CausalSelfAttention) -> None:
+    x_BTD, cache = torch.randn(2, 7, D), LayerCache(capacity=7)
+    with torch.no_grad():
+        parts = [attention(x_BTD[:, :4], cache), *(attention(x_BTD[:, t : t + 1], cache) for t in range(4, 7))]
+        torch.testing.assert_close(torch.cat(parts, dim=1), attention(x_BTD))
+    assert cache.length == 7
+
+
+def test_a_cache_returns_all_it_was_given_in_order() -> None:
+    k_BHTK, v_BHTK = torch.randn(2, 3, 6, 4), torch.randn(2, 3, 6, 4)
+    cache = LayerCache(capacity=9)
+    for start, stop in ((0, 1), (1, 4), (4, 6)):
+        keys, values = cache.extend(k_BHTK[:, :, start:stop], v_BHTK[:, :, start:stop])
+        assert torch.equal(keys, k_BHTK[:, :, :stop])
+        assert torch.equal(values, v_BHTK[:, :, :stop])
+
+
+def test_a_full_cache_takes_nothing_more() -> None:
+    one, cache = torch.zeros(1, 1, 2, 4), LayerCache(capacity=3)
+    cache.extend(one, one)
+    with pytest.raises(AssertionError):
+        cache.extend(one, one)
+
+
+def test_several_positions_never_follow_a_cache(attention: CausalSelfAttention) -> None:
+    """The kernel's causal mask begins at the first key: they would see too little, without an error."""
+    cache = LayerCache(capacity=7)
+    attention(torch.randn(1, 2, D), cache)
+    with pytest.raises(AssertionError):
+        attention(torch.randn(1, 2, D), cache)
