@@ -25,7 +25,7 @@ import pyarrow as pa
 import pytest
 
 from data_pipeline.shards.manifest import Manifest, SourceManifest
-from data_pipeline.shards.writer import Sharder
+from data_pipeline.shards.writer import SourceWriter
 from data_pipeline.tokenize.encoder import Encoder
 from data_pipeline.tokenize.trainer import ByteLevelBPE
 from foundation.hashes import hash_bytes
@@ -41,28 +41,42 @@ REPOSITORY = Path(__file__).parents[1]
 VOCAB_SIZE = 512
 
 
+Texts = dict[str, list[str]]  # source -> documents
+
+
 @pytest.fixture(scope="session")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_data() -> Callable[..., None]:
+    """Write a data folder as the pipeline does: a tokenizer trained on the training text, shards of both splits."""
+
+    def write(folder: Path, train: Texts, val: Texts, vocab_size: int, max_shard_bytes: int = 1 << 30) -> None:
+        texts = [text for documents in train.values() for text in documents]
+        tokenizer_json = ByteLevelBPE(vocab_size=vocab_size).train(iter(texts))
+        encoder = Encoder(tokenizer_json, engine="tokenizers")
+        splits: dict[str, dict[str, SourceManifest]] = {"train": {}, "val": {}}
+        for split, sources in (("train", train), ("val", val)):
+            for source, documents in sources.items():
+                ids, lengths = encoder.encode(pa.array(documents, pa.large_string()))
+                with SourceWriter(folder / "shards" / split, source, encoder.dtype, max_shard_bytes) as writer:
+                    writer.add(ids, lengths)
+                    shards = writer.finish()
+                size = sum(len(document.encode()) for document in documents)
+                splits[split][source] = SourceManifest(1.0, len(ids), len(documents), size, shards)
+        (folder / "tokenizer.json").write_bytes(tokenizer_json)
+        dtype = encoder.dtype.name
+        Manifest(hash_bytes(tokenizer_json), encoder.vocab_size, encoder.eot_id, dtype, splits).save(folder)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory, write_data: Callable[..., None]) -> Path:
     """A data folder: 500 pieces of the standard library, of unequal lengths, a vocabulary of 512."""
     folder = tmp_path_factory.mktemp("corpus") / "data" / "pydocs"
     modules = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:20]
     sizes = [30 + 37 * (number % 11) for number in range(500)]
     whole = "".join(path.read_text(encoding="utf-8")[:8000] for path in modules)
     texts = [whole[end - size : end] for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
-    tokenizer_json = ByteLevelBPE(vocab_size=VOCAB_SIZE).train(iter(texts))
-    encoder = Encoder(tokenizer_json)
-    sharder = Sharder()
-    dtype = sharder.dtype_for(encoder.vocab_size)
-    splits = {}
-    for split, part in (("train", texts[20:]), ("val", texts[:20])):
-        ids, lengths = encoder.encode(pa.array(part, pa.large_string()))
-        with sharder.writer(folder / "shards" / split, "pydocs", dtype) as writer:
-            writer.add(ids, lengths)
-            shards = writer.finish()
-        size = sum(len(text.encode()) for text in part)
-        splits[split] = {"pydocs": SourceManifest(1.0, len(ids), len(part), size, shards)}
-    (folder / "tokenizer.json").write_bytes(tokenizer_json)
-    Manifest(hash_bytes(tokenizer_json), encoder.vocab_size, encoder.eot_id, dtype.name, splits).save(folder)
+    write_data(folder, {"pydocs": texts[20:]}, {"pydocs": texts[:20]}, VOCAB_SIZE)
     return folder
 
 

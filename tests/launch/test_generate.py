@@ -6,18 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.shards.manifest import Manifest, SourceManifest
-from data_pipeline.shards.writer import SourceWriter
-from data_pipeline.tokenize.encoder import Encoder
+from data_pipeline.shards.manifest import Manifest
 from data_pipeline.tokenize.trainer import ByteLevelBPE
 from foundation.errors import GroundworkError, InputError
 from foundation.hashes import hash_bytes
@@ -41,28 +39,12 @@ QUIET = ["eval=none", "logger=none", "checkpoint.every_steps=2"]
 HOSTILE = 'a=1,{b: [c]} ${now:%Y} "q" \\ <|endoftext|> 世界 ~x @y #z'
 
 
-def write_data(folder: Path) -> None:
-    text = [" ".join(f"{word} {number * number}" for number in range(60)) for word in ("apples", "pears", "figs")]
-    tokenizer_json = ByteLevelBPE(vocab_size=300).train(iter(text))
-    (folder / "tokenizer.json").write_bytes(tokenizer_json)
-    encoder = Encoder(tokenizer_json, engine="tokenizers")
-    splits: dict[str, dict[str, SourceManifest]] = {}
-    for split in ("train", "val"):
-        (folder / "shards" / split).mkdir(parents=True)
-        ids, lengths = encoder.encode(pa.array(text, pa.large_string()))
-        with SourceWriter(folder / "shards" / split, "text", encoder.dtype, max_shard_bytes=1 << 20) as writer:
-            writer.add(ids, lengths)
-            shards = writer.finish()
-        splits[split] = {"text": SourceManifest(1.0, len(ids), len(text), sum(map(len, text)), shards)}
-    Manifest(hash_bytes(tokenizer_json), encoder.vocab_size, encoder.eot_id, encoder.dtype.name, splits).save(folder)
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, typed: Any) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, typed: Any, write_data: Callable[..., None]) -> Path:
     """A folder where someone has trained: data/ and runs/tiny with the checkpoints of steps 2 and 4."""
     folder = tmp_path_factory.mktemp("work")
-    (folder / "data").mkdir()
-    write_data(folder / "data")
+    text = [" ".join(f"{word} {number * number}" for number in range(60)) for word in ("apples", "pears", "figs")]
+    write_data(folder / "data", {"text": text}, {"text": text}, vocab_size=300)
     line = ["data.path=data", "run_name=tiny", *MODEL, *TRAINER, *QUIET]
     code, text = typed.start(REPOSITORY / "launch" / "train.py", line, folder, dict(os.environ)).wait()
     assert code == 0, text

@@ -110,7 +110,7 @@ def test_an_allowed_change_becomes_the_runs_config(tmp_path: Path) -> None:
         ("data.mask_after_eot", {"data": TREE["data"] | {"mask_after_eot": 2}}),
     ],
 )
-def test_what_makes_it_another_run_can_not_be_allowed(tmp_path: Path, key: str, changed: dict[str, Any]) -> None:
+def test_what_makes_it_another_run_cannot_be_allowed(tmp_path: Path, key: str, changed: dict[str, Any]) -> None:
     trained(tmp_path / "run")
     with pytest.raises(RunExists, match=f"{key}: (1|None) there, 2 now") as caught:
         claim(tmp_path / "run", TREE | changed, [key])

@@ -31,21 +31,21 @@ def steps(folder: Path) -> list[int]:
 
 
 def test_an_evaluation_joins_the_line_of_its_step(tmp_path: Path) -> None:
-    it = log(tmp_path)
+    run_log = log(tmp_path)
     for step in (1, 2):
-        it.add(record(step), step, 32 * step)
-    it.join({"val_loss": 3.5})
-    it.add(record(3), 3, 96)
-    it.close("finished")
+        run_log.add(record(step), step, 32 * step)
+    run_log.join({"val_loss": 3.5})
+    run_log.add(record(3), 3, 96)
+    run_log.close("finished")
     lines = list(read_metrics(tmp_path / "metrics.jsonl"))
     assert [line.get("val_loss") for line in lines] == [None, 3.5, None]
 
 
 def test_a_kill_after_a_save_loses_no_line(tmp_path: Path) -> None:
-    it = log(tmp_path)
+    run_log = log(tmp_path)
     for step in (1, 2, 3):
-        it.add(record(step), step, 32 * step)
-    saved = dict(it.last)  # what the checkpoint keeps; line 3 is held and not yet written
+        run_log.add(record(step), step, 32 * step)
+    saved = dict(run_log.last)  # what the checkpoint keeps; line 3 is held and not yet written
     assert steps(tmp_path) == [1, 2]
     again = log(tmp_path)
     assert again.resume(3, saved)
@@ -55,12 +55,12 @@ def test_a_kill_after_a_save_loses_no_line(tmp_path: Path) -> None:
 
 
 def test_a_kill_after_later_lines_drops_them(tmp_path: Path) -> None:
-    it = log(tmp_path)
+    run_log = log(tmp_path)
     kept: dict[str, Any] = {}
     for step in range(1, 7):
-        it.add(record(step), step, 32 * step)
-        kept = dict(it.last) if step == 3 else kept
-    it.flush()
+        run_log.add(record(step), step, 32 * step)
+        kept = dict(run_log.last) if step == 3 else kept
+    run_log.flush()
     again = log(tmp_path)
     assert not again.resume(3, kept)
     again.add(record(4), 4, 128)
@@ -70,25 +70,25 @@ def test_a_kill_after_later_lines_drops_them(tmp_path: Path) -> None:
 
 
 def test_rates_leave_out_what_was_paused(tmp_path: Path) -> None:
-    it = log(tmp_path, peak_flops=1000.0)
-    it.start()
-    with it.pause():
+    run_log = log(tmp_path, peak_flops=1000.0)
+    run_log.start()
+    with run_log.pause():
         time.sleep(0.3)
-    finished_s = it.clock()
-    it.add(record(1, finished_s + 0.5), 1, 32)
-    assert it.last["step_time_s"] == pytest.approx(0.5, abs=0.1)
-    assert it.last["tokens_per_s"] == pytest.approx(32 / it.last["step_time_s"])
-    assert it.last["mfu"] == pytest.approx(it.last["tokens_per_s"] * 10.0 / 1000.0)
+    finished_s = run_log.clock()
+    run_log.add(record(1, finished_s + 0.5), 1, 32)
+    assert run_log.last["step_time_s"] == pytest.approx(0.5, abs=0.1)
+    assert run_log.last["tokens_per_s"] == pytest.approx(32 / run_log.last["step_time_s"])
+    assert run_log.last["mfu"] == pytest.approx(run_log.last["tokens_per_s"] * 10.0 / 1000.0)
 
 
 def test_each_step_has_its_own_time(tmp_path: Path) -> None:
-    it = log(tmp_path)
-    it.start()
-    finished_s = it.clock() + 10
+    run_log = log(tmp_path)
+    run_log.start()
+    finished_s = run_log.clock() + 10
     for step, added_s in enumerate((0.0, 0.5, 2.5), start=1):
         finished_s += added_s
-        it.add(record(step, finished_s), step, 32 * step)
-    it.close("finished")
+        run_log.add(record(step, finished_s), step, 32 * step)
+    run_log.close("finished")
     times = [line["step_time_s"] for line in read_metrics(tmp_path / "metrics.jsonl")]
     assert times[1:] == pytest.approx([0.5, 2.5])
 
@@ -102,12 +102,12 @@ def test_loggers_hear_the_lines_that_the_file_holds(tmp_path: Path) -> None:
             self.heard.append(dict(line))
 
     listener = Listener()
-    it = RunLog(PLAN, MetricsFile(tmp_path), listener, flops_per_token=10.0, peak_flops=None)
+    run_log = RunLog(PLAN, MetricsFile(tmp_path), listener, flops_per_token=10.0, peak_flops=None)
     for step in (1, 2, 3):
-        it.add(record(step), step, 32 * step)
+        run_log.add(record(step), step, 32 * step)
         if step == 2:
-            it.join({"val_loss": 3.5})
-    it.close("finished")
+            run_log.join({"val_loss": 3.5})
+    run_log.close("finished")
     assert listener.heard == list(read_metrics(tmp_path / "metrics.jsonl"))
     assert [line.get("val_loss") for line in listener.heard] == [None, 3.5, None]
 
@@ -132,25 +132,25 @@ def test_a_logger_is_told_of_the_end_although_the_disk_is_full(tmp_path: Path) -
 
 
 def test_an_unknown_peak_gives_no_mfu(tmp_path: Path) -> None:
-    it = log(tmp_path)
-    it.add(record(1), 1, 32)
-    assert "mfu" not in it.last
+    run_log = log(tmp_path)
+    run_log.add(record(1), 1, 32)
+    assert "mfu" not in run_log.last
 
 
 def test_a_long_step_is_heard_of_and_a_short_one_is_not(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pretrain.run_log.LINE_EVERY_S", 0.05)
-    it = log(tmp_path)
+    run_log = log(tmp_path)
     for done in range(4):
-        it.say_progress(6, done, 4)
+        run_log.say_progress(6, done, 4)
     assert capsys.readouterr().err == ""
     time.sleep(0.06)
-    it.say_progress(7, 0, 4)  # the step before took long: this one has only begun
+    run_log.say_progress(7, 0, 4)  # the step before took long: this one has only begun
     assert capsys.readouterr().err == ""
     time.sleep(0.06)
-    it.say_progress(7, 1, 4)
-    it.say_progress(7, 2, 4)
+    run_log.say_progress(7, 1, 4)
+    run_log.say_progress(7, 2, 4)
     assert capsys.readouterr().err == "step 8: 1 of 4 micro batches\n"
 
 

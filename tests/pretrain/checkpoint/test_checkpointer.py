@@ -316,7 +316,7 @@ def test_a_checkpoint_of_two_ranks_goes_on_in_one_with_random_states_of_its_own(
 
 
 @pytest.mark.parametrize(("key", "value"), [("every_steps", 0), ("keep_last", 0), ("every_steps", -5)])
-def test_numbers_that_can_not_be_are_named(mesh: Mesh, plan: Plan, run_dir: Path, key: str, value: int) -> None:
+def test_numbers_that_cannot_be_are_named(mesh: Mesh, plan: Plan, run_dir: Path, key: str, value: int) -> None:
     with pytest.raises(SettingError, match=f"^{key}: {value} is not allowed; give 1 or more"):
         DcpCheckpoint(**{"every_steps": 10, "keep_last": 3, key: value}, mesh=mesh, plan=plan, run_dir=run_dir)
 

@@ -92,7 +92,7 @@ def test_a_disk_that_fills_up_while_saving_is_survived(
     assert names(small_disk) == ["step_00000010"] and verify(small_disk / "checkpoints" / "step_00000010") == []
 
 
-def test_a_folder_that_can_not_be_made_is_a_failed_save(
+def test_a_folder_that_cannot_be_made_is_a_failed_save(
     mesh: Mesh, plan: Plan, make_state: MakeState, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_bytes(b"")

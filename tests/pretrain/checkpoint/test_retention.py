@@ -44,7 +44,7 @@ def test_a_save_that_fails_has_removed_nothing(
     assert [path.name for path in found] == ["step_00000030", "step_00000020", "step_00000010"]
 
 
-def test_what_can_not_be_removed_is_said_and_the_rest_stays_whole(
+def test_what_cannot_be_removed_is_said_and_the_rest_stays_whole(
     checkpointer: DcpCheckpoint, make_state: Callable[..., TrainState], run_dir: Path, capfd: Any
 ) -> None:
     folder = run_dir / "checkpoints"

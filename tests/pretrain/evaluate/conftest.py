@@ -19,9 +19,9 @@ def worker(load_module: Callable[[Path], ModuleType]) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def data_dir(worker: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("data")
-    worker.write_data(folder)
+def data_dir(worker: ModuleType, tmp_path_factory: pytest.TempPathFactory, write_data: Callable[..., None]) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_data(folder, worker.TRAIN, worker.VAL, vocab_size=400, max_shard_bytes=400)
     return folder
 
 

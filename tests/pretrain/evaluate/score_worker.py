@@ -8,15 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import orjson
-import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from data_pipeline.shards.manifest import Manifest, SourceManifest
-from data_pipeline.shards.writer import SourceWriter
-from data_pipeline.tokenize.encoder import Encoder
-from data_pipeline.tokenize.trainer import ByteLevelBPE
-from foundation.hashes import hash_bytes
 from pretrain.data.dataset import open_data
 from pretrain.data.samples import Samples
 from pretrain.evaluate.loss import score
@@ -36,28 +30,6 @@ def texts(kind: type) -> list[str]:
 
 TRAIN = {"words": texts(str), "numbers": texts(int)}
 VAL = {"words": [*texts(bytes)[:9], "Grüße, 世界 🌍 – naïve café"], "numbers": texts(complex)[:5]}
-
-
-def write_data(folder: Path) -> None:
-    """Write a data folder as the pipeline does: its tokenizer trained on the text, shards for train and val."""
-    everything = [text for of_source in TRAIN.values() for text in of_source]
-    tokenizer_json = ByteLevelBPE(vocab_size=400).train(iter(everything))
-    (folder / "tokenizer.json").write_bytes(tokenizer_json)
-    encoder = Encoder(tokenizer_json, engine="tokenizers")
-    splits: dict[str, dict[str, SourceManifest]] = {}
-    for split, sources in (("train", TRAIN), ("val", VAL)):
-        splits[split] = {name: write_source(folder, encoder, split, name, docs) for name, docs in sources.items()}
-    manifest = Manifest(hash_bytes(tokenizer_json), encoder.vocab_size, encoder.eot_id, encoder.dtype.name, splits)
-    manifest.save(folder)
-
-
-def write_source(folder: Path, encoder: Encoder, split: str, name: str, documents: list[str]) -> SourceManifest:
-    ids, lengths = encoder.encode(pa.array(documents, pa.large_string()))
-    with SourceWriter(folder / "shards" / split, name, encoder.dtype, max_shard_bytes=400) as writer:
-        writer.add(ids, lengths)
-        shards = writer.finish()
-    utf8_bytes = sum(len(document.encode()) for document in documents)
-    return SourceManifest(1.0, len(ids), len(documents), utf8_bytes, shards)
 
 
 class Bigram(Model):

@@ -103,7 +103,7 @@ def test_all_ranks_make_as_many_forward_passes(num_rows: int, ranks: int) -> Non
     assert len(covered) < num_rows + ranks * 2
 
 
-def test_numbers_by_hand() -> None:
+def test_loss_perplexity_and_bits_are_those_computed_by_hand() -> None:
     two_bits = Score(nats=6 * math.log(4), targets=6, text_nats=5 * math.log(4), text_bytes=20)
     assert two_bits.loss == pytest.approx(math.log(4))
     assert two_bits.perplexity == pytest.approx(4)

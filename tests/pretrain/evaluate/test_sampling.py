@@ -75,7 +75,7 @@ def test_it_stops_at_the_stop_id(model: Transformer) -> None:
     assert run(model, [5], seed=1, stop_id=stop) == whole[: whole.index(stop)]
 
 
-def test_nothing_new_is_asked_for(model: Transformer) -> None:
+def test_asked_for_no_token_it_gives_none(model: Transformer) -> None:
     assert run(model, [5], max_new_tokens=0) == []
 
 
@@ -153,6 +153,8 @@ def test_any_model_with_a_cache_of_its_own_can_be_sampled() -> None:
         ({"ids": []}, r"^ids: \[\] is not allowed; give at least one"),
     ],
 )
-def test_settings_that_can_not_be(model: Transformer, changes: dict[str, object], words: str) -> None:
+def test_a_setting_of_the_draws_that_cannot_be_is_refused_by_name(
+    model: Transformer, changes: dict[str, object], words: str
+) -> None:
     with pytest.raises(SettingError, match=words):
         run(model, **{"ids": [1], **changes})

@@ -121,5 +121,5 @@ def test_an_interval_that_cannot_be_names_the_key(plan: Plan) -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0s"), (59.4, "59s"), (187, "3:07"), (8140, "2:15:40"), (86400 * 4 + 3 * 3600, "4d 3h")]
 )
-def test_times_in_words(seconds: float, text: str) -> None:
+def test_a_time_has_the_form_that_its_length_asks_for(seconds: float, text: str) -> None:
     assert clock(seconds) == text

@@ -21,7 +21,7 @@ from pretrain.metrics.flops import peak_flops, peak_of
         ("NVIDIA GeForce RTX 4090", 165),
     ],
 )
-def test_peaks(name: str, teraflops: float) -> None:
+def test_peaks_are_the_data_sheets(name: str, teraflops: float) -> None:
     assert peak_of(name) == teraflops * 1e12
 
 

@@ -69,7 +69,7 @@ def test_loss_and_gradients_equal_hugging_face(theirs: torch.nn.Module) -> None:
         )
 
 
-def test_there_and_back(theirs: torch.nn.Module) -> None:
+def test_weights_survive_the_way_to_hugging_face_and_back(theirs: torch.nn.Module) -> None:
     state = theirs.state_dict()
     ours = ours_with(from_huggingface_state(state, vocab_size=128))
     back = to_huggingface_state(ours.state_dict(), vocab_size=101)
@@ -91,7 +91,9 @@ def test_old_masks_are_no_weights(theirs: torch.nn.Module) -> None:
         ({"model.layers.0.mlp.gate_proj.weight": torch.zeros(1)}, "not a weight of GPT-2"),
     ],
 )
-def test_what_cannot_be_taken(theirs: torch.nn.Module, change: dict[str, Tensor], words: str) -> None:
+def test_a_state_that_cannot_be_taken_is_refused_by_its_tensor(
+    theirs: torch.nn.Module, change: dict[str, Tensor], words: str
+) -> None:
     with pytest.raises(ModelError, match=words):
         from_huggingface_state({**theirs.state_dict(), **change}, vocab_size=128)
 

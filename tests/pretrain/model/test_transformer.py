@@ -122,7 +122,7 @@ def test_flops_are_those_that_torch_counts(make_model: Make, ids_BT: Tensor) -> 
         ({"dropout": 1.0}, "^dropout: 1.0 is not allowed; give a number from 0 to below 1"),
     ],
 )
-def test_sizes_that_cannot_be(make_model: Make, changes: dict[str, object], words: str) -> None:
+def test_a_size_that_cannot_be_is_refused_by_its_name(make_model: Make, changes: dict[str, object], words: str) -> None:
     with pytest.raises(SettingError, match=words):
         make_model(**changes)
 

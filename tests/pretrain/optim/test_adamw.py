@@ -175,6 +175,6 @@ def test_numbers_out_of_range(model: nn.Module, setting: str, value: float) -> N
         AdamW(**{"lr": 1e-2, **SETTINGS, setting: value}, model=model)
 
 
-def test_fused_is_refused_where_it_can_not_skip() -> None:
+def test_fused_is_refused_where_it_cannot_skip() -> None:
     with pytest.raises(SettingError, match=r"^fused: True is not allowed; give null on meta: cpu and cuda have"):
         AdamW(1e-2, nn.Linear(2, 2, device="meta"), fused=True)

@@ -47,7 +47,7 @@ def test_gradients_are_those_of_the_whole_batch(ranks: list[dict[str, Any]], wor
 
 
 @pytest.mark.slow
-def test_later_steps_too(ranks: list[dict[str, Any]], worker: ModuleType) -> None:
+def test_later_steps_have_the_gradient_of_the_whole_batch_too(ranks: list[dict[str, Any]], worker: ModuleType) -> None:
     model = worker.make_model()  # DDP rebuilds its buckets after the first step
     optimizer = worker.AdamW(1e-2, model)
     for name, parameter in model.named_parameters():
@@ -91,6 +91,6 @@ def test_one_rank_is_the_model_itself(worker: ModuleType) -> None:
     assert not model.training
 
 
-def test_a_bucket_without_room() -> None:
+def test_a_bucket_without_room_is_refused_by_name() -> None:
     with pytest.raises(SettingError, match=r"^bucket_bytes: 0 is not allowed; give 1 or more"):
         DDP(bucket_bytes=0)

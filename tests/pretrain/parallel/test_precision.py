@@ -21,7 +21,7 @@ def test_matrix_products_on_a_cpu(dtype: str, computed: torch.dtype) -> None:
     assert layer.weight.dtype == layer.weight.grad.dtype == torch.float32
 
 
-def test_the_context_ends() -> None:
+def test_outside_of_the_context_nothing_is_cast() -> None:
     with Precision("bfloat16").autocast(CPU):
         assert torch.is_autocast_enabled("cpu")
     assert not torch.is_autocast_enabled("cpu")
