@@ -23,6 +23,7 @@ STAGES = ["clean", "exact", "near", "split", "decontaminate", "tokenizer", "shar
 AT_COMMIT = ("near", "tokenizer")  # the others are killed as they begin
 SCRIPT = """
 import json, os, signal, sys
+from data_pipeline.pipeline import check_config, run
 from foundation.errors import GroundworkError
 
 def kill_at_removal(event, arguments):
