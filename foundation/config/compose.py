@@ -97,6 +97,9 @@ class CommandLine:
         override = read_override(text, self.multirun)
         if key.startswith("+") and key.lstrip("+") in self._groups and not value.startswith("{"):
             raise ConfigError(f"{key}: is a group, of which one option is taken; type {key.lstrip('+')}={value}")
+        if key.startswith("~") and key[1:] in self._groups:
+            options = ", ".join(options_of(self.conf_dirs, key[1:]))
+            raise ConfigError(f"{key}: is a group and always has an option; choose one with {key[1:]}=: {options}")
         if not equals or key.startswith(("+", "~", "hydra.", "hydra/")) or "@" in key:
             return text
         if key in self._rerun_groups and not value.startswith("{"):
@@ -156,7 +159,8 @@ def plain(config: DictConfig) -> dict[str, Any]:
     try:
         resolved = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key}: {' '.join(str(error.msg).split())}") from error
+        why = str(error.msg).partition("\n")[0]
+        raise ConfigError(f"{error.full_key}: {why}; a reference is ${{full.key}} of a key of this config") from error
     assert isinstance(resolved, dict)
     return {str(key): value for key, value in resolved.items()}
 

@@ -108,6 +108,12 @@ def test_an_option_of_another_group_is_named_with_its_group(conf: Path) -> None:
         typed(conf, "model=x")
 
 
+def test_a_group_cannot_be_removed(conf: Path) -> None:
+    for text in ("~model", "~model=small"):
+        with pytest.raises(ConfigError, match=r"^~model: is a group .*; choose one with model=: large, small$"):
+            typed(conf, text)
+
+
 def test_a_group_is_chosen_without_a_plus(conf: Path) -> None:
     with pytest.raises(ConfigError, match=r"^\+model: is a group, .*; type model=large$"):
         typed(conf, "+model=large")
@@ -123,7 +129,7 @@ def test_references_are_resolved_and_resolvers_refused() -> None:
     assert plain(OmegaConf.create({"a": 1, "b": "${a}"})) == {"a": 1, "b": 1}
     with pytest.raises(ConfigError, match=r"b: '\$\{oc\.env:HOME\}' uses a resolver"):
         plain(OmegaConf.create({"b": "${oc.env:HOME}"}))
-    with pytest.raises(ConfigError, match=r"b: .*missing"):
+    with pytest.raises(ConfigError, match=r"^b: [^\n]*'missing' not found; a reference is \$\{full\.key\} of a key"):
         plain(OmegaConf.create({"b": "${missing}"}))
 
 
@@ -141,7 +147,6 @@ def test_a_tree_survives_the_way_through_a_file(tmp_path: Path) -> None:
         ("~fields.a", "^~fields.a: there is nothing to remove, .*; to change the class, write it as <folder>/fields/"),
         ("+x=2", r"^\+x: is there already; type x=\.\.\. without the \+$"),
         ("hydra.foo=1", r"^Could not override 'hydra\.foo': .*; --help lists what can be set$"),
-        ("~model=small", "^Could not delete 'model=small'. No match in the defaults list; --help"),
     ],
 )
 def test_what_cannot_be_composed_is_an_error_of_ours(
