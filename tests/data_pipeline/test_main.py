@@ -64,7 +64,7 @@ def test_a_run_ends_with_a_table_and_the_same_line_keeps_everything(tmp_path: Pa
         (["corpus=jsonl"], "corpus.paths: needs a value"),
         (["corpus=jsonl", "corpus.paths=nix/*.jsonl"], "corpus.paths: 'nix/*.jsonl'"),
         (["decontaminate.fields=[text]"], "decontaminate.fields: a list, where names with values are expected"),
-        (["--foo"], "unrecognized arguments: --foo; settings are key=value"),
+        (["--foo"], "--foo: is no flag; settings are typed without dashes, foo=<value>"),
         ([f"name={'x' * 300}", "corpus=synthetic"], "a folder's name has at most 255 bytes"),
         (["executor.workers=two"], "executor.workers: 'two'"),
         (["name=../elsewhere", *QUICK], "name: '../elsewhere'"),
