@@ -176,6 +176,7 @@ def _do_all(place: Workplace, stages: list[Stage]) -> list[Finished]:
     for stage in stages:
         key = stage.key(before)
         done = _find(stage, key) or _redo(stage, key, view, book, finished, loosen)
+        _tidy(stage)
         finished.append(done)
         stage.check(done.book)
         view = stage.leaves(view, done.facts)
@@ -213,12 +214,18 @@ def _redo(
         "facts": outcome.facts,
         "timing": _timing(outcome, time.monotonic() - started),
     }
-    for folder in (stage.folder, output_dir / REMOVED / stage.name, output_dir / QUARANTINE / stage.name):
-        keep_only(folder, outcome.files)
-    stage.records.commit("stage", key, Part(record, outcome.files))  # last: what is committed is never tidied again
+    stage.records.commit("stage", key, Part(record, outcome.files))
     for line in large_losses(stage.name, outcome.book, outcome.facts.get("bytes_in_and_removed", {})):
         print(f"warning: {line}", file=sys.stderr)
     return _finished(stage, record, redone=True)
+
+
+def _tidy(stage: Stage) -> None:
+    """Remove what a finished stage no longer has. After its commit, so that a kill on the way costs nothing; of a stage
+    that stands, too: what that kill left over is gone before the ledger vouches for removed/ and quarantine/."""
+    kept = stage.records.files("stage")
+    for folder in (stage.folder, *(stage.place.output_dir / each / stage.name for each in (REMOVED, QUARANTINE))):
+        keep_only(folder, kept)
 
 
 def _finished(stage: Stage, record: dict[str, Any], redone: bool) -> Finished:

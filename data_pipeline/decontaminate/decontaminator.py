@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +13,16 @@ from data_pipeline.documents import Removal
 
 
 class Decontaminator(ABC):
-    """Which documents hold a test item. The index is built once; what takes texts runs in workers, by partition."""
+    """Which documents hold a test item. The index is built once; what takes texts runs in workers, by partition.
+
+    Attributes:
+        seeks: whether anything is sought; else no text is read, not even of the held-out documents.
+        judge_alone: arguments that `judge` and `counts` alone depend on: another value of these counts no n-gram again.
+            An argument that is not named here counts for everything.
+    """
+
+    seeks = True
+    judge_alone: frozenset[str] = frozenset()
 
     @abstractmethod
     def test_items(self) -> list[TestItem]:
@@ -23,11 +31,6 @@ class Decontaminator(ABC):
     @abstractmethod
     def build(self, items: list[TestItem]) -> NGramIndex:
         """Return the index of all items."""
-
-    @abstractmethod
-    def measures(self) -> dict[str, Any]:
-        """Return the settings that `document_frequencies` depends on beside the items, as JSON values: while they and
-        the items stay, nothing is counted again."""
 
     @abstractmethod
     def document_frequencies(self, index: NGramIndex, texts: pa.LargeStringArray) -> np.ndarray:
@@ -53,14 +56,13 @@ class Decontaminator(ABC):
 class NoDecontaminate(Decontaminator):
     """Every document stays."""
 
+    seeks = False
+
     def test_items(self) -> list[TestItem]:
         return []
 
     def build(self, items: list[TestItem]) -> NGramIndex:
         return build_index([], 1, 1, np.zeros(0x110000, np.uint8))
-
-    def measures(self) -> dict[str, Any]:
-        return {}
 
     def document_frequencies(self, index: NGramIndex, texts: pa.LargeStringArray) -> np.ndarray:
         return np.zeros(0, np.int64)

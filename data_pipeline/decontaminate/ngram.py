@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 
@@ -36,6 +34,8 @@ class NGram(Decontaminator):
     Raises:
         SettingError: a value that can't work.
     """
+
+    judge_alone = frozenset({"min_coverage", "max_document_frequency"})
 
     def __init__(
         self,
@@ -87,9 +87,6 @@ class NGram(Decontaminator):
                 "hold out more (mix.held_out_frac), name test sets, or choose decontaminate=none"
             )
         return index
-
-    def measures(self) -> dict[str, Any]:
-        return {"n": self.n, "min_words": self.min_words}
 
     def document_frequencies(self, index: NGramIndex, texts: pa.LargeStringArray) -> np.ndarray:
         """Return in how many of these documents each n-gram occurs."""

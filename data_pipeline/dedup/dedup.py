@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -42,8 +41,8 @@ class NearResult:
 
     Attributes:
         removals: by ascending position, each with its kept witness and the measured similarity.
-        counts: for reports: candidate_documents, clusters (of documents that candidate pairs connect: a label, no
-            claim of similarity), largest_cluster, pairs_verified (compared exactly),
+        counts: for reports: candidate_documents, clusters (of documents that candidate pairs connect, similar or
+            not), largest_cluster, pairs_verified (compared exactly),
             pairs_below_threshold (of these, not similar), pairs_ruled_out (not compared: signatures too different).
     """
 
@@ -57,15 +56,13 @@ class Dedup(ABC):
     Attributes:
         seeks_exact: whether `exact` is to be asked.
         seeks_near: whether `near` is to be asked. Where it seeks neither, no document is measured.
+        near_alone: arguments that `near` alone depends on: another value of these measures no document again. An
+            argument that is not named here counts for everything.
     """
 
     seeks_exact = True
     seeks_near = True
-
-    def measures(self) -> dict[str, Any]:
-        """Return the settings that `features` depends on, as JSON values: while they stay, no document is measured
-        again."""
-        return {}
+    near_alone: frozenset[str] = frozenset()
 
     @abstractmethod
     def features(self, texts: pa.LargeStringArray) -> Features:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +40,8 @@ class MinHash(Dedup):
         SettingError: a value that can't work.
     """
 
+    near_alone = frozenset({"threshold", "bands", "rows", "keep"})
+
     def __init__(
         self,
         threshold: float = 0.8,
@@ -57,9 +59,6 @@ class MinHash(Dedup):
         require(0 <= seed < 2**32, "seed", seed, "a number from 0 to below 2^32")
         self.threshold, self.num_perm, self.ngram, self.seed, self.keep = threshold, num_perm, ngram, seed, keep
         self.bands, self.rows = _bands(threshold, num_perm, bands, rows)
-
-    def measures(self) -> dict[str, Any]:
-        return {"num_perm": self.num_perm, "ngram": self.ngram, "seed": self.seed}
 
     def features(self, texts: pa.LargeStringArray) -> Features:
         from datasketch import MinHash as Sketch  # draws in scipy.integrate: half a second that only this work needs

@@ -68,7 +68,8 @@ class Corpus(ABC):
 class Source(Corpus):
     """One source of documents.
 
-    Attributes whose names don't begin with _ are its settings, JSON values: when one changes, it is read again.
+    Attributes whose names don't begin with _ are its settings, JSON values: when one changes, it is read again. Each
+    argument of the constructor is kept under its own name (`source` as `name`).
 
     Attributes:
         name: names its shards, `<name>_00000.bin`.

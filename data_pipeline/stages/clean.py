@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -148,7 +149,7 @@ def describe(source: Source) -> dict[str, Any]:
     Where the files lie and how much the source weighs is left out: it changes no document; their names and content do.
 
     Raises:
-        ConfigError: an attribute is no JSON value; names it.
+        ConfigError: an attribute is no JSON value, or an argument of the constructor no attribute; names it.
     """
     target = f"{type(source).__module__}.{type(source).__qualname__}"
     settings = {name: value for name, value in vars(source).items() if not name.startswith("_")}
@@ -161,6 +162,14 @@ def describe(source: Source) -> dict[str, Any]:
                 f"{target}.{name}: {value!r} is not a JSON value ({error}); the attributes of a source say when it "
                 "must be read again: keep text, numbers, lists or dicts in them, or begin the name with _"
             ) from error
+    for name, argument in inspect.signature(type(source)).parameters.items():
+        if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
+            continue
+        if name not in {"paths", "weight", "source", *settings}:  # `source` is the attribute `name`
+            raise ConfigError(
+                f"{target}: its argument {name!r} is no attribute of this name; a source is read again when its "
+                f"attributes change: keep it as self.{name}"
+            )
     return {"_target_": target, **settings}
 
 

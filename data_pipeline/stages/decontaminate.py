@@ -64,15 +64,17 @@ class Decontaminate(Stage):
         return hash_json([[item.name, item.text] for item in self._items])
 
     def run(self, view: View, before: Book) -> Outcome:
+        if not self._decontaminator.seeks:
+            return self._decided(view, before, np.zeros(0, np.int64), [], [])
         held_out = self._held_out_items(view)
         index = self._decontaminator.build([*self._items, *held_out])
-        if not index.num_ngrams:
-            return self._decided(view, before, np.zeros(0, np.int64), [], [])
         training = view.training
-        held_out_hash, measures = _held_out_hash(view), self._decontaminator.measures()
-        settings = hash_json([self.code_hash, self._raw["_target_"], measures, self._items_hash, held_out_hash])
+        counting = {name: each for name, each in self._raw.items() if name not in self._decontaminator.judge_alone}
+        held_out_hash = _held_out_hash(view)
+        settings = hash_json([self.code_hash, counting, self._items_hash, held_out_hash])
         frequencies, counted = self._count(view, training, index, settings)
-        settings = hash_json([self.identity, held_out_hash, hash_bytes(frequencies.tobytes())])
+        shown = [view.file_names, [partition.source for partition in view.partitions]]  # in the evidence of each part
+        settings = hash_json([self.identity, held_out_hash, hash_bytes(frequencies.tobytes()), shown])
         gone, reasons, judged = self._judge(view, training, index, frequencies, settings)
         facts = {
             "note": self._note(len(held_out), len(gone)),

@@ -55,8 +55,8 @@ class ExactDuplicates(_Duplicates):
     loosen = "dedup=none removes nothing"
 
     def settings(self) -> Any:
-        """Those of measuring alone: what decides about near-duplicates, such as a threshold, measures nothing anew."""
-        return {"_target_": self._raw["_target_"], **self._dedup.measures()}
+        """All but those of `near` alone: another threshold measures nothing anew."""
+        return {name: value for name, value in self._raw.items() if name not in self._dedup.near_alone}
 
     def run(self, view: View, before: Book) -> Outcome:
         if not (self._dedup.seeks_exact or self._dedup.seeks_near):

@@ -43,6 +43,7 @@ TELLING: list[dict[str, Any]] = [
     {"dedup": {"_target_": "data_pipeline.dedup.exact.Exact"}, "tokenizer__vocab_size": 410},
     {"dedup__ngram": 2, "dedup__threshold": 0.5},
     {"mix__seed": 4},
+    {"corpus__sources__web__source": "net"},
     {"partition_bytes": 1 << 15, "shards__max_shard_bytes": 1 << 17},
 ]
 
@@ -92,7 +93,9 @@ def test_changed_inputs_end_in_the_bytes_of_a_fresh_run(
         yield "more of a phrase: now it is common in partitions that did not change, too"
         (inputs / "books" / "f.jsonl").unlink()
         yield "a file less in a group: all later ones have other numbers, in partitions of the same names"
-        (web / "a.jsonl").unlink()
+        (web / "a.jsonl").rename(web / "aa.jsonl")
+        yield "another name of a file, of the same documents"
+        (web / "aa.jsonl").unlink()
         yield "a group less"
 
     settings = {"decontaminate__max_document_frequency": len(made.leaks) + 2}

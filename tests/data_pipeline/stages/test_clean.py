@@ -105,7 +105,7 @@ class Mine(Jsonl):
     """A user's source with an attribute of its own."""
 
     def __init__(self, paths: list[str], extra: Any) -> None:
-        super().__init__(paths, "mine", 2.0)
+        super().__init__(paths, source="mine", weight=2.0)
         self.extra = extra
         self._cache = object()
 
@@ -117,6 +117,22 @@ def test_a_source_is_known_by_its_attributes_but_not_by_where_it_lies_or_what_it
     assert describe(Mine(["b/*.jsonl"], 7)) == described != describe(Mine(["b/*.jsonl"], 8))
     with pytest.raises(ConfigError, match=r"Mine\.extra: .*Path\('x'\) is not a JSON value.*begin the name with _"):
         describe(Mine(["a/*.jsonl"], Path("x")))
+
+
+class Hidden(Jsonl):
+    """A user's source that keeps an argument where nobody looks for settings."""
+
+    def __init__(self, paths: list[str], every: int = 1) -> None:
+        super().__init__(paths, source="mine", weight=2.0)
+        self._every = every
+
+
+def test_an_argument_of_a_source_that_is_no_attribute_of_its_name_is_refused(
+    made: Any, config: Config, go: Callable[..., Result], tmp_path: Path
+) -> None:
+    corpus = {"_target_": f"{__name__}.Hidden", "paths": [f"{made.folder}/books/*"], "every": 2}
+    with pytest.raises(ConfigError, match=r"Hidden: its argument 'every' .*keep it as self\.every"):
+        go(config(made.folder, tmp_path / "out", corpus=corpus), f"{__name__}.")
 
 
 def test_an_error_in_a_worker_names_the_partition(made: Any, config: Config, go: Go, tmp_path: Path) -> None:

@@ -6,13 +6,42 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from data_pipeline.dedup.dedup import Features
+from data_pipeline.dedup.exact import Exact
 from data_pipeline.pipeline import Result
 
 Config = Callable[..., dict[str, Any]]
-Go = Callable[[dict[str, Any]], Result]
+Go = Callable[..., Result]
 Redone = Callable[[Result], list[str]]
+
+
+class Head(Exact):
+    """A user's own: documents are the same where their first words are."""
+
+    def __init__(self, words: int) -> None:
+        self.words = words
+
+    def features(self, texts: pa.LargeStringArray) -> Features:
+        heads = [" ".join(text.split()[: self.words]) for text in texts.to_pylist()]
+        return super().features(pa.array(heads, pa.large_string()))
+
+
+def test_another_value_of_a_users_own_setting_is_noticed(
+    made: Any, config: Config, go: Go, redone: Redone, output_hashes: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    out, fresh = tmp_path / "out", tmp_path / "fresh"
+
+    def head(words: int, folder: Path) -> list[str]:
+        tree = config(made.folder, folder, dedup={"_target_": f"{__name__}.Head", "words": words})
+        return redone(go(tree, f"{__name__}."))
+
+    head(2, out)
+    assert "exact" in head(400, out)
+    head(400, fresh)
+    assert output_hashes(out) == output_hashes(fresh)
 
 
 @pytest.mark.parametrize(
