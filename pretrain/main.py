@@ -25,7 +25,7 @@ from pretrain.metrics.report import write_run_report
 from pretrain.parallel.compile import apply_compile
 from pretrain.plan import Plan, TrainerSettings
 from pretrain.run_files import METRICS
-from pretrain.run_folder import claimed, is_own_checkpoint, require_name, write_status
+from pretrain.run_folder import begin, claimed, is_own_checkpoint, require_name, write_status
 from pretrain.run_log import RunLog
 from pretrain.seats import (
     Checkpointer,
@@ -73,7 +73,7 @@ def run_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> tuple[Status, 
             config = check_config(tree, allowed)
         run, run_dir = assemble(mesh, **config), Path(tree["runs_dir"]) / tree["run_name"]
         with claimed(run_dir, tree, mesh) as ended, run.signal.listening():
-            status = ended or execute(run, tree["resume"], run_dir, Path(tree["data"]["path"]))
+            status = ended or execute(run, tree, run_dir)
             return status, run.signal.interrupted
 
 
@@ -160,18 +160,20 @@ def gate_of_data(loader: ShardLoader) -> dict[str, Any]:
     return {f"data.{key}": value for key, value in loader.identity().items()}
 
 
-def execute(run: Run, resume: str, run_dir: Path, data_dir: Path) -> Status:
-    """Restore, say what will be done, train, and write how it ended."""
+def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
+    """Restore, say what will be done, train, and write how it ended: nothing where nothing had begun."""
     say = print if run.mesh.is_main else _silent
     say(f"run: {run_dir}\n{describe(run)}")
-    status, reason = Status.FAILED, "an error; see the console"
+    status, reason, begun = Status.FAILED, "an error; see the console", False
     try:
         with run.mesh.failing_together():
-            if resumed(run, resume, run_dir):
+            if resumed(run, tree["resume"], run_dir):
                 say(f"resume: from step {run.progress.step} of {run.plan.max_steps}")
             elif run.mesh.is_main and next(read_metrics(run_dir / METRICS), None):
                 say(f"no checkpoint in {run_dir}; starting anew: its earlier lines move to {DROPPED}")
-            run.mesh.on_main(lambda: keep_tokenizer(data_dir, run_dir))
+            run.mesh.on_main(lambda: keep_tokenizer(Path(tree["data"]["path"]), run_dir))
+            run.mesh.on_main(lambda: begin(run_dir, tree))
+            begun = True
             if run.progress.step < run.plan.max_steps:
                 say(first_step(run))
             gc.collect()
@@ -183,7 +185,7 @@ def execute(run: Run, resume: str, run_dir: Path, data_dir: Path) -> Status:
         reason = f"{type(error).__name__}: {error}".removesuffix(": ")
         raise
     finally:
-        end(run, run_dir, status, reason)
+        end(run, run_dir, status, reason, begun)
     return status
 
 
@@ -200,15 +202,19 @@ def resumed(run: Run, resume: str, run_dir: Path) -> bool:
     return restore(run) or restore(run, resume)
 
 
-def end(run: Run, run_dir: Path, status: Status, reason: str) -> None:
-    """Close everything and say how the run ended. Each part is tried; none of them changes how it ended."""
+def end(run: Run, run_dir: Path, status: Status, reason: str, begun: bool) -> None:
+    """Close everything and say how the run ended. Each part is tried; none of them changes how it ended.
+
+    A start that is refused, by a checkpoint of other data or a wrong path, says nothing of the run that is in the
+    folder: its status.json and its page stay.
+    """
     step = run.progress.step
     parts: list[tuple[str, Callable[[], object]]] = [
         ("the loader", run.loader.close),
         ("the profiler", run.profiler.close),
         ("the log", lambda: run.log.close(status.value)),
     ]
-    if run.mesh.is_main:
+    if run.mesh.is_main and begun:
         shown = "the error follows" if status is Status.FAILED else reason  # launch/train.py says it
         parts += [
             ("status.json", lambda: write_status(run_dir, status, reason, step)),

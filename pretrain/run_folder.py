@@ -61,10 +61,7 @@ def _lock_and_claim(folder: Path, tree: dict[str, Any], restarts: int, held: con
                 move_aside(folder)
         held.enter_context(folder_lock(folder))
         changed = claim(folder, tree, tree["allow_change"] or [])
-        ended = None if changed else _ended(folder, tree["resume"], restarts)
-        if ended is None:
-            clear_status(folder)
-        return ended
+        return None if changed else _ended(folder, tree["resume"], restarts)
     except FolderUnusable as error:
         raise ConfigError(f"runs_dir: {error}") from error
     except OSError as error:
@@ -113,8 +110,6 @@ def move_aside(folder: Path) -> None:
 def claim(folder: Path, tree: dict[str, Any], allow_change: list[str]) -> bool:
     """Make the folder this run's own: write config.yaml, or check that the one in it is the same run.
 
-    It then shows what the run goes on with, the free keys included; of a finished run, what it was made with.
-
     Args:
         folder: runs/<run_name>. tree: the resolved config. allow_change: full keys that may differ.
     Returns:
@@ -137,10 +132,17 @@ def claim(folder: Path, tree: dict[str, Any], allow_change: list[str]) -> bool:
             f"run_name: {folder} holds a run with another config:\n{lines}\n"
             f"choose another run_name=, start anew with resume=never (the old folder is kept){go_on}"
         )
-    allowed = any(_covered(key, tuple(allow_change)) for key in changed)
-    if allowed or (changed and read_status(folder).get("status") != Status.FINISHED.value):
-        write_atomic(saved, config_yaml(tree))
-    return allowed
+    return any(_covered(key, tuple(allow_change)) for key in changed)
+
+
+def begin(folder: Path, tree: dict[str, Any]) -> None:
+    """Write down that the run goes on: with this config, and no status until it ends.
+
+    Args:
+        folder: runs/<run_name>, claimed. tree: the resolved config; the keys that may differ are as they are now.
+    """
+    write_atomic(folder / CONFIG, config_yaml(tree))
+    (folder / STATUS).unlink(missing_ok=True)
 
 
 def has_trained(folder: Path) -> bool:
@@ -173,11 +175,6 @@ def status_stamp(folder: Path) -> int | None:
     """Return what differs after every `write_status`; None while there is no status.json."""
     path = folder / STATUS
     return path.stat().st_mtime_ns if path.exists() else None
-
-
-def clear_status(folder: Path) -> None:
-    """Forget how the run ended: it goes on."""
-    (folder / STATUS).unlink(missing_ok=True)
 
 
 def _covered(key: str, prefixes: tuple[str, ...]) -> bool:

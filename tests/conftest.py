@@ -11,7 +11,6 @@ import os
 import runpy
 import shutil
 import signal
-import socket
 import subprocess
 import sysconfig
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pyarrow as pa
@@ -29,6 +29,9 @@ from data_pipeline.shards.writer import SourceWriter
 from data_pipeline.tokenize.encoder import Encoder
 from data_pipeline.tokenize.trainer import ByteLevelBPE
 from foundation.hashes import hash_bytes
+
+if TYPE_CHECKING:
+    from torch.distributed import TCPStore
 
 # No deadline: the first example of a fresh clone compiles kernels. The same examples in every run: a failure repeats.
 hypothesis.settings.register_profile("ours", deadline=None, derandomize=True)
@@ -103,10 +106,11 @@ def one_thread() -> dict[str, str]:
 
 @dataclass
 class Line:
-    """A line that was typed: its processes, a rank each, and what they print."""
+    """A line that was typed: its processes, a rank each, what they print, and the store they meet at."""
 
     ranks: list[BaseProcess]
     output: Path
+    store: TCPStore | None
 
     def wait(self) -> tuple[int, str]:
         """Return the largest exit code (a signal's number is negative) and what all ranks printed."""
@@ -140,20 +144,26 @@ class Lines:
             before: Python that runs in each process before the script: what a test makes go wrong in there.
         """
         output = self._folder / f"{next(self._count)}.txt"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        from torch.distributed import TCPStore
+
+        # in a process that outlives the ranks, as torchrun's does: what one that fails leaves there, the others read
+        store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False) if ranks > 1 else None
         processes = []
         for rank in range(ranks):
-            group = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1"}
-            group = {name: str(value) for name, value in (group | {"MASTER_PORT": port}).items()} if ranks > 1 else {}
+            group = {} if store is None else _place(rank, ranks, store.port)
             line = {"script": str(script), "arguments": list(arguments), "folder": str(folder), "before": before}
             line |= {"environment": environment | group, "output": str(output)}
             worker = str(Path(__file__).with_name("typed_line.py"))
             process = self._context.Process(target=runpy.run_path, args=(worker, {"LINE": line}))
             process.start()
             processes.append(process)
-        return Line(processes, output)
+        return Line(processes, output, store)
+
+
+def _place(rank: int, ranks: int, port: int) -> dict[str, str]:
+    """Return what torchrun puts into a worker's environment."""
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return {name: str(value) for name, value in place.items()} | {"TORCHELASTIC_USE_AGENT_STORE": "True"}
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from data_pipeline.shards.manifest import Manifest
 from pretrain.checkpoint.reading import open_checkpoint
 from pretrain.metrics.lines import read_metrics
 
@@ -195,14 +198,14 @@ def test_an_error_of_one_rank_is_the_reason_on_all(terminal: Any, tiny: list[str
     assert "shard 7: byte 4096 is not what was written" in ended["reason"]
 
 
-def test_a_tokenizer_that_cannot_be_kept_is_named_by_all_ranks(terminal: Any, tiny: list[str]) -> None:
+def test_a_tokenizer_that_cannot_be_kept_is_named_once_by_all_ranks(terminal: Any, tiny: list[str]) -> None:
     blocked = """
 import pathlib
 pathlib.Path("runs/x").mkdir(parents=True, exist_ok=True)
 pathlib.Path("runs/x/tokenizer").touch()
 """
     text = terminal.type(*tiny, "run_name=x", ranks=2, before=blocked, code=2)
-    assert text.count("error: runs/x/tokenizer: the tokenizer of") == 2
+    assert text.count("error: runs/x/tokenizer: the tokenizer of") == 1
     assert "Traceback" not in text
 
 
@@ -226,3 +229,24 @@ it.train = train_on_a_full_disk
     assert status(terminal.folder / "runs/x")["status"] == "failed"
     assert "finished at step 30" in terminal.type(*run)
     assert [line["step"] for line in lines(terminal.folder / "runs/x")] == list(range(1, 31))
+
+
+def test_a_refused_resume_leaves_the_run_as_it_was(
+    type_line: Type, tmp_path: Path, tiny: list[str], data_dir: Path
+) -> None:
+    run = [*tiny, "run_name=x", "checkpoint.every_steps=2"]
+    type_line(*run, "trainer.max_steps=2")
+    other = tmp_path / "data/other"
+    shutil.copytree(data_dir, other)
+    manifest = Manifest.load(other)
+    fewer = {"pydocs": replace(manifest.splits["train"]["pydocs"], weight=2.0)}
+    replace(manifest, splits=manifest.splits | {"train": fewer}).save(other)
+    before = {
+        name: (tmp_path / "runs/x" / name).read_bytes() for name in ("status.json", "report.html", "metrics.jsonl")
+    }
+    longer = [*run, "trainer.max_steps=4", "allow_change=[trainer.max_steps]"]
+    text = type_line(*longer, f"data.path={other}", code=2)
+    assert "Traceback" not in text
+    assert "data." in text
+    assert {name: (tmp_path / "runs/x" / name).read_bytes() for name in before} == before
+    assert "from step 2 of 4" in type_line(*longer)

@@ -10,8 +10,8 @@ import pytest
 from foundation.errors import ConfigError
 from pretrain.run_folder import (
     RunExists,
+    begin,
     claim,
-    clear_status,
     differences,
     move_aside,
     read_status,
@@ -85,17 +85,19 @@ def test_another_key_is_refused_with_both_values_and_what_to_do(tmp_path: Path) 
 
 def test_the_config_shows_the_free_keys_that_the_run_goes_on_with(tmp_path: Path) -> None:
     folder = trained(tmp_path / "run")
-    assert not claim(folder, TREE | {"logger": {"x": 2}}, [])
-    assert "x: 2" in (folder / "config.yaml").read_text()
-    write_status(folder, Status.FINISHED, "", 7)
-    assert not claim(folder, TREE | {"logger": {"x": 3}}, [])
+    free = TREE | {"logger": {"x": 2}}
+    assert not claim(folder, free, [])
+    assert "x: 2" not in (folder / "config.yaml").read_text()  # it may still be refused: nothing has begun
+    begin(folder, free)
     assert "x: 2" in (folder / "config.yaml").read_text()
 
 
-def test_an_allowed_change_becomes_the_runs_config(tmp_path: Path) -> None:
+def test_an_allowed_change_becomes_the_runs_config_when_it_goes_on(tmp_path: Path) -> None:
     trained(tmp_path / "run")
     changed = TREE | {"optim": {"lr": 2e-3}}
-    assert claim(tmp_path / "run", changed, ["optim.lr"])
+    for _ in range(2):
+        assert claim(tmp_path / "run", changed, ["optim.lr"])
+    begin(tmp_path / "run", changed)
     assert not claim(tmp_path / "run", changed, [])
 
 
@@ -134,7 +136,7 @@ def test_a_status_is_read_back_and_forgotten(tmp_path: Path) -> None:
     write_status(tmp_path, Status.PREEMPTED, "a signal", 7)
     assert status_stamp(tmp_path) is not None
     assert read_status(tmp_path) == {"status": "preempted", "reason": "a signal", "step": 7}
-    clear_status(tmp_path)
+    begin(tmp_path, TREE)
     assert read_status(tmp_path) == {}
     assert status_stamp(tmp_path) is None
 
