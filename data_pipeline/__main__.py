@@ -73,9 +73,16 @@ def _guarded(config: DictConfig, allowed: tuple[str, ...]) -> int:
 
 
 def _named(tree: dict[str, object]) -> dict[str, object]:
-    """Return the config with its name: by default the chosen corpus's, so that corpora don't share a folder."""
+    """Return the config with its name: by default the chosen corpus's, so that corpora don't share a folder.
+
+    Raises:
+        ConfigError: there is neither.
+    """
     if tree.get("name") is None:
-        tree = tree | {"name": HydraConfig.get().runtime.choices["corpus"]}
+        chosen = HydraConfig.get().runtime.choices
+        if "corpus" not in chosen:
+            raise ConfigError("name: null, and this config chooses no option of corpus to be named after; set name=")
+        tree = tree | {"name": chosen["corpus"]}
     return tree
 
 

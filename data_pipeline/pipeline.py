@@ -52,7 +52,7 @@ from data_pipeline.storage import room_for
 from data_pipeline.tokenize.trainer import TokenizerTrainer
 from foundation.config import DEFAULT_TARGETS, Node, build, check
 from foundation.config.compose import config_yaml
-from foundation.errors import ConfigError
+from foundation.errors import require
 from foundation.files import folder_lock, write_atomic, write_json
 from foundation.hashes import hash_json
 
@@ -159,12 +159,9 @@ def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGET
 
 
 def _check(partition_bytes: int, max_bad_frac: float, min_bad_records: int) -> None:
-    if partition_bytes < 1:
-        raise ConfigError(f"partition_bytes: {partition_bytes} is not at least 1; the default is {64 << 20} (64 MiB)")
-    if not 0 <= max_bad_frac <= 1:
-        raise ConfigError(f"max_bad_frac: {max_bad_frac} is not in [0, 1]; the default is 0.001")
-    if min_bad_records < 0:
-        raise ConfigError(f"min_bad_records: {min_bad_records} is negative; the default is 10")
+    require(partition_bytes >= 1, "partition_bytes", partition_bytes, f"1 or more bytes; {64 << 20} (64 MiB) is usual")
+    require(0 <= max_bad_frac <= 1, "max_bad_frac", max_bad_frac, "a share from 0 to 1; 0.001 is usual")
+    require(min_bad_records >= 0, "min_bad_records", min_bad_records, "a number of records from 0; 10 is usual")
 
 
 def _do_all(place: Workplace, stages: list[Stage]) -> list[Finished]:

@@ -15,6 +15,13 @@ DOCS = REPOSITORY / "docs"
 TEXT = (DOCS / "architecture.md").read_text(encoding="utf-8")
 LINKS = re.findall(r"\[([^\]]+)\]\(([^)#]+)\)", TEXT)
 NAMES = [(name, target) for text, target in LINKS for name in re.findall(r"`([^`]+)`", text)]
+# "`NAME` in [`file`](...), [`file`](...)"
+LINK = r"\[`[^`]+`\]\([^)]+\)"
+IN = [
+    (name, target)
+    for name, links in re.findall(rf"`(\w+)` in ((?:{LINK}(?:, )?)+)", TEXT)
+    for target in re.findall(r"\]\(([^)]+)\)", links)
+]
 # the classes of boxes in the picture, by the folder of the source that they show
 HALVES = {"d": "data_pipeline", "x": "data_pipeline", "p": "pretrain", "l": "launch", "g": "foundation"}
 
@@ -27,8 +34,9 @@ def defined_in(path: Path) -> set[str]:
             names |= {f"{node.name}.{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             names.add(node.name)
-        elif isinstance(node, ast.Assign):
-            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {target.id for target in targets if isinstance(target, ast.Name)}
     return names | {f"{path.stem}.{name}" for name in names}
 
 
@@ -44,6 +52,11 @@ def test_a_name_is_defined_where_it_leads(name: str, target: str) -> None:
         assert name in defined_in(path)
     else:
         assert f"/{path.as_posix()}".endswith(f"/{name.rstrip('/')}")
+
+
+@pytest.mark.parametrize(("name", "target"), sorted(set(IN)))
+def test_a_name_said_to_be_in_a_file_is_defined_there(name: str, target: str) -> None:
+    assert name in defined_in((DOCS / target).resolve())
 
 
 def boxes() -> dict[str, tuple[float, float]]:

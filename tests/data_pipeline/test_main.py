@@ -79,6 +79,12 @@ def test_a_mistake_gets_one_line_and_exit_code_2(tmp_path: Path, words: list[str
     assert not list(tmp_path.iterdir())
 
 
+def test_a_config_of_ones_own_without_a_name_is_asked_for_one(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("name: null\ncorpus:\n  _target_: data_pipeline.sources.synthetic.Synthetic\n")
+    ended = type_line(tmp_path, f"--config-path={tmp_path}", "--config-name=mine")
+    assert (ended.returncode, ended.stderr.startswith("error: name: null, ")) == (2, True), ended.stderr
+
+
 def test_the_advised_separator_works_as_it_is_typed(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("".join(f"a line of document {number}\n\n" for number in range(200)))
     advised = Text(["a.txt"]).advice().partition("e.g. ")[2].partition(" at")[0]

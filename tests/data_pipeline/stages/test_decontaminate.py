@@ -46,6 +46,17 @@ def test_the_note_tells_held_out_documents_from_test_items(made: Any, config: Co
     assert _note(none_found) == f"{held_out} held-out documents sought, none found"
 
 
+def test_a_search_for_nothing_reads_no_text(
+    made: Any, out: Path, config: Config, go: Go, capsys: pytest.CaptureFixture[str]
+) -> None:
+    none = {"_target_": "data_pipeline.decontaminate.decontaminator.NoDecontaminate"}
+    result = go(config(made.folder, out, decontaminate=none))
+    assert "held-out items" not in capsys.readouterr().err
+    assert not list((out / "work" / "decontaminate").glob("count-*"))
+    (stage,) = (stage for stage in result.stages if stage.name == "decontaminate")
+    assert stage.redone and not sum(account.dropped.total() for account in stage.book.values())
+
+
 def test_what_is_common_elsewhere_now_is_judged_anew_here(config: Config, go: Go, tmp_path: Path) -> None:
     """The first file keeps its documents and its partition; whether they are contaminated hangs on the second's."""
     first = [f"document {number} of many words that nobody else has" for number in range(40)]
