@@ -52,7 +52,8 @@ def test_a_run_ends_with_a_table_and_the_same_line_keeps_everything(tmp_path: Pa
     Manifest.load(tmp_path / "data" / "synthetic")
     second = type_line(tmp_path, *QUICK)
     assert second.returncode == 0
-    assert second.stderr.count("kept") == 7  # stages
+    stages = read_json(tmp_path / "data" / "synthetic" / "timing.json")["stages"]
+    assert second.stderr.count("kept") == len(stages) >= 7
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]  # Hydra leaves nothing of its own
 
 
