@@ -43,7 +43,9 @@ def convert(value: Any, hint: Any, key: str, context: Context, example: Any = No
     counts as a list of one. Nothing else is converted: "10" is no number and true is no 1.
 
     Args:
-        value: as the config has it. hint: what the signature asks for. key: full key, for messages.
+        value: as the config has it.
+        hint: what the signature asks for.
+        key: full key, for messages.
         example: a value that fits, the parameter's default; of another type it is not shown.
     Raises:
         ConfigError: names the key, what was found and what is allowed.
