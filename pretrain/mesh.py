@@ -109,7 +109,7 @@ class Mesh:
         """Inside this block a rank that fails leaves word for the others, whose next collective fails without a reason.
 
         Raises:
-            PeerLost: instead of a collective's error, with the reason of the rank that has ended.
+            PeerLost: instead of a collective's error, with the reason of the rank that has ended; else its own words.
         """
         try:
             yield
@@ -119,9 +119,10 @@ class Mesh:
             if self.store is None:
                 raise
             if isinstance(error, RuntimeError) and _lost_a_peer(error):
-                raise PeerLost(f"another rank has ended: {_reason_in(self.store)}") from error
+                raise PeerLost(_why(self.store, error)) from error
             with contextlib.suppress(RuntimeError):  # the store's process may be gone as well
-                self.store.set(FAILED, f"rank {self.rank}: {type(error).__name__}: {error}")
+                # only where nothing is: the first to fail is the cause, those after it may be what came of it
+                self.store.compare_set(FAILED, "", f"rank {self.rank}: {type(error).__name__}: {error}")
             raise
 
     def any(self, flag: bool) -> bool:
@@ -152,6 +153,8 @@ def start_mesh(device_type: DeviceType, key: str = "trainer.device_type") -> Ite
         return
     backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
     store, _, _ = next(iter(rendezvous("env://", timeout=TIMEOUT)))
+    # torchrun's store outlives a restart: the addresses of the attempt before are dead
+    store = dist.PrefixStore(f"groundwork/{restarts}", store)  # type: ignore[attr-defined]
     dist.init_process_group(backend, timeout=TIMEOUT, store=store, rank=rank, world_size=world_size)
     mesh = Mesh(rank, world_size, local_rank, chosen, restarts, store)
     try:
@@ -206,10 +209,10 @@ def _lost_a_peer(error: RuntimeError) -> bool:
     return isinstance(error, dist.DistError) or any(words in str(error) for words in PEER_GONE)
 
 
-def _reason_in(store: Store) -> str:
-    """Return what the rank that has ended left in the store."""
+def _why(store: Store, error: RuntimeError) -> str:
+    """Return what the rank that has ended left in the store; without it, what the collective itself said."""
     try:
         store.wait([FAILED], REASON_TIMEOUT)
-        return str(store.get(FAILED).decode())
+        return f"another rank has ended: {store.get(FAILED).decode()}"
     except RuntimeError:  # DistError is one
-        return "it left no reason; killed, or out of memory?"
+        return f"a collective failed, and no rank said why; was one killed, or out of memory? {error}"

@@ -198,6 +198,19 @@ def test_an_error_of_one_rank_is_the_reason_on_all(terminal: Any, tiny: list[str
     assert "shard 7: byte 4096 is not what was written" in ended["reason"]
 
 
+def test_a_collective_that_fails_on_all_ranks_is_told_in_its_own_words(terminal: Any, tiny: list[str]) -> None:
+    broken = """
+import torch.distributed as dist, pretrain.train as loop
+def fails(*arguments):
+    raise dist.DistBackendError("NCCL error: no interface matching eth7")
+loop.forward_backward = fails
+"""
+    text = terminal.type(*tiny, "run_name=x", ranks=2, before=broken, code=2)
+    assert "no interface matching eth7" in text
+    assert "Traceback" not in text
+    assert "no interface matching eth7" in status(terminal.folder / "runs/x")["reason"]
+
+
 def test_a_tokenizer_that_cannot_be_kept_is_named_once_by_all_ranks(terminal: Any, tiny: list[str]) -> None:
     blocked = """
 import pathlib

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from foundation.errors import ConfigError
-from pretrain.mesh import Mesh, set_determinism, start_mesh
+from pretrain.mesh import FAILED, Mesh, PeerLost, set_determinism, start_mesh
 
 ALONE = Mesh(0, 1, 0, torch.device("cpu"))
 
@@ -64,3 +69,54 @@ def test_what_torchrun_would_have_set_is_asked_for_by_name(
     with pytest.raises(ConfigError, match=words) as refused, start_mesh("cpu"):
         pass
     assert "start with torchrun, which sets it, or unset WORLD_SIZE" in str(refused.value)
+
+
+def test_the_first_rank_that_fails_says_why_and_none_after_it() -> None:
+    store = dist.HashStore()  # type: ignore[attr-defined]
+    for rank, error in ((1, OSError("the disk is gone")), (0, ValueError("what came of it"))):
+        mesh = Mesh(rank, 2, 0, torch.device("cpu"), store=store)
+        with pytest.raises(type(error)), mesh.failing_together():
+            raise error
+    assert store.get(FAILED) == b"rank 1: OSError: the disk is gone"
+    with pytest.raises(PeerLost, match="another rank has ended: rank 1: OSError: the disk"), mesh.failing_together():
+        raise RuntimeError("Connection closed by peer")
+
+
+def test_where_no_rank_said_why_the_collective_does() -> None:
+    mesh = Mesh(0, 2, 0, torch.device("cpu"), store=dist.HashStore())  # type: ignore[attr-defined]
+    words = "no rank said why; was one killed, or out of memory\\? NCCL error: no interface matching eth7"
+    with pytest.raises(PeerLost, match=words), mesh.failing_together():
+        raise dist.DistBackendError("NCCL error: no interface matching eth7")
+
+
+KILLED_ONCE = """
+import os, signal, sys, time
+from pretrain.mesh import FAILED, start_mesh
+attempt, rank = os.environ["TORCHELASTIC_RESTART_COUNT"], os.environ["RANK"]
+if (attempt, rank) == ("1", sys.argv[1]):
+    time.sleep(1)
+with start_mesh("cpu") as mesh:
+    mesh.barrier()
+    if attempt == "0":
+        if rank == "1":
+            mesh.store.set(FAILED, "of the attempt before")
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(60)
+    mesh.barrier()
+    os.write(1, f"attempt {attempt}, rank {rank}: left over: {mesh.store.check([FAILED])}\\n".encode())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slower", [0, 1])
+def test_a_restart_by_torchrun_meets_nothing_of_the_attempt_before(
+    tmp_path: Path, one_thread: dict[str, str], slower: int
+) -> None:
+    script = tmp_path / "killed_once.py"
+    script.write_text(KILLED_ONCE)
+    torchrun = [str(Path(sys.executable).parent / "torchrun"), "--standalone", "--nproc_per_node=2"]
+    line = [*torchrun, "--max-restarts=1", str(script), str(slower)]
+    done = subprocess.run(line, env=one_thread, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    said = sorted(re.findall("^attempt.*", done.stdout, re.MULTILINE))
+    assert said == [f"attempt 1, rank {rank}: left over: False" for rank in (0, 1)]
