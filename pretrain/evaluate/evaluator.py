@@ -41,8 +41,8 @@ class NoEval(Evaluator):
 class Evaluate(Evaluator):
     """Measures the model every `every_steps` steps and after the last, and leaves training as it was.
 
-    After the last step every held-out token is scored; before it `max_tokens` of them at most, spread evenly, the same
-    at every evaluation.
+    `val_*` is of `max_tokens` held-out tokens at most, spread evenly, the same at every evaluation. After the last step
+    `val_all_*` is of every held-out token, where those are more.
 
     Args:
         every_steps: steps between two evaluations.
@@ -52,7 +52,7 @@ class Evaluate(Evaluator):
         mesh: ranks that share the rows.
         plan: sizes and the last step.
         run_dir: where samples.jsonl goes.
-        max_tokens: held-out tokens scored at most, those of all sources together; None for all.
+        max_tokens: held-out tokens behind `val_*` at most, those of all sources together; None for all.
         train_subset_sequences: sequences of the training set that are measured too; 0 leaves them out.
         prompts: texts to continue; none writes no samples.
         max_new_tokens: length of a continuation, in tokens.
@@ -100,14 +100,15 @@ class Evaluate(Evaluator):
 
     def describe(self) -> str:
         tokens = sum(stream.num_tokens for stream in self._loader.dataset.val.values())
-        scored = min(tokens, sum(windows.num_rows for windows in self._windows(0).values()) * self._plan.seq_len)
+        rows, every = (_num_rows(self._windows(bound)) for bound in (self._max_tokens, None))
+        scored = min(tokens, rows * self._plan.seq_len)
         # a forward pass is a third of a training step's arithmetic
         share = (scored + self._train_subset_sequences * self._plan.seq_len) / 3
         share /= self._every_steps * self._plan.tokens_per_step
-        of_all = "" if scored >= tokens else f" of {human(tokens)}"
+        of_all, besides = (f" of {human(tokens)}", "; all of them besides, at the end") if rows < every else ("", "")
         return (
             f"{human(scored)}{of_all} held-out tokens every {self._every_steps} steps, each costs {share:.1%} of the "
-            "training before it; all of them at the end"
+            f"training before it{besides}"
         )
 
     def evaluate(self, step: int, between: Callable[[], None] = nothing) -> dict[str, Any]:
@@ -128,22 +129,32 @@ class Evaluate(Evaluator):
         return fields
 
     def _held_out(self, step: int, between: Callable[[], None]) -> tuple[Score, dict[str, Any]]:
-        """Score held-out tokens; return the total and the fields, sources one by one where there are several."""
-        scores = {name: self._score(windows, between) for name, windows in self._windows(step).items()}
-        total = sum(scores.values(), Score())
-        fields: dict[str, Any] = total.fields("val")
-        if len(scores) > 1:
-            for name, of_source in scores.items():
-                fields |= of_source.fields("val", f"/{name}")
+        """Score held-out tokens; return the total of those within the bound, and the fields."""
+        bounded, every = self._windows(self._max_tokens), self._windows(None)
+        total, fields = self._score_sources(bounded, "val", between)
+        if step == self._plan.max_steps and _num_rows(bounded) < _num_rows(every):
+            fields |= self._score_sources(every, "val_all", between)[1]
         return total, fields
 
-    def _windows(self, step: int) -> dict[str, HeldOut]:
-        """Return what is read of each source: all of it after the last step, else its share of `max_tokens`."""
+    def _score_sources(
+        self, windows: dict[str, HeldOut], prefix: str, between: Callable[[], None]
+    ) -> tuple[Score, dict[str, Any]]:
+        """Return the total and the fields, sources one by one where there are several."""
+        scores = {name: self._score(of_source, between) for name, of_source in windows.items()}
+        total = sum(scores.values(), Score())
+        fields: dict[str, Any] = total.fields(prefix)
+        if len(scores) > 1:
+            for name, of_source in scores.items():
+                fields |= of_source.fields(prefix, f"/{name}")
+        return total, fields
+
+    def _windows(self, max_tokens: int | None) -> dict[str, HeldOut]:
+        """Return what is read of each source: its share of `max_tokens`; None for all of it."""
         streams, seq_len, eot_id = self._loader.dataset.val, self._plan.seq_len, self._tokenizer.eot_id
-        if self._max_tokens is None or step == self._plan.max_steps:
+        if max_tokens is None:
             return {name: HeldOut(stream, seq_len, eot_id) for name, stream in streams.items()}
         windows = {name: num_windows(stream, seq_len) for name, stream in streams.items()}
-        most, total = max(1, self._max_tokens // seq_len), max(1, sum(windows.values()))
+        most, total = max(1, max_tokens // seq_len), max(1, sum(windows.values()))
         rows = {name: max(1, most * count // total) for name, count in windows.items()}  # a small source has its row
         return {name: HeldOut(stream, seq_len, eot_id, rows[name]) for name, stream in streams.items()}
 
@@ -166,6 +177,10 @@ class Evaluate(Evaluator):
             stop_id=self._tokenizer.eot_id,
         )
         return self._tokenizer.decode(ids)
+
+
+def _num_rows(windows: dict[str, HeldOut]) -> int:
+    return sum(of_source.num_rows for of_source in windows.values())
 
 
 def append_samples(path: Path, step: int, samples: list[dict[str, str]]) -> None:

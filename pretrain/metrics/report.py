@@ -72,6 +72,8 @@ EVALUATED = {
     "val_loss": "Validation loss",
     "train_subset_loss": "Training subset loss",
     "val_bits_per_byte": "Validation bits per byte",
+    "val_all_loss": "Validation loss, all held-out text",
+    "val_all_bits_per_byte": "Validation bits per byte, all held-out text",
 }
 
 

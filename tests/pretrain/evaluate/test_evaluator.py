@@ -111,7 +111,7 @@ def test_the_micro_batch_changes_nothing_that_is_measured(make: Make) -> None:
     assert make(plan=replace(PLAN, micro_batch_size=8)).evaluate(10) == pytest.approx(narrow)
 
 
-def test_a_bound_holds_for_all_sources_together_and_not_after_the_last_step(
+def test_a_bound_holds_for_all_sources_together_and_all_is_scored_besides_after_the_last_step(
     make: Make, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every = sum(stream.num_tokens for stream in dataset.val.values())
@@ -127,9 +127,27 @@ def test_a_bound_holds_for_all_sources_together_and_not_after_the_last_step(
         evaluate.evaluate(10)
         assert len(targets) == len(dataset.val) and 6 * 16 < sum(targets) <= 8 * 16
         targets.clear()
-    last = evaluate.evaluate(PLAN.max_steps)
-    assert sum(targets) == every
-    assert last["val_loss"] == make(max_tokens=None).evaluate(10)["val_loss"]
+    bounded, last = evaluate.evaluate(10), evaluate.evaluate(PLAN.max_steps)
+    assert sum(targets[-len(dataset.val) :]) == every
+    assert last.items() > bounded.items()  # the same model on the same tokens: one name, one measurement
+    whole = make(max_tokens=None, train_subset_sequences=0).evaluate(10)
+    assert {name: value for name, value in last.items() if name.startswith("val_all_")} == {
+        name.replace("val_", "val_all_"): value for name, value in whole.items()
+    }
+    assert last["val_all_loss"] != last["val_loss"]
+
+
+@pytest.mark.parametrize("max_tokens", [None, 1_000_000])
+def test_where_the_bound_holds_all_nothing_is_scored_twice(
+    make: Make, tokenizer: Tokenizer, worker: ModuleType, max_tokens: int | None
+) -> None:
+    model, seen = worker.Bigram(tokenizer.vocab_size), list[str]()
+    model.register_forward_hook(lambda *_: seen.append("forward"))
+    evaluate = make(model, max_tokens=max_tokens)
+    first = evaluate.evaluate(10)
+    once = len(seen)
+    assert evaluate.evaluate(PLAN.max_steps) == first
+    assert len(seen) == 2 * once
 
 
 def test_what_it_costs_is_said(make: Make, dataset: Dataset) -> None:
@@ -137,7 +155,9 @@ def test_what_it_costs_is_said(make: Make, dataset: Dataset) -> None:
     bounded = make(max_tokens=128, train_subset_sequences=0).describe()
     assert bounded.startswith(f"112 of {every} held-out tokens every 10 steps, ")  # 7 whole sequences of 16
     assert f"each costs {112 / 3 / (10 * PLAN.tokens_per_step):.1%} of the training before it" in bounded
-    assert make(max_tokens=None).describe().startswith(f"{every} held-out tokens")
+    assert bounded.endswith("; all of them besides, at the end")
+    whole = make(max_tokens=None).describe()
+    assert whole.startswith(f"{every} held-out tokens") and whole.endswith("of the training before it")
 
 
 def test_a_continuation_sees_as_many_tokens_as_training_did(make: Make, dataset: Dataset, tokenizer: Tokenizer) -> None:

@@ -87,6 +87,19 @@ def test_the_best_evaluation_is_told_where_the_last_is_not_it(
     assert (page.facts["Validation loss"], page.facts["Validation loss, best"]) == ("3.75", "3.25")
 
 
+def test_the_loss_on_all_held_out_text_stands_by_itself(
+    tmp_path: Path, make_line: MakeLine, parse_page: Callable[[Path], Any]
+) -> None:
+    file = MetricsFile(tmp_path)
+    file.append(make_line(1, val_loss=4.5))
+    file.append(make_line(2, val_loss=4.25, val_all_loss=4.75, val_all_bits_per_byte=1.5))
+    file.close()
+    page = parse_page(write_run_report(tmp_path))
+    assert page.facts["Validation loss"] == "4.25" and "Validation loss, best" not in page.facts
+    assert page.facts["Validation loss, all held-out text"] == "4.75"
+    assert page.facts["Validation bits per byte, all held-out text"] == "1.5"
+
+
 def test_what_was_skipped_is_not_in_the_mean(
     tmp_path: Path, make_line: MakeLine, parse_page: Callable[[Path], Any]
 ) -> None:
