@@ -38,7 +38,7 @@ def facts_of(run: Run) -> dict[str, str]:
     return {
         "Parameters": human(sum(parameter.numel() for parameter in run.model.parameters())),
         "Device": f"{run.mesh.world_size} x {_device_name(run.mesh.device)}",
-        "Products in": f"{_number_format(run)}, {'compiled' if run.compiled else 'not compiled'}",
+        "Products in": f"{_number_format(run)}, {run.compiled}",
         "Data": str(dataset.path),
         "Tokens": human(num_tokens),
         "Tokens held out": human(num_held_out),

@@ -22,7 +22,7 @@ from pretrain.metrics.flops import peak_flops
 from pretrain.metrics.lines import DROPPED, MetricsFile, read_metrics
 from pretrain.metrics.loggers import NoLogger
 from pretrain.metrics.report import write_run_report
-from pretrain.parallel.compile import apply_compile
+from pretrain.parallel.compile import apply_compile, choose_compile
 from pretrain.plan import Plan, TrainerSettings
 from pretrain.run_files import METRICS
 from pretrain.run_folder import begin, claimed, is_own_checkpoint, require_name, write_status
@@ -127,8 +127,8 @@ def assemble(
     numerics = build(precision)
     bare = build_model(model, tokenizer.padded_vocab_size, plan, mesh.device)
     sharding = build(parallel)
-    compiled = mesh.device.type == "cuda" if settings.compile is None else settings.compile
-    wrapped = sharding.wrap(apply_compile(bare, mesh.device) if compiled else bare, mesh)
+    compiles, compiled = choose_compile(settings.compile, mesh.device)
+    wrapped = sharding.wrap(apply_compile(bare, mesh.device) if compiles else bare, mesh)
     optimizer = build(optim, model=bare)
     loader = build(data, plan=plan, mesh=mesh, device=mesh.device)
     seats = {"mesh": mesh, "plan": plan, "device": mesh.device, "run_dir": run_dir}

@@ -67,7 +67,7 @@ class Run:
     signal: StopSignal
     progress: Progress
     max_grad_norm: float | None
-    compiled: bool
+    compiled: str  # or why it is not
     gate: dict[str, Any]
 
 

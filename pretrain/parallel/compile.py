@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sysconfig
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -24,28 +28,59 @@ def apply_compile(model: AnyModel, device: torch.device) -> AnyModel:
         model: a Module with equal layers in `blocks`; without them it is compiled whole.
         device: where it runs.
     Raises:
-        ParallelError: on a CPU without a C++ compiler.
+        ParallelError: the machine lacks what compiling takes.
     Source: "regional compilation" in PyTorch's recipes; torchtitan compiles blocks for the same reason.
     """
-    if device.type == "cpu":
-        _check_cpp_compiler()
+    if missing := missing_for_compile(device):
+        raise ParallelError(
+            f"trainer.compile: true, but torch.compile on {device.type} needs {missing}; or set trainer.compile=false"
+        )
     parts = dict(model.named_children())
     if REPEATED not in parts:
         model.compile(dynamic=False)
         return model
     for part in [*parts[REPEATED].children(), *(parts[name] for name in SINGLE if name in parts)]:
-        part.compile(dynamic=False)  # shapes are fixed in training; the last, shorter batch of an evaluation recompiles
+        part.compile(dynamic=False)  # shapes are fixed in training; an evaluation has its own: compiled once more
     return model
 
 
-def _check_cpp_compiler() -> None:
+def choose_compile(setting: bool | None, device: torch.device) -> tuple[bool, str]:
+    """Return whether to compile, and what is said of it.
+
+    Args:
+        setting: trainer.compile; None compiles where the device is cuda and nothing is missing.
+        device: where the model runs.
+    """
+    missing = missing_for_compile(device) if setting is None and device.type == "cuda" else ""
+    compiles = device.type == "cuda" and not missing if setting is None else setting
+    told = "compiled" if compiles else "not compiled"
+    return compiles, f"{told}: that needs {missing}" if missing else told
+
+
+def missing_for_compile(device: torch.device) -> str:
+    """Return what compiling needs and the machine lacks, and how to get it; empty where nothing is missing.
+
+    Inductor and Triton look for it at the first step only, where its absence ends in a hundred lines of theirs.
+    """
+    return _missing_for_triton() if device.type == "cuda" else _missing_for_cpp()
+
+
+def _missing_for_triton() -> str:
+    """As triton/runtime/build.py looks for what its launchers are built with."""
+    named = os.environ.get("CC")
+    if not any(shutil.which(name) for name in ([named] if named else ["gcc", "clang"])):
+        return "a C compiler and there is none (on Debian and Ubuntu: apt install gcc; or name it in CC)"
+    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file():
+        return "Python.h and it is not there (on Debian and Ubuntu: apt install python3-dev)"
+    return ""
+
+
+def _missing_for_cpp() -> str:
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
 
     try:
         get_cpp_compiler()
-    except (InvalidCxxCompiler, RuntimeError) as error:
-        raise ParallelError(
-            "trainer.compile: true, but torch.compile needs a C++ compiler on a CPU and there is none; "
-            "install one (on Debian and Ubuntu: apt install g++), name it in CXX, or set trainer.compile=false"
-        ) from error
+    except (InvalidCxxCompiler, RuntimeError):
+        return "a C++ compiler and there is none (on Debian and Ubuntu: apt install g++; or name it in CXX)"
+    return ""

@@ -3,17 +3,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 import textwrap
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from pretrain.model.transformer import Transformer
-from pretrain.parallel.compile import apply_compile
+from pretrain.parallel.compile import apply_compile, choose_compile, missing_for_compile
 from pretrain.parallel.errors import ParallelError
 
-CPU = torch.device("cpu")
+CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)  # whose tools can be looked for without one
 
 
 def test_without_a_compiler_the_key_and_the_way_out_are_named() -> None:
@@ -30,8 +32,45 @@ def test_without_a_compiler_the_key_and_the_way_out_are_named() -> None:
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)], env=environment, capture_output=True, text=True, check=True
     )
-    assert "trainer.compile: true, but torch.compile needs a C++ compiler" in done.stdout
+    assert "trainer.compile: true, but torch.compile on cpu needs a C++ compiler" in done.stdout
     assert "set trainer.compile=false" in done.stdout
+
+
+@pytest.fixture
+def gpu_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with all that Triton asks for: a C compiler, the only one in sight, and Python's header."""
+    for name in ("gcc", "Python.h"):
+        (tmp_path / name).touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(sysconfig, "get_paths", lambda *_, **__: {"include": str(tmp_path)})
+    return tmp_path
+
+
+def test_on_a_gpu_triton_s_tools_are_enough(gpu_tools: Path) -> None:
+    assert missing_for_compile(CUDA) == ""
+
+
+@pytest.mark.parametrize(("tool", "told"), [("gcc", "C compiler"), ("Python.h", "Python.h")])
+def test_on_a_gpu_what_triton_lacks_is_named_before_the_first_step(gpu_tools: Path, tool: str, told: str) -> None:
+    (gpu_tools / tool).unlink()
+    assert told in missing_for_compile(CUDA)
+    with pytest.raises(ParallelError, match=rf"^trainer.compile: true, .*{told}.*trainer.compile=false"):
+        apply_compile(nn.Linear(1, 1), CUDA)
+
+
+def test_by_default_a_gpu_that_can_t_compile_does_not_and_says_why(gpu_tools: Path) -> None:
+    assert choose_compile(None, CUDA) == (True, "compiled")
+    (gpu_tools / "gcc").unlink()
+    compiles, told = choose_compile(None, CUDA)
+    assert not compiles and told.startswith("not compiled: that needs a C compiler and there is none")
+    assert choose_compile(True, CUDA) == (True, "compiled")  # apply_compile refuses
+    assert choose_compile(False, CUDA) == choose_compile(None, CPU) == (False, "not compiled")
+
+
+def test_on_a_gpu_a_compiler_that_is_named_has_to_be_there(gpu_tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "/nowhere/cc")
+    assert "C compiler" in missing_for_compile(CUDA)
 
 
 @pytest.mark.slow
