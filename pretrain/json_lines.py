@@ -52,6 +52,7 @@ class JsonLines:
             data = (b"" if _ends_whole(self.path) else b"\n") + data
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         if os.write(self._descriptor, data) < len(data):  # the kernel took what there was room for
+            self.close()  # the next line then looks how the file ends
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         if durable:
             self.sync()
@@ -86,6 +87,8 @@ class JsonLines:
         with replacing(self.path) as path, contextlib.ExitStack() as stack:
             whole, kept = stack.enter_context(self.path.open("rb")), stack.enter_context(path.open("wb"))
             dropped = stack.enter_context(self.dropped_path.open("ab"))
+            if not _ends_whole(self.dropped_path):
+                dropped.write(b"\n")
             for raw in whole:
                 line = parse_line(raw)
                 if line is None:

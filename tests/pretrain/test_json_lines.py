@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,27 @@ def test_a_line_after_a_torn_one_is_whole(tmp_path: Path, cut: int) -> None:
     path.write_bytes(path.read_bytes() + b'{"step":2}'[:cut])
     JsonLines(path).append({"event": "other"})
     assert list(read_lines(path)) == [{"step": 1}, {"event": "other"}]
+
+
+@pytest.mark.parametrize("cut", range(1, 10))
+def test_what_moves_aside_begins_a_line_of_its_own(tmp_path: Path, cut: int) -> None:
+    journal = JsonLines(tmp_path / "journal.jsonl")
+    for step in (1, 2, 3):
+        journal.append({"step": step})
+    journal.dropped_path.write_bytes(b'{"step":2}'[:cut])  # a crash amid an earlier attempt
+    assert journal.drop_after(1) == 1
+    assert list(read_lines(journal.path)) == [{"step": 1}]
+    assert list(read_lines(journal.dropped_path)) == [{"step": 2}, {"step": 3}]
+
+
+def test_after_a_full_disk_the_next_line_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal, write = JsonLines(tmp_path / "journal.jsonl"), os.write
+    journal.append({"step": 1})
+    with monkeypatch.context() as full, pytest.raises(OSError, match="No space left"):
+        full.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:5]))
+        journal.append({"step": 2})
+    journal.append({"step": 3})
+    assert list(read_lines(journal.path)) == [{"step": 1}, {"step": 3}]
 
 
 def test_nothing_to_move_writes_nothing(tmp_path: Path) -> None:
