@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -61,14 +62,18 @@ class Sweep:
         return code
 
     def summary(self) -> str:
-        """Return a line a trial: folder, how it ended, its last losses, and which held-out loss is the lowest."""
-        losses = [_losses(folder) for folder, _ in self._trials]
-        measured = [found[VAL_LOSS] for found in losses if VAL_LOSS in found]
+        """Return a line a trial: folder, how it ended, its last losses, and which finished one's held-out is lowest."""
+        losses = {folder: _losses(folder) for folder, _ in self._trials}
+        outcomes = {folder: _outcome(folder, code) for folder, code in self._trials}
+        finished = [folder for folder in losses if outcomes[folder] == Status.FINISHED.value]
+        held_out = [losses[folder].get(VAL_LOSS, math.nan) for folder in finished]
+        measured = [value for value in held_out if math.isfinite(value)]  # a trial that diverged is no lowest
         lines = []
-        for (folder, code), found in zip(self._trials, losses, strict=True):
+        for folder, _ in self._trials:
+            found = losses[folder]
             numbers = "".join(f", {name} {value:.4f}" for name, value in found.items())
-            lowest = ", the lowest" if len(measured) > 1 and found.get(VAL_LOSS) == min(measured) else ""
-            lines.append(f"  {folder}: {_outcome(folder, code)}{numbers}{lowest}")
+            is_lowest = folder in finished and len(measured) > 1 and found.get(VAL_LOSS) == min(measured)
+            lines.append(f"  {folder}: {outcomes[folder]}{numbers}{', the lowest' if is_lowest else ''}")
         stopped = ", then stopped; the same line again goes on" if self._stopped else ""
         return "\n".join([f"sweep: {counted(len(lines), 'trial')}{stopped}", *lines])
 

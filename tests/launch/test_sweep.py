@@ -50,7 +50,7 @@ time.sleep(60)
 
 
 def test_the_summary_says_what_each_trial_came_to_and_which_is_best(tmp_path: Path) -> None:
-    def trial(loss: float, val_loss: float | None) -> str:
+    def trial(loss: float, val_loss: float | str | None, ended: str = "FINISHED") -> str:
         lines = [{"step": 1, "loss": 9.0}, {"step": 2, "loss": loss} | ({"val_loss": val_loss} if val_loss else {})]
         folder = f"Path({str(tmp_path)!r}) / {next(folders)!r}"
         return f"""
@@ -60,18 +60,28 @@ from pretrain.run_folder import write_status
 from pretrain.types import Status
 (folder := {folder}).mkdir(parents=True, exist_ok=True)
 (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + chr(10) for line in {lines!r}))
-write_status(folder, Status.FINISHED, "", 2)
+write_status(folder, Status.{ended}, "", 2)
 """
 
     tree = {"runs_dir": str(tmp_path), "run_name": "s"}
-    names = [f"s/{trial_name([f'seed={seed}'], tree | {'seed': seed})}" for seed in range(4)]
+    names = [f"s/{trial_name([f'seed={seed}'], tree | {'seed': seed})}" for seed in range(6)]
     folders = iter(names)
     sweep = Sweep([], [])
-    scripts = [trial(3.0, 3.5), trial(2.0, 3.25), trial(2.5, None), "raise SystemExit(2)"]
+    diverged = trial(9.0, "NaN")
+    scripts = [
+        diverged,
+        trial(2.0, 2.0, "PREEMPTED"),
+        trial(3.0, 3.5),
+        trial(2.0, 3.25),
+        trial(2.5, None),
+        "raise SystemExit(2)",
+    ]
     for seed, script in enumerate(scripts):
         sweep.run_trial(tree | {"seed": seed}, Script(script), [f"seed={seed}"])
     said = [line.partition(": ")[2] for line in sweep.summary().splitlines()[1:]]
     assert said == [
+        "finished, loss 9.0000, val_loss nan",
+        "preempted, loss 2.0000, val_loss 2.0000",
         "finished, loss 3.0000, val_loss 3.5000",
         "finished, loss 2.0000, val_loss 3.2500, the lowest",
         "finished, loss 2.5000",
