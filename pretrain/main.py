@@ -132,6 +132,7 @@ def assemble(
     optimizer = build(optim, model=bare)
     loader = build(data, plan=plan, mesh=mesh, device=mesh.device)
     seats = {"mesh": mesh, "plan": plan, "device": mesh.device, "run_dir": run_dir}
+    checkpointer = build(checkpoint, **seats)
     return Run(
         plan=plan,
         mesh=mesh,
@@ -143,11 +144,11 @@ def assemble(
         schedule=build(schedule, plan=plan),
         guard=build(spike, **seats),
         loader=loader,
-        checkpointer=build(checkpoint, **seats),
+        checkpointer=checkpointer,
         evaluator=build(eval, **seats, model=bare, loader=loader, tokenizer=tokenizer),
         profiler=build(profile, **seats),
         log=build_log(logger, bare, plan, mesh, run_dir),
-        signal=StopSignal(says=mesh.is_main, under_torchrun=launched_by_torchrun()),
+        signal=StopSignal(says=mesh.is_main, under_torchrun=launched_by_torchrun(), saves=checkpointer.saves),
         progress=Progress(),
         max_grad_norm=settings.max_grad_norm,
         compiled=compiled,
@@ -266,7 +267,10 @@ def reason_of(status: Status, run: Run) -> str:
     if status is Status.FINISHED:
         return "all steps of the plan are done"
     if status is Status.PREEMPTED:
-        return f"stopped by {run.signal.asked_by}; the state is saved, the same line goes on"
+        next_time = "the state is saved, the same line goes on"
+        if not run.checkpointer.saves:
+            next_time = "checkpoint=none: nothing is saved, the same line begins anew"
+        return f"stopped by {run.signal.asked_by}; {next_time}"
     return run.guard.diagnosis()
 
 

@@ -161,6 +161,8 @@ class Guard(ABC):
 class Checkpointer(ABC):
     """Writes and finds checkpoints of one run."""
 
+    saves: bool  # whether a run that stops can go on: decides what it is told, and which lines it may leave to a save
+
     @abstractmethod
     def due(self, step: int) -> bool:
         """Return whether the state after `step` finished steps is to be saved."""

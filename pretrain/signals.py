@@ -14,9 +14,9 @@ NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C", signal.SIGUSR1: "SI
 # torchrun hands on the first SIGTERM or SIGINT, SIGUSR1 (Slurm's warning) only with --signals-to-handle
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
-SAID = b"""stopping: the state is saved when this micro batch is done (on several GPUs: after two more steps)
-"""
-ALONE = b"(a second Ctrl-C leaves without saving)\n"
+SAVES = b"stopping: the state is saved when this micro batch is done (on several GPUs: after two more steps)\n"
+ENDS = b"stopping: checkpoint=none: nothing is saved; the run ends (on several GPUs: after two more steps)\n"
+ALONE = b"(a second Ctrl-C leaves %s)\n"
 UNDER_TORCHRUN = b"(torchrun waits 30 s for it, or as long as its --shutdown-timeout says%s)\n"
 LONG_SAVE_S = 20.0  # a save of this length and the micro batch before it may be more than torchrun's 30 s
 ECHO_S = 2.0  # a Ctrl-C may come from the terminal and again from a parent: within this time they are one
@@ -30,10 +30,11 @@ class StopSignal:
     Args:
         says: whether to say it; of several ranks one does.
         under_torchrun: then a second Ctrl-C doesn't come through, and there is a time limit.
+        saves: whether the loop saves when it stops.
     """
 
-    def __init__(self, says: bool, under_torchrun: bool) -> None:
-        self._says, self._under_torchrun = says, under_torchrun
+    def __init__(self, says: bool, under_torchrun: bool, saves: bool) -> None:
+        self._says, self._under_torchrun, self._saves = says, under_torchrun, saves
         self.requested = False
         self._number: int | None = None
         self._first_s = self._saving_s = 0.0
@@ -81,4 +82,6 @@ class StopSignal:
         # not by print: the handler may run amid a print of the loop, whose buffer can't be entered twice
         with contextlib.suppress(OSError):
             saving = f"; saving took {self._saving_s:.0f} s last time" if self._saving_s > LONG_SAVE_S else ""
-            os.write(2, SAID + (UNDER_TORCHRUN % saving.encode() if self._under_torchrun else ALONE))
+            alone = ALONE % (b"without saving" if self._saves else b"at once")
+            limit = UNDER_TORCHRUN % saving.encode() if self._under_torchrun else alone
+            os.write(2, (SAVES if self._saves else ENDS) + limit)

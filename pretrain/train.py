@@ -75,7 +75,7 @@ def train(run: Run) -> Status:
     """Train from `run.progress` to the end of the plan.
 
     Returns:
-        Status.FINISHED, PREEMPTED after a signal, STOPPED by the guard; the state is saved in all three cases.
+        Status.FINISHED, PREEMPTED after a signal, STOPPED by the guard; the state is saved in all three cases, if ever.
     """
     now, status = run.progress, Status.PREEMPTED if run.log.postponed else None
     late = LateRecords(run.mesh.device, run.log.clock)
@@ -189,7 +189,7 @@ def evaluate(run: Run) -> bool:
     It may take minutes, of which torchrun leaves a stopped run half a one: a stop gives it up.
 
     Returns:
-        False when it was given up: the run that goes on repeats it.
+        False when it was given up: the run that goes on repeats it; where nothing is saved, none does.
     """
 
     def between() -> None:
@@ -201,7 +201,10 @@ def evaluate(run: Run) -> bool:
             between()
             fields = run.evaluator.evaluate(run.progress.step, between)
     except _GivenUp:
-        run.log.postpone()
+        if run.checkpointer.saves:
+            run.log.postpone()
+        else:
+            run.log.flush()
         return False
     run.log.join(fields)
     return True

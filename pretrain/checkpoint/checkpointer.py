@@ -62,6 +62,8 @@ Result = TypeVar("Result")
 class NoCheckpoint(Checkpointer):
     """Saves nothing and finds nothing: a stopped run is lost."""
 
+    saves = False
+
     def due(self, step: int) -> bool:
         return False
 
@@ -89,6 +91,8 @@ class DcpCheckpoint(Checkpointer):
     Raises:
         SettingError: a number below 1.
     """
+
+    saves = True
 
     def __init__(self, every_steps: int, keep_last: int, mesh: Mesh, plan: Plan, run_dir: Path) -> None:
         for key, value in {"every_steps": every_steps, "keep_last": keep_last}.items():

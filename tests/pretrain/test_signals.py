@@ -13,7 +13,7 @@ from pretrain.signals import SIGNALS, StopSignal
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_the_first_signal_is_remembered_and_answered_once(number: int, capfd: pytest.CaptureFixture[str]) -> None:
-    stop = StopSignal(says=True, under_torchrun=False)
+    stop = StopSignal(says=True, under_torchrun=False, saves=True)
     before = signal.getsignal(number)
     with stop.listening():
         assert not stop.requested
@@ -25,7 +25,7 @@ def test_the_first_signal_is_remembered_and_answered_once(number: int, capfd: py
 
 
 def test_one_rank_of_several_speaks(capfd: pytest.CaptureFixture[str]) -> None:
-    stop = StopSignal(says=False, under_torchrun=False)
+    stop = StopSignal(says=False, under_torchrun=False, saves=True)
     with stop.listening():
         os.kill(os.getpid(), signal.SIGTERM)
     assert stop.requested
@@ -34,16 +34,26 @@ def test_one_rank_of_several_speaks(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_only_without_torchrun_a_second_ctrl_c_is_offered(capfd: pytest.CaptureFixture[str]) -> None:
     for under_torchrun in (False, True):
-        with StopSignal(says=True, under_torchrun=under_torchrun).listening():
+        with StopSignal(says=True, under_torchrun=under_torchrun, saves=True).listening():
             os.kill(os.getpid(), signal.SIGTERM)
         said = capfd.readouterr().err
         assert ("a second Ctrl-C leaves without saving" in said) is not under_torchrun
         assert ("torchrun waits 30 s" in said) is under_torchrun
 
 
+@pytest.mark.parametrize("under_torchrun", [True, False])
+def test_what_saves_nothing_promises_no_save(under_torchrun: bool, capfd: pytest.CaptureFixture[str]) -> None:
+    with StopSignal(says=True, under_torchrun=under_torchrun, saves=False).listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+    said = capfd.readouterr().err
+    assert said.startswith("stopping: checkpoint=none: nothing is saved")
+    assert "state is saved" not in said
+    assert "without saving" not in said
+
+
 def test_a_later_second_ctrl_c_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pretrain.signals.ECHO_S", 0.01)
-    stop = StopSignal(says=True, under_torchrun=False)
+    stop = StopSignal(says=True, under_torchrun=False, saves=True)
     with stop.listening():
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.02)
@@ -54,7 +64,7 @@ def test_a_later_second_ctrl_c_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_cluster_that_asks_again_does_not_end_the_save(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pretrain.signals.ECHO_S", 0.01)
-    stop = StopSignal(says=True, under_torchrun=False)
+    stop = StopSignal(says=True, under_torchrun=False, saves=True)
     before = signal.signal(number, signal.SIG_IGN)  # unheard it would end the tests
     try:
         with stop.listening():
@@ -78,7 +88,7 @@ def test_a_cluster_that_asks_again_does_not_end_the_save(number: int, monkeypatc
     ],
 )
 def test_who_asked_is_remembered(number: int, under_torchrun: bool, interrupted: bool, words: str) -> None:
-    stop = StopSignal(says=False, under_torchrun=under_torchrun)
+    stop = StopSignal(says=False, under_torchrun=under_torchrun, saves=True)
     assert (stop.interrupted, stop.asked_by) == (False, "a signal")  # of a rank that has heard none, another one has
     with stop.listening():
         os.kill(os.getpid(), number)
@@ -88,10 +98,10 @@ def test_who_asked_is_remembered(number: int, under_torchrun: bool, interrupted:
 
 def test_a_save_that_torchrun_would_kill_is_foreseen_once(capfd: pytest.CaptureFixture[str]) -> None:
     for seconds in (2.0, 27.3, 29.0):
-        StopSignal(says=True, under_torchrun=False).saving_took(seconds)
-        StopSignal(says=False, under_torchrun=True).saving_took(seconds)
+        StopSignal(says=True, under_torchrun=False, saves=True).saving_took(seconds)
+        StopSignal(says=False, under_torchrun=True, saves=True).saving_took(seconds)
     assert capfd.readouterr().err == ""
-    stop = StopSignal(says=True, under_torchrun=True)
+    stop = StopSignal(says=True, under_torchrun=True, saves=True)
     stop.saving_took(2.0)
     assert capfd.readouterr().err == ""
     stop.saving_took(27.3)

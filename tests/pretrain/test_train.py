@@ -22,6 +22,7 @@ from pretrain.checkpoint.integrity import step_folders
 from pretrain.checkpoint.reading import open_checkpoint
 from pretrain.evaluate.evaluator import NoEval
 from pretrain.late import LAG_STEPS
+from pretrain.main import reason_of
 from pretrain.mesh import Mesh
 from pretrain.metrics.lines import read_metrics
 from pretrain.seats import nothing
@@ -325,6 +326,20 @@ def test_a_stop_gives_an_evaluation_up_and_the_run_that_goes_on_repeats_it(
     lines = list(read_metrics(tmp_path / "run/metrics.jsonl"))
     assert [line["step"] for line in lines] == list(range(1, 9))
     assert [line["step"] for line in lines if "val_loss" in line] == [4]
+
+
+def test_without_checkpoints_a_stop_amid_an_evaluation_keeps_the_line_and_says_that_nothing_is_saved(
+    worker: ModuleType, overrides: list[str], tmp_path: Path
+) -> None:
+    run = worker.make_run(CPU, [*overrides, "checkpoint=none"])
+    object.__setattr__(run, "evaluator", StoppedEval(run))
+    status = train(run)
+    run.loader.close()
+    run.log.close("preempted")
+    assert [line["step"] for line in read_metrics(tmp_path / "run/metrics.jsonl")] == [1, 2, 3, 4]
+    assert reason_of(status, run) == (
+        "stopped by a signal; checkpoint=none: nothing is saved, the same line begins anew"
+    )
 
 
 def test_a_save_that_lasts_is_told_to_what_listens_for_signals(worker: ModuleType, overrides: list[str]) -> None:
