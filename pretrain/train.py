@@ -75,7 +75,7 @@ def train(run: Run) -> Status:
     """Train from `run.progress` to the end of the plan.
 
     Returns:
-        Status.FINISHED, PREEMPTED after a signal, STOPPED by the guard; the state is saved in all three cases, if ever.
+        Status.FINISHED, PREEMPTED after a signal, STOPPED by the guard; a checkpointer that saves has the last state.
     """
     now, status = run.progress, Status.PREEMPTED if run.log.postponed else None
     late = LateRecords(run.mesh.device, run.log.clock)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -67,3 +68,18 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     monkeypatch.setattr(os, "fsync", disk.fsync)
     yield disk
     disk.close()
+
+
+@pytest.fixture(scope="session")
+def worker(load_module: Callable[[Path], ModuleType]) -> ModuleType:
+    """train_worker.py, which also runs as several ranks."""
+    return load_module(Path(__file__).with_name("train_worker.py"))
+
+
+@pytest.fixture
+def overrides(tiny: list[str], tmp_path: Path) -> list[str]:
+    """A run of the loop alone: nothing is logged, evaluated or saved."""
+    quiet = ["logger=none", "eval=none", "checkpoint=none", "data.mask_after_eot=true", "trainer.max_steps=8"]
+    changed = {text.partition("=")[0] for text in quiet}
+    kept = [text for text in tiny if text.partition("=")[0] not in changed and not text.startswith("eval.")]
+    return [*kept, *quiet, f"runs_dir={tmp_path}", "run_name=run"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -20,13 +19,6 @@ from pretrain.main import build_log
 from pretrain.mesh import Mesh
 from pretrain.metrics.loggers import NoLogger
 from pretrain.types import Record
-
-WORKER = Path(__file__).with_name("train_worker.py")
-
-
-@pytest.fixture(scope="session")
-def worker(load_module: Callable[[Path], ModuleType]) -> ModuleType:
-    return load_module(WORKER)
 
 
 @pytest.fixture

@@ -21,8 +21,6 @@ from pretrain.checkpoint.errors import ResumeRefused
 from pretrain.checkpoint.integrity import step_folders
 from pretrain.checkpoint.reading import open_checkpoint
 from pretrain.evaluate.evaluator import NoEval
-from pretrain.late import LAG_STEPS
-from pretrain.main import reason_of
 from pretrain.mesh import Mesh
 from pretrain.metrics.lines import read_metrics
 from pretrain.seats import nothing
@@ -31,19 +29,6 @@ from pretrain.types import IGNORE, Status, TrainState
 
 WORKER = Path(__file__).with_name("train_worker.py")
 CPU = Mesh(0, 1, 0, torch.device("cpu"))
-
-
-@pytest.fixture(scope="session")
-def worker(load_module: Callable[[Path], ModuleType]) -> ModuleType:
-    return load_module(WORKER)
-
-
-@pytest.fixture
-def overrides(tiny: list[str], tmp_path: Path) -> list[str]:
-    quiet = ["logger=none", "eval=none", "checkpoint=none", "data.mask_after_eot=true", "trainer.max_steps=8"]
-    changed = {text.partition("=")[0] for text in quiet}
-    kept = [text for text in tiny if text.partition("=")[0] not in changed and not text.startswith("eval.")]
-    return [*kept, *quiet, f"runs_dir={tmp_path}", "run_name=run"]
 
 
 def gradients(run: Run) -> dict[str, Tensor]:
@@ -156,46 +141,6 @@ def test_the_loss_falls(worker: ModuleType, overrides: list[str], tmp_path: Path
     assert sum(losses[-5:]) / 5 < losses[0] - 0.5
 
 
-class StopAmid:
-    """Asks the run to stop in the forward pass of one micro batch of one step, as a signal would."""
-
-    def __init__(self, run: Run, step: int, micro_batch: int) -> None:
-        self.run, self.at, self.calls = run, (step, micro_batch), 0
-        run.model.final_norm.register_forward_hook(self)
-
-    def __call__(self, *_: object) -> None:
-        self.run.signal.requested |= divmod(self.calls, self.run.plan.grad_accum_steps) == self.at
-        self.calls += 1
-
-
-@pytest.mark.parametrize("step", [0, 5])
-def test_a_stop_amid_a_step_gives_it_up_and_nothing_else(
-    worker: ModuleType, overrides: list[str], tmp_path: Path, step: int
-) -> None:
-    line = [*overrides, "checkpoint=default", "model.dropout=0.2", "trainer.micro_batch_size=2"]
-    straight = worker.make_run(CPU, [*line, "run_name=straight"])
-    assert train(straight) is Status.FINISHED
-    stopped = worker.make_run(CPU, line)
-    StopAmid(stopped, step, micro_batch=1)
-    assert train(stopped) is Status.PREEMPTED
-    assert (stopped.progress.step, stopped.progress.data_step) == (step, step)
-    torch.manual_seed(99)
-    again = worker.make_run(CPU, line)
-    assert restore(again)
-    assert again.progress.step == step
-    assert train(again) is Status.FINISHED
-    for run in (straight, stopped, again):
-        run.loader.close()
-        run.log.close("finished")
-    expected, found = worker.snapshot(straight), worker.snapshot(again)
-    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
-    assert {kind.partition(".")[0] for kind in found} == {"model", "optim", "guard"}
-    losses = [
-        [line["loss"] for line in read_metrics(tmp_path / name / "metrics.jsonl")] for name in ("straight", "run")
-    ]
-    assert losses[0] == losses[1]
-
-
 def textbook(run: Run, steps: int, max_norm: float) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
     """The oracle: torch's optimizer and clipping, the mean loss of the whole batch, the learning rate's formula."""
     decayed = [parameter for parameter in run.model.parameters() if parameter.dim() > 1]
@@ -250,96 +195,6 @@ def test_a_checkpoint_is_not_taken_with_other_data(worker: ModuleType, overrides
             restore(other, path)
         other.loader.close()
     first.loader.close()
-
-
-def test_on_several_gpus_the_step_s_own_sum_carries_a_wish_to_stop(
-    worker: ModuleType, overrides: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pretrain.train.may_give_up", lambda mesh: False)  # there no rank asks the others' hosts
-    run = worker.make_run(CPU, [*overrides, "checkpoint=default"])
-    StopAmid(run, step=2, micro_batch=1)  # heard of by the sum of step 3, read when two more are done
-    assert train(run) is Status.PREEMPTED
-    run.loader.close()
-    assert run.progress.step == 3 + 1 + LAG_STEPS
-    assert (run.progress.data_step, run.progress.num_updates) == (6, 6)
-    again = worker.make_run(CPU, [*overrides, "checkpoint=default"])
-    assert restore(again)
-    assert again.progress == run.progress
-    again.loader.close()
-
-
-def test_a_stop_that_is_asked_for_does_not_hide_the_guard_s(
-    worker: ModuleType, overrides: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pretrain.train.may_give_up", lambda mesh: False)
-    run = worker.make_run(CPU, [*overrides, "spike.max_skips_in_row=1"])
-    for step in (3, 4):
-        worker.Poison(run, step)
-    StopAmid(run, step=5, micro_batch=0)  # heard of by the sum of the step after, decided after the guard's verdict
-    assert train(run) is Status.STOPPED
-    run.loader.close()
-    assert run.progress.step == 5 + LAG_STEPS
-
-
-class StoppedEval(NoEval):
-    """On the evaluator's seat: of step 4, in two parts; the run is asked to stop amid the first of them."""
-
-    def __init__(self, run: Run) -> None:
-        self.run, self.parts = run, list[int]()
-
-    def due(self, step: int) -> bool:
-        return step == 4
-
-    def evaluate(self, step: int, between: Callable[[], None] = nothing) -> dict[str, Any]:
-        for part in range(2):
-            between()
-            self.parts.append(part)
-            self.run.signal.requested = True
-        return {"val_loss": 1.0}
-
-
-@pytest.mark.parametrize("asked_before", [True, False])
-def test_a_stop_gives_an_evaluation_up_and_the_run_that_goes_on_repeats_it(
-    worker: ModuleType, overrides: list[str], tmp_path: Path, asked_before: bool
-) -> None:
-    line = [*overrides, "checkpoint=default"]
-    run = worker.make_run(CPU, line)
-    stopped = StoppedEval(run)
-    object.__setattr__(run, "evaluator", stopped)
-    if asked_before:
-        StopAmid(run, step=3, micro_batch=run.plan.grad_accum_steps - 1)
-    assert train(run) is Status.PREEMPTED
-    run.loader.close()
-    run.log.close("preempted")
-    assert stopped.parts == ([] if asked_before else [0])
-    assert [folder.name for folder in step_folders(tmp_path / "run/checkpoints")] == ["step_00000004"]
-    for parts in ([0], [0, 1]):  # stopped again, then not
-        again = worker.make_run(CPU, line)
-        repeated = StoppedEval(again if len(parts) == 1 else stopped.run)
-        object.__setattr__(again, "evaluator", repeated)
-        stopped.run.signal.requested = False
-        assert restore(again)
-        assert repeated.parts == parts
-        assert train(again) is (Status.PREEMPTED if len(parts) == 1 else Status.FINISHED)
-        again.loader.close()
-        again.log.close("")
-    lines = list(read_metrics(tmp_path / "run/metrics.jsonl"))
-    assert [line["step"] for line in lines] == list(range(1, 9))
-    assert [line["step"] for line in lines if "val_loss" in line] == [4]
-
-
-def test_without_checkpoints_a_stop_amid_an_evaluation_keeps_the_line_and_says_that_nothing_is_saved(
-    worker: ModuleType, overrides: list[str], tmp_path: Path
-) -> None:
-    run = worker.make_run(CPU, [*overrides, "checkpoint=none"])
-    object.__setattr__(run, "evaluator", StoppedEval(run))
-    status = train(run)
-    run.loader.close()
-    run.log.close("preempted")
-    assert [line["step"] for line in read_metrics(tmp_path / "run/metrics.jsonl")] == [1, 2, 3, 4]
-    assert reason_of(status, run) == (
-        "stopped by a signal; checkpoint=none: nothing is saved, the same line begins anew"
-    )
 
 
 def test_a_save_that_lasts_is_told_to_what_listens_for_signals(worker: ModuleType, overrides: list[str]) -> None:
