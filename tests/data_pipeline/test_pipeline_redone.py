@@ -107,8 +107,15 @@ def test_changed_inputs_end_in_the_bytes_of_a_fresh_run(
         assert output_hashes(out) == output_hashes(fresh), change
 
 
-def test_another_split_ends_in_the_bytes_of_a_fresh_run(
-    made: Any, finished: Path, config: Config, go: Go, output_hashes: Hashes, tmp_path: Path
+@pytest.mark.parametrize("changes", [{"mix__seed": 4}, {"corpus__sources__web__source": "net"}])
+def test_unfinished_parts_end_in_the_bytes_of_a_fresh_run(
+    made: Any,
+    finished: Path,
+    config: Config,
+    go: Go,
+    output_hashes: Hashes,
+    tmp_path: Path,
+    changes: dict[str, Any],
 ) -> None:
     """Parts of an unfinished stage are there, and a given tokenizer doesn't give away that the documents are others."""
     given = {"_target_": "data_pipeline.tokenize.trainer.TokenizerFile", "path": str(finished / "tokenizer.json")}
@@ -119,7 +126,7 @@ def test_another_split_ends_in_the_bytes_of_a_fresh_run(
         go(config(made.folder, out, tokenizer=given))
     (out / "shards").unlink()
     for folder in (out, fresh):
-        go(config(made.folder, folder, tokenizer=given, mix__seed=4))
+        go(config(made.folder, folder, tokenizer=given, **changes))
     assert output_hashes(out) == output_hashes(fresh)
 
 
@@ -178,3 +185,14 @@ def test_the_manifest_is_gone_while_what_it_vouches_for_changes(
     assert not (out / "manifest.json").exists()
     assert redone(go(config(made.folder, out))) == ["tokenizer"]  # the same again: the shards stand
     assert output_hashes(out) == output_hashes(finished)
+
+
+def test_what_a_kill_after_the_commit_left_is_tidied_though_nothing_is_redone(
+    made: Any, out: Path, finished: Path, config: Config, go: Go, redone: Redone, output_hashes: Hashes
+) -> None:
+    for rest in (out / "removed" / "clean" / "00099-00000.parquet", out / "work" / "shards" / "00099-00000.train.npz"):
+        rest.parent.mkdir(exist_ok=True)
+        rest.write_bytes(b"of a partition that is no more")
+    assert redone(go(config(made.folder, out))) == []
+    assert output_hashes(out) == output_hashes(finished)
+    assert not list(out.rglob("00099-*"))
