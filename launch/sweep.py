@@ -72,7 +72,7 @@ class Sweep:
         for folder, _ in self._trials:
             found = losses[folder]
             numbers = "".join(f", {name} {value:.4f}" for name, value in found.items())
-            is_lowest = folder in finished and len(measured) > 1 and found.get(VAL_LOSS) == min(measured)
+            is_lowest = folder in finished and len(finished) > 1 and found.get(VAL_LOSS) == min(measured)
             lines.append(f"  {folder}: {outcomes[folder]}{numbers}{', the lowest' if is_lowest else ''}")
         stopped = ", then stopped; the same line again goes on" if self._stopped else ""
         return "\n".join([f"sweep: {counted(len(lines), 'trial')}{stopped}", *lines])

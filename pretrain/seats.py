@@ -161,7 +161,8 @@ class Guard(ABC):
 class Checkpointer(ABC):
     """Writes and finds checkpoints of one run."""
 
-    saves: bool  # whether a run that stops can go on: decides what it is told, and which lines it may leave to a save
+    # whether a run that stops can go on: decides what it is told, and which lines it may leave to a save
+    saves: bool = True
 
     @abstractmethod
     def due(self, step: int) -> bool:

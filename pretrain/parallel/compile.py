@@ -70,7 +70,9 @@ def _missing_for_triton() -> str:
     named = os.environ.get("CC")
     if not any(shutil.which(name) for name in ([named] if named else ["gcc", "clang"])):
         return "a C compiler and there is none (on Debian and Ubuntu: apt install gcc; or name it in CC)"
-    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file():
+    default = sysconfig.get_default_scheme()
+    scheme = "posix_prefix" if default == "posix_local" else default  # as Triton does
+    if not (Path(sysconfig.get_paths(scheme=scheme)["include"]) / "Python.h").is_file():
         return "Python.h and it is not there (on Debian and Ubuntu: apt install python3-dev)"
     return ""
 
