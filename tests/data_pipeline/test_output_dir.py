@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.output_dir import check_output_dir, choose_output_dir, reclaim
+from data_pipeline.output_dir import WORK, check_output_dir, choose_output_dir, reclaim
 from data_pipeline.sources.source import InputFile
 from foundation.errors import ConfigError
 
@@ -70,7 +70,7 @@ def test_new_empty_and_own_folders_are_taken(tmp_path: Path) -> None:
 
 def test_reclaim_removes_what_killed_writers_left_and_looks_at_no_folder_of_others(tmp_path: Path) -> None:
     left = [".ledger.json.tmp7", "work/clean/.x.npz.tmp77", "shards/train/.x.bin.tmp", "removed/clean/.x.parquet.tmp1"]
-    kept = ["ledger.json", "work/clean/x.npz", ".lock", "v2/work/.x.npz.tmp3", "v2/.ledger.json.tmp3"]
+    kept = ["ledger.json", "work/clean/x.npz", ".lock", f"v2/{WORK}/.x.npz.tmp3", "v2/.ledger.json.tmp3"]
     for name in (*left, *kept):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
