@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,6 +24,7 @@ from foundation.files import canonical_json
 
 DeviceType = Literal["auto", "cuda", "mps", "cpu"]
 SETTLE_S = 0.2  # far longer than dropping a tensor takes, far shorter than anyone waits for
+MEET_S = 0.05  # between two looks at who has started
 TIMEOUT = timedelta(minutes=10)  # a rank that is silent for longer is taken for dead
 REASON_TIMEOUT = timedelta(seconds=2)  # for a rank that fails to say why
 FAILED = "groundwork/failed"  # key of that reason in the ranks' store
@@ -40,7 +43,7 @@ class Mesh:
     Attributes:
         rank, world_size, local_rank: as torchrun gives them; dp_rank, dp_size: place on the data-parallel axis.
         device: where the model and batches of this rank live.
-        restarts: how often torchrun restarted this group.
+        restarts: how often torchrun restarted the ranks; the same on all.
         store: what ranks can tell each other outside of a collective; None in a single process.
     """
 
@@ -147,14 +150,12 @@ def start_mesh(device_type: DeviceType, key: str = "trainer.device_type") -> Ite
     chosen = _choose_device(device_type, key, local_rank)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
     if world_size == 1:
-        yield Mesh(rank, world_size, local_rank, chosen, restarts)
+        yield Mesh(rank, world_size, local_rank, chosen, _counted_by_torchrun())
         return
     backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
     store, _, _ = next(iter(rendezvous("env://", timeout=TIMEOUT)))
-    # torchrun's store outlives a restart: the addresses of the attempt before are dead
-    store = dist.PrefixStore(f"groundwork/{restarts}", store)  # type: ignore[attr-defined]
+    store, restarts = _part_of_this_start(store, rank, world_size)
     dist.init_process_group(backend, timeout=TIMEOUT, store=store, rank=rank, world_size=world_size)
     mesh = Mesh(rank, world_size, local_rank, chosen, restarts, store)
     try:
@@ -189,6 +190,53 @@ def _place() -> tuple[int, int, int]:
             if name not in os.environ:
                 raise ConfigError(f"{name}: is not set, though WORLD_SIZE is {places['WORLD_SIZE']}; {BY_TORCHRUN}")
     return places["RANK"], places["WORLD_SIZE"], places["LOCAL_RANK"]
+
+
+def _part_of_this_start(store: Store, rank: int, world_size: int) -> tuple[Store, int]:
+    """Return a part of torchrun's store that only this start of all ranks writes to, and how many restarts came before.
+
+    That store outlives a restart, with addresses that are dead, and torchrun's own count doesn't tell starts apart: a
+    node that is stopped because another one failed doesn't count. So rank 0 counts, and answers each rank by a word
+    that only this start of it knows: an answer of a start before is never read.
+
+    Raises:
+        PeerLost: not all ranks came within `TIMEOUT`.
+    """
+    if rank:
+        word = uuid.uuid4().hex
+        store.set(f"groundwork/here/{rank}", word)
+        try:
+            start, restarts = orjson.loads(store.get(f"groundwork/answer/{word}"))
+        except RuntimeError as error:  # DistError is one
+            raise PeerLost(f"rank 0 gave no sign within {TIMEOUT}; has its node started, or failed? {error}") from error
+        store.add(f"groundwork/met/{start}", 1)
+    else:
+        start, restarts = store.add("groundwork/starts", 1), _restarts(store)
+        _answer(store, canonical_json([start, restarts]).decode(), f"groundwork/met/{start}", world_size)
+    return dist.PrefixStore(f"groundwork/{start}", store), restarts  # type: ignore[attr-defined]
+
+
+def _answer(store: Store, answer: str, met_key: str, world_size: int) -> None:
+    """Tell every other rank `answer`, also one that comes late; words left by a start before are answered too."""
+    until_s = time.monotonic() + TIMEOUT.total_seconds()
+    while (met := store.add(met_key, 0)) < world_size - 1:
+        if time.monotonic() > until_s:
+            raise PeerLost(f"{met + 1} of {world_size} ranks came within {TIMEOUT}; has a node not started, or failed?")
+        for key in (f"groundwork/here/{rank}" for rank in range(1, world_size)):
+            if store.check([key]):
+                store.set(f"groundwork/answer/{store.get(key).decode()}", answer)
+        time.sleep(MEET_S)
+
+
+def _restarts(store: Store) -> int:
+    """Count the processes that were rank 0 before this one; one that trains twice is no restart."""
+    first = store.add(f"groundwork/rank_0/{socket.gethostname()}/{os.getpid()}", 1) == 1
+    others = store.add("groundwork/rank_0", int(first)) - 1
+    return max(others, _counted_by_torchrun())  # a store that rank 0 itself keeps is a new one
+
+
+def _counted_by_torchrun() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
 def _choose_device(name: DeviceType, key: str, local_rank: int) -> torch.device:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,23 @@ def test_where_no_rank_said_why_the_collective_does() -> None:
         raise dist.DistBackendError("NCCL error: no interface matching eth7")
 
 
+TWICE = """
+import os
+from pretrain.mesh import start_mesh
+for _ in range(2):
+    with start_mesh("cpu") as mesh:
+        mesh.barrier()
+        os.write(1, f"rank {mesh.rank}: {mesh.restarts} restarts\\n".encode())
+"""
+
+
+def test_a_process_that_trains_twice_is_no_restart(tmp_path: Path, run_ranks: Callable[..., str]) -> None:
+    script = tmp_path / "twice.py"
+    script.write_text(TWICE)
+    said = sorted(run_ranks(script, ranks=2).splitlines())
+    assert said == [f"rank {rank}: 0 restarts" for rank in (0, 0, 1, 1)]
+
+
 KILLED_ONCE = """
 import os, signal, sys, time
 from pretrain.mesh import FAILED, start_mesh
@@ -120,3 +139,39 @@ def test_a_restart_by_torchrun_meets_nothing_of_the_attempt_before(
     assert done.returncode == 0, done.stderr
     said = sorted(re.findall("^attempt.*", done.stdout, re.MULTILINE))
     assert said == [f"attempt 1, rank {rank}: left over: False" for rank in (0, 1)]
+
+
+NODES = """
+import os, pathlib, signal, sys
+from pretrain.mesh import start_mesh
+
+with start_mesh("cpu") as mesh:
+    killed = pathlib.Path(sys.argv[1])
+    again = killed.exists()
+    mesh.barrier()
+    if not again:
+        if os.environ["GROUP_RANK"] == "1":
+            killed.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        mesh.barrier()
+    os.write(1, f"met again: {mesh.rank} {mesh.restarts}\\n".encode())
+"""
+
+
+@pytest.mark.slow
+def test_two_nodes_meet_again_though_only_the_failed_one_counts_its_restarts(
+    tmp_path: Path, one_thread: dict[str, str]
+) -> None:
+    script = tmp_path / "nodes.py"
+    script.write_text(NODES)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    rendezvous = ["--nnodes=2", "--nproc_per_node=1", "--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{port}"]
+    torchrun = [str(Path(sys.executable).parent / "torchrun"), *rendezvous, "--rdzv-id=x", "--max-restarts=2"]
+    line, output = [*torchrun, str(script), str(tmp_path / "killed")], tmp_path / "told.txt"
+    with output.open("a") as told_to:
+        nodes = [subprocess.Popen(line, env=one_thread, stdout=told_to, stderr=told_to) for _ in range(2)]
+    codes, told = [node.wait(240) for node in nodes], output.read_text()
+    assert codes == [0, 0], told
+    assert sorted(re.findall(r"met again: (\d) (\d)", told)) == [("0", "1"), ("1", "1")], told
