@@ -16,7 +16,24 @@ from pretrain.parallel.errors import ParallelError
 AnyModel = TypeVar("AnyModel", bound=nn.Module)
 
 REPEATED = "blocks"  # equal layers: compiled once, run num_layers times
+VOLTA = (7, 0)  # the first CUDA capability that Triton compiles for; `CudaInterface.is_triton_capable` of torch asks it
 SINGLE = ("token_loss",)  # and what is worth it outside of them: most of a small model's activations pass through here
+
+
+def compile_as_set(model: nn.Module, setting: bool | None, device: torch.device) -> str:
+    """Compile a model in place where `trainer.compile` asks for it; return what is said of it.
+
+    Args:
+        model: as `apply_compile` takes it.
+        setting: trainer.compile.
+        device: where the model runs.
+    Raises:
+        ParallelError: it is true, and the machine lacks what compiling takes.
+    """
+    compiles, told = choose_compile(setting, device, capability_of(device))
+    if compiles:
+        apply_compile(model, device)
+    return told
 
 
 def apply_compile(model: AnyModel, device: torch.device) -> AnyModel:
@@ -31,10 +48,7 @@ def apply_compile(model: AnyModel, device: torch.device) -> AnyModel:
         ParallelError: the machine lacks what compiling takes.
     Source: "regional compilation" in PyTorch's recipes; torchtitan compiles blocks for the same reason.
     """
-    if missing := missing_for_compile(device):
-        raise ParallelError(
-            f"trainer.compile: true, but torch.compile on {device.type} needs {missing}; or set trainer.compile=false"
-        )
+    choose_compile(True, device, capability_of(device))
     parts = dict(model.named_children())
     if REPEATED not in parts:
         model.compile(dynamic=False)
@@ -44,25 +58,50 @@ def apply_compile(model: AnyModel, device: torch.device) -> AnyModel:
     return model
 
 
-def choose_compile(setting: bool | None, device: torch.device) -> tuple[bool, str]:
+def choose_compile(
+    setting: bool | None, device: torch.device, capability: tuple[int, int] | None = None
+) -> tuple[bool, str]:
     """Return whether to compile, and what is said of it.
 
     Args:
         setting: trainer.compile; None compiles where the device is cuda and nothing is missing.
         device: where the model runs.
+        capability: as `capability_of` gives it.
+    Raises:
+        ParallelError: `setting` is true and something is missing.
     """
-    missing = missing_for_compile(device) if setting is None and device.type == "cuda" else ""
-    compiles = device.type == "cuda" and not missing if setting is None else setting
-    told = "compiled" if compiles else "not compiled"
-    return compiles, f"{told}: that needs {missing}" if missing else told
+    if setting is False or (setting is None and device.type != "cuda"):
+        return False, "not compiled"
+    missing = missing_for_compile(device, capability)
+    if setting and missing:
+        raise ParallelError(
+            f"trainer.compile: true, but torch.compile on {device.type} needs {missing}; or set trainer.compile=false"
+        )
+    return not missing, f"not compiled: that needs {missing}" if missing else "compiled"
 
 
-def missing_for_compile(device: torch.device) -> str:
+def missing_for_compile(device: torch.device, capability: tuple[int, int] | None = None) -> str:
     """Return what compiling needs and the machine lacks, and how to get it; empty where nothing is missing.
 
     Inductor and Triton look for it at the first step only, where its absence ends in a hundred lines of theirs.
+
+    Args:
+        device: where the model runs.
+        capability: as `capability_of` gives it.
     """
-    return _missing_for_triton() if device.type == "cuda" else _missing_for_cpp()
+    if device.type != "cuda":
+        return _missing_for_cpp()
+    if capability is not None and capability < VOLTA:
+        least, found = (".".join(map(str, version)) for version in (VOLTA, capability))
+        return f"a GPU of compute capability {least} or above and this one has {found} (take another GPU)"
+    return _missing_for_triton()
+
+
+def capability_of(device: torch.device) -> tuple[int, int] | None:
+    """Return a CUDA GPU's compute capability; None for what has none, AMD's GPUs among them."""
+    if device.type != "cuda" or torch.version.hip is not None:
+        return None
+    return torch.cuda.get_device_capability(device)
 
 
 def _missing_for_triton() -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from pretrain.model.transformer import Transformer
-from pretrain.parallel.compile import apply_compile, choose_compile, missing_for_compile
+from pretrain.parallel.compile import apply_compile, capability_of, choose_compile, missing_for_compile
 from pretrain.parallel.errors import ParallelError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)  # whose tools can be looked for without one
@@ -22,9 +22,9 @@ def test_without_a_compiler_the_key_and_the_way_out_are_named() -> None:
     program = """
         import torch
         from pretrain.parallel.errors import ParallelError
-        from pretrain.parallel.compile import apply_compile
+        from pretrain.parallel.compile import compile_as_set
         try:
-            apply_compile(torch.nn.Linear(1, 1), torch.device("cpu"))
+            compile_as_set(torch.nn.Linear(1, 1), True, torch.device("cpu"))
         except ParallelError as error:
             print(error)
     """
@@ -56,7 +56,7 @@ def test_on_a_gpu_what_triton_lacks_is_named_before_the_first_step(gpu_tools: Pa
     (gpu_tools / tool).unlink()
     assert told in missing_for_compile(CUDA)
     with pytest.raises(ParallelError, match=rf"^trainer.compile: true, .*{told}.*trainer.compile=false"):
-        apply_compile(nn.Linear(1, 1), CUDA)
+        choose_compile(True, CUDA)
 
 
 def test_by_default_a_gpu_that_can_t_compile_does_not_and_says_why(gpu_tools: Path) -> None:
@@ -64,8 +64,31 @@ def test_by_default_a_gpu_that_can_t_compile_does_not_and_says_why(gpu_tools: Pa
     (gpu_tools / "gcc").unlink()
     compiles, told = choose_compile(None, CUDA)
     assert not compiles and told.startswith("not compiled: that needs a C compiler and there is none")
-    assert choose_compile(True, CUDA) == (True, "compiled")  # apply_compile refuses
     assert choose_compile(False, CUDA) == choose_compile(None, CPU) == (False, "not compiled")
+
+
+@pytest.mark.parametrize(("capability", "compiles"), [((6, 1), False), ((7, 0), True), ((7, 5), True), (None, True)])
+def test_a_gpu_older_than_triton_compiles_for_is_told_before_the_first_step(
+    gpu_tools: Path, capability: tuple[int, int] | None, compiles: bool
+) -> None:
+    if compiles:
+        assert choose_compile(None, CUDA, capability) == choose_compile(True, CUDA, capability) == (True, "compiled")
+        return
+    needed = "a GPU of compute capability 7.0 or above and this one has 6.1"
+    assert choose_compile(None, CUDA, capability) == (False, f"not compiled: that needs {needed} (take another GPU)")
+    with pytest.raises(ParallelError, match=rf"^trainer.compile: true, .* needs {needed} .*set trainer.compile=false$"):
+        choose_compile(True, CUDA, capability)
+    assert choose_compile(False, CUDA, capability) == (False, "not compiled")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_has_the_capability_that_torch_names() -> None:
+    assert capability_of(CUDA) == torch.cuda.get_device_capability(CUDA)
+
+
+def test_what_is_no_cuda_gpu_has_no_capability() -> None:
+    assert capability_of(CPU) is None
 
 
 def test_on_a_gpu_a_compiler_that_is_named_has_to_be_there(gpu_tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,10 +100,9 @@ def test_on_a_gpu_a_compiler_that_is_named_has_to_be_there(gpu_tools: Path, monk
 def test_a_compiled_model_computes_the_same_and_keeps_its_names() -> None:
     torch.manual_seed(0)
     plain, compiled = (Transformer(2, 2, 32, context_len=16, vocab_size=128) for _ in range(2))
-    try:
-        apply_compile(compiled, CPU)
-    except ParallelError:
+    if missing_for_compile(CPU):
         pytest.skip("no C++ compiler here")
+    apply_compile(compiled, CPU)
     assert list(compiled.state_dict()) == list(plain.state_dict())
     ids_BT, targets_BT = torch.randint(0, 128, (2, 2, 16))
     targets_BT[0, :5] = -100
@@ -97,7 +119,6 @@ def test_a_model_without_blocks_is_compiled_whole() -> None:
     layer = nn.Linear(3, 2)
     x = torch.randn(4, 3)
     expected = layer(x)
-    try:
-        torch.testing.assert_close(apply_compile(layer, CPU)(x), expected)
-    except ParallelError:
+    if missing_for_compile(CPU):
         pytest.skip("no C++ compiler here")
+    torch.testing.assert_close(apply_compile(layer, CPU)(x), expected)
