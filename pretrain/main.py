@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,14 @@ from foundation.config import Node, build, check
 from foundation.errors import ConfigError
 from foundation.hashes import hash_json
 from pretrain.checkpoint.gate import gate_facts
-from pretrain.data.dataset import open_data
-from pretrain.data.loader import ShardLoader
+from pretrain.data.loader import ShardLoader, Shards
 from pretrain.describe import describe, facts_of, first_step
 from pretrain.mesh import Mesh, set_determinism, start_mesh
 from pretrain.metrics.flops import peak_flops
 from pretrain.metrics.lines import DROPPED, MetricsFile, read_metrics
 from pretrain.metrics.loggers import NoLogger
 from pretrain.metrics.report import write_run_report
-from pretrain.parallel.compile import apply_compile, choose_compile
+from pretrain.parallel.compile import compile_as_set
 from pretrain.plan import Plan, TrainerSettings
 from pretrain.run_files import METRICS
 from pretrain.run_folder import begin, claimed, is_own_checkpoint, require_name, write_status
@@ -71,94 +71,93 @@ def run_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> tuple[Status, 
         tree = mesh.broadcast_json(tree)
         if not mesh.is_main:
             config = check_config(tree, allowed)
-        run, run_dir = assemble(mesh, **config), Path(tree["runs_dir"]) / tree["run_name"]
+        run, run_dir = assemble(mesh, Config(**config)), Path(tree["runs_dir"]) / tree["run_name"]
         with claimed(run_dir, tree, mesh) as ended, run.signal.listening():
             status = ended or execute(run, tree, run_dir)
             return status, run.signal.interrupted
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
-    """Return the arguments for `assemble`, checked.
+    """Return the arguments for `Config`, checked.
 
     Raises:
         ConfigError: the first key that is wrong.
     """
-    arguments = check(tree, assemble, allowed, DERIVED)
+    arguments = check(tree, Config, allowed, DERIVED)
     require_name(arguments["run_name"])
     return arguments
 
 
-def assemble(
-    mesh: Mesh,
-    /,
-    model: Node[Model],
-    data: Node[ShardLoader],
-    optim: Node[Optimizer],
-    schedule: Node[Schedule],
-    parallel: Node[Parallel],
-    precision: Node[Numerics],
-    trainer: Node[TrainerSettings],
-    spike: Node[Guard],
-    checkpoint: Node[Checkpointer],
-    eval: Node[Evaluator],  # noqa: A002 (a group's name)
-    logger: Node[Logger],
-    profile: Node[Profiler],
-    launcher: Node[Launcher],
-    run_name: str,
-    seed: int = 1234,
-    runs_dir: str = "runs",
-    resume: str = "auto",
-    allow_change: list[str] | None = None,
-) -> Run:
-    """Build everything; nothing is written yet. The parameters, but for `mesh`, are the config's top-level keys.
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The config's top-level keys: the groups, an object each, and what a run has of its own.
 
     `launcher` has done its work by now; `resume` and `allow_change` are asked when the run's folder is opened.
     """
-    settings = build(trainer)
-    set_determinism(settings.deterministic)
-    torch.manual_seed(hash_seed(seed, mesh.rank))  # of dropout; weights and data order have generators of their own
-    run_dir = Path(runs_dir) / run_name
-    dataset = open_data(data.values["path"])
-    samples_per_epoch = dataset.samples_per_epoch(settings.seq_len, data.values.get("mixture"))
-    plan = settings.plan(mesh.dp_size, samples_per_epoch, seed)
-    tokenizer = Tokenizer.load(dataset.path, dataset.manifest)
-    tokenizer_hash = dataset.manifest.tokenizer_hash
 
-    numerics = build(precision)
-    bare = build_model(model, tokenizer.padded_vocab_size, plan, mesh.device)
-    sharding = build(parallel)
-    compiles, compiled = choose_compile(settings.compile, mesh.device)
-    wrapped = sharding.wrap(apply_compile(bare, mesh.device) if compiles else bare, mesh)
-    optimizer = build(optim, model=bare)
-    loader = build(data, plan=plan, mesh=mesh, device=mesh.device)
+    model: Node[Model]
+    data: Node[Shards]
+    optim: Node[Optimizer]
+    schedule: Node[Schedule]
+    parallel: Node[Parallel]
+    precision: Node[Numerics]
+    trainer: Node[TrainerSettings]
+    spike: Node[Guard]
+    checkpoint: Node[Checkpointer]
+    eval: Node[Evaluator]
+    logger: Node[Logger]
+    profile: Node[Profiler]
+    launcher: Node[Launcher]
+    run_name: str
+    seed: int = 1234
+    runs_dir: str = "runs"
+    resume: str = "auto"
+    allow_change: list[str] | None = None
+
+
+def assemble(mesh: Mesh, config: Config) -> Run:
+    """Build everything; nothing is written yet."""
+    settings, run_dir = build(config.trainer), Path(config.runs_dir) / config.run_name
+    set_determinism(settings.deterministic)
+    torch.manual_seed(hash_seed(config.seed, mesh.rank))  # of dropout; weights and data order have their own generators
+    shards = build(config.data)
+    plan = settings.plan(mesh.dp_size, shards.samples_per_epoch(settings.seq_len), config.seed)
+    tokenizer = Tokenizer.load(shards.dataset.path, shards.dataset.manifest)
+    loader = shards.loader(plan, mesh)
+
+    bare = build_model(config.model, tokenizer.padded_vocab_size, plan, mesh.device)
+    compiled = compile_as_set(bare, settings.compile, mesh.device)
+    sharding = build(config.parallel)
     seats = {"mesh": mesh, "plan": plan, "device": mesh.device, "run_dir": run_dir}
-    checkpointer = build(checkpoint, **seats)
+    checkpointer = build(config.checkpoint, **seats)
     return Run(
         plan=plan,
         mesh=mesh,
         model=bare,
-        wrapped=wrapped,
+        wrapped=sharding.wrap(bare, mesh),
         parallel=sharding,
-        numerics=numerics,
-        optimizer=optimizer,
-        schedule=build(schedule, plan=plan),
-        guard=build(spike, **seats),
+        numerics=build(config.precision),
+        optimizer=build(config.optim, model=bare),
+        schedule=build(config.schedule, plan=plan),
+        guard=build(config.spike, **seats),
         loader=loader,
         checkpointer=checkpointer,
-        evaluator=build(eval, **seats, model=bare, loader=loader, tokenizer=tokenizer),
-        profiler=build(profile, **seats),
-        log=build_log(logger, bare, plan, mesh, run_dir),
+        evaluator=build(config.eval, **seats, model=bare, loader=loader, tokenizer=tokenizer),
+        profiler=build(config.profile, **seats),
+        log=build_log(config.logger, bare, plan, mesh, run_dir),
         signal=StopSignal(says=mesh.is_main, under_torchrun=launched_by_torchrun(), saves=checkpointer.saves),
         progress=Progress(),
         max_grad_norm=settings.max_grad_norm,
         compiled=compiled,
-        gate=gate_facts(model.values, tokenizer_hash, dataset.fingerprint, plan) | gate_of_data(loader),
+        gate=gate_of(config.model, loader, plan),
     )
 
 
-def gate_of_data(loader: ShardLoader) -> dict[str, Any]:
-    """Return what decides which tokens a step holds, by key of the `data` group; opens the loader's sources."""
-    return {f"data.{key}": value for key, value in loader.identity().items()}
+def gate_of(model: Node[Model], loader: ShardLoader, plan: Plan) -> dict[str, Any]:
+    """Return what a checkpoint must agree in: the model's shape, and what decides which tokens a step holds."""
+    data = loader.dataset
+    facts = gate_facts(model.values, data.manifest.tokenizer_hash, data.fingerprint, plan)
+    return facts | {f"data.{key}": value for key, value in loader.identity().items()}
 
 
 def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
@@ -172,7 +171,7 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
                 say(f"resume: from step {run.progress.step} of {run.plan.max_steps}")
             elif run.mesh.is_main and next(read_metrics(run_dir / METRICS), None):
                 say(f"no checkpoint in {run_dir}; starting anew: its earlier lines move to {DROPPED}")
-            run.mesh.on_main(lambda: keep_tokenizer(Path(tree["data"]["path"]), run_dir))
+            run.mesh.on_main(lambda: keep_tokenizer(run.loader.dataset.path, run_dir))
             run.mesh.on_main(lambda: begin(run_dir, tree))
             begun = True
             if run.progress.step < run.plan.max_steps:

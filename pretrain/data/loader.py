@@ -36,11 +36,54 @@ class _HostStep:
     tokens_ABT: Tensor
 
 
-class ShardLoader:
-    """Reads the shards that `python -m data_pipeline` makes. Opens them at first use.
+class Shards:
+    """A data folder and how it is read: what `data=` sets. Opened once, at first use; it makes the loader of a plan.
 
     Args:
         path: data folder, with manifest.json, tokenizer.json and shards/.
+        mixture: source -> weight, instead of the manifest's; sources that aren't named are left out.
+        mask_after_eot: as `ShardLoader` takes it.
+        prefetch_steps: likewise.
+    Raises:
+        SettingError: prefetch_steps is negative.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        mixture: dict[str, float] | None = None,
+        mask_after_eot: bool = False,
+        prefetch_steps: int = 2,
+    ) -> None:
+        _require_prefetch(prefetch_steps)
+        self._path, self._mixture = path, mixture
+        self._mask_after_eot, self._prefetch_steps = mask_after_eot, prefetch_steps
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The open data folder."""
+        return open_data(self._path)
+
+    def samples_per_epoch(self, seq_len: int) -> int:
+        """Return how many samples of `seq_len` tokens one pass over the sources in use makes.
+
+        Raises:
+            DataError: as `Dataset.samples_per_epoch`.
+        """
+        return self.dataset.samples_per_epoch(seq_len, self._mixture)
+
+    def loader(self, plan: Plan, mesh: Mesh) -> ShardLoader:
+        """Return what reads this rank's part of the plan."""
+        return ShardLoader(
+            self.dataset, plan, mesh, mesh.device, self._mixture, self._mask_after_eot, self._prefetch_steps
+        )
+
+
+class ShardLoader:
+    """Gives the micro batches of a plan from the shards that `python -m data_pipeline` makes.
+
+    Args:
+        data: an open data folder, or the path of one, which is opened at first use.
         plan: batch arithmetic and the seed of the order.
         mesh: which micro batches are this rank's.
         device: where the batches go.
@@ -53,7 +96,7 @@ class ShardLoader:
 
     def __init__(
         self,
-        path: str,
+        data: Dataset | str,
         plan: Plan,
         mesh: Mesh,
         device: torch.device,
@@ -61,15 +104,15 @@ class ShardLoader:
         mask_after_eot: bool = False,
         prefetch_steps: int = 2,
     ) -> None:
-        require(prefetch_steps >= 0, "prefetch_steps", prefetch_steps, "0, for no thread, or more; 2 is enough")
-        self._path, self._mixture, self._mask_after_eot = path, mixture, mask_after_eot
+        _require_prefetch(prefetch_steps)
+        self._data, self._mixture, self._mask_after_eot = data, mixture, mask_after_eot
         self._plan, self._mesh, self._device = plan, mesh, device
         self._prefetcher = Prefetcher(self._read, prefetch_steps)
 
     @cached_property
     def dataset(self) -> Dataset:
         """The open data folder."""
-        return open_data(self._path)
+        return self._data if isinstance(self._data, Dataset) else open_data(self._data)
 
     @cached_property
     def samples(self) -> Samples:
@@ -121,6 +164,10 @@ class ShardLoader:
             return tokens
         with torch.cuda.device(self._device):  # a new thread's device is GPU 0, and pinning would open a context there
             return tokens.pin_memory()
+
+
+def _require_prefetch(steps: int) -> None:
+    require(steps >= 0, "prefetch_steps", steps, "0, for no thread, or more; 2 is enough")
 
 
 def rank_samples(plan: Plan, dp_rank: int, data_step: int) -> Int64s:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from data_pipeline.shards.manifest import Manifest, SourceManifest
+from data_pipeline.shards.reader import TokenStream, open_split
 from data_pipeline.shards.writer import SourceWriter
 from foundation.config import Node
 from foundation.hashes import hash_file
@@ -65,6 +66,21 @@ def test_the_plan_says_what_it_trains_on_and_how_often_each_source_is_read(
         "Tokens held out": "4.4 k",
         "Vocabulary": "512",
     }
+
+
+def test_the_data_folder_is_opened_once(tiny: list[str], worker: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def watched(folder: Path, manifest: Manifest, split: str) -> dict[str, TokenStream]:
+        opened.append(split)
+        return open_split(folder, manifest, split)
+
+    monkeypatch.setattr("pretrain.data.dataset.open_split", watched)
+    run = worker.make_run(Mesh(0, 1, 0, torch.device("cpu")), [*tiny, "run_name=x"])
+    describe(run)
+    run.loader.micro_batches(0)
+    run.loader.close()
+    assert opened == ["train", "val"]
 
 
 def test_a_known_peak_is_named_with_the_device(

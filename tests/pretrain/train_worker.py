@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from foundation.config import DEFAULT_TARGETS
 from foundation.config.compose import plain
-from pretrain.main import assemble, check_config
+from pretrain.main import Config, assemble, check_config
 from pretrain.mesh import Mesh, start_mesh
 from pretrain.train import Run, state_of, train
 
@@ -22,7 +22,7 @@ POISONED_STEP, POISONED_RANK = 3, 1
 def make_run(mesh: Mesh, overrides: list[str]) -> Run:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         tree = plain(compose("train", overrides))
-    return assemble(mesh, **check_config(tree, DEFAULT_TARGETS))
+    return assemble(mesh, Config(**check_config(tree, DEFAULT_TARGETS)))
 
 
 class Poison:

@@ -19,7 +19,7 @@ from data_pipeline.tokenize.trainer import ByteLevelBPE
 from foundation.errors import SettingError
 from pretrain.data.dataset import open_data
 from pretrain.data.errors import DataError
-from pretrain.data.loader import ShardLoader, rank_samples
+from pretrain.data.loader import ShardLoader, Shards, rank_samples
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.tokenizer import Tokenizer
@@ -203,6 +203,20 @@ def test_close_ends_the_thread(folder: Path) -> None:
 def test_a_negative_prefetch_is_refused(folder: Path) -> None:
     with pytest.raises(SettingError, match=r"^prefetch_steps: -1 is not allowed; give 0, for no thread"):
         load(folder, prefetch_steps=-1)
+
+
+def test_what_data_sets_reaches_the_loader_that_it_makes(folder: Path) -> None:
+    shards = Shards(str(folder), mixture={"code": 1.0}, mask_after_eot=True, prefetch_steps=0)
+    assert shards.samples_per_epoch(32) == shards.dataset.num_samples("code", 32)
+    plan, reference = Plan(32, 16, 4, 1, 100, 1, 5), load(folder, mixture={"code": 1.0}, mask_after_eot=True)
+    made = shards.loader(plan, Mesh(0, 1, 0, CPU))
+    assert made.dataset is shards.dataset
+    assert made.identity() == reference.identity()
+    for found, expected in zip(made.micro_batches(3), reference.micro_batches(3), strict=True):
+        assert torch.equal(found.targets_BT, expected.targets_BT)
+    reference.close()
+    with pytest.raises(SettingError, match="prefetch_steps"):
+        Shards(str(folder), prefetch_steps=-1)
 
 
 @pytest.mark.gpu
