@@ -16,7 +16,6 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from foundation.config.compose import CommandLine, plain, run_hydra
-from foundation.config.help import help_text
 from foundation.errors import ConfigError, GroundworkError
 from foundation.reader import reader_may_leave
 
@@ -44,7 +43,7 @@ def _compose_and_run(scratch_dir: Path) -> int:
     """Compose the config, once or once a trial, and run it; return the exit code."""
     command = CommandLine(sys.argv[1:], CONF_DIR, "pipeline", scratch_dir)
     if command.wants_help:
-        print(help_text(command.conf_dirs, "pipeline", command.chosen))
+        print(command.help())
         return 0
     if command.multirun:
         _check_trials(sys.argv[1:])

@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 from foundation.config.compose import CommandLine
-from foundation.config.help import help_text
 from foundation.errors import ConfigError, GroundworkError
 from foundation.files import write_json
 from foundation.reader import reader_may_leave
@@ -78,7 +77,7 @@ def compose_and_run(scratch_dir: Path) -> int:
     """
     command = CommandLine(sys.argv[1:], CONF_DIR, "train", scratch_dir)
     if command.wants_help:
-        print(help_text(command.conf_dirs, "train", command.chosen))
+        print(command.help())
         return 0
     if command.multirun and launched_by_torchrun():
         raise ConfigError(

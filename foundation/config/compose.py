@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from foundation.config.check import refuse_resolvers
 from foundation.config.groups import commands_with, default_options, options_of
+from foundation.config.help import help_text
 from foundation.config.scan import scan_yaml
 from foundation.config.targets import DEFAULT_TARGETS
 from foundation.config.typed import in_words, own_option, read_flags, read_override, similar_option
-from foundation.errors import ConfigError
+from foundation.errors import ConfigError, nearest
 
 # Hydra's own output folder and logs are off: a run folder is ours, and it writes nothing outside of it.
 SWITCHES = (
@@ -28,6 +30,7 @@ SWITCHES = (
     "hydra/job_logging=none",
     "hydra/hydra_logging=none",
 )
+PIPED = (120, 24)  # columns and lines where no terminal says its own
 RAISES = "HYDRA_FULL_ERROR"  # Hydra's only switch: it raises its errors, instead of printing them and exiting with 1
 
 
@@ -45,7 +48,6 @@ class CommandLine:
         conf_dirs: the same and behind it the user's own, which `--config-dir` names.
         multirun: whether `-m` was given.
         wants_help: whether `--help` was.
-        chosen: group -> option, as typed.
         allowed: module prefixes that a `_target_` may come from, `extra_targets=[...]` included.
     Raises:
         ConfigError: an unknown flag, an option that a group doesn't have, a group given with a run's own config, a
@@ -61,20 +63,35 @@ class CommandLine:
         self.extra_targets = [text for text in parsed.overrides if text.partition("=")[0] == "extra_targets"]
         self.allowed = DEFAULT_TARGETS + extra_prefixes(self.extra_targets)
         self._scan(rerun, parsed.config_name)
-        groups = list(default_options(conf_dir, root))
+        self._root, groups = root, list(default_options(conf_dir, root))
         self._groups = [] if rerun else groups
         self._rerun_groups = groups if rerun else []
-        overrides = set(parsed.overrides)
+        bare = [text for text in parsed.overrides if self.wants_help and "=" not in text.rstrip("=")]
+        self._asked = [self._group_of(text) for text in bare]
+        overrides = set(parsed.overrides) - set(bare)
         rest = [text for text in _without_path(typed) if text not in self.extra_targets]
         options = [text for text in rest if text not in overrides]
         kept = [self._override(text) for text in rest if text in overrides]
         path = [f"--config-path={self.conf_dir}"] if rerun else []
         informs = parsed.hydra_help or parsed.shell_completion or parsed.info is not None
         switches = [] if informs else [*SWITCHES, f"hydra.sweep.dir={scratch_dir}"]
-        self.chosen = {
-            key: value for key, _, value in (text.partition("=") for text in overrides) if key in self._groups
-        }
+        pairs = (text.partition("=") for text in parsed.overrides)
+        self._chosen = {key: value for key, _, value in pairs if key in self._groups}
         self.arguments = path + options + kept + switches  # options first: argparse takes the rest in one piece
+
+    def help(self) -> str:
+        """Return what --help prints, as wide as the terminal."""
+        width = shutil.get_terminal_size(PIPED).columns
+        return help_text(self.conf_dirs, self._root, self._chosen, self._asked, width)
+
+    def _group_of(self, text: str) -> str:
+        """Return the group of a name beside --help: `optim`, `optim=` or `optim.lr`."""
+        group = text.rstrip("=").partition(".")[0]
+        if group not in self._groups:
+            raise ConfigError(
+                f"--help {text}: is no group{nearest(group, self._groups)}; groups are {', '.join(self._groups)}"
+            )
+        return group
 
     def _scan(self, rerun: bool, config_name: str | None) -> None:
         path = self.conf_dir / f"{config_name or 'config'}.yaml"

@@ -61,6 +61,7 @@ def test_a_run_ends_with_a_table_and_the_same_line_keeps_everything(tmp_path: Pa
     ("words", "expected"),
     [
         (["dedup.treshold=0.7"], "dedup.treshold: unknown key, did you mean 'threshold'?"),
+        (["--help", "dedupe"], "--help dedupe: is no group, did you mean 'dedup'?"),
         (["corpus=json"], "corpus: 'json' is no option of this group, did you mean 'jsonl'?"),
         (["corpus=jsonl"], "corpus.paths: needs a value"),
         (["corpus=jsonl", "corpus.paths=nix/*.jsonl"], "corpus.paths: 'nix/*.jsonl'"),
