@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from foundation.config.compose import CommandLine, plain, run_hydra
+from foundation.config.suggest import other_options_named
 from foundation.errors import ConfigError, GroundworkError
 from foundation.reader import reader_may_leave
 
@@ -49,19 +50,20 @@ def _compose_and_run(scratch_dir: Path) -> int:
         _check_trials(sys.argv[1:])
     sys.argv = [sys.argv[0], *command.arguments]
     codes = [0]
-    run_hydra(command, "pipeline", lambda config: codes.append(_guarded(config, command.allowed)))
+    run_hydra(command, "pipeline", lambda config: codes.append(_guarded(config, command)))
     return max(codes)
 
 
-def _guarded(config: DictConfig, allowed: tuple[str, ...]) -> int:
+def _guarded(config: DictConfig, command: CommandLine) -> int:
     """Run one composed config; Hydra would shorten an error's traceback, so errors end here."""
     # these bring numba and Arrow: half a second that help and a mistyped option need not wait for
     from data_pipeline.pipeline import check_config, run
     from data_pipeline.summary import print_summary
 
     try:
-        result = run(**check_config(_named(plain(config)), allowed))
-        print_summary(result)
+        with other_options_named(command.conf_dirs, HydraConfig.get().runtime.choices):
+            arguments = check_config(_named(plain(config)), command.allowed)
+        print_summary(run(**arguments))
         return 0
     except GroundworkError as error:
         print(f"error: {error}", file=sys.stderr)

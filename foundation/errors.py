@@ -17,6 +17,14 @@ class ConfigError(GroundworkError):
     """A config key is unknown, missing, of a wrong type or of a value that can't work."""
 
 
+class UnknownKeyError(ConfigError):
+    """A config key is unknown, or stands where no object is; `key` is its full name."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(f"{key}: {message}")
+        self.key = key
+
+
 class SettingError(ConfigError):
     """An argument that can't work, from a constructor: the message begins with the argument's name alone.
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from foundation.config import build
 from foundation.config.compose import CommandLine, config_yaml, plain, run_hydra
+from foundation.config.suggest import other_options_named
 from foundation.files import write_atomic
 from launch.child import Child, exit_code, is_child
 from launch.sweep import Sweep
@@ -62,7 +63,8 @@ def checked(config: DictConfig, hydra: HydraConf, command: CommandLine) -> Trial
     tree = plain(config)
     if tree.get("run_name") is None:
         tree |= {"run_name": hydra.runtime.choices.get("model", "run")}
-    launcher = build(check_config(tree, command.allowed)["launcher"])
+    with other_options_named(command.conf_dirs, hydra.runtime.choices):
+        launcher = build(check_config(tree, command.allowed)["launcher"])
     return Trial(tree, launcher, list(hydra.overrides.task))
 
 

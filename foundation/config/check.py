@@ -12,7 +12,7 @@ from foundation.config.node import RUNTIME, Node
 from foundation.config.suggest import keys_of, suggest
 from foundation.config.targets import DEFAULT_TARGETS, resolve
 from foundation.config.values import Context, convert, join
-from foundation.errors import ConfigError
+from foundation.errors import ConfigError, UnknownKeyError
 
 MISSING = "???"  # OmegaConf's mark of a value that the user must give
 RESOLVER = re.compile(r"\$\{[^}]*:")
@@ -56,7 +56,7 @@ def check_node(value: Any, seat: Any, key: str, context: Context) -> Node[Any]:
     """
     assert seat is not Any, f"{key}: its Node names no seat, so that any class of ours would be called"
     if not isinstance(value, dict) or "_target_" not in value:
-        raise ConfigError(f"{key}: {value!r} is not an object with a _target_; choose an option of this group")
+        raise UnknownKeyError(key, f"{value!r} is not an object with a _target_; choose an option of this group")
     target = resolve(value["_target_"], key, context.allowed)
     made = _made_by(target)
     if not (inspect.isclass(made) and issubclass(made, seat)):
@@ -132,4 +132,4 @@ def _check_name(name: Any, key: str, settable: list[str], open_ended: bool, cont
         raise ConfigError(f"{full}: is given at run time and can't be configured; remove it")
     if not isinstance(name, str) or name.startswith("_") or (name not in settable and not open_ended):
         allowed = ", ".join(settable) or "nothing"
-        raise ConfigError(f"{full}: unknown key{suggest(full, settable, context.keys)}; allowed here: {allowed}")
+        raise UnknownKeyError(full, f"unknown key{suggest(full, settable, context.keys)}; allowed here: {allowed}")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+from foundation.config.groups import options_of
+from foundation.config.options import settings_of
+from foundation.errors import UnknownKeyError
 
 # Of nanoGPT, litgpt and the trainer of transformers; names alone, so that only keys are offered that a config has.
 OTHER_NAMES = {
@@ -33,8 +39,8 @@ CLOSE = 0.65  # of difflib's ratio: `seeed` is close to `seed` (0.89), `lr` not 
 
 
 def keys_of(tree: Any, key: str = "") -> Iterator[str]:
-    """Yield the full keys of a tree's values, down to those that are no mappings."""
-    if not isinstance(tree, dict):
+    """Yield the full keys of a tree's values, down to those that are no mappings or empty ones."""
+    if not isinstance(tree, dict) or (key and not tree):
         yield key
         return
     for name, value in tree.items():
@@ -42,19 +48,48 @@ def keys_of(tree: Any, key: str = "") -> Iterator[str]:
 
 
 def suggest(full: str, allowed: Iterable[str], keys: Iterable[str]) -> str:
-    """Return `, did you mean ...?` for an unknown key, or an empty string when nothing is like it.
+    """Return `, did you mean ...?` with keys to be typed as they stand; empty where none is like the unknown one.
 
     Args:
         full: the unknown key.
         allowed: names that may stand beside it.
         keys: all full keys of the config.
     """
-    name = full.rpartition(".")[2]
+    parent, dot, name = full.rpartition(".")
     others = [key for key in keys if key != full and not key.startswith(f"{full}.")]
     ends = [key.rpartition(".")[2] for key in others]
     meant = _ending_in((name,), others) or _ending_in(OTHER_NAMES.get(name, ()), others)
-    meant = meant or _close(name, allowed) or _ending_in(_close(name, ends), others)
+    meant = meant or [f"{parent}{dot}{near}" for near in _close(name, allowed)]
+    meant = meant or _ending_in(_close(name, ends), others)
     return f", did you mean {' or '.join(map(repr, meant))}?" if 0 < len(meant) <= SHOWN else ""
+
+
+@contextlib.contextmanager
+def other_options_named(conf_dirs: list[Path], choices: Mapping[str, str]) -> Iterator[None]:
+    """Have an unknown key that other options of its group know answered with these: only the choice is missing.
+
+    Args:
+        conf_dirs: where options are.
+        choices: group -> the option that was taken.
+    Raises:
+        UnknownKeyError: names the options, or as it came where there are none.
+    """
+    try:
+        yield
+    except UnknownKeyError as error:
+        key, (group, below, _) = error.key, error.key.partition(".")
+        options = _options_with(conf_dirs, key) if below and group in choices else []
+        if not options:
+            raise
+        which = " and ".join(f"{group}={option}" for option in options)
+        knows = f"{group} is {choices[group]} here; {which} {'have' if len(options) > 1 else 'has'} {key}"
+        raise UnknownKeyError(key, f"unknown key, {knows}") from error
+
+
+def _options_with(conf_dirs: list[Path], key: str) -> list[str]:
+    group = key.partition(".")[0]
+    keys = {option: settings_of(conf_dirs, group, option) for option in options_of(conf_dirs, group)}
+    return [option for option, known in keys.items() if any(f"{each}.".startswith(f"{key}.") for each in known)]
 
 
 def _ending_in(names: Iterable[str], keys: list[str]) -> list[str]:

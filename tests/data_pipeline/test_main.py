@@ -60,7 +60,11 @@ def test_a_run_ends_with_a_table_and_the_same_line_keeps_everything(tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["dedup.treshold=0.7"], "dedup.treshold: unknown key, did you mean 'threshold'?"),
+        (["dedup.treshold=0.7"], "dedup.treshold: unknown key, did you mean 'dedup.threshold'?"),
+        (
+            ["corpus.paths=a.jsonl"],
+            "corpus.paths: unknown key, corpus is pydocs here; corpus=jsonl and corpus=text have",
+        ),
         (["--help", "dedupe"], "--help dedupe: is no group, did you mean 'dedup'?"),
         (["corpus=json"], "corpus: 'json' is no option of this group, did you mean 'jsonl'?"),
         (["corpus=jsonl"], "corpus.paths: needs a value"),

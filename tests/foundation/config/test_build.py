@@ -57,7 +57,7 @@ def test_nodes_are_built_wherever_they_stand() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rat": 2}, r"^whole\.deep\.b\.0\.rat: unknown key, did you mean 'rate'"),
+        ({"rat": 2}, r"^whole\.deep\.b\.0\.rat: unknown key, did you mean 'whole\.deep\.b\.0\.rate'"),
         ({"mesh": 2}, r"^whole\.deep\.b\.0\.mesh: is given at run time"),
         ({"rate": "fast"}, r"^whole\.deep\.b\.0\.rate: 'fast' \(str\) is not a number"),
     ],

@@ -74,7 +74,7 @@ def test_an_integer_fits_a_float_and_arrives_as_one() -> None:
     ("change", "parts"),
     [
         ({"sead": 2}, ["sead", "unknown", "did you mean 'seed'"]),
-        ({"shape": {"siz": 1}}, ["shape.siz", "unknown", "did you mean 'size'"]),
+        ({"shape": {"siz": 1}}, ["shape.siz", "unknown", "did you mean 'shape.size'"]),
         ({"seed": "ten"}, ["seed", "'ten'", "an integer"]),
         ({"seed": True}, ["seed", "True", "an integer"]),
         ({"seed": 1.5}, ["seed", "1.5", "an integer"]),

@@ -8,7 +8,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from foundation.config.compose import plain
-from foundation.config.suggest import OTHER_NAMES, SHOWN, keys_of, suggest
+from foundation.config.suggest import OTHER_NAMES, SHOWN, keys_of, other_options_named, suggest
+from foundation.errors import UnknownKeyError
 
 CONF = Path(__file__).parents[3] / "conf"
 KEYS = ["seed", "optim.lr", "eval.seed", "mix.seed", "a.every", "b.every", "c.every", "d.every"]
@@ -25,6 +26,8 @@ def training() -> list[str]:
     [
         ("lr", ["logger", "seed"], ", did you mean 'optim.lr'?"),
         ("optim.lrs", ["eps"], ", did you mean 'optim.lr'?"),
+        ("optim.epps", ["eps"], ", did you mean 'optim.eps'?"),  # the config has none: its default is the signature's
+        ("clean.rules.length.min_word", ["min_words"], ", did you mean 'clean.rules.length.min_words'?"),
         ("seeed", ["seed"], ", did you mean 'seed'?"),
         ("data.seed", ["path"], ", did you mean 'seed' or 'eval.seed' or 'mix.seed'?"),
         ("every", ["seed"], ""),  # four keys end so: no suggestion is better than four
@@ -46,4 +49,26 @@ def test_another_trainers_name_leads_to_keys_that_the_training_has(name: str, tr
 
 
 def test_the_keys_of_a_tree_are_those_of_its_values() -> None:
-    assert list(keys_of({"a": 1, "b": {"c": [{"d": 1}], "e": {}}})) == ["a", "b.c"]
+    assert list(keys_of({"a": 1, "b": {"c": [{"d": 1}], "e": {}}})) == ["a", "b.c", "b.e"]
+
+
+@pytest.mark.parametrize(
+    ("group", "taken", "key", "message"),
+    [
+        ("corpus", "pydocs", "corpus.paths", "corpus is pydocs here; corpus=jsonl and corpus=text have corpus.paths"),
+        ("launcher", "inline", "launcher.processes", "launcher is inline here; launcher=torchrun has launcher."),
+        ("clean", "none", "clean.rules", "clean is none here; clean=default has clean.rules"),
+        ("logger", "console", "logger.loggers.wandb", "; logger=default and logger=wandb have logger.loggers.wandb"),
+    ],
+)
+def test_a_key_of_another_option_is_answered_with_that_option(group: str, taken: str, key: str, message: str) -> None:
+    with pytest.raises(UnknownKeyError) as caught, other_options_named([CONF], {group: taken}):
+        raise UnknownKeyError(key, "unknown key")
+    assert str(caught.value).startswith(f"{key}: unknown key, {group} is {taken} here; ")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["corpus.path", "corpus", "optim.lr", "nothing.paths"])
+def test_a_key_of_no_other_option_is_answered_as_before(key: str) -> None:
+    with pytest.raises(UnknownKeyError, match=f"^{key}: as before$"), other_options_named([CONF], {"corpus": "pydocs"}):
+        raise UnknownKeyError(key, "as before")
