@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from argparse import Namespace
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
@@ -14,6 +15,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from foundation.config.options import head_of
 from foundation.errors import ConfigError
 
 FLAGS = "-m, --help, --cfg job, --config-path, --config-name, --config-dir"
@@ -43,6 +45,8 @@ def read_flags(typed: list[str]) -> Namespace:
     modes = [f"--{name}" for name in MODES if getattr(flags, name)]
     if len(modes) > 1:
         raise ConfigError(f"{' and '.join(modes)} exclude each other; keep one of them")
+    if flags.help and flags.config_path:
+        raise ConfigError("--help: lists groups, and a run's own config has none; leave --config-path out")
     if flags.resolve and not flags.cfg:
         raise ConfigError("--resolve: shows a config with its references resolved; add --cfg job")
     if flags.experimental_rerun:
@@ -75,19 +79,27 @@ def read_override(text: str, multirun: bool) -> Override:
     return override
 
 
-def similar_option(group: str, option: str, options: Mapping[str, Iterable[str]]) -> str:
+def similar_option(group: str, option: str, options: Mapping[str, Mapping[str, Path]]) -> str:
     """Return `, did you mean ...?` for what is no option of a group: one of it, else one of another group.
 
     Args:
         group: the group.
         option: what was typed for it.
-        options: group -> its options, of all groups.
+        options: group -> its options, each with its file, of all groups.
     """
-    if near := get_close_matches(option, list(options[group]), n=1, cutoff=0.65):
+    said = {_letters(" ".join(head_of(path)).partition(",")[0]): name for name, path in options[group].items()}
+    if (
+        near := [said[_letters(option)]]
+        if _letters(option) in said
+        else get_close_matches(option, options[group], 1, 0.65)
+    ):
         return f", did you mean {near[0]!r}?"
     for other, names in options.items():
-        if meant := [name for name in names if option and name.split("_")[0] == option.split("_")[0]]:
-            return f", did you mean {other}={meant[0]}?" if other != group else ""
+        meant = [name for name in names if option and name.split("_")[0] == option.split("_")[0]]
+        if meant and other != group:
+            return f", did you mean {other}={meant[0]}?"
+        if meant:
+            return f", did you mean {meant[0]!r}?" if len(meant) == 1 else ""
     return ""
 
 
@@ -121,6 +133,10 @@ def _setting_instead(word: str, typed: list[str]) -> str:
         value = "<value>" if after.startswith("-") or "=" in after else after
     setting = f"{name.lstrip('-').replace('-', '_')}={value}"
     return f"{name}: is no flag; settings are typed without dashes, {setting}; flags are {FLAGS}"
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text.lower()))
 
 
 def _is_key(text: str) -> bool:

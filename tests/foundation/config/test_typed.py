@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from foundation.config.typed import FLAGS, read_flags, read_override
+from foundation.config.groups import options_of
+from foundation.config.typed import FLAGS, read_flags, read_override, similar_option
 from foundation.errors import ConfigError
+
+CONF = Path(__file__).parents[3] / "conf"
 
 
 @pytest.mark.parametrize(
@@ -20,6 +25,7 @@ from foundation.errors import ConfigError
         (["--cfg", "jobs"], "argument --cfg/-c: invalid choice: 'jobs'"),
         (["--cfg", "job", "-m"], "--multirun and --cfg exclude each other; keep one of them"),
         (["--resolve"], "--resolve: shows a config with its references resolved; add --cfg job"),
+        (["--help", "--config-path", "x"], "--help: lists groups, and a run's own config has none; leave"),
         (["--experimental-rerun", "x.pickle"], "--experimental-rerun: runs a pickle; type --config-path"),
     ],
 )
@@ -71,3 +77,20 @@ def test_the_advised_words_can_be_read(advised: str) -> None:
 
 def test_several_values_are_a_sweep() -> None:
     assert list(read_override("a=1,2", multirun=True).sweep_iterator()) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("group", "option", "meant"),
+    [
+        ("model", "gpt2", "'gpt_small'"),  # as its file says: GPT-2, 124M parameters
+        ("model", "gpt2-xl", "'gpt_xl'"),
+        ("model", "gpt_smal", "'gpt_small'"),
+        ("experiment", "gpt2", "'gpt2_124m'"),
+        ("optim", "gpt2", "experiment=gpt2_124m"),
+        ("model", "gpt_foo", ""),  # they all begin so
+        ("optim", "", ""),
+    ],
+)
+def test_the_option_that_may_be_meant(group: str, option: str, meant: str) -> None:
+    options = {each: options_of([CONF], each) for each in ("model", "optim", "experiment")}
+    assert similar_option(group, option, options) == (f", did you mean {meant}?" if meant else "")
