@@ -23,7 +23,7 @@ from pretrain.torchrun import launched_by_torchrun, speaks
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 PR_SET_PDEATHSIG = 1  # of prctl(2)
-INTERRUPTED = "stopped; what was saved is kept: the same line goes on from there"
+INTERRUPTED = "stopped without saving: typed again, a run goes on from its last checkpoint, or begins anew without one"
 ROOM, ACCESS = "make room there, or write elsewhere with runs_dir=", "see that this process may read and write there"
 ADVICE = {errno.ENOSPC: ROOM, errno.EDQUOT: ROOM}  # an OSError that the user can mend
 ADVICE |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO), ACCESS)

@@ -181,6 +181,9 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
             run.log.start()
             status = train(run)
         reason = reason_of(status, run)
+    except KeyboardInterrupt:
+        status, reason = Status.PREEMPTED, "stopped by a second Ctrl-C; nothing was saved after the last checkpoint"
+        raise
     except BaseException as error:
         reason = f"{type(error).__name__}: {error}".removesuffix(": ")
         raise

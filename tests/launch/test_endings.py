@@ -98,6 +98,9 @@ loop.forward_backward = hear
     assert "from step 5 of 20" in type_line(*tiny, "run_name=x", "trainer.max_steps=20", ranks=2)
 
 
+LEFT = "stopped without saving: typed again, a run goes on from its last checkpoint, or begins anew without one\n"
+
+
 def signalled(numbers: str, step: int) -> str:
     """Return what sends the process signals at the start of a step, a second one later than an echo would come."""
     return f"""
@@ -131,9 +134,19 @@ def test_a_second_ctrl_c_leaves_without_a_traceback(terminal: Any, tiny: list[st
     run = [*tiny, "run_name=x", "trainer.max_steps=9", "checkpoint.every_steps=2"]
     text = terminal.type(*run, before=signalled("signal.SIGINT, signal.SIGINT", 3), code=130)
     assert "Traceback" not in text
-    assert "stopped; what was saved is kept: the same line goes on from there" in text
-    assert status(terminal.folder / "runs/x")["reason"] == "KeyboardInterrupt"
+    assert "the error follows" not in text
+    assert text.endswith(LEFT)
+    ended = status(terminal.folder / "runs/x")
+    assert ended["status"] == "preempted"
+    assert ended["reason"] == "stopped by a second Ctrl-C; nothing was saved after the last checkpoint"
     assert "from step 2 of 9" in terminal.type(*run)
+
+
+def test_a_second_ctrl_c_of_a_run_without_checkpoints_promises_none(terminal: Any, tiny: list[str]) -> None:
+    run = [*(text for text in tiny if "checkpoint" not in text), "run_name=x", "trainer.max_steps=9", "checkpoint=none"]
+    text = terminal.type(*run, before=signalled("signal.SIGINT, signal.SIGINT", 3), code=130)
+    assert text.endswith(LEFT)
+    assert "starting anew" in terminal.type(*run)
 
 
 def test_a_ctrl_c_before_the_training_is_no_traceback(terminal: Any, tiny: list[str]) -> None:
@@ -144,7 +157,7 @@ def interrupted(*_):
 it.CommandLine.__init__ = interrupted
 """
     text = terminal.type(*tiny, before=early, code=130)
-    assert text == "stopped; what was saved is kept: the same line goes on from there\n"
+    assert text == LEFT
 
 
 def test_what_rank_0_was_told_holds_for_all(type_line: Type, tmp_path: Path, tiny: list[str]) -> None:
