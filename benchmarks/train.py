@@ -252,6 +252,8 @@ def check_equal(work: Work, peer_dir: Path) -> None:
             parameter.add_(SHIFT * torch.randn(parameter.shape, generator=generator).to(work.device))
     weights = {name: tensor.detach().cpu() for name, tensor in ours.model.state_dict().items()}
     theirs = NanoGpt(plain, peer_dir, weights)
+    for block in theirs.model.transformer.h:  # the one thing computed differently: by erf there, by GPT-2's tanh here
+        block.mlp.gelu = torch.nn.GELU(approximate="tanh")
     embeddings = ours.model.token_embedding.weight, theirs.model.transformer.wte.weight
     require_same(ours, theirs, embeddings, plain.batches(seed=1)[0])
 
@@ -271,10 +273,10 @@ def require_same(
     assert gradients[0] is not None and gradients[1] is not None
     loss_error = abs(losses[0].item() - losses[1].item()) / losses[1].item()
     gradient_error = float((gradients[0] - gradients[1]).norm() / gradients[1].norm())
-    if loss_error > 1e-5 or gradient_error > 1e-3:
+    if loss_error > 1e-6 or gradient_error > 1e-4:
         raise SystemExit(
             f"not the same work: from the same weights the losses differ by {loss_error:.1e} of their size, the "
-            f"gradients by {gradient_error:.1e}; allowed are 1e-5 and 1e-3"
+            f"gradients by {gradient_error:.1e}; allowed are 1e-6 and 1e-4"
         )
 
 
