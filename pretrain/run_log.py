@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from foundation.progress import LINE_EVERY_S
-from pretrain.metrics.lines import MetricsFile
+from pretrain.metrics.lines import MetricsFile, in_order
 from pretrain.plan import Plan
 from pretrain.seats import Logger
 from pretrain.types import Record
@@ -128,7 +128,7 @@ class RunLog:
         Returns:
             Whether that line still misses in the file.
         """
-        self.last = dict(line)
+        self.last = in_order(line)
         last_step = self._metrics.drop_after(step) if self._metrics is not None else 0
         self._held = line.get("step", 0) > last_step
         return self._held

@@ -11,12 +11,10 @@ from pretrain.json_lines import JsonLines, read_lines
 from pretrain.run_files import METRICS
 
 DROPPED = "metrics.dropped.jsonl"
-# what every step has, as RunLog.add writes it; all other fields of a line came from an evaluation
-STEP_FIELDS = frozenset(
-    {
-        *("step", "data_step", "num_updates", "loss", "lr", "grad_norm", "skipped"),
-        *("tokens_seen", "tokens_per_s", "step_time_s", "mfu"),
-    }
+# what every step has, in the order of a line; all other fields of a line came from an evaluation and stand behind
+STEP_FIELDS = (
+    *("step", "data_step", "num_updates", "loss", "lr", "grad_norm", "skipped"),
+    *("tokens_seen", "tokens_per_s", "step_time_s", "mfu"),
 )
 SAMPLES = "samples"  # the one field of an evaluation that is no number: [{"prompt": str, "text": str}, ...]
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -45,6 +43,11 @@ class MetricsFile(JsonLines):
         if self.is_closed:
             self.drop_after(int(line["step"]) - 1)
         super().append(line, durable)
+
+
+def in_order(line: dict[str, Any]) -> dict[str, Any]:
+    """Return a line with its step's fields in their order: a checkpoint, which keeps one, sorts them by name."""
+    return {name: line[name] for name in STEP_FIELDS if name in line} | line
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:

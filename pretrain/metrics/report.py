@@ -108,7 +108,7 @@ def read_history(path: Path) -> History:
         for name, values in rows.items():
             value = line.get(name)
             values.append(float(value) if isinstance(value, int | float) else np.nan)
-        if not line.keys() <= STEP_FIELDS:
+        if not line.keys() <= set(STEP_FIELDS):
             evaluated.append(line)
     return History({name: np.array(values, dtype=np.float64) for name, values in rows.items()}, evaluated)
 

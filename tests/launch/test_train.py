@@ -123,6 +123,7 @@ def test_kills_and_the_same_line_again_give_the_bits_of_a_straight_run(terminal:
     runs = terminal.folder / "runs"
     same_tensors(runs / "straight/checkpoints/step_00000012", runs / "killed/checkpoints/step_00000012")
     assert deterministic(runs / "straight") == deterministic(runs / "killed")
+    assert [list(line) for line in lines(runs / "straight")] == [list(line) for line in lines(runs / "killed")]
     assert [line["step"] for line in lines(runs / "killed") if "val_loss" in line] == [4, 8, 12]
     assert (runs / "straight/samples.jsonl").read_bytes() == (runs / "killed/samples.jsonl").read_bytes()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pretrain.checkpoint.state import decode, encode
 from pretrain.metrics.lines import STEP_FIELDS, MetricsFile, read_metrics
 from pretrain.metrics.loggers import NoLogger
 from pretrain.plan import Plan
@@ -158,5 +159,18 @@ def test_a_step_s_fields_are_the_ones_that_readers_know(tmp_path: Path) -> None:
     with_peak, without = log(tmp_path, peak_flops=1000.0), log(tmp_path)
     for run_log in (with_peak, without):
         run_log.add(record(1), 1, 32)
-    assert set(with_peak.last) == STEP_FIELDS
-    assert set(without.last) == STEP_FIELDS - {"mfu"}
+    assert tuple(with_peak.last) == STEP_FIELDS
+    assert (*without.last, "mfu") == STEP_FIELDS
+
+
+def test_a_line_that_comes_back_from_a_checkpoint_has_its_fields_in_order(tmp_path: Path) -> None:
+    first, again = log(tmp_path / "first", peak_flops=1000.0), log(tmp_path / "again", peak_flops=1000.0)
+    first.add(record(1), 1, 32)
+    kept = decode(encode({"line": first.last}, "facts"))["line"]
+    assert list(kept) == sorted(first.last)
+    assert again.resume(1, kept)
+    for run_log in (first, again):
+        run_log.join({"val_loss": 2.0, "a_field": 1.0})
+        run_log.close("finished")
+    lines = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("first", "again")]
+    assert lines[0] == lines[1]
