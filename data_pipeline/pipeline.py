@@ -39,6 +39,7 @@ from data_pipeline.report.page import write_report
 from data_pipeline.shards import manifest
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.shards.writer import Sharder
+from data_pipeline.sources.names import with_source_names
 from data_pipeline.sources.source import Corpus
 from data_pipeline.stages.clean import Clean
 from data_pipeline.stages.decontaminate import Decontaminate
@@ -147,7 +148,7 @@ def run(
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGETS) -> dict[str, Any]:
-    """Return the arguments for `run`, checked.
+    """Return the arguments for `run`, checked; sources without a name have theirs.
 
     Args:
         tree: the plain config.
@@ -155,7 +156,7 @@ def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGET
     Raises:
         ConfigError: the first key that is wrong.
     """
-    return check(tree, run, allowed, runtime=frozenset())
+    return check(with_source_names(tree, allowed), run, allowed, runtime=frozenset())
 
 
 def _check(partition_bytes: int, max_bad_frac: float, min_bad_records: int) -> None:

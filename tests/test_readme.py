@@ -109,9 +109,7 @@ def test_a_rule_of_ones_own_works_as_written(tmp_path: Path) -> None:
     small = "mix.held_out_frac=0.2 tokenizer.vocab_size=300 executor.workers=1"
     rest = f"corpus=jsonl corpus.paths=a.jsonl name=a dedup=none {small}"
     subprocess.run([sys.executable, *shlex.split(f"{typed} {rest}")[1:]], cwd=tmp_path, check=True, timeout=120)
-    assert json.loads((tmp_path / "data/a/ledger.json").read_text())["stages"]["clean"]["jsonl"]["dropped"] == {
-        "lorem": 2
-    }
+    assert json.loads((tmp_path / "data/a/ledger.json").read_text())["stages"]["clean"]["a"]["dropped"] == {"lorem": 2}
 
 
 @pytest.mark.slow

@@ -27,7 +27,8 @@ def check_source(source: str, weight: float) -> None:
     """
     if not NAME.fullmatch(source) or len(source) > 100:
         raise SettingError(
-            f"source: {source!r} can't be part of a file name; use up to 100 letters, digits, '_', '-' and '.'"
+            f"source: {source!r} can't be part of a file name; set it to up to 100 letters, digits, '_', '-' and '.' "
+            "(where it is not set, it is the label in corpus.sources, else the last part of the data's name)"
         )
     require(math.isfinite(weight) and weight > 0, "weight", weight, "a number above 0")
 

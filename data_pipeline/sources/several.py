@@ -10,7 +10,7 @@ class Several(Corpus):
     """A corpus of several sources, numbered by name: the order of the keys in a config changes nothing.
 
     Args:
-        sources: label -> source. Labels only serve to name config keys; shards are named by each source's `source`.
+        sources: label -> source. In a config, a source without a name of its own has its label's (`names`).
     Raises:
         SettingError: two have one name.
     """
@@ -31,6 +31,6 @@ class Several(Corpus):
         if not self._sources:  # allowed until now: the option's own file has none, users add theirs
             raise ConfigError(
                 "corpus.sources: empty; add one, e.g. '+corpus.sources.web={_target_:"
-                "data_pipeline.sources.jsonl.Jsonl,paths:[web/*.jsonl],source:web}'"
+                "data_pipeline.sources.jsonl.Jsonl,paths:[web/*.jsonl]}'"
             )
         return list(self._sources)

@@ -96,12 +96,13 @@ def test_the_advised_separator_works_as_it_is_typed(tmp_path: Path) -> None:
     advised = Text(["a.txt"]).advice().partition("e.g. ")[2].partition(" at")[0]
     assert advised == r"corpus.separator='\n\n'"
     typed = (
-        f"corpus=text corpus.paths=a.txt {advised} clean=none dedup=none tokenizer.vocab_size=270 executor.workers=1"
+        f"corpus=text corpus.paths=a.txt name=plays {advised} clean=none dedup=none tokenizer.vocab_size=270 "
+        "executor.workers=1"
     )
     ended = type_line(tmp_path, *shlex.split(typed))
     assert ended.returncode == 0, ended.stderr
-    books = read_json(tmp_path / "data" / "text" / "ledger.json")["stages"]
-    assert books["clean"]["text"]["in"] == 200
+    books = read_json(tmp_path / "data" / "plays" / "ledger.json")["stages"]
+    assert books["clean"]["plays"]["in"] == 200
 
 
 def test_a_missing_text_key_is_named(tmp_path: Path) -> None:
