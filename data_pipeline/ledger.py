@@ -10,6 +10,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from data_pipeline.documents import MODULUS
 from foundation.errors import GroundworkError
 
@@ -162,12 +164,18 @@ def _check_handover(giver: tuple[str, Book], taker: tuple[str, Book]) -> None:
             )
 
 
-def to_json(books: dict[str, Book], counts: dict[str, dict[str, int]]) -> dict[str, Any]:
-    """Return the content of ledger.json.
+def ledger_json(books: dict[str, Book], counts: dict[str, dict[str, int]]) -> bytes:
+    """Return the content of ledger.json: the stages in the order in which documents pass them, all else sorted.
 
     Args:
         books: stage -> book.
         counts: stage -> name -> number: what the stages measured beside the documents that came, went and stayed.
     """
-    stages = {stage: {source: account.to_json() for source, account in book.items()} for stage, book in books.items()}
-    return {"stages": stages, "counts": counts}
+    content = {
+        "stages": {
+            stage: {source: account.to_json() for source, account in sorted(book.items())}
+            for stage, book in books.items()
+        },
+        "counts": {stage: dict(sorted(named.items())) for stage, named in counts.items()},
+    }
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

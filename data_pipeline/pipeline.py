@@ -247,7 +247,7 @@ def _publish(
     books = {done.name: done.book for done in finished if done.book}
     ledger.check_chain(books)
     counts = {done.name: done.facts["counts"] for done in finished if done.facts.get("counts")}
-    write_json(place.output_dir / LEDGER, ledger.to_json(books, counts))
+    write_atomic(place.output_dir / LEDGER, ledger.ledger_json(books, counts))
     write_atomic(place.output_dir / CONFIG, config)
     write_json(place.output_dir / TIMING, {"stages": {done.name: done.timing for done in finished}})
     made = manifest_of(finished[-1].facts, weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,14 +33,14 @@ def write_report(output_dir: Path, titles: Mapping[str, str], remarks: Mapping[s
 
     Args:
         output_dir: of a finished pipeline.
-        titles: stage -> its title, in the order in which documents pass them; the ledger's own is the alphabet's.
+        titles: stage -> its title, in the order in which documents pass them.
         remarks: stage -> text on how it works with its settings, e.g. the S-curve of deduplication.
     Returns:
         The page's path.
     Raises:
         ShardError: the shards are not what the manifest says.
     """
-    books = read_books(output_dir, titles)
+    books = read_books(output_dir)
     manifest = Manifest.load(output_dir)
     timing = read_json(output_dir / TIMING)["stages"] if (output_dir / TIMING).is_file() else {}
     written = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
@@ -59,13 +59,12 @@ def write_report(output_dir: Path, titles: Mapping[str, str], remarks: Mapping[s
     return page.write(output_dir / REPORT)
 
 
-def read_books(output_dir: Path, order: Collection[str]) -> dict[str, Book]:
+def read_books(output_dir: Path) -> dict[str, Book]:
     """Return ledger.json as stage -> source -> account, the stages in their order."""
     stages: dict[str, Any] = read_json(output_dir / LEDGER)["stages"]
     return {
-        stage: {source: Account.from_json(account) for source, account in stages[stage].items()}
-        for stage in order
-        if stage in stages
+        stage: {source: Account.from_json(account) for source, account in book.items()}
+        for stage, book in stages.items()
     }
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.documents import MODULUS, fingerprint
-from data_pipeline.ledger import Account, LedgerUnbalanced, check_chain, listed, to_json
+from data_pipeline.ledger import Account, LedgerUnbalanced, check_chain, ledger_json, listed
 
 
 def account(rows_in: list[int], rows_out: list[int], dropped: list[int], quarantined: list[int]) -> Account:
@@ -65,7 +66,8 @@ def test_a_stage_takes_in_what_the_one_before_gave_out() -> None:
 
 
 def test_ledger_json_has_the_promised_keys() -> None:
-    record = to_json({"clean": {"web": account([0, 1, 2], [0], [1], [2])}}, {})["stages"]["clean"]["web"]
+    ledger = orjson.loads(ledger_json({"clean": {"web": account([0, 1, 2], [0], [1], [2])}}, {}))
+    record = ledger["stages"]["clean"]["web"]
     assert {key: record[key] for key in ("in", "created", "out", "dropped", "quarantined")} == {
         "in": 3,
         "created": 0,
@@ -75,6 +77,19 @@ def test_ledger_json_has_the_promised_keys() -> None:
     }
     taken = sum(int(record[f"fingerprint_{kind}"], 16) for kind in ("out", "dropped", "quarantined"))
     assert int(record["fingerprint_in"], 16) == taken % (1 << 128)
+
+
+def test_ledger_json_lists_the_stages_in_their_order_and_is_the_same_bytes_whatever_that_of_the_rest() -> None:
+    web, books = account([0, 1, 2], [0, 1], [2], []), account([0], [0], [], [])
+    stages = ["split", "near", "decontaminate"]  # neither the alphabet's order nor its reverse
+    one = ledger_json(
+        {stage: {"web": web, "books": books} for stage in stages}, {"near": {"clusters": 1, "pairs_verified": 2}}
+    )
+    assert list(orjson.loads(one)["stages"]) == stages
+    other = ledger_json(
+        {stage: {"books": books, "web": web} for stage in stages}, {"near": {"pairs_verified": 2, "clusters": 1}}
+    )
+    assert one == other
 
 
 def test_reasons_are_listed_the_most_frequent_first_and_the_rest_summed_up() -> None:

@@ -79,7 +79,7 @@ def test_a_folder_is_the_pipelines_own_before_any_stage_writes(
 
 def test_the_ledger_follows_every_source(made: Any, finished: Path, decoded: Any) -> None:
     stages = read_json(finished / "ledger.json")["stages"]
-    assert set(stages) == set(ALL) - {"tokenizer"}
+    assert list(stages) == [stage for stage in ALL if stage != "tokenizer"]
     assert sum(account["in"] for account in stages["clean"].values()) == made.num_records
     texts = decoded(finished)
     manifest = Manifest.load(finished)

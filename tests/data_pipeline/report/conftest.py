@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_pipeline import ledger
 from data_pipeline.documents import Quarantined
-from data_pipeline.ledger import Account
+from data_pipeline.ledger import Account, ledger_json
 from data_pipeline.shards.manifest import Manifest, SourceManifest
 from data_pipeline.shards.writer import Sharder
 from data_pipeline.storage import write_quarantine, write_removed
@@ -59,7 +58,7 @@ def output_dir(tmp_path: Path) -> Path:
     """data/corpus with two sources, every kind of evidence, hostile text among it."""
     folder = tmp_path / "corpus"
     write_shards(folder)
-    write_json(folder / "ledger.json", ledger.to_json(BOOKS, COUNTS))
+    (folder / "ledger.json").write_bytes(ledger_json(BOOKS, COUNTS))
     timing = {"seconds": 2.0, "documents": 44, "utf8_bytes": 5_000_000}
     write_json(folder / "timing.json", {"stages": dict.fromkeys([*BOOKS, "tokenizer"], timing)})
     short = [row("clean", "too_short", i, value=float(i), threshold=20.0) for i in range(20)]
