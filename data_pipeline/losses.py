@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from data_pipeline.ledger import Account, Book, listed, total
+from data_pipeline.storage import read_removed
 from data_pipeline.unreadable import first_unreadable
 from foundation.errors import GroundworkError
 from foundation.text import one_line
@@ -135,7 +134,7 @@ def _by_stage(accounts: Sequence[tuple[str, Account]]) -> list[str]:
 
 def _example(source: str, files: Sequence[Path]) -> str:
     """Return the measure of the first removed document of a source that has one, as a clause."""
-    tables = (pq.read_table(path, columns=COLUMNS) for path in files if path.suffix == ".parquet")
+    tables = (read_removed(path, COLUMNS) for path in files if path.suffix == ".parquet")
     rows = (row for table in tables for row in table.to_pylist())
     for row in rows:
         if row["source"] == source and row["value"] is not None:

@@ -162,6 +162,19 @@ def write_removed(path: Path, rows: list[dict[str, Any]]) -> list[Path]:
     return [path]
 
 
+def read_removed(path: Path, columns: list[str]) -> pa.Table:
+    """Read columns of what `write_removed` wrote, the checksum of every page verified.
+
+    Raises:
+        DamagedFile: the file is cut short or a bit of it flipped.
+    """
+    data = pa.py_buffer(path.read_bytes())  # what the system has to say of the file is said here
+    try:
+        return pq.read_table(pa.BufferReader(data), columns=columns, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedFile(f"{path}: it is not what was written ({error}); remove it and run again") from error
+
+
 def write_quarantine(path: Path, source: str, records: Iterable[tuple[str, Quarantined]]) -> list[Path]:
     """Write the unreadable records of one partition, a JSON line each; no file when there are none.
 

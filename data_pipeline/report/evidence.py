@@ -10,9 +10,9 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from data_pipeline.output_dir import QUARANTINE, REMOVED
+from data_pipeline.storage import read_removed
 
 T = TypeVar("T")
 MAX_FILES = 64  # of one stage that are opened: enough for samples of a corpus of any size
@@ -43,12 +43,14 @@ def removed_samples(output_dir: Path, stage: str, per_reason: int = PER_REASON) 
     Args:
         output_dir: of the pipeline.
         per_reason: how many of each.
+    Raises:
+        DamagedFile: a file is not what was written.
     """
     files = spread(sorted((output_dir / REMOVED / stage).rglob("*.parquet")), MAX_FILES)
     candidates: dict[str, list[dict[str, Any]]] = {}
     counts: dict[str, int] = {}
     for path in files:
-        table = pq.read_table(path, columns=list(Removed.__slots__))
+        table = read_removed(path, list(Removed.__slots__))
         for reason in pc.unique(table["reason"]).to_pylist():
             rows = np.flatnonzero(pc.equal(table["reason"], reason).to_numpy(zero_copy_only=False))
             counts[reason] = counts.get(reason, 0) + len(rows)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 from tokenizers import Tokenizer
@@ -20,6 +21,7 @@ from tokenizers import Tokenizer
 from data_pipeline.pipeline import Result, check_config, run
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.shards.reader import open_split
+from data_pipeline.storage import REMOVED_SCHEMA
 from foundation.config import DEFAULT_TARGETS
 
 WORDS = [f"{start}{middle}{end}" for start in "bdfgklmnpr" for middle in "aeiou" for end in ("n", "sto", "rim")]
@@ -203,6 +205,19 @@ def decoded() -> Callable[[Path], dict[str, dict[str, list[str]]]]:
 def out(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished output folder that a test may change."""
     return Path(shutil.copytree(finished, tmp_path / "out"))
+
+
+@pytest.fixture(scope="session")
+def flip() -> Callable[[Path, str], None]:
+    """Flip a bit in what a parquet file holds of a column."""
+
+    def flip(path: Path, column: str) -> None:
+        pages = pq.read_metadata(path).row_group(0).column(REMOVED_SCHEMA.names.index(column))
+        data = bytearray(path.read_bytes())
+        data[pages.dictionary_page_offset + pages.total_compressed_size - 1] ^= 1  # their last byte
+        path.write_bytes(data)
+
+    return flip
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from data_pipeline.losses import (
 )
 from data_pipeline.mix.split import HeldOut, SplitError
 from data_pipeline.pipeline import Result
+from data_pipeline.storage import DamagedFile, write_removed
 
 Config = Callable[..., dict[str, Any]]
 Go = Callable[[dict[str, Any]], Result]
@@ -56,6 +57,18 @@ def test_documents_that_are_held_out_are_not_left_to_train_on() -> None:
         NothingLeft, match=r"after split: 3 records were read \(split: held out 3\)\. .*mix\.held_out_frac="
     ):
         check_left(books, {"books": 0}, {"books": ""}, LOOSEN, [])
+
+
+def test_the_example_of_a_damaged_file_is_not_told(tmp_path: Path, flip: Callable[[Path, str], None]) -> None:
+    path = tmp_path / "a.parquet"
+    row = {"id": "a", "source": "web", "file": "a.jsonl", "row": 0, "stage": "clean", "reason": "short", "snippet": ""}
+    write_removed(path, [row | {"value": 3.0, "threshold": 20.0}])
+    books = [("clean", {"web": account(1, {"short": 1})})]
+    with pytest.raises(NothingLeft, match=r"e\.g\. a: short 3, limit 20"):
+        check_left(books, {}, {"web": ""}, LOOSEN, [path])
+    flip(path, "value")
+    with pytest.raises(DamagedFile, match=r"a\.parquet: it is not what was written"):
+        check_left(books, {}, {"web": ""}, LOOSEN, [path])
 
 
 def test_a_large_loss_is_one_of_documents_or_of_their_text() -> None:

@@ -14,6 +14,7 @@ import zstandard
 from data_pipeline.pipeline import Result
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.sources.source import TruncatedInput
+from data_pipeline.storage import DamagedFile
 from data_pipeline.tokenize.errors import TokenizerError
 
 Config = Callable[..., dict[str, Any]]
@@ -159,6 +160,18 @@ def test_missing_or_changed_outputs_are_made_again(
     tokenizer = out / "tokenizer.json"
     tokenizer.write_bytes(tokenizer.read_bytes().replace(b"a", b"b", 1))
     assert redone(go(config(made.folder, out))) == ["clean", "exact", "tokenizer", "shards"]
+    assert output_hashes(out) == output_hashes(finished)
+
+
+def test_damaged_evidence_is_named_and_made_again_once_it_is_removed(
+    made: Any, finished: Path, out: Path, config: Config, go: Go, redone: Redone, output_hashes: Hashes, flip: Any
+) -> None:
+    path = next((out / "removed" / "exact").glob("*.parquet"))
+    flip(path, "snippet")
+    with pytest.raises(DamagedFile, match=rf"{path.name}: .*; remove it and run again"):
+        go(config(made.folder, out))
+    path.unlink()
+    assert redone(go(config(made.folder, out))) == ["exact"]
     assert output_hashes(out) == output_hashes(finished)
 
 

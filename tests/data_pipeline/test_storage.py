@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from data_pipeline.storage import (
     DiskFull,
     read_arrays,
     read_batch,
+    read_removed,
     room_for,
     write_arrays,
     write_batch,
@@ -109,15 +111,18 @@ def test_removed_rows_are_the_same_bytes_at_any_time(tmp_path: Path) -> None:
     assert table.to_pylist()[0] == {**dict.fromkeys(REMOVED_SCHEMA.names), **ROW}
 
 
-def test_a_flipped_bit_of_the_removed_rows_can_be_seen(tmp_path: Path) -> None:
+def test_a_damaged_file_of_removed_rows_is_refused(tmp_path: Path, flip: Callable[[Path, str], None]) -> None:
     path = tmp_path / "a.parquet"
     write_removed(path, [{**ROW, "row": number, "snippet": f"text {number}"} for number in range(100)])
-    data = bytearray(path.read_bytes())
-    snippets = pq.read_metadata(path).row_group(0).column(REMOVED_SCHEMA.names.index("snippet"))
-    data[snippets.dictionary_page_offset + snippets.total_compressed_size - 1] ^= 1  # the last byte of their pages
-    path.write_bytes(data)
-    with pytest.raises(OSError, match="CRC checksum verification failed"):
-        pq.read_table(path, page_checksum_verification=True)
+    flip(path, "snippet")
+    assert pq.read_table(path, columns=["id"]).num_rows == 100  # the damage is in another column
+    with pytest.raises(DamagedFile, match=r"a\.parquet: it is not what was written \(.*CRC checksum.*; remove it"):
+        read_removed(path, ["id", "snippet"])
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(DamagedFile, match=r"a\.parquet"):
+        read_removed(path, ["id"])
+    with pytest.raises(FileNotFoundError):
+        read_removed(tmp_path / "absent.parquet", ["id"])
 
 
 def test_no_removed_row_no_file(tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.report.evidence import MAX_FILES, quarantined_samples, removed_samples, spread
-from data_pipeline.storage import write_removed
+from data_pipeline.storage import DamagedFile, write_removed
 
 
 @given(st.lists(st.integers()), st.integers(1, 50))
@@ -29,6 +31,12 @@ def test_samples_of_every_reason_the_most_frequent_first(output_dir: Path) -> No
     numbers = [int(each.id.removeprefix("too_short-")) for each in samples["too_short"]]
     assert min(numbers) == 0 and max(numbers) > 10  # from both files
     assert samples["too_short"][0].threshold == 20.0
+
+
+def test_a_damaged_file_is_named_and_not_shown(output_dir: Path, flip: Callable[[Path, str], None]) -> None:
+    flip(output_dir / "removed/clean/00001.parquet", "snippet")
+    with pytest.raises(DamagedFile, match=r"removed/clean/00001\.parquet: it is not what was written.*run again"):
+        removed_samples(output_dir, "clean")
 
 
 def test_a_stage_that_removed_nothing_has_no_samples(output_dir: Path) -> None:
