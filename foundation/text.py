@@ -6,10 +6,17 @@ import re
 
 _CONTROL_PICTURES = 0x2400  # U+2400 + c draws the control character c, e.g. U+241B for escape
 _DELETE_PICTURE = "\u2421"
-# C0 except tab and newline, delete, C1, zero-width and bidirectional marks, line separators, surrogates, byte order
-# mark: what can move the cursor, reverse or hide what follows, or break the encoding
+# What can move the cursor, reverse or hide what follows, break the encoding, or stand in a text unseen
 _UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    "["
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 except tab and newline, delete, C1
+    "\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f"  # soft hyphen, joiners, zero-width and bidirectional marks
+    "\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\ufffb"  # line separators, more of these, byte order mark, annotations
+    "\u115f\u1160\u17b4\u17b5\u3164\uffa0"  # letters without a glyph: Hangul fillers, Khmer inherent vowels
+    "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"  # formats of hieroglyphs, shorthand, music
+    "\ufe00-\ufe0f\U000e0000-\U000e0fff"  # variation selectors, tags: whole sentences have been hidden in them
+    "\ud800-\udfff"  # surrogates
+    "]"
 )
 
 
@@ -18,7 +25,8 @@ def visible(text: str) -> str:
 
     Tab and newline stay. The result can be encoded, printed on a terminal and, escaped, put into a page.
 
-    Source: Unicode 16, "Control Pictures"; Boucher and Anderson, "Trojan Source", arXiv:2111.00169.
+    Source: Unicode 16, "Control Pictures" and Default_Ignorable_Code_Point; Boucher and Anderson, "Trojan Source",
+    arXiv:2111.00169.
     """
     return _UNSAFE.sub(_draw, text)
 
