@@ -170,10 +170,13 @@ def _do_all(place: Workplace, stages: list[Stage]) -> list[Finished]:
     finished: list[Finished] = []
     loosen = {stage.name: stage.loosen for stage in stages}
     view = View(place.work, [], [])
-    before, book = "", Book()
+    before, book, is_warned = "", Book(), False
     for stage in stages:
         key = stage.key(before)
-        done = _find(stage, key) or _redo(stage, key, view, book, finished, loosen)
+        done = _find(stage, key)
+        if done is None:
+            is_warned = is_warned or _warn_of_replacement(stage, key)
+            done = _redo(stage, key, view, book, finished, loosen)
         _tidy(stage)
         finished.append(done)
         stage.check(done.book)
@@ -187,6 +190,26 @@ def _find(stage: Stage, key: str) -> Finished | None:
     if record is None or not stage.stands(record["facts"]):
         return None
     return _finished(stage, record, redone=False)
+
+
+def _warn_of_replacement(stage: Stage, key: str) -> bool:
+    """Say what is about to change in a folder that runs may have been trained from, while it can still be kept.
+
+    Not where damaged or missing files are made again: they come out as they were.
+
+    Returns:
+        Whether there was something to say.
+    """
+    output_dir = stage.place.output_dir
+    if stage.records.knows("stage", key) or not (output_dir / manifest.NAME).exists():
+        return False
+    what = f"{manifest.SHARDS}/ is" if stage.name == WriteShards.name else f"tokenizer.json and {manifest.SHARDS}/ are"
+    print(
+        f"warning: {output_dir}: stage {stage.name} is done anew: where it comes out different, {what} replaced, and a "
+        "run that was trained on them can't go on; to keep them, stop now and give another name= or output_dir=",
+        file=sys.stderr,
+    )
+    return True
 
 
 def _redo(

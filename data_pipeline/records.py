@@ -44,16 +44,15 @@ class Records:
 
     def find(self, name: str, key: str) -> dict[str, Any] | None:
         """Return the facts of a part that is finished and still valid, else None."""
-        path = self._path(name)
-        if not path.is_file():
-            return None
-        record = read_json(path)
-        if not isinstance(record, dict) or record.get("key") != key:
-            return None
-        if any(_size_of(self.root / file) != size for file, size in record["files"].items()):
+        record = self._read(name, key)
+        if record is None or any(_size_of(self.root / file) != size for file, size in record["files"].items()):
             return None
         facts: dict[str, Any] = record["facts"]
         return facts
+
+    def knows(self, name: str, key: str) -> bool:
+        """Return whether a part was finished with this key, be its files still there or not."""
+        return self._read(name, key) is not None
 
     def commit(self, name: str, key: str, part: Part) -> None:
         """Declare a part finished; its files must be on disk."""
@@ -69,6 +68,11 @@ class Records:
         """Return the files of a finished part, its record among them."""
         path = self._path(name)
         return [path, *(self.root / file for file in read_json(path)["files"])]
+
+    def _read(self, name: str, key: str) -> dict[str, Any] | None:
+        path = self._path(name)
+        record = read_json(path) if path.is_file() else None
+        return record if isinstance(record, dict) and record.get("key") == key else None
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.json"

@@ -60,6 +60,45 @@ def test_a_changed_setting_redoes_what_depends_on_it(
     assert again.manifest == Manifest.load(out)
 
 
+@pytest.mark.parametrize(
+    ("changes", "stage", "what"),
+    [
+        ({"dedup__threshold": 0.75}, "near", "tokenizer.json and shards/ are replaced"),
+        ({"shards__max_shard_bytes": 1 << 17}, "shards", "shards/ is replaced"),
+    ],
+)
+def test_before_a_finished_folder_changes_one_line_says_what_is_lost_and_how_to_keep_it(
+    made: Any,
+    out: Path,
+    config: Config,
+    go: Go,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+    stage: str,
+    what: str,
+) -> None:
+    go(config(made.folder, out, **changes))
+    said = capsys.readouterr().err.splitlines()
+    (warning,) = [place for place, line in enumerate(said) if line.startswith(f"warning: {out}: ")]
+    assert f"stage {stage} is done anew: where it comes out different, {what}, and a run" in said[warning]
+    assert said[warning].endswith("give another name= or output_dir=")
+    assert warning == 0  # before any stage speaks of its work
+    go(config(made.folder, out, **changes))
+    assert "done anew" not in capsys.readouterr().err
+
+
+def test_nothing_is_said_of_what_no_run_can_have_been_made_from_or_comes_out_as_it_was(
+    made: Any, out: Path, config: Config, go: Go, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for path in (out / "removed" / "exact").iterdir():
+        path.unlink()
+    shard = next((out / "shards" / "train").glob("*.bin"))
+    shard.write_bytes(bytes(shard.stat().st_size))
+    go(config(made.folder, out))
+    go(config(made.folder, tmp_path / "fresh"))
+    assert "done anew" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("changes", TELLING)
 def test_a_changed_setting_ends_in_the_bytes_of_a_fresh_run(
     made: Any,

@@ -21,6 +21,7 @@ def test_a_record_counts_while_its_key_and_files_stand(tmp_path: Path) -> None:
     assert records.find("p", "another key") is None
     made.write_bytes(b"cut")
     assert records.find("p", "key") is None
+    assert records.knows("p", "key") and not records.knows("p", "another key")
     made.write_bytes(b"content")
     records.forget("p")
     assert records.find("p", "key") is None
