@@ -6,13 +6,39 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from data_pipeline.ledger import LedgerUnbalanced
 from data_pipeline.pipeline import Result
+from data_pipeline.shards.writer import Sharder, SourceWriter
 
 Config = Callable[..., dict[str, Any]]
 Go = Callable[[dict[str, Any]], Result]
 Redone = Callable[[Result], list[str]]
+
+
+class Losing(SourceWriter):
+    """Writes all documents of a part but the last."""
+
+    def add(self, ids: np.ndarray, lengths: np.ndarray) -> None:
+        super().add(ids[: int(lengths[:-1].sum())], lengths[:-1])
+
+
+class LosingSharder(Sharder):
+    """Writes shards by `Losing`."""
+
+    def writer(self, folder: Path, source: str, dtype: np.dtype[Any]) -> SourceWriter:
+        return Losing(folder, source, dtype, self.max_shard_bytes)
+
+
+def test_the_books_count_what_the_shards_hold_not_what_was_sent_to_them(
+    made: Any, config: Config, out: Path, go: Callable[..., Result]
+) -> None:
+    tree = config(made.folder, out, shards={"_target_": f"{__name__}.LosingSharder"})
+    with pytest.raises(LedgerUnbalanced, match=r"shards, source '\w+': \d+ documents in .* are not \d+ out"):
+        go(tree, f"{__name__}.")
+    assert not (out / "manifest.json").exists()
 
 
 def test_a_shard_with_a_flipped_bit_is_made_again_by_the_same_command(
