@@ -68,6 +68,7 @@ def test_a_run_ends_with_a_table_and_the_same_line_keeps_everything(tmp_path: Pa
         (["--help", "dedupe"], "--help dedupe: is no group, did you mean 'dedup'?"),
         (["corpus=json"], "corpus: 'json' is no option of this group, did you mean 'jsonl'?"),
         (["corpus=jsonl"], "corpus.paths: needs a value"),
+        (["corpus.paths=x.jsonl", "name=a"], "corpus is pydocs here; corpus=jsonl and corpus=text have corpus.paths"),
         (["corpus=jsonl", "corpus.paths=nix/*.jsonl"], "corpus.paths: 'nix/*.jsonl'"),
         (["decontaminate.fields=[text]"], "decontaminate.fields: a list, where names with values are expected"),
         (["--foo"], "--foo: is no flag; settings are typed without dashes, foo=<value>"),
