@@ -156,7 +156,7 @@ def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGET
     Raises:
         ConfigError: the first key that is wrong.
     """
-    return check(with_source_names(tree, allowed), run, allowed, runtime=frozenset())
+    return check(with_source_names(tree, allowed), run, allowed)
 
 
 def _check(partition_bytes: int, max_bad_frac: float, min_bad_records: int) -> None:

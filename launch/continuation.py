@@ -20,7 +20,7 @@ from pretrain.checkpoint.gate import GATE
 from pretrain.checkpoint.reading import Opened, load_tensors, newest_checkpoint, open_checkpoint
 from pretrain.evaluate.sampling import generate
 from pretrain.plan import TrainerSettings
-from pretrain.seats import Model, Numerics
+from pretrain.seats import RUNTIME, Model, Numerics
 from pretrain.tokenizer import KEPT, Tokenizer
 
 
@@ -65,7 +65,7 @@ def load(settings: Settings, device: torch.device) -> Trained:
         raise GenerateError(f"run: {settings.run} is not the folder of a run{nearest(str(settings.run), others)}")
     tree = read_config(config_path)
     parts = {name: tree[name] for name in PARTS if name in tree}
-    config = check(parts, needed_of_a_run, DEFAULT_TARGETS + settings.extra_targets)
+    config = check(parts, needed_of_a_run, DEFAULT_TARGETS + settings.extra_targets, runtime=RUNTIME)
     opened = open_checkpoint(settings.checkpoint) if settings.checkpoint else newest_checkpoint(settings.run)
     kept = settings.run / KEPT
     data_dir = kept if kept.is_dir() else Path(str(tree["data"]["path"]))

@@ -28,6 +28,7 @@ from pretrain.run_files import METRICS
 from pretrain.run_folder import begin, claimed, is_own_checkpoint, require_name, write_status
 from pretrain.run_log import RunLog
 from pretrain.seats import (
+    RUNTIME,
     Checkpointer,
     Evaluator,
     Guard,
@@ -83,7 +84,7 @@ def check_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> dict[str, An
     Raises:
         ConfigError: the first key that is wrong.
     """
-    arguments = check(tree, Config, allowed, DERIVED)
+    arguments = check(tree, Config, allowed, DERIVED, RUNTIME)
     require_name(arguments["run_name"])
     return arguments
 

@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from pretrain.mesh import Mesh
 from pretrain.types import Record, TrainState
 
+# What the seats' classes are handed when they are built, by parameter name: no key of theirs in a config may have one.
+RUNTIME = frozenset({"mesh", "plan", "device", "model", "loader", "tokenizer", "vocab_size", "run_dir"})
+
 
 def nothing() -> None:
     """Do nothing."""

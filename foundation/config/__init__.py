@@ -6,7 +6,7 @@ signatures and gives back nodes, `build` calls them. There are no config classes
 
 from foundation.config.build import build
 from foundation.config.check import check
-from foundation.config.node import RUNTIME, Node
+from foundation.config.node import Node
 from foundation.config.targets import DEFAULT_TARGETS
 
-__all__ = ["DEFAULT_TARGETS", "RUNTIME", "Node", "build", "check"]
+__all__ = ["DEFAULT_TARGETS", "Node", "build", "check"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, TypeVar
 
-from foundation.config.node import RUNTIME, Node
+from foundation.config.node import Node
 from foundation.errors import ConfigError, SettingError
 
 T = TypeVar("T")
@@ -16,14 +16,13 @@ def build(node: Node[T], **runtime: Any) -> T:
 
     Args:
         node: as `check` returned it.
-        runtime: objects from the closed list RUNTIME; each target gets those that its signature names, untouched.
+        runtime: objects by parameter name, whose names `check` was told; each target gets those that its signature
+            names, untouched.
     Returns:
         What the target returns.
     Raises:
         ConfigError: a value that the target can't work with; names its full key.
     """
-    unknown = set(runtime) - RUNTIME
-    assert not unknown, f"{unknown} is not in RUNTIME"
     names = inspect.signature(node.target).parameters
     values = {name: _build_inside(value, runtime) for name, value in node.values.items()}
     given = {name: value for name, value in runtime.items() if name in names}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
-from foundation.config.node import RUNTIME, Node
+from foundation.config.node import Node
 from foundation.config.suggest import keys_of, suggest
 from foundation.config.targets import DEFAULT_TARGETS, resolve
 from foundation.config.values import Context, convert, join
@@ -23,7 +23,7 @@ def check(
     schema: Callable[..., Any],
     allowed: tuple[str, ...] = DEFAULT_TARGETS,
     derived: dict[str, str] | None = None,
-    runtime: frozenset[str] = RUNTIME,
+    runtime: Set[str] = frozenset(),
 ) -> dict[str, Any]:
     """Compare a whole config with the signature of the function it is for.
 
@@ -33,7 +33,7 @@ def check(
             that is a Seat.
         allowed: module prefixes a `_target_` may come from.
         derived: full key -> what to set instead, for keys that users look for and that are computed.
-        runtime: parameters that `build` will be handed; the pipeline has none: a tokenizer's `vocab_size` is a setting.
+        runtime: parameters that `build` will be handed, which no node may set.
     Returns:
         The arguments for `schema`: nodes where it asks for them, lists turned to tuples, ints to floats.
     Raises:

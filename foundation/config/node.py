@@ -8,10 +8,6 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-# What `build` hands over at run time, by parameter name; closed, and no YAML of the training may use one as a key of a
-# node. (The pipeline is handed nothing: `tokenizer.vocab_size` is a setting there.)
-RUNTIME = frozenset({"mesh", "plan", "device", "model", "loader", "tokenizer", "vocab_size", "run_dir"})
-
 
 @dataclass(frozen=True, slots=True)
 class Node(Generic[T]):

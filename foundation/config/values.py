@@ -7,7 +7,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +26,7 @@ class Context:
 
     allowed: tuple[str, ...]
     derived: dict[str, str]
-    runtime: frozenset[str]
+    runtime: Set[str]
     keys: tuple[str, ...]  # full keys of the whole config
     check_node: Callable[[Any, Any, str, Context], Node[Any]]
 

@@ -14,13 +14,14 @@ from hydra import compose, initialize_config_dir
 
 from data_pipeline.pipeline import check_config as check_pipeline
 from data_pipeline.tokenize.trainer import ByteLevelBPE
-from foundation.config import DEFAULT_TARGETS, RUNTIME, Node, build
+from foundation.config import DEFAULT_TARGETS, Node, build
 from foundation.config.compose import config_yaml, plain
 from pretrain.data.loader import ShardLoader
 from pretrain.main import check_config as check_train
 from pretrain.mesh import Mesh
 from pretrain.model.transformer import Transformer
 from pretrain.plan import TrainerSettings
+from pretrain.seats import RUNTIME
 from pretrain.tokenizer import Tokenizer
 
 CONF = Path(__file__).parents[2] / "conf"

@@ -37,6 +37,7 @@ def part_app(part: Node[Part]) -> None:
     """A schema with one seat."""
 
 
+HANDED = {"run_dir", "mesh"}
 ALLOWED = (f"{__name__}.",)
 
 
@@ -48,7 +49,7 @@ def test_nodes_are_built_wherever_they_stand() -> None:
     parts = [node("Part", rate=rate) for rate in (1, 2, 3, 4)]
     tree = {"whole": node("Whole", named={"a": parts[0]}, listed=parts[1:3], deep={"b": parts[3:]})}
     run_dir = Path("somewhere")
-    whole = build(check(tree, app, ALLOWED)["whole"], run_dir=run_dir)
+    whole = build(check(tree, app, ALLOWED, runtime=HANDED)["whole"], run_dir=run_dir)
     built = [whole.named["a"], *whole.listed, *whole.deep["b"]]
     assert [(type(part), part.rate) for part in built] == [(Part, rate) for rate in (1.0, 2.0, 3.0, 4.0)]
     assert all(part.run_dir is run_dir for part in built)
@@ -65,17 +66,16 @@ def test_nodes_are_built_wherever_they_stand() -> None:
 def test_a_mistake_is_named_however_deep_it_stands(change: dict[str, Any], message: str) -> None:
     deep = {"b": [node("Part", **{"rate": 1, **change})]}
     with pytest.raises(ConfigError, match=message):
-        check({"whole": node("Whole", named={}, listed=[], deep=deep)}, app, ALLOWED)
+        check({"whole": node("Whole", named={}, listed=[], deep=deep)}, app, ALLOWED, runtime=HANDED)
 
 
 def test_a_function_fits_the_seat_of_what_it_returns() -> None:
-    part = check({"part": node("make_part", rate=3)}, part_app, ALLOWED)["part"]
+    part = check({"part": node("make_part", rate=3)}, part_app, ALLOWED, runtime=HANDED)["part"]
     assert build(part, run_dir=Path()).rate == 6.0
     with pytest.raises(ConfigError, match=r"part\._target_: .*make_number' is not a .*Part"):
-        check({"part": node("make_number", rate=3)}, part_app, ALLOWED)
+        check({"part": node("make_number", rate=3)}, part_app, ALLOWED, runtime=HANDED)
 
 
-def test_only_what_the_closed_list_names_is_handed_over() -> None:
-    part = check({"part": node("Part", rate=3)}, part_app, ALLOWED)["part"]
-    with pytest.raises(AssertionError, match="password"):
-        build(part, password="x")
+def test_a_parameter_that_nobody_will_hand_over_is_a_missing_key() -> None:
+    with pytest.raises(ConfigError, match=r"^part\.run_dir: missing; set part\.run_dir=$"):
+        check({"part": node("Part", rate=3)}, part_app, ALLOWED, runtime={"mesh"})

@@ -47,7 +47,7 @@ SHAPE = {"_target_": f"{__name__}.Shape", "size": [2, 3], "names": ["a"]}
 
 def checked(seed: Any = 1, **changes: Any) -> dict[str, Any]:
     shape = {**SHAPE, **changes.pop("shape", {})}
-    return check({"shape": shape, "seed": seed, **changes}, app, ALLOWED)
+    return check({"shape": shape, "seed": seed, **changes}, app, ALLOWED, runtime={"run_dir"})
 
 
 def test_a_list_becomes_the_tuple_that_the_signature_asks_for() -> None:
@@ -111,7 +111,8 @@ def test_a_derived_key_names_what_to_set() -> None:
 
 def test_nested_nodes_are_built_and_get_runtime_objects_untouched() -> None:
     part = {"_target_": f"{__name__}.Part", "rate": 1}
-    config = check({"whole": {"_target_": f"{__name__}.Whole", "parts": {"a": part}}}, whole_app, ALLOWED)
+    tree = {"whole": {"_target_": f"{__name__}.Whole", "parts": {"a": part}}}
+    config = check(tree, whole_app, ALLOWED, runtime={"run_dir"})
     run_dir = Path("somewhere")
     whole = build(config["whole"], run_dir=run_dir)
     assert whole.parts["a"].rate == 1.0

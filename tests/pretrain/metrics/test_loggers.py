@@ -15,7 +15,7 @@ from pretrain.metrics.console import Console
 from pretrain.metrics.loggers import Loggers, NoLogger
 from pretrain.metrics.profiler import NoProfiler, TorchProfiler
 from pretrain.plan import Plan
-from pretrain.seats import Logger, Profiler
+from pretrain.seats import RUNTIME, Logger, Profiler
 
 
 def test_every_logger_gets_every_line_and_the_end(
@@ -46,7 +46,7 @@ def build_option(plan: Plan, tmp_path: Path) -> Callable[..., Any]:
         node = {group: OmegaConf.to_container(composed[group], resolve=True)}
         seat = {"logger": logger_seat, "profile": profile_seat}[group]
         mesh = Mesh(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"))
-        return build(check(node, seat)[group], plan=plan, run_dir=tmp_path, mesh=mesh)
+        return build(check(node, seat, runtime=RUNTIME)[group], plan=plan, run_dir=tmp_path, mesh=mesh)
 
     return build_it
 
