@@ -24,7 +24,7 @@ from pretrain.metrics.loggers import NoLogger
 from pretrain.metrics.report import write_run_report
 from pretrain.parallel.compile import compile_as_set
 from pretrain.plan import Plan, TrainerSettings
-from pretrain.run_files import METRICS
+from pretrain.run_files import JOURNAL, METRICS
 from pretrain.run_folder import begin, claimed, is_own_checkpoint, require_name, write_status
 from pretrain.run_log import RunLog
 from pretrain.seats import (
@@ -268,7 +268,9 @@ def hash_seed(seed: int, rank: int) -> int:
 def reason_of(status: Status, run: Run) -> str:
     """Return why the loop ended, and what to do next."""
     if status is Status.FINISHED:
-        return "all steps of the plan are done"
+        skipped = run.progress.step - run.progress.num_updates
+        without = f"; {skipped} of them were skipped and changed no weight: {JOURNAL} says why" if skipped else ""
+        return f"all steps of the plan are done{without}"
     if status is Status.PREEMPTED:
         next_time = "the state is saved, the same line goes on"
         if not run.checkpointer.saves:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -62,7 +63,7 @@ class Console(Logger):
             parts.append(f"mfu {line['mfu'] * rate / line['tokens_per_s']:6.1%}")
         parts.append(f"left {clock(self._times.left_s(self._max_steps - line['step']))}")
         if line["skipped"]:
-            parts.append("SKIPPED")
+            parts.append(f"SKIPPED: {why_skipped(line)}")
         return "   ".join(parts)
 
     def _say(self, text: str, style: str = "") -> None:
@@ -75,6 +76,13 @@ class Console(Logger):
         except (OSError, ValueError):
             # the terminal or the reader of a pipe is gone: training goes on, metrics.jsonl holds every line
             self._silent = True
+
+
+def why_skipped(line: dict[str, Any]) -> str:
+    """Return in a few words why a step was skipped, as far as its line tells; journal.jsonl has the evidence."""
+    shown = {"loss": "loss", "grad_norm": "grad norm"}
+    broken = [f"{word} {line[name]}" for name, word in shown.items() if not math.isfinite(line[name])]
+    return ", ".join(broken) or "a spike"
 
 
 def evaluation_lines(fields: dict[str, Any]) -> list[str]:

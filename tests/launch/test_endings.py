@@ -14,6 +14,7 @@ import pytest
 
 from data_pipeline.shards.manifest import Manifest
 from pretrain.checkpoint.reading import open_checkpoint
+from pretrain.json_lines import read_lines
 from pretrain.metrics.lines import read_metrics
 
 TRAIN = Path(__file__).parents[2] / "launch" / "train.py"
@@ -68,6 +69,21 @@ loop.norm_of_gradients = lambda model: real(model) * (float("nan") if next(calls
     assert [line["step"] for line in found] == list(range(1, 21))
     assert [line["step"] for line in found if line["skipped"]] == [7, 8, 9, 10, 11]
     assert found[-1]["num_updates"] == 15
+
+
+def test_a_run_that_skipped_steps_says_so_at_its_end(terminal: Any, tiny: list[str]) -> None:
+    broken = """
+import itertools, pretrain.train as loop
+real, calls = loop.norm_of_gradients, itertools.count()
+loop.norm_of_gradients = lambda model: real(model) * (float("inf") if next(calls) in (2, 3) else 1.0)
+"""
+    text = terminal.type(*tiny, "run_name=x", "trainer.max_steps=6", before=broken)
+    assert len(re.findall(r"^step +[34]/6 .*SKIPPED: grad norm inf$", text, re.MULTILINE)) == 2
+    told = "all steps of the plan are done; 2 of them were skipped and changed no weight: journal.jsonl says why"
+    assert f"finished at step 6: {told}\n" in text
+    assert status(terminal.folder / "runs/x")["reason"] == told
+    reasons = [line["reason"] for line in read_lines(terminal.folder / "runs/x/journal.jsonl")]
+    assert reasons == ["gradient norm not finite"] * 2
 
 
 def test_an_error_of_ours_is_shown_whole_and_written_down(type_line: Type, tmp_path: Path, tiny: list[str]) -> None:

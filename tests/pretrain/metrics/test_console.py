@@ -36,9 +36,13 @@ def test_skips_are_always_shown(plan: Plan, make_line: MakeLine, capsys: pytest.
     console.log(make_line(1))
     console.log(make_line(2))
     console.log(make_line(3, skipped=True, loss=math.nan, grad_norm=math.inf))
+    console.log(make_line(4, skipped=True, loss=3.0, grad_norm=math.inf))
+    console.log(make_line(5, skipped=True, loss=3.0, grad_norm=900.0))
     shown = capsys.readouterr().out.splitlines()
-    assert len(shown) == 2
-    assert shown[1].endswith("SKIPPED")
+    assert len(shown) == 4
+    assert shown[1].endswith("SKIPPED: loss nan, grad norm inf")
+    assert shown[2].endswith("SKIPPED: grad norm inf")
+    assert shown[3].endswith("SKIPPED: a spike")
     assert "loss     nan" in shown[1] and "grad norm     inf" in shown[1]
 
 
