@@ -5,6 +5,7 @@ Every step is one line that a user types, shown before it runs. The length of th
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -12,7 +13,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+from pretrain.run_files import CONFIG
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -28,25 +32,45 @@ def main() -> None:
     """Run the demo; exit with the code of the first step that fails."""
     started = time.monotonic()
     os.chdir(ROOT)
-    run_dir = free_run_dir(Path("runs"))
+    run_dir, is_new = choose_run_dir(Path("runs"))
     say("1 of 5", "raw text to token shards, from the embedded corpus: the documentation of Python and its packages")
     run("python", "-m", "data_pipeline")
-    overrides, max_steps = fitted_to_machine()
-    line = ("torchrun", "launch/train.py", "model=gpt_tiny", *overrides, f"run_name={run_dir.name}")
-    say("2 of 5", "shards to a model; after a while the trainer gets a SIGTERM, saves and leaves")
-    train_and_stop(line, run_dir, int(max_steps * STOP_AT_FRAC))
-    say("3 of 5", "the same line again: it goes on where it stopped")
-    run(*line)
+    if is_new:
+        overrides, max_steps = fitted_to_machine()
+        line = ("torchrun", "launch/train.py", "model=gpt_tiny", *overrides, f"run_name={run_dir.name}")
+        kept = "" if run_dir.name == "demo" else f" (in {run_dir}: an earlier demo is kept)"
+        say("2 of 5", f"shards to a model{kept}; after a while the trainer gets a SIGTERM, saves and leaves")
+        train_and_stop(line, run_dir, int(max_steps * STOP_AT_FRAC))
+        say("3 of 5", "the same line again: it goes on where it stopped")
+        run(*line)
+    else:
+        say("2 and 3 of 5", f"shards to a model: {run_dir} was stopped before its end, and its own config goes on")
+        run("torchrun", "launch/train.py", "--config-path", str(run_dir), "--config-name", "config")
     say("4 of 5", "what the model writes: so short a training shows that it works, and no English yet")
     run("python", "launch/generate.py", f"run={run_dir}", "prompt=Return the", "max_new_tokens=100")
     say("5 of 5", f"done in {time.monotonic() - started:.0f} s; the pages to open in a browser:")
     print(f"  {ROOT / 'data' / 'pydocs' / 'report.html'}\n  {ROOT / run_dir / 'report.html'}")
 
 
-def free_run_dir(runs: Path) -> Path:
-    """Return runs/demo, or runs/demo_2 and so on: an earlier demo is kept."""
-    names = ("demo", *(f"demo_{number}" for number in range(2, 1000)))
-    return next(runs / name for name in names if not (runs / name).exists())
+def choose_run_dir(runs: Path) -> tuple[Path, bool]:
+    """Return the folder to train in and whether it is a new one: runs/demo, runs/demo_2 and so on.
+
+    The newest demo goes on where it was stopped; one that has ended is kept.
+    """
+    folders = [runs / name for name in ("demo", *(f"demo_{number}" for number in range(2, 1000)))]
+    new = next(number for number, folder in enumerate(folders) if not folder.exists())
+    newest = folders[max(new - 1, 0)]
+    return (newest, False) if was_stopped(newest) else (folders[new], True)
+
+
+def was_stopped(run_dir: Path) -> bool:
+    """Return whether there is a run that was stopped or killed before its end."""
+    if not (run_dir / CONFIG).exists():
+        return False
+    from pretrain.run_folder import read_status  # brings torch: seconds, that a first demo begins without
+    from pretrain.types import Status
+
+    return read_status(run_dir).get("status") in (None, Status.PREEMPTED.value)
 
 
 def fitted_to_machine() -> tuple[list[str], int]:
@@ -80,13 +104,16 @@ def matmul_flops_per_s() -> float:
 def train_and_stop(line: tuple[str, ...], run_dir: Path, stop_step: int) -> None:
     """Train until some steps are done, then ask the trainer to stop, as a cluster does before it takes the machine."""
     process = subprocess.Popen(shown(*line))
-    while process.poll() is None and steps_done(run_dir) < stop_step:
-        time.sleep(0.2)
+    with after_ctrl_c(process):
+        while process.poll() is None and steps_done(run_dir) < stop_step:
+            time.sleep(0.2)
     if process.poll() is None:
         print(f"$ kill -TERM {trainer_pid(run_dir)}", flush=True)
         os.kill(trainer_pid(run_dir), signal.SIGTERM)
-    if code := process.wait():
-        sys.exit(code)
+    with after_ctrl_c(process):
+        process.wait()
+    if process.returncode:
+        sys.exit(process.returncode)
 
 
 def steps_done(run_dir: Path) -> int:
@@ -105,8 +132,24 @@ def trainer_pid(run_dir: Path) -> int:
 
 def run(*line: str) -> None:
     """Run one line to its end; leave with its code if it fails."""
-    if code := subprocess.run(shown(*line), check=False).returncode:
-        sys.exit(code)
+    process = subprocess.Popen(shown(*line))
+    with after_ctrl_c(process):
+        process.wait()
+    if process.returncode:
+        sys.exit(process.returncode)
+
+
+@contextlib.contextmanager
+def after_ctrl_c(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Leave at a Ctrl-C inside this block, once the step, which hears it from the terminal too, has saved and ended."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        while process.poll() is None:
+            with contextlib.suppress(KeyboardInterrupt):
+                process.wait()
+        print("\nstopped; `make demo` again goes on from what is done", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
 
 
 def shown(program: str, *arguments: str) -> list[str]:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,23 +14,82 @@ from foundation.files import folder_lock
 from launch.demo import (
     MAX_STEPS,
     MIN_STEPS,
+    choose_run_dir,
     fitted_to_machine,
-    free_run_dir,
     run,
     shown,
     steps_done,
     train_and_stop,
     trainer_pid,
 )
+from pretrain.run_folder import write_status
+from pretrain.types import Status
 
 
-def test_an_earlier_demo_is_kept(tmp_path: Path) -> None:
-    names = []
-    for _ in range(3):
-        folder = free_run_dir(tmp_path)
-        folder.mkdir(parents=True)
-        names.append(folder.name)
-    assert names == ["demo", "demo_2", "demo_3"]
+def ended(folder: Path, status: Status | None) -> None:
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("seed: 1")
+    if status is not None:
+        write_status(folder, status, "as the test has it", 3)
+
+
+@pytest.mark.parametrize("status", [Status.FINISHED, Status.STOPPED, Status.FAILED])
+def test_a_demo_that_has_ended_is_kept(tmp_path: Path, status: Status) -> None:
+    for name in ("demo", "demo_2", "demo_3"):
+        assert choose_run_dir(tmp_path) == (tmp_path / name, True)
+        ended(tmp_path / name, status)
+
+
+@pytest.mark.parametrize("status", [Status.PREEMPTED, None])
+def test_a_demo_that_was_stopped_or_killed_goes_on(tmp_path: Path, status: Status | None) -> None:
+    ended(tmp_path / "demo", status)
+    assert choose_run_dir(tmp_path) == (tmp_path / "demo", False)
+    ended(tmp_path / "demo_2", Status.FINISHED)
+    assert choose_run_dir(tmp_path) == (tmp_path / "demo_3", True)  # the newest has ended
+    (tmp_path / "demo_3").mkdir()  # nothing to go on with
+    assert choose_run_dir(tmp_path) == (tmp_path / "demo_4", True)
+
+
+def test_a_ctrl_c_leaves_when_the_step_has_saved(tmp_path: Path) -> None:
+    saving = """
+import pathlib, signal, sys, time
+def save(*_):
+    time.sleep(0.6)
+    pathlib.Path(sys.argv[1], "saved").touch()
+    sys.exit(0)
+signal.signal(signal.SIGINT, save)
+pathlib.Path(sys.argv[1], "begun").touch()
+time.sleep(60)
+"""
+    demo = f"from launch.demo import run; run('python', '-c', {saving!r}, {str(tmp_path)!r})"
+    child = subprocess.Popen([sys.executable, "-c", demo], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.05)
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to all of them
+    _, said = child.communicate(timeout=30)
+    assert (tmp_path / "saved").exists()
+    assert child.returncode == 130
+    assert said == "\nstopped; `make demo` again goes on from what is done\n"
+
+
+@pytest.mark.slow
+def test_a_demo_goes_on_from_the_config_of_its_run(terminal: Any, tiny: list[str]) -> None:
+    terminal.type(*tiny, "run_name=demo", "trainer.max_steps=4", "checkpoint.every_steps=2", before=STOPPED)
+    assert choose_run_dir(terminal.folder / "runs") == (terminal.folder / "runs/demo", False)
+    text = terminal.type("--config-path", "runs/demo", "--config-name", "config")
+    assert "resume: from step 2 of 4" in text
+    assert choose_run_dir(terminal.folder / "runs") == (terminal.folder / "runs/demo_2", True)
+
+
+STOPPED = """
+import os, signal, pretrain.train as loop
+real, calls = loop.forward_backward, iter(range(1000))
+def asked(*arguments):
+    if next(calls) == 2:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return real(*arguments)
+loop.forward_backward = asked
+"""
 
 
 def test_the_trainer_is_found_by_the_lock_of_its_folder(tmp_path: Path) -> None:
