@@ -18,11 +18,16 @@ class ConfigError(GroundworkError):
 
 
 class UnknownKeyError(ConfigError):
-    """A config key is unknown, or stands where no object is; `key` is its full name."""
+    """A config key is unknown, or stands where no object is.
 
-    def __init__(self, key: str, message: str) -> None:
+    Attributes:
+        key: its full name.
+        has_guess: whether the message says what may be meant.
+    """
+
+    def __init__(self, key: str, message: str, has_guess: bool = False) -> None:
         super().__init__(f"{key}: {message}")
-        self.key = key
+        self.key, self.has_guess = key, has_guess
 
 
 class SettingError(ConfigError):

@@ -132,4 +132,5 @@ def _check_name(name: Any, key: str, settable: list[str], open_ended: bool, cont
         raise ConfigError(f"{full}: is given at run time and can't be configured; remove it")
     if not isinstance(name, str) or name.startswith("_") or (name not in settable and not open_ended):
         allowed = ", ".join(settable) or "nothing"
-        raise UnknownKeyError(full, f"unknown key{suggest(full, settable, context.keys)}; allowed here: {allowed}")
+        meant = suggest(full, settable, context.keys)
+        raise UnknownKeyError(full, f"unknown key{meant}; allowed here: {allowed}", has_guess=bool(meant))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ OTHER_NAMES = {
     "dataset": ("data.path",),
     "out_dir": ("runs_dir",),
     "device": ("device_type",),
+    "betas": ("beta1", "beta2"),
 }
 SHOWN = 3  # a name that more keys end in says nothing
 CLOSE = 0.65  # of difflib's ratio: `seeed` is close to `seed` (0.89), `lr` not to `logger` (0.5)
@@ -77,19 +79,23 @@ def other_options_named(conf_dirs: list[Path], choices: Mapping[str, str]) -> It
     try:
         yield
     except UnknownKeyError as error:
-        key, (group, below, _) = error.key, error.key.partition(".")
-        options = _options_with(conf_dirs, key) if below and group in choices else []
-        if not options:
-            raise
-        which = " and ".join(f"{group}={option}" for option in options)
-        knows = f"{group} is {choices[group]} here; {which} {'have' if len(options) > 1 else 'has'} {key}"
-        raise UnknownKeyError(key, f"unknown key, {knows}") from error
+        group, dot, name = error.key.partition(".")
+        known = _names_by_option(conf_dirs, group) if dot and group in choices else {}
+        near = [] if error.has_guess else _close(name, itertools.chain.from_iterable(known.values()))
+        for meant in (name, *near):
+            options = [f"{group}={option}" for option, names in known.items() if meant in names]
+            if options and meant not in known.get(choices[group], ()):
+                knows = f"{' and '.join(options)} {'have' if len(options) > 1 else 'has'} {group}.{meant}"
+                raise UnknownKeyError(error.key, f"unknown key, {group} is {choices[group]} here; {knows}") from error
+        raise
 
 
-def _options_with(conf_dirs: list[Path], key: str) -> list[str]:
-    group = key.partition(".")[0]
-    keys = {option: settings_of(conf_dirs, group, option) for option in options_of(conf_dirs, group)}
-    return [option for option, known in keys.items() if any(f"{each}.".startswith(f"{key}.") for each in known)]
+def _names_by_option(conf_dirs: list[Path], group: str) -> dict[str, set[str]]:
+    """Return option -> the names below the group that it has, objects among them: `rules`, `rules.length.min_words`."""
+    return {
+        option: {key.removeprefix(f"{group}.") for key in settings_of(conf_dirs, group, option)}
+        for option in options_of(conf_dirs, group)
+    }
 
 
 def _ending_in(names: Iterable[str], keys: list[str]) -> list[str]:

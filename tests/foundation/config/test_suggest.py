@@ -57,6 +57,7 @@ def test_the_keys_of_a_tree_are_those_of_its_values() -> None:
     [
         ("corpus", "pydocs", "corpus.paths", "corpus is pydocs here; corpus=jsonl and corpus=text have corpus.paths"),
         ("launcher", "inline", "launcher.processes", "launcher is inline here; launcher=torchrun has launcher."),
+        ("corpus", "pydocs", "corpus.path", "corpus=jsonl and corpus=text have corpus.paths"),
         ("clean", "none", "clean.rules", "clean is none here; clean=default has clean.rules"),
         ("logger", "console", "logger.loggers.wandb", "; logger=default and logger=wandb have logger.loggers.wandb"),
     ],
@@ -68,7 +69,12 @@ def test_a_key_of_another_option_is_answered_with_that_option(group: str, taken:
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["corpus.path", "corpus", "optim.lr", "nothing.paths"])
+@pytest.mark.parametrize("key", ["corpus.else", "corpus.max_byte", "corpus", "optim.lr", "nothing.paths"])
 def test_a_key_of_no_other_option_is_answered_as_before(key: str) -> None:
     with pytest.raises(UnknownKeyError, match=f"^{key}: as before$"), other_options_named([CONF], {"corpus": "pydocs"}):
         raise UnknownKeyError(key, "as before")
+
+
+def test_a_guess_in_the_chosen_option_stands_before_one_in_others() -> None:
+    with pytest.raises(UnknownKeyError, match=r"guessed$"), other_options_named([CONF], {"corpus": "pydocs"}):
+        raise UnknownKeyError("corpus.path", "guessed", has_guess=True)
