@@ -197,11 +197,12 @@ def _counts(page: Page, output_dir: Path, titles: Mapping[str, str], remarks: Ma
     if not counts and not remarks:
         return
     page.section("Measured on the way")
+    places = {name: place for place, name in enumerate(MEANINGS)}  # "of these" stands behind what it is part of
     rows: list[list[str | int]] = [
         [titles[stage], name.replace("_", " "), count, MEANINGS.get(name, "")]
         for stage in titles
         if stage in counts
-        for name, count in counts[stage].items()
+        for name, count in sorted(counts[stage].items(), key=lambda item: places.get(item[0], len(places)))
     ]
     if rows:
         page.table(["stage", "what", "number", "meaning"], rows)
@@ -273,7 +274,7 @@ def _timing(page: Page, timing: dict[str, dict[str, float]], titles: Mapping[str
             Bar(
                 titles[name],
                 timing[name]["seconds"],
-                note=f"{timing[name]['seconds']:,.1f} s, {_speed(timing[name])}",
+                note=f"{timing[name]['seconds']:,.1f} s{_speed(timing[name])}",
             )
             for name in titles
             if name in timing
@@ -293,7 +294,8 @@ def _settings(page: Page, output_dir: Path) -> None:
 
 
 def _speed(stage: dict[str, float]) -> str:
-    return f"{stage['utf8_bytes'] / 1e6 / max(stage['seconds'], 1e-3):,.1f} MB/s"
+    """Return its rate as a clause, none for a stage that looks at no text."""
+    return f", {stage['utf8_bytes'] / 1e6 / max(stage['seconds'], 1e-3):,.1f} MB/s" if stage["utf8_bytes"] else ""
 
 
 def _share(part: float, whole: float) -> str:

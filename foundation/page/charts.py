@@ -16,6 +16,7 @@ SIDE = 1000  # of the SVG's own square, which is stretched over the plot
 NUM_COLUMNS = 400  # a line with more points than 4 a column is thinned: first, lowest, highest and last of each column
 NUM_STRIPS = 120  # upright strips that show their values on hover
 NUM_COLORS = 6
+LAST = 0.97  # a label further right ends at its tick: centred there, it would stick out of the page and make it scroll
 FAINT_TAIL_PERCENT = 0.5  # of a faint line's points at each end may lie outside the axis: they stop at its edge
 
 
@@ -108,7 +109,7 @@ def histogram_chart(edges: Sequence[float], counts: Sequence[int], x_label: str,
     """
     if not len(counts) or not max(counts):
         return _EMPTY
-    y_axis = linear_axis(0.0, float(max(counts)))
+    y_axis = linear_axis(0.0, float(max(counts)), min(6, max(counts)))  # of 3 documents there is no half
     width = SIDE / len(counts)
     tops = SIDE * (1 - y_axis.place(np.asarray(counts, dtype=np.float64)))
     bars = "".join(
@@ -117,12 +118,17 @@ def histogram_chart(edges: Sequence[float], counts: Sequence[int], x_label: str,
     )
     bins = zip(edges, edges[1:], counts, strict=False)
     strips = [f"{number(low)} to {number(high)}: {number(int(count))}" for low, high, count in bins]
-    every = max(1, math.ceil(len(counts) / 7))
-    ticks = [(i / len(counts), short(edges[i])) for i in range(0, len(edges), every)]
+    every = max(1, math.ceil(len(counts) / 5))  # more labels touch each other on a phone
+    ticks = [(i / len(counts), _edge(edges[i])) for i in range(0, len(edges), every)]
     return _figure("", _grid(y_axis) + f'<g class="hist">{bars}</g>', strips, ticks, y_axis, (x_label, y_label))
 
 
 _EMPTY = '<p class="empty">Nothing to draw.</p>'
+
+
+def _edge(value: float) -> str:
+    """Return a bin's edge: whole while it is short enough, 1,024 and not 1.02k."""
+    return number(value) if abs(value) < 1e5 else short(value)
 
 
 def _bar(bar: Bar, whole: float) -> str:
@@ -260,7 +266,10 @@ def _figure(
         f'<span class="y" style="top:{100 * height:.2f}%">{safe(short(tick))}</span>'
         for height, tick in zip(heights, y_axis.ticks, strict=True)
     )
-    x_marks = "".join(f'<span class="x" style="left:{100 * place:.2f}%">{safe(text)}</span>' for place, text in x_ticks)
+    x_marks = "".join(
+        f'<span class="x{" last" if place > LAST else ""}" style="left:{100 * place:.2f}%">{safe(text)}</span>'
+        for place, text in x_ticks
+    )
     hover = "".join(f"<div><b>{safe(text)}</b></div>" if text else "<div></div>" for text in strips)
     return (
         f'<figure class="chart"><figcaption><span class="unit">{safe(y_label)}</span>{legend}</figcaption>'

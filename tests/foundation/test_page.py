@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foundation.page import Bar, Line, Page, Pair, Sample, number
+from foundation.page.page import POLICY
 from foundation.page.scale import linear_axis, log_axis, short
 
 HOSTILE = (
@@ -101,6 +102,15 @@ def test_a_histogram_stands_on_the_ground_and_is_to_scale() -> None:
     np.testing.assert_allclose(heights, [500, 0, 1000], atol=0.1)
     np.testing.assert_allclose(tops + heights, 1000, atol=0.1)
     np.testing.assert_allclose(xs + widths / 2, [1000 / 6, 500, 5000 / 6], atol=0.1)
+
+
+def test_a_histograms_edges_are_whole_and_so_are_its_counts() -> None:
+    page = Page("t")
+    page.histogram([1024, 2048, 16_384, 131_072, 1 << 20], [1, 0, 2, 1], "tokens", "documents")
+    texts: dict[str, list[str]] = {"x": [], "x last": [], "y": []}
+    for kind, text in re.findall(r'<span class="(x|x last|y)" style="[^"]*">([^<]*)<', page.html()):
+        texts[kind].append(text)
+    assert texts == {"x": ["1,024", "2,048", "16,384", "131k"], "x last": ["1.05M"], "y": ["0", "1", "2"]}
 
 
 def test_marks_stand_at_their_x() -> None:
@@ -237,6 +247,20 @@ def test_a_browser_shows_the_page(tmp_path: Path, render: Callable[[Path, int, i
     assert shown.dom.count("<svg") == 2
     assert shown.dom.count("<details") == 2
     assert 'class="line c0"' in shown.dom
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1200, 600, 500])
+def test_no_axis_makes_the_page_scroll_sideways(
+    tmp_path: Path, render: Callable[[Path, int, int], Any], width: int
+) -> None:
+    page = Page("title")
+    page.histogram([2**place for place in range(10, 17)], [1, 3, 1, 2, 3, 1], "tokens", "documents")
+    page.lines([Line("loss", [0, 120_000], [3.0, 2.0])], "step", "loss")
+    measure = "document.title = document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    measured = page.html().replace(POLICY, "").replace("</body>", f"<script>{measure}</script></body>")
+    (tmp_path / "page.html").write_text(measured)
+    assert "<title>0</title>" in render(tmp_path / "page.html", width, 900).dom
 
 
 @pytest.mark.slow

@@ -37,7 +37,10 @@ BOOKS = {
 }
 
 
-COUNTS = {"near": {"clusters": 7, "pairs_verified": 1234}, "clean": {"line_ends_rewritten": 5}}
+COUNTS = {
+    "near": {"clusters": 7, "pairs_verified": 1234, "pairs_below_threshold": 600, "a_users_own": 1},
+    "clean": {"line_ends_rewritten": 5},
+}
 
 
 def row(stage: str, reason: str, number: int, **fields: Any) -> dict[str, Any]:
@@ -60,7 +63,8 @@ def output_dir(tmp_path: Path) -> Path:
     write_shards(folder)
     (folder / "ledger.json").write_bytes(ledger_json(BOOKS, COUNTS))
     timing = {"seconds": 2.0, "documents": 44, "utf8_bytes": 5_000_000}
-    write_json(folder / "timing.json", {"stages": dict.fromkeys([*BOOKS, "tokenizer"], timing)})
+    stages = dict.fromkeys([*BOOKS, "tokenizer"], timing) | {"split": timing | {"utf8_bytes": 0}}
+    write_json(folder / "timing.json", {"stages": stages})
     short = [row("clean", "too_short", i, value=float(i), threshold=20.0) for i in range(20)]
     few = [row("clean", "gopher_too_few_words", i, snippet=HOSTILE, id=f"<b>{i}") for i in range(5)]
     write_removed(folder / "removed/clean/00000.parquet", short[:11])

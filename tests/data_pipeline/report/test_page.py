@@ -53,6 +53,8 @@ def test_the_numbers_are_those_of_the_ledger_and_the_manifest(
         ["clean", "line ends rewritten", "5", MEANINGS["line_ends_rewritten"]],
         ["near duplicates", "clusters", "7", MEANINGS["clusters"]],
         ["near duplicates", "pairs verified", "1,234", MEANINGS["pairs_verified"]],
+        ["near duplicates", "pairs below threshold", "600", MEANINGS["pairs_below_threshold"]],  # "of these"
+        ["near duplicates", "a users own", "1", ""],
     ]
     assert ["web", "training", "75.00%", "3.99", "6", "800", "3,200", "1"] in sources
     assert ["books", "training", "25.00%", "1.00", "2", "1,064", "4,256", "1"] in sources
@@ -104,6 +106,13 @@ def test_every_number_of_the_pipelines_own_stages_has_a_meaning(finished: Path) 
 
 def test_stages_come_in_their_order(output_dir: Path) -> None:
     assert list(read_books(output_dir)) == ["clean", "exact", "near", "split", "decontaminate", "shards"]
+
+
+def test_a_stage_that_looks_at_no_text_has_no_rate(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:
+    page = parse_page(write_report(output_dir, TITLES, {}))
+    notes = list(itertools.pairwise(page.texts))
+    assert ("held-out split", "2.0 s") in notes
+    assert ("near duplicates", "2.0 s, 2.5 MB/s") in notes
 
 
 def test_a_page_needs_neither_timing_nor_evidence(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:
