@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -22,10 +23,11 @@ class BlockWriter:
 
     Args:
         path: a file that doesn't exist yet.
+        wrote: called with how many bytes of the data are written, a block's at most; None where nobody counts.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file = io.FileIO(path, "x")
+    def __init__(self, path: Path, wrote: Callable[[float], None] | None = None) -> None:
+        self._file, self._wrote = io.FileIO(path, "x"), wrote
         self._block = xxhash.xxh3_128()
         self._sums = bytearray()
         self.size_bytes = 0
@@ -50,15 +52,17 @@ class BlockWriter:
         """
         self._write(memoryview(bytes(-self.size_bytes % ALIGN_BYTES)))
         start = self.size_bytes
-        self._write(data)
+        self._write(data, self._wrote)
         return start
 
-    def _write(self, data: memoryview) -> None:
+    def _write(self, data: memoryview, wrote: Callable[[float], None] | None = None) -> None:
         while len(data):
             piece = data[: BLOCK_BYTES - self.size_bytes % BLOCK_BYTES]
             written = self._file.write(piece)  # may be short; the rest then fails with its reason, e.g. no space left
             self._block.update(piece[:written])
             self.size_bytes += written
+            if wrote is not None:
+                wrote(written)
             if self.size_bytes % BLOCK_BYTES == 0:
                 self._end_block()
             data = data[written:]

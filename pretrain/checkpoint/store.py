@@ -8,6 +8,7 @@ here in both directions.
 
 from __future__ import annotations
 
+import math
 import os
 from collections import defaultdict
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from torch.distributed.checkpoint.storage import StorageReader, StorageWriter, W
 from torch.futures import Future
 
 from foundation.hashes import hash_bytes
+from foundation.progress import Meter
 from pretrain.checkpoint.blocks import BlockReader, BlockWriter
 from pretrain.checkpoint.description import Place, chunk_of, describe, dtype_name
 from pretrain.checkpoint.errors import NotTensorsOnly
@@ -92,7 +94,9 @@ class Writer(StorageWriter):
             OSError: the disk is full or gone.
         """
         stem = f"rank_{self._rank:05d}"
-        with BlockWriter(self._folder / f"{stem}.bin") as writer:
+        meter = Meter(f"checkpoint, rank {self._rank}", sum(map(_size_bytes, plan.items)), "B")
+        wrote = meter.add if self._rank == 0 else None  # one is enough: the planner shares bytes out evenly
+        with BlockWriter(self._folder / f"{stem}.bin", wrote) as writer:
             results = [_write_chunk(writer, f"{stem}.bin", item, planner) for item in plan.items]
         sums = writer.sums()
         files = {
@@ -121,6 +125,11 @@ class Writer(StorageWriter):
     @classmethod
     def validate_checkpoint_id(cls, checkpoint_id: str | os.PathLike[str]) -> bool:
         return False  # built with its folder, never by DCP from an id
+
+
+def _size_bytes(item: WriteItem) -> int:
+    assert item.tensor_data is not None  # prepare_local_plan has seen to it
+    return math.prod(item.tensor_data.chunk.sizes) * item.tensor_data.properties.dtype.itemsize
 
 
 def _write_chunk(writer: BlockWriter, file: str, item: WriteItem, planner: SavePlanner) -> WriteResult:

@@ -18,6 +18,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 import pretrain
+from foundation.progress import human
 from pretrain.checkpoint.errors import CheckpointError, NotTensorsOnly
 from pretrain.checkpoint.integrity import verify
 from pretrain.checkpoint.reading import load_tensors, newest_checkpoint, open_checkpoint
@@ -36,6 +37,29 @@ def test_tensors_come_back_bit_for_bit_into_the_same_memory(
     load_tensors(open_checkpoint(saved), live)
     assert same_tensors(live, make_state(10).tensors)
     assert places == {name: tensor.data_ptr() for name, tensor in live.items()}
+
+
+@pytest.mark.parametrize(("rank", "every_s"), [(0, 0.0), (0, 5.0), (1, 0.0)])
+def test_a_save_that_takes_long_is_heard_of_on_one_rank(
+    tmp_path: Path,
+    make_state: Callable[..., TrainState],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    rank: int,
+    every_s: float,
+) -> None:
+    monkeypatch.setattr("foundation.progress.LINE_EVERY_S", every_s)
+    tensors = make_state(10).tensors
+    planner = DefaultSavePlanner(flatten_state_dict=False, flatten_sharded_tensors=False)
+    save(dict(tensors), storage_writer=Writer(tmp_path, rank, b"{}"), planner=planner)
+    said = capsys.readouterr().err.splitlines()
+    if rank or every_s:
+        assert said == []
+        return
+    total = human(sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()), "B")
+    assert len(said) >= 4  # the weight and its moment are two blocks each
+    assert all(line.startswith("checkpoint, rank 0: ") and f" of {total} (" in line for line in said)
+    assert said[-1].startswith(f"checkpoint, rank 0: {total} of {total} (100%)")
 
 
 FLOATS = ["float64", "float32", "float16", "bfloat16"]
