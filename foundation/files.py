@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from foundation.errors import GroundworkError
+from foundation.errors import GroundworkError, InputError
 
 
 class FolderLocked(GroundworkError):
@@ -39,13 +39,13 @@ def read_json(path: Path) -> Any:
     """Parse a JSON file.
 
     Raises:
-        GroundworkError: the file is no JSON; names it and the parser's reason.
+        InputError: the file is no JSON; names it and the parser's reason.
         OSError: the file can't be read.
     """
     try:
         return orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError as error:
-        raise GroundworkError(f"{path}: not valid JSON ({error}); restore it or remove it and run again") from error
+        raise InputError(f"{path}: not valid JSON ({error}); restore it or remove it and run again") from error
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foundation.config.compose import extra_prefixes
+from foundation.config.targets import extra_prefixes
 from foundation.errors import ConfigError, InputError, nearest
 
 if TYPE_CHECKING:

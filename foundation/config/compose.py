@@ -18,7 +18,7 @@ from foundation.config.check import refuse_resolvers
 from foundation.config.groups import commands_with, default_options, options_of
 from foundation.config.help import help_text
 from foundation.config.scan import scan_yaml
-from foundation.config.targets import DEFAULT_TARGETS
+from foundation.config.targets import DEFAULT_TARGETS, extra_prefixes
 from foundation.config.typed import in_words, own_option, read_flags, read_override, similar_option
 from foundation.errors import ConfigError, nearest
 
@@ -44,8 +44,7 @@ class CommandLine:
         scratch_dir: where Hydra may leave its record of a sweep.
     Attributes:
         arguments: what Hydra is given in place of it.
-        conf_dir: folder of the primary config; names the groups.
-        conf_dirs: the same and behind it the user's own, which `--config-dir` names.
+        conf_dirs: folder of the primary config, whose folders are the groups; behind it the user's own (--config-dir).
         multirun: whether `-m` was given.
         wants_help: whether `--help` was.
         allowed: module prefixes that a `_target_` may come from, `extra_targets=[...]` included.
@@ -57,8 +56,8 @@ class CommandLine:
     def __init__(self, typed: list[str], conf_dir: Path, root: str, scratch_dir: Path) -> None:
         parsed = read_flags(typed)
         rerun = parsed.config_path is not None
-        self.conf_dir = Path(parsed.config_path).resolve() if rerun else conf_dir
-        self.conf_dirs = [self.conf_dir, *([Path(parsed.config_dir)] if parsed.config_dir else [])]
+        self.conf_dirs = [Path(parsed.config_path).resolve() if rerun else conf_dir]
+        self.conf_dirs += [Path(parsed.config_dir)] if parsed.config_dir else []
         self.multirun, self.wants_help = bool(parsed.multirun), bool(parsed.help)
         self.extra_targets = [text for text in parsed.overrides if text.partition("=")[0] == "extra_targets"]
         self.allowed = DEFAULT_TARGETS + extra_prefixes(self.extra_targets)
@@ -72,7 +71,7 @@ class CommandLine:
         rest = [text for text in _without_path(typed) if text not in self.extra_targets]
         options = [text for text in rest if text not in overrides]
         kept = [self._override(text) for text in rest if text in overrides]
-        path = [f"--config-path={self.conf_dir}"] if rerun else []
+        path = [f"--config-path={self.conf_dirs[0]}"] if rerun else []
         informs = parsed.hydra_help or parsed.shell_completion or parsed.info is not None
         switches = [] if informs else [*SWITCHES, f"hydra.sweep.dir={scratch_dir}"]
         pairs = (text.partition("=") for text in parsed.overrides)
@@ -94,7 +93,7 @@ class CommandLine:
         return group
 
     def _scan(self, rerun: bool, config_name: str | None) -> None:
-        path = self.conf_dir / f"{config_name or 'config'}.yaml"
+        path = self.conf_dirs[0] / f"{config_name or 'config'}.yaml"
         if (rerun or config_name) and not path.is_file():
             raise ConfigError(
                 f"--config-path, --config-name: there is no {path}; "
@@ -127,7 +126,7 @@ class CommandLine:
         if key in self._groups:
             self._check_option(key, override)
             return text
-        if commands := commands_with(self.conf_dir, key):
+        if commands := commands_with(self.conf_dirs[0], key):
             raise ConfigError(f"{key}: is a group of {' and '.join(commands)}; here are {', '.join(self._groups)}")
         # `++`: Hydra takes any key, so that an unknown one gets this project's message with the nearest name.
         return f"++{text}"
@@ -157,7 +156,7 @@ def run_hydra(command: CommandLine, config_name: str, task: Callable[[DictConfig
     before = os.environ.get(RAISES)
     os.environ[RAISES] = "1"
     try:
-        hydra.main(version_base="1.3", config_path=str(command.conf_dir), config_name=config_name)(task)()
+        hydra.main(version_base="1.3", config_path=str(command.conf_dirs[0]), config_name=config_name)(task)()
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(in_words(error)) from error
     finally:
@@ -200,20 +199,6 @@ def read_config(path: Path) -> dict[str, Any]:
 def config_yaml(tree: dict[str, Any]) -> bytes:
     """Return a plain tree as the YAML that `read_config` and `--config-path` read back."""
     return OmegaConf.to_yaml(OmegaConf.create(tree)).encode()
-
-
-def extra_prefixes(overrides: list[str]) -> tuple[str, ...]:
-    """Return the module prefixes that arguments such as `extra_targets=[mine.]` admit.
-
-    Raises:
-        ConfigError: one doesn't end in a dot: it would admit more than a package.
-    """
-    text = ",".join(override.partition("=")[2].strip("[] ") for override in overrides)
-    prefixes = tuple(word.strip() for word in text.split(",") if word.strip())
-    for prefix in prefixes:
-        if not prefix.endswith("."):
-            raise ConfigError(f"extra_targets: {prefix!r} doesn't end in a dot; write extra_targets=[{prefix}.]")
-    return prefixes
 
 
 def _without_path(typed: list[str]) -> list[str]:

@@ -37,6 +37,20 @@ def resolve(path: Any, key: str, allowed: tuple[str, ...] = DEFAULT_TARGETS) -> 
     return _own_callable(_import(module_name, where, path), name, where, path)
 
 
+def extra_prefixes(overrides: list[str]) -> tuple[str, ...]:
+    """Return the module prefixes that arguments such as `extra_targets=[mine.]` admit.
+
+    Raises:
+        ConfigError: one doesn't end in a dot: it would admit more than a package.
+    """
+    text = ",".join(override.partition("=")[2].strip("[] ") for override in overrides)
+    prefixes = tuple(word.strip() for word in text.split(",") if word.strip())
+    for prefix in prefixes:
+        if not prefix.endswith("."):
+            raise ConfigError(f"extra_targets: {prefix!r} doesn't end in a dot; write extra_targets=[{prefix}.]")
+    return prefixes
+
+
 def _import(module_name: str, where: str, path: str) -> Any:
     # Part by part: `pretrain.store.pathlib` must fail here and not import what `store` imported.
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from foundation.errors import GroundworkError
+from foundation.errors import InputError
 from foundation.files import (
     FolderLocked,
     FolderUnusable,
@@ -125,7 +125,7 @@ def test_json_is_sorted_and_readable(tmp_path: Path) -> None:
 def test_broken_json_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "broken.json"
     path.write_text('{"a": ')
-    with pytest.raises(GroundworkError, match=r"broken\.json: not valid JSON"):
+    with pytest.raises(InputError, match=r"broken\.json: not valid JSON"):
         read_json(path)
 
 

@@ -30,3 +30,4 @@ def test_no_torch_for_help_and_mistyped_lines(line: str, code: int, expected: st
     assert expected in ended.stdout + ended.stderr
     assert "foundation.errors" in imported
     assert not {"torch", "numpy", "pyarrow"} & imported
+    assert "train.py" in line or "hydra" not in imported  # generate.py composes nothing
