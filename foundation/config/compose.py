@@ -67,6 +67,8 @@ class CommandLine:
         self._rerun_groups = groups if rerun else []
         bare = [text for text in parsed.overrides if self.wants_help and "=" not in text.rstrip("=")]
         self._asked = [self._group_of(text) for text in bare]
+        pairs = (text.partition("=") for text in parsed.overrides)
+        self._chosen = {key: value for key, _, value in pairs if key in self._groups}
         overrides = set(parsed.overrides) - set(bare)
         rest = [text for text in _without_path(typed) if text not in self.extra_targets]
         options = [text for text in rest if text not in overrides]
@@ -74,8 +76,6 @@ class CommandLine:
         path = [f"--config-path={self.conf_dirs[0]}"] if rerun else []
         informs = parsed.hydra_help or parsed.shell_completion or parsed.info is not None
         switches = [] if informs else [*SWITCHES, f"hydra.sweep.dir={scratch_dir}"]
-        pairs = (text.partition("=") for text in parsed.overrides)
-        self._chosen = {key: value for key, _, value in pairs if key in self._groups}
         self.arguments = path + options + kept + switches  # options first: argparse takes the rest in one piece
 
     def help(self) -> str:

@@ -79,13 +79,13 @@ def overridden(path: Path) -> dict[str, str]:
         group.removeprefix(OVERRIDE): option
         for item in items
         for group, option in item.items()
-        if group.startswith(OVERRIDE)
+        if str(group).startswith(OVERRIDE)
     }
 
 
 def _defaults(text: str) -> list[Any]:
     tree = yaml.safe_load(text)
-    defaults: list[Any] = tree.get("defaults", []) if isinstance(tree, dict) else []
+    defaults: list[Any] = (tree.get("defaults") if isinstance(tree, dict) else None) or []
     return defaults
 
 

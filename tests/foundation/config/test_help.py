@@ -118,7 +118,7 @@ def test_prose_is_broken_at_the_width_and_what_is_typed_is_not(root: str) -> Non
 
 def test_options_of_a_folder_of_ones_own_are_listed_and_shown(tmp_path: Path) -> None:
     (tmp_path / "optim").mkdir()
-    (tmp_path / "optim/mine.yaml").write_text("_target_: mine.Sgd\n# peak\nrate: 3  # a third\n")
+    (tmp_path / "optim/mine.yaml").write_text("defaults:\n_target_: mine.Sgd\n# peak\nrate: 3  # a third\n")
     text = shown("train", conf_dirs=(CONF, tmp_path), optim="mine")
     assert "optim= adamw, [mine]\n  # peak\n  optim.rate: 3  # a third\n" in text
 
