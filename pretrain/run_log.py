@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from foundation.errors import ConfigError
 from foundation.progress import LINE_EVERY_S
-from pretrain.metrics.lines import MetricsFile, in_order
+from pretrain.metrics.lines import STEP_FIELDS, MetricsFile, in_order
 from pretrain.plan import Plan
 from pretrain.seats import Logger
 from pretrain.types import Record
@@ -99,7 +100,13 @@ class RunLog:
             print(f"step {step + 1}: {done} of {total} micro batches", file=sys.stderr, flush=True)
 
     def join(self, fields: dict[str, Any]) -> None:
-        """Add an evaluation's fields to the held line and write it."""
+        """Add an evaluation's fields to the held line and write it.
+
+        Raises:
+            ConfigError: one has the name of a field that every step has.
+        """
+        if taken := [name for name in STEP_FIELDS if name in fields]:
+            raise ConfigError(f"eval: gives the field {taken[0]!r}, which every step's line has; rename it")
         self.last |= fields
         self.flush()
 

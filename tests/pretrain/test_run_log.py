@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from foundation.errors import ConfigError
 from pretrain.checkpoint.state import decode, encode
 from pretrain.metrics.lines import STEP_FIELDS, MetricsFile, read_metrics
 from pretrain.metrics.loggers import NoLogger
@@ -92,6 +93,15 @@ def test_each_step_has_its_own_time(tmp_path: Path) -> None:
     run_log.close("finished")
     times = [line["step_time_s"] for line in read_metrics(tmp_path / "metrics.jsonl")]
     assert times[1:] == pytest.approx([0.5, 2.5])
+
+
+def test_no_evaluation_overwrites_what_a_step_measured(tmp_path: Path) -> None:
+    run_log = log(tmp_path)
+    run_log.add(record(1), 1, 32)
+    with pytest.raises(ConfigError, match=r"^eval: gives the field 'loss', which every step's line has; rename it$"):
+        run_log.join({"val_loss": 3.5, "loss": 0.5})
+    run_log.close("failed")
+    assert [line["loss"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1.0]
 
 
 def test_loggers_hear_the_lines_that_the_file_holds(tmp_path: Path) -> None:
