@@ -141,7 +141,7 @@ def test_a_status_is_read_back_and_forgotten(tmp_path: Path) -> None:
     assert status_stamp(tmp_path) is None
 
 
-@pytest.mark.parametrize("name", ["../evil", "a/../../b", "/tmp/x", "", ".", "a//b", "a/", "./a"])
+@pytest.mark.parametrize("name", ["../evil", "a/../../b", "/elsewhere/x", "", ".", "a//b", "a/", "./a"])
 def test_a_name_that_leaves_runs_dir_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"run_name: .* is no name of a folder inside runs_dir"):
         require_name(name)
