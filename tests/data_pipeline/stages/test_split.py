@@ -35,4 +35,4 @@ def test_a_corpus_of_a_few_documents_is_split_and_told_what_to_type(
     result = go(config(tmp_path, tmp_path / "out", corpus=text, dedup=none, **changes))
     (said,) = (stage.facts["note"] for stage in result.stages if stage.name == "split")
     assert said == note
-    assert result.manifest.splits["val"]["text"].documents == 1
+    assert result.manifest.splits["val"]["test"].documents == 1
