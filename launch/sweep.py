@@ -68,11 +68,12 @@ class Sweep:
         finished = [folder for folder in losses if outcomes[folder] == Status.FINISHED.value]
         held_out = [losses[folder].get(VAL_LOSS, math.nan) for folder in finished]
         measured = [value for value in held_out if math.isfinite(value)]  # a trial that diverged is no lowest
+        lowest = min(measured, default=math.nan)  # equal to nothing
         lines = []
         for folder, _ in self._trials:
             found = losses[folder]
             numbers = "".join(f", {name} {value:.4f}" for name, value in found.items())
-            is_lowest = folder in finished and len(finished) > 1 and found.get(VAL_LOSS) == min(measured)
+            is_lowest = folder in finished and len(finished) > 1 and found.get(VAL_LOSS) == lowest
             lines.append(f"  {folder}: {outcomes[folder]}{numbers}{', the lowest' if is_lowest else ''}")
         stopped = ", then stopped; the same line again goes on" if self._stopped else ""
         return "\n".join([f"sweep: {counted(len(lines), 'trial')}{stopped}", *lines])

@@ -49,31 +49,33 @@ time.sleep(60)
     assert sweep.summary().startswith("sweep: 1 trial, then stopped; the same line again goes on\n")
 
 
-def test_the_summary_says_what_each_trial_came_to_and_which_is_best(tmp_path: Path) -> None:
-    def trial(loss: float, val_loss: float | str | None, ended: str = "FINISHED") -> str:
-        lines = [{"step": 1, "loss": 9.0}, {"step": 2, "loss": loss} | ({"val_loss": val_loss} if val_loss else {})]
-        folder = f"Path({str(tmp_path)!r}) / {next(folders)!r}"
-        return f"""
+def trial(folder: Path, loss: float, val_loss: float | str | None, ended: str = "FINISHED") -> str:
+    """Return a child's script that ends a run with these losses."""
+    lines = [{"step": 1, "loss": 9.0}, {"step": 2, "loss": loss} | ({"val_loss": val_loss} if val_loss else {})]
+    return f"""
 import json
 from pathlib import Path
 from pretrain.run_folder import write_status
 from pretrain.types import Status
-(folder := {folder}).mkdir(parents=True, exist_ok=True)
+(folder := Path({str(folder)!r})).mkdir(parents=True, exist_ok=True)
 (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + chr(10) for line in {lines!r}))
 write_status(folder, Status.{ended}, "", 2)
 """
 
+
+def folder_of(tree: dict[str, Any], seed: int) -> Path:
+    return Path(tree["runs_dir"], tree["run_name"], trial_name([f"seed={seed}"], tree | {"seed": seed}))
+
+
+def test_the_summary_says_what_each_trial_came_to_and_which_is_best(tmp_path: Path) -> None:
     tree = {"runs_dir": str(tmp_path), "run_name": "s"}
-    names = [f"s/{trial_name([f'seed={seed}'], tree | {'seed': seed})}" for seed in range(6)]
-    folders = iter(names)
     sweep = Sweep([], [])
-    diverged = trial(9.0, "NaN")
     scripts = [
-        diverged,
-        trial(2.0, 2.0, "PREEMPTED"),
-        trial(3.0, 3.5),
-        trial(2.0, 3.25),
-        trial(2.5, None),
+        trial(folder_of(tree, 0), 9.0, "NaN"),  # it diverged
+        trial(folder_of(tree, 1), 2.0, 2.0, "PREEMPTED"),
+        trial(folder_of(tree, 2), 3.0, 3.5),
+        trial(folder_of(tree, 3), 2.0, 3.25),
+        trial(folder_of(tree, 4), 2.5, None),
         "raise SystemExit(2)",
     ]
     for seed, script in enumerate(scripts):
@@ -87,6 +89,19 @@ write_status(folder, Status.{ended}, "", 2)
         "finished, loss 2.5000",
         "exit 2",
     ]
+
+
+@pytest.mark.parametrize(("val_loss", "said"), [(None, ""), ("NaN", ", val_loss nan")])
+def test_a_sweep_that_measured_no_held_out_loss_has_its_table_too(
+    tmp_path: Path, val_loss: str | None, said: str
+) -> None:
+    tree = {"runs_dir": str(tmp_path), "run_name": "s"}
+    sweep = Sweep([], [])
+    for seed in range(2):
+        script = trial(folder_of(tree, seed), 2.0, val_loss)
+        sweep.run_trial(tree | {"seed": seed}, Script(script), [f"seed={seed}"])
+    lines = sweep.summary().splitlines()[1:]
+    assert [line.partition(": ")[2] for line in lines] == [f"finished, loss 2.0000{said}"] * 2
 
 
 def test_a_trial_is_named_by_what_it_overrides() -> None:
