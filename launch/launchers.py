@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from foundation.errors import require
 from pretrain.seats import Launcher
+
+THREADS = "OMP_NUM_THREADS"
 
 
 class Inline(Launcher):
@@ -34,4 +37,11 @@ class TorchRun(Launcher):
 
     def prefix(self) -> list[str]:
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        return [*torchrun, f"--nproc_per_node={self._processes}"]
+        return [*self._threads(), *torchrun, f"--nproc_per_node={self._processes}"]
+
+    def _threads(self) -> list[str]:
+        """Share the cores out, where the user has not: torchrun gives each rank one, with a warning of four lines."""
+        if self._processes == 1 or THREADS in os.environ:
+            return []
+        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+        return ["env", f"{THREADS}={max(1, cores // self._processes)}"]

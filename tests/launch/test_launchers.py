@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,28 @@ from launch.launchers import Inline, TorchRun
 def test_a_process_group_of_the_size_asked_for() -> None:
     assert TorchRun(processes=3).prefix()[-2:] == ["--standalone", "--nproc_per_node=3"]
     assert Inline().prefix() == [sys.executable]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="cores are counted otherwise elsewhere")
+def test_ranks_share_the_cores_unless_the_user_has_shared_them_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
+    assert TorchRun(processes=3).prefix()[:3] == ["env", "OMP_NUM_THREADS=5", sys.executable]
+    assert TorchRun(processes=99).prefix()[1] == "OMP_NUM_THREADS=1"
+    assert TorchRun(processes=1).prefix()[0] == sys.executable
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert TorchRun(processes=3).prefix()[0] == sys.executable
+
+
+@pytest.mark.slow
+def test_torchrun_has_nothing_to_say_of_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    script = tmp_path / "script.py"
+    script.write_text("import os; print('threads', os.environ['OMP_NUM_THREADS'])")
+    ended = subprocess.run([*TorchRun(processes=2).prefix(), str(script)], capture_output=True, text=True, check=True)
+    share = max(1, len(os.sched_getaffinity(0)) // 2) if sys.platform == "linux" else max(1, (os.cpu_count() or 1) // 2)
+    assert ended.stdout.split("\n") == [f"threads {share}"] * 2 + [""]
+    assert "OMP_NUM_THREADS" not in ended.stderr
 
 
 def test_no_processes_are_refused_with_what_to_choose() -> None:
