@@ -58,5 +58,5 @@ def require(is_allowed: bool, name: str, value: object, allowed: str) -> None:
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """Return `, did you mean 'x'?` for the most similar allowed word, or an empty string when none is similar."""
-    close = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word, list(allowed), n=1)
     return f", did you mean {close[0]!r}?" if close else ""

@@ -80,14 +80,26 @@ def other_options_named(conf_dirs: list[Path], choices: Mapping[str, str]) -> It
         yield
     except UnknownKeyError as error:
         group, dot, name = error.key.partition(".")
-        known = _names_by_option(conf_dirs, group) if dot and group in choices else {}
-        near = [] if error.has_guess else _close(name, itertools.chain.from_iterable(known.values()))
-        for meant in (name, *near):
-            options = [f"{group}={option}" for option, names in known.items() if meant in names]
-            if options and meant not in known.get(choices[group], ()):
-                knows = f"{' and '.join(options)} {'have' if len(options) > 1 else 'has'} {group}.{meant}"
-                raise UnknownKeyError(error.key, f"unknown key, {group} is {choices[group]} here; {knows}") from error
+        within = [group] if dot else [] if error.has_guess else choices
+        for each in within:
+            if knows := _others_know(
+                conf_dirs, each, name or error.key, choices, guess=bool(dot) and not error.has_guess
+            ):
+                raise UnknownKeyError(error.key, f"unknown key, {knows}") from error
         raise
+
+
+def _others_know(conf_dirs: list[Path], group: str, name: str, choices: Mapping[str, str], guess: bool) -> str:
+    """Return which other options of a group have a key, or with `guess` one like it; empty where none has."""
+    taken = choices.get(group, "")
+    known = _names_by_option(conf_dirs, group) if taken else {}
+    near = _close(name, itertools.chain.from_iterable(known.values())) if guess else []
+    for meant in (name, *near):
+        options = [f"{group}={option}" for option, names in known.items() if meant in names]
+        if options and meant not in known.get(taken, ()):
+            have = "have" if len(options) > 1 else "has"
+            return f"{group} is {taken} here; {' and '.join(options)} {have} {group}.{meant}"
+    return ""
 
 
 def _names_by_option(conf_dirs: list[Path], group: str) -> dict[str, set[str]]:

@@ -133,6 +133,11 @@ def test_a_name_beside_help_that_is_no_group(tmp_path: Path) -> None:
         CommandLine(["--help", "optm"], CONF, "train", tmp_path)
 
 
+def test_an_unlike_name_beside_help_gets_no_guess(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^--help nothing: is no group; groups are model, data"):
+        CommandLine(["--help", "nothing"], CONF, "train", tmp_path)
+
+
 def test_a_sweep_beside_help_shows_the_default(tmp_path: Path) -> None:
     command = CommandLine(["-m", "--help", "model=gpt_tiny,gpt_small"], CONF, "train", tmp_path)
     assert "[gpt_small]" in command.help()

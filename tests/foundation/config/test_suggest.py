@@ -75,6 +75,13 @@ def test_a_key_of_no_other_option_is_answered_as_before(key: str) -> None:
         raise UnknownKeyError(key, "as before")
 
 
+def test_a_bare_name_of_another_option_is_answered_with_that_option() -> None:
+    taken = {"hydra/output": "default", "model": "gpt_tiny", "corpus": "pydocs"}
+    message = "^paths: unknown key, corpus is pydocs here; corpus=jsonl and corpus=text have corpus.paths$"
+    with pytest.raises(UnknownKeyError, match=message), other_options_named([CONF], taken):
+        raise UnknownKeyError("paths", "unknown key")
+
+
 def test_a_guess_in_the_chosen_option_stands_before_one_in_others() -> None:
     with pytest.raises(UnknownKeyError, match=r"guessed$"), other_options_named([CONF], {"corpus": "pydocs"}):
         raise UnknownKeyError("corpus.path", "guessed", has_guess=True)
