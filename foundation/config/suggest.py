@@ -80,13 +80,13 @@ def other_options_named(conf_dirs: list[Path], choices: Mapping[str, str]) -> It
         yield
     except UnknownKeyError as error:
         group, dot, name = error.key.partition(".")
-        within = [group] if dot else [] if error.has_guess else choices
-        for each in within:
-            if knows := _others_know(
-                conf_dirs, each, name or error.key, choices, guess=bool(dot) and not error.has_guess
-            ):
-                raise UnknownKeyError(error.key, f"unknown key, {knows}") from error
-        raise
+        groups = [group] if dot else [] if error.has_guess else choices
+        guess = bool(dot) and not error.has_guess
+        answers = (_others_know(conf_dirs, each, name or error.key, choices, guess) for each in groups)
+        answer = next(filter(None, answers), "")
+        if not answer:
+            raise
+        raise UnknownKeyError(error.key, f"unknown key, {answer}") from error
 
 
 def _others_know(conf_dirs: list[Path], group: str, name: str, choices: Mapping[str, str], guess: bool) -> str:
