@@ -9,9 +9,10 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 from pretrain.run_folder import read_status, status_stamp
-from pretrain.signals import ECHO_S
+from pretrain.signals import ECHO_S, SIGNALS
 from pretrain.torchrun import launched_by_torchrun
 from pretrain.types import Status
 
@@ -19,6 +20,8 @@ EXIT_CODES = {Status.FINISHED: 0, Status.PREEMPTED: 0, Status.STOPPED: 3, Status
 INTERRUPTED = 128 + signal.SIGINT  # what shells say of a Ctrl-C: `train && next` then ends as well
 
 TRAIN = Path(__file__).with_name("train.py")
+# also what a closed window or Ctrl-\ sends: a child in a session of its own is out of the terminal's reach
+HANDED_ON = (*SIGNALS, signal.SIGHUP, signal.SIGQUIT)
 LAUNCHED = "GROUNDWORK_LAUNCHED"  # in a child's environment: one that launched again would never end
 
 
@@ -46,6 +49,8 @@ class Child:
     def __init__(self, prefix: list[str], config_dir: Path, extra_targets: list[str]) -> None:
         config = [f"--config-path={config_dir.resolve()}", "--config-name=config"]
         self._command = [*prefix, str(TRAIN), *config, *extra_targets]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._unsent: list[signal.Signals] = []
         self._stopped_s: float | None = None
         self._interrupted = False
 
@@ -60,8 +65,13 @@ class Child:
             Its exit code; 128 + the signal's number where one killed it, as shells say.
         """
         environment = os.environ | {LAUNCHED: "1"}
-        with subprocess.Popen(self._command, env=environment, start_new_session=True) as child, self._forwarding(child):
-            code = child.wait()
+        with (
+            self._handing_on(),
+            subprocess.Popen(self._command, env=environment, start_new_session=True) as self._process,
+        ):
+            for number in self._unsent:
+                self._process.send_signal(number)
+            code = self._process.wait()
         return code if code >= 0 else 128 - code
 
     def train(self, run_dir: Path) -> int:
@@ -77,21 +87,24 @@ class Child:
         return exit_code(Status(read_status(run_dir)["status"]), self._interrupted)
 
     @contextlib.contextmanager
-    def _forwarding(self, child: subprocess.Popen[bytes]) -> Iterator[None]:
-        """Hand SIGTERM and SIGINT on to the child inside this block.
-
-        As SIGTERM, but for a later second Ctrl-C, which is to leave without saving: the child hears it as one.
-        """
-
-        def hand_on(number: int, _: object) -> None:
-            again = self._stopped_s is not None and time.monotonic() - self._stopped_s > ECHO_S
-            if self._stopped_s is None:
-                self._stopped_s, self._interrupted = time.monotonic(), number == signal.SIGINT
-            child.send_signal(signal.SIGINT if again and number == signal.SIGINT else signal.SIGTERM)
-
-        before = {number: signal.signal(number, hand_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    def _handing_on(self) -> Iterator[None]:
+        """Hand the signals that stop a run on to the child inside this block; a SIGHUP that nohup ignores stays so."""
+        ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
+        before = {number: signal.signal(number, self._hand_on) for number in set(HANDED_ON) - ignored}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _hand_on(self, number: int, _: FrameType | None) -> None:
+        """As SIGTERM, but for what is to end it without saving: SIGQUIT, and a later second Ctrl-C."""
+        again = self._stopped_s is not None and time.monotonic() - self._stopped_s > ECHO_S
+        if self._stopped_s is None:
+            self._stopped_s, self._interrupted = time.monotonic(), number == signal.SIGINT
+        at_once = number == signal.SIGQUIT or (again and number == signal.SIGINT)
+        sent = signal.Signals(number) if at_once else signal.SIGTERM
+        if self._process is None:  # it is being started
+            self._unsent.append(sent)
+        else:
+            self._process.send_signal(sent)

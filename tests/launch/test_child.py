@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +38,27 @@ pathlib.Path({str(tmp_path / "seen")!r}).write_text("\\n".join([*sys.argv[1:], s
     assert told == "True"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@contextlib.contextmanager
+def handler_of(number: signal.Signals, handler: Any) -> Iterator[None]:
+    """Have a handler of one's own, so that a signal which the child never hears ends no more than its test."""
+    before = signal.signal(number, handler)
+    try:
+        yield
+        assert signal.getsignal(number) is handler  # the parent's is its own again
+    finally:
+        signal.signal(number, before)
+
+
+def send_when(ready: Path, number: signal.Signals) -> None:
+    def send() -> None:
+        while not ready.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=send).start()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP])
 def test_a_stop_is_handed_on_and_the_child_may_finish(tmp_path: Path, number: signal.Signals) -> None:
     script = f"""
 import pathlib, signal, sys, time
@@ -46,19 +70,44 @@ def save(*_):
 
 signal.signal(signal.SIGTERM, save)
 pathlib.Path({str(tmp_path / "ready")!r}).touch()
-time.sleep(60)
+time.sleep(20)
 """
-
-    def stop() -> None:
-        while not (tmp_path / "ready").exists():
-            time.sleep(0.01)
-        os.kill(os.getpid(), number)
-
-    threading.Thread(target=stop).start()
-    before = signal.getsignal(number)
-    assert script_child(script).run() == 5
+    with handler_of(number, lambda *_: None):
+        send_when(tmp_path / "ready", number)
+        assert script_child(script).run() == 5
     assert (tmp_path / "saved").exists()
-    assert signal.getsignal(number) is before
+
+
+def test_sigquit_ends_the_child_without_saving(tmp_path: Path) -> None:
+    script = f"""
+import pathlib, resource, time
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+pathlib.Path({str(tmp_path / "ready")!r}).touch()
+time.sleep(20)
+"""
+    with handler_of(signal.SIGQUIT, lambda *_: None):
+        send_when(tmp_path / "ready", signal.SIGQUIT)
+        assert script_child(script).run() == 128 + signal.SIGQUIT
+
+
+def test_a_closed_window_leaves_what_nohup_started(tmp_path: Path) -> None:
+    script = f"import pathlib, time; pathlib.Path({str(tmp_path / 'ready')!r}).touch(); time.sleep(0.5)"
+    with handler_of(signal.SIGHUP, signal.SIG_IGN):
+        send_when(tmp_path / "ready", signal.SIGHUP)
+        assert script_child(script).run() == 0
+
+
+def test_a_stop_while_the_child_is_being_started_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class StoppedAmidStart(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **keywords: Any) -> None:
+            super().__init__(*args, **keywords)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(subprocess, "Popen", StoppedAmidStart)
+    with handler_of(signal.SIGTERM, lambda *_: None):
+        child = script_child("import time; time.sleep(20)")
+        assert child.run() == 128 + signal.SIGTERM
+    assert child.stopped
 
 
 def test_a_later_second_ctrl_c_reaches_the_child_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,12 +166,7 @@ while not heard:
     time.sleep(0.01)
 {wrote(tmp_path, status)}"""
 
-    def stop() -> None:
-        while not ready.exists():
-            time.sleep(0.01)
-        os.kill(os.getpid(), number)
-
-    threading.Thread(target=stop).start()
+    send_when(ready, number)
     assert script_child(script).train(tmp_path) == (code if status == "preempted" else 0)
 
 
