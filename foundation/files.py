@@ -16,6 +16,8 @@ import orjson
 
 from foundation.errors import GroundworkError, InputError
 
+LOCK = ".lock"  # in the folder that it locks
+
 
 class FolderLocked(GroundworkError):
     """Another process works in this folder."""
@@ -96,25 +98,43 @@ def folder_lock(folder: Path, wait_s: float = 10.0) -> Iterator[None]:
     """Hold the folder for this process; the kernel releases the lock when the process ends, however it ends.
 
     Args:
-        folder: made when it is missing; the lock is its file `.lock`.
+        folder: made when it is missing; the lock is its file `.lock`. Where its owner moves it away, a waiting one gets
+            the folder that has its name then.
         wait_s: how long to wait for another owner.
     Raises:
         FolderLocked: the other owner is still there; names its host, process and start.
         FolderUnusable: the folder can't be made, written or locked; says why.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise FolderUnusable(f"{folder}: can't be made or written ({error.strerror}); choose another folder") from error
+    descriptor = _open_lock(folder)
     try:
         _wait_for_lock(descriptor, folder, wait_s)
+        while not _is_lock_of(folder, descriptor):  # its owner has moved the folder away meanwhile
+            anew = _open_lock(folder)
+            os.close(descriptor)
+            descriptor = anew
+            _wait_for_lock(descriptor, folder, wait_s)
         os.ftruncate(descriptor, 0)
         owner = f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}"
         os.pwrite(descriptor, owner.encode(), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+def _open_lock(folder: Path) -> int:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise FolderUnusable(f"{folder}: can't be made or written ({error.strerror}); choose another folder") from error
+
+
+def _is_lock_of(folder: Path, descriptor: int) -> bool:
+    """Return whether the open file is still the one by which others would lock this folder."""
+    try:
+        return os.path.samestat((folder / LOCK).stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _wait_for_lock(descriptor: int, folder: Path, wait_s: float) -> None:

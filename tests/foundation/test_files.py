@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -150,6 +153,38 @@ def test_the_second_owner_waits_and_is_told_who_the_first_is(
         child.wait()
     with folder_lock(tmp_path / "new", wait_s=5.0):  # the kernel gave back what the dead one held
         assert str(os.getpid()) in (tmp_path / "new" / ".lock").read_text()
+
+
+@contextlib.contextmanager
+def waiting_owner(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Start another owner of a folder that is held; yield it when it waits."""
+    child = subprocess.Popen([sys.executable, "-c", OWNER, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert child.stderr is not None and child.stdout is not None
+        assert child.stderr.readline().startswith(b"waiting up to 10 s")
+        yield child
+    finally:
+        child.kill()
+        child.communicate()
+
+
+@pytest.mark.parametrize("is_held_anew", [True, False])
+def test_who_waits_for_a_folder_that_is_moved_gets_the_one_that_takes_its_place(
+    tmp_path: Path, is_held_anew: bool
+) -> None:
+    folder = tmp_path / "run"
+    with contextlib.ExitStack() as old:
+        old.enter_context(folder_lock(folder))
+        with waiting_owner(folder) as child:
+            assert child.stdout is not None
+            folder.rename(tmp_path / "run.1")
+            if is_held_anew:
+                with folder_lock(folder, wait_s=0.0):
+                    old.close()
+                    assert select.select([child.stdout], [], [], 0.5)[0] == []
+            old.close()
+            assert child.stdout.readline() == b"mine\n"
+            assert (folder / ".lock").read_text().startswith(f"process {child.pid} on ")
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
