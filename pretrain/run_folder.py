@@ -103,7 +103,7 @@ def require_name(run_name: str) -> None:
 
 def move_aside(folder: Path) -> None:
     """Rename the folder of an earlier run to `<run_name>.N`, if there is one: resume=never keeps what it replaces."""
-    if (folder / CONFIG).exists():
+    if has_trained(folder):
         folder.rename(_free_name(folder))
 
 

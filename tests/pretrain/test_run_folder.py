@@ -31,9 +31,9 @@ TREE: dict[str, Any] = {
 }
 
 
-def trained(folder: Path) -> Path:
+def trained(folder: Path, seed: int = 1) -> Path:
     """A folder whose run has something to lose."""
-    claim(folder, TREE, [])
+    claim(folder, TREE | {"seed": seed}, [])
     (folder / "metrics.jsonl").touch()
     return folder
 
@@ -122,9 +122,15 @@ def test_what_makes_it_another_run_cannot_be_allowed(tmp_path: Path, key: str, c
 def test_an_old_folder_is_kept_under_the_next_number(tmp_path: Path) -> None:
     for seed in range(3):
         move_aside(tmp_path / "run")
-        claim(tmp_path / "run", TREE | {"seed": seed}, [])
+        trained(tmp_path / "run", seed)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.1", "run.2"]
     assert "seed: 0" in (tmp_path / "run.1/config.yaml").read_text()
+
+
+def test_a_start_that_failed_is_not_kept(tmp_path: Path) -> None:
+    claim(tmp_path / "run", TREE, [])  # nor what a sweep writes for a trial that is about to start
+    move_aside(tmp_path / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_differences_tell_a_missing_key_and_a_changed_type() -> None:
