@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -28,8 +27,10 @@ MEET_S = 0.05  # between two looks at who has started
 TIMEOUT = timedelta(minutes=10)  # a rank that is silent for longer is taken for dead
 REASON_TIMEOUT = timedelta(seconds=2)  # for a rank that fails to say why
 FAILED = "groundwork/failed"  # key of that reason in the ranks' store
-BY_TORCHRUN = "start with torchrun, which sets it, or unset WORLD_SIZE and its kin for a single process"
+BY_TORCHRUN = "start with torchrun, which sets it, or unset RANK, WORLD_SIZE and their kin for a single process"
 PEER_GONE = ("closed by peer", "reset by peer", "Broken pipe", "Timed out")  # gloo raises a bare RuntimeError
+
+PROCESS = uuid.uuid4().hex  # tells this process from every other; host and pid don't: in containers both come again
 
 
 class PeerLost(GroundworkError):
@@ -186,9 +187,12 @@ def _place() -> tuple[int, int, int]:
             raise ConfigError(f"{name}: {text!r} is not a whole number; {BY_TORCHRUN}")
         places[name] = int(text)
     if places["WORLD_SIZE"] > 1:
-        for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
             if name not in os.environ:
                 raise ConfigError(f"{name}: is not set, though WORLD_SIZE is {places['WORLD_SIZE']}; {BY_TORCHRUN}")
+    if places["RANK"] >= places["WORLD_SIZE"]:
+        world_size = os.environ.get("WORLD_SIZE", "not set")
+        raise ConfigError(f"RANK: {places['RANK']}, though WORLD_SIZE is {world_size}; {BY_TORCHRUN}")
     return places["RANK"], places["WORLD_SIZE"], places["LOCAL_RANK"]
 
 
@@ -230,7 +234,7 @@ def _answer(store: Store, answer: str, met_key: str, world_size: int) -> None:
 
 def _restarts(store: Store) -> int:
     """Count the processes that were rank 0 before this one; one that trains twice is no restart."""
-    first = store.add(f"groundwork/rank_0/{socket.gethostname()}/{os.getpid()}", 1) == 1
+    first = store.add(f"groundwork/rank_0/{PROCESS}", 1) == 1
     others = store.add("groundwork/rank_0", int(first)) - 1
     return max(others, _counted_by_torchrun())  # a store that rank 0 itself keeps is a new one
 

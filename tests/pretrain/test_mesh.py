@@ -56,7 +56,10 @@ def test_reproducible_sums_prepare_cublas(monkeypatch: pytest.MonkeyPatch) -> No
     ("environment", "words"),
     [
         ({"WORLD_SIZE": "2"}, "RANK: is not set, though WORLD_SIZE is 2"),
-        ({"WORLD_SIZE": "2", "RANK": "1"}, "MASTER_ADDR: is not set, though WORLD_SIZE is 2"),
+        ({"WORLD_SIZE": "2", "RANK": "1"}, "LOCAL_RANK: is not set, though WORLD_SIZE is 2"),
+        ({"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}, "MASTER_ADDR: is not set, though WORLD_SIZE is 2"),
+        ({"RANK": "1"}, "RANK: 1, though WORLD_SIZE is not set"),
+        ({"RANK": "7", "WORLD_SIZE": "1"}, "RANK: 7, though WORLD_SIZE is 1"),
         ({"WORLD_SIZE": "2", "RANK": "abc"}, "RANK: 'abc' is not a whole number"),
         ({"WORLD_SIZE": "two"}, "WORLD_SIZE: 'two' is not a whole number"),
     ],
@@ -70,7 +73,7 @@ def test_what_torchrun_would_have_set_is_asked_for_by_name(
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=words) as refused, start_mesh("cpu"):
         pass
-    assert "start with torchrun, which sets it, or unset WORLD_SIZE" in str(refused.value)
+    assert "start with torchrun, which sets it, or unset RANK, WORLD_SIZE" in str(refused.value)
 
 
 def test_the_first_rank_that_fails_says_why_and_none_after_it() -> None:
@@ -106,6 +109,26 @@ def test_a_process_that_trains_twice_is_no_restart(tmp_path: Path, run_ranks: Ca
     script.write_text(TWICE)
     said = sorted(run_ranks(script, ranks=2).splitlines())
     assert said == [f"rank {rank}: 0 restarts" for rank in (0, 0, 1, 1)]
+
+
+IN_A_CONTAINER = """
+import os, socket, sys
+os.getpid, socket.gethostname = lambda: 1, lambda: "container"
+from torch.distributed import TCPStore
+from pretrain.mesh import _restarts
+store = TCPStore("127.0.0.1", int(sys.argv[1]), is_master=False)
+print(_restarts(store), _restarts(store))
+"""
+
+
+@pytest.mark.slow
+def test_a_container_started_again_is_a_restart_though_its_host_and_pid_are_the_same(
+    one_thread: dict[str, str],
+) -> None:
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
+    line = [sys.executable, "-c", IN_A_CONTAINER, str(store.port)]
+    for said in ("0 0\n", "1 1\n"):
+        assert subprocess.run(line, env=one_thread, stdout=subprocess.PIPE, text=True, timeout=60).stdout == said
 
 
 KILLED_ONCE = """
