@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,37 @@ def test_every_logger_gets_every_line_and_the_end(
     loggers.close("finished")
     shown = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in shown] == ["step", "step", "median", "median"]
+
+
+class Lines(Logger):
+    """Keeps what it is given; raises at a step, and at its end."""
+
+    def __init__(self, fails_at: int | None = None) -> None:
+        self.fails_at, self.got = fails_at, list[Any]()
+
+    def log(self, line: dict[str, Any]) -> None:
+        self.got.append(line["step"])
+        if line["step"] == self.fails_at:
+            raise ConnectionError("no route to host")
+
+    def close(self, status: str) -> None:
+        self.got.append(status)
+        if self.fails_at:
+            raise OSError("it was never open")
+
+
+def test_a_logger_that_raises_is_left_out_and_the_others_go_on(
+    make_line: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad, good = Lines(fails_at=2), Lines()
+    loggers = Loggers({"far": bad, "near": good})
+    for step in (1, 2, 3):
+        loggers.log(make_line(step))
+    loggers.close("finished")
+    assert good.got == [1, 2, 3, "finished"]
+    assert bad.got == [1, 2, "finished"]  # it may have something to close
+    said = rf"logger\.loggers\.far: ConnectionError: no route to host \({__file__}:\d+\); it gets no more lines\n"
+    assert re.fullmatch(said, capsys.readouterr().err)
 
 
 def test_none_says_nothing(make_line: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
