@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 
 from data_pipeline.dedup.dedup import NearResult
-from data_pipeline.dedup.exact import joined_words
 from data_pipeline.dedup.greedy import KEPT, KeptRanks, Links, Sets, Sketches, Verdicts, judge
 from data_pipeline.dedup.lsh import Buckets, find_clusters, min_equal_values
 from data_pipeline.dedup.shingles import shingle_set
+from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Removal
 from foundation.progress import Meter
 
@@ -69,7 +70,8 @@ def verify(
     progress.add(len(num_chars) - len(order.documents))
     for start, stop in _blocks(num_chars[order.documents], block_chars):
         documents = order.documents[start:stop]
-        sets = [shingle_set(joined_words(text), ngram) for text in texts_of(documents)]
+        texts = pa.array(texts_of(documents), pa.large_string())
+        sets = [shingle_set(words, ngram) for words in join_words(texts)]
         judging.block(start, sets, signatures_of(documents))
         progress.add(stop - start)
     return _result(order, judging.verdicts, threshold)

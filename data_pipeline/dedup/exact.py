@@ -10,18 +10,14 @@ import pyarrow.compute as pc
 import xxhash
 
 from data_pipeline.dedup.dedup import Dedup, Features, NearResult, no_near_duplicates
+from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Removal
 from foundation.progress import Meter
 
 
-def joined_words(text: str) -> bytes:
-    """Return `text.lower().split()` joined by one space, in UTF-8: all that deduplication looks at of a text."""
-    return " ".join(text.lower().split()).encode()
-
-
-def hash_of_words(words: bytes) -> bytes:
-    """Return the xxh3-128 of a document's joined words, 16 bytes."""
-    return xxhash.xxh3_128_digest(words)
+def hash_of_words(words: np.ndarray) -> bytes:
+    """Return the xxh3-128 of a document's joined words (dedup.words), 16 bytes."""
+    return xxhash.xxh3_128_digest(words.data)
 
 
 def hashes_array(hashes: list[bytes]) -> np.ndarray:
@@ -67,7 +63,7 @@ class Exact(Dedup):
     seeks_near = False
 
     def features(self, texts: pa.LargeStringArray) -> Features:
-        hashes = [hash_of_words(joined_words(text)) for text in texts.to_pylist()]
+        hashes = [hash_of_words(words) for words in join_words(texts)]
         return Features(hashes_array(hashes), count_chars(texts), np.zeros((len(texts), 0), np.uint32))
 
     def exact(self, features: list[Features]) -> list[Removal]:

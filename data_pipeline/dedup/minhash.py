@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from data_pipeline.dedup.clusters import Keep, verify
 from data_pipeline.dedup.dedup import Dedup, Features, NearResult, no_near_duplicates
-from data_pipeline.dedup.exact import count_chars, hash_of_words, hashes_array, joined_words, remove_exact
+from data_pipeline.dedup.exact import count_chars, hash_of_words, hashes_array, remove_exact
 from data_pipeline.dedup.lsh import choose_bands, find_buckets, s_curve
-from data_pipeline.dedup.shingles import shingle_bytes
+from data_pipeline.dedup.signatures import EMPTY, SIGNERS, Engine
+from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Removal
 from foundation.errors import SettingError, require
 from foundation.progress import Meter
 
-if TYPE_CHECKING:
-    from datasketch import MinHash as Sketch
-
-# datasketch holds shingles x num_perm values of 4 bytes at once: a block this small stays in the processor's cache, and
-# one huge document can't take the memory (datajuicer/data-juicer#1034).
-_BLOCK_SHINGLES = 1024
-
 
 class MinHash(Dedup):
-    """Removes exact and near-duplicates. Signatures are datasketch's own, slot for slot (scheme affine32, SHA-1).
+    """Removes exact and near-duplicates.
 
     Args:
         threshold: Jaccard similarity of two documents' shingle sets, in (0, 1], from which one of them goes.
@@ -36,6 +29,8 @@ class MinHash(Dedup):
         rows: values per band; set both or none.
         seed: of the permutations; 1 is datasketch's default.
         keep: which document of a cluster is taken first: `longest`, or `first` in corpus order.
+        engine: how signatures are made: `fast`, of the 64-bit hashes that verification compares by; `compatible`, every
+            value equal to datasketch's (scheme affine32, SHA-1); `datasketch`, by that library itself.
     Raises:
         SettingError: a value that can't work.
     """
@@ -51,6 +46,7 @@ class MinHash(Dedup):
         rows: int | None = None,
         seed: int = 1,
         keep: Keep = "longest",
+        engine: Engine = "fast",
     ) -> None:
         allowed = "a number above 0 and up to 1; 0.8 is usual, 1 removes equal sets only"
         require(0 < threshold <= 1, "threshold", threshold, allowed)
@@ -58,27 +54,17 @@ class MinHash(Dedup):
         require(ngram >= 1, "ngram", ngram, "1 or more; 5 is usual")
         require(0 <= seed < 2**32, "seed", seed, "a number from 0 to below 2^32")
         self.threshold, self.num_perm, self.ngram, self.seed, self.keep = threshold, num_perm, ngram, seed, keep
+        self.engine: Engine = engine
         self.bands, self.rows = _bands(threshold, num_perm, bands, rows)
 
     def features(self, texts: pa.LargeStringArray) -> Features:
-        from datasketch import MinHash as Sketch  # draws in scipy.integrate: half a second that only this work needs
-
-        sketch = Sketch(num_perm=self.num_perm, seed=self.seed)  # its permutations serve all documents
-        signatures = np.empty((len(texts), self.num_perm), np.uint32)
+        signer = SIGNERS[self.engine](self.num_perm, self.seed, self.ngram)
+        signatures = np.full((len(texts), self.num_perm), EMPTY, np.uint32)
         hashes = []
-        for i, text in enumerate(texts.to_pylist()):
-            words = joined_words(text)
+        for words, signature in zip(join_words(texts), signatures, strict=True):
             hashes.append(hash_of_words(words))
-            signatures[i] = self._signature(words, sketch)
+            signer.lower(words, signature)
         return Features(hashes_array(hashes), count_chars(texts), signatures)
-
-    def _signature(self, words: bytes, sketch: Sketch) -> np.ndarray:
-        shingles = shingle_bytes(words, self.ngram)
-        sketch.clear()
-        for start in range(0, len(shingles), _BLOCK_SHINGLES):
-            sketch.update_batch(shingles[start : start + _BLOCK_SHINGLES])
-        values: np.ndarray = sketch.hashvalues
-        return values
 
     def exact(self, features: list[Features]) -> list[Removal]:
         return remove_exact(features)

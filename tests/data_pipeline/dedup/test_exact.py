@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.dedup.exact import Exact, exact_duplicates, joined_words
+from data_pipeline.dedup.exact import Exact, exact_duplicates
 from foundation.progress import Meter
 
 # few letters, so that equal texts are likely; İ, ß, ſ, Σ change under lower() in unusual ways; \x1c, \x85, \u2003 are
@@ -27,11 +27,6 @@ def test_removes_what_repeats_the_words_of_an_earlier_text(texts: list[str]) -> 
     removals = dedup.exact(parts)
     assert [(r.position, r.kept) for r in removals] == expected
     assert {(r.reason, r.similarity) for r in removals} <= {("exact_duplicate", 1.0)}
-
-
-@given(st.text())
-def test_words_are_python_s_on_every_text(text: str) -> None:
-    assert joined_words(text).decode() == " ".join(text.lower().split())
 
 
 def test_word_borders_count() -> None:

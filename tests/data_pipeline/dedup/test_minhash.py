@@ -3,12 +3,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import datasketch
-import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from data_pipeline.dedup.dedup import NearResult
 from data_pipeline.dedup.minhash import MinHash
@@ -25,25 +21,11 @@ def pair(num_shingles: int, num_shared: int, name: str) -> tuple[str, str]:
     return " ".join(words), " ".join(other)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-@given(text=st.text(st.sampled_from("abcß \n"), max_size=60) | st.text(max_size=30), ngram=st.integers(1, 5))
-def test_signatures_are_datasketch_s(shingles_of: Callable[[str, int], set[str]], text: str, ngram: int) -> None:
-    oracle = datasketch.MinHash(num_perm=16)
-    for shingle in shingles_of(text, ngram):
-        oracle.update(shingle.encode())
-    dedup = MinHash(num_perm=16, ngram=ngram, bands=4, rows=4)
-    found = dedup.features(pa.array(["another text before it", text], pa.large_string())).signatures
-    assert found.dtype == np.uint32
-    assert np.array_equal(found[1], oracle.hashvalues)
-
-
-def test_a_long_text_s_signature_is_datasketch_s() -> None:
-    """Longer than a block of shingles."""
-    words = [f"w{i * i % 3001}" for i in range(5000)]
-    oracle = datasketch.MinHash(num_perm=32, seed=7)
-    oracle.update_batch([" ".join(words[i : i + 5]).encode() for i in range(len(words) - 4)])
-    found = MinHash(num_perm=32, seed=7, bands=4, rows=8).features(pa.array([" ".join(words)], pa.large_string()))
-    assert np.array_equal(found.signatures[0], oracle.hashvalues)
+def test_compatible_removes_what_datasketch_s_own_signatures_remove(random_corpus: Any, run_near: RunNear) -> None:
+    texts = random_corpus(7, 400)
+    found = {engine: run_near(MinHash(threshold=0.6, engine=engine), texts) for engine in ("compatible", "datasketch")}
+    assert found["compatible"] == found["datasketch"]
+    assert len(found["compatible"].removals) > 50
 
 
 def test_planted_pairs_at_the_threshold_go_and_those_just_below_stay(run_near: RunNear) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.dedup.exact import joined_words
 from data_pipeline.dedup.greedy import jaccard
-from data_pipeline.dedup.shingles import mix64, shingle_bytes, shingle_set
+from data_pipeline.dedup.shingles import mix64, shingle_bounds, shingle_set, word_hashes
+from data_pipeline.dedup.words import joined_words
 
 TEXTS = st.text(st.sampled_from("ab é中\n\x85"), max_size=40) | st.text(max_size=40)
 Shingles = Callable[[str, int], set[str]]
@@ -16,10 +16,16 @@ Shingles = Callable[[str, int], set[str]]
 together = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+def set_of(words: bytes, ngram: int = 5) -> np.ndarray:
+    return shingle_set(np.frombuffer(words, np.uint8), ngram)
+
+
 @together
 @given(TEXTS, st.integers(1, 6))
 def test_bytes_are_the_definition_s(shingles_of: Shingles, text: str, ngram: int) -> None:
-    found = shingle_bytes(joined_words(text), ngram)
+    words = joined_words(text)
+    starts, stops = shingle_bounds(np.frombuffer(words, np.uint8), ngram)
+    found = [words[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
     assert {shingle.decode() for shingle in found} == shingles_of(text, ngram)
     assert len(found) == max(1, len(text.lower().split()) - ngram + 1)
 
@@ -28,14 +34,30 @@ def test_bytes_are_the_definition_s(shingles_of: Shingles, text: str, ngram: int
 @given(TEXTS, TEXTS, st.integers(1, 6))
 def test_sets_of_hashes_compare_as_sets_of_shingles(shingles_of: Shingles, one: str, other: str, ngram: int) -> None:
     a, b = shingles_of(one, ngram), shingles_of(other, ngram)
-    hashes_a, hashes_b = (shingle_set(joined_words(text), ngram) for text in (one, other))
+    hashes_a, hashes_b = (set_of(joined_words(text), ngram) for text in (one, other))
     assert (len(hashes_a), len(hashes_b)) == (len(a), len(b))
     assert jaccard(hashes_a, hashes_b) == len(a & b) / len(a | b)
 
 
 def test_words_do_not_run_into_each_other() -> None:
-    assert jaccard(shingle_set(b"ab c", 5), shingle_set(b"a bc", 5)) == 0
-    assert jaccard(shingle_set(b"a b", 5), shingle_set(b"b a", 5)) == 0
+    assert jaccard(set_of(b"ab c"), set_of(b"a bc")) == 0
+    assert jaccard(set_of(b"a b"), set_of(b"b a")) == 0
+
+
+def test_a_long_word_is_told_from_one_with_two_letters_changed_places() -> None:
+    """Above 64 bytes the places' factors are combined from two tables."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        word = rng.integers(97, 123, 5000).astype(np.uint8)
+        one, step = int(rng.integers(0, 400)), int(rng.choice([1, 63, 64, 65, 128, 4096, 4097]))
+        other = word.copy()
+        other[[one, one + step]] = other[[one + step, one]] if word[one] != word[one + step] else [33, 34]
+        assert word_hashes(word) != word_hashes(other)
+
+
+def test_a_zero_byte_counts() -> None:
+    assert jaccard(set_of(b"a"), set_of(b"a\0")) == 0
+    assert jaccard(set_of(b""), set_of(b"\0")) == 0
 
 
 def test_mix64_is_a_bijection_of_murmurhash3() -> None:
