@@ -7,13 +7,18 @@ last. So a kill at any moment costs at most the parts that were being worked on.
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.storage import room_for
+from data_pipeline.storage import DamagedFile, room_for
+from foundation.errors import InputError
 from foundation.files import read_json, write_json
+from foundation.hashes import hash_json
+
+HASH = "hash"  # of all else in a record
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class Records:
     """The records of the finished parts of one stage: `<folder>/<name>.json`.
 
     A record counts while its key (the hash of all that the part depends on) is the one asked for and its files stand.
+    Its facts are what manifest, ledger and page are written from: it holds a hash of them, and a damaged one is none.
 
     Args:
         folder: of the records.
@@ -43,36 +49,61 @@ class Records:
         self.folder, self.root = folder, root
 
     def find(self, name: str, key: str) -> dict[str, Any] | None:
-        """Return the facts of a part that is finished and still valid, else None."""
-        record = self._read(name, key)
-        if record is None or any(_size_of(self.root / file) != size for file, size in record["files"].items()):
+        """Return the facts of a part that is finished and still valid, else None; of a damaged record it says so."""
+        try:
+            record = self._read(name)
+        except DamagedFile as error:
+            print(f"{error}; its part is done again", file=sys.stderr)
+            return None
+        if record is None or record["key"] != key:
+            return None
+        if any(_size_of(self.root / file) != size for file, size in record["files"].items()):
             return None
         facts: dict[str, Any] = record["facts"]
         return facts
 
     def knows(self, name: str, key: str) -> bool:
-        """Return whether a part was finished with this key, be its files still there or not."""
-        return self._read(name, key) is not None
+        """Return whether a part was finished with this key, be its files still there or not, or its record damaged."""
+        try:
+            record = self._read(name)
+        except DamagedFile:
+            return True
+        return record is not None and record["key"] == key
 
     def commit(self, name: str, key: str, part: Part) -> None:
         """Declare a part finished; its files must be on disk."""
         files = {str(path.relative_to(self.root)): path.stat().st_size for path in part.files}
+        record = {"key": key, "files": files, "facts": part.facts}
         with room_for(self._path(name)):
-            write_json(self._path(name), {"key": key, "files": files, "facts": part.facts})
+            write_json(self._path(name), {HASH: hash_json(record), **record})
 
     def forget(self, name: str) -> None:
         """Declare a part unfinished. Before its files change: their old record must not vouch for new ones."""
         self._path(name).unlink(missing_ok=True)
 
     def files(self, name: str) -> list[Path]:
-        """Return the files of a finished part, its record among them."""
-        path = self._path(name)
-        return [path, *(self.root / file for file in read_json(path)["files"])]
+        """Return the files of a finished part, its record among them.
 
-    def _read(self, name: str, key: str) -> dict[str, Any] | None:
+        Raises:
+            DamagedFile: its record is no longer what was written.
+        """
+        record = self._read(name)
+        assert record is not None, name
+        return [self._path(name), *(self.root / file for file in record["files"])]
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        """Return a record; None where there is none, or one without a hash, as earlier versions wrote them."""
         path = self._path(name)
-        record = read_json(path) if path.is_file() else None
-        return record if isinstance(record, dict) and record.get("key") == key else None
+        try:
+            record = read_json(path) if path.is_file() else None
+        except InputError as error:
+            raise DamagedFile(f"{path}: it is not what was written ({error.__cause__})") from error
+        if not isinstance(record, dict) or HASH not in record:
+            return None
+        stated = record.pop(HASH)
+        if stated != hash_json(record):
+            raise DamagedFile(f"{path}: it is not what was written (its content has another hash than it states)")
+        return record
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.json"

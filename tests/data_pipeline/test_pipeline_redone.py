@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -200,6 +201,27 @@ def test_missing_or_changed_outputs_are_made_again(
     tokenizer.write_bytes(tokenizer.read_bytes().replace(b"a", b"b", 1))
     assert redone(go(config(made.folder, out))) == ["clean", "exact", "tokenizer", "shards"]
     assert output_hashes(out) == output_hashes(finished)
+
+
+@pytest.mark.parametrize("stage", ALL)
+def test_a_damaged_record_is_said_and_its_stage_made_again(
+    made: Any,
+    finished: Path,
+    out: Path,
+    config: Config,
+    go: Go,
+    redone: Redone,
+    output_hashes: Hashes,
+    capsys: pytest.CaptureFixture[str],
+    stage: str,
+) -> None:
+    path = out / "work" / stage / "stage.json"
+    path.write_text(re.sub(r"\d(?=,?\n)", lambda digit: str(9 - int(digit[0])), path.read_text(), count=1))
+    assert redone(go(config(made.folder, out))) == [stage]
+    said = f"{path}: it is not what was written (its content has another hash than it states); its part is done again"
+    assert [line for line in capsys.readouterr().err.splitlines() if line.startswith((str(path), "warning"))] == [said]
+    assert output_hashes(out) == output_hashes(finished)
+    assert redone(go(config(made.folder, out))) == []
 
 
 def test_damaged_evidence_is_named_and_made_again_once_it_is_removed(
