@@ -13,6 +13,7 @@ import yaml
 
 from foundation.config.groups import options_of
 from foundation.config.values import join
+from foundation.errors import ConfigError
 
 HIDDEN = ("_target_", "defaults", "hydra")  # no settings
 PACKAGE = "# @package _global_"  # Hydra's mark of a file whose keys are those of the whole config
@@ -34,21 +35,29 @@ class Setting:
     value: str | None
 
 
-def settings_of(conf_dirs: list[Path], group: str, option: str, package: str | None = None) -> dict[str, Setting]:
+def settings_of(
+    conf_dirs: list[Path], group: str, option: str, package: str | None = None, inside: tuple[str, ...] = ()
+) -> dict[str, Setting]:
     """Return full key -> setting of an option, in the order of its file, those of the options it is made of first.
 
     Args:
         conf_dirs: where options are, as in `options_of`.
         group, option: which one.
         package: key that its own stand below, where that isn't the group.
+        inside: the options that it is a part of.
+    Raises:
+        ConfigError: it is a part of itself.
     """
+    if option in inside:
+        raise ConfigError(f"{group}: {option!r} is made of itself; take it out of its defaults list")
     options = options_of(conf_dirs, group)
     text = options[option].read_text(encoding="utf-8")
     package = "" if PACKAGE in text.splitlines() else group if package is None else package
     found: dict[str, Setting] = {}
     for part, below in _parts(text):
         if part in options:  # else Hydra refuses it, when it composes
-            found |= settings_of(conf_dirs, group, part, join(package, below) if below else package)
+            place = join(package, below) if below else package
+            found |= settings_of(conf_dirs, group, part, place, (*inside, option))
     for each in settings_in(text, package):
         before = found.get(each.key, each)
         found[each.key] = replace(each, comment=each.comment or before.comment)

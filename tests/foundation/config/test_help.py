@@ -89,6 +89,14 @@ def test_an_option_made_of_others_overrides_them(tmp_path: Path) -> None:
     assert text.count("corpus.sources.web.paths") == 1
 
 
+def test_an_option_made_of_itself_is_named(tmp_path: Path) -> None:
+    (tmp_path / "optim").mkdir()
+    (tmp_path / "optim/one.yaml").write_text("defaults:\n  - other@x\n")
+    (tmp_path / "optim/other.yaml").write_text("defaults:\n  - one@y\n")
+    with pytest.raises(ConfigError, match=r"^optim: 'one' is made of itself; take it out of its defaults list$"):
+        shown("train", conf_dirs=(CONF, tmp_path), optim="one")
+
+
 def test_a_recipe_shows_what_it_chooses_in_other_groups() -> None:
     text = shown("pipeline", recipe="web")
     assert "\ncorpus= [jsonl], pydocs, several, synthetic, text\n" in text
