@@ -88,11 +88,8 @@ def similar_option(group: str, option: str, options: Mapping[str, Mapping[str, P
         options: group -> its options, each with its file, of all groups.
     """
     said = {_letters(" ".join(head_of(path)).partition(",")[0]): name for name, path in options[group].items()}
-    if (
-        near := [said[_letters(option)]]
-        if _letters(option) in said
-        else get_close_matches(option, options[group], 1, 0.65)
-    ):
+    same = said.get(_letters(option)) if _letters(option) else None
+    if near := [same] if same else get_close_matches(option, options[group], 1, 0.65):
         return f", did you mean {near[0]!r}?"
     for other, names in options.items():
         meant = [name for name in names if option and name.split("_")[0] == option.split("_")[0]]

@@ -94,3 +94,9 @@ def test_several_values_are_a_sweep() -> None:
 def test_the_option_that_may_be_meant(group: str, option: str, meant: str) -> None:
     options = {each: options_of([CONF], each) for each in ("model", "optim", "experiment")}
     assert similar_option(group, option, options) == (f", did you mean {meant}?" if meant else "")
+
+
+def test_an_option_that_says_nothing_of_itself_is_not_what_nothing_means(tmp_path: Path) -> None:
+    (tmp_path / "optim").mkdir()
+    (tmp_path / "optim/mine.yaml").write_text("lr: 1\n")
+    assert similar_option("optim", "", {"optim": options_of([CONF, tmp_path], "optim")}) == ""
