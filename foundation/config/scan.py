@@ -24,8 +24,8 @@ def scan_yaml(path: Path) -> None:
     """Refuse a YAML file that doesn't mean what it says.
 
     Raises:
-        ConfigError: names file and line: octal or base-60 numbers, NaN, yes/no as booleans, a key given twice, aliases,
-            tags, a file of over 1 MiB, or text that is no YAML.
+        ConfigError: names file and line: octal or base-60 numbers, NaN, yes/no as booleans, a key given twice or that
+            is no name, aliases, tags, a file of over 1 MiB, or text that is no YAML.
     """
     if path.stat().st_size > MAX_BYTES:
         raise ConfigError(f"{path}: {path.stat().st_size} bytes are more than a config file may have ({MAX_BYTES})")
@@ -75,6 +75,9 @@ def _mappings(node: yaml.Node | None) -> Iterator[yaml.MappingNode]:
 def _check_keys(mapping: yaml.MappingNode, path: Path) -> None:
     seen: set[str] = set()
     for key, _ in mapping.value:
+        where = f"{path}:{key.start_mark.line + 1}"
+        if not isinstance(key, yaml.ScalarNode):
+            raise ConfigError(f"{where}: a list or mapping stands as a key; give a name, such as lr:")
         if key.value in seen:
-            raise ConfigError(f"{path}:{key.start_mark.line + 1}: the key {key.value!r} stands twice; keep one")
+            raise ConfigError(f"{where}: the key {key.value!r} stands twice; keep one")
         seen.add(key.value)

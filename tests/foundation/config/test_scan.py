@@ -22,6 +22,7 @@ from foundation.errors import ConfigError
         ("x: [1, off]", "true or false"),
         ("b: 2", "stands twice"),
         ("x: {y: [{z: 1, z: 2}]}", "stands twice"),
+        ("? [1, 2]\n: 3", "a list or mapping stands as a key"),
         ("x: !!python/object/apply:os.system [ls]", "tag"),
         ("x: &a [1]\ny: *a", "alias"),
         ("x: [1", "not valid YAML"),
