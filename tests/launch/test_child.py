@@ -54,6 +54,7 @@ def send_when(ready: Path, number: signal.Signals) -> None:
         while not ready.exists():
             time.sleep(0.01)
         os.kill(os.getpid(), number)
+        ready.with_name("sent").touch()
 
     threading.Thread(target=send).start()
 
@@ -91,7 +92,13 @@ time.sleep(20)
 
 
 def test_a_closed_window_leaves_what_nohup_started(tmp_path: Path) -> None:
-    script = f"import pathlib, time; pathlib.Path({str(tmp_path / 'ready')!r}).touch(); time.sleep(0.5)"
+    script = f"""
+import pathlib, time
+pathlib.Path({str(tmp_path / "ready")!r}).touch()
+while not pathlib.Path({str(tmp_path / "sent")!r}).exists():
+    time.sleep(0.01)
+time.sleep(0.3)  # what was handed on by mistake ends it here
+"""
     with handler_of(signal.SIGHUP, signal.SIG_IGN):
         send_when(tmp_path / "ready", signal.SIGHUP)
         assert script_child(script).run() == 0
