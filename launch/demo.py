@@ -45,7 +45,8 @@ def main() -> None:
         run(*line)
     else:
         say("2 and 3 of 5", f"shards to a model: {run_dir} was stopped before its end, and its own config goes on")
-        run("torchrun", "launch/train.py", "--config-path", str(run_dir), "--config-name", "config")
+        anew = f"where it can't go on, because its data or the code has changed: move {run_dir} away to begin anew"
+        run("torchrun", "launch/train.py", "--config-path", str(run_dir), "--config-name", "config", if_it_fails=anew)
     say("4 of 5", "what the model writes: so short a training shows that it works, and no English yet")
     run("python", "launch/generate.py", f"run={run_dir}", "prompt=Return the", "max_new_tokens=100")
     say("5 of 5", f"done in {time.monotonic() - started:.0f} s; the pages to open in a browser:")
@@ -130,12 +131,13 @@ def trainer_pid(run_dir: Path) -> int:
     return int(found[1])
 
 
-def run(*line: str) -> None:
-    """Run one line to its end; leave with its code if it fails."""
+def run(*line: str, if_it_fails: str = "") -> None:
+    """Run one line to its end; leave with its code if it fails, and say what can be done then."""
     process = subprocess.Popen(shown(*line))
     with after_ctrl_c(process):
         process.wait()
     if process.returncode:
+        sys.stderr.write(f"{if_it_fails}\n" if if_it_fails else "")
         sys.exit(process.returncode)
 
 

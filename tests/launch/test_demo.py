@@ -115,10 +115,12 @@ def test_lines_are_shown_as_they_can_be_typed(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out == "$ python -c 'print('\"'\"'a b'\"'\"')'\n\n"
 
 
-def test_a_step_that_fails_ends_the_demo_with_its_code() -> None:
-    with pytest.raises(SystemExit) as ended:
-        run("python", "-c", "raise SystemExit(7)")
-    assert ended.value.code == 7
+def test_a_step_that_fails_ends_the_demo_with_its_code(capsys: pytest.CaptureFixture[str]) -> None:
+    for advice, said in (("", ""), ("move it away", "move it away\n")):
+        with pytest.raises(SystemExit) as ended:
+            run("python", "-c", "raise SystemExit(7)", if_it_fails=advice)
+        assert ended.value.code == 7
+        assert capsys.readouterr().err == said
     assert subprocess.run(shown("python", "-c", "pass"), check=False).returncode == 0
 
 
