@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from pretrain.checkpoint import reading
 from pretrain.checkpoint.checkpointer import DcpCheckpoint
 from pretrain.checkpoint.errors import CheckpointError, UnhealthyCheckpoint
+from pretrain.checkpoint.integrity import FileSum
 from pretrain.checkpoint.reading import newest_checkpoint, open_checkpoint, verify_share
 from pretrain.types import TrainState
 
@@ -32,6 +34,22 @@ def test_all_ranks_together_verify_every_file_once(
     for rank in range(world_size):
         verify_share(opened, rank, world_size)
     assert sorted(verified) == sorted(opened.manifest.files)
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 6])
+def test_each_rank_verifies_as_many_large_files_as_the_others(
+    saved: Path, world_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_checkpoint(saved)
+    sizes = {".bin": 1 << 30, ".json": 900, ".sum": 1 << 18}
+    files = {f"rank_{rank:05d}{kind}": FileSum(size, "") for rank in range(6) for kind, size in sizes.items()}
+    several = replace(opened, manifest=replace(opened.manifest, files=files))
+    verified: list[str] = []
+    monkeypatch.setattr(reading, "verify_file", lambda folder, manifest, name: verified.append(name))
+    for rank in range(world_size):
+        verified.clear()
+        verify_share(several, rank, world_size)
+        assert sum(name.endswith(".bin") for name in verified) == 6 // world_size
 
 
 def test_the_newest_that_can_be_used_is_found_and_nothing_is_moved(
