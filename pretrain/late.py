@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pretrain.types import Record, StepResult
 
+COUNT_BITS = 24  # of a count that float32 holds: the rest travels as a number of its own, so that one copy is enough
 LAG_STEPS = 2  # long enough that the copy has landed, short enough to stop soon
 
 
@@ -35,7 +36,8 @@ class LateRecords:
         Args:
             step: steps finished with it. data_step: the batch it took. lr: its learning rate. result: on the device.
         """
-        measured = torch.stack([result.loss, result.grad_norm, result.num_targets, result.stop])
+        high, low = result.num_targets >> COUNT_BITS, result.num_targets & ((1 << COUNT_BITS) - 1)
+        measured = torch.stack([result.loss, result.grad_norm, high.float(), low.float(), result.stop.float()])
         values = torch.cat([measured, result.judgement])
         event = None
         if self._pinned:
@@ -52,7 +54,7 @@ class LateRecords:
             if event is not None:
                 event.synchronize()
                 finished_s = self._clock()
-            loss, grad_norm, num_targets, stop, bad, *evidence = values.tolist()
+            loss, grad_norm, high, low, stop, bad, *evidence = values.tolist()
             yield Record(
                 step,
                 data_step,
@@ -61,7 +63,7 @@ class LateRecords:
                 loss,
                 grad_norm,
                 skipped=bad > 0,
-                num_targets=int(num_targets),
+                num_targets=(int(high) << COUNT_BITS) + int(low),
                 stop=stop > 0,
                 evidence=tuple(evidence),
             )

@@ -126,11 +126,11 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
     """
     mesh = run.mesh
     random_before = random_states(mesh.device) if may_give_up(mesh) else None
-    targets = torch.stack([(batch.targets_BT != IGNORE).sum() for batch in batches]).sum().float()
+    targets = torch.stack([(batch.targets_BT != IGNORE).sum() for batch in batches]).sum()
     stop = torch.full_like(targets, run.signal.requested)
     num_targets, stop = mesh.sum(torch.stack([targets, stop]))
     weight = mesh.dp_size / num_targets.clamp(min=1)  # DDP averages over ranks, this makes it a sum
-    loss_sum = torch.zeros_like(targets)
+    loss_sum = torch.zeros_like(weight)
     for number, batch in enumerate(batches, start=1):
         if random_before is not None and mesh.any(run.signal.requested):
             run.optimizer.zero_grad()

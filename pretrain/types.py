@@ -48,8 +48,8 @@ class StepResult:
         loss: () float32, mean nats per target token over the global batch.
         grad_norm: () float32, L2 norm over all parameters before clipping.
         judgement: (K,) float32, the guard's verdict and, behind it, its evidence (`Guard.judge`).
-        num_targets: () float32, target tokens of the global batch; exact up to 2^24 = 16.8 M.
-        stop: () float32, ranks that were asked to stop.
+        num_targets: () int64, target tokens of the global batch: in float32 a count is exact to 2^24 = 16.8 M alone.
+        stop: () int64, ranks that were asked to stop.
     """
 
     loss: Tensor

@@ -58,7 +58,7 @@ def test_any_split_has_the_gradient_of_the_whole_batch(
         loss, expected, num_targets = whole_batch(run, data_step)
         assert num_targets < run.plan.tokens_per_step  # documents end inside: some targets are masked
         result = forward_backward(run, run.loader.micro_batches(data_step))
-        assert result.num_targets.item() == num_targets
+        assert result.num_targets.item() == num_targets and result.num_targets.dtype == torch.int64
         assert result.loss.item() == pytest.approx(loss, rel=1e-5)
         norm = torch.stack([gradient.square().sum() for gradient in expected.values()]).sum().sqrt()
         assert result.grad_norm.item() == pytest.approx(norm.item(), rel=1e-4)
