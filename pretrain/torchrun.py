@@ -26,9 +26,10 @@ def speaks(message: str) -> bool:
         return True
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-    attempt = env.get("TORCHELASTIC_RESTART_COUNT", "0")
+    said = f"groundwork/said/{env.get('TORCHELASTIC_RESTART_COUNT', '0')}/{hash_bytes(message.encode())}"
     try:
         store = TCPStore(env["MASTER_ADDR"], int(env["MASTER_PORT"]), is_master=False, timeout=STORE_TIMEOUT)
-        return store.add(f"groundwork/said/{attempt}/{hash_bytes(message.encode())}", 1) == 1
+        turn = store.add(f"{said}/{env.get('RANK')}", 1)  # a node may be started again and keep its count of restarts
+        return store.add(f"{said}/turn/{turn}", 1) == 1
     except RuntimeError:  # DistError is one
         return True
