@@ -36,6 +36,7 @@ from pretrain.checkpoint.integrity import (
     step_of,
     write_file,
 )
+from pretrain.checkpoint.other_guard import is_of_another_guard, without_guard
 from pretrain.checkpoint.reading import (
     Opened,
     load_tensors,
@@ -174,7 +175,8 @@ class DcpCheckpoint(Checkpointer):
         Raises:
             DamagedCheckpoint, UnhealthyCheckpoint: the one at `path` is.
             CheckpointError: there are some, but none can be used: a run is never silently begun anew.
-            ResumeRefused, CheckpointMismatch: it is another run's or another model's.
+            ResumeRefused, CheckpointMismatch: it is another run's or another model's. One of another guard is none:
+                the live guard keeps its tensors and facts, and this is said.
         """
         if path is not None:
             self._load_named(Path(path), state)
@@ -213,10 +215,15 @@ class DcpCheckpoint(Checkpointer):
         opened = self._together(DamagedCheckpoint, lambda: _open_at(folder))
         saved, present = opened.facts.get(GATE, {}), state.facts.get(GATE, {})
         self._together(ResumeRefused, lambda: require_same_run(folder, saved, present))
-        self._together(CheckpointMismatch, lambda: require_same_tensors(folder, opened.metadata, state.tensors))
+        tensors = state.tensors
+        if is_of_another_guard(opened, state):
+            opened, tensors = without_guard(opened, state)
+            if self._mesh.is_main:
+                say(f"{folder}: saved with another guard (spike), whose state is left there; this run's begins anew")
+        self._together(CheckpointMismatch, lambda: require_same_tensors(folder, opened.metadata, tensors))
         self._together(DamagedCheckpoint, lambda: verify_share(opened, rank, world_size))
         self._together(DamagedCheckpoint, lambda: self._restore_random(opened))
-        load_tensors(opened, state.tensors)
+        load_tensors(opened, tensors)
         state.facts = opened.facts
         self._saved_step = opened.manifest.step if folder.parent.resolve() == self._folder.resolve() else None
         return opened

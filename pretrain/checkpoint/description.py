@@ -154,6 +154,6 @@ def require_same_tensors(folder: Path, metadata: Metadata, tensors: dict[str, Te
         more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         listed = "\n  ".join(found[:_SHOWN])
         raise CheckpointMismatch(
-            f"{folder}: not a checkpoint of this model, optimizer and guard:\n  {listed}{more}\n"
-            "set model, optim and spike as they were, or choose another run_name"
+            f"{folder}: not a checkpoint of this model and optimizer:\n  {listed}{more}\n"
+            "set model and optim as they were, or choose another run_name"
         )
