@@ -15,6 +15,7 @@ from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.run_files import JOURNAL
 from pretrain.seats import Action, Guard
+from pretrain.stability.advice import advise
 from pretrain.stability.budget import SkipBudget
 from pretrain.stability.window import Window
 from pretrain.types import Record
@@ -23,6 +24,7 @@ from pretrain.types import Record
 MIN_LOSS_SPREAD_FRAC = 0.005  # of the median loss
 MIN_LOG_NORM_SPREAD = 0.05  # 5 % of the norm
 MIN_NORM = 1e-20  # under the logarithm; a batch without targets has gradient norm 0, which is no spike
+NORM = "gradient norm"
 
 
 class NoGuard(Guard):
@@ -54,6 +56,14 @@ class NoGuard(Guard):
 class SkipGuard(Guard):
     """Skips a step whose loss or gradient norm is not finite or stands out from the last accepted ones.
 
+    The rule. A value stands out when it is more than `threshold` robust standard deviations, and more than a least
+    rise, above the median of the accepted ones.
+    - Not finite, or the loss stands out: skipped. Too many of them stop the run.
+    - Only the gradient norm stands out: skipped, too. But a skip leaves the weights, so where the gradients have grown
+      the next norm is as high, and kept out of the window it would be skipped for ever. So these skips are counted, an
+      accepted step takes one off, and at `max_skips_in_row` they are no spike, they are a new level: the next is let
+      through (trainer.max_grad_norm bounds it) and the window of norms begins anew. They never stop the run.
+
     Robust centre and spread (median and MAD) of accepted values only: a spike neither moves the centre nor widens the
     spread that the next one is judged by, and a NaN never enters. On simulated runs a mean-and-std rule whose window
     takes outliers in catches one spike of six and answers one NaN with 129 skips.
@@ -67,9 +77,9 @@ class SkipGuard(Guard):
         min_rise_nats: a loss spike is also this far above the median, in nats per token.
         min_norm_ratio: a gradient spike is also this many times the median norm.
         window_steps: accepted steps that are looked back at.
-        min_accepted_steps: accepted steps before spikes are judged; what is not finite is always skipped.
-        max_skips_in_row: one more skipped step in a row stops the run.
-        budget_skips: skips allowed within budget_steps; one more stops the run.
+        min_accepted_steps: values in a window before spikes are judged by it; what is not finite is always skipped.
+        max_skips_in_row: one more bad step in a row stops the run; gradient norms alone are a new level then.
+        budget_skips: bad steps allowed within budget_steps, gradient norms alone not counted; one more stops the run.
         budget_steps: length of that stretch.
     Raises:
         SettingError: a setting that can't work.
@@ -100,13 +110,15 @@ class SkipGuard(Guard):
         allowed = f"a number up to window_steps, which is {window_steps}"
         require(min_accepted_steps <= window_steps, "min_accepted_steps", min_accepted_steps, allowed)
         self._threshold, self._min_accepted = threshold, min_accepted_steps
+        self._max_skips_in_row = max_skips_in_row
         self._is_main, self._batch_size = mesh.is_main, plan.global_batch_size
+        self._norm_skips = torch.zeros((), dtype=torch.int64, device=device)
         self._window = Window(2, window_steps, device)
         self._least_rise_2 = torch.tensor([min_rise_nats, math.log(min_norm_ratio)], device=device)
         self._least_spread_2 = torch.tensor([0.0, MIN_LOG_NORM_SPREAD], device=device)
         self._least_spread_frac_2 = torch.tensor([MIN_LOSS_SPREAD_FRAC, 0.0], device=device)
         self._budget = SkipBudget(max_skips_in_row, budget_skips, budget_steps)
-        self._journal = JsonLines(run_dir / JOURNAL)
+        self._run_dir, self._journal = run_dir, JsonLines(run_dir / JOURNAL)
         self._first, self._diagnosis = True, ""
 
     @torch.no_grad()
@@ -117,18 +129,28 @@ class SkipGuard(Guard):
         rise_2 = observed_2 - center_2
         least_2 = self._least_spread_2 + self._least_spread_frac_2 * center_2.abs()
         z_2 = rise_2 / torch.maximum(spread_2, least_2)
-        armed = self._window.count >= self._min_accepted
-        spike_2 = (z_2 > self._threshold) & (rise_2 > self._least_rise_2) & armed  # NaN compares as no spike
-        bad = ~finite | spike_2.any()
+        armed_2 = self._window.count_K >= self._min_accepted
+        spike_2 = (z_2 > self._threshold) & (rise_2 > self._least_rise_2) & armed_2  # NaN compares as no spike
+        bad = ~finite | spike_2[0]
+        norm_only = spike_2[1] & ~bad
+        new_level = norm_only & (self._norm_skips >= self._max_skips_in_row)
+        bad = bad | (norm_only & ~new_level)
+        self._window.begin_anew(torch.stack([torch.zeros_like(new_level), new_level]))
         self._window.add(observed_2, ~bad)
+        # a step skipped for another reason leaves it as it is: it left the weights as they are, too
+        counted = torch.where(bad, self._norm_skips + norm_only, (self._norm_skips - 1).clamp(min=0))
+        self._norm_skips.copy_(counted.masked_fill(new_level, 0))
         return torch.cat([bad.float()[None], spike_2.float(), center_2, z_2])
 
     def decide(self, record: Record) -> Action:
         if self._first and self._is_main:
             self._journal.drop_after(record.step - 1)  # these steps are about to be done again
         self._first = False
-        if record.skipped and self._is_main:
-            self._journal.append(self._skip_line(record), durable=True)
+        reasons = _reasons(record)
+        if reasons and self._is_main:
+            self._journal.append(self._line(record, reasons), durable=True)
+        if record.skipped and reasons == [f"{NORM} spike"]:
+            return Action.CONTINUE  # such a row ends by itself: judge lets a new level through
         exceeded = self._budget.count(record.step, record.skipped)
         if not exceeded:
             return Action.CONTINUE
@@ -138,38 +160,30 @@ class SkipGuard(Guard):
                 self._journal.append({"event": "stop", "step": record.step, "reason": self._diagnosis}, durable=True)
         return Action.STOP
 
-    def _skip_line(self, record: Record) -> dict[str, Any]:
-        loss_spike, norm_spike, median_loss, median_log_norm, loss_z, norm_z = record.evidence
-        reasons = [
-            _reason("loss", record.loss, loss_spike > 0),
-            _reason("gradient norm", record.grad_norm, norm_spike > 0),
-        ]
-        line = {"event": "skip", "step": record.step, "loss": record.loss, "grad_norm": record.grad_norm}
-        line |= {"reason": ", ".join(filter(None, reasons)), "loss_z": loss_z, "grad_norm_z": norm_z}
+    def _line(self, record: Record, reasons: list[str]) -> dict[str, Any]:
+        _, _, median_loss, median_log_norm, loss_z, norm_z = record.evidence
+        event = "skip" if record.skipped else "new_level"
+        line = {"event": event, "step": record.step, "loss": record.loss, "grad_norm": record.grad_norm}
+        line |= {"reason": ", ".join(reasons), "loss_z": loss_z, "grad_norm_z": norm_z}
         line |= {"median_loss": median_loss, "median_grad_norm": math.exp(median_log_norm)}
         first = record.data_step * self._batch_size
         last = first + self._batch_size - 1
         return line | {"data_step": record.data_step, "first_sample": first, "last_sample": last}
 
     def _explain(self, record: Record, exceeded: str) -> str:
-        if math.isfinite(record.loss) and math.isfinite(record.grad_norm):
-            advice = (
-                "losses or gradients stand out again and again: lower optim.lr or lengthen the warm-up, and look at "
-                "these samples"
-            )
-        else:
-            advice = "the loss or the gradients are not finite: lower optim.lr, or compute in precision=float32"
+        _, _, median_loss, *_ = record.evidence
+        rise_nats = record.loss - median_loss
         return (
             f"step {record.step}: {exceeded}; none of these steps touched the weights (loss now {record.loss:.4g}, "
-            f"gradient norm {record.grad_norm:.4g}). journal.jsonl names each step and its samples. {advice}; "
-            "then resume, with allow_change=[optim.lr] or whichever key was changed"
+            f"gradient norm {record.grad_norm:.4g}). "
+            + advise(record, rise_nats, self._run_dir, self._budget.last_update)
         )
 
     def diagnosis(self) -> str:
         return self._diagnosis
 
     def tensors(self) -> dict[str, Tensor]:
-        return {"values": self._window.values_KW, "count": self._window.count}
+        return {"values": self._window.values_KW, "count": self._window.count_K, "norm_skips": self._norm_skips}
 
     def facts(self) -> dict[str, Any]:
         return self._budget.facts()
@@ -177,6 +191,13 @@ class SkipGuard(Guard):
     def restore(self, facts: dict[str, Any]) -> None:
         self._budget.restore(facts)
         self._first, self._diagnosis = True, ""
+
+
+def _reasons(record: Record) -> list[str]:
+    """Return what is wrong with a step; of one that was let through, what made it a new level."""
+    loss_spike, norm_spike, *_ = record.evidence
+    loss = _reason("loss", record.loss, loss_spike > 0)
+    return [reason for reason in (loss, _reason(NORM, record.grad_norm, norm_spike > 0)) if reason]
 
 
 def _reason(name: str, value: float, spike: bool) -> str:

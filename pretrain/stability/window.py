@@ -16,13 +16,13 @@ class Window:
     """Ring buffers of the last `size` accepted values of K series, all accepted or rejected together.
 
     Attributes:
-        values_KW: (num_series, size) float32; places that were never written hold 0 and are not looked at.
-        count: () int64, values accepted so far; the next one goes to place count % size.
+        values_KW: (num_series, size) float32; places not written since the series began are not looked at.
+        count_K: (num_series,) int64, values accepted since the series began; the next goes to place count_K % size.
     """
 
     def __init__(self, num_series: int, size: int, device: torch.device) -> None:
         self.values_KW = torch.zeros(num_series, size, device=device)
-        self.count = torch.zeros((), dtype=torch.int64, device=device)
+        self.count_K = torch.zeros(num_series, dtype=torch.int64, device=device)
         self._places_W = torch.arange(size, device=device)
 
     def add(self, values_K: Tensor, accepted: Tensor) -> None:
@@ -32,25 +32,29 @@ class Window:
             values_K: (num_series,) float32; anything when rejected, NaN too.
             accepted: () bool.
         """
-        here_W = (self._places_W == self.count % len(self._places_W)) & accepted
+        here_KW = (self._places_W == self.count_K[:, None] % len(self._places_W)) & accepted
         # where, never multiplication: 0 * NaN is NaN
-        self.values_KW.copy_(torch.where(here_W, values_K[:, None], self.values_KW))
-        self.count.add_(accepted)
+        self.values_KW.copy_(torch.where(here_KW, values_K[:, None], self.values_KW))
+        self.count_K.add_(accepted)
+
+    def begin_anew(self, series_K: Tensor) -> None:
+        """Forget all values of the series where `series_K`, (num_series,) bool, is True."""
+        self.count_K.masked_fill_(series_K, 0)
 
     def center_and_spread(self) -> tuple[Tensor, Tensor]:
         """Return medians and spreads (1.4826 times the median absolute deviation), each (num_series,) float32.
 
-        The current value never takes part: judge first, then add. Both are NaN in an empty window.
+        The current value never takes part: judge first, then add. Both are NaN for an empty series.
         """
-        held = self.count.clamp(max=len(self._places_W))
-        held_W = self._places_W < held
-        center_K = _median(self.values_KW, held_W, held)
+        held_K = self.count_K.clamp(max=len(self._places_W))
+        held_KW = self._places_W < held_K[:, None]
+        center_K = _median(self.values_KW, held_KW, held_K)
         deviations_KW = (self.values_KW - center_K[:, None]).abs()
-        return center_K, MAD_TO_STD * _median(deviations_KW, held_W, held)
+        return center_K, MAD_TO_STD * _median(deviations_KW, held_KW, held_K)
 
 
-def _median(values_KW: Tensor, held_W: Tensor, held: Tensor) -> Tensor:
+def _median(values_KW: Tensor, held_KW: Tensor, held_K: Tensor) -> Tensor:
     """Return (K,) medians over the places held; of an even number the mean of the two in the middle."""
-    ordered_KW = torch.where(held_W, values_KW, torch.nan).sort(dim=1).values  # NaN sorts behind all numbers
-    middle_2 = torch.stack([(held - 1) // 2, held // 2]).clamp(min=0)
-    return ordered_KW.index_select(1, middle_2).mean(dim=1)
+    ordered_KW = torch.where(held_KW, values_KW, torch.nan).sort(dim=1).values  # NaN sorts behind all numbers
+    middle_K2 = torch.stack([(held_K - 1) // 2, held_K // 2], dim=1).clamp(min=0)
+    return ordered_KW.gather(1, middle_K2).mean(dim=1)

@@ -21,9 +21,9 @@ def test_exceeded_exactly_when_a_count_is_and_a_restored_one_goes_on(
     skips: list[bool], limits: tuple[int, int, int], kill: int
 ) -> None:
     max_in_row, max_recent, recent_steps = limits
-    budget = SkipBudget(*limits)
+    budget, stopped = SkipBudget(*limits), False
     for step, skipped in enumerate(skips):
-        if step == kill:
+        if step == kill and not stopped:
             facts = orjson.loads(orjson.dumps(budget.facts()))
             budget = SkipBudget(*limits)
             budget.restore(facts)
@@ -31,7 +31,29 @@ def test_exceeded_exactly_when_a_count_is_and_a_restored_one_goes_on(
         recent = sum(skips[max(0, step - recent_steps + 1) : step + 1])
         exceeded = skipped and (in_row > max_in_row or recent > max_recent)
         assert bool(budget.count(step, skipped)) == exceeded
+        stopped |= exceeded
+    assert budget.last_update == max((step for step, skipped in enumerate(skips) if not skipped), default=0)
     assert budget.facts()["skips"] == sum(skips)
+
+
+@pytest.mark.parametrize(("limits", "skips"), [((2, 9, 50), [1, 2, 3, 4]), ((9, 2, 50), [1, 3, 5, 6])])
+def test_after_a_stop_the_counts_begin_anew(limits: tuple[int, int, int], skips: list[int]) -> None:
+    budget = SkipBudget(*limits)
+    exceeded = [bool(budget.count(step, step in skips)) for step in range(7)]
+    assert any(exceeded)
+    again = SkipBudget(*limits)
+    again.restore(budget.facts())
+    assert (
+        again.facts()
+        == budget.facts()
+        == {
+            "skips": 4,
+            "skips_in_row": 0,
+            "recent_skips": [],
+            "last_update": budget.last_update,
+        }
+    )
+    assert [bool(again.count(step, True)) for step in (7, 8, 9)] == [False, False, True]
 
 
 @pytest.mark.parametrize("facts", [{}, {"skips": 1}, {"skips": "x", "skips_in_row": 0, "recent_skips": []}])

@@ -1,10 +1,9 @@
-"""The guard on simulated runs: against a float64 oracle, with injected faults, and over kills at any step."""
+"""The guard on simulated runs: with injected faults, and over kills at any step."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,28 +37,6 @@ def judgements(guard: Guard, losses: np.ndarray, norms: np.ndarray) -> list[list
     return [guard.judge(loss, norm).tolist() for loss, norm in pairs]
 
 
-def oracle(losses: np.ndarray, norms: np.ndarray) -> list[bool]:
-    """The rule in plain float64 Python, with its default settings."""
-    held: deque[tuple[float, float]] = deque(maxlen=128)
-    verdicts = []
-    for loss, norm in zip(losses.astype(np.float64), norms.astype(np.float64), strict=True):
-        bad = not (math.isfinite(loss) and math.isfinite(norm))
-        if not bad and len(held) >= 64:
-            past_losses, past_norms = np.array(held).T
-            bad = stands_out(loss, past_losses, 0.005 * abs(np.median(past_losses)), 0.1)
-            bad = bad or stands_out(math.log(norm), past_norms, 0.05, math.log(3))
-        if not bad:
-            held.append((loss, math.log(norm)))
-        verdicts.append(bad)
-    return verdicts
-
-
-def stands_out(value: float, past: np.ndarray, least_spread: float, least_rise: float) -> bool:
-    center = np.median(past)
-    spread = max(1.4826 * np.median(np.abs(past - center)), least_spread)
-    return bool((value - center) / spread > 6 and value - center > least_rise)
-
-
 FAULTS: dict[str, tuple[float, float]] = {  # what the loss and the norm are multiplied by
     "loss x 100": (100.0, 1.0),
     "gradient x 10000": (1.0, 1e4),
@@ -69,19 +46,6 @@ FAULTS: dict[str, tuple[float, float]] = {  # what the loss and the norm are mul
     "loss inf": (math.inf, 1.0),
     "gradient inf": (1.0, math.inf),
 }
-
-
-@shared_fixture
-@given(
-    seed=st.integers(0, 2**31),
-    faults=st.dictionaries(st.integers(0, 399), st.sampled_from(sorted(FAULTS)), max_size=12),
-)
-def test_same_verdicts_as_the_oracle(make_guard: MakeGuard, curve: Curve, seed: int, faults: dict[int, str]) -> None:
-    losses, norms = curve(seed, 400)
-    for step, fault in faults.items():
-        losses[step] *= FAULTS[fault][0]
-        norms[step] *= FAULTS[fault][1]
-    assert judge_all(make_guard(), losses, norms) == oracle(losses, norms)
 
 
 @pytest.mark.parametrize("fault", sorted(FAULTS))
@@ -155,6 +119,7 @@ def test_a_restored_guard_goes_on_with_the_same_verdicts_and_bits(
 ) -> None:
     losses, norms = curve(seed, 300)
     losses[[20, 150, 151, 290]] = [math.nan, 50.0, 50.0, math.inf]
+    norms[[100, *range(200, 240)]] *= 20  # a spike, and a new level
     straight = make_guard(max_skips_in_row=50)
     expected = judge_all(straight, losses, norms)
     first, second = make_guard(max_skips_in_row=50), make_guard(max_skips_in_row=50)
@@ -251,7 +216,7 @@ def test_a_run_that_skips_on_and_on_is_stopped_with_a_diagnosis(
     assert all(action is Action.STOP for action in actions[105:])
     assert "step 106" in guard.diagnosis() and "spike.max_skips_in_row=5" in guard.diagnosis()
     stops = [line for line in journal(tmp_path) if line["event"] == "stop"]
-    assert [stop["step"] for stop in stops] == [106] and "float32" in stops[0]["reason"]
+    assert [stop["step"] for stop in stops] == [106] and "resume=never" in stops[0]["reason"]
 
 
 def test_scattered_skips_beyond_the_budget_stop_the_run(make_guard: MakeGuard, curve: Curve) -> None:
@@ -264,7 +229,7 @@ def test_scattered_skips_beyond_the_budget_stop_the_run(make_guard: MakeGuard, c
     assert actions.index(Action.STOP) == 180
     assert "5 of the last 90 steps were skipped, spike.budget_skips=4" in guard.diagnosis()
     assert "none of these steps touched the weights" in guard.diagnosis()  # the steps between them did
-    assert "allow_change=[optim.lr]" in guard.diagnosis()
+    assert "spike.min_rise_nats=" not in guard.diagnosis()  # no text is 46 nats worse than the rest
 
 
 @pytest.mark.parametrize("saved", [30, 150, 152, 160])
@@ -292,6 +257,16 @@ def test_a_killed_and_resumed_run_decides_and_journals_as_one_that_was_not(
     assert redone == [step + 1 for step in (20, 150, 151, 153) if saved <= step < saved + 10]
 
 
+def test_after_its_stop_a_run_begins_with_new_counts(make_guard: MakeGuard, curve: Curve) -> None:
+    losses, norms = curve(3, 300)
+    losses[100:] = math.nan
+    guard = make_guard(max_skips_in_row=5)
+    assert run(guard, losses[:108], norms[:108]).index(Action.STOP) == 105
+    guard.restore(orjson.loads(orjson.dumps(guard.facts())))
+    assert guard.diagnosis() == ""
+    assert run(guard, losses[108:], norms[108:], first_step=109).index(Action.STOP) == 5
+
+
 def test_only_the_main_rank_writes_and_all_decide_alike(mesh: Any, plan: Any, curve: Curve, tmp_path: Path) -> None:
     losses, norms = curve(1, 120)
     losses[90:] = math.nan
@@ -310,6 +285,7 @@ def test_judging_on_a_gpu_never_waits_and_gives_the_same_verdicts(
 ) -> None:
     losses, norms = curve(5, 300)
     losses[[10, 150]] = [math.nan, 50.0]
+    norms[200:] *= 20  # a new level
     guard = SkipGuard(mesh, plan, torch.device("cuda"), tmp_path)
     pairs = list(zip(torch.from_numpy(losses).cuda(), torch.from_numpy(norms).cuda(), strict=True))
     torch.cuda.set_sync_debug_mode("error")

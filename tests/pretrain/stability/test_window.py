@@ -26,7 +26,7 @@ def test_holds_the_last_accepted_values(stream: list[tuple[float, float, bool]],
         if accepted:
             held = [*held, (one, other)][-size:]
         assert sorted(held) == sorted(map(tuple, window.values_KW.T[: len(held)].tolist()))
-    assert window.count.item() == sum(w and np.isfinite(a) and np.isfinite(b) for a, b, w in stream)
+    assert window.count_K.tolist() == [sum(w and np.isfinite(a) and np.isfinite(b) for a, b, w in stream)] * 2
     if held:
         values = np.array(held, dtype=np.float64).T
         center, spread = window.center_and_spread()
@@ -40,7 +40,7 @@ def test_spread_of_normal_values_is_their_standard_deviation() -> None:
     window = Window(1, 4096, torch.device("cpu"))
     values = np.random.default_rng(0).normal(5.0, 2.0, size=4096).astype(np.float32)
     window.values_KW.copy_(torch.from_numpy(values)[None])
-    window.count.fill_(4096)
+    window.count_K.fill_(4096)
     center, spread = window.center_and_spread()
     assert center.item() == pytest.approx(5.0, abs=0.15) and spread.item() == pytest.approx(2.0, rel=0.05)
 
@@ -50,18 +50,40 @@ def test_an_empty_window_says_nothing() -> None:
     assert center.isnan().all() and spread.isnan().all()
 
 
+@pytest.mark.parametrize("before", [0, 1, 3, 4, 9])
+def test_a_series_that_begins_anew_forgets_and_the_other_does_not(before: int) -> None:
+    window = Window(2, 4, torch.device("cpu"))
+    numbers = [*range(before), 100, 200, 300]
+    for number in numbers:
+        if number == 100:
+            window.begin_anew(torch.tensor([False, True]))
+        window.add(torch.tensor([float(number), float(number)]), torch.tensor(True))
+    assert window.count_K.tolist() == [before + 3, 3]
+    center, spread = window.center_and_spread()
+    assert center.tolist() == [np.median(numbers[-4:]), 200.0]
+    assert spread[1].item() == pytest.approx(MAD_TO_STD * 100)
+    assert window.values_KW[0].tolist() == last_by_place(numbers, 4)
+
+
+def last_by_place(numbers: list[int], size: int) -> list[float]:
+    places = [0.0] * size
+    for count, number in enumerate(numbers):
+        places[count % size] = float(number)
+    return places
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
 def test_rejected_values_leave_every_bit(value: float) -> None:
     window = Window(2, 4, torch.device("cpu"))
     for number in range(6):
         window.add(torch.tensor([float(number), -float(number)]), torch.tensor(True))
-    values, count = window.values_KW.clone(), window.count.clone()
+    values, count = window.values_KW.clone(), window.count_K.clone()
     window.add(torch.tensor([value, 0.0]), torch.tensor(False))
-    assert torch.equal(values, window.values_KW) and torch.equal(count, window.count)
+    assert torch.equal(values, window.values_KW) and torch.equal(count, window.count_K)
 
 
 def test_state_stays_in_the_same_tensors() -> None:
     window = Window(2, 4, torch.device("cpu"))
-    places = window.values_KW.data_ptr(), window.count.data_ptr()
+    places = window.values_KW.data_ptr(), window.count_K.data_ptr()
     window.add(torch.ones(2), torch.tensor(True))
-    assert places == (window.values_KW.data_ptr(), window.count.data_ptr())
+    assert places == (window.values_KW.data_ptr(), window.count_K.data_ptr())

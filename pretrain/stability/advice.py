@@ -1,0 +1,44 @@
+"""What a run that the guard has stopped is told: lines that work when they are typed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from pretrain.run_files import CHECKPOINTS, JOURNAL
+from pretrain.types import Record
+
+POSSIBLE_RISE_NATS = 10.0  # the logarithm of a vocabulary: no text is worse for healthy weights than a guess
+
+
+def advise(record: Record, rise_nats: float, run_dir: Path, last_update: int) -> str:
+    """Return what to do about a stop.
+
+    The weights are those of the last update. Where that one spoilt them, no learning rate and no setting of the guard
+    mends them: the way on is a way back.
+
+    Args:
+        record: the step that was one too many.
+        rise_nats: how far its loss is above the median of the accepted ones.
+        run_dir: where checkpoints are looked for.
+        last_update: the last step that touched the weights.
+    """
+    begin = f"The same line goes on with new counts; {JOURNAL} names each step and its samples. If it stops again: "
+    earlier = checkpoint_before(run_dir, last_update)
+    way_back = "begin anew with resume=never and a lower optim.lr"
+    if earlier:
+        way_back = f"go back and learn more slowly with resume={earlier} optim.lr=... allow_change=[optim.lr]"
+    if not (math.isfinite(record.grad_norm) and rise_nats < POSSIBLE_RISE_NATS):
+        return f"{begin}the weights are spoilt, or this machine is faulty; {way_back}"
+    above = max(1, math.ceil(2 * rise_nats))
+    return (
+        f"{begin}where such losses are right (other text), "
+        f"spike.min_rise_nats={above} allow_change=[spike.min_rise_nats] lets them through; "
+        f"where they are not, the weights are spoilt; {way_back}"
+    )
+
+
+def checkpoint_before(run_dir: Path, step: int) -> Path | None:
+    """Return the newest checkpoint's folder with the weights of before `step`."""
+    found = [path for path in (run_dir / CHECKPOINTS).glob("step_*") if path.name.removeprefix("step_").isdigit()]
+    return max((path for path in found if int(path.name.removeprefix("step_")) < step), default=None)

@@ -1,0 +1,98 @@
+"""The guard in real runs: one that goes well is left alone, and one that was stopped goes on as its diagnosis says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pretrain.metrics.lines import read_metrics
+
+TRAIN = Path(__file__).parents[3] / "launch" / "train.py"
+
+pytestmark = pytest.mark.slow
+Type = Callable[..., str]
+
+
+@pytest.fixture
+def type_line(tmp_path: Path, one_thread: dict[str, str], typed: Any) -> Type:
+    def type_it(*arguments: str, code: int = 0) -> str:
+        found, text = typed.start(TRAIN, arguments, tmp_path, one_thread).wait()
+        assert found == code, text
+        return str(text)
+
+    return type_it
+
+
+@pytest.fixture
+def run(tiny: list[str]) -> list[str]:
+    kept = [text for text in tiny if not text.startswith(("eval.", "logger="))]
+    return [*kept, "eval=none", "logger=none", "run_name=x", "trainer.micro_batch_size=8"]
+
+
+@pytest.fixture
+def larger_vocabulary(tmp_path: Path, write_data: Callable[..., None]) -> Path:
+    """With it the gradients grow several times in a few steps, when the first plateau is left, while the loss falls."""
+    modules = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:60]
+    texts = [path.read_text(encoding="utf-8")[:20_000] for path in modules]
+    write_data(tmp_path / "data/larger", {"pydocs": texts[2:]}, {"pydocs": texts[:2]}, vocab_size=4096)
+    return tmp_path / "data/larger"
+
+
+def test_a_run_that_goes_well_is_not_stopped(
+    type_line: Type, run: list[str], tmp_path: Path, larger_vocabulary: Path
+) -> None:
+    kept = [text for text in run if not text.startswith("data.path=")]
+    line = [*kept, "schedule=constant", "seed=3", f"data.path={larger_vocabulary}"]  # many skips without the rule
+    text = type_line(*line, "trainer.max_steps=400")
+    assert "finished at step 400" in text
+    lines = list(read_metrics(tmp_path / "runs/x/metrics.jsonl"))
+    assert sum(line["skipped"] for line in lines) < 400 / 10
+    assert sum(line["loss"] for line in lines[-20:]) / 20 < lines[0]["loss"] - 0.9
+
+
+@pytest.fixture
+def stopped(type_line: Type, run: list[str], tmp_path: Path) -> list[str]:
+    """A run that learns well and then far too fast, until the guard stops it: the line that did."""
+    kept = [*run, "schedule=constant", "checkpoint.every_steps=40"]
+    type_line(*kept, "trainer.max_steps=80")
+    line = [*kept, "trainer.max_steps=120", "optim.lr=10"]
+    text = type_line(*line, "allow_change=[trainer.max_steps,optim.lr]", code=3)
+    assert "stopped at step" in text
+    return line
+
+
+def reason(tmp_path: Path) -> str:
+    return str(json.loads((tmp_path / "runs/x/status.json").read_text())["reason"])
+
+
+def test_the_way_back_of_the_diagnosis_leads_on(type_line: Type, stopped: list[str], tmp_path: Path) -> None:
+    said = re.search(r"resume=(\S+) optim\.lr=\.\.\. (allow_change=\[optim\.lr\])", reason(tmp_path))
+    assert said is not None
+    assert said[1] == "runs/x/checkpoints/step_00000080"
+    assert "finished at step 120" in type_line(*stopped, f"resume={said[1]}", "optim.lr=6e-4", said[2])
+    assert [line["step"] for line in read_metrics(tmp_path / "runs/x/metrics.jsonl")] == list(range(1, 121))
+
+
+def test_the_same_line_goes_on_with_new_counts_to_the_next_stop(
+    type_line: Type, stopped: list[str], tmp_path: Path
+) -> None:
+    before = json.loads((tmp_path / "runs/x/status.json").read_text())["step"]
+    text = type_line(*stopped, code=3)
+    assert f"from step {before} of 120" in text
+    assert re.search(rf"stopped at step {before + 8}: step {before + 6}: 6 steps in a row", text)  # as from the start
+    assert "checkpoints/step_00000080 optim.lr=" in reason(tmp_path)  # never one with the spoilt weights
+
+
+@pytest.mark.parametrize("other", ["spike=none", "spike.window_steps=100", "spike.min_rise_nats=100000"])
+def test_another_guard_goes_on_from_a_stop(type_line: Type, stopped: list[str], tmp_path: Path, other: str) -> None:
+    shutil.copytree(tmp_path / "runs/x", tmp_path / "runs/y")
+    text = type_line(*stopped, "run_name=y", other, f"allow_change=[{other.partition('=')[0]}]")
+    assert "finished at step 120" in text
+    assert ("saved with another guard" in text) == (other != "spike.min_rise_nats=100000")
