@@ -35,7 +35,7 @@ from data_pipeline.sources.jsonl import Jsonl
 from data_pipeline.stages.view import Partition, TextReader, View, decision_path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-STAGES = ("clean", "exact", "near", "split", "decontaminate", "tokenizer", "shards")
+STAGES = ("clean", "exact", "near", "paragraphs", "split", "decontaminate", "tokenizer", "shards")
 START, END, ALL = "(start)", "(end)", "(all)"  # before the first stage, after the last, the whole command
 POLL_S = 0.01
 PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6

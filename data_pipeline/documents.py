@@ -1,4 +1,4 @@
-"""The unit that flows: an Arrow record batch of documents; what is written of each one that is removed."""
+"""The unit that flows: an Arrow record batch of documents; what is written of each one, or span of one, that goes."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Removal:
         similarity: the measured Jaccard.
         test_item: `<test set>#<item>`.
         coverage: the share of its n-grams that the document holds.
+        start, stop: where not the whole document goes: UTF-8 bytes in its text as the stage saw it.
     """
 
     position: int
@@ -45,6 +46,8 @@ class Removal:
     similarity: float | None = None
     test_item: str | None = None
     coverage: float | None = None
+    start: int | None = None
+    stop: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

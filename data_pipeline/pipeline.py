@@ -19,6 +19,7 @@ from data_pipeline import ledger
 from data_pipeline.clean.rules import Rule
 from data_pipeline.decontaminate.decontaminator import Decontaminator
 from data_pipeline.dedup.dedup import Dedup
+from data_pipeline.dedup.paragraphs import Paragraphs
 from data_pipeline.executors.executor import Executor
 from data_pipeline.ledger import Account, Book
 from data_pipeline.losses import BadLimit, check_left, large_losses, removed_before
@@ -44,6 +45,7 @@ from data_pipeline.sources.source import Corpus
 from data_pipeline.stages.clean import Clean
 from data_pipeline.stages.decontaminate import Decontaminate
 from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
+from data_pipeline.stages.paragraphs import CutParagraphs
 from data_pipeline.stages.shards import WriteShards, manifest_of
 from data_pipeline.stages.split import Split
 from data_pipeline.stages.stage import Outcome, Stage, Workplace
@@ -93,6 +95,7 @@ def run(
     corpus: Node[Corpus],
     clean: Node[Rule],
     dedup: Node[Dedup],
+    paragraphs: Node[Paragraphs],
     decontaminate: Node[Decontaminator],
     mix: Node[HeldOut],
     tokenizer: Node[TokenizerTrainer],
@@ -133,6 +136,7 @@ def run(
         cleaning,
         ExactDuplicates(place, duplicates, dedup.raw),
         NearDuplicates(place, duplicates, dedup.raw),
+        CutParagraphs(place, build(paragraphs), paragraphs.raw),
         Split(place, build(mix), mix.raw),
         Decontaminate(place, build(decontaminate), decontaminate.raw),
         TrainTokenizer(place, trainer, tokenizer.raw),

@@ -39,6 +39,8 @@ REMOVED_SCHEMA = pa.schema(
         pa.field("similarity", pa.float64()),
         pa.field("test_item", pa.large_string()),
         pa.field("coverage", pa.float64()),
+        pa.field("start", pa.int64()),  # UTF-8 bytes of the text: of a span that was cut out of a document that stays
+        pa.field("stop", pa.int64()),
         pa.field("snippet", pa.large_string(), nullable=False),
         pa.field("kept_snippet", pa.large_string()),
     ]

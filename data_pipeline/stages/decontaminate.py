@@ -150,7 +150,7 @@ class Decontaminate(Stage):
 
     def _tasks(self, what: str, view: View, training: np.ndarray, settings: str) -> Iterator[Task[Slice]]:
         for piece in view.slices(training):
-            key = hash_json([settings, piece.partition.batch_hash, piece.first_index, hash_bytes(piece.mask.tobytes())])
+            key = hash_json([settings, piece.content_hash, piece.first_index, hash_bytes(piece.mask.tobytes())])
             yield task(self.records, f"{what}-{piece.partition.name}", key, piece)
 
 
@@ -163,7 +163,7 @@ def _items_of(piece: Slice) -> list[TestItem]:
 
 def _held_out_hash(view: View) -> str:
     """Return the hash of what the held-out documents are: where in which text."""
-    texts = [partition.batch_hash for partition in view.partitions]
+    texts = [piece.content_hash for piece in view.slices(view.held_out)]
     return hash_json([texts, hash_bytes(np.flatnonzero(view.held_out).astype("<i8").tobytes())])
 
 

@@ -72,7 +72,7 @@ class ExactDuplicates(_Duplicates):
 
     def _tasks(self, view: View) -> Iterator[Task[Slice]]:
         for piece in view.slices(view.alive):
-            key = hash_json([self.identity, piece.partition.batch_hash])
+            key = hash_json([self.identity, piece.content_hash])
             yield task(self.records, piece.partition.name, key, piece)
 
 
@@ -117,9 +117,8 @@ def decide(
     """
     gone = view.positions[[removal.position for removal in removals]]
     book = account_decision(view, gone, [removal.reason for removal in removals], before)
-    written = write_evidence(
-        stage.place.executor, stage.place.output_dir / REMOVED / stage.name, stage.name, view, gone, removals
-    )
+    folder = stage.place.output_dir / REMOVED / stage.name
+    written = write_evidence(stage.place.executor, folder, stage.name, view, removals)
     path = decision_path(stage.place.work, stage.name)
     write_arrays(path, {"gone": gone})
     return Outcome(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.documents import Removal
+from data_pipeline.documents import SNIPPET_CHARS, Removal
 from data_pipeline.executors.executor import Executor
 from data_pipeline.stages.view import Slice, View, snippets
 from data_pipeline.storage import write_removed
@@ -41,7 +41,7 @@ def rows_of(
         kept: of each removal, what was kept in its place.
     """
     documents = batch.take(pa.array([removal.position for removal in removals], pa.int64()))
-    begins = snippets(documents.column("text"))
+    begins = _begins(documents.column("text"), removals)
     keys = zip(*(documents.column(name).to_pylist() for name in ("id", "file", "row")), strict=True)
     return [
         {
@@ -57,6 +57,8 @@ def rows_of(
             "similarity": removal.similarity,
             "test_item": removal.test_item,
             "coverage": removal.coverage,
+            "start": removal.start,
+            "stop": removal.stop,
             "snippet": begin,
             "kept_snippet": witness[1] if witness else None,
         }
@@ -64,31 +66,41 @@ def rows_of(
     ]
 
 
-def write_evidence(
-    executor: Executor, folder: Path, stage: str, view: View, gone: np.ndarray, removals: list[Removal]
-) -> list[Path]:
+def _begins(texts: pa.LargeStringArray, removals: list[Removal]) -> list[str]:
+    """Return the beginning of what goes of each text."""
+    begins = snippets(texts)
+    for place, removal in enumerate(removals):
+        if removal.start is not None:
+            span = texts[place].as_buffer().to_pybytes()[removal.start : removal.stop]
+            begins[place] = span.decode()[:SNIPPET_CHARS]
+    return begins
+
+
+def write_evidence(executor: Executor, folder: Path, stage: str, view: View, removals: list[Removal]) -> list[Path]:
     """Write what a global stage removed, a file a partition.
 
     Args:
         folder: `removed/<stage>`.
         view: before the removal.
-        gone: (m,) int64 ascending indices of the removed documents.
-        removals: of each; `kept` is a position.
+        removals: by ascending position; `kept` is a position.
     Returns:
         The files written.
     """
     witnesses = np.unique(view.positions[[removal.kept for removal in removals if removal.kept is not None]])
     known = _describe(executor, view, witnesses)
+    gone = view.positions[[removal.position for removal in removals]]
     mask = np.zeros(len(view.alive), bool)
     mask[gone] = True
 
     def items() -> Iterator[tuple[Slice, list[Removal], list[Kept | None]]]:
-        done = 0
         for piece in view.slices(mask):
-            mine = removals[done : done + int(piece.mask.sum())]
-            done += len(mine)
+            indices = piece.indices()
+            first, stop = np.searchsorted(gone, [indices[0], indices[-1] + 1]).tolist()
+            places = np.searchsorted(indices, gone[first:stop]).tolist()  # several of one document: spans of it
+            mine = removals[first:stop]
             kept = [None if removal.kept is None else known[int(view.positions[removal.kept])] for removal in mine]
-            yield piece, mine, kept
+            here = [replace(removal, position=at, kept=None) for removal, at in zip(mine, places, strict=True)]
+            yield piece, here, kept
 
     return [path for paths in executor.map(_WriteRows(folder, stage, view.file_names), items()) for path in paths]
 
@@ -114,12 +126,5 @@ class _WriteRows:
     def __call__(self, item: tuple[Slice, list[Removal], list[Kept | None]]) -> list[Path]:
         piece, removals, kept = item
         origin = Origin(self._stage, piece.partition.source, self._file_names)
-        here = [_at(removal, place) for place, removal in enumerate(removals)]
-        return write_removed(
-            self._folder / f"{piece.partition.name}.parquet", rows_of(piece.load(), here, origin, kept)
-        )
-
-
-def _at(removal: Removal, position: int) -> Removal:
-    """Return the removal with its position in the slice in place of the one in the corpus."""
-    return replace(removal, position=position, kept=None)
+        rows = rows_of(piece.load(), removals, origin, kept)
+        return write_removed(self._folder / f"{piece.partition.name}.parquet", rows)

@@ -91,7 +91,7 @@ class WriteShards(Stage):
         for piece in view.slices(view.alive):
             held_out = view.held_out[piece.indices()]
             masks = [hash_bytes(mask.tobytes()) for mask in (piece.mask, held_out)]
-            key = hash_json([settings, piece.partition.source, piece.partition.batch_hash, masks])
+            key = hash_json([settings, piece.partition.source, piece.content_hash, masks])
             yield task(self.records, piece.partition.name, key, (piece, held_out))
 
     def _assemble(self, view: View, totals: dict[str, dict[str, _Total]], dtype: np.dtype[Any]) -> None:

@@ -29,6 +29,7 @@ SHARED_CODE = (
     "ledger.py",
     "records.py",
     "storage.py",
+    "stages/cuts.py",
     "stages/stage.py",
     "stages/view.py",
 )  # of all stages

@@ -6,6 +6,7 @@ its place among those that are still in: what a global stage counts by.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_pipeline.documents import SNIPPET_CHARS
+from data_pipeline.documents import SCHEMA, SNIPPET_CHARS
+from data_pipeline.stages.cuts import Cuts
 from data_pipeline.storage import read_arrays, read_batch
+from foundation.hashes import hash_json
 
 CACHE_BYTES = 512 << 20  # of decompressed text, while duplicates are compared
 CLEAN = "clean"  # the folder of the text
@@ -46,16 +49,27 @@ class Slice:
     Attributes:
         mask: (docs of the partition,) bool: which of them.
         first_index: index of the partition's first document.
+        cuts: what stages took out of their texts, in the order of the stages; documents are rows of the partition.
     """
 
     partition: Partition
     path: Path
     mask: np.ndarray
     first_index: int
+    cuts: tuple[Cuts, ...] = ()
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of the partition's texts as they now are: what work on them depends on, beside the mask."""
+        cut = [cuts.hash() for cuts in self.cuts]
+        return hash_json([self.partition.batch_hash, cut]) if cut else self.partition.batch_hash
 
     def load(self) -> pa.RecordBatch:
         """Return these documents, documents.SCHEMA."""
         batch = read_batch(self.path, self.partition.batch_hash)
+        for cuts in self.cuts:
+            texts = cuts.apply(batch.column("text"))
+            batch = batch.set_column(batch.schema.get_field_index("text"), SCHEMA.field("text"), texts)
         return batch if self.mask.all() else batch.filter(pa.array(self.mask))
 
     def texts(self) -> pa.LargeStringArray:
@@ -107,10 +121,19 @@ class View:
         """Row in its file by index, (n,) int64."""
         return self._columns["rows"]
 
-    @property
+    @cached_property
     def sizes(self) -> np.ndarray:
-        """UTF-8 bytes of the text by index, (n,) int64."""
-        return self._columns["sizes"]
+        """UTF-8 bytes of the text as it now is, by index, (n,) int64."""
+        sizes = self._columns["sizes"]
+        for cuts in self._cuts:
+            sizes = sizes - cuts.num_bytes(len(sizes))
+        return sizes
+
+    @cached_property
+    def _cuts(self) -> list[Cuts]:
+        """What the stages cut, in their order; those that cut nothing left out."""
+        found = [Cuts.of(self._decision(stage)) for stage in self.decided]
+        return [cuts for cuts in found if len(cuts)]
 
     @cached_property
     def alive(self) -> np.ndarray:
@@ -146,10 +169,15 @@ class View:
         Args:
             mask: (n,) bool by index.
         """
-        for number, partition in enumerate(self.partitions):
-            start, stop = int(self.starts[number]), int(self.starts[number + 1])
+        for number, (start, stop) in enumerate(itertools.pairwise(self.starts.tolist())):
             if mask[start:stop].any():
-                yield Slice(partition, batch_path(self.work, partition.name), mask[start:stop], start)
+                yield self.piece(number, mask[start:stop])
+
+    def piece(self, number: int, mask: np.ndarray) -> Slice:
+        """Return some documents of a partition; mask: (docs of the partition,) bool."""
+        partition, start = self.partitions[number], int(self.starts[number])
+        cuts = tuple(here for cuts in self._cuts if len(here := cuts.within(start, start + partition.num_docs)))
+        return Slice(partition, batch_path(self.work, partition.name), mask, start, cuts)
 
     def source_masks(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield (source, (n,) bool: its documents, in or out), each source once, in order."""
@@ -192,9 +220,8 @@ class TextReader:
 
     def _texts(self, number: int) -> pa.LargeStringArray:
         if number not in self._cache:
-            partition = self._view.partitions[number]
-            batch = read_batch(batch_path(self._view.work, partition.name), partition.batch_hash)
-            self._cache[number] = batch.column("text")
+            everything = np.ones(self._view.partitions[number].num_docs, bool)
+            self._cache[number] = self._view.piece(number, everything).texts()
         self._cache.move_to_end(number)
         while len(self._cache) > 1 and sum(texts.nbytes for texts in self._cache.values()) > CACHE_BYTES:
             self._cache.popitem(last=False)
@@ -222,5 +249,5 @@ def keys_path(work: Path, partition: str) -> Path:
 
 
 def decision_path(work: Path, stage: str) -> Path:
-    """Return the file of what a stage decided: `gone` or `held_out`, (m,) int64 indices."""
+    """Return the file of what a stage decided: `gone` or `held_out`, (m,) int64 indices; and `Cuts.arrays`."""
     return work / stage / "decision.npz"

@@ -25,7 +25,18 @@ from pretrain.seats import RUNTIME
 from pretrain.tokenizer import Tokenizer
 
 CONF = Path(__file__).parents[2] / "conf"
-PIPELINE_GROUPS = ("corpus", "clean", "dedup", "decontaminate", "mix", "tokenizer", "shards", "executor", "recipe")
+PIPELINE_GROUPS = (
+    "corpus",
+    "clean",
+    "dedup",
+    "paragraphs",
+    "decontaminate",
+    "mix",
+    "tokenizer",
+    "shards",
+    "executor",
+    "recipe",
+)
 NEEDED = {
     "corpus=jsonl": ["corpus.paths=[some.jsonl]"],
     "recipe=web": ["corpus.paths=[some.jsonl]"],

@@ -31,7 +31,7 @@ from foundation.hashes import hash_json
 Config = Callable[..., dict[str, Any]]
 Go = Callable[..., Result]
 Redone = Callable[[Result], list[str]]
-ALL = ["clean", "exact", "near", "split", "decontaminate", "tokenizer", "shards"]
+ALL = ["clean", "exact", "near", "paragraphs", "split", "decontaminate", "tokenizer", "shards"]
 
 
 class Doubling(Exact):
@@ -152,5 +152,5 @@ def test_stages_that_did_not_hand_over_the_same_documents_are_refused(
     account["in"], account["out"] = account["in"] - 1, account["out"] - 1
     del record["hash"]
     path.write_bytes(orjson.dumps(record | {"hash": hash_json(record)}))
-    with pytest.raises(LedgerUnbalanced, match=r"source 'web': near gave out .* split took in .* remove work/"):
+    with pytest.raises(LedgerUnbalanced, match=r"source 'web': paragraphs gave out .* split took in .* remove work/"):
         go(config(made.folder, out))

@@ -10,6 +10,7 @@ import pytest
 
 from data_pipeline.sources.batches import document_batch
 from data_pipeline.stages import view as module
+from data_pipeline.stages.cuts import Cuts
 from data_pipeline.stages.view import (
     Partition,
     TextReader,
@@ -98,3 +99,22 @@ def test_sources_are_told_apart(view: View) -> None:
 
 def test_a_snippet_cuts_between_characters() -> None:
     assert snippets(pa.array(["é" * 1000, "", "short"], pa.large_string())) == ["é" * 240, "", "short"]
+
+
+def test_cuts_of_stages_apply_in_turn(view: View) -> None:
+    """The second cut counts in what the first has left."""
+    first = Cuts(np.array([3, 3, 9]), np.array([0, 9, 0]), np.array([1, 10, 5]))
+    second = Cuts(np.array([3, 11]), np.array([0, 2]), np.array([2, 3]))
+    for stage, cuts in (("near", first), ("paragraphs", second)):
+        write_arrays(decision_path(view.work, stage), {"gone": np.array([4]), **cuts.arrays()})
+    after = view.after("exact").after("near").after("paragraphs")
+    expected = [text.encode() for text in TEXTS]
+    expected[3] = (expected[3][1:9] + expected[3][10:])[2:]
+    expected[9] = expected[9][5:]
+    expected[11] = expected[11][:2] + expected[11][3:]
+    assert after.sizes.tolist() == [len(text) for text in expected]
+    left = [index for index in range(len(TEXTS)) if index not in (*GONE, 4)]
+    found = [text for piece in after.slices(after.alive) for text in piece.texts().to_pylist()]
+    assert found == [expected[index].decode() for index in left] == TextReader(after)(np.arange(len(left)))
+    hashes = [[piece.content_hash for piece in each.slices(each.alive)] for each in (view, after)]
+    assert [one != other for one, other in zip(*hashes, strict=True)] == [False, True, True]

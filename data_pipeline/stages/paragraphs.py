@@ -1,0 +1,242 @@
+"""Repeated paragraphs: counted over the corpus, then cut out of the documents, which stay unless nothing is left.
+
+Two passes over the text: in how many documents each paragraph stands, then which of them go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data_pipeline.dedup.paragraphs import Paragraphs, spans_to_cut
+from data_pipeline.documents import Removal
+from data_pipeline.ledger import Book
+from data_pipeline.output_dir import REMOVED
+from data_pipeline.records import Part
+from data_pipeline.stages.cuts import Cuts
+from data_pipeline.stages.removed import write_evidence
+from data_pipeline.stages.stage import (
+    Outcome,
+    Stage,
+    Task,
+    Workplace,
+    account_decision,
+    bytes_in_and_removed,
+    do_parts,
+    task,
+)
+from data_pipeline.stages.view import Slice, View, decision_path, num_bytes
+from data_pipeline.storage import read_arrays, write_arrays
+from foundation.hashes import hash_bytes, hash_json
+from foundation.progress import progress
+
+CUT, EMPTIED = "repeated_paragraph", "repeated_paragraphs_alone"
+
+
+@dataclass(frozen=True, slots=True)
+class _Repeated:
+    """The paragraphs that too many documents hold.
+
+    Attributes:
+        hashes: (r,) uint64, sorted.
+        num_documents: (r,) int64 that hold each.
+        firsts: (r,) int64, index of the first of them.
+    """
+
+    hashes: np.ndarray
+    num_documents: np.ndarray
+    firsts: np.ndarray
+
+
+@dataclass(slots=True)
+class _Judged:
+    """What the second pass found, a part after the other.
+
+    Attributes:
+        gone: indices of the documents that go as a whole. spans: (3, c) int64 index, start and stop of each cut.
+        removals: the evidence. files: that were written.
+    """
+
+    gone: list[np.ndarray] = field(default_factory=list)
+    spans: list[np.ndarray] = field(default_factory=list)
+    removals: list[Removal] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+
+
+class CutParagraphs(Stage):
+    """Cuts what `paragraphs` finds repeated.
+
+    Args:
+        raw: the plain config of `paragraphs`.
+    """
+
+    name = "paragraphs"
+    title = "repeated paragraphs"
+    code = ("dedup/paragraphs.py", "dedup/words.py", "stages/paragraphs.py", "stages/removed.py")
+    libraries = ("numpy", "pyarrow", "xxhash")
+    loosen = "paragraphs.max_documents= and paragraphs.min_words= sets the limits, paragraphs=none cuts nothing"
+
+    def __init__(self, place: Workplace, paragraphs: Paragraphs, raw: dict[str, Any]) -> None:
+        super().__init__(place)
+        self._paragraphs, self._raw = paragraphs, raw
+
+    def settings(self) -> Any:
+        return self._raw
+
+    def run(self, view: View, before: Book) -> Outcome:
+        if not self._paragraphs.seeks:
+            return self._decided(view, before, np.zeros(0, np.int64), Cuts(), [], {})
+        repeated, counted = self._count(view)
+        judged = self._judge(view, repeated)
+        folder = self.place.output_dir / REMOVED / self.name
+        written = write_evidence(self.place.executor, folder, self.name, view, judged.removals)
+        gone = np.concatenate([np.zeros(0, np.int64), *judged.gone])
+        cuts = Cuts(*np.concatenate([np.zeros((3, 0), np.int64), *judged.spans], axis=1))
+        counts = {
+            "repeated_paragraphs": len(repeated.hashes),
+            "paragraphs_cut": len(cuts),
+            "documents_cut": len(np.unique(cuts.documents)),
+            "bytes_cut": int((cuts.stops - cuts.starts).sum()),
+        }
+        note = f"{len(cuts):,} paragraphs cut out of {counts['documents_cut']:,} documents"
+        files = [*counted, *judged.files, *written]
+        return self._decided(view, before, gone, cuts, files, {"counts": counts, "note": note})
+
+    def _decided(
+        self, view: View, before: Book, gone: np.ndarray, cuts: Cuts, files: list[Path], facts: dict[str, Any]
+    ) -> Outcome:
+        path = decision_path(self.place.work, self.name)
+        write_arrays(path, {"gone": gone, **cuts.arrays()})
+        cut = cuts.num_bytes(len(view.alive))
+        lost = bytes_in_and_removed(view, gone)
+        for source, mask in view.source_masks():
+            lost[source][1] += int(cut[mask].sum())
+        return Outcome(
+            output=hash_json([hash_bytes(gone.astype("<i8").tobytes()), cuts.hash()]),
+            book=account_decision(view, gone, [EMPTIED] * len(gone), before),
+            files=[*files, path],
+            facts=facts | {"bytes_in_and_removed": lost},
+            utf8_bytes=int(view.sizes[view.alive].sum()),
+        )
+
+    def _count(self, view: View) -> tuple[_Repeated, list[Path]]:
+        """Return the repeated paragraphs, and the files written."""
+        parts, files = [], []
+        for piece, name in self._parts(view, "count", [], _Count(self._paragraphs, self.folder)):
+            part = read_arrays(self.folder / f"{name}.npz")
+            parts.append((part["hashes"], part["counts"], part["rows"] + piece.first_index))
+            files += self.records.files(name)
+        hashes, counts, firsts = (np.concatenate(column) for column in zip(*parts, strict=True))
+        unique, first_rows, places = np.unique(hashes, return_index=True, return_inverse=True)
+        totals = np.bincount(places, counts, len(unique)).astype(np.int64)
+        too_many = totals > self._paragraphs.max_documents
+        return _Repeated(unique[too_many], totals[too_many], firsts[first_rows][too_many]), files
+
+    def _judge(self, view: View, repeated: _Repeated) -> _Judged:
+        judged = _Judged()
+        settings = [hash_bytes(array.tobytes()) for array in (repeated.hashes, repeated.firsts)]
+        for piece, name in self._parts(view, "judge", settings, _Judge(self._paragraphs, repeated, self.folder)):
+            part = read_arrays(self.folder / f"{name}.npz")
+            judged.files += self.records.files(name)
+            judged.gone.append(piece.first_index + part["emptied"])
+            judged.spans.append(np.stack([piece.first_index + part["rows"], part["starts"], part["stops"]]))
+            judged.removals += self._evidence(view, piece, repeated, part)
+        return judged
+
+    def _evidence(self, view: View, piece: Slice, repeated: _Repeated, part: dict[str, np.ndarray]) -> list[Removal]:
+        """Return the evidence of one part by document: a row a span, or one for the whole of it."""
+        most, least = float(self._paragraphs.max_documents), float(self._paragraphs.min_left_bytes)
+        kept = np.searchsorted(view.positions, repeated.firsts[part["found"]])
+        positions = np.searchsorted(view.positions, piece.first_index + part["rows"])
+        values = (positions, repeated.num_documents[part["found"]], kept, part["starts"], part["stops"])
+        spared = self._paragraphs.keep == "first"
+        found = [
+            Removal(at, CUT, float(held_by), most, kept=keeper if spared else None, start=start, stop=stop)
+            for at, held_by, keeper, start, stop in zip(*(each.tolist() for each in values), strict=True)
+        ]
+        emptied = np.searchsorted(view.positions, piece.first_index + part["emptied"])
+        left = zip(emptied.tolist(), part["left"].tolist(), strict=True)
+        found += [Removal(at, EMPTIED, float(size), least) for at, size in left]
+        return sorted(found, key=lambda removal: removal.position)
+
+    def _parts(
+        self, view: View, what: str, settings: list[str], function: Callable[[Slice], Part]
+    ) -> Iterator[tuple[Slice, str]]:
+        """Do a pass; yield each piece and the name of its part."""
+        pieces = list(view.slices(view.alive))
+
+        def tasks() -> Iterator[Task[Slice]]:
+            for piece in pieces:
+                key = hash_json([self.identity, *settings, piece.content_hash, hash_bytes(piece.mask.tobytes())])
+                yield task(self.records, f"{what}-{piece.partition.name}", key, piece)
+
+        title = "count paragraphs" if what == "count" else self.name
+        with progress(title, int(view.sizes[view.alive].sum()), "B", "text") as meter:
+            done = do_parts(self.place.executor, self.records, tasks(), function)
+            for piece, (name, facts) in zip(pieces, done, strict=True):
+                yield piece, name
+                meter.add(facts["utf8_bytes"])
+
+
+class _Count:
+    """Runs in a worker: the paragraphs of a partition, each with the number of its documents and the first of them."""
+
+    def __init__(self, paragraphs: Paragraphs, folder: Path) -> None:
+        self._paragraphs, self._folder = paragraphs, folder
+
+    def __call__(self, piece: Slice) -> Part:
+        texts = piece.texts()
+        units = self._paragraphs.units(texts)
+        sought = units.hashes != 0
+        pairs = np.unique(np.stack([units.hashes[sought], units.documents[sought].astype(np.uint64)]), axis=1)
+        hashes, firsts, counts = np.unique(pairs[0], return_index=True, return_counts=True)
+        rows = np.flatnonzero(piece.mask)[pairs[1][firsts].astype(np.int64)]
+        path = self._folder / f"count-{piece.partition.name}.npz"
+        write_arrays(path, {"hashes": hashes, "counts": counts, "rows": rows})
+        return Part({"utf8_bytes": num_bytes(texts)}, [path])
+
+
+class _Judge:
+    """Runs in a worker: what is cut out of a partition's documents, and which of them hold too little else."""
+
+    def __init__(self, paragraphs: Paragraphs, repeated: _Repeated, folder: Path) -> None:
+        self._paragraphs, self._repeated, self._folder = paragraphs, repeated, folder
+
+    def __call__(self, piece: Slice) -> Part:
+        texts, rows = piece.texts(), np.flatnonzero(piece.mask)
+        units = self._paragraphs.units(texts)
+        goes = spans_to_cut(units, self._repeated.hashes, self._spared(piece))
+        chosen = Cuts(units.documents[goes], units.starts[goes], units.stops[goes])
+        left = _left_bytes(chosen.apply(texts))
+        emptied = np.unique(chosen.documents[left[chosen.documents] < self._paragraphs.min_left_bytes])
+        stays = ~np.isin(chosen.documents, emptied)
+        arrays = {
+            "rows": rows[chosen.documents[stays]],
+            "starts": chosen.starts[stays],
+            "stops": chosen.stops[stays],
+            "found": np.searchsorted(self._repeated.hashes, units.hashes[goes][stays]),
+            "emptied": rows[emptied],
+            "left": left[emptied],
+        }
+        path = self._folder / f"judge-{piece.partition.name}.npz"
+        write_arrays(path, arrays)
+        return Part({"utf8_bytes": num_bytes(texts)}, [path])
+
+    def _spared(self, piece: Slice) -> np.ndarray:
+        """Return which of these documents, by place among them, keeps its copy of each repeated paragraph; else -1."""
+        indices, firsts = piece.indices(), self._repeated.firsts
+        if self._paragraphs.keep == "none" or not len(indices):
+            return np.full(len(firsts), -1)
+        places = np.searchsorted(indices, firsts).clip(max=len(indices) - 1)
+        return np.where(indices[places] == firsts, places, -1)
+
+
+def _left_bytes(texts: pa.LargeStringArray) -> np.ndarray:
+    """Return the UTF-8 bytes of each text but for the white space around it, (n,) int64."""
+    return np.asarray(pc.binary_length(pc.utf8_trim_whitespace(texts)), np.int64)

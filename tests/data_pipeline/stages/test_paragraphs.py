@@ -1,0 +1,124 @@
+"""Repeated paragraphs through the whole pipeline: what is left in the shards, what the evidence says."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from data_pipeline.pipeline import Result
+
+Config = Callable[..., dict[str, Any]]
+Go = Callable[[dict[str, Any]], Result]
+MENU = "Home News Sport Weather and all the other pages of this site"
+NOTICE = "Copyright by whoever wrote this page in the year in which it was written"
+REPEATED = "data_pipeline.dedup.paragraphs.RepeatedParagraphs"
+
+
+def corpus(folder: Path) -> dict[str, list[str]]:
+    """Two files of pages, most with a menu, some with a notice, one that is nothing but both."""
+    rng = random.Random(3)
+    pages: dict[str, list[str]] = {}
+    for name, count in (("a", 40), ("b", 30)):
+        pages[name] = []
+        for number in range(count):
+            words = " ".join(f"{name}{number}é{rng.randrange(1000)}" for _ in range(30))
+            parts = [MENU.upper() if number % 2 else MENU, words, *([NOTICE, NOTICE] if number % 5 == 2 else [])]
+            pages[name].append("\n\n".join(parts if number % 7 != 6 else parts[1:]))
+    pages["b"].append(f"{MENU}\n\n{NOTICE}\n")
+    for name, texts in pages.items():
+        lines = (json.dumps({"id": f"{name}{row}", "text": text}) + "\n" for row, text in enumerate(texts))
+        (folder / f"{name}.jsonl").write_text("".join(lines))
+    return pages
+
+
+def plain(pages: dict[str, list[str]], keep: str) -> dict[str, str]:
+    """id -> what is left of each document that stays: the menu and the notice go, but where each stands first."""
+    left, seen = {}, set()
+    for name, texts in pages.items():
+        for row, text in enumerate(texts):
+            kept = []
+            for part in text.split("\n\n"):
+                words = " ".join(part.lower().split())
+                common = words in (MENU.lower(), NOTICE.lower())
+                if not common or (keep == "first" and words not in seen):
+                    kept.append(part)
+                if common:
+                    seen.add(words)
+            if kept:
+                left[f"{name}{row}"] = "\n\n".join(kept)
+    return left
+
+
+@pytest.fixture
+def settings(config: Config, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    source = {"_target_": "data_pipeline.sources.jsonl.Jsonl", "paths": [f"{tmp_path}/?.jsonl"], "source": "pages"}
+    none = {"_target_": "data_pipeline.decontaminate.decontaminator.NoDecontaminate"}
+
+    def settings(out: str, keep: str = "first", **changes: Any) -> dict[str, Any]:
+        paragraphs = {"_target_": REPEATED, "keep": keep, "min_words": 5}
+        fixed = {"corpus": source, "decontaminate": none, "tokenizer__vocab_size": 300, "partition_bytes": 2000}
+        return config(tmp_path, tmp_path / out, paragraphs=paragraphs, **fixed, **changes)
+
+    return settings
+
+
+@pytest.mark.parametrize("keep", ["first", "none"])
+def test_the_shards_hold_what_the_plain_rule_leaves(
+    settings: Callable[..., dict[str, Any]], go: Go, decoded: Any, tmp_path: Path, keep: str
+) -> None:
+    expected = plain(corpus(tmp_path), keep)
+    result = go(settings("out", keep))
+    found = [text for split in decoded(tmp_path / "out").values() for texts in split.values() for text in texts]
+    assert sorted(text.rstrip("\n") for text in found) == sorted(expected.values())
+    (stage,) = (stage for stage in result.stages if stage.name == "paragraphs")
+    assert dict(stage.book["pages"].dropped) == {"repeated_paragraphs_alone": 1}
+    assert stage.facts["counts"]["repeated_paragraphs"] == 2
+    utf8_bytes = sum(source.utf8_bytes for split in result.manifest.splits.values() for source in split.values())
+    assert utf8_bytes == sum(len(text.encode()) for text in found)
+
+
+def test_the_evidence_names_each_span_and_who_kept_a_copy(
+    settings: Callable[..., dict[str, Any]], go: Go, tmp_path: Path
+) -> None:
+    pages = corpus(tmp_path)
+    go(settings("out"))
+    rows = [
+        row
+        for path in sorted((tmp_path / "out/removed/paragraphs").iterdir())
+        for row in pq.read_table(path).to_pylist()
+    ]
+    texts = {f"{name}{row}": text for name, texts in pages.items() for row, text in enumerate(texts)}
+    spans = [row for row in rows if row["reason"] == "repeated_paragraph"]
+    for row in spans:
+        span = texts[row["id"]].encode()[row["start"] : row["stop"]].decode()
+        words = " ".join(span.lower().split())
+        assert words in (MENU.lower(), NOTICE.lower()) and row["snippet"] == span
+        assert row["kept_id"] == ("a0" if words == MENU.lower() else "a2")
+        holders = sum(words in " ".join(text.lower().split()) for text in texts.values())
+        assert (row["value"], row["threshold"]) == (holders, 1.0)
+    total = sum(
+        " ".join(text.lower().split()).count(each.lower()) for text in texts.values() for each in (MENU, NOTICE)
+    )
+    assert len(spans) == total - 2 - 2  # but for the two first ones, and the document that went as a whole
+    (emptied,) = (row for row in rows if row["reason"] == "repeated_paragraphs_alone")
+    assert (emptied["id"], emptied["value"], emptied["start"]) == ("b30", 0.0, None)
+
+
+def test_the_same_bytes_with_any_number_of_workers_and_when_done_again(
+    settings: Callable[..., dict[str, Any]], go: Go, redone: Any, output_hashes: Any, tmp_path: Path
+) -> None:
+    corpus(tmp_path)
+    go(settings("one"))
+    go(settings("two", executor__workers=2))
+    assert output_hashes(tmp_path / "one") == output_hashes(tmp_path / "two")
+    assert redone(go(settings("one"))) == []
+    again = go(settings("one", "none"))
+    assert redone(again) == ["paragraphs", "split", "decontaminate", "tokenizer", "shards"]
+    go(settings("three", "none"))
+    assert output_hashes(tmp_path / "one") == output_hashes(tmp_path / "three")
