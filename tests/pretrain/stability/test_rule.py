@@ -77,7 +77,7 @@ FAULTS = {
 @given(
     seed=st.integers(0, 2**31),
     faults=st.lists(st.tuples(st.integers(0, 399), st.sampled_from(sorted(FAULTS))), max_size=14),
-    sizes=st.sampled_from([(5, 64, 128), (1, 8, 16), (3, 16, 16)]),
+    sizes=st.sampled_from([(5, 64, 128), (1, 8, 16), (3, 16, 16), (4, 2, 16)]),
 )
 def test_same_verdicts_as_the_plain_rule(
     make_guard: MakeGuard, curve: Curve, seed: int, faults: list[tuple[int, str]], sizes: tuple[int, int, int]
