@@ -121,9 +121,9 @@ def test_a_restored_guard_goes_on_with_the_same_verdicts_and_bits(
     losses, norms = curve(seed, 300)
     losses[[20, 150, 151, 290]] = [math.nan, 50.0, 50.0, math.inf]
     norms[[100, *range(200, 240)]] *= 20  # a spike, and a new level
-    straight = make_guard(max_skips_in_row=50)
+    straight = make_guard()
     expected = judge_all(straight, losses, norms)
-    first, second = make_guard(max_skips_in_row=50), make_guard(max_skips_in_row=50)
+    first, second = make_guard(), make_guard()
     verdicts = judge_all(first, losses[:kill], norms[:kill])
     for name, tensor in second.tensors().items():
         tensor.copy_(first.tensors()[name])

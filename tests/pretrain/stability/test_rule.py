@@ -139,7 +139,7 @@ def test_a_few_steps_at_the_old_level_in_between_do_not_keep_the_new_one_out(
 
 
 def test_bad_steps_between_skipped_norms_neither_help_nor_hide(make_guard: MakeGuard) -> None:
-    kinds = {"n": (3.0, 30.0), "!": (math.nan, 1.0), "l": (9.0, 1.0), ".": (3.0, 1.0)}
+    kinds = {"n": (3.0, 30.0), "N": (3.0, 900.0), "!": (math.nan, 1.0), "l": (9.0, 1.0), ".": (3.0, 1.0)}
 
     def verdicts(text: str, **counts: Any) -> tuple[str, set[Action]]:
         loop = Loop(make_guard(**counts))
@@ -148,6 +148,7 @@ def test_bad_steps_between_skipped_norms_neither_help_nor_hide(make_guard: MakeG
         return "".join("s" if step in loop.skips else "-" for step in range(81, loop.step + 1)), loop.actions
 
     assert verdicts("n!nnlnnn.") == ("sssssss--", {Action.CONTINUE})  # six norms: five skips, then the new level
+    assert verdicts("nnnnnnNNNNNN.", min_accepted_steps=1)[0] == "sssss-sssss--"  # a level after the other
     assert verdicts("!!n!n!!" + "n" * 9)[1] == {Action.CONTINUE}  # five bad ones
     assert Action.STOP in verdicts("!!n!n!!!")[1]  # six
     assert verdicts("nnnn." * 9 + "nn..n...n....", budget_skips=1)[1] == {Action.CONTINUE}
