@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +12,8 @@ from data_pipeline.shards.manifest import Manifest
 from data_pipeline.shards.reader import TokenStream, open_split
 from foundation.errors import nearest
 from foundation.hashes import hash_file
+from pretrain.data.advice import instead
 from pretrain.data.errors import DataError
-
-DEFAULT_PATH = Path("data/pydocs")  # where `python -m data_pipeline` writes when it is told nothing
-SHOWN = 5  # folders in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,30 +100,7 @@ def open_data(path: str | Path) -> Dataset:
     folder = Path(path)
     if not (folder / MANIFEST).is_file():
         found = f"has no {MANIFEST}" if folder.is_dir() else "is no folder"
-        raise DataError(f"data.path: {folder} {found}; {_instead(folder)}")
+        raise DataError(f"data.path: {folder} {found}; {instead(folder)}")
     manifest = Manifest.load(folder)
     train, val = open_split(folder, manifest, "train"), open_split(folder, manifest, "val")
     return Dataset(folder, manifest, hash_file(folder / MANIFEST), train, val)
-
-
-def _instead(folder: Path) -> str:
-    """Return what to type in place of a folder without shards: one near it that has some, or how to make them."""
-    if (folder.parent / MANIFEST).is_file():
-        return f"the folder above it is a data folder; give data.path={folder.parent}"
-    beside = sorted(path.parent for root in (folder, folder.parent) for path in root.glob(f"*/{MANIFEST}"))
-    make = f"make its shards with `{_command(folder)}`"
-    if not beside:
-        return make
-    similar = {path.name: path for path in beside}
-    near = difflib.get_close_matches(folder.name, similar, n=len(similar), cutoff=0.5)
-    shown = [similar[name] for name in near] or beside
-    return f"data folders near it: {', '.join(map(str, shown[:SHOWN]))}; give one as data.path=, or {make}"
-
-
-def _command(folder: Path) -> str:
-    """Return the command that makes the shards of `folder`."""
-    if folder == DEFAULT_PATH:
-        return "python -m data_pipeline"
-    if folder.parent == DEFAULT_PATH.parent:
-        return f"python -m data_pipeline name={folder.name}"
-    return f"python -m data_pipeline output_dir={folder}"

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,8 +66,8 @@ def test_an_impossible_mixture_is_refused(dataset: Dataset, mixture: dict[str, f
     ("path", "command"),
     [
         ("data/pydocs", "`python -m data_pipeline`"),
-        ("data/web", "`python -m data_pipeline name=web`"),
-        ("elsewhere/web", "`python -m data_pipeline output_dir=elsewhere/web`"),
+        ("data/web", "`python -m data_pipeline corpus=jsonl corpus.paths='[<your files>]' name=web` (corpus=text"),
+        ("elsewhere/web", "corpus=jsonl corpus.paths='[<your files>]' output_dir=elsewhere/web`"),
     ],
 )
 def test_without_shards_the_error_names_the_command(
@@ -79,10 +84,38 @@ def test_without_shards_the_error_names_the_command(
 
 
 @pytest.mark.parametrize(
+    ("path", "file", "made"),
+    [
+        ("dumps", "a.jsonl", "data/dumps"),
+        ("dumps", "a.jsonl.gz", "data/dumps"),
+        ("data/books", "a.b.txt", "data/books_shards"),  # the pipeline writes to no folder with files of others
+        ("plays.txt", "", "data/plays"),
+    ],
+)
+def test_raw_text_is_answered_with_the_line_that_makes_shards_of_it(
+    path: str, file: str, made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    raw = Path(path, file)
+    raw.parent.mkdir(parents=True, exist_ok=True)
+    texts = [f"The play number {i} is about the king number {i * i} and what became of him." for i in range(400)]
+    lines = texts if "txt" in raw.name else [json.dumps({"text": text}) for text in texts]
+    content = "\n".join(lines).encode()
+    raw.write_bytes(gzip.compress(content) if raw.suffix == ".gz" else content)
+    with pytest.raises(DataError, match=f"^data.path: {path} .*then give data.path={made}$") as error:
+        open_data(path)
+    command = shlex.split(str(error.value).split("`")[1])
+    smaller = ["corpus.separator=\\n"] if "corpus=text" in command else []
+    smaller += ["clean=none", "dedup=none", "tokenizer.vocab_size=300", "executor.workers=1"]
+    subprocess.run([sys.executable, *command[1:], *smaller], check=True, stdout=subprocess.DEVNULL)
+    assert open_data(made).samples_per_epoch(16) > 100
+
+
+@pytest.mark.parametrize(
     ("path", "message"),
     [
         ("data/mixed/shards", "the folder above it is a data folder; give data.path=data/mixed"),
-        ("data/mixd", "data folders near it: data/mixed; give one as data.path=, or make its shards with `python -m"),
+        ("data/mixd", "data folders near it: data/mixed; give one as data.path=, or make its shards with the line"),
         ("data", r"has no manifest\.json; data folders near it: data/mixed, data/web; give one"),
         ("data/pydocs", "data folders near it: data/mixed, data/web; give one as data.path=, or .*data_pipeline`$"),
         ("elsewhere/x", "is no folder; make its shards with"),
