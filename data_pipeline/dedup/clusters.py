@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.dedup.bands import Clusters, band_keys
 from data_pipeline.dedup.dedup import NearResult
-from data_pipeline.dedup.greedy import KEPT, KeptRanks, Links, Sets, Sketches, Verdicts, judge
-from data_pipeline.dedup.lsh import Buckets, find_clusters, min_equal_values
+from data_pipeline.dedup.greedy import KEPT, Block, Likeness, judge
 from data_pipeline.dedup.shingles import shingle_set
 from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Removal
@@ -23,79 +23,97 @@ from foundation.progress import Meter
 
 Keep = Literal["first", "longest"]
 BLOCK_CHARS = 64_000_000  # of text asked for at a time; its shingle sets take about 8 bytes a word beside it
+BLOCK_DOCS = 1 << 17  # the same for short texts: signatures and bands of a document take 2 KB
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
+class Reader:
+    """What is known of documents, by (m,) int64 positions, in that order.
+
+    Attributes:
+        signatures: gives (m, num_perm) uint32.
+        texts: gives the texts.
+    """
+
+    signatures: Callable[[np.ndarray], np.ndarray]
+    texts: Callable[[np.ndarray], list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How documents are compared.
+
+    Attributes:
+        likeness: when one goes.
+        ngram: words per shingle.
+        bands, rows: who is compared with whom.
+    """
+
+    likeness: Likeness
+    ngram: int
+    bands: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
     """The candidates in the order they are judged: cluster after cluster, each in keep order. A rank counts through it.
 
     Attributes:
         documents: (k,) int64 positions, by rank.
         clusters: (k,) int64, by rank.
-        links: the buckets of each rank.
     """
 
     documents: np.ndarray
     clusters: np.ndarray
-    links: Links
 
 
 def verify(
-    buckets: Buckets,
+    found: Clusters,
     num_chars: np.ndarray,
     keep: Keep,
-    threshold: float,
-    ngram: int,
-    signatures_of: Callable[[np.ndarray], np.ndarray],
-    texts_of: Callable[[np.ndarray], list[str]],
+    comparison: Comparison,
+    reader: Reader,
     progress: Meter,
     block_chars: int = BLOCK_CHARS,
 ) -> NearResult:
     """Judge all candidates. The result depends on nothing but the documents and the settings.
 
     Args:
-        buckets: who shares a band with whom.
+        found: the candidates.
         num_chars: (n,) int64, the length of every document of the corpus in code points.
         keep: which of a cluster's documents are taken first: the earliest, or the longest (the earliest of equals).
-        threshold: a document goes at this Jaccard similarity of its set of shingles to a kept one's, or above.
-        ngram: words per shingle.
-        signatures_of: gives the signatures, (m, num_perm) uint32, at (m,) int64 positions, in that order.
-        texts_of: gives the texts at (m,) int64 positions, in that order.
         progress: receives every document once.
         block_chars: code points of text asked for at a time. In memory are the shingle sets and signatures of one
             block and of the documents kept so far in the cluster that is being judged.
     """
-    order = _keep_order(buckets, num_chars, keep)
-    judging = _Judging(order, buckets, threshold, signatures_of(order.documents[:0]).shape[1])
-    progress.add(len(num_chars) - len(order.documents))
-    for start, stop in _blocks(num_chars[order.documents], block_chars):
-        documents = order.documents[start:stop]
-        texts = pa.array(texts_of(documents), pa.large_string())
-        sets = [shingle_set(words, ngram) for words in join_words(texts)]
-        judging.block(start, sets, signatures_of(documents))
+    ranked = _in_keep_order(found, num_chars, keep)
+    judging = _Judging(ranked, comparison)
+    progress.add(len(num_chars) - len(ranked.documents))
+    for start, stop in _blocks(num_chars[ranked.documents], block_chars):
+        documents = ranked.documents[start:stop]
+        texts = pa.array(reader.texts(documents), pa.large_string())
+        sets = [shingle_set(words, comparison.ngram) for words in join_words(texts)]
+        judging.block(start, sets, reader.signatures(documents))
         progress.add(stop - start)
-    return _result(order, judging.verdicts, threshold)
+    return judging.result()
 
 
-def _keep_order(buckets: Buckets, num_chars: np.ndarray, keep: Keep) -> _Order:
-    documents, clusters = find_clusters(buckets)
+def _in_keep_order(found: Clusters, num_chars: np.ndarray, keep: Keep) -> _Ranked:
+    documents, clusters = found
     preference = -num_chars[documents] if keep == "longest" else np.zeros(len(documents), np.int64)
     order = np.lexsort((documents, preference, clusters))
-    rank_of = np.empty(len(order), np.int64)
-    rank_of[order] = np.arange(len(order))
-    ranks = rank_of[np.searchsorted(documents, buckets.members)]
-    starts = np.concatenate([[0], np.cumsum(np.bincount(ranks, minlength=len(documents)))])
-    links = Links(starts, buckets.numbers[np.argsort(ranks, kind="stable")])
-    return _Order(documents[order], clusters[order], links)
+    return _Ranked(documents[order], clusters[order])
 
 
 def _blocks(sizes: np.ndarray, block_chars: int) -> Iterator[tuple[int, int]]:
-    """Cut ranks into runs of at most `block_chars` (one longer document excepted)."""
+    """Cut ranks into runs of at most `block_chars` (one longer document excepted) and at most BLOCK_DOCS."""
     ends = np.cumsum(sizes)
     start = 0
     while start < len(sizes):
         before = ends[start - 1] if start else 0
         stop = max(int(np.searchsorted(ends, before + block_chars, side="right")), start + 1)
+        stop = min(stop, start + BLOCK_DOCS)
         yield start, stop
         start = stop
 
@@ -103,63 +121,66 @@ def _blocks(sizes: np.ndarray, block_chars: int) -> Iterator[tuple[int, int]]:
 class _Judging:
     """Walks the ranks block by block; holds sets and signatures of kept ones that later ones may be compared with."""
 
-    def __init__(self, order: _Order, buckets: Buckets, threshold: float, num_perm: int) -> None:
-        k = len(order.documents)
-        self.verdicts = Verdicts(np.full(k, KEPT, np.int64), np.zeros(k), np.zeros(3, np.int64))
-        self._order, self._threshold = order, threshold
-        num_buckets = len(buckets.starts) - 1
-        self._kept = KeptRanks(
-            buckets.starts, np.zeros(num_buckets, np.int64), np.empty(len(buckets.members), np.int64)
-        )
-        self._sets = Sets(np.zeros(0, np.uint64), np.zeros(k, np.int64), np.zeros(k, np.int64))
-        min_equal = min_equal_values(threshold, num_perm)
-        self._sketches = Sketches(np.zeros((0, num_perm), np.uint32), np.zeros(k, np.int64), min_equal)
+    def __init__(self, ranked: _Ranked, comparison: Comparison) -> None:
+        k = len(ranked.documents)
+        self._ranked, self._comparison = ranked, comparison
+        self._witness, self._similarity = np.full(k, KEPT, np.int64), np.zeros(k)
+        self._tally = np.zeros(3, np.int64)
         self._carried = np.zeros(0, np.int64)  # ranks whose sets and signatures are held
+        self._sets: list[np.ndarray] = []
+        self._signatures: np.ndarray | None = None
 
     def block(self, start: int, sets: list[np.ndarray], signatures: np.ndarray) -> None:
         """Judge the ranks from `start` on, whose sorted shingle sets and signatures these are."""
         stop = start + len(sets)
-        pool, starts, sizes = self._sets
-        sizes[start:stop] = [len(set_) for set_ in sets]
-        starts[start:stop] = len(pool) + np.cumsum(sizes[start:stop]) - sizes[start:stop]
-        self._sets = Sets(np.concatenate([pool, *sets]), starts, sizes)
-        values, places, min_equal = self._sketches
-        places[start:stop] = len(values) + np.arange(stop - start)
-        self._sketches = Sketches(np.concatenate([values, signatures]), places, min_equal)
-        judge(start, stop, self._threshold, self._order.links, self._kept, self._sets, self._sketches, self.verdicts)
-        self._carry_over(start, stop)
-
-    def _carry_over(self, start: int, stop: int) -> None:
-        """Hold on to what is known of the kept documents of the last cluster, which may go on; drop all others."""
-        pool, starts, sizes = self._sets
         ranks = np.concatenate([self._carried, np.arange(start, stop)])
-        is_open = self._order.clusters[ranks] == self._order.clusters[stop - 1]
-        self._carried = ranks[is_open & (self.verdicts.witness[ranks] == KEPT)]
-        bounds = zip(starts[self._carried].tolist(), sizes[self._carried].tolist(), strict=True)
-        pool = np.concatenate([pool[:0], *(pool[at : at + size] for at, size in bounds)])
-        starts[self._carried] = np.cumsum(sizes[self._carried]) - sizes[self._carried]
-        self._sets = Sets(pool, starts, sizes)
-        values, places, min_equal = self._sketches
-        values = values[places[self._carried]]
-        places[self._carried] = np.arange(len(values))
-        self._sketches = Sketches(values, places, min_equal)
+        sets = [*self._sets, *sets]
+        if self._signatures is not None:
+            signatures = np.concatenate([self._signatures, signatures])
+        block = Block(
+            _buckets(signatures, self._comparison.bands, self._comparison.rows),
+            np.concatenate(sets),
+            np.cumsum([0, *map(len, sets)]),
+            signatures,
+        )
+        verdicts = judge(block, len(self._carried), self._comparison.likeness)
+        removed = np.flatnonzero(verdicts.witness != KEPT)
+        self._witness[ranks[removed]] = ranks[verdicts.witness[removed]]
+        self._similarity[ranks[removed]] = verdicts.similarity[removed]
+        self._tally += verdicts.tally
+        # what is kept of the last cluster, which may go on
+        is_open = self._ranked.clusters[ranks] == self._ranked.clusters[stop - 1]
+        carried = np.flatnonzero(is_open & (verdicts.witness == KEPT))
+        self._carried, self._sets = ranks[carried], [sets[place] for place in carried.tolist()]
+        self._signatures = signatures[carried]
+
+    def result(self) -> NearResult:
+        """Return what was decided of all ranks."""
+        ranked, limit = self._ranked, self._comparison.likeness.threshold
+        ranks = np.flatnonzero(self._witness != KEPT)
+        ranks = ranks[np.argsort(ranked.documents[ranks])]
+        columns = (ranked.documents[ranks], ranked.documents[self._witness[ranks]], self._similarity[ranks])
+        removals = [
+            Removal(position, "near_duplicate", value=similarity, threshold=limit, kept=kept, similarity=similarity)
+            for position, kept, similarity in zip(*(column.tolist() for column in columns), strict=True)
+        ]
+        _, sizes = np.unique(ranked.clusters, return_counts=True)
+        counts = {
+            "candidate_documents": len(ranked.documents),
+            "clusters": len(sizes),
+            "largest_cluster": int(sizes.max(initial=0)),
+            "pairs_verified": int(self._tally[0]),
+            "pairs_below_threshold": int(self._tally[1]),
+            "pairs_ruled_out": int(self._tally[2]),
+        }
+        return NearResult(removals, counts)
 
 
-def _result(order: _Order, verdicts: Verdicts, threshold: float) -> NearResult:
-    ranks = np.flatnonzero(verdicts.witness != KEPT)
-    ranks = ranks[np.argsort(order.documents[ranks])]
-    columns = (order.documents[ranks], order.documents[verdicts.witness[ranks]], verdicts.similarity[ranks])
-    removals = [
-        Removal(position, "near_duplicate", value=similarity, threshold=threshold, kept=kept, similarity=similarity)
-        for position, kept, similarity in zip(*(column.tolist() for column in columns), strict=True)
-    ]
-    _, sizes = np.unique(order.clusters, return_counts=True)
-    counts = {
-        "candidate_documents": len(order.documents),
-        "clusters": len(sizes),
-        "largest_cluster": int(sizes.max(initial=0)),
-        "pairs_verified": int(verdicts.tally[0]),
-        "pairs_below_threshold": int(verdicts.tally[1]),
-        "pairs_ruled_out": int(verdicts.tally[2]),
-    }
-    return NearResult(removals, counts)
+def _buckets(signatures: np.ndarray, bands: int, rows: int) -> np.ndarray:
+    """Return the number of each document's bucket of each band, (n, bands) int64."""
+    n = len(signatures)
+    numbers = np.empty((n, bands), np.int64)
+    for band in range(bands):
+        _, numbers[:, band] = np.unique(band_keys(signatures, band * rows, rows), return_inverse=True)
+    numbers += np.arange(bands) * n
+    return numbers

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.dedup.bands import Rows
 from data_pipeline.documents import Removal
 from foundation.progress import Meter
 
@@ -20,19 +21,16 @@ class Features:
     Attributes:
         word_hashes: (n, 2) uint64, the two halves of the xxh3-128 of the document's words; see dedup.exact.
         num_chars: (n,) int64, code points of the text.
-        signatures: (n, num_perm) uint32 MinHash; num_perm is 0 where no near-duplicates are sought.
+        signatures: (n, num_perm) uint32 MinHash; num_perm is 0 where no near-duplicates are sought. An array where they
+            were just made; later they may lie on disk.
     """
 
     word_hashes: np.ndarray
     num_chars: np.ndarray
-    signatures: np.ndarray
+    signatures: Rows
 
     def __len__(self) -> int:
         return len(self.num_chars)
-
-    def take(self, positions: np.ndarray) -> Features:
-        """Return the features of the documents at `positions`, (m,) integers or (n,) bool, in that order."""
-        return Features(self.word_hashes[positions], self.num_chars[positions], self.signatures[positions])
 
 
 @dataclass(frozen=True, slots=True)

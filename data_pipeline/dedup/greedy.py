@@ -1,7 +1,7 @@
 """The kernel of verification: takes documents in keep order, compares each with the kept ones it shares a band with.
 
-Documents are named by their rank in keep order. Removed documents never enter a bucket, so a cluster of n copies costs
-n comparisons, not n^2. All kernels stand in this file: numba's cache on disk doesn't notice a change of another's.
+Documents of a block are named by their place in it. Removed documents never enter a bucket, so a cluster of n copies
+costs n comparisons, not n^2. All kernels stand in this file: numba's cache on disk doesn't notice another's change.
 """
 
 from __future__ import annotations
@@ -14,65 +14,42 @@ import numpy as np
 KEPT = -1
 
 
-class Links(NamedTuple):
-    """Which buckets each rank is in: those of rank r are buckets[starts[r] : starts[r + 1]].
+class Likeness(NamedTuple):
+    """When a document goes for a kept one.
 
     Attributes:
-        starts: (k + 1,) int64.
-        buckets: (m,) int64.
+        threshold: of their similarity.
+        directional: similarity is the share of the document's own shingles that the kept one holds, which must have as
+            many shingles or more; else Jaccard, |a and b| / |a or b|.
+        min_equal: a pair with fewer equal values of their signatures is not compared; see `lsh.min_equal_values`.
     """
 
-    starts: np.ndarray
-    buckets: np.ndarray
-
-
-class KeptRanks(NamedTuple):
-    """The kept ranks of each bucket so far: those of bucket b are ranks[starts[b] : starts[b] + sizes[b]].
-
-    Attributes:
-        starts: (num_buckets + 1,) int64, room for all members.
-        sizes: (num_buckets,) int64.
-        ranks: (m,) int64.
-    """
-
-    starts: np.ndarray
-    sizes: np.ndarray
-    ranks: np.ndarray
-
-
-class Sets(NamedTuple):
-    """The shingle sets in memory: that of rank r is pool[starts[r] : starts[r] + sizes[r]], sorted, without repeats.
-
-    Attributes:
-        pool: (p,) uint64.
-        starts, sizes: (k,) int64.
-    """
-
-    pool: np.ndarray
-    starts: np.ndarray
-    sizes: np.ndarray
-
-
-class Sketches(NamedTuple):
-    """The signatures in memory: that of rank r is values[places[r]].
-
-    Attributes:
-        values: (p, num_perm) uint32.
-        places: (k,) int64.
-        min_equal: a pair with fewer equal values is not compared; see `lsh.min_equal_values`.
-    """
-
-    values: np.ndarray
-    places: np.ndarray
+    threshold: float
+    directional: bool
     min_equal: int
 
 
-class Verdicts(NamedTuple):
-    """What was decided. Written rank by rank.
+class Block(NamedTuple):
+    """n documents in keep order.
 
     Attributes:
-        witness: (k,) int64, the kept rank that a removed one is similar to, or KEPT.
-        similarity: (k,) float64, to the witness; 0 for a kept rank.
+        buckets: (n, bands) int64: equal numbers, and only these, are a band in common; all below n * bands.
+        pool, starts: the shingle set of document i is pool[starts[i] : starts[i + 1]], uint64, sorted, without repeats.
+        signatures: (n, num_perm) uint32.
+    """
+
+    buckets: np.ndarray
+    pool: np.ndarray
+    starts: np.ndarray
+    signatures: np.ndarray
+
+
+class Verdicts(NamedTuple):
+    """What was decided of a block.
+
+    Attributes:
+        witness: (n,) int64, the kept document that a removed one is similar to, or KEPT.
+        similarity: (n,) float64, to the witness; 0 for a kept one.
         tally: (3,) int64: pairs compared, pairs of these below the threshold, pairs that their signatures ruled out.
     """
 
@@ -81,77 +58,94 @@ class Verdicts(NamedTuple):
     tally: np.ndarray
 
 
-@numba.njit(cache=True)
-def judge(
-    start: int,
-    stop: int,
-    threshold: float,
-    links: Links,
-    kept: KeptRanks,
-    sets: Sets,
-    sketches: Sketches,
-    verdicts: Verdicts,
-) -> None:
-    """Judge the ranks [start, stop), all before `start` being judged; writes to `verdicts` and `kept`.
+class _Kept(NamedTuple):
+    """The kept documents of each bucket so far: those of bucket b are places[starts[b] : starts[b] + sizes[b]]."""
 
-    A rank goes when a kept one in a bucket of its own, whose signature is close enough, has a Jaccard similarity of
-    `threshold` or above. The witness is the first such rank in the order of `_by_shared`: mostly the most similar one,
+    starts: np.ndarray
+    sizes: np.ndarray
+    places: np.ndarray
+
+
+@numba.njit(cache=True)
+def judge(block: Block, num_carried: int, likeness: Likeness) -> Verdicts:
+    """Judge the documents of a block; the first `num_carried` were kept before and stay.
+
+    A document goes when a kept one in a bucket of its own, whose signature is close enough, has a similarity of
+    `threshold` or above. The witness is the first such one in the order of `_by_shared`: mostly the most similar one,
     found without comparing the rest.
     """
-    shared = np.zeros(len(verdicts.witness), np.int32)
-    for rank in range(start, stop):
-        mine = links.buckets[links.starts[rank] : links.starts[rank + 1]]
-        met = _meet(mine, kept, shared)
-        close = _close(rank, met, sketches)
-        verdicts.tally[2] += len(met) - len(close)
-        for candidate in _by_shared(close, shared):
-            similarity = _similarity(rank, candidate, threshold, sets)
-            verdicts.tally[0] += 1
-            if similarity >= threshold:
-                verdicts.witness[rank], verdicts.similarity[rank] = candidate, similarity
-                break
-            verdicts.tally[1] += 1
-        shared[met] = 0  # clearing what was touched costs nothing per document
-        if verdicts.witness[rank] == KEPT:
+    n = len(block.buckets)
+    verdicts = Verdicts(np.full(n, KEPT, np.int64), np.zeros(n), np.zeros(3, np.int64))
+    kept = _no_kept(block.buckets)
+    shared = np.zeros(n, np.int32)
+    for place in range(n):
+        mine = block.buckets[place]
+        if place >= num_carried:
+            met = _meet(mine, kept, shared)
+            _find_witness(place, met, shared, block, likeness, verdicts)
+            shared[met] = 0  # clearing what was touched costs nothing per document
+        if verdicts.witness[place] == KEPT:
             for bucket in mine:
-                kept.ranks[kept.starts[bucket] + kept.sizes[bucket]] = rank
+                kept.places[kept.starts[bucket] + kept.sizes[bucket]] = place
                 kept.sizes[bucket] += 1
+    return verdicts
 
 
 @numba.njit(cache=True)
-def _similarity(a: int, b: int, threshold: float, sets: Sets) -> float:
-    set_a = sets.pool[sets.starts[a] : sets.starts[a] + sets.sizes[a]]
-    set_b = sets.pool[sets.starts[b] : sets.starts[b] + sets.sizes[b]]
-    return float(jaccard(set_a, set_b, threshold))
+def _no_kept(buckets: np.ndarray) -> _Kept:
+    """Return room for all documents in their buckets."""
+    starts = np.zeros(buckets.size + 1, np.int64)
+    for bucket in buckets.ravel():
+        starts[bucket + 1] += 1
+    return _Kept(np.cumsum(starts), np.zeros(buckets.size, np.int64), np.empty(buckets.size, np.int64))
 
 
 @numba.njit(cache=True)
-def _meet(mine: np.ndarray, kept: KeptRanks, shared: np.ndarray) -> np.ndarray:
-    """Return the kept ranks of the buckets `mine`, each once; adds to `shared`, (k,) int32, in how many each is."""
+def _find_witness(
+    place: int, met: np.ndarray, shared: np.ndarray, block: Block, likeness: Likeness, verdicts: Verdicts
+) -> None:
+    close = _close(place, met, block.signatures, likeness.min_equal)
+    verdicts.tally[2] += len(met) - len(close)
+    mine = block.pool[block.starts[place] : block.starts[place + 1]]
+    for candidate in _by_shared(close, shared):
+        other = block.pool[block.starts[candidate] : block.starts[candidate + 1]]
+        if likeness.directional:
+            similarity = containment(mine, other, likeness.threshold)
+        else:
+            similarity = jaccard(mine, other, likeness.threshold)
+        verdicts.tally[0] += 1
+        if similarity >= likeness.threshold:
+            verdicts.witness[place], verdicts.similarity[place] = candidate, similarity
+            return
+        verdicts.tally[1] += 1
+
+
+@numba.njit(cache=True)
+def _meet(mine: np.ndarray, kept: _Kept, shared: np.ndarray) -> np.ndarray:
+    """Return the kept documents of the buckets `mine`, each once; adds to `shared`, (n,) int32, in how many each is."""
     room = 0
     for bucket in mine:
         room += kept.sizes[bucket]
-    ranks, count = np.empty(room, np.int64), 0
+    met, count = np.empty(room, np.int64), 0
     for bucket in mine:
-        for place in range(kept.starts[bucket], kept.starts[bucket] + kept.sizes[bucket]):
-            rank = kept.ranks[place]
-            if shared[rank] == 0:
-                ranks[count] = rank
+        for at in range(kept.starts[bucket], kept.starts[bucket] + kept.sizes[bucket]):
+            place = kept.places[at]
+            if shared[place] == 0:
+                met[count] = place
                 count += 1
-            shared[rank] += 1
-    return ranks[:count]
+            shared[place] += 1
+    return met[:count]
 
 
 @numba.njit(cache=True)
-def _close(rank: int, others: np.ndarray, sketches: Sketches) -> np.ndarray:
-    """Return those of `others` whose signatures have `min_equal` values or more in common with that of `rank`.
+def _close(place: int, others: np.ndarray, signatures: np.ndarray, min_equal: int) -> np.ndarray:
+    """Return those of `others` whose signatures have `min_equal` values or more in common with that at `place`.
 
     A hundredth of what comparing the sets costs: pages of one template are candidates of each other by the million.
     """
-    mine = sketches.values[sketches.places[rank]]
     close, count = np.empty(len(others), np.int64), 0
     for other in others:
-        if num_equal(mine, sketches.values[sketches.places[other]]) >= sketches.min_equal:
+        if num_equal(signatures[place], signatures[other]) >= min_equal:
             close[count] = other
             count += 1
     return close[:count]
@@ -167,10 +161,10 @@ def num_equal(a: np.ndarray, b: np.ndarray) -> int:
 
 
 @numba.njit(cache=True)
-def _by_shared(ranks: np.ndarray, shared: np.ndarray) -> np.ndarray:
-    """Return the ranks that share most buckets first, among equals the lower rank first."""
-    ranks = np.sort(ranks)
-    return ranks[np.argsort(-shared[ranks], kind="mergesort")]
+def _by_shared(places: np.ndarray, shared: np.ndarray) -> np.ndarray:
+    """Return the places that share most buckets first, among equals the earlier first."""
+    places = np.sort(places)
+    return places[np.argsort(-shared[places], kind="mergesort")]
 
 
 @numba.njit(cache=True)
@@ -180,8 +174,28 @@ def jaccard(a: np.ndarray, b: np.ndarray, threshold: float = 0.0) -> float:
     Args:
         a, b: sets as sorted arrays without repeats, neither of them empty.
     """
-    # rounded down: the ratio itself decides at the border
-    needed = int(threshold / (1 + threshold) * (len(a) + len(b)))
+    common = _num_common(a, b, int(threshold / (1 + threshold) * (len(a) + len(b))))
+    return common / (len(a) + len(b) - common)
+
+
+@numba.njit(cache=True)
+def containment(a: np.ndarray, b: np.ndarray, threshold: float = 0.0) -> float:
+    """Return |a and b| / |a|; 0 as soon as it is certain that this is below the threshold, and where b is the smaller.
+
+    Args:
+        a, b: sets as sorted arrays without repeats, neither of them empty.
+    """
+    if len(b) < len(a):
+        return 0.0
+    return _num_common(a, b, int(threshold * len(a))) / len(a)
+
+
+@numba.njit(cache=True)
+def _num_common(a: np.ndarray, b: np.ndarray, needed: int) -> int:
+    """Return |a and b|; 0 as soon as it is certain to be less than `needed`.
+
+    Callers round `needed` down: the ratio itself decides at the border.
+    """
     spare_a, spare_b = len(a) - needed, len(b) - needed  # elements that may be missing in the other set
     i, j, common = 0, 0, 0
     while i < len(a) and j < len(b) and spare_a >= 0 and spare_b >= 0:
@@ -191,6 +205,4 @@ def jaccard(a: np.ndarray, b: np.ndarray, threshold: float = 0.0) -> float:
             i, spare_a = i + 1, spare_a - 1
         else:
             j, spare_b = j + 1, spare_b - 1
-    if spare_a < 0 or spare_b < 0:
-        return 0.0
-    return common / (len(a) + len(b) - common)
+    return common if spare_a >= 0 and spare_b >= 0 else 0

@@ -6,14 +6,10 @@ Source: Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3rd edition, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import comb
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
-from data_pipeline.dedup.shingles import mix64
 from foundation.errors import SettingError
 
 MIN_RECALL = 0.999  # P(candidate) at the threshold that chosen bands reach
@@ -86,76 +82,3 @@ def s_curve(threshold: float, bands: int, rows: int) -> str:
         mark = "  <- threshold" if similarity == threshold else ""
         lines.append(f"  {similarity:5.3g}  {found:8.3%}  {'#' * round(40 * found):<40}{mark}".rstrip())
     return "\n".join(lines)
-
-
-@dataclass(frozen=True, slots=True)
-class Buckets:
-    """Groups of documents that share a band; two or more documents each.
-
-    Attributes:
-        members: (m,) int64 positions, bucket after bucket; a document is in at most one bucket a band.
-        starts: (num_buckets + 1,) int64, where each bucket begins in `members`.
-    """
-
-    members: np.ndarray
-    starts: np.ndarray
-
-    @property
-    def numbers(self) -> np.ndarray:
-        """(m,) int64, the number of the bucket that each of `members` stands in."""
-        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
-
-
-def band_hashes(signatures: np.ndarray) -> np.ndarray:
-    """Return a 64-bit hash of each row: equal rows, equal hashes; of 10^7 different rows two are equal with P = 3e-6.
-
-    Args:
-        signatures: (n, rows) uint32, one band.
-    Returns:
-        (n,) uint64.
-    """
-    hashes = np.zeros(len(signatures), np.uint64)
-    for column in signatures.T:
-        hashes = mix64(hashes ^ column)
-    return hashes
-
-
-def find_buckets(signatures: list[np.ndarray], bands: int, rows: int) -> Buckets:
-    """Sort the documents by each band in turn and keep the runs of equal hashes.
-
-    Args:
-        signatures: (n_i, num_perm) uint32 each, laid end to end.
-    """
-    members, sizes = [], []
-    for band in range(bands):
-        columns = slice(band * rows, (band + 1) * rows)
-        hashes = np.concatenate([band_hashes(part[:, columns]) for part in signatures])
-        order = np.argsort(hashes)
-        in_order = hashes[order]
-        firsts = (
-            np.flatnonzero(np.concatenate([[True], in_order[1:] != in_order[:-1]]))
-            if len(hashes)
-            else np.zeros(0, np.int64)
-        )
-        run_sizes = np.diff(firsts, append=len(hashes))
-        members.append(order[np.repeat(run_sizes > 1, run_sizes)])
-        sizes.append(run_sizes[run_sizes > 1])
-    starts = np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
-    return Buckets(np.concatenate(members), starts)
-
-
-def find_clusters(buckets: Buckets) -> tuple[np.ndarray, np.ndarray]:
-    """Return the documents that are candidates and the cluster of each: the connected components of the buckets.
-
-    Returns:
-        documents: (k,) int64 positions, ascending; clusters: (k,) int64, the smallest position in each one's component,
-        so that no order of buckets or documents shows.
-    """
-    documents, members = np.unique(buckets.members, return_inverse=True)
-    heads = np.repeat(
-        members[buckets.starts[:-1]], np.diff(buckets.starts)
-    )  # a star a bucket connects what a clique does
-    edges = coo_matrix((np.ones(len(members), np.int32), (heads, members)), shape=(len(documents), len(documents)))
-    _, labels = connected_components(edges, directed=False)
-    _, firsts, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return documents, documents[firsts[inverse]]

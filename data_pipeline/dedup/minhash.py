@@ -7,10 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.dedup.clusters import Keep, verify
+from data_pipeline.dedup.bands import find_clusters, rows_at
+from data_pipeline.dedup.clusters import Comparison, Keep, Reader, verify
 from data_pipeline.dedup.dedup import Dedup, Features, NearResult, no_near_duplicates
 from data_pipeline.dedup.exact import count_chars, hash_of_words, hashes_array, remove_exact
-from data_pipeline.dedup.lsh import choose_bands, find_buckets, s_curve
+from data_pipeline.dedup.greedy import Likeness
+from data_pipeline.dedup.lsh import choose_bands, min_equal_values, s_curve
 from data_pipeline.dedup.signatures import EMPTY, SIGNERS, Engine
 from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Removal
@@ -31,11 +33,13 @@ class MinHash(Dedup):
         keep: which document of a cluster is taken first: `longest`, or `first` in corpus order.
         engine: how signatures are made: `fast`, of the 64-bit hashes that verification compares by; `compatible`, every
             value equal to datasketch's (scheme affine32, SHA-1); `datasketch`, by that library itself.
+        memory_bytes: of the tables that bands are looked up in. Less reads the signatures more often, and changes no
+            result: 24 bytes a document and band hold all at once.
     Raises:
         SettingError: a value that can't work.
     """
 
-    near_alone = frozenset({"threshold", "bands", "rows", "keep"})
+    near_alone = frozenset({"threshold", "bands", "rows", "keep", "memory_bytes"})
 
     def __init__(
         self,
@@ -47,12 +51,16 @@ class MinHash(Dedup):
         seed: int = 1,
         keep: Keep = "longest",
         engine: Engine = "fast",
+        memory_bytes: int = 1 << 30,
     ) -> None:
         allowed = "a number above 0 and up to 1; 0.8 is usual, 1 removes equal sets only"
         require(0 < threshold <= 1, "threshold", threshold, allowed)
         require(num_perm >= 1, "num_perm", num_perm, "1 or more; 128 is usual")
         require(ngram >= 1, "ngram", ngram, "1 or more; 5 is usual")
         require(0 <= seed < 2**32, "seed", seed, "a number from 0 to below 2^32")
+        allowed = f"{1 << 20} (1 MiB) or more; {1 << 30} (1 GiB) is usual"
+        require(memory_bytes >= 1 << 20, "memory_bytes", memory_bytes, allowed)
+        self.memory_bytes = memory_bytes
         self.threshold, self.num_perm, self.ngram, self.seed, self.keep = threshold, num_perm, ngram, seed, keep
         self.engine: Engine = engine
         self.bands, self.rows = _bands(threshold, num_perm, bands, rows)
@@ -74,27 +82,16 @@ class MinHash(Dedup):
     ) -> NearResult:
         if not sum(map(len, features)):
             return no_near_duplicates(features, progress)
-        buckets = find_buckets([part.signatures for part in features], self.bands, self.rows)
+        signatures = [part.signatures for part in features]
+        found = find_clusters(signatures, self.bands, self.rows, self.memory_bytes)
         num_chars = np.concatenate([part.num_chars for part in features])
-
-        def signatures_of(positions: np.ndarray) -> np.ndarray:
-            return _signatures_at(features, positions)
-
-        return verify(buckets, num_chars, self.keep, self.threshold, self.ngram, signatures_of, texts_of, progress)
+        likeness = Likeness(self.threshold, False, min_equal_values(self.threshold, self.num_perm))
+        comparison = Comparison(likeness, self.ngram, self.bands, self.rows)
+        reader = Reader(lambda positions: rows_at(signatures, positions), texts_of)
+        return verify(found, num_chars, self.keep, comparison, reader, progress)
 
     def describe(self) -> str:
         return s_curve(self.threshold, self.bands, self.rows)
-
-
-def _signatures_at(features: list[Features], positions: np.ndarray) -> np.ndarray:
-    """Return the signatures at positions of the whole corpus, without a second copy of all of them."""
-    ends = np.cumsum([len(part) for part in features])
-    part_of = np.searchsorted(ends, positions, side="right")
-    found = np.empty((len(positions), features[0].signatures.shape[1]), np.uint32)
-    for number in np.unique(part_of):
-        part, here = features[number], part_of == number
-        found[here] = part.signatures[positions[here] - (ends[number] - len(part))]
-    return found
 
 
 def _bands(threshold: float, num_perm: int, bands: int | None, rows: int | None) -> tuple[int, int]:

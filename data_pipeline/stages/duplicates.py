@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.dedup.dedup import Dedup, Features
+from data_pipeline.dedup.dedup import Dedup
 from data_pipeline.documents import Removal
 from data_pipeline.ledger import Book
 from data_pipeline.output_dir import REMOVED
 from data_pipeline.records import Part
+from data_pipeline.stages.features import features_path, read_features, write_features
 from data_pipeline.stages.removed import write_evidence
 from data_pipeline.stages.stage import (
     Outcome,
@@ -25,7 +25,7 @@ from data_pipeline.stages.stage import (
     task,
 )
 from data_pipeline.stages.view import Slice, TextReader, View, decision_path
-from data_pipeline.storage import read_arrays, write_arrays
+from data_pipeline.storage import write_arrays
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
 
@@ -39,7 +39,7 @@ class _Duplicates(Stage):
         raw: the plain config of `dedup`.
     """
 
-    code = ("dedup", "stages/duplicates.py", "stages/removed.py")
+    code = ("dedup", "stages/duplicates.py", "stages/features.py", "stages/removed.py")
     libraries = ("datasketch", "numpy", "pyarrow", "xxhash")
 
     def __init__(self, place: Workplace, dedup: Dedup, raw: dict[str, Any]) -> None:
@@ -93,7 +93,7 @@ class NearDuplicates(_Duplicates):
         if description and len(view.positions) > 1:
             print(f"{self.name}: {description.splitlines()[0]}", file=sys.stderr)
         folder = self.place.work / EXACT
-        parts = [read_features(folder, piece.partition.name).take(piece.mask) for piece in view.slices(view.alive)]
+        parts = [read_features(folder, piece.partition.name, piece.mask) for piece in view.slices(view.alive)]
         with progress(self.name, len(view.positions), "docs") as meter:
             result = self._dedup.near(parts, TextReader(view), meter)
         facts = {"counts": result.counts, "remark": description}
@@ -130,16 +130,6 @@ def decide(
     )
 
 
-def features_path(folder: Path, partition: str) -> Path:
-    """Return the file of a partition's features."""
-    return folder / f"{partition}.npz"
-
-
-def read_features(folder: Path, partition: str) -> Features:
-    """Read the features of a partition's documents."""
-    return Features(**read_arrays(features_path(folder, partition)))
-
-
 class _Measure:
     """Runs in a worker."""
 
@@ -149,5 +139,5 @@ class _Measure:
     def __call__(self, piece: Slice) -> Part:
         features = self._dedup.features(piece.texts())
         path = features_path(self._folder, piece.partition.name)
-        write_arrays(path, {field.name: getattr(features, field.name) for field in fields(features)})
+        write_features(path, features)
         return Part({"utf8_bytes": piece.partition.utf8_bytes}, [path])

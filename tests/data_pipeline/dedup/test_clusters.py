@@ -7,8 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from data_pipeline.dedup.clusters import verify
-from data_pipeline.dedup.lsh import Buckets, find_buckets
+from data_pipeline.dedup.bands import Clusters, find_clusters
+from data_pipeline.dedup.clusters import Comparison, Reader, verify
+from data_pipeline.dedup.greedy import Likeness
+from data_pipeline.dedup.lsh import min_equal_values
 from data_pipeline.dedup.minhash import MinHash
 from foundation.progress import Meter
 
@@ -24,7 +26,8 @@ def test_blocks_do_not_show(random_corpus: Any, keep: Any, block_chars: int) -> 
     """A cluster's documents are asked for in many blocks; kept ones of earlier blocks still count."""
     texts = random_corpus(3, 200)
     features = MinHash(num_perm=64, bands=32, rows=2).features(pa.array(texts, pa.large_string()))
-    buckets = find_buckets([features.signatures], 32, 2)
+    found = find_clusters([features.signatures], 32, 2, 1 << 20)
+    comparison = Comparison(Likeness(0.6, False, min_equal_values(0.6, 64)), 5, 32, 2)
     asked: list[int] = []
 
     def texts_of(positions: np.ndarray) -> list[str]:
@@ -32,9 +35,8 @@ def test_blocks_do_not_show(random_corpus: Any, keep: Any, block_chars: int) -> 
         return [texts[i] for i in positions.tolist()]
 
     def run(block_chars: int) -> Any:
-        signatures_of = features.signatures.__getitem__
-        meter = Meter("", None, "")
-        return verify(buckets, features.num_chars, keep, 0.6, 5, signatures_of, texts_of, meter, block_chars)
+        reader = Reader(features.signatures.__getitem__, texts_of)
+        return verify(found, features.num_chars, keep, comparison, reader, Meter("", None, ""), block_chars)
 
     whole = run(10**9)
     assert len(asked) == 1
@@ -67,10 +69,10 @@ def test_a_large_cluster_costs_a_comparison_a_document() -> None:
 def test_a_hundred_thousand_copies() -> None:
     """Every band of every document is the same: linear, and no bucket holds more than the one that stays."""
     n = 100_000
-    members = np.tile(np.arange(n), 25)
-    buckets = Buckets(members, np.arange(0, 25 * n + 1, n))
-    texts_of, meter = lambda at: ["a b c"] * len(at), Meter("", None, "")
-    result = verify(buckets, np.full(n, 5), "first", 0.8, 5, all_equal, texts_of, meter)
+    found = Clusters(np.arange(n), np.zeros(n, np.int64))
+    comparison = Comparison(Likeness(0.8, False, 0), 5, 4, 2)
+    reader = Reader(all_equal, lambda at: ["a b c"] * len(at))
+    result = verify(found, np.full(n, 5), "first", comparison, reader, Meter("", None, ""))
     assert result.counts["pairs_verified"] == len(result.removals) == n - 1
     assert {removal.kept for removal in result.removals} == {0}
 
@@ -78,9 +80,10 @@ def test_a_hundred_thousand_copies() -> None:
 def test_a_hub_that_is_like_nobody_removes_nobody() -> None:
     """One bucket of 500 texts without a shingle in common."""
     texts = [" ".join(f"{i}_{j}" for j in range(10)) for i in range(500)]
-    buckets = Buckets(np.arange(500), np.array([0, 500]))
-    texts_of, meter = lambda at: [texts[i] for i in at], Meter("", None, "")
-    result = verify(buckets, np.full(500, 9), "longest", 0.1, 5, all_equal, texts_of, meter, 100)
+    found = Clusters(np.arange(500), np.zeros(500, np.int64))
+    comparison = Comparison(Likeness(0.1, False, 0), 5, 4, 2)
+    reader = Reader(all_equal, lambda at: [texts[i] for i in at])
+    result = verify(found, np.full(500, 9), "longest", comparison, reader, Meter("", None, ""), 100)
     assert result.removals == []
     assert result.counts["pairs_below_threshold"] == result.counts["pairs_verified"] == 500 * 499 // 2
     assert (result.counts["clusters"], result.counts["largest_cluster"]) == (1, 500)

@@ -7,76 +7,81 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.dedup.greedy import KEPT, KeptRanks, Links, Sets, Sketches, Verdicts, jaccard, judge, num_equal
+from data_pipeline.dedup.greedy import KEPT, Block, Likeness, containment, jaccard, judge, num_equal
 
-NUM_BUCKETS = 5
-NUM_PERM = 4
+BANDS, NUM_PERM = 3, 4
 DOCUMENTS = st.lists(
     st.tuples(
-        st.sets(st.integers(0, NUM_BUCKETS - 1), min_size=1),
+        st.lists(st.integers(0, 3), min_size=BANDS, max_size=BANDS),
         st.sets(st.integers(0, 9), min_size=1),
         st.lists(st.integers(0, 2), min_size=NUM_PERM, max_size=NUM_PERM),
     ),
+    min_size=4,
     max_size=12,
 )
 
 
+def ratio(a: set[int], b: set[int], directional: bool) -> Fraction:
+    if directional:
+        return Fraction(len(a & b), len(a)) if len(b) >= len(a) else Fraction(0)
+    return Fraction(len(a & b), len(a | b))
+
+
 def plain_loop(
-    buckets: list[set[int]], sets: list[set[int]], signatures: list[list[int]], threshold: float, min_equal: int
-) -> tuple[list[int], list[float], tuple[int, int, int]]:
-    witness, similarity, compared, below, ruled_out = [], [], 0, 0, 0
-    for rank, mine in enumerate(buckets):
-        kept = [k for k in range(rank) if witness[k] == KEPT and mine & buckets[k]]
-        close = [k for k in kept if sum(map(eq, signatures[rank], signatures[k])) >= min_equal]
-        ruled_out += len(kept) - len(close)
+    documents: list[tuple[list[int], set[int], list[int]]], likeness: Likeness, num_carried: int
+) -> tuple[list[int], list[float], list[int]]:
+    bands, sets, signatures = ([document[column] for document in documents] for column in range(3))
+    witness: list[int] = []
+    similarity: list[float] = []
+    compared, below, ruled_out = 0, 0, 0
+    for place, mine in enumerate(bands):
+        shared = {k: sum(map(eq, mine, bands[k])) for k in range(place) if witness[k] == KEPT}
+        met = [] if place < num_carried else [k for k, number in shared.items() if number]
+        close = [k for k in met if sum(map(eq, signatures[place], signatures[k])) >= likeness.min_equal]
+        ruled_out += len(met) - len(close)
         found = (KEPT, 0.0)
-        for k in sorted(close, key=lambda k: (-len(mine & buckets[k]), k)):
+        for k in sorted(close, key=lambda k: (-shared[k], k)):
             compared += 1
-            ratio = len(sets[rank] & sets[k]) / len(sets[rank] | sets[k])
-            if ratio >= threshold:
-                found = (k, ratio)
+            similar = float(ratio(sets[place], sets[k], likeness.directional))
+            if similar >= likeness.threshold:
+                found = (k, similar)
                 break
             below += 1
         witness.append(found[0])
         similarity.append(found[1])
-    return witness, similarity, (compared, below, ruled_out)
+    return witness, similarity, [compared, below, ruled_out]
 
 
-@given(DOCUMENTS, st.sampled_from([0.25, 0.5, 0.8, 1.0]), st.integers(0, NUM_PERM), st.integers(0, 12))
+@given(DOCUMENTS, st.sampled_from([0.25, 0.5, 0.8, 1.0]), st.booleans(), st.integers(0, NUM_PERM), st.integers(0, 4))
 def test_decides_as_the_plain_loop(
-    documents: list[tuple[set[int], set[int], list[int]]], threshold: float, min_equal: int, first_block: int
+    documents: list[tuple[list[int], set[int], list[int]]],
+    threshold: float,
+    directional: bool,
+    min_equal: int,
+    num_carried: int,
 ) -> None:
-    buckets, sets, signatures = ([document[column] for document in documents] for column in range(3))
-    k = len(documents)
-
-    def starts(sizes: list[int]) -> np.ndarray:
-        return np.cumsum([0, *sizes])
-
-    links = Links(
-        starts([len(mine) for mine in buckets]), np.array([b for mine in buckets for b in sorted(mine)], np.int64)
-    )
-    room = starts([sum(b in mine for mine in buckets) for b in range(NUM_BUCKETS)])
-    kept = KeptRanks(room, np.zeros(NUM_BUCKETS, np.int64), np.empty(room[-1], np.int64))
-    pool = np.array([element for set_ in sets for element in sorted(set_)], np.uint64)
-    sizes = np.array([len(set_) for set_ in sets], np.int64)
-    verdicts = Verdicts(np.full(k, KEPT, np.int64), np.zeros(k), np.zeros(3, np.int64))
-    values = np.array(signatures, np.uint32).reshape(k, NUM_PERM)
-    sketches = Sketches(values[::-1].copy(), np.arange(k)[::-1].copy(), min_equal)  # in any order in memory
-    cut = min(first_block, k)
-    for start, stop in ((0, cut), (cut, k)):
-        judge(start, stop, threshold, links, kept, Sets(pool, starts(sizes.tolist())[:k], sizes), sketches, verdicts)
-    expected = plain_loop(buckets, sets, signatures, threshold, min_equal)
-    assert (verdicts.witness.tolist(), verdicts.similarity.tolist(), tuple(verdicts.tally.tolist())) == expected
+    buckets = np.array([document[0] for document in documents], np.int64) + 4 * np.arange(BANDS)
+    sets = [sorted(document[1]) for document in documents]
+    pool = np.array([element for set_ in sets for element in set_], np.uint64)
+    signatures = np.array([document[2] for document in documents], np.uint32)
+    likeness = Likeness(threshold, directional, min_equal)
+    verdicts = judge(Block(buckets, pool, np.cumsum([0, *map(len, sets)]), signatures), num_carried, likeness)
+    found = tuple(each.tolist() for each in verdicts)
+    assert found == plain_loop(documents, likeness, num_carried)
 
 
 @given(
     st.sets(st.integers(0, 12), min_size=1),
     st.sets(st.integers(0, 12), min_size=1),
     st.fractions(0, 1, max_denominator=12),
+    st.booleans(),
 )
-def test_a_threshold_hides_only_what_is_below_it(a: set[int], b: set[int], threshold: Fraction) -> None:
-    similarity = Fraction(len(a & b), len(a | b))
-    found = jaccard(*(np.array(sorted(each), np.uint64) for each in (a, b)), float(threshold))
+def test_a_threshold_hides_only_what_is_below_it(
+    a: set[int], b: set[int], threshold: Fraction, directional: bool
+) -> None:
+    similarity = ratio(a, b, directional)
+    measure = containment if directional else jaccard
+    found = measure(*(np.array(sorted(each), np.uint64) for each in (a, b)), float(threshold))
     assert found in (0, float(similarity))
     if similarity >= threshold:
         assert found == float(similarity)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections import defaultdict
-
 import numpy as np
 import pytest
 from datasketch.lsh import _false_positive_probability
@@ -13,14 +11,10 @@ from data_pipeline.dedup.lsh import (
     candidate_probability,
     choose_bands,
     false_candidates,
-    find_buckets,
-    find_clusters,
     min_equal_values,
     s_curve,
 )
 from foundation.errors import SettingError
-
-SIGNATURES = st.lists(st.lists(st.integers(0, 2), min_size=7, max_size=7), max_size=30)
 
 
 def test_the_usual_threshold_has_25_bands_of_5_rows() -> None:
@@ -61,37 +55,6 @@ def test_the_printed_curve_marks_the_threshold() -> None:
     assert len(lines) == 1
     assert lines[0].split()[0] == "0.82"
     assert s_curve(0.8, 25, 5).splitlines()[0] == "25 bands of 5 rows find 99.995% of the pairs of similarity 0.8"
-
-
-@given(SIGNATURES, st.integers(1, 3), st.integers(0, 30))
-def test_buckets_are_the_groups_of_a_dictionary(rows: list[list[int]], size: int, cut: int) -> None:
-    signatures = np.array(rows, np.uint32).reshape(-1, 7)
-    bands = 7 // size
-    groups: dict[tuple[int, ...], set[int]] = defaultdict(set)
-    for position, row in enumerate(rows):
-        for band in range(bands):
-            groups[(band, *row[band * size : (band + 1) * size])].add(position)
-    buckets = find_buckets([signatures[:cut], signatures[cut:]], bands, size)
-    found = (
-        [set(part.tolist()) for part in np.split(buckets.members, buckets.starts[1:-1])]
-        if len(buckets.starts) > 1
-        else []
-    )
-    assert sorted(map(sorted, found)) == sorted(sorted(group) for group in groups.values() if len(group) > 1)
-
-
-@given(SIGNATURES)
-def test_clusters_are_what_buckets_connect(rows: list[list[int]]) -> None:
-    signatures = np.array(rows, np.uint32).reshape(-1, 7)
-    label = list(range(len(rows)))
-    for _ in rows:
-        for i, a in enumerate(rows):
-            for j, b in enumerate(rows):
-                if any(a[k : k + 2] == b[k : k + 2] for k in (0, 2, 4)):
-                    label[i] = label[j] = min(label[i], label[j])
-    documents, clusters = find_clusters(find_buckets([signatures], 3, 2))
-    expected = {i: own for i, own in enumerate(label) if label.count(own) > 1}
-    assert dict(zip(documents.tolist(), clusters.tolist(), strict=True)) == expected
 
 
 @given(st.floats(0.01, 1.0), st.integers(1, 256))

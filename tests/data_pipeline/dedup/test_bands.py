@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from data_pipeline.dedup.bands import band_keys, find_clusters, rows_at
+
+SMALLEST = 1 << 14  # bytes of tables: 1,024 places
+ROWS = st.lists(st.lists(st.integers(0, 2), min_size=7, max_size=7), max_size=30)
+
+
+def sorted_in_memory(signatures: np.ndarray, bands: int, rows: int) -> dict[int, int]:
+    """The plain way: each band sorted whole, a graph of all links held at once."""
+    n = len(signatures)
+    edges: list[tuple[int, int]] = []
+    for band in range(bands):
+        cut = [tuple(row) for row in signatures[:, band * rows : (band + 1) * rows].tolist()]
+        order = sorted(range(n), key=lambda i: (cut[i], i))
+        edges += [(a, b) for a, b in itertools.pairwise(order) if cut[a] == cut[b]]
+    a, b = np.array(edges, np.int64).reshape(-1, 2).T
+    _, labels = connected_components(coo_matrix((np.ones(len(a)), (a, b)), shape=(n, n)), directed=False)
+    sizes = np.bincount(labels, minlength=1)
+    first = {label: int(np.flatnonzero(labels == label)[0]) for label in np.flatnonzero(sizes > 1)}
+    return {i: first[label] for i, label in enumerate(labels.tolist()) if label in first}
+
+
+def found(parts: list[np.ndarray], bands: int, rows: int, memory_bytes: int) -> dict[int, int]:
+    documents, clusters = find_clusters(parts, bands, rows, memory_bytes)
+    assert (np.diff(documents) > 0).all()
+    return dict(zip(documents.tolist(), clusters.tolist(), strict=True))
+
+
+@given(ROWS, st.integers(1, 3), st.integers(0, 30))
+def test_finds_what_sorting_in_memory_finds(rows: list[list[int]], size: int, cut: int) -> None:
+    signatures = np.array(rows, np.uint32).reshape(-1, 7)
+    parts = [signatures[:cut], signatures[cut:]]
+    assert found(parts, 7 // size, size, SMALLEST) == sorted_in_memory(signatures, 7 // size, size)
+
+
+@pytest.mark.parametrize("memory_bytes", [1, SMALLEST, 30_000, 100_000, 200_000, 1 << 30])
+def test_memory_and_partitions_do_not_show(memory_bytes: int) -> None:
+    """3,000 documents of 6 bands: tables of one range of one band, of one band, of several and of all."""
+    rng = np.random.default_rng(0)
+    signatures = rng.integers(0, 60, (3000, 12), dtype=np.uint32)
+    signatures[::2] += rng.integers(0, 1 << 20, (1500, 12), dtype=np.uint32)
+    expected = sorted_in_memory(signatures, 6, 2)
+    assert 500 < len(expected) < 3000
+    assert len(set(expected.values())) > 1
+    for parts in (1, 7, 3000):
+        assert found(np.array_split(signatures, parts), 6, 2, memory_bytes) == expected
+
+
+@pytest.mark.parametrize("memory_bytes", [SMALLEST, 1 << 30])
+def test_a_crowd_of_copies_takes_one_place(memory_bytes: int) -> None:
+    documents, clusters = find_clusters([np.ones((20_000, 8), np.uint32)], 4, 2, memory_bytes)
+    assert np.array_equal(documents, np.arange(20_000))
+    assert not clusters.any()
+
+
+def test_keys_of_rows_that_hardly_differ_are_all_different() -> None:
+    """All pairs of 1,000 values, and every bit of a key is set in half of them."""
+    values = np.arange(1000, dtype=np.uint32)
+    rows = np.stack([np.repeat(values, 1000), np.tile(values, 1000)], axis=1)
+    keys = band_keys(rows, 0, 2)
+    assert len(np.unique(keys)) == 1_000_000
+    ones = [float((keys >> np.uint64(bit) & np.uint64(1)).mean()) for bit in range(64)]
+    assert 0.49 < min(ones) < max(ones) < 0.51
+
+
+def test_no_documents_no_clusters() -> None:
+    documents, clusters = find_clusters([np.zeros((0, 4), np.uint32)], 2, 2, SMALLEST)
+    assert len(documents) == len(clusters) == 0
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.data())
+def test_rows_by_their_place_in_the_corpus(sizes: list[int], data: Any) -> None:
+    whole = np.arange(2 * sum(sizes), dtype=np.uint32).reshape(-1, 2)
+    parts = np.split(whole, np.cumsum(sizes)[:-1])
+    at = np.array(data.draw(st.lists(st.integers(0, sum(sizes) - 1))), np.int64)
+    assert np.array_equal(rows_at(parts, at), whole[at])
