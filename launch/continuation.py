@@ -17,7 +17,7 @@ from foundation.config.compose import read_config
 from foundation.errors import nearest
 from launch.generate_line import GenerateError, Settings
 from pretrain.checkpoint.gate import GATE
-from pretrain.checkpoint.reading import Opened, load_tensors, newest_checkpoint, open_checkpoint
+from pretrain.checkpoint.reading import Opened, load_tensors, newest_checkpoint, open_named
 from pretrain.evaluate.sampling import generate
 from pretrain.plan import TrainerSettings
 from pretrain.seats import RUNTIME, Model, Numerics
@@ -66,7 +66,12 @@ def load(settings: Settings, device: torch.device) -> Trained:
     tree = read_config(config_path)
     parts = {name: tree[name] for name in PARTS if name in tree}
     config = check(parts, needed_of_a_run, DEFAULT_TARGETS + settings.extra_targets, runtime=RUNTIME)
-    opened = open_checkpoint(settings.checkpoint) if settings.checkpoint else newest_checkpoint(settings.run)
+    if settings.checkpoint:
+        opened = open_named(
+            "checkpoint", settings.checkpoint, settings.run, "or leave it out for the newest healthy one"
+        )
+    else:
+        opened = newest_checkpoint(settings.run)
     kept = settings.run / KEPT
     data_dir = kept if kept.is_dir() else Path(str(tree["data"]["path"]))
     tokenizer = _load_tokenizer(settings.data_path or data_dir, opened)

@@ -25,7 +25,7 @@ from pretrain.metrics.report import write_run_report
 from pretrain.parallel.compile import compile_as_set
 from pretrain.plan import Plan, TrainerSettings
 from pretrain.run_files import JOURNAL, METRICS
-from pretrain.run_folder import begin, claimed, is_own_checkpoint, require_name, write_status
+from pretrain.run_folder import begin, claimed, is_own_checkpoint, require_name, require_resume, write_status
 from pretrain.run_log import RunLog
 from pretrain.seats import (
     RUNTIME,
@@ -84,6 +84,7 @@ def check_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> dict[str, An
     Raises:
         ConfigError: the first key that is wrong.
     """
+    require_resume(tree.get("resume", "auto"))  # before its type is: `resume=true` is no text, and not meant as one
     arguments = check(tree, Config, allowed, DERIVED, RUNTIME)
     require_name(arguments["run_name"])
     return arguments

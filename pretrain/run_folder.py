@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,20 @@ def require_name(run_name: str) -> None:
             f"run_name: {run_name!r} is no name of a folder inside runs_dir; allowed are names, also joined by /, "
             "such as try_1 or sweep/try_1, without . and .. as a part; another place is runs_dir="
         )
+
+
+def require_resume(resume: object) -> None:
+    """Check that `resume=` is a word that it knows, or may be a folder: whether it is one is asked when it is opened.
+
+    Raises:
+        ConfigError: it is another word, or no text.
+    """
+    if resume in ("auto", "never") or (isinstance(resume, str) and resume and ("/" in resume or Path(resume).is_dir())):
+        return
+    raise ConfigError(
+        f"resume: {json.dumps(resume)} is none of auto (goes on from the newest checkpoint, the default), never (begins anew) or a "
+        "checkpoint's folder, such as runs/x/checkpoints/step_00000100"
+    )
 
 
 def move_aside(folder: Path) -> None:

@@ -27,13 +27,11 @@ from pretrain.checkpoint.errors import (
 )
 from pretrain.checkpoint.gate import GATE, require_same_run
 from pretrain.checkpoint.integrity import (
-    MANIFEST,
     Manifest,
     commit,
     folder_name,
     remove_leftovers,
     step_folders,
-    step_of,
     write_file,
 )
 from pretrain.checkpoint.other_guard import is_of_another_guard, without_guard
@@ -42,6 +40,7 @@ from pretrain.checkpoint.reading import (
     load_tensors,
     none_usable,
     open_checkpoint,
+    open_named,
     plain_errors,
     verify_share,
 )
@@ -56,6 +55,7 @@ from pretrain.types import TrainState
 
 RANDOM = "random"  # the key of a rank's facts that this room adds
 JSON_BYTES = 1 << 20  # room that a save asks for besides the tensors
+AUTO = "or type auto or never"  # in place of a folder
 LARGE_BYTES = 10**9  # from here on a save takes long enough to be said before it is done
 Result = TypeVar("Result")
 
@@ -185,7 +185,7 @@ class DcpCheckpoint(Checkpointer):
         problems: list[tuple[Path, str]] = []
         for folder in (self._folder / name for name in names):
             try:
-                self._load_one(folder, state)
+                self._load_one(folder, state, partial(open_checkpoint, folder))
             except (DamagedCheckpoint, UnhealthyCheckpoint) as error:
                 problems.append((folder, str(error)))
                 continue
@@ -198,7 +198,7 @@ class DcpCheckpoint(Checkpointer):
 
     def _load_named(self, folder: Path, state: TrainState) -> None:
         try:
-            opened = self._load_one(folder, state)
+            opened = self._load_one(folder, state, lambda: open_named("resume", folder, self._run_dir, AUTO))
         except DamagedCheckpoint as error:
             raise DamagedCheckpoint(
                 f"{error}; name another checkpoint, or take the newest healthy one with resume=auto"
@@ -210,9 +210,9 @@ class DcpCheckpoint(Checkpointer):
         if self._mesh.is_main:
             say(f"going on from {folder}")
 
-    def _load_one(self, folder: Path, state: TrainState) -> Opened:
+    def _load_one(self, folder: Path, state: TrainState, opens: Callable[[], Opened]) -> Opened:
         rank, world_size = self._mesh.rank, self._mesh.world_size
-        opened = self._together(DamagedCheckpoint, lambda: _open_at(folder))
+        opened = self._together(DamagedCheckpoint, opens)
         saved, present = opened.facts.get(GATE, {}), state.facts.get(GATE, {})
         self._together(ResumeRefused, lambda: require_same_run(folder, saved, present))
         tensors = state.tensors
@@ -265,13 +265,3 @@ def _write(writer: Writer, tensors: dict[str, Tensor]) -> None:
     planner = DefaultSavePlanner(flatten_state_dict=False, flatten_sharded_tensors=False)
     with plain_errors():
         save(dict(tensors), storage_writer=writer, planner=planner)
-
-
-def _open_at(folder: Path) -> Opened:
-    if step_of(folder) is not None or (folder / MANIFEST).exists():
-        return open_checkpoint(folder)
-    inside = [str(path) for path in (*step_folders(folder), *step_folders(folder / CHECKPOINTS))]
-    hint = (
-        f"name one of {', '.join(inside[:3])}" if inside else "name a folder such as runs/x/checkpoints/step_00000100"
-    )
-    raise CheckpointError(f"resume: {folder} is no checkpoint; {hint}, or type auto or never")

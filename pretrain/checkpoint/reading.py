@@ -17,12 +17,13 @@ from torch.distributed.checkpoint.state_dict_loader import load
 
 from pretrain.checkpoint.description import read_description, require_same_tensors
 from pretrain.checkpoint.errors import CheckpointError, UnhealthyCheckpoint
-from pretrain.checkpoint.integrity import Manifest, read_manifest, step_folders, verify_file
+from pretrain.checkpoint.integrity import MANIFEST, Manifest, read_manifest, step_folders, step_of, verify_file
 from pretrain.checkpoint.state import FACTS, rank_facts_name, read_facts
 from pretrain.checkpoint.store import Reader
 from pretrain.run_files import CHECKPOINTS
 
 _SHOWN_NAMES = 5
+_EXAMPLE = "a folder such as runs/x/checkpoints/step_00000100"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,26 @@ def open_checkpoint(folder: Path) -> Opened:
         more = f" and {len(manifest.not_finite) - _SHOWN_NAMES} more" if len(manifest.not_finite) > _SHOWN_NAMES else ""
         raise UnhealthyCheckpoint(f"{folder}: NaN or infinity was saved in {names}{more}; use an earlier checkpoint")
     return opened
+
+
+def open_named(key: str, folder: Path, run_dir: Path, otherwise: str) -> Opened:
+    """Open the checkpoint that a setting names.
+
+    Args:
+        key: the setting.
+        folder: what it names.
+        run_dir: the run's, whose checkpoints are listed where none is near `folder`.
+        otherwise: what else can be done, for the message.
+    Raises:
+        CheckpointError: it is none; lists those that are there. As `open_checkpoint`.
+    """
+    if (folder / MANIFEST).exists() or (folder.is_dir() and step_of(folder) is not None):
+        return open_checkpoint(folder)
+    near = (folder, folder / CHECKPOINTS, folder.parent, run_dir / CHECKPOINTS)
+    there = next((steps for place in near if (steps := step_folders(place))), [])
+    found = "is no checkpoint" if folder.exists() else "is not there; a run keeps its newest checkpoint.keep_last"
+    listed = ", ".join(map(str, there[:_SHOWN_NAMES])) + (", ..." if len(there) > _SHOWN_NAMES else "")
+    raise CheckpointError(f"{key}: {folder} {found}; name {f'one of {listed}' if there else _EXAMPLE}, {otherwise}")
 
 
 def verify_share(opened: Opened, rank: int, world_size: int) -> None:

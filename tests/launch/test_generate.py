@@ -22,6 +22,7 @@ from foundation.hashes import hash_bytes
 from launch.continuation import continuation, load
 from launch.generate import main
 from launch.generate_line import GenerateError, Settings, parse, read_prompt
+from pretrain.checkpoint.errors import CheckpointError
 from pretrain.evaluate.sampling import generate
 from pretrain.parallel.precision import Precision
 
@@ -240,6 +241,11 @@ def test_what_is_not_there_is_named(there: Path, tmp_path: Path) -> None:
         generated(["run=runs/tidy"])
     with pytest.raises(GenerateError, match=r"data\.path: .* is no folder here"):
         generated(["run=runs/tiny", f"data.path={tmp_path / 'gone'}"])
+    there_are = "runs/tiny/checkpoints/step_00000004, runs/tiny/checkpoints/step_00000002"
+    for missing in ("60", "runs/tiny/checkpoints/step_00000003"):
+        message = f"^checkpoint: {missing} is not there; .*; name one of {there_are}, or leave it out for the newest"
+        with pytest.raises(CheckpointError, match=message):
+            generated(["run=runs/tiny", f"checkpoint={missing}"])
 
 
 @pytest.mark.slow

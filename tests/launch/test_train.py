@@ -304,6 +304,8 @@ def test_shards_cut_short_and_a_foreign_tokenizer_are_named(terminal: Any, tiny:
         ),
         ("trainer.max_tokens=9", ["trainer.max_steps: 2 is not allowed", "null instead of max_tokens=9"]),
         ("run_name=../evil", ["run_name: '../evil' is no name of a folder inside runs_dir", "sweep/try_1"]),
+        ("resume=true", ["resume: true is none of auto (goes on", "never (begins anew) or a checkpoint's folder"]),
+        ("resume=100", ["resume: 100 is none of auto"]),
         ("runs_dir=/proc/none", ["runs_dir: /proc/none/gpt_small: can't be made or written"]),
     ],
 )

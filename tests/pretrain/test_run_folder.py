@@ -16,6 +16,7 @@ from pretrain.run_folder import (
     move_aside,
     read_status,
     require_name,
+    require_resume,
     status_stamp,
     write_status,
 )
@@ -156,3 +157,18 @@ def test_a_name_that_leaves_runs_dir_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["a", "sweep/optim.lr_0.001-0a1b2c3d", "..a", "a..b", "世界 1"])
 def test_a_name_inside_runs_dir_is_taken(name: str) -> None:
     require_name(name)
+
+
+@pytest.mark.parametrize("resume", [True, False, None, 60, "yes", "Auto", "", "???"])
+def test_a_word_that_resume_does_not_know_is_answered_with_what_it_does(resume: object) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^resume: .* is none of auto .*, never .* or a checkpoint's folder, such as"
+    ):
+        require_resume(resume)
+
+
+def test_resume_takes_its_words_and_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "step_00000010").mkdir()
+    for resume in ("auto", "never", "step_00000010", "runs/of_another_machine/checkpoints/step_00000010"):
+        require_resume(resume)

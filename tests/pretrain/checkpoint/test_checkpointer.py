@@ -210,9 +210,28 @@ def test_an_explicit_path_is_a_checkpoint_or_an_error_that_names_one(
     if of == "step":
         assert checkpointer.load(make_state(99), str(saved))
         return
-    expected = "step_00000100" if of == "nothing" else str(saved)
-    with pytest.raises(CheckpointError, match=f"is no checkpoint; name .*{expected}"):
+    found = "is not there; .*" if of == "nothing" else "is no checkpoint; "
+    with pytest.raises(
+        CheckpointError, match=f"^resume: {paths[of]} {found}name one of {saved}, or type auto or never$"
+    ):
         checkpointer.load(make_state(99), str(paths[of]))
+    shutil.rmtree(run_dir)
+    with pytest.raises(CheckpointError, match="name a folder such as runs/x/checkpoints/step_00000100, or type auto"):
+        checkpointer.load(make_state(99), str(paths[of]))
+
+
+def test_a_step_that_was_not_kept_is_answered_with_those_that_were(
+    checkpointer: DcpCheckpoint, make_state: MakeState, saved: Path
+) -> None:
+    for step in (20, 30, 40, 50):
+        checkpointer.save(step, make_state(step))
+    listed = ", ".join(str(saved.parent / f"step_000000{step}") for step in (50, 40, 30))
+    with pytest.raises(CheckpointError) as caught:
+        checkpointer.load(make_state(99), str(saved))
+    assert str(caught.value) == (
+        f"resume: {saved} is not there; a run keeps its newest checkpoint.keep_last; name one of {listed}, "
+        "or type auto or never"
+    )
 
 
 def test_going_back_moves_the_later_ones_aside(
