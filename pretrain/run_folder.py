@@ -111,8 +111,8 @@ def require_resume(resume: object) -> None:
     if resume in ("auto", "never") or (isinstance(resume, str) and resume and ("/" in resume or Path(resume).is_dir())):
         return
     raise ConfigError(
-        f"resume: {json.dumps(resume)} is none of auto (goes on from the newest checkpoint, the default), never (begins anew) or a "
-        "checkpoint's folder, such as runs/x/checkpoints/step_00000100"
+        f"resume: {json.dumps(resume)} is none of auto (goes on from the newest checkpoint, the default), never "
+        "(begins anew) or a checkpoint's folder, such as runs/x/checkpoints/step_00000100"
     )
 
 
