@@ -13,6 +13,9 @@ LANES = 64  # fewer leave the loops' own cost visible: 16 lanes take three times
 _BLOCK = 64  # bytes
 _LENGTH_BYTES = 9  # of the padding: one bit, and the length in 8 bytes
 _START = np.array([0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0], np.uint32)
+# Of a word of which so many bytes are the message's: what of it stays, and the bit behind the message
+_INSIDE = np.array([0, 0xFF000000, 0xFFFF0000, 0xFFFFFF00], np.uint32)
+_PADDING = np.array([0x80000000, 0x800000, 0x8000, 0x80], np.uint32)
 _ROUND = np.array([0x5A827999, 0x6ED9EBA1, 0x8F1BBCDC, 0xCA62C1D6], np.uint32)
 
 
@@ -25,6 +28,7 @@ def sha1_32(data: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarr
         (len(starts),) uint32.
     """
     num_blocks = (stops - starts + _LENGTH_BYTES - 1) // _BLOCK + 1
+    data = np.concatenate([data, np.zeros(4, np.uint8)])  # words are read whole
     found = np.empty(len(starts), np.uint32)
     for blocks in np.flatnonzero(np.bincount(num_blocks)).tolist():
         chosen = np.flatnonzero(num_blocks == blocks)  # lanes work on messages of as many blocks
@@ -54,26 +58,25 @@ def _sha1_32(data: np.ndarray, starts: np.ndarray, stops: np.ndarray, num_blocks
 
 @numba.njit(cache=True)
 def _load(data: np.ndarray, start: int, stop: int, block: int, schedule: np.ndarray, lane: int) -> None:
-    """Write the 16 words of one block of a message, padding included."""
+    """Write the 16 words of one block of a message, padding included; reads up to 3 bytes beyond the message."""
     at = start + block * _BLOCK
-    for word in range(16):
-        if at + 4 <= stop:
-            value = np.uint32(data[at]) << np.uint32(24) | np.uint32(data[at + 1]) << np.uint32(16)
-            value |= np.uint32(data[at + 2]) << np.uint32(8) | np.uint32(data[at + 3])
-        else:
-            value = np.uint32(0)
-            for i in range(4):
-                byte = np.uint32(0)
-                if at + i < stop:
-                    byte = np.uint32(data[at + i])
-                elif at + i == stop:
-                    byte = np.uint32(0x80)
-                value = value << np.uint32(8) | byte
-        schedule[word, lane] = value
-        at += 4
-    if start + (block + 1) * _BLOCK >= stop + _LENGTH_BYTES:
+    whole = min(max(stop - at, 0) // 4, 16)
+    for word in range(whole):
+        schedule[word, lane] = _word(data, at + 4 * word)
+    for word in range(whole, 16):
+        schedule[word, lane] = 0
+    left = stop - at - 4 * whole
+    if whole < 16 and left >= 0:
+        schedule[whole, lane] = (_word(data, at + 4 * whole) & _INSIDE[left]) | _PADDING[left]
+    if at + _BLOCK >= stop + _LENGTH_BYTES:
         bits = np.uint64(stop - start) * np.uint64(8)
         schedule[14, lane], schedule[15, lane] = np.uint32(bits >> np.uint64(32)), np.uint32(bits)
+
+
+@numba.njit(cache=True)
+def _word(data: np.ndarray, at: int) -> np.uint32:
+    high = np.uint32(data[at]) << np.uint32(24) | np.uint32(data[at + 1]) << np.uint32(16)
+    return high | np.uint32(data[at + 2]) << np.uint32(8) | np.uint32(data[at + 3])
 
 
 @numba.njit(cache=True)

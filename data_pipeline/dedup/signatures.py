@@ -74,7 +74,9 @@ class CompatibleSigner(Signer):
         starts, stops = shingle_bounds(words, self._ngram)
         for first in range(0, len(starts), BLOCK_SHINGLES):
             block = slice(first, first + BLOCK_SHINGLES)
-            _lower(signature, fmix32(sha1_32(words, starts[block], stops[block])), self._a, self._b)
+            begin = starts[first]
+            data = words[begin : stops[block][-1]]
+            _lower(signature, fmix32(sha1_32(data, starts[block] - begin, stops[block] - begin)), self._a, self._b)
 
 
 class DatasketchSigner(Signer):
