@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -102,6 +103,19 @@ def test_partitions_do_not_show(random_corpus: Any, run_near: RunNear) -> None:
     one, three, all_ = (run_near(MinHash(threshold=0.6), texts, parts) for parts in (1, 3, 200))
     assert one.removals == three.removals == all_.removals
     assert one.counts == three.counts == all_.counts
+
+
+def test_the_order_of_documents_does_not_show_where_no_two_are_as_long(random_corpus: Any, run_near: RunNear) -> None:
+    """Order decides between equals alone: the longest stays, and the first of the longest."""
+    by_length = {len(text): text for text in random_corpus(11, 600)}
+    texts = list(by_length.values())
+    seen = []
+    for seed in range(3):
+        random.Random(seed).shuffle(texts)
+        removals = run_near(MinHash(threshold=0.5), texts).removals
+        seen.append({(texts[r.position], texts[r.kept or 0], r.similarity) for r in removals})
+    assert seen[0] == seen[1] == seen[2]
+    assert len(seen[0]) > 20
 
 
 def test_texts_shorter_than_a_shingle(run_near: RunNear) -> None:
