@@ -42,7 +42,7 @@ from pretrain.seats import (
     Schedule,
 )
 from pretrain.signals import StopSignal
-from pretrain.tokenizer import Tokenizer, keep_tokenizer
+from pretrain.tokenizer import Tokenizer, keep_tokenizer, was_trained_on
 from pretrain.torchrun import launched_by_torchrun
 from pretrain.train import Progress, Run, restore, train
 from pretrain.types import Status
@@ -74,6 +74,8 @@ def run_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> tuple[Status, 
             config = check_config(tree, allowed)
         run, run_dir = assemble(mesh, Config(**config)), Path(tree["runs_dir"]) / tree["run_name"]
         with claimed(run_dir, tree, mesh) as ended, run.signal.listening():
+            if ended and mesh.is_main and not was_trained_on(run_dir, run.loader.dataset.fingerprint):
+                print(f"data.path: {tree['data']['path']} holds other shards now than those {run_dir} was trained on")
             status = ended or execute(run, tree, run_dir)
             return status, run.signal.interrupted
 

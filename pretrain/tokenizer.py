@@ -13,6 +13,7 @@ from data_pipeline.shards.manifest import NAME as MANIFEST
 from data_pipeline.shards.manifest import TOKENIZER, Manifest, read_tokenizer
 from foundation.errors import GroundworkError
 from foundation.files import write_atomic
+from foundation.hashes import hash_file
 
 KEPT = "tokenizer"  # folder inside a run's, for what tells ids from text
 VOCAB_MULTIPLE = 128  # matrix units work on tiles: 50257 -> 50304 made nanoGPT 25 % faster (A. Karpathy, February 2023)
@@ -125,6 +126,12 @@ def keep_tokenizer(data_dir: Path, run_dir: Path) -> None:
         raise TokenizerError(
             f"{folder}: the tokenizer of {data_dir} can't be copied there ({error}); make room, or set runs_dir="
         ) from error
+
+
+def was_trained_on(run_dir: Path, data_hash: str) -> bool:
+    """Return whether the manifest that `keep_tokenizer` copied is that of the data; true where none was."""
+    manifest = run_dir / KEPT / MANIFEST
+    return not manifest.is_file() or hash_file(manifest) == data_hash
 
 
 def byte_chars() -> list[str]:

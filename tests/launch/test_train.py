@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,23 @@ def test_a_change_is_refused_allowed_or_begun_anew(terminal: Any, tiny: list[str
     assert "finished at step 4 already" in terminal.type(*longer)
     assert "finished at step 4:" in terminal.type(*longer, "resume=never")
     assert len(lines(terminal.folder / "runs/x.1")) == len(lines(terminal.folder / "runs/x")) == 4
+
+
+def test_data_made_anew_under_a_run_is_told_finished_or_not(
+    terminal: Any, tiny: list[str], data_dir: Path, write_data: Callable[..., None]
+) -> None:
+    made = terminal.folder / "made"
+    shutil.copytree(data_dir, made)
+    run = [*(text for text in tiny if not text.startswith("data.path=")), "data.path=made", "run_name=x"]
+    terminal.type(*run, "trainer.max_steps=2")
+    assert "other shards" not in terminal.type(*run, "trainer.max_steps=2")
+    shutil.rmtree(made)
+    write_data(made, {"web": ["some other words " * 40] * 9}, {"web": ["and others " * 40]}, vocab_size=262)
+    ended = terminal.type(*run, "trainer.max_steps=2")
+    assert "finished at step 2 already" in ended
+    assert "data.path: made holds other shards now than those runs/x was trained on\n" in ended
+    refused = terminal.type(*run, "trainer.max_steps=4", "allow_change=[trainer.max_steps]", code=2)
+    assert "data.path: holds other shards than those the run was trained on: pydocs " in refused
 
 
 def test_a_folder_in_use_is_left_alone_by_all_ranks(terminal: Any, tiny: list[str]) -> None:
