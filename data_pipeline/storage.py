@@ -43,6 +43,7 @@ REMOVED_SCHEMA = pa.schema(
         pa.field("stop", pa.int64()),
         pa.field("snippet", pa.large_string(), nullable=False),
         pa.field("kept_snippet", pa.large_string()),
+        pa.field("test_snippet", pa.large_string()),  # of the test item
     ]
 )
 FULL = (errno.ENOSPC, errno.EDQUOT)

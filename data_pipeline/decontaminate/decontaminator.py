@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from data_pipeline.decontaminate.index import NGramIndex, build_index
 from data_pipeline.decontaminate.testsets import TestItem
-from data_pipeline.documents import Removal
+from data_pipeline.decontaminate.verdicts import Found, Held
 
 
 class Decontaminator(ABC):
@@ -17,11 +17,13 @@ class Decontaminator(ABC):
 
     Attributes:
         seeks: whether anything is sought; else no text is read, not even of the held-out documents.
-        judge_alone: arguments that `judge` and `counts` alone depend on: another value of these counts no n-gram again.
-            An argument that is not named here counts for everything.
+        min_coverage: share of an item, from which a document that holds it goes.
+        judge_alone: arguments that what follows from the n-grams found alone depends on: another value of these reads
+            no text again. An argument that is not named here counts for everything.
     """
 
     seeks = True
+    min_coverage = 1.0
     judge_alone: frozenset[str] = frozenset()
 
     @abstractmethod
@@ -33,24 +35,20 @@ class Decontaminator(ABC):
         """Return the index of all items."""
 
     @abstractmethod
-    def document_frequencies(self, index: NGramIndex, texts: pa.LargeStringArray) -> np.ndarray:
-        """Return in how many of these documents each n-gram occurs, (num_ngrams,) int64; partitions add up."""
+    def find(self, index: NGramIndex, texts: pa.LargeStringArray) -> Found:
+        """Return which n-grams each of these documents holds."""
 
     @abstractmethod
-    def judge(self, index: NGramIndex, document_frequencies: np.ndarray, texts: pa.LargeStringArray) -> list[Removal]:
-        """Return the documents that hold a test item, by ascending position in `texts`.
+    def counting(self, document_frequencies: np.ndarray) -> np.ndarray:
+        """Return which n-grams count, (num_ngrams,) bool.
 
         Args:
-            document_frequencies: (num_ngrams,) int64, over the whole corpus that is judged.
+            document_frequencies: (num_ngrams,) int64, in how many documents of the corpus each occurs.
         """
 
     @abstractmethod
-    def counts(self, index: NGramIndex, document_frequencies: np.ndarray) -> dict[str, int]:
-        """Return numbers for reports, by name: what was sought and what could not be.
-
-        Args:
-            document_frequencies: as of `judge`.
-        """
+    def judge(self, index: NGramIndex, counting: np.ndarray, found: Found) -> Held:
+        """Return what these documents hold of each item."""
 
 
 class NoDecontaminate(Decontaminator):
@@ -62,13 +60,13 @@ class NoDecontaminate(Decontaminator):
         return []
 
     def build(self, items: list[TestItem]) -> NGramIndex:
-        return build_index([], 1, 1, np.zeros(0x110000, np.uint8))
+        return build_index([], 1, 1)
 
-    def document_frequencies(self, index: NGramIndex, texts: pa.LargeStringArray) -> np.ndarray:
-        return np.zeros(0, np.int64)
+    def find(self, index: NGramIndex, texts: pa.LargeStringArray) -> Found:
+        return Found(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
-    def judge(self, index: NGramIndex, document_frequencies: np.ndarray, texts: pa.LargeStringArray) -> list[Removal]:
-        return []
+    def counting(self, document_frequencies: np.ndarray) -> np.ndarray:
+        return np.zeros(len(document_frequencies), bool)
 
-    def counts(self, index: NGramIndex, document_frequencies: np.ndarray) -> dict[str, int]:
-        return {}
+    def judge(self, index: NGramIndex, counting: np.ndarray, found: Found) -> Held:
+        return Held(found.documents, found.ngrams, np.zeros(0))

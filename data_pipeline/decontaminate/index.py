@@ -5,10 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
-from data_pipeline.decontaminate.kernels import Table, find_ngrams, hash_ngrams
+from data_pipeline.decontaminate.kernels import (
+    GIVEN_UP,
+    Hits,
+    Points,
+    Table,
+    find_ngrams,
+    hash_ngrams,
+    hash_words,
+    room_for_words,
+)
+from data_pipeline.decontaminate.points import folding_points, normal_points, segments
 from data_pipeline.decontaminate.testsets import TestItem
-from data_pipeline.decontaminate.words import word_hashes
+from data_pipeline.decontaminate.words import normal
+from data_pipeline.documents import SNIPPET_CHARS, utf8_buffers
+
+_BITS_PER_ANCHOR = 4  # 2^4: one place in sixteen is looked at for nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,37 +31,51 @@ class NGramIndex:
 
     Attributes:
         table: the n-grams' hashes; an n-gram's number is its place there.
-        lengths: (l,) int64, the lengths of n-grams in words that occur: n, and those of shorter items.
         item_starts: (g + 1,) int64.
         items: (p,) int32: n-gram g is held by items[item_starts[g] : item_starts[g + 1]].
         names: of the items, `<set>#<item>`.
+        begins: of their texts, for evidence.
         num_too_short: items of too few words to be sought; no document is ever removed for them.
-        classes: (0x110000,) uint8, words.char_classes().
+        points: folding_points().
     """
 
     table: Table
-    lengths: np.ndarray
     item_starts: np.ndarray
     items: np.ndarray
     names: list[str]
+    begins: list[str]
     num_too_short: int
-    classes: np.ndarray
+    points: Points
 
     @property
     def num_ngrams(self) -> int:
         """Number of different n-grams."""
         return len(self.table.hashes)
 
-    def find(self, text: str) -> np.ndarray:
-        """Return the numbers of the n-grams that a text holds, (m,) int64, ascending, each once."""
-        hashes = word_hashes(text, self.classes)
-        return np.unique(find_ngrams(hashes, self.lengths, self.table))
+    def find(self, texts: pa.LargeStringArray) -> Hits:
+        """Return where documents hold n-grams, in their order; none is given up."""
+        data, offsets = utf8_buffers(texts)
+        words = room_for_words(int(np.diff(offsets).max(initial=0)))
+        hits = find_ngrams(data, offsets, self.points, self.table, words)
+        for document in np.flatnonzero(hits.given_up).tolist():
+            hits = _inserted(hits, document, self._find_by_normal_form(texts[document].as_py()))
+        return hits
+
+    def _find_by_normal_form(self, text: str) -> Hits:
+        parts = list(segments(text))
+        forms = [normal(part).encode() for part in parts]
+        data = np.frombuffer(b"".join(forms), np.uint8)
+        hits = find_ngrams(data, np.array([0, len(data)]), normal_points(), self.table, room_for_words(len(data)))
+        stops = np.cumsum([len(form) for form in forms])  # of each segment there and in the text
+        in_text = np.cumsum([0, *(len(part.encode()) for part in parts)])
+        first, last = np.searchsorted(stops, hits.starts, side="right"), np.searchsorted(stops, hits.ends)
+        return hits._replace(starts=in_text[first], ends=in_text[last + 1])
 
     def items_of(self, ngrams: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the items that hold any of these n-grams, ascending, and how many of them each holds, (m,) each."""
+        """Return every item that holds one of these n-grams: (m,) places in `ngrams`, (m,) items."""
         sizes = self.item_starts[ngrams + 1] - self.item_starts[ngrams]
         firsts = np.repeat(self.item_starts[ngrams] - (np.cumsum(sizes) - sizes), sizes)
-        return np.unique(self.items[firsts + np.arange(len(firsts))], return_counts=True)
+        return np.repeat(np.arange(len(ngrams)), sizes), self.items[firsts + np.arange(len(firsts))].astype(np.int64)
 
     def item_sizes(self, counting: np.ndarray) -> np.ndarray:
         """Return how many n-grams each item has of those that count, (num_items,) int64.
@@ -59,41 +87,77 @@ class NGramIndex:
         return np.bincount(self.items[counts], minlength=len(self.names))
 
 
-def build_index(items: list[TestItem], n: int, min_words: int, classes: np.ndarray) -> NGramIndex:
+def _inserted(hits: Hits, document: int, found: Hits) -> Hits:
+    """Return hits with those of one document added at their place."""
+    place = int(np.searchsorted(hits.documents, document))
+    found = found._replace(documents=np.full(len(found.ngrams), document, np.int64))
+    columns = [np.insert(mine, place, its) for mine, its in zip(hits[:4], found[:4], strict=True)]
+    return Hits(columns[0], columns[1], columns[2], columns[3], hits.given_up)
+
+
+def word_hashes(text: str, points: Points) -> np.ndarray:
+    """Return a 64-bit hash of each of `words.words(text)`, (m,) uint64.
+
+    Args:
+        points: folding_points().
+    """
+    data = np.frombuffer(text.encode(), np.uint8)
+    words = room_for_words(len(data))
+    count = hash_words(data, 0, len(data), points, words)
+    if count == GIVEN_UP:
+        return word_hashes(normal(text), normal_points())
+    return words.hashes[:count].copy()  # the room is freed
+
+
+def build_index(items: list[TestItem], n: int, min_words: int) -> NGramIndex:
     """Index the items' n-grams.
 
     Args:
         n: words per n-gram. An item of fewer words is one n-gram of its own length.
         min_words: an item of fewer words isn't sought.
-        classes: words.char_classes().
     """
-    lengths, hashes = _item_ngrams(items, n, min_words, classes)
+    points = folding_points()
+    words = [word_hashes(item.text, points) for item in items]
+    lengths = np.array([min(n, len(each)) if len(each) >= min_words else 0 for each in words], np.int64)
+    hashes = [
+        np.unique(hash_ngrams(each, length)) if length else np.zeros(0, np.uint64)
+        for each, length in zip(words, lengths.tolist(), strict=True)
+    ]
+    unique, places, counts = np.unique(
+        np.concatenate([np.zeros(0, np.uint64), *hashes]), return_inverse=True, return_counts=True
+    )
     sizes = np.array([len(part) for part in hashes], np.int64)
-    all_hashes = np.concatenate([np.zeros(0, np.uint64), *hashes])
-    unique, places, counts = np.unique(all_hashes, return_inverse=True, return_counts=True)
     holders = np.repeat(np.arange(len(items), dtype=np.int32), sizes)[np.argsort(places, kind="stable")]
-    item_starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-    names = [item.name for item in items]
-    return NGramIndex(_table(unique), lengths, item_starts, holders, names, int((sizes == 0).sum()), classes)
+    return NGramIndex(
+        _table(unique, words, lengths),
+        np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]),
+        holders,
+        [item.name for item in items],
+        [item.text[:SNIPPET_CHARS] for item in items],
+        int((lengths == 0).sum()),
+        points,
+    )
 
 
-def _item_ngrams(
-    items: list[TestItem], n: int, min_words: int, classes: np.ndarray
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    lengths, hashes = set(), []
-    for item in items:
-        words = word_hashes(item.text, classes)
-        if len(words) < min_words:
-            hashes.append(np.zeros(0, np.uint64))
-            continue
-        length = min(n, len(words))
-        lengths.add(length)
-        hashes.append(np.unique(hash_ngrams(words, length)))
-    return np.array(sorted(lengths), np.int64), hashes
-
-
-def _table(hashes: np.ndarray) -> Table:
+def _table(hashes: np.ndarray, words: list[np.ndarray], lengths: np.ndarray) -> Table:
     bits = max(1, len(hashes).bit_length())
     firsts = np.arange(2**bits, dtype=np.uint64) << np.uint64(64 - bits)
     starts = np.append(np.searchsorted(hashes, firsts), len(hashes)).astype(np.int64)
-    return Table(hashes, starts, np.uint64(64 - bits))
+    different = np.unique(lengths[lengths > 0])
+    shortest = int(different[0]) if len(different) else 1
+    anchors = [
+        hash_ngrams(each, shortest)[: len(each) - length + 1]
+        for each, length in zip(words, lengths.tolist(), strict=True)
+        if length
+    ]
+    anchor_bits = bits + _BITS_PER_ANCHOR
+    seen = np.zeros(2**anchor_bits, bool)
+    seen[np.concatenate([np.zeros(0, np.uint64), *anchors]) >> np.uint64(64 - anchor_bits)] = True
+    return Table(
+        hashes,
+        starts,
+        np.uint64(64 - bits),
+        different if len(different) else np.array([1]),
+        np.packbits(seen, bitorder="little"),
+        np.uint64(64 - anchor_bits),
+    )

@@ -7,10 +7,10 @@ import pyarrow as pa
 
 from data_pipeline.decontaminate.decontaminator import Decontaminator
 from data_pipeline.decontaminate.errors import DecontaminationError
-from data_pipeline.decontaminate.index import NGramIndex, build_index
+from data_pipeline.decontaminate.index import NGramIndex, build_index, word_hashes
+from data_pipeline.decontaminate.points import folding_points
 from data_pipeline.decontaminate.testsets import TestItem, read_test_sets
-from data_pipeline.decontaminate.words import char_classes, word_hashes
-from data_pipeline.documents import Removal
+from data_pipeline.decontaminate.verdicts import Found, Held
 from foundation.errors import require
 
 
@@ -62,10 +62,10 @@ class NGram(Decontaminator):
         Raises:
             DecontaminationError: a set is missing, empty or damaged, or none of its items has `min_words` words.
         """
-        classes = char_classes()
-        sets = read_test_sets(self.test_sets, self.fields, lambda text: len(word_hashes(text, classes)) < self.n)
+        points = folding_points()
+        sets = read_test_sets(self.test_sets, self.fields, lambda text: len(word_hashes(text, points)) < self.n)
         for name, items in sets.items():
-            if all(len(word_hashes(item.text, classes)) < self.min_words for item in items):
+            if all(len(word_hashes(item.text, points)) < self.min_words for item in items):
                 raise DecontaminationError(
                     f"decontaminate.test_sets: none of the {len(items)} items of {name!r} has {self.min_words} words, "
                     "and decontamination against nothing is never clean; name other fields in "
@@ -79,7 +79,7 @@ class NGram(Decontaminator):
         Raises:
             DecontaminationError: none of them can be sought.
         """
-        index = build_index(items, self.n, self.min_words, char_classes())
+        index = build_index(items, self.n, self.min_words)
         if not index.num_ngrams:
             raise DecontaminationError(
                 f"decontaminate: none of {len(items)} test items (held-out documents among them) has at least "
@@ -88,46 +88,21 @@ class NGram(Decontaminator):
             )
         return index
 
-    def document_frequencies(self, index: NGramIndex, texts: pa.LargeStringArray) -> np.ndarray:
-        """Return in how many of these documents each n-gram occurs."""
-        frequencies = np.zeros(index.num_ngrams, np.int64)
-        for text in texts.to_pylist():
-            frequencies[index.find(text)] += 1
-        return frequencies
+    def find(self, index: NGramIndex, texts: pa.LargeStringArray) -> Found:
+        """Return which n-grams each of these documents holds."""
+        hits = index.find(texts)
+        pairs = np.unique(hits.documents * index.num_ngrams + hits.ngrams)
+        return Found(*np.divmod(pairs, index.num_ngrams))
 
-    def judge(self, index: NGramIndex, document_frequencies: np.ndarray, texts: pa.LargeStringArray) -> list[Removal]:
-        """Return the documents that hold a test item; of several, the one held most is named, then the first."""
-        counting = self._counting(document_frequencies)
-        item_sizes = index.item_sizes(counting)
-        removals = []
-        for position, text in enumerate(texts.to_pylist()):
-            found = index.find(text)
-            items, held = index.items_of(found[counting[found]])
-            coverage = held / item_sizes[items]
-            if len(items) and coverage.max() >= self.min_coverage:
-                best = int(coverage.argmax())
-                removals.append(self._removal(position, index.names[items[best]], float(coverage[best])))
-        return removals
-
-    def counts(self, index: NGramIndex, document_frequencies: np.ndarray) -> dict[str, int]:
-        """Return the items; those too short to be sought, and those of common phrases alone: neither is ever found;
-        the n-grams, and the common ones among them."""
-        counting = self._counting(document_frequencies)
-        never_found = int((index.item_sizes(counting) == 0).sum())
-        return {
-            "test_items": len(index.names),
-            "items_too_short": index.num_too_short,
-            "items_of_common_ngrams": never_found - index.num_too_short,
-            "ngrams": index.num_ngrams,
-            "common_ngrams": int((~counting).sum()),
-        }
-
-    def _counting(self, document_frequencies: np.ndarray) -> np.ndarray:
-        """Return which n-grams are no common phrases, (num_ngrams,) bool."""
+    def counting(self, document_frequencies: np.ndarray) -> np.ndarray:
+        """Return which n-grams are no common phrases."""
         counting: np.ndarray = document_frequencies <= self.max_document_frequency
         return counting
 
-    def _removal(self, position: int, item: str, coverage: float) -> Removal:
-        return Removal(
-            position, "contaminated", value=coverage, threshold=self.min_coverage, test_item=item, coverage=coverage
-        )
+    def judge(self, index: NGramIndex, counting: np.ndarray, found: Found) -> Held:
+        """Return what these documents hold of each item, of the n-grams that count."""
+        counts = counting[found.ngrams]
+        places, items = index.items_of(found.ngrams[counts])
+        pairs, held = np.unique(found.documents[counts][places] * len(index.names) + items, return_counts=True)
+        documents, items = np.divmod(pairs, len(index.names))
+        return Held(documents, items, held / index.item_sizes(counting)[items])

@@ -38,8 +38,10 @@ class TestItem:
     """One thing that a model is judged by.
 
     Attributes:
-        set, item: name it, `<set>#<item>`.
+        set, item: name it, `<set>#<item>`; the item of a file is its row there, from 0, blank lines not counted.
         text: not to be learnt.
+        record: as its file holds it, with the end of its line; empty where the item is of no file.
+        suffix: of a file of such records.
     """
 
     __test__: ClassVar[bool] = False  # no test class, whatever pytest makes of the name
@@ -47,6 +49,8 @@ class TestItem:
     set: str
     item: str
     text: str
+    record: bytes = b""
+    suffix: str = ""
 
     @property
     def name(self) -> str:
@@ -125,13 +129,13 @@ def _read(name: str, path: Path, fields: list[str] | None, is_short: Callable[[s
 
 
 def _records(name: str, path: Path, data: bytes, fields: list[str] | None) -> Iterator[TestItem]:
-    for row, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n")):
-        if not line.strip():
-            continue
-        where = f"{path}, line {row + 1}"
+    lines = enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1)
+    for row, (number, line) in enumerate((number, line) for number, line in lines if line.strip()):
+        where = f"{path}, line {number}"
         record = _parse(line, where)
         fields = fields or _question_field(record, name, where)
-        yield TestItem(name, str(row), "\n".join(_text_of(record, field, name, where) for field in fields))
+        text = "\n".join(_text_of(record, field, name, where) for field in fields)
+        yield TestItem(name, str(row), text, line + b"\n", _RECORDS[0])
 
 
 def _parse(line: bytes, where: str) -> dict[str, Any]:
@@ -181,7 +185,12 @@ def _paragraphs(name: str, path: Path, data: bytes, is_short: Callable[[str], bo
     for paragraph in re.split(r"\n[^\S\n]*\n", text.replace("\r\n", "\n").replace("\r", "\n")):
         begun = f"{begun}\n{paragraph}" if begun else paragraph
         if not is_short(begun):
-            yield TestItem(name, str(number), begun)
+            yield _paragraph(name, number, begun)
             begun, number = "", number + 1
     if begun.strip():
-        yield TestItem(name, str(number), begun)
+        yield _paragraph(name, number, begun)
+
+
+def _paragraph(name: str, number: int, text: str) -> TestItem:
+    record = text.strip("\n").encode() + b"\n\n"
+    return TestItem(name, str(number), text, record, _TEXTS[0])

@@ -17,7 +17,7 @@ import unicodedata
 
 import numpy as np
 
-from data_pipeline.decontaminate.kernels import ALONE, BREAK, DROPPED, LETTER, MARK, hash_words
+from data_pipeline.decontaminate.kernels import ALONE, BREAK, DROPPED, LETTER, MARK
 
 _APOSTROPHES = frozenset("'`\u2018\u2019\u201b\u02b9\u02bb\u02bc\u02bd\u05f3\ua78c")
 _SPACELESS = (  # code points, first to last, Unicode 16
@@ -38,7 +38,7 @@ _SPACELESS = (  # code points, first to last, Unicode 16
     (0x20000, 0x3FFFF),  # ideographs, extensions B and later
 )
 _VARIATION_SELECTORS = ((0xFE00, 0xFE0F), (0xE0100, 0xE01EF))
-_ASSIGNED = ((0, 0x3FFFF), (0xE0000, 0xE0FFF))  # the planes with letters, marks or format characters
+ASSIGNED = ((0, 0x3FFFF), (0xE0000, 0xE0FFF))  # the planes with letters, marks or format characters
 
 
 def normal(text: str) -> str:
@@ -47,7 +47,7 @@ def normal(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text: the definition, which word_hashes follows."""
+    """Return the words of a text: the definition, which kernels.hash_words follows."""
     found: list[str] = []
     is_open = is_alone = False  # whether a word has begun and may go on; whether it is a spaceless script's letter
     for char in normal(text):
@@ -79,7 +79,7 @@ def char_class(code: int) -> int:
 def char_classes() -> np.ndarray:
     """Return the char_class of every code point, (0x110000,) uint8. Made once, it travels to the workers."""
     classes = np.full(0x110000, BREAK, np.uint8)
-    for first, last in _ASSIGNED:
+    for first, last in ASSIGNED:
         categories = np.array([unicodedata.category(chr(code)) for code in range(first, last + 1)])
         majors, part = categories.astype("U1"), classes[first : last + 1]
         part[(majors == "L") | (majors == "N")] = LETTER
@@ -92,19 +92,6 @@ def char_classes() -> np.ndarray:
         classes[first : last + 1] = DROPPED
     classes[[ord(char) for char in _APOSTROPHES]] = DROPPED
     return classes
-
-
-def word_hashes(text: str, classes: np.ndarray) -> np.ndarray:
-    """Return a 64-bit hash of each of `words(text)`.
-
-    Args:
-        classes: char_classes().
-    Returns:
-        (m,) uint64.
-    """
-    points = np.frombuffer(normal(text).encode("utf-32-le"), np.dtype("<u4"))
-    hashes: np.ndarray = hash_words(points, classes)
-    return hashes
 
 
 def _lies_in(code: int, ranges: tuple[tuple[int, int], ...]) -> bool:

@@ -35,6 +35,7 @@ class Removed:
     coverage: float | None
     snippet: str
     kept_snippet: str | None
+    test_snippet: str | None
 
 
 def removed_samples(output_dir: Path, stage: str, per_reason: int = PER_REASON) -> dict[str, list[Removed]]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from data_pipeline.ledger import Account, Book, total
 from data_pipeline.output_dir import CONFIG, LEDGER, QUARANTINE, REMOVED, REPORT, TIMING
+from data_pipeline.report.contamination import show_contamination
 from data_pipeline.report.counts import MEANINGS
 from data_pipeline.report.evidence import Removed, quarantined_samples, removed_samples
 from data_pipeline.shards.manifest import SPLITS, Manifest
@@ -50,6 +51,7 @@ def write_report(output_dir: Path, titles: Mapping[str, str], remarks: Mapping[s
     _reasons(page, books, titles)
     for stage in books:
         _removed(page, output_dir, stage, titles[stage])
+    show_contamination(page, output_dir)
     _quarantined(page, output_dir)
     _counts(page, output_dir, titles, remarks)
     _lengths(page, output_dir, manifest)
@@ -141,24 +143,33 @@ def _removed(page: Page, output_dir: Path, stage: str, title: str) -> None:
     page.text(f"A few of each reason, spread over the corpus; all of them are in {REMOVED}/{stage}/. {FILE_NAMES}")
     for reason, removed in samples.items():
         page.heading(reason)
-        page.pairs([_pair(each) for each in removed if each.kept_snippet is not None], open_first=True)
-        page.samples([_sample(each) for each in removed if each.kept_snippet is None])
+        page.pairs([_pair(each) for each in removed if _has_other(each)], open_first=True)
+        page.samples([_sample(each) for each in removed if not _has_other(each)])
+
+
+def _has_other(removed: Removed) -> bool:
+    """Return whether there is a text to show beside the removed one."""
+    return removed.kept_snippet is not None or removed.test_snippet is not None
 
 
 def _pair(removed: Removed) -> Pair:
-    kept = one_line(removed.kept_id or "", TITLE_CHARS)
-    alike = "" if removed.similarity is None else f"similarity {removed.similarity:.3f}"
+    if removed.test_snippet is None:
+        other = f"kept: {one_line(removed.kept_id or '', TITLE_CHARS)}"
+        alike = "" if removed.similarity is None else f"similarity {removed.similarity:.3f}"
+    else:
+        other = f"test item: {one_line(removed.test_item or '', TITLE_CHARS)}"
+        alike = _measured(removed)
+    title = one_line(removed.id, TITLE_CHARS)
     return Pair(
-        one_line(removed.id, TITLE_CHARS),
-        alike,
-        f"removed: {one_line(removed.id, TITLE_CHARS)}",
-        removed.snippet,
-        f"kept: {kept}",
-        removed.kept_snippet or "",
+        title, alike, f"removed: {title}", removed.snippet, other, removed.kept_snippet or removed.test_snippet or ""
     )
 
 
 def _sample(removed: Removed) -> Sample:
+    return Sample(one_line(removed.id, TITLE_CHARS), _measured(removed), removed.snippet)
+
+
+def _measured(removed: Removed) -> str:
     measured = {
         "value": removed.value if removed.coverage is None else None,  # the same, by its name
         "test item": removed.test_item,
@@ -166,12 +177,11 @@ def _sample(removed: Removed) -> Sample:
         "limit": removed.threshold,
         "of": removed.kept_id,
     }
-    remark = ", ".join(
+    return ", ".join(
         f"{name} {one_line(value, TITLE_CHARS) if isinstance(value, str) else number(value)}"
         for name, value in measured.items()
         if value is not None
     )
-    return Sample(one_line(removed.id, TITLE_CHARS), remark, removed.snippet)
 
 
 def _quarantined(page: Page, output_dir: Path) -> None:

@@ -1,25 +1,31 @@
 """Decontamination: training documents that hold what the model will be tested on go; the held-out ones are a test set.
 
-Two passes over the text: in how many documents each n-gram of the test items occurs, then the verdict on each document.
+One pass over the text: which n-grams of the test items each document holds. In how many documents each occurs, decides
+which count; the verdicts follow from what was found, and of the text only the documents that hold something are read
+again, for the evidence.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 from data_pipeline.decontaminate.decontaminator import Decontaminator
 from data_pipeline.decontaminate.index import NGramIndex
 from data_pipeline.decontaminate.testsets import HELD_OUT, TestItem
+from data_pipeline.decontaminate.verdicts import COMMON, TOO_SHORT, Found, Held, ItemCounts
 from data_pipeline.ledger import Book
-from data_pipeline.output_dir import REMOVED
-from data_pipeline.records import Part
-from data_pipeline.stages.removed import Origin, rows_of
+from data_pipeline.output_dir import DECONTAMINATION, REMOVED
+from data_pipeline.records import keep_only
+from data_pipeline.stages.contamination import Listed, by_set, in_words, merge, write_contamination, write_summary
+from data_pipeline.stages.judging import Find, Judge, Judging
 from data_pipeline.stages.stage import (
     Outcome,
     Stage,
@@ -30,10 +36,12 @@ from data_pipeline.stages.stage import (
     do_parts,
     task,
 )
-from data_pipeline.stages.view import Slice, View, decision_path, num_bytes
-from data_pipeline.storage import read_arrays, write_arrays, write_removed
+from data_pipeline.stages.view import Slice, View, decision_path
+from data_pipeline.storage import read_arrays, write_arrays
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
+
+Planted = dict[str, dict[str, int]]  # kind of copy -> how many were planted, how many found
 
 
 class Decontaminate(Stage):
@@ -47,7 +55,13 @@ class Decontaminate(Stage):
 
     name = "decontaminate"
     title = "decontaminate"
-    code = ("decontaminate", "stages/decontaminate.py", "stages/removed.py")
+    code = (
+        "decontaminate",
+        "stages/contamination.py",
+        "stages/decontaminate.py",
+        "stages/judging.py",
+        "stages/removed.py",
+    )
     libraries = ("numpy", "pyarrow", "xxhash")
     loosen = "decontaminate.min_coverage= sets the limit, decontaminate=none removes nothing"
 
@@ -61,35 +75,44 @@ class Decontaminate(Stage):
 
     @cached_property
     def _items_hash(self) -> str:
-        return hash_json([[item.name, item.text] for item in self._items])
+        return hash_json([[item.name, item.text, hash_bytes(item.record), item.suffix] for item in self._items])
 
     def run(self, view: View, before: Book) -> Outcome:
+        folder = self.place.output_dir / DECONTAMINATION
+        keep_only(folder, [])  # it describes what is about to change
         if not self._decontaminator.seeks:
-            return self._decided(view, before, np.zeros(0, np.int64), [], [])
+            return self._decided(view, before, [], [], [])
         held_out = self._held_out_items(view)
-        index = self._decontaminator.build([*self._items, *held_out])
+        items = [*self._items, *held_out]
+        index = self._decontaminator.build(items)
         training = view.training
-        counting = {name: each for name, each in self._raw.items() if name not in self._decontaminator.judge_alone}
-        held_out_hash = _held_out_hash(view)
-        settings = hash_json([self.code_hash, counting, self._items_hash, held_out_hash])
-        frequencies, counted = self._count(view, training, index, settings)
+        settings = self._settings_of_finding(view)
+        frequencies, found = self._find(view, training, index, settings)
         shown = [view.file_names, [partition.source for partition in view.partitions]]  # in the evidence of each part
-        settings = hash_json([self.identity, held_out_hash, hash_bytes(frequencies.tobytes()), shown])
-        gone, reasons, judged = self._judge(view, training, index, frequencies, settings)
-        facts = {
-            "note": self._note(len(held_out), len(gone)),
-            "counts": self._decontaminator.counts(index, frequencies),
-        }
-        return self._decided(view, before, gone, reasons, [*counted, *judged], **facts)
+        settings = hash_json([self.identity, settings, hash_bytes(frequencies.tobytes()), shown])
+        work = Judging(self._decontaminator, index, self._decontaminator.counting(frequencies), view.file_names)
+        judged = self._judge(view, training, work, settings)
+        all_sizes = index.item_sizes(np.ones(index.num_ngrams, bool))
+        statuses = judged.counts.statuses(all_sizes, index.item_sizes(work.counting))
+        sets = by_set(items, statuses)
+        planted = work.find_planted(items, statuses)
+        print(f"{self.name}: planted copies found: {_in_words(planted)}", file=sys.stderr)
+        written = [
+            *write_contamination(folder, items, statuses, judged.counts, judged.listed),
+            write_summary(folder, {"sets": sets, "planted": planted}),
+        ]
+        facts = {"note": in_words(sets), "counts": _counts(index, work.counting, statuses)}
+        return self._decided(view, before, judged.gone, judged.reasons, [*found, *judged.files, *written], **facts)
 
-    def _note(self, num_held_out: int, num_gone: int) -> str:
-        documents = f"{num_held_out:,} held-out document{'' if num_held_out == 1 else 's'}"
-        items = f" and {len(self._items):,} test item{'' if len(self._items) == 1 else 's'}" if self._items else ""
-        return f"{documents}{items} sought" + ("" if num_gone else ", none found")
+    def _settings_of_finding(self, view: View) -> str:
+        """Return the hash of all that the n-grams found in a partition depend on beside it."""
+        counting = {name: each for name, each in self._raw.items() if name not in self._decontaminator.judge_alone}
+        return hash_json([self.code_hash, counting, self._items_hash, _held_out_hash(view)])
 
     def _decided(
-        self, view: View, before: Book, gone: np.ndarray, reasons: list[str], files: list[Path], **facts: Any
+        self, view: View, before: Book, gone_indices: list[int], reasons: list[str], files: list[Path], **facts: Any
     ) -> Outcome:
+        gone = np.array(gone_indices, np.int64)
         path = decision_path(self.place.work, self.name)
         write_arrays(path, {"gone": gone})
         left = view.training
@@ -112,41 +135,35 @@ class Decontaminate(Stage):
                 meter.add(len(found))
         return items
 
-    def _count(
+    def _find(
         self, view: View, training: np.ndarray, index: NGramIndex, settings: str
     ) -> tuple[np.ndarray, list[Path]]:
         """Return in how many training documents each n-gram occurs, and the files written."""
         frequencies = np.zeros(index.num_ngrams, np.int64)
-        function = _Count(self._decontaminator, index, self.folder)
         files: list[Path] = []
-        with progress("count n-grams", int(view.sizes[training].sum()), "B", "text") as meter:
+        tasks = self._tasks("find", view, training, settings)
+        with progress(self.name, int(view.sizes[training].sum()), "B", "text") as meter:
             for name, facts in do_parts(
-                self.place.executor, self.records, self._tasks("count", view, training, settings), function
+                self.place.executor, self.records, tasks, Find(self._decontaminator, index, self.folder)
             ):
-                part = read_arrays(self.folder / f"{name}.npz")
-                frequencies[part["ngrams"]] += part["counts"]
+                found = Found(**read_arrays(self.folder / f"{name}.npz"))
+                frequencies += np.bincount(found.ngrams, minlength=index.num_ngrams)
                 files += self.records.files(name)
                 meter.add(facts["utf8_bytes"])
         return frequencies, files
 
-    def _judge(
-        self, view: View, training: np.ndarray, index: NGramIndex, frequencies: np.ndarray, settings: str
-    ) -> tuple[np.ndarray, list[str], list[Path]]:
-        """Return the indices of the documents that go, the reason of each, and the files written."""
-        folder = self.place.output_dir / REMOVED / self.name
-        function = _Judge(self._decontaminator, index, frequencies, Origin(self.name, "", view.file_names), folder)
-        gone: list[int] = []
-        reasons: list[str] = []
-        files: list[Path] = []
-        with progress(self.name, int(view.sizes[training].sum()), "B", "text") as meter:
-            for name, facts in do_parts(
-                self.place.executor, self.records, self._tasks("judge", view, training, settings), function
-            ):
-                gone += facts["gone"]
-                reasons += facts["reasons"]
-                files += self.records.files(name)
-                meter.add(facts["utf8_bytes"])
-        return np.array(gone, np.int64), reasons, files
+    def _judge(self, view: View, training: np.ndarray, work: Judging, settings: str) -> _Judged:
+        judged = _Judged(ItemCounts(len(work.index.names), self._decontaminator.min_coverage))
+        tasks = self._tasks("judge", view, training, settings)
+        function = Judge(work, self.folder, self.place.output_dir / REMOVED / self.name)
+        for name, facts in do_parts(self.place.executor, self.records, tasks, function):
+            judged.counts.add(Held(**read_arrays(self.folder / f"{name}.npz")))
+            listed = orjson.loads((self.folder / f"{name}.listed").read_bytes())
+            merge(judged.listed, {int(item): documents for item, documents in listed.items()})
+            judged.gone += facts["gone"]
+            judged.reasons += facts["reasons"]
+            judged.files += self.records.files(name)
+        return judged
 
     def _tasks(self, what: str, view: View, training: np.ndarray, settings: str) -> Iterator[Task[Slice]]:
         for piece in view.slices(training):
@@ -167,36 +184,27 @@ def _held_out_hash(view: View) -> str:
     return hash_json([texts, hash_bytes(np.flatnonzero(view.held_out).astype("<i8").tobytes())])
 
 
-class _Count:
-    """Runs in a worker."""
-
-    def __init__(self, decontaminator: Decontaminator, index: NGramIndex, folder: Path) -> None:
-        self._decontaminator, self._index, self._folder = decontaminator, index, folder
-
-    def __call__(self, piece: Slice) -> Part:
-        texts = piece.texts()
-        counts = self._decontaminator.document_frequencies(self._index, texts)
-        ngrams = np.flatnonzero(counts)
-        path = self._folder / f"count-{piece.partition.name}.npz"
-        write_arrays(path, {"ngrams": ngrams, "counts": counts[ngrams]})
-        return Part({"utf8_bytes": num_bytes(texts)}, [path])
+def _counts(index: NGramIndex, counting: np.ndarray, statuses: list[str]) -> dict[str, int]:
+    """Return numbers for the ledger: what was sought and what could not be."""
+    return {
+        "test_items": len(statuses),
+        "items_too_short": statuses.count(TOO_SHORT),
+        "items_of_common_ngrams": statuses.count(COMMON),
+        "ngrams": index.num_ngrams,
+        "common_ngrams": int((~counting).sum()),
+    }
 
 
-class _Judge:
-    """Runs in a worker."""
+def _in_words(planted: Planted) -> str:
+    return ", ".join(f"{kind} {each['found']:,} of {each['planted']:,}" for kind, each in planted.items())
 
-    def __init__(
-        self, decontaminator: Decontaminator, index: NGramIndex, frequencies: np.ndarray, origin: Origin, folder: Path
-    ) -> None:
-        self._decontaminator, self._index, self._frequencies = decontaminator, index, frequencies
-        self._origin, self._folder = origin, folder
 
-    def __call__(self, piece: Slice) -> Part:
-        batch = piece.load()
-        texts = batch.column("text")
-        removals = self._decontaminator.judge(self._index, self._frequencies, texts)
-        rows = rows_of(batch, removals, replace(self._origin, source=piece.partition.source), [None] * len(removals))
-        files = write_removed(self._folder / f"{piece.partition.name}.parquet", rows)
-        gone = piece.indices()[[removal.position for removal in removals]].tolist()
-        facts = {"gone": gone, "reasons": [removal.reason for removal in removals], "utf8_bytes": num_bytes(texts)}
-        return Part(facts, files)
+@dataclass(slots=True)
+class _Judged:
+    """The verdicts on all partitions. Attributes: gone: indices of documents; reasons: of each."""
+
+    counts: ItemCounts
+    listed: Listed = field(default_factory=dict)
+    gone: list[int] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.decontaminate import testsets
-from data_pipeline.decontaminate.decontaminator import Decontaminator, NoDecontaminate
+from data_pipeline.decontaminate.decontaminator import Decontaminator
 from data_pipeline.decontaminate.errors import DecontaminationError
 from data_pipeline.decontaminate.index import NGramIndex, build_index
 from data_pipeline.decontaminate.ngram import NGram
-from data_pipeline.decontaminate.words import char_classes, words
+from data_pipeline.decontaminate.verdicts import removals, removed_rows
+from data_pipeline.decontaminate.words import words
 from foundation.errors import SettingError
 
-CLASSES = char_classes()
 QUESTION = (
     "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May. "
     "How many clips did Natalia sell altogether in April and May?"
@@ -39,10 +39,15 @@ def judge(decontaminator: Decontaminator, items: list[str], texts: list[str], cu
 def judge_with(decontaminator: Decontaminator, index: NGramIndex, texts: list[str], cut: int) -> list[Any]:
     """Judge texts that arrive in two partitions; positions count through both."""
     parts = [pa.array(part, pa.large_string()) for part in (texts[:cut], texts[cut:])]
-    frequencies = sum((decontaminator.document_frequencies(index, part) for part in parts), np.zeros((), np.int64))
-    first, second = (decontaminator.judge(index, frequencies, part) for part in parts)
-    found = [(r.position, r.test_item, r.coverage) for r in first]
-    return found + [(r.position + cut, r.test_item, r.coverage) for r in second]
+    found = [decontaminator.find(index, part) for part in parts]
+    frequencies = sum(np.bincount(each.ngrams, minlength=index.num_ngrams) for each in found)
+    judged = []
+    for each, shift in zip(found, (0, cut), strict=True):
+        held = decontaminator.judge(index, decontaminator.counting(np.asarray(frequencies)), each)
+        rows = removed_rows(held, decontaminator.min_coverage)
+        gone = removals(held, rows, index.names, decontaminator.min_coverage)
+        judged += [(each.position + shift, each.test_item, each.coverage) for each in gone]
+    return judged
 
 
 def plain_rule(
@@ -84,7 +89,7 @@ TEXT = st.lists(st.sampled_from(["a", "B", "c,", "d'", "中"]), max_size=15).map
 def test_judges_as_the_plain_rule(
     items: list[str], texts: list[str], n: int, min_coverage: float, max_frequency: int
 ) -> None:
-    index = build_index([testsets.TestItem("t", str(i), text) for i, text in enumerate(items)], n, 2, CLASSES)
+    index = build_index([testsets.TestItem("t", str(i), text) for i, text in enumerate(items)], n, 2)
     found = judge_with(NGram(n, min_coverage, max_frequency, min_words=2), index, texts, len(texts) // 2)
     assert found == plain_rule(items, texts, n, min_coverage, max_frequency, 2)
 
@@ -134,15 +139,6 @@ def test_short_items_are_sought_whole_and_very_short_ones_never() -> None:
     assert judge(NGram(min_words=2), items, texts) == [(0, "t#0", 1.0), (2, "t#1", 1.0)]
 
 
-def test_the_evidence_of_a_removal() -> None:
-    decontaminator = NGram(min_coverage=0.8)
-    index = decontaminator.build([testsets.TestItem("gsm8k", "4", QUESTION)])
-    texts = pa.array([QUESTION], pa.large_string())
-    (removal,) = decontaminator.judge(index, decontaminator.document_frequencies(index, texts), texts)
-    assert (removal.reason, removal.test_item, removal.coverage) == ("contaminated", "gsm8k#4", 1.0)
-    assert (removal.value, removal.threshold, removal.kept) == (1.0, 0.8, None)
-
-
 def test_reads_its_test_sets(tmp_path: Path) -> None:
     path = tmp_path / "gsm8k.jsonl"
     path.write_bytes(orjson.dumps({"question": QUESTION, "answer": "#### 72"}) + b"\n")
@@ -161,12 +157,6 @@ def test_decontamination_against_nothing_is_an_error(tmp_path: Path) -> None:
         NGram().build([])
 
 
-def test_none_keeps_every_document() -> None:
-    none = NoDecontaminate()
-    assert none.test_items() == []
-    assert judge(none, [QUESTION], [QUESTION]) == []
-
-
 @pytest.mark.parametrize(
     ("settings", "key"),
     [
@@ -181,19 +171,3 @@ def test_none_keeps_every_document() -> None:
 def test_a_setting_that_cannot_work_is_refused_by_its_key(settings: dict[str, Any], key: str) -> None:
     with pytest.raises(SettingError, match=f"^{key}: "):
         NGram(**settings)
-
-
-def test_what_was_sought_and_what_can_never_be_found_is_counted() -> None:
-    common = " ".join(f"phrase{i}" for i in range(13))  # one n-gram, in three documents
-    items = [prose(1, 20), common, "too short", "in the end"]
-    decontaminator = NGram(max_document_frequency=2)
-    index = decontaminator.build([testsets.TestItem("t", str(i), text) for i, text in enumerate(items)])
-    texts = pa.array([f"{prose(10 + i)} {common}" for i in range(3)], pa.large_string())
-    counts = decontaminator.counts(index, decontaminator.document_frequencies(index, texts))
-    assert counts == {
-        "test_items": 4,
-        "items_too_short": 1,
-        "items_of_common_ngrams": 1,
-        "ngrams": 8 + 1 + 1,
-        "common_ngrams": 1,
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,15 @@ COUNTS = {
 }
 
 
+CONTAMINATION = {
+    "sets": {
+        "quiz": {"contaminated": 1, "partial": 2, "clean": 1310},
+        "held_out": {"contaminated": 0, "partial": 0, "clean": 3},
+    },
+    "planted": {"verbatim": {"planted": 100, "found": 100}, "truncated": {"planted": 100, "found": 87}},
+}
+
+
 def row(stage: str, reason: str, number: int, **fields: Any) -> dict[str, Any]:
     return {
         "id": f"{reason}-{number}",
@@ -76,8 +86,10 @@ def output_dir(tmp_path: Path) -> Path:
         "kept_snippet": "the quick red fox",
     }
     write_removed(folder / "removed/near/00000.parquet", [row("near", "near_duplicate", i, **near) for i in range(4)])
-    hit = {"test_item": "quiz#17", "value": 0.75, "coverage": 0.75, "threshold": 0.5}
+    hit = {"test_item": "quiz#17", "value": 0.75, "coverage": 0.75, "threshold": 0.5, "test_snippet": "Who is <Ada>?"}
     write_removed(folder / "removed/decontaminate/00000.parquet", [row("decontaminate", "contaminated", 0, **hit)])
+    (folder / "decontamination").mkdir()
+    (folder / "decontamination/summary.json").write_text(json.dumps(CONTAMINATION))
     bad = [
         ("a.jsonl", Quarantined(row=i, offset_bytes=1000 * i, reason="no_json", data=HOSTILE.encode())) for i in (3, 8)
     ]

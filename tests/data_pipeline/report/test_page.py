@@ -40,7 +40,7 @@ def test_the_numbers_are_those_of_the_ledger_and_the_manifest(
     assert page.facts["Validation tokens"] == "44"
     assert page.facts["Vocabulary"] == "512"
     assert page.facts["Bytes per token"] == "4.023"  # 4 * 1908 bytes / (1908 - 11) tokens that stand for text
-    reasons, counts, sources = page.tables
+    reasons, _, _, counts, sources = page.tables
     assert reasons[1:] == [
         ["clean", "too_short", "removed", "20", "45.45%"],
         ["clean", "gopher_too_few_words", "removed", "5", "11.36%"],
@@ -80,6 +80,25 @@ def test_the_evidence_is_shown_and_stays_text(output_dir: Path, parse_page: Call
     assert page.texts.count("brown") == page.texts.count("red") == 4  # what differs, marked on both sides
     assert "a.jsonl, record 8, byte 8,000" in page.texts
     assert "\x1b" not in (output_dir / "report.html").read_text()
+
+
+def test_the_test_item_stands_beside_the_document_that_held_it(
+    output_dir: Path, parse_page: Callable[[Path], Any]
+) -> None:
+    page = parse_page(write_report(output_dir, TITLES, {}))
+    assert "test item: quiz#17" in page.texts
+    assert "Who is <Ada>?" in page.text.replace("\n", "")
+
+
+def test_the_test_sets_are_listed_with_what_planted_copies_say(
+    output_dir: Path, parse_page: Callable[[Path], Any]
+) -> None:
+    page = parse_page(write_report(output_dir, TITLES, {}))
+    rows = [row for table in page.tables for row in table]
+    assert ["quiz", "1,313", "1", "2", "1,310"] in rows
+    assert ["truncated", "100", "87", "87.0%"] in rows
+    (output_dir / "decontamination/summary.json").unlink()
+    assert "Test sets" not in parse_page(write_report(output_dir, TITLES, {})).texts
 
 
 def test_what_a_stage_says_of_its_settings_is_shown(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:

@@ -23,27 +23,30 @@ def _note(result: Result) -> str:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "counts_again"),
+    ("setting", "value", "finds_again"),
     [("min_coverage", 0.6, False), ("max_document_frequency", 99, False), ("n", 12, True), ("min_words", 4, True)],
 )
-def test_only_what_counting_depends_on_counts_again(
-    made: Any, out: Path, config: Config, go: Go, setting: str, value: float, counts_again: bool
+def test_only_what_counting_depends_on_finds_again(
+    made: Any, out: Path, config: Config, go: Go, setting: str, value: float, finds_again: bool
 ) -> None:
     work = out / "work" / "decontaminate"
-    before = {path: path.stat().st_mtime_ns for path in work.glob("count-*.json")}
+    before = {path: path.stat().st_mtime_ns for path in work.glob("find-*.json")}
     judged = {path: path.stat().st_mtime_ns for path in work.glob("judge-*.json")}
     assert before and judged
     go(config(made.folder, out, **{f"decontaminate__{setting}": value}))
     assert all(path.stat().st_mtime_ns > time for path, time in judged.items())
-    assert {path.stat().st_mtime_ns > time for path, time in before.items()} == {counts_again}
+    assert {path.stat().st_mtime_ns > time for path, time in before.items()} == {finds_again}
 
 
-def test_the_note_tells_held_out_documents_from_test_items(made: Any, config: Config, go: Go, tmp_path: Path) -> None:
+def test_the_note_names_each_set(made: Any, config: Config, go: Go, tmp_path: Path) -> None:
     found = go(config(made.folder, tmp_path / "found"))
     held_out = sum(source.documents for source in found.manifest.splits["val"].values())
-    assert _note(found) == f"{held_out} held-out documents and 1 test item sought"
+    assert _note(found) == (
+        "test: 1 contaminated, 0 partial, 0 clean; "
+        f"held_out: 0 contaminated, 1 partial, {held_out - 1} clean"  # the one that holds the question itself
+    )
     none_found = go(config(made.folder, tmp_path / "none", decontaminate__test_sets=[]))
-    assert _note(none_found) == f"{held_out} held-out documents sought, none found"
+    assert _note(none_found) == f"held_out: 0 contaminated, 1 partial, {held_out - 1} clean"
 
 
 def test_a_search_for_nothing_reads_no_text(
@@ -52,7 +55,8 @@ def test_a_search_for_nothing_reads_no_text(
     none = {"_target_": "data_pipeline.decontaminate.decontaminator.NoDecontaminate"}
     result = go(config(made.folder, out, decontaminate=none))
     assert "held-out items" not in capsys.readouterr().err
-    assert not list((out / "work" / "decontaminate").glob("count-*"))
+    assert not list((out / "work" / "decontaminate").glob("find-*"))
+    assert not (out / "decontamination").exists()  # nobody is to read there what no longer holds
     (stage,) = (stage for stage in result.stages if stage.name == "decontaminate")
     assert stage.redone and not sum(account.dropped.total() for account in stage.book.values())
 

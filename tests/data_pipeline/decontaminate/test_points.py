@@ -1,0 +1,107 @@
+"""The kernel over UTF-8 against the definition of words, which knows no table."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_pipeline.decontaminate.kernels import GIVEN_UP, Points, hash_words, room_for_words
+from data_pipeline.decontaminate.points import folding_points, normal_points, segments
+from data_pipeline.decontaminate.words import normal, words
+
+SURROGATES = range(0xD800, 0xE000)
+# unusual case, marks that join, change places or stay, letters that become several, Hangul in parts, apostrophes,
+# format characters, scripts without spaces
+HARD = "aBßİǰſŉΐ"
+HARD += (
+    "\u0301\u0323\u0345\u0344\u034f\u0e33\u0e31\u0e01\u0e49中か\u3099ｶﾞ\u1100\u1161\u11a8가각\u0995\u09be\u09c7\u0bbe"
+)
+HARD += "\u0915\u094d\u093c\u064b\u0651'’\xad\u200b\u200d\ufe0f.,-_ \n1²½㌖ﷺﬁ\U0001f600\U0001d15e"
+TEXTS = st.text(st.sampled_from(HARD) | st.characters(codec="utf-8"), max_size=30)
+
+
+def kernel(text: str, points: Points) -> tuple[list[int] | None, list[tuple[int, int]]]:
+    """The hashes, or None where the kernel gives the text up, and the bytes of each word."""
+    data = np.frombuffer(text.encode(), np.uint8)
+    room = room_for_words(len(data))
+    count = hash_words(data, 0, len(data), points, room)
+    if count == GIVEN_UP:
+        return None, []
+    return room.hashes[:count].tolist(), list(zip(room.starts[:count], room.ends[:count], strict=True))
+
+
+@functools.cache
+def hash_of(word: str) -> int:
+    hashes, _ = kernel(word, normal_points())
+    assert hashes is not None and len(hashes) == 1, word
+    return hashes[0]
+
+
+def expected(text: str) -> list[int]:
+    return [hash_of(word) for word in words(text)]
+
+
+def test_every_code_point_alone_and_between_letters() -> None:
+    """Of 2,000 at a time the document is one, with a break between them; those given up must be few."""
+    chars = [chr(code) for code in range(0x110000) if code not in SURROGATES]
+    given_up = 0
+    for frame in ("{} ", "a{}b "):
+        for first in range(0, len(chars), 2000):
+            parts = [frame.format(char) for char in chars[first : first + 2000]]
+            text = "".join(parts)
+            hashes, _ = kernel(text, folding_points())
+            if hashes is None:
+                for part in parts:
+                    found, _ = kernel(part, folding_points())
+                    given_up += found is None
+                    assert found is None or found == expected(part), ascii(part)
+            else:
+                assert hashes == expected(text)
+    assert given_up < 2000
+
+
+@given(TEXTS)
+def test_the_kernel_finds_the_words_of_the_definition(text: str) -> None:
+    hashes, _ = kernel(text, folding_points())
+    if hashes is None:
+        hashes, _ = kernel(normal(text), normal_points())
+    assert hashes == expected(text)
+
+
+@given(TEXTS)
+def test_the_normal_form_is_that_of_the_segments(text: str) -> None:
+    parts = list(segments(text))
+    assert "".join(parts) == text
+    assert "".join(normal(part) for part in parts) == normal(text)
+
+
+@given(st.text(st.sampled_from("aBé中か'., \n1\xad\u094d\u0915"), max_size=30))
+def test_a_word_lies_where_it_is_said_to_lie(text: str) -> None:
+    hashes, places = kernel(text, folding_points())
+    assert hashes is not None
+    slices = [text.encode()[start:end].decode() for start, end in places]
+    assert [word for piece in slices for word in words(piece)] == words(text)
+    assert all(len(words(piece)) == 1 for piece in slices)
+
+
+def test_text_of_these_scripts_is_not_given_up() -> None:
+    texts = [
+        "naïve Zürich",
+        "Привет, мир",
+        "हिन्दी में प्रश्न",
+        "বাংলা ভাষা",
+        "السَّلَامُ عَلَيْكُمْ",
+        "ภาษาไทยน้ำ",
+        "한국어 질문",
+        "日本語の質問",
+    ]
+    assert [text for text in texts if kernel(text, folding_points())[0] is None] == []
+    assert kernel("de\u0301compose\u0301", folding_points())[0] is None
+
+
+def test_different_words_have_different_hashes() -> None:
+    texts = ["a", "b", "aa", "ab", "ba", "é", "e", "中", "1", "10", "01"]
+    assert len({hash_of(text) for text in texts}) == len(texts)

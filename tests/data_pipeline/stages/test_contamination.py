@@ -1,0 +1,123 @@
+"""What is written of every test item, and that planted copies are found as often as it is said."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from data_pipeline.pipeline import Result
+
+Config = Callable[..., dict[str, Any]]
+Go = Callable[[dict[str, Any]], Result]
+WORDS = [f"{start}{middle}" for start in "bdfgklmnprst" for middle in ("ano", "estu", "irre", "olm", "u", "andr")]
+
+
+def prose(seed: int, num_words: int = 60) -> str:
+    return " ".join(random.Random(seed).choices(WORDS, k=num_words))
+
+
+ITEMS = [{"question": prose(1000 + number, 30), "answer": number} for number in range(6)] + [{"question": "Why so?"}]
+WHOLE, HALF, COMMON = (str(ITEMS[number]["question"]) for number in (0, 2, 4))
+LEAKY = {  # id -> text
+    "whole": f"{prose(1)}\n\n— {WHOLE.upper()} —\n\n{prose(2)}",
+    "again": f"É {WHOLE.replace(' ', chr(10))}",
+    "part": f"{prose(3)} {' '.join(HALF.split()[:16])}",
+    **{f"common{number}": f"{prose(50 + number)} {COMMON}" for number in range(5)},
+}
+
+
+@pytest.fixture(scope="module")
+def leaky(config: Config, go: Go, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of a corpus with documents that hold a test item whole, in part, and as a common phrase."""
+    folder = tmp_path_factory.mktemp("leaky")
+    records = [{"id": f"plain{number}", "text": prose(100 + number)} for number in range(60)]
+    records += [{"id": name, "text": text} for name, text in LEAKY.items()]
+    (folder / "docs.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    lines = [json.dumps(item, indent=None, separators=(" ,", ": ")) for item in ITEMS]
+    (folder / "quiz.jsonl").write_text("\n\n".join(lines))  # blank lines are no rows, the last line has no end
+    go(_tree(config, folder, folder / "out"))
+    return folder
+
+
+def _tree(config: Config, folder: Path, out: Path, workers: int = 1) -> dict[str, Any]:
+    corpus = {"_target_": "data_pipeline.sources.jsonl.Jsonl", "paths": [str(folder / "docs.jsonl")]}
+    changes = {"test_sets": [str(folder / "quiz.jsonl")], "max_document_frequency": 4, "min_words": 3}
+    dedup = {"_target_": "data_pipeline.dedup.dedup.NoDedup"}
+    settings = {f"decontaminate__{name}": value for name, value in changes.items()}
+    settings |= {"tokenizer__vocab_size": 300, "partition_bytes": 4000, "executor__workers": workers}
+    return config(folder, out, corpus=corpus, dedup=dedup, **settings)
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_every_item_has_a_status(leaky: Path) -> None:
+    lines = lines_of(leaky / "out/decontamination/quiz.jsonl")
+    assert [line["item"] for line in lines] == [str(row) for row in range(7)]
+    expected = ["contaminated", "clean", "partial", "clean", "common_phrases", "clean", "too_short"]
+    assert [line["status"] for line in lines] == expected
+    assert [(line["num_contaminated"], line["num_partial"]) for line in lines[:3]] == [(2, 0), (0, 0), (0, 1)]
+    assert lines[0]["coverage"] == 1.0 and lines[2]["coverage"] == 4 / 18
+    sets = json.loads((leaky / "out/decontamination/summary.json").read_text())["sets"]
+    assert sets["quiz"] == {"contaminated": 1, "partial": 1, "clean": 3, "too_short": 1, "common_phrases": 1}
+    assert list(sets) == ["quiz", "held_out"]
+
+
+def test_the_documents_are_named_and_the_spans_hold_the_item(leaky: Path) -> None:
+    lines = lines_of(leaky / "out/decontamination/quiz.jsonl")
+    for line, ids, text in ((lines[0], ["whole", "again"], WHOLE), (lines[2], ["part"], " ".join(HALF.split()[:16]))):
+        assert [document["id"] for document in line["documents"]] == ids
+        for document in line["documents"]:
+            ((start, end),) = document["spans"]
+            in_document = LEAKY[document["id"]].encode()[start:end].decode()
+            assert " ".join(in_document.lower().split()) == text
+            assert in_document[:50] in document["excerpt"]
+            assert document["removed"] == (line is lines[0]) and document["file"] == "docs.jsonl"
+
+
+def test_the_evidence_shows_the_item_beside_the_place_that_holds_it(leaky: Path) -> None:
+    paths = (leaky / "out/removed/decontaminate").glob("*.parquet")
+    rows = {row["id"]: row for path in paths for row in pq.read_table(path).to_pylist()}
+    assert set(rows) == {"whole", "again"}
+    for row in rows.values():
+        assert row["test_item"] == "quiz#0" and row["test_snippet"] == WHOLE[:240]
+        assert WHOLE[:100] in " ".join(row["snippet"].lower().split())
+
+
+def test_evaluators_get_the_clean_records_as_they_are(leaky: Path) -> None:
+    records = (leaky / "quiz.jsonl").read_bytes().split(b"\n\n")
+    clean = leaky / "out/decontamination/clean"
+    assert (clean / "quiz.jsonl").read_bytes() == b"".join(records[row] + b"\n" for row in (1, 3, 5))
+    assert json.loads((clean / "quiz.rows.json").read_text()) == [1, 3, 5]
+    assert {path.name for path in clean.iterdir()} == {"quiz.jsonl", "quiz.rows.json"}
+
+
+def test_planted_copies_are_counted_by_kind(leaky: Path) -> None:
+    planted = json.loads((leaky / "out/decontamination/summary.json").read_text())["planted"]
+    sought = planted["verbatim"]["planted"]
+    assert sought >= 5
+    for kind in ("verbatim", "rewrapped", "recased", "repunctuated", "truncated"):
+        assert planted[kind] == {"planted": sought, "found": sought}
+
+
+def test_any_number_of_workers_writes_the_same(leaky: Path, config: Config, go: Go, tmp_path: Path) -> None:
+    go(_tree(config, leaky, tmp_path / "out", workers=2))
+    for path in (leaky / "out/decontamination").rglob("*"):
+        if path.is_file():
+            assert (tmp_path / "out" / path.relative_to(leaky / "out")).read_bytes() == path.read_bytes()
+
+
+def test_a_file_that_is_gone_is_made_again(leaky: Path, config: Config, go: Go) -> None:
+    path = leaky / "out/decontamination/clean/quiz.jsonl"
+    before = path.read_bytes()
+    path.unlink()
+    result = go(_tree(config, leaky, leaky / "out"))
+    assert [stage.name for stage in result.stages if stage.redone] == ["decontaminate"]
+    assert path.read_bytes() == before
