@@ -39,11 +39,8 @@ def sha1_32(data: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarr
 @numba.njit(cache=True)
 def _sha1_32(data: np.ndarray, starts: np.ndarray, stops: np.ndarray, num_blocks: int) -> np.ndarray:
     found = np.empty(len(starts), np.uint32)
-    schedule, state, work = (
-        np.zeros((80, LANES), np.uint32),
-        np.empty((5, LANES), np.uint32),
-        np.empty((5, LANES), np.uint32),
-    )
+    schedule, state = np.zeros((80, LANES), np.uint32), np.empty((5, LANES), np.uint32)
+    work = np.empty_like(state)
     for first in range(0, len(starts), LANES):
         lanes = min(LANES, len(starts) - first)
         for row in range(5):

@@ -60,7 +60,7 @@ def rows_of(
             "start": removal.start,
             "stop": removal.stop,
             "snippet": begin,
-            "kept_snippet": witness[1] if witness else None,
+            "kept_snippet": witness[1] if witness and removal.start is None else None,  # of a span it is the same words
         }
         for removal, (identifier, file, row), begin, witness in zip(removals, keys, begins, kept, strict=True)
     ]

@@ -107,7 +107,7 @@ def config() -> Callable[..., dict[str, Any]]:
             },
             "clean": {"_target_": "data_pipeline.clean.rules.NoClean"},
             "dedup": {"_target_": "data_pipeline.dedup.minhash.MinHash", "threshold": 0.8, "keep": "first"},
-            "paragraphs": {"_target_": "data_pipeline.dedup.paragraphs.NoParagraphs"},
+            "paragraphs": {"_target_": "data_pipeline.dedup.paragraphs.RepeatedParagraphs", "min_words": 1000},
             "decontaminate": {
                 "_target_": "data_pipeline.decontaminate.ngram.NGram",
                 "test_sets": [str(inputs / "test.jsonl")],

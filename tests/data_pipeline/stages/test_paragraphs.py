@@ -100,6 +100,7 @@ def test_the_evidence_names_each_span_and_who_kept_a_copy(
         words = " ".join(span.lower().split())
         assert words in (MENU.lower(), NOTICE.lower()) and row["snippet"] == span
         assert row["kept_id"] == ("a0" if words == MENU.lower() else "a2")
+        assert row["kept_snippet"] is None  # it would be the beginning of that document
         holders = sum(words in " ".join(text.lower().split()) for text in texts.values())
         assert (row["value"], row["threshold"]) == (holders, 1.0)
     total = sum(
