@@ -15,10 +15,11 @@ from omegaconf import DictConfig
 from foundation.config import build
 from foundation.config.compose import CommandLine, config_yaml, plain, run_hydra
 from foundation.config.suggest import other_options_named
+from foundation.errors import ConfigError, GroundworkError
 from foundation.files import write_atomic
 from launch.child import Child, exit_code, is_child
 from launch.sweep import Sweep
-from pretrain.main import check_config, run_config
+from pretrain.main import check_config, rehearse, run_config
 from pretrain.seats import Launcher
 
 
@@ -31,6 +32,7 @@ def run_trials(command: CommandLine) -> int:
     trials = [checked(config, hydra, command) for config, hydra in compose(command)]
     if not command.multirun:
         return max((run_one(trial, command) for trial in trials), default=0)  # none when Hydra was asked to inform
+    rehearse_all(trials, command)
     sweep = Sweep(command.arguments, command.extra_targets)
     codes = [sweep.run_trial(trial.tree, trial.launcher, trial.overrides) for trial in trials]
     print(sweep.summary())
@@ -66,6 +68,22 @@ def checked(config: DictConfig, hydra: HydraConf, command: CommandLine) -> Trial
     with other_options_named(command.conf_dirs, hydra.runtime.choices):
         launcher = build(check_config(tree, command.allowed)["launcher"])
     return Trial(tree, launcher, list(hydra.overrides.task))
+
+
+def rehearse_all(trials: list[Trial], command: CommandLine) -> None:
+    """Build what every trial would, before the first starts: a value that a class refuses costs no hours of the others.
+
+    Raises:
+        ConfigError: what the first trial that can't start is refused with.
+    """
+    for number, trial in enumerate(trials):
+        try:
+            rehearse(trial.tree, command.allowed)
+        except GroundworkError as error:
+            varied = [text.lstrip("+") for text in trial.overrides if text not in command.arguments]
+            raise ConfigError(
+                f"{error}\nso would end trial {number}: {' '.join(varied)}; no trial was started"
+            ) from error
 
 
 def run_one(trial: Trial, command: CommandLine) -> int:

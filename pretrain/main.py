@@ -72,12 +72,23 @@ def run_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> tuple[Status, 
         tree = mesh.broadcast_json(tree)
         if not mesh.is_main:
             config = check_config(tree, allowed)
+        set_determinism(build(config["trainer"]).deterministic)
         run, run_dir = assemble(mesh, Config(**config)), Path(tree["runs_dir"]) / tree["run_name"]
         with claimed(run_dir, tree, mesh) as ended, run.signal.listening():
             if ended and mesh.is_main and not was_trained_on(run_dir, run.loader.dataset.fingerprint):
                 print(f"data.path: {tree['data']['path']} holds other shards now than those {run_dir} was trained on")
             status = ended or execute(run, tree, run_dir)
             return status, run.signal.interrupted
+
+
+def rehearse(tree: dict[str, Any], allowed: tuple[str, ...]) -> None:
+    """Build all of a run as one rank would, but on the meta device, without the memory: nothing runs or is written.
+
+    Raises:
+        GroundworkError: what the run's start would be refused with, for its values or its data. What hangs on its
+            device or the number of its ranks is not seen here.
+    """
+    assemble(Mesh(0, 1, 0, torch.device("meta")), Config(**check_config(tree, allowed)))
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
@@ -122,7 +133,6 @@ class Config:
 def assemble(mesh: Mesh, config: Config) -> Run:
     """Build everything; nothing is written yet."""
     settings, run_dir = build(config.trainer), Path(config.runs_dir) / config.run_name
-    set_determinism(settings.deterministic)
     torch.manual_seed(hash_seed(config.seed, mesh.rank))  # of dropout; weights and data order have their own generators
     shards = build(config.data)
     plan = settings.plan(mesh.dp_size, shards.samples_per_epoch(settings.seq_len), config.seed)

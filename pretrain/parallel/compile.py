@@ -70,7 +70,7 @@ def choose_compile(
     Raises:
         ParallelError: `setting` is true and something is missing.
     """
-    if setting is False or (setting is None and device.type != "cuda"):
+    if setting is False or device.type == "meta" or (setting is None and device.type != "cuda"):
         return False, "not compiled"
     missing = missing_for_compile(device, capability)
     if setting and missing:

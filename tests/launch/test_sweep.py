@@ -115,14 +115,37 @@ def test_a_trial_is_named_by_what_it_overrides() -> None:
 
 @pytest.mark.slow
 def test_a_sweep_gives_each_trial_a_child_and_a_folder(terminal: Any, tiny: list[str]) -> None:
-    sweep = ["-m", "model=gpt_tiny", *tiny, "trainer.max_steps=2", "optim.lr=-1,1e-3"]
+    gone = "runs/gone/checkpoints/step_00000001"  # found missing by the trial itself, when it begins
+    sweep = ["-m", "model=gpt_tiny", *tiny, "trainer.max_steps=2", f"resume={gone},auto"]
     text = terminal.type(*sweep, code=2)  # the worst of its trials', not the last
     folders = sorted((terminal.folder / "runs/gpt_tiny").iterdir())
-    assert [re.sub("[0-9a-f]{8}$", "", folder.name) for folder in folders] == ["optim.lr_-1-", "optim.lr_0.001-"]
-    assert re.search(r"sweep: 2 trials\n  .*optim\.lr_-1-\w+: exit 2\n  .*optim\.lr_0\.001-\w+: finished", text)
-    assert list(read_metrics(folders[1] / "metrics.jsonl"))[-1]["step"] == 2
+    names = [re.sub("[0-9a-f]{8}$", "", folder.name) for folder in folders]
+    assert names == ["resume_auto-", "resume_runs_gone_checkpoints_step_00000001-"]
+    assert re.search(r"sweep: 2 trials\n  .*/resume_runs_gone\w+-\w+: exit 2\n  .*/resume_auto-\w+: finished", text)
+    assert list(read_metrics(folders[0] / "metrics.jsonl"))[-1]["step"] == 2
     assert sorted(path.name for path in terminal.folder.iterdir()) == ["runs"]
     assert terminal.type(*sweep, code=2).count("finished at step 2 already") == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ("optim.lr=1e-4,-3", ["optim.lr: -3", "so would end trial 1: optim.lr=-3; no trial was started"]),
+        ("trainer.seq_len=32,65", ["65 tokens are more than model.context_len=64", "trial 1: trainer.seq_len=65;"]),
+        ("trainer.micro_batch_size=2,3", ["trainer.global_batch_size: ", "trial 1: trainer.micro_batch_size=3;"]),
+        ("data.path=nowhere,", ["data.path: nowhere is no folder", "trial 0: data.path=nowhere; no trial was started"]),
+    ],
+)
+def test_a_value_of_a_later_trial_is_refused_before_the_first_one_starts(
+    terminal: Any, tiny: list[str], values: str, words: list[str]
+) -> None:
+    key = values.partition("=")[0]
+    common = [text for text in tiny if not text.startswith(f"{key}=")]
+    if key == "data.path":
+        values += next(text for text in tiny if text.startswith(key)).partition("=")[2]
+    text = terminal.type("-m", *common, "trainer.max_steps=2", values, code=2)
+    assert [word for word in words if word not in text] == [], text
+    assert list(terminal.folder.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +20,7 @@ from pretrain.describe import describe, facts_of
 from pretrain.main import build_log
 from pretrain.mesh import Mesh
 from pretrain.metrics.loggers import NoLogger
+from pretrain.train import state_of
 from pretrain.types import Record
 
 
@@ -66,6 +68,19 @@ def test_the_plan_says_what_it_trains_on_and_how_often_each_source_is_read(
         "Tokens held out": "4.4 k",
         "Vocabulary": "512",
     }
+
+
+def test_on_the_meta_device_a_run_is_assembled_without_memory_and_torch_stays_as_it_was(
+    tiny: list[str], worker: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    line = [*tiny, "trainer.compile=true", "trainer.deterministic=true", "run_name=x", f"runs_dir={tmp_path}"]
+    run = worker.make_run(Mesh(0, 1, 0, torch.device("meta")), line)
+    held = {name: tensor.device.type for name, tensor in state_of(run).tensors.items()}
+    assert len(held) > 10 and set(held.values()) == {"meta"}
+    assert run.compiled == "not compiled"
+    assert not torch.are_deterministic_algorithms_enabled() and "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_data_folder_is_opened_once(tiny: list[str], worker: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
