@@ -62,11 +62,14 @@ class NGramIndex:
         return hits
 
     def _find_by_normal_form(self, text: str) -> Hits:
+        data = np.frombuffer(normal(text).encode(), np.uint8)
+        offsets = np.array([0, len(data)])
+        offsets.flags.writeable = False  # as those of Arrow: for another kind of array kernels are compiled again
+        hits = find_ngrams(data, offsets, normal_points(), self.table, room_for_words(len(data)))
+        if not len(hits.ngrams):
+            return hits
         parts = list(segments(text))
-        forms = [normal(part).encode() for part in parts]
-        data = np.frombuffer(b"".join(forms), np.uint8)
-        hits = find_ngrams(data, np.array([0, len(data)]), normal_points(), self.table, room_for_words(len(data)))
-        stops = np.cumsum([len(form) for form in forms])  # of each segment there and in the text
+        stops = np.cumsum([len(normal(part).encode()) for part in parts])  # of each segment in the normal form
         in_text = np.cumsum([0, *(len(part.encode()) for part in parts)])
         first, last = np.searchsorted(stops, hits.starts, side="right"), np.searchsorted(stops, hits.ends)
         return hits._replace(starts=in_text[first], ends=in_text[last + 1])

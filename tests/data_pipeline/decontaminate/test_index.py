@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import unicodedata
 
 import numpy as np
 import pyarrow as pa
@@ -60,6 +61,16 @@ def test_many_ngrams_are_all_found() -> None:
     assert index.num_ngrams == 200 * 46
     assert sorted(np.concatenate([find(index, text) for text in texts]).tolist()) == list(range(index.num_ngrams))
     assert len(find(index, " ".join(f"{i}y" for i in range(10_000)))) == 0
+
+
+def test_a_text_that_needs_its_normal_form_is_searched_in_its_place() -> None:
+    """The second of three documents holds letters taken apart; its hits lie in its own bytes, between the others'."""
+    index = build(["le garçon a été là", "très bien"], 5, 1)
+    apart = unicodedata.normalize("NFD", "Él: TRÈS bien, le garçon — a été là.")
+    hits = index.find(pa.array(["le garçon a été là", apart, "très bien"], pa.large_string()))
+    assert hits.documents.tolist() == [0, 1, 1, 2]
+    texts = [apart.encode()[start:end].decode() for start, end in zip(hits.starts[1:3], hits.ends[1:3], strict=True)]
+    assert [unicodedata.normalize("NFC", text) for text in texts] == ["TRÈS bien", "le garçon — a été là"]
 
 
 def test_travels_to_a_worker() -> None:

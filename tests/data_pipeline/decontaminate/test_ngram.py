@@ -113,6 +113,29 @@ def test_a_planted_item_goes_and_its_neighbours_stay(planted: str) -> None:
     assert [(position, item) for position, item, _ in found] == [(7, "t#1")]
 
 
+SPACES = st.sampled_from([" ", "  ", "\n", "\r\n\t", "\n\n   ", "\u00a0", "\u2003", " \u200b"])
+SIGNS = st.sampled_from(["", ".", ", ", " \u2014 ", "\u201d ", "**", "_", "...", " (", ") ", "\u3002", "!? "])
+REAL = (
+    QUESTION,
+    "Die Straße führt über den Fluss; ÄRZTE und Bürger gingen am 3. Mai um halb neun zur alten Brücke hinauf.",
+    "Сколько будет, если из ста рублей, что были у Ивана, вычесть сорок и отдать остальное его старшей сестре?",
+    "Ποιος είπε πρώτος ότι η γη γυρίζει γύρω από τον ήλιο και όχι ο ήλιος γύρω από τη γη μας;",
+    "What is the capital of France",
+)
+
+
+@given(st.sampled_from(range(len(REAL))), st.data())
+def test_wrapping_case_and_punctuation_cannot_change_a_verdict(number: int, data: st.DataObject) -> None:
+    """Real text, each word in some case, with some signs around it and some space before the next."""
+    case = st.sampled_from([str.upper, str.lower, str.title, str.swapcase, str])
+    parts = [
+        f"{data.draw(SIGNS)}{data.draw(case)(word)}{data.draw(SIGNS)}{data.draw(SPACES)}"
+        for word in REAL[number].split()
+    ]
+    texts = [prose(1), f"{prose(2)}. {''.join(parts)} {prose(3)}"]
+    assert judge(NGram(), list(REAL), texts) == [(1, f"t#{number}", 1.0)]
+
+
 def test_half_of_an_item_decides() -> None:
     """100 13-grams; a document with the first 49 of them stays, with 50 it goes."""
     item = prose(1, 112)
