@@ -9,7 +9,7 @@ from collections.abc import Callable, Set
 from typing import Any
 
 from foundation.config.node import Node
-from foundation.config.suggest import keys_of, suggest
+from foundation.config.suggest import NoObjectError, keys_of, suggest
 from foundation.config.targets import DEFAULT_TARGETS, resolve
 from foundation.config.values import Context, convert, join
 from foundation.errors import ConfigError, UnknownKeyError
@@ -56,7 +56,7 @@ def check_node(value: Any, seat: Any, key: str, context: Context) -> Node[Any]:
     """
     assert seat is not Any, f"{key}: its Node names no seat, so that any class of ours would be called"
     if not isinstance(value, dict) or "_target_" not in value:
-        raise UnknownKeyError(key, f"{value!r} is not an object with a _target_; choose an option of this group")
+        raise NoObjectError(key, value)
     target = resolve(value["_target_"], key, context.allowed)
     made = _made_by(target)
     if not (inspect.isclass(made) and issubclass(made, seat)):

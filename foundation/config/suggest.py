@@ -40,6 +40,19 @@ SHOWN = 3  # a name that more keys end in says nothing
 CLOSE = 0.65  # of difflib's ratio: `seeed` is close to `seed` (0.89), `lr` not to `logger` (0.5)
 
 
+class NoObjectError(UnknownKeyError):
+    """A value stands where an object is expected, which says its class with a `_target_`.
+
+    Attributes:
+        names: what keys were given there.
+    """
+
+    def __init__(self, key: str, value: Any) -> None:
+        way = f"give it one, {key}._target_=<package.module.Class>" if "." in key else "choose an option of this group"
+        super().__init__(key, f"{value!r} is not an object with a _target_; {way}")
+        self.value, self.names = value, set(value) if isinstance(value, dict) else set()
+
+
 def keys_of(tree: Any, key: str = "") -> Iterator[str]:
     """Yield the full keys of a tree's values, down to those that are no mappings or empty ones."""
     if not isinstance(tree, dict) or (key and not tree):
@@ -78,6 +91,15 @@ def other_options_named(conf_dirs: list[Path], choices: Mapping[str, str]) -> It
     """
     try:
         yield
+    except NoObjectError as error:
+        group, dot, _ = error.key.partition(".")
+        known = _names_by_option(conf_dirs, group) if dot else {}
+        options = [each for each, names in known.items() if each != choices.get(group) and error.names <= names]
+        if not options:
+            raise
+        others = f" (or {', '.join(options[1:])})" if options[1:] else ""
+        found = f"{error.value!r} is not an object with a _target_"
+        raise UnknownKeyError(error.key, f"{found}; add +{group}@{error.key}={options[0]}{others}") from error
     except UnknownKeyError as error:
         group, dot, name = error.key.partition(".")
         groups = [group] if dot else [] if error.has_guess else choices

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
+from data_pipeline.pipeline import check_config
+from foundation.config import DEFAULT_TARGETS
 from foundation.config.compose import plain
-from foundation.config.suggest import OTHER_NAMES, SHOWN, keys_of, other_options_named, suggest
+from foundation.config.suggest import OTHER_NAMES, SHOWN, NoObjectError, keys_of, other_options_named, suggest
 from foundation.errors import UnknownKeyError
 
 CONF = Path(__file__).parents[3] / "conf"
@@ -85,3 +87,40 @@ def test_a_bare_name_of_another_option_is_answered_with_that_option() -> None:
 def test_a_guess_in_the_chosen_option_stands_before_one_in_others() -> None:
     with pytest.raises(UnknownKeyError, match=r"guessed$"), other_options_named([CONF], {"corpus": "pydocs"}):
         raise UnknownKeyError("corpus.path", "guessed", has_guess=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        (["corpus.sources.peps.weight=3"], "jsonl (or pydocs, synthetic, text)"),
+        (["corpus.sources.peps.weight=3", "corpus.sources.peps.paths=[a.txt]"], "jsonl (or text)"),
+        (["corpus.sources.peps.separator=x", "corpus.sources.peps.paths=[a.txt]"], "text"),
+    ],
+)
+def test_keys_of_an_object_that_no_option_makes_are_answered_with_the_word_that_does(
+    given: list[str], options: str
+) -> None:
+    def checked(*words: str) -> None:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            tree = plain(compose("pipeline", ["name=x", "corpus=several", *(f"++{each}" for each in given), *words]))
+        with other_options_named([CONF], {"corpus": "several"}):
+            check_config(tree, DEFAULT_TARGETS)
+
+    with pytest.raises(UnknownKeyError) as caught:
+        checked()
+    said = f"is not an object with a _target_; add +corpus@corpus.sources.peps={options}"
+    assert str(caught.value).startswith("corpus.sources.peps: {") and str(caught.value).endswith(said)
+    checked(str(caught.value).partition("add ")[2].partition(" (or")[0], "++corpus.sources.peps.paths=[a.txt]")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("clean.rules.links", {"max_frac": 1}, "give it one, clean.rules.links._target_=<package.module.Class>"),
+        ("corpus", 3, "choose an option of this group"),
+    ],
+)
+def test_an_object_that_no_option_makes_is_asked_for_its_class(key: str, value: object, words: str) -> None:
+    with pytest.raises(NoObjectError) as caught, other_options_named([CONF], {"clean": "default", "corpus": "several"}):
+        raise NoObjectError(key, value)
+    assert str(caught.value) == f"{key}: {value!r} is not an object with a _target_; {words}"
