@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +20,6 @@ from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Removal
 from foundation.progress import Meter
 
-Keep = Literal["first", "longest"]
 BLOCK_CHARS = 64_000_000  # of text asked for at a time; its shingle sets take about 8 bytes a word beside it
 BLOCK_DOCS = 1 << 17  # the same for short texts: signatures and bands of a document take 2 KB
 
@@ -56,7 +54,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ranked:
+class Ranked:
     """The candidates in the order they are judged: cluster after cluster, each in keep order. A rank counts through it.
 
     Attributes:
@@ -68,10 +66,23 @@ class _Ranked:
     clusters: np.ndarray
 
 
+def keep_order(found: Clusters, lengths: np.ndarray | None, preference: np.ndarray | None = None) -> Ranked:
+    """Return candidates in the order they are judged: of a cluster the lowest preference first, of equals the longest.
+
+    Args:
+        lengths, preference: (n,) of every document of the corpus; None: it does not count.
+    """
+    documents, clusters = found
+    keys = [documents]
+    keys += [] if lengths is None else [-lengths[documents]]
+    keys += [] if preference is None else [preference[documents]]
+    order = np.lexsort((*keys, clusters))
+    return Ranked(documents[order], clusters[order])
+
+
 def verify(
-    found: Clusters,
+    ranked: Ranked,
     num_chars: np.ndarray,
-    keep: Keep,
     comparison: Comparison,
     reader: Reader,
     progress: Meter,
@@ -80,14 +91,12 @@ def verify(
     """Judge all candidates. The result depends on nothing but the documents and the settings.
 
     Args:
-        found: the candidates.
+        ranked: the candidates.
         num_chars: (n,) int64, the length of every document of the corpus in code points.
-        keep: which of a cluster's documents are taken first: the earliest, or the longest (the earliest of equals).
         progress: receives every document once.
         block_chars: code points of text asked for at a time. In memory are the shingle sets and signatures of one
             block and of the documents kept so far in the cluster that is being judged.
     """
-    ranked = _in_keep_order(found, num_chars, keep)
     judging = _Judging(ranked, comparison)
     progress.add(len(num_chars) - len(ranked.documents))
     for start, stop in _blocks(num_chars[ranked.documents], block_chars):
@@ -97,13 +106,6 @@ def verify(
         judging.block(start, sets, reader.signatures(documents))
         progress.add(stop - start)
     return judging.result()
-
-
-def _in_keep_order(found: Clusters, num_chars: np.ndarray, keep: Keep) -> _Ranked:
-    documents, clusters = found
-    preference = -num_chars[documents] if keep == "longest" else np.zeros(len(documents), np.int64)
-    order = np.lexsort((documents, preference, clusters))
-    return _Ranked(documents[order], clusters[order])
 
 
 def _blocks(sizes: np.ndarray, block_chars: int) -> Iterator[tuple[int, int]]:
@@ -121,7 +123,7 @@ def _blocks(sizes: np.ndarray, block_chars: int) -> Iterator[tuple[int, int]]:
 class _Judging:
     """Walks the ranks block by block; holds sets and signatures of kept ones that later ones may be compared with."""
 
-    def __init__(self, ranked: _Ranked, comparison: Comparison) -> None:
+    def __init__(self, ranked: Ranked, comparison: Comparison) -> None:
         k = len(ranked.documents)
         self._ranked, self._comparison = ranked, comparison
         self._witness, self._similarity = np.full(k, KEPT, np.int64), np.zeros(k)

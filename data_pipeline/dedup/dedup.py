@@ -56,27 +56,38 @@ class Dedup(ABC):
         seeks_near: whether `near` is to be asked. Where it seeks neither, no document is measured.
         near_alone: arguments that `near` alone depends on: another value of these measures no document again. An
             argument that is not named here counts for everything.
+        order_alone: arguments that say which document stays, for `exact` as well, and change nothing that is measured.
+        prefers: whether `preference` is to be asked.
+        max_loss_frac: a source that loses a larger share of its documents to `near` stops the run.
     """
 
     seeks_exact = True
     seeks_near = True
     near_alone: frozenset[str] = frozenset()
+    order_alone: frozenset[str] = frozenset()
+    prefers = False
+    max_loss_frac = 1.0
 
     @abstractmethod
     def features(self, texts: pa.LargeStringArray) -> Features:
         """Return the features of these documents. Pure: the same texts give the same arrays in any process."""
 
     @abstractmethod
-    def exact(self, features: list[Features]) -> list[Removal]:
-        """Return the documents whose words equal those of an earlier document, by ascending position.
+    def exact(self, features: list[Features], preference: np.ndarray | None = None) -> list[Removal]:
+        """Return the documents whose words equal those of a kept document, by ascending position.
 
         Args:
             features: of the whole corpus, in its order; positions count through them.
+            preference: (n,) float64, what `preference` gave of each document; None where it is not to be asked.
         """
 
     @abstractmethod
     def near(
-        self, features: list[Features], texts_of: Callable[[np.ndarray], list[str]], progress: Meter
+        self,
+        features: list[Features],
+        texts_of: Callable[[np.ndarray], list[str]],
+        progress: Meter,
+        preference: np.ndarray | None = None,
     ) -> NearResult:
         """Return the documents that are verified near-duplicates of a kept one.
 
@@ -84,7 +95,18 @@ class Dedup(ABC):
             features: of the documents that `exact` left, in corpus order; positions count through them.
             texts_of: gives the texts at (m,) int64 positions; asked for candidates only, a bounded amount at a time.
             progress: receives every document once, in documents.
+            preference: as for `exact`.
+        Raises:
+            TooMuchAlike: more than was allowed; see dedup.guards.
         """
+
+    def preference(self, documents: pa.RecordBatch, source: str) -> np.ndarray:
+        """Return which documents of a source are taken first, and so stay: (n,) float64, the lowest first.
+
+        Raises:
+            NoKeepValue: a document does not say it.
+        """
+        return np.zeros(len(documents))
 
     def describe(self) -> str:
         """Return what the page shows of this choice, e.g. the S-curve; empty when there is nothing to say.
@@ -104,11 +126,15 @@ class NoDedup(Dedup):
         n = len(texts)
         return Features(np.zeros((n, 2), np.uint64), np.zeros(n, np.int64), np.zeros((n, 0), np.uint32))
 
-    def exact(self, features: list[Features]) -> list[Removal]:
+    def exact(self, features: list[Features], preference: np.ndarray | None = None) -> list[Removal]:
         return []
 
     def near(
-        self, features: list[Features], texts_of: Callable[[np.ndarray], list[str]], progress: Meter
+        self,
+        features: list[Features],
+        texts_of: Callable[[np.ndarray], list[str]],
+        progress: Meter,
+        preference: np.ndarray | None = None,
     ) -> NearResult:
         return no_near_duplicates(features, progress)
 

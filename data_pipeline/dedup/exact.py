@@ -30,15 +30,17 @@ def count_chars(texts: pa.LargeStringArray) -> np.ndarray:
     return np.asarray(pc.utf8_length(texts), dtype=np.int64)
 
 
-def exact_duplicates(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the rows that repeat an earlier row.
+def exact_duplicates(hashes: np.ndarray, preference: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Find the rows that repeat another row.
 
     Args:
         hashes: (n, 2) uint64.
+        preference: (n,) float64, of equal rows the lowest stays; None: the first.
     Returns:
-        duplicates: (m,) int64, ascending; kept: (m,) int64, the first row with the same hash as each of them.
+        duplicates: (m,) int64, ascending; kept: (m,) int64, the row that stays for each of them.
     """
-    order = np.lexsort((hashes[:, 1], hashes[:, 0]))  # stable: equal hashes stay in row order
+    keys = (hashes[:, 1], hashes[:, 0])
+    order = np.lexsort(keys if preference is None else (preference, *keys))  # stable: equals stay in row order
     in_order = hashes[order]
     repeats = np.zeros(len(hashes), bool)
     repeats[1:] = (in_order[1:] == in_order[:-1]).all(axis=1)
@@ -48,11 +50,11 @@ def exact_duplicates(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return duplicates[ascending], kept[ascending]
 
 
-def remove_exact(features: list[Features]) -> list[Removal]:
-    """Return a removal for every document whose words' hash an earlier one has; that one is named."""
+def remove_exact(features: list[Features], preference: np.ndarray | None = None) -> list[Removal]:
+    """Return a removal for every document whose words' hash a kept one has; that one is named."""
     if not features:
         return []
-    duplicates, kept = exact_duplicates(np.concatenate([part.word_hashes for part in features]))
+    duplicates, kept = exact_duplicates(np.concatenate([part.word_hashes for part in features]), preference)
     pairs = zip(duplicates.tolist(), kept.tolist(), strict=True)
     return [Removal(position, "exact_duplicate", kept=first, similarity=1.0) for position, first in pairs]
 
@@ -66,10 +68,14 @@ class Exact(Dedup):
         hashes = [hash_of_words(words) for words in join_words(texts)]
         return Features(hashes_array(hashes), count_chars(texts), np.zeros((len(texts), 0), np.uint32))
 
-    def exact(self, features: list[Features]) -> list[Removal]:
-        return remove_exact(features)
+    def exact(self, features: list[Features], preference: np.ndarray | None = None) -> list[Removal]:
+        return remove_exact(features, preference)
 
     def near(
-        self, features: list[Features], texts_of: Callable[[np.ndarray], list[str]], progress: Meter
+        self,
+        features: list[Features],
+        texts_of: Callable[[np.ndarray], list[str]],
+        progress: Meter,
+        preference: np.ndarray | None = None,
     ) -> NearResult:
         return no_near_duplicates(features, progress)

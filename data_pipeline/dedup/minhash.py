@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
 from data_pipeline.dedup.bands import find_clusters, rows_at
-from data_pipeline.dedup.clusters import Comparison, Keep, Reader, verify
+from data_pipeline.dedup.clusters import Comparison, Reader, keep_order, verify
 from data_pipeline.dedup.dedup import Dedup, Features, NearResult, no_near_duplicates
 from data_pipeline.dedup.exact import count_chars, hash_of_words, hashes_array, remove_exact
 from data_pipeline.dedup.greedy import Likeness
+from data_pipeline.dedup.guards import check_clusters
+from data_pipeline.dedup.keep import Keep, KeepOrder
 from data_pipeline.dedup.lsh import choose_bands, min_equal_values, s_curve
 from data_pipeline.dedup.signatures import EMPTY, SIGNERS, Engine
 from data_pipeline.dedup.words import join_words
@@ -19,39 +22,59 @@ from data_pipeline.documents import Removal
 from foundation.errors import SettingError, require
 from foundation.progress import Meter
 
+Rule = Literal["jaccard", "containment"]
+
 
 class MinHash(Dedup):
     """Removes exact and near-duplicates.
 
     Args:
-        threshold: Jaccard similarity of two documents' shingle sets, in (0, 1], from which one of them goes.
+        threshold: similarity of two documents' shingle sets, in (0, 1], from which one of them goes.
+        rule: what similarity is: `jaccard`, of both sets the shared part; `containment`, of the removed document's
+            shingles the part that the kept one holds, which must have as many or more. Bands find pairs by their
+            Jaccard similarity, so those of two documents of one length, t / (2 - t) at a containment of t; a short
+            document within a much longer one is found by luck alone.
         num_perm: 32-bit values per signature.
         ngram: words per shingle.
         bands: groups that a signature is cut into; None chooses bands and rows (lsh.choose_bands).
         rows: values per band; set both or none.
         seed: of the permutations; 1 is datasketch's default.
-        keep: which document of a cluster is taken first: `longest`, or `first` in corpus order.
+        keep: which document stays: `longest`; `first` in corpus order; `newest` or highest `score`, by `keep_field`;
+            `source`, by `keep_sources`. By `containment` no shorter document is kept for a longer one, whatever this
+            says; both stay.
+        keep_field: field of the metadata: a number, for `newest` also a date as ISO 8601 writes it.
+        keep_sources: names of all sources, that which stays first.
         engine: how signatures are made: `fast`, of the 64-bit hashes that verification compares by; `compatible`, every
             value equal to datasketch's (scheme affine32, SHA-1); `datasketch`, by that library itself.
         memory_bytes: of the tables that bands are looked up in. Less reads the signatures more often, and changes no
             result: 24 bytes a document and band hold all at once.
+        max_cluster: documents that bands may connect; more stop the run. The kept ones of a cluster are in memory
+            together, about 4 GB for a million of 500 words. Clusters of 10^5 copies are usual in web crawls.
+        max_loss_frac: share of a source's documents, of 100 or more, that may go; more stop the run. Whole crawls lost
+            up to 90 % to earlier ones; what is known of wipe-outs by mistake lost 97 % and more.
     Raises:
         SettingError: a value that can't work.
     """
 
-    near_alone = frozenset({"threshold", "bands", "rows", "keep", "memory_bytes"})
+    near_alone = frozenset({"threshold", "rule", "bands", "rows", "memory_bytes", "max_cluster", "max_loss_frac"})
+    order_alone = frozenset({"keep", "keep_field", "keep_sources"})
 
     def __init__(
         self,
         threshold: float = 0.8,
+        rule: Rule = "jaccard",
         num_perm: int = 128,
         ngram: int = 5,
         bands: int | None = None,
         rows: int | None = None,
         seed: int = 1,
         keep: Keep = "longest",
+        keep_field: str | None = None,
+        keep_sources: list[str] | None = None,
         engine: Engine = "fast",
         memory_bytes: int = 1 << 30,
+        max_cluster: int = 1_000_000,
+        max_loss_frac: float = 0.95,
     ) -> None:
         allowed = "a number above 0 and up to 1; 0.8 is usual, 1 removes equal sets only"
         require(0 < threshold <= 1, "threshold", threshold, allowed)
@@ -60,10 +83,16 @@ class MinHash(Dedup):
         require(0 <= seed < 2**32, "seed", seed, "a number from 0 to below 2^32")
         allowed = f"{1 << 20} (1 MiB) or more; {1 << 30} (1 GiB) is usual"
         require(memory_bytes >= 1 << 20, "memory_bytes", memory_bytes, allowed)
-        self.memory_bytes = memory_bytes
-        self.threshold, self.num_perm, self.ngram, self.seed, self.keep = threshold, num_perm, ngram, seed, keep
+        require(max_cluster >= 2, "max_cluster", max_cluster, "2 or more documents; 1000000 is usual")
+        require(0 <= max_loss_frac <= 1, "max_loss_frac", max_loss_frac, "a share from 0 to 1; 0.95 is usual")
+        self.memory_bytes, self.max_cluster, self.max_loss_frac = memory_bytes, max_cluster, max_loss_frac
+        self._order = KeepOrder(keep, keep_field, keep_sources)
+        self.prefers = self._order.reads_documents
+        self.threshold, self.rule, self.num_perm, self.ngram, self.seed = threshold, rule, num_perm, ngram, seed
         self.engine: Engine = engine
-        self.bands, self.rows = _bands(threshold, num_perm, bands, rows)
+        # the Jaccard similarity of two documents of one length at the threshold: what bands have to find
+        self._sought = threshold / (2 - threshold) if rule == "containment" else threshold
+        self.bands, self.rows = _bands(self._sought, num_perm, bands, rows)
 
     def features(self, texts: pa.LargeStringArray) -> Features:
         signer = SIGNERS[self.engine](self.num_perm, self.seed, self.ngram)
@@ -74,24 +103,34 @@ class MinHash(Dedup):
             signer.lower(words, signature)
         return Features(hashes_array(hashes), count_chars(texts), signatures)
 
-    def exact(self, features: list[Features]) -> list[Removal]:
-        return remove_exact(features)
+    def exact(self, features: list[Features], preference: np.ndarray | None = None) -> list[Removal]:
+        return remove_exact(features, preference)
+
+    def preference(self, documents: pa.RecordBatch, source: str) -> np.ndarray:
+        return self._order.values(documents, source)
 
     def near(
-        self, features: list[Features], texts_of: Callable[[np.ndarray], list[str]], progress: Meter
+        self,
+        features: list[Features],
+        texts_of: Callable[[np.ndarray], list[str]],
+        progress: Meter,
+        preference: np.ndarray | None = None,
     ) -> NearResult:
         if not sum(map(len, features)):
             return no_near_duplicates(features, progress)
         signatures = [part.signatures for part in features]
         found = find_clusters(signatures, self.bands, self.rows, self.memory_bytes)
         num_chars = np.concatenate([part.num_chars for part in features])
-        likeness = Likeness(self.threshold, False, min_equal_values(self.threshold, self.num_perm))
+        check_clusters(found, len(num_chars), self.max_cluster, texts_of)
+        likeness = Likeness(self.threshold, self.rule == "containment", min_equal_values(self._sought, self.num_perm))
         comparison = Comparison(likeness, self.ngram, self.bands, self.rows)
         reader = Reader(lambda positions: rows_at(signatures, positions), texts_of)
-        return verify(found, num_chars, self.keep, comparison, reader, progress)
+        lengths = None if self._order.keep == "first" else num_chars
+        order = keep_order(found, lengths, preference)
+        return verify(order, num_chars, comparison, reader, progress)
 
     def describe(self) -> str:
-        return s_curve(self.threshold, self.bands, self.rows)
+        return s_curve(self._sought, self.bands, self.rows)
 
 
 def _bands(threshold: float, num_perm: int, bands: int | None, rows: int | None) -> tuple[int, int]:

@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data_pipeline.dedup.dedup import Dedup
-from data_pipeline.documents import Removal
+from data_pipeline.dedup.guards import check_losses
+from data_pipeline.dedup.keep import NoKeepValue
+from data_pipeline.documents import Removal, keys_of
 from data_pipeline.ledger import Book
 from data_pipeline.output_dir import REMOVED
 from data_pipeline.records import Part
@@ -26,6 +30,7 @@ from data_pipeline.stages.stage import (
 )
 from data_pipeline.stages.view import Slice, TextReader, View, decision_path
 from data_pipeline.storage import write_arrays
+from foundation.errors import GroundworkError
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
 
@@ -46,6 +51,13 @@ class _Duplicates(Stage):
         super().__init__(place)
         self._dedup, self._raw = dedup, raw
 
+    def _preference(self, view: View) -> np.ndarray | None:
+        """Return what is preferred of each document that is still in, None where nothing is."""
+        if not self._dedup.prefers:
+            return None
+        found = self.place.executor.map(_Prefer(self._dedup, view.file_names), view.slices(view.alive))
+        return np.concatenate([np.zeros(0), *found])
+
 
 class ExactDuplicates(_Duplicates):
     """Measures every document, and removes those whose words equal an earlier one's."""
@@ -56,7 +68,10 @@ class ExactDuplicates(_Duplicates):
 
     def settings(self) -> Any:
         """All but those of `near` alone: another threshold measures nothing anew."""
-        return {name: value for name, value in self._raw.items() if name not in self._dedup.near_alone}
+        return self._without(self._dedup.near_alone)
+
+    def _without(self, names: frozenset[str]) -> dict[str, Any]:
+        return {name: value for name, value in self._raw.items() if name not in names}
 
     def run(self, view: View, before: Book) -> Outcome:
         if not (self._dedup.seeks_exact or self._dedup.seeks_near):
@@ -68,11 +83,13 @@ class ExactDuplicates(_Duplicates):
                 files += self.records.files(name)
                 meter.add(facts["utf8_bytes"])
         parts = [read_features(self.folder, partition.name) for partition in view.partitions if partition.num_docs]
-        return decide(self, view, before, self._dedup.exact(parts) if self._dedup.seeks_exact else [], files)
+        removals = self._dedup.exact(parts, self._preference(view)) if self._dedup.seeks_exact else []
+        return decide(self, view, before, removals, files)
 
     def _tasks(self, view: View) -> Iterator[Task[Slice]]:
+        measured = self._without(self._dedup.near_alone | self._dedup.order_alone)
         for piece in view.slices(view.alive):
-            key = hash_json([self.identity, piece.content_hash])
+            key = hash_json([measured, self.code_hash, piece.content_hash])
             yield task(self.records, piece.partition.name, key, piece)
 
 
@@ -94,10 +111,16 @@ class NearDuplicates(_Duplicates):
             print(f"{self.name}: {description.splitlines()[0]}", file=sys.stderr)
         folder = self.place.work / EXACT
         parts = [read_features(folder, piece.partition.name, piece.mask) for piece in view.slices(view.alive)]
+        texts_of = TextReader(view)
         with progress(self.name, len(view.positions), "docs") as meter:
-            result = self._dedup.near(parts, TextReader(view), meter)
+            result = self._dedup.near(parts, texts_of, meter, self._preference(view))
         facts = {"counts": result.counts, "remark": description}
-        return decide(self, view, before, result.removals, [], facts)
+        outcome = decide(self, view, before, result.removals, [], facts)
+        sources = list(view.source_masks())
+        source_of = sum(number * mask[view.positions] for number, (_, mask) in enumerate(sources))
+        names = [name for name, _ in sources]
+        check_losses(result.removals, np.asarray(source_of), names, self._dedup.max_loss_frac, texts_of)
+        return outcome
 
 
 def decide(
@@ -128,6 +151,25 @@ def decide(
         facts={"bytes_in_and_removed": bytes_in_and_removed(view, gone), **(facts or {})},
         utf8_bytes=int(view.sizes[view.alive].sum()),
     )
+
+
+class _Prefer:
+    """Runs in a worker."""
+
+    def __init__(self, dedup: Dedup, file_names: list[str]) -> None:
+        self._dedup, self._file_names = dedup, file_names
+
+    def __call__(self, piece: Slice) -> np.ndarray:
+        documents = piece.load()
+        try:
+            return self._dedup.preference(documents, piece.partition.source)
+        except NoKeepValue as error:
+            files, rows = keys_of(documents)
+            place = f"{self._file_names[files[error.position]]}, record {rows[error.position]:,}"
+            raise GroundworkError(
+                f"dedup.keep_field: {place} (from 0; source {piece.partition.source!r}): {error.found}; every document "
+                "must say it: mend the input, name another field, or set another dedup.keep"
+            ) from error
 
 
 class _Measure:

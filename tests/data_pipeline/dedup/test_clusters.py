@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from data_pipeline.dedup.bands import Clusters, find_clusters
-from data_pipeline.dedup.clusters import Comparison, Reader, verify
+from data_pipeline.dedup.clusters import Comparison, Reader, keep_order, verify
 from data_pipeline.dedup.greedy import Likeness
 from data_pipeline.dedup.lsh import min_equal_values
 from data_pipeline.dedup.minhash import MinHash
@@ -27,6 +27,7 @@ def test_blocks_do_not_show(random_corpus: Any, keep: Any, block_chars: int) -> 
     texts = random_corpus(3, 200)
     features = MinHash(num_perm=64, bands=32, rows=2).features(pa.array(texts, pa.large_string()))
     found = find_clusters([features.signatures], 32, 2, 1 << 20)
+    order = keep_order(found, features.num_chars if keep == "longest" else None)
     comparison = Comparison(Likeness(0.6, False, min_equal_values(0.6, 64)), 5, 32, 2)
     asked: list[int] = []
 
@@ -36,7 +37,7 @@ def test_blocks_do_not_show(random_corpus: Any, keep: Any, block_chars: int) -> 
 
     def run(block_chars: int) -> Any:
         reader = Reader(features.signatures.__getitem__, texts_of)
-        return verify(found, features.num_chars, keep, comparison, reader, Meter("", None, ""), block_chars)
+        return verify(order, features.num_chars, comparison, reader, Meter("", None, ""), block_chars)
 
     whole = run(10**9)
     assert len(asked) == 1
@@ -72,7 +73,7 @@ def test_a_hundred_thousand_copies() -> None:
     found = Clusters(np.arange(n), np.zeros(n, np.int64))
     comparison = Comparison(Likeness(0.8, False, 0), 5, 4, 2)
     reader = Reader(all_equal, lambda at: ["a b c"] * len(at))
-    result = verify(found, np.full(n, 5), "first", comparison, reader, Meter("", None, ""))
+    result = verify(keep_order(found, None), np.full(n, 5), comparison, reader, Meter("", None, ""))
     assert result.counts["pairs_verified"] == len(result.removals) == n - 1
     assert {removal.kept for removal in result.removals} == {0}
 
@@ -83,7 +84,7 @@ def test_a_hub_that_is_like_nobody_removes_nobody() -> None:
     found = Clusters(np.arange(500), np.zeros(500, np.int64))
     comparison = Comparison(Likeness(0.1, False, 0), 5, 4, 2)
     reader = Reader(all_equal, lambda at: [texts[i] for i in at])
-    result = verify(found, np.full(500, 9), "longest", comparison, reader, Meter("", None, ""), 100)
+    result = verify(keep_order(found, None), np.full(500, 9), comparison, reader, Meter("", None, ""), 100)
     assert result.removals == []
     assert result.counts["pairs_below_threshold"] == result.counts["pairs_verified"] == 500 * 499 // 2
     assert (result.counts["clusters"], result.counts["largest_cluster"]) == (1, 500)

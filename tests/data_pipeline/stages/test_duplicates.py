@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from data_pipeline.dedup.dedup import Features
 from data_pipeline.dedup.exact import Exact
+from data_pipeline.losses import NothingLeft
 from data_pipeline.pipeline import Result
+from foundation.errors import GroundworkError
 
 Config = Callable[..., dict[str, Any]]
 Go = Callable[..., Result]
@@ -65,3 +69,52 @@ def test_only_work_that_is_done_is_spoken_of(
     assert ("###" in (tmp_path / "out" / "report.html").read_text()) == (dedup == "minhash.MinHash")
     measured = list((tmp_path / "out" / "work" / "exact").glob("?????-?????.npz"))
     assert bool(measured) == (dedup != "dedup.NoDedup")
+
+
+@pytest.fixture
+def dated(tmp_path: Path, config: Config) -> Callable[..., dict[str, Any]]:
+    """Two sources of the same twelve documents in other words' case, with dates and one word more in the second."""
+    inputs = tmp_path / "dated"
+    for source in ("web", "books"):
+        (inputs / source).mkdir(parents=True)
+        lines = []
+        for number in range(1, 13):
+            words = " ".join(f"w{number * place}" for place in range(200))
+            text = words.upper() if number % 2 else f"{words} {source}"
+            date = f"{2010 + number + (source == 'web') * (5 if number % 3 else -5)}-01-01"
+            lines.append(json.dumps({"id": f"{source}-{number}", "text": text, "date": date}))
+        (inputs / source / "a.jsonl").write_text("\n".join(lines))
+    (inputs / "test.jsonl").write_text("")
+
+    def dated(folder: Path, **dedup: Any) -> dict[str, Any]:
+        node = {"_target_": "data_pipeline.dedup.minhash.MinHash", **dedup}
+        mix = {"_target_": "data_pipeline.mix.split.HeldOut", "held_out_frac": 0.1}
+        changes = {"dedup": node, "mix": mix, "tokenizer__vocab_size": 262, "decontaminate__test_sets": []}
+        return config(inputs, folder, **changes)
+
+    return dated
+
+
+def removed_ids(folder: Path) -> dict[str, str]:
+    tables = [pq.read_table(path) for path in sorted((folder / "removed").rglob("*.parquet"))]
+    return {row["id"]: row["kept_id"] for table in tables for row in table.to_pylist()}
+
+
+def test_the_newest_of_exact_and_near_copies_stays_and_nothing_is_measured_for_it_anew(
+    dated: Callable[..., dict[str, Any]], go: Go, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(NothingLeft):  # of web, which comes second
+        go(dated(out, keep="first"))
+    measured = {path: path.stat().st_mtime_ns for path in (out / "work" / "exact").glob("?????-?????.npz")}
+    go(dated(out, keep="newest", keep_field="date"))
+    newer = {n: ("books", "web") if n % 3 == 0 else ("web", "books") for n in range(1, 13)}
+    assert removed_ids(out) == {f"{old}-{n}": f"{new}-{n}" for n, (new, old) in newer.items()}
+    assert measured == {path: path.stat().st_mtime_ns for path in measured}
+
+
+def test_a_missing_date_is_refused_with_its_key_file_and_record(
+    dated: Callable[..., dict[str, Any]], go: Go, tmp_path: Path
+) -> None:
+    with pytest.raises(GroundworkError, match=r"^dedup\.keep_field: .*a\.jsonl, record 0 .*no such field .*date"):
+        go(dated(tmp_path / "out", keep="newest", keep_field="day"))

@@ -37,7 +37,7 @@ ALL = ["clean", "exact", "near", "paragraphs", "split", "decontaminate", "tokeni
 class Doubling(Exact):
     """Names a removed document twice."""
 
-    def exact(self, features: list[Features]) -> list[Removal]:
+    def exact(self, features: list[Features], preference: Any = None) -> list[Removal]:
         found = super().exact(features)
         return [*found, *found[:1]]
 

@@ -1,0 +1,105 @@
+"""Which document of a cluster is judged first, and so stays."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from foundation.errors import GroundworkError, SettingError, require
+
+Keep = Literal["longest", "first", "newest", "score", "source"]
+_OF_A_FIELD = ("newest", "score")
+
+
+class NoKeepValue(GroundworkError):
+    """A document does not say what `keep` goes by.
+
+    Attributes:
+        position: of the document, in the batch that was looked at.
+        found: what is wrong with it.
+    """
+
+    def __init__(self, position: int, found: str) -> None:
+        super().__init__(f"document {position}: {found}")
+        self.position, self.found = position, found
+
+
+@dataclass(frozen=True, slots=True)
+class KeepOrder:
+    """An order of documents. Whatever it is, of equals the longest comes first, then the earliest in the corpus.
+
+    Attributes:
+        keep: `longest`; `first` in the corpus, whatever the length; `newest` or highest `score`, by a field of the
+            metadata; `source`, in the order of `sources`.
+        field: of the metadata: a number, for `newest` also a date as ISO 8601 writes it.
+        sources: names, that which stays first.
+    Raises:
+        SettingError: what `keep` needs is not there, or something that it does not look at is set.
+    """
+
+    keep: Keep
+    field: str | None = None
+    sources: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        require(self.keep in get_args(Keep), "keep", self.keep, f"one of {', '.join(get_args(Keep))}")
+        self._check("keep_field", self.field, self.keep in _OF_A_FIELD, "the name of a field, e.g. date")
+        self._check("keep_sources", self.sources, self.keep == "source", "all sources' names, e.g. '[books,web]'")
+        if self.sources is not None and len(set(self.sources)) < len(self.sources):
+            raise SettingError(f"keep_sources: {self.sources} names a source twice; name each once")
+
+    def _check(self, key: str, value: object, is_needed: bool, example: str) -> None:
+        if is_needed and not value:
+            raise SettingError(f"{key}: {value!r}, and keep={self.keep} goes by it; set it to {example}")
+        if value is not None and not is_needed:
+            raise SettingError(f"{key}: {value!r}, but keep={self.keep} does not look at it; set it to null")
+
+    @property
+    def reads_documents(self) -> bool:
+        """Whether `values` is to be asked; else the order follows from lengths and positions."""
+        return self.keep in (*_OF_A_FIELD, "source")
+
+    def values(self, batch: pa.RecordBatch, source: str) -> np.ndarray:
+        """Return (n,) float64 of a source's documents, the lowest first.
+
+        Raises:
+            NoKeepValue: a document without the field, or with what is no number or date there.
+            SettingError: a source that `sources` does not name.
+        """
+        if self.keep == "source":
+            return np.full(len(batch), self._place(source), np.float64)
+        metadata = batch.column("metadata").to_pylist()
+        values = (self._value(position, orjson.loads(fields)) for position, fields in enumerate(metadata))
+        return -np.fromiter(values, np.float64, len(metadata))
+
+    def _place(self, source: str) -> int:
+        assert self.sources is not None
+        if source not in self.sources:
+            raise SettingError(f"dedup.keep_sources: source {source!r} is not in {self.sources}; name them all")
+        return self.sources.index(source)
+
+    def _value(self, position: int, fields: dict[str, Any]) -> float:
+        if fields.get(str(self.field)) is None:
+            there = ", ".join(sorted(fields)) or "none"
+            raise NoKeepValue(position, f"the document has no such field (its fields: {there})")
+        value = fields[str(self.field)]
+        number = _seconds(value) if self.keep == "newest" and isinstance(value, str) else value
+        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+            allowed = "a number or a date such as 2024-05-31" if self.keep == "newest" else "a number"
+            raise NoKeepValue(position, f"{value!r} is not {allowed}")
+        return float(number)
+
+
+def _seconds(date: str) -> float | None:
+    """Return the seconds since 1970 of a date of ISO 8601, without a zone that of UTC; None where it is none."""
+    try:
+        moment = datetime.fromisoformat(date)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from data_pipeline.dedup.bands import Clusters
+from data_pipeline.dedup.clusters import keep_order
+from data_pipeline.dedup.exact import exact_duplicates
+from data_pipeline.dedup.keep import KeepOrder, NoKeepValue
+from data_pipeline.documents import SCHEMA, from_texts
+from foundation.errors import SettingError
+
+
+def documents(*metadata: dict[str, Any]) -> pa.RecordBatch:
+    batch = from_texts(["text"] * len(metadata))
+    columns = [batch.column(name) for name in SCHEMA.names[:-1]]
+    fields = pa.array([json.dumps(each) for each in metadata], pa.large_string())
+    return pa.RecordBatch.from_arrays([*columns, fields], schema=SCHEMA)
+
+
+def test_the_newest_comes_first_whatever_its_zone() -> None:
+    dates = ["2024-05-31", "2024-05-31T12:00:00+13:00", "2024-05-31T01:00:00Z", "20230101"]
+    values = KeepOrder("newest", "date").values(documents(*({"date": date} for date in dates)), "web")
+    assert np.argsort(values).tolist() == [2, 0, 1, 3]
+
+
+def test_the_highest_score_comes_first() -> None:
+    values = KeepOrder("score", "q").values(documents({"q": 0.5}, {"q": 2}, {"q": -1}), "web")
+    assert np.argsort(values).tolist() == [1, 0, 2]
+
+
+def test_sources_come_in_the_order_given() -> None:
+    order = KeepOrder("source", sources=["books", "web"])
+    batch = documents({}, {})
+    assert order.values(batch, "books").tolist() == [0, 0]
+    assert order.values(batch, "web").tolist() == [1, 1]
+    with pytest.raises(SettingError, match=r"^dedup\.keep_sources: source 'news' is not in \['books', 'web'\]"):
+        order.values(batch, "news")
+
+
+@pytest.mark.parametrize(
+    ("keep", "fields", "found"),
+    [
+        ("newest", {"day": 3}, "no such field .its fields: day."),
+        ("newest", {"date": None}, "no such field"),
+        ("newest", {"date": "31 May 2024"}, "'31 May 2024' is not a number or a date such as 2024-05-31"),
+        ("score", {"date": "2024-05-31"}, "'2024-05-31' is not a number"),
+        ("score", {"date": True}, "True is not a number"),
+    ],
+)
+def test_a_document_that_does_not_say_it_is_named(keep: Any, fields: dict[str, Any], found: str) -> None:
+    with pytest.raises(NoKeepValue, match=found) as error:
+        KeepOrder(keep, "date").values(documents({"date": 5}, fields), "web")
+    assert error.value.position == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"keep": "newest"}, "keep_field: None, and keep=newest goes by it"),
+        ({"keep": "source"}, "keep_sources: None, and keep=source goes by it"),
+        ({"keep": "first", "field": "date"}, "keep_field: 'date', but keep=first does not look at it"),
+        ({"keep": "score", "field": "q", "sources": ["a"]}, "keep_sources: .*does not look at it"),
+        ({"keep": "source", "sources": ["a", "b", "a"]}, "keep_sources: .* names a source twice"),
+        ({"keep": "oldest"}, "keep: .*oldest.*one of longest, first, newest, score, source"),
+    ],
+)
+def test_what_keep_needs_and_nothing_else_is_set(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=f"^{message}"):
+        KeepOrder(**arguments)
+
+
+def test_preference_then_length_then_place_decide() -> None:
+    found = Clusters(np.array([1, 2, 3, 5, 6]), np.array([1, 1, 1, 5, 1]))
+    lengths = np.array([0, 7, 9, 9, 0, 1, 50])
+    preference = np.array([0, 0, 0, 0, 0, 0, 1.0])
+    assert keep_order(found, lengths, preference).documents.tolist() == [2, 3, 1, 6, 5]
+    assert keep_order(found, lengths).documents.tolist() == [6, 2, 3, 1, 5]
+    assert keep_order(found, None).documents.tolist() == [1, 2, 3, 6, 5]
+
+
+def test_of_equal_documents_the_preferred_stays() -> None:
+    hashes = np.array([[1, 1], [2, 2], [1, 1], [1, 1], [2, 3]], np.uint64)
+    assert [each.tolist() for each in exact_duplicates(hashes)] == [[2, 3], [0, 0]]
+    preference = np.array([3.0, 0, 1, 1, 0])
+    assert [each.tolist() for each in exact_duplicates(hashes, preference)] == [[0, 3], [2, 2]]
