@@ -42,8 +42,8 @@ class Shards:
     Args:
         path: data folder, with manifest.json, tokenizer.json and shards/.
         mixture: source -> weight, instead of the manifest's; sources that aren't named are left out.
-        mask_after_eot: as `ShardLoader` takes it.
-        prefetch_steps: likewise.
+        mask_after_eot: take the first token of each document out of the loss: before it stands another document.
+        prefetch_steps: steps read ahead by a thread; 0 reads when asked.
     Raises:
         SettingError: prefetch_steps is negative.
     """
@@ -55,9 +55,9 @@ class Shards:
         mask_after_eot: bool = False,
         prefetch_steps: int = 2,
     ) -> None:
-        _require_prefetch(prefetch_steps)
-        self._path, self._mixture = path, mixture
-        self._mask_after_eot, self._prefetch_steps = mask_after_eot, prefetch_steps
+        require(prefetch_steps >= 0, "prefetch_steps", prefetch_steps, "0, for no thread, or more; 2 is enough")
+        self._path, self.mixture = path, mixture
+        self.mask_after_eot, self.prefetch_steps = mask_after_eot, prefetch_steps
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -70,54 +70,35 @@ class Shards:
         Raises:
             DataError: as `Dataset.samples_per_epoch`.
         """
-        return self.dataset.samples_per_epoch(seq_len, self._mixture)
+        return self.dataset.samples_per_epoch(seq_len, self.mixture)
 
     def loader(self, plan: Plan, mesh: Mesh) -> ShardLoader:
         """Return what reads this rank's part of the plan."""
-        return ShardLoader(
-            self.dataset, plan, mesh, mesh.device, self._mixture, self._mask_after_eot, self._prefetch_steps
-        )
+        return ShardLoader(self, plan, mesh)
 
 
 class ShardLoader:
     """Gives the micro batches of a plan from the shards that `python -m data_pipeline` makes.
 
     Args:
-        data: an open data folder, or the path of one, which is opened at first use.
+        shards: what is read, and how; opened at first use.
         plan: batch arithmetic and the seed of the order.
-        mesh: which micro batches are this rank's.
-        device: where the batches go.
-        mixture: source -> weight, instead of the manifest's; sources that aren't named are left out.
-        mask_after_eot: take the first token of each document out of the loss: before it stands another document.
-        prefetch_steps: steps read ahead by a thread; 0 reads when asked.
-    Raises:
-        SettingError: prefetch_steps is negative.
+        mesh: which micro batches are this rank's, and the device they go to.
     """
 
-    def __init__(
-        self,
-        data: Dataset | str,
-        plan: Plan,
-        mesh: Mesh,
-        device: torch.device,
-        mixture: dict[str, float] | None = None,
-        mask_after_eot: bool = False,
-        prefetch_steps: int = 2,
-    ) -> None:
-        _require_prefetch(prefetch_steps)
-        self._data, self._mixture, self._mask_after_eot = data, mixture, mask_after_eot
-        self._plan, self._mesh, self._device = plan, mesh, device
-        self._prefetcher = Prefetcher(self._read, prefetch_steps)
+    def __init__(self, shards: Shards, plan: Plan, mesh: Mesh) -> None:
+        self._shards, self._plan, self._mesh, self._device = shards, plan, mesh, mesh.device
+        self._prefetcher = Prefetcher(self._read, shards.prefetch_steps)
 
-    @cached_property
+    @property
     def dataset(self) -> Dataset:
         """The open data folder."""
-        return self._data if isinstance(self._data, Dataset) else open_data(self._data)
+        return self._shards.dataset
 
     @cached_property
     def samples(self) -> Samples:
         """The samples of the run, by number."""
-        return Samples(self.dataset, self._plan.seq_len, self._plan.seed, self._mixture)
+        return Samples(self.dataset, self._plan.seq_len, self._plan.seed, self._shards.mixture)
 
     def micro_batches(self, data_step: int) -> list[Batch]:
         """Return this rank's grad_accum_steps micro batches of the global batch `data_step`, on the device.
@@ -130,7 +111,7 @@ class ShardLoader:
         # Widened on the device: int32 crosses the bus in half the time. Contiguous, because models flatten by view.
         inputs_ABT = tokens_ABT[..., :-1].to(torch.int64, memory_format=torch.contiguous_format)
         targets_ABT = tokens_ABT[..., 1:].to(torch.int64, memory_format=torch.contiguous_format)
-        if self._mask_after_eot:
+        if self._shards.mask_after_eot:
             targets_ABT.masked_fill_(inputs_ABT == self.dataset.manifest.eot_id, IGNORE)
         return [Batch(*batch) for batch in zip(inputs_ABT, targets_ABT, step.samples_AB, strict=True)]
 
@@ -147,12 +128,12 @@ class ShardLoader:
 
         A resumed run compares them.
         """
-        weights: Mapping[str, float] = self.dataset.weights(self._mixture)
+        weights: Mapping[str, float] = self.dataset.weights(self._shards.mixture)
         sources = {
             name: {"weight": weights[name], "samples_per_epoch": source.num_samples, "tail_tokens": source.tail_tokens}
             for name, source in self.samples.sources.items()
         }
-        return {"mask_after_eot": self._mask_after_eot, "sources": sources}
+        return {"mask_after_eot": self._shards.mask_after_eot, "sources": sources}
 
     def _read(self, data_step: int) -> _HostStep:
         samples_AB = rank_samples(self._plan, self._mesh.dp_rank, data_step)
@@ -164,10 +145,6 @@ class ShardLoader:
             return tokens
         with torch.cuda.device(self._device):  # a new thread's device is GPU 0, and pinning would open a context there
             return tokens.pin_memory()
-
-
-def _require_prefetch(steps: int) -> None:
-    require(steps >= 0, "prefetch_steps", steps, "0, for no thread, or more; 2 is enough")
 
 
 def rank_samples(plan: Plan, dp_rank: int, data_step: int) -> Int64s:

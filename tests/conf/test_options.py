@@ -16,7 +16,7 @@ from data_pipeline.pipeline import check_config as check_pipeline
 from data_pipeline.tokenize.trainer import ByteLevelBPE
 from foundation.config import DEFAULT_TARGETS, Node, build
 from foundation.config.compose import config_yaml, plain
-from pretrain.data.loader import ShardLoader
+from pretrain.data.loader import Shards
 from pretrain.main import check_config as check_train
 from pretrain.mesh import Mesh
 from pretrain.model.transformer import Transformer
@@ -65,7 +65,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     tokenizer = Tokenizer(trained, vocab_size=260, eot_id=0)
     with torch.device("meta"):
         model = Transformer(1, 2, 8, 16, vocab_size=384)
-    loader = ShardLoader("nowhere", plan, mesh, mesh.device)
+    loader = Shards("nowhere").loader(plan, mesh)
     objects = {"mesh": mesh, "plan": plan, "device": mesh.device, "model": model, "run_dir": run_dir}
     objects |= {
         "tokenizer": tokenizer,

@@ -34,7 +34,7 @@ def load(
     path: Path, rank: int = 0, ranks: int = 1, batch: int = 16, micro: int = 4, seq_len: int = 32, **options: Any
 ) -> ShardLoader:
     plan = Plan(seq_len, batch, micro, ranks, max_steps=100, samples_per_epoch=1, seed=5)
-    return ShardLoader(str(path), plan, Mesh(rank, ranks, rank, CPU), CPU, **options)
+    return Shards(str(path), **options).loader(plan, Mesh(rank, ranks, rank, CPU))
 
 
 def global_batch(loaders: list[ShardLoader], step: int) -> list[Batch]:
@@ -224,7 +224,7 @@ def test_what_data_sets_reaches_the_loader_that_it_makes(folder: Path) -> None:
 def test_batches_arrive_on_the_gpu(folder: Path) -> None:
     plan = Plan(32, 16, 4, 1, max_steps=10, samples_per_epoch=1, seed=5)
     device = torch.device("cuda", 0)
-    loader, reference = ShardLoader(str(folder), plan, Mesh(0, 1, 0, device), device), load(folder)
+    loader, reference = Shards(str(folder)).loader(plan, Mesh(0, 1, 0, device)), load(folder)
     for step in range(5):
         for found, expected in zip(loader.micro_batches(step), reference.micro_batches(step), strict=True):
             assert found.inputs_BT.device == device

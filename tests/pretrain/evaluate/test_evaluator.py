@@ -16,7 +16,7 @@ import torch
 
 from foundation.errors import SettingError
 from pretrain.data.dataset import Dataset
-from pretrain.data.loader import ShardLoader
+from pretrain.data.loader import Shards
 from pretrain.evaluate.evaluator import Evaluate, NoEval, append_samples
 from pretrain.evaluate.loss import Score, score
 from pretrain.evaluate.sampling import generate
@@ -38,7 +38,7 @@ Make = Callable[..., Evaluate]
 @pytest.fixture
 def make(data_dir: Path, tokenizer: Tokenizer, tmp_path: Path, worker: ModuleType) -> Make:
     def evaluate(model: Model | None = None, plan: Plan = PLAN, **options: Any) -> Evaluate:
-        loader = ShardLoader(str(data_dir), plan, MESH, CPU, prefetch_steps=0)
+        loader = Shards(str(data_dir), prefetch_steps=0).loader(plan, MESH)
         model = worker.Bigram(tokenizer.vocab_size) if model is None else model
         options = {"every_steps": 10, "max_new_tokens": 12, **options}
         return Evaluate(
@@ -224,7 +224,7 @@ def test_one_rank_writes_the_samples(
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda values, op: None)  # the other rank adds nothing here
     for rank in (1, 0):
         mesh = Mesh(rank, 2, rank, CPU)
-        loader = ShardLoader(str(data_dir), PLAN, mesh, CPU, prefetch_steps=0)
+        loader = Shards(str(data_dir), prefetch_steps=0).loader(PLAN, mesh)
         model = worker.Bigram(tokenizer.vocab_size)
         it = Evaluate(10, model, loader, tokenizer, mesh, PLAN, tmp_path, prompts=["Return"], max_new_tokens=3)
         assert it.evaluate(10)["samples"]
