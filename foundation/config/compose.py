@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from foundation.config.check import refuse_resolvers
 from foundation.config.groups import commands_with, default_options, options_of
 from foundation.config.help import help_text
+from foundation.config.options import settings_of
 from foundation.config.scan import scan_yaml
 from foundation.config.targets import DEFAULT_TARGETS, extra_prefixes
 from foundation.config.typed import in_words, own_option, read_flags, read_override, similar_option
@@ -82,6 +83,16 @@ class CommandLine:
         """Return what --help prints, as wide as the terminal."""
         width = shutil.get_terminal_size(PIPED).columns
         return help_text(self.conf_dirs, self._root, self._chosen, self._asked, width)
+
+    def refuse_circles(self) -> None:
+        """Refuse an option of the command's groups that is made of itself: Hydra would never end composing it.
+
+        Raises:
+            ConfigError: names it.
+        """
+        for group in self._groups:
+            for option in options_of(self.conf_dirs, group):
+                settings_of(self.conf_dirs, group, option)
 
     def _group_of(self, text: str) -> str:
         """Return the group of a name beside --help: `optim`, `optim=` or `optim.lr`."""
@@ -159,6 +170,9 @@ def run_hydra(command: CommandLine, config_name: str, task: Callable[[DictConfig
         hydra.main(version_base="1.3", config_path=str(command.conf_dirs[0]), config_name=config_name)(task)()
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(in_words(error)) from error
+    except RecursionError:
+        command.refuse_circles()
+        raise
     finally:
         os.environ.pop(RAISES)
         os.environ.update({} if before is None else {RAISES: before})

@@ -173,3 +173,27 @@ def test_hydras_own_switch_stays_as_it_was_and_errors_of_the_task_pass(
     with pytest.raises(ZeroDivisionError, match="1"):
         run_hydra(command, "train", fail)
     assert os.environ[RAISES] == "0"
+
+
+@pytest.mark.parametrize("parts", [{"one": "one"}, {"one": "other", "other": "one"}])
+@pytest.mark.parametrize("is_typed", [True, False])
+def test_an_option_made_of_itself_is_named_where_it_is_composed(
+    conf: Path, monkeypatch: pytest.MonkeyPatch, parts: dict[str, str], is_typed: bool
+) -> None:
+    for option, part in parts.items():
+        (conf / f"model/{option}.yaml").write_text(f"defaults:\n  - {part}\nx: 1\n")
+    if not is_typed:
+        (conf / "train.yaml").write_text("defaults:\n  - _self_\n  - model: one\n")
+    command = typed(conf, *(["model=one"] if is_typed else []))
+    monkeypatch.setattr("sys.argv", ["train", *command.arguments])
+    with pytest.raises(ConfigError, match=r"^model: 'one' is made of itself; take it out of its defaults list$"):
+        run_hydra(command, "train", lambda config: None)
+
+
+def test_a_recursion_of_the_task_passes(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(config: DictConfig) -> None:
+        raise RecursionError("its own")
+
+    monkeypatch.setattr("sys.argv", ["train", *(command := typed(conf)).arguments])
+    with pytest.raises(RecursionError, match="its own"):
+        run_hydra(command, "train", fail)
