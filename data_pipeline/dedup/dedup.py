@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline.dedup.bands import Rows
+from data_pipeline.dedup.planted import SelfTest
 from data_pipeline.documents import Removal
 from foundation.progress import Meter
 
@@ -107,6 +108,13 @@ class Dedup(ABC):
             NoKeepValue: a document does not say it.
         """
         return np.zeros(len(documents))
+
+    def test_on(self, texts: list[str]) -> SelfTest | None:
+        """Plant near-duplicates in a sample of the corpus, seek them, and return how they fared.
+
+        None where there is nothing to test, or too little text to plant in. Deterministic; changes nothing.
+        """
+        return None
 
     def describe(self) -> str:
         """Return what the page shows of this choice, e.g. the S-curve; empty when there is nothing to say.

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.dedup.bands import find_clusters, rows_at
+from data_pipeline.dedup.bands import Clusters, find_clusters, rows_at
 from data_pipeline.dedup.clusters import Comparison, Reader, keep_order, verify
 from data_pipeline.dedup.dedup import Dedup, Features, NearResult, no_near_duplicates
 from data_pipeline.dedup.exact import count_chars, hash_of_words, hashes_array, remove_exact
@@ -16,6 +16,7 @@ from data_pipeline.dedup.greedy import Likeness
 from data_pipeline.dedup.guards import check_clusters
 from data_pipeline.dedup.keep import Keep, KeepOrder
 from data_pipeline.dedup.lsh import choose_bands, min_equal_values, s_curve
+from data_pipeline.dedup.planted import SelfTest, containment, jaccard, judge_planted, plant
 from data_pipeline.dedup.signatures import EMPTY, SIGNERS, Engine
 from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Removal
@@ -118,16 +119,39 @@ class MinHash(Dedup):
     ) -> NearResult:
         if not sum(map(len, features)):
             return no_near_duplicates(features, progress)
+        found = self._clusters(features)
+        check_clusters(found, sum(map(len, features)), self.max_cluster, texts_of)
+        return self._verified(found, features, texts_of, progress, preference)
+
+    def _clusters(self, features: list[Features]) -> Clusters:
+        return find_clusters([part.signatures for part in features], self.bands, self.rows, self.memory_bytes)
+
+    def _verified(
+        self,
+        found: Clusters,
+        features: list[Features],
+        texts_of: Callable[[np.ndarray], list[str]],
+        progress: Meter,
+        preference: np.ndarray | None,
+    ) -> NearResult:
         signatures = [part.signatures for part in features]
-        found = find_clusters(signatures, self.bands, self.rows, self.memory_bytes)
         num_chars = np.concatenate([part.num_chars for part in features])
-        check_clusters(found, len(num_chars), self.max_cluster, texts_of)
         likeness = Likeness(self.threshold, self.rule == "containment", min_equal_values(self._sought, self.num_perm))
         comparison = Comparison(likeness, self.ngram, self.bands, self.rows)
         reader = Reader(lambda positions: rows_at(signatures, positions), texts_of)
         lengths = None if self._order.keep == "first" else num_chars
         order = keep_order(found, lengths, preference)
         return verify(order, num_chars, comparison, reader, progress)
+
+    def test_on(self, texts: list[str]) -> SelfTest | None:
+        planted = plant(texts, self.ngram)
+        if not planted.texts:
+            return None
+        features = [self.features(pa.array(planted.texts, pa.large_string()))]
+        found = self._clusters(features)
+        result = self._verified(found, features, lambda at: [planted.texts[i] for i in at], Meter("", None, ""), None)
+        similarity = containment if self.rule == "containment" else jaccard
+        return judge_planted(planted, result.removals, similarity, self.threshold)
 
     def describe(self) -> str:
         return s_curve(self._sought, self.bands, self.rows)

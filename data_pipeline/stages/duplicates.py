@@ -12,6 +12,7 @@ import numpy as np
 from data_pipeline.dedup.dedup import Dedup
 from data_pipeline.dedup.guards import check_losses
 from data_pipeline.dedup.keep import NoKeepValue
+from data_pipeline.dedup.planted import MAX_DOCUMENTS
 from data_pipeline.documents import Removal, keys_of
 from data_pipeline.ledger import Book
 from data_pipeline.output_dir import REMOVED
@@ -114,13 +115,22 @@ class NearDuplicates(_Duplicates):
         texts_of = TextReader(view)
         with progress(self.name, len(view.positions), "docs") as meter:
             result = self._dedup.near(parts, texts_of, meter, self._preference(view))
-        facts = {"counts": result.counts, "remark": description}
+        facts = {"counts": result.counts | self._tested(view, texts_of), "remark": description}
         outcome = decide(self, view, before, result.removals, [], facts)
         sources = list(view.source_masks())
         source_of = sum(number * mask[view.positions] for number, (_, mask) in enumerate(sources))
         names = [name for name, _ in sources]
         check_losses(result.removals, np.asarray(source_of), names, self._dedup.max_loss_frac, texts_of)
         return outcome
+
+    def _tested(self, view: View, texts_of: TextReader) -> dict[str, int]:
+        """Return what planted near-duplicates say of the settings. Taken after the search, when texts are at hand."""
+        sample = np.unique(np.linspace(0, len(view.positions) - 1, min(len(view.positions), MAX_DOCUMENTS)).astype(int))
+        tested = self._dedup.test_on(texts_of(sample[sample >= 0]))
+        if tested is None:
+            return {}
+        print(f"{self.name}: {tested}", file=sys.stderr)
+        return tested.counts
 
 
 def decide(
