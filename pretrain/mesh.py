@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
 import uuid
@@ -29,8 +30,6 @@ REASON_TIMEOUT = timedelta(seconds=2)  # for a rank that fails to say why
 FAILED = "groundwork/failed"  # key of that reason in the ranks' store
 BY_TORCHRUN = "start with torchrun, which sets it, or unset RANK, WORLD_SIZE and their kin for a single process"
 PEER_GONE = ("closed by peer", "reset by peer", "Broken pipe", "Timed out")  # gloo raises a bare RuntimeError
-
-PROCESS = uuid.uuid4().hex  # tells this process from every other; host and pid don't: in containers both come again
 
 
 class PeerLost(GroundworkError):
@@ -234,9 +233,19 @@ def _answer(store: Store, answer: str, met_key: str, world_size: int) -> None:
 
 def _restarts(store: Store) -> int:
     """Count the processes that were rank 0 before this one; one that trains twice is no restart."""
-    first = store.add(f"groundwork/rank_0/{PROCESS}", 1) == 1
+    first = store.add(f"groundwork/rank_0/{_name_of(os.getpid())}", 1) == 1
     others = store.add("groundwork/rank_0", int(first)) - 1
     return max(others, _counted_by_torchrun())  # a store that rank 0 itself keeps is a new one
+
+
+@functools.cache
+def _name_of(pid: int) -> str:
+    """Return what tells this process from every other; host and pid don't: in containers both come again.
+
+    Args:
+        pid: this process's; a child made by fork has another, and so a name of its own.
+    """
+    return uuid.uuid4().hex
 
 
 def _counted_by_torchrun() -> int:

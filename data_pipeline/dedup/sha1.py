@@ -116,6 +116,5 @@ def _compress(w: np.ndarray, state: np.ndarray, v: np.ndarray) -> None:
 
 @numba.njit(cache=True)
 def _rotated(value: np.uint32, bits: int) -> np.uint32:
-    return np.uint32(value << np.uint32(bits)) | np.uint32(
-        value >> np.uint32(32 - bits)
-    )  # numba would go on in 64 bits
+    # each half by itself: numba would go on in 64 bits
+    return np.uint32(value << np.uint32(bits)) | np.uint32(value >> np.uint32(32 - bits))

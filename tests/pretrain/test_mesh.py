@@ -131,6 +131,30 @@ def test_a_container_started_again_is_a_restart_though_its_host_and_pid_are_the_
         assert subprocess.run(line, env=one_thread, stdout=subprocess.PIPE, text=True, timeout=60).stdout == said
 
 
+FORKED = """
+import os, sys
+from torch.distributed import TCPStore
+from pretrain.mesh import _restarts
+def said():
+    store = TCPStore("127.0.0.1", int(sys.argv[1]), is_master=False)
+    return f"{_restarts(store)} {_restarts(store)}\\n".encode()
+os.write(1, said())
+if os.fork():
+    os.wait()
+    os.write(1, said())
+else:
+    os.write(1, said())
+"""
+
+
+@pytest.mark.slow
+def test_a_forked_process_is_not_the_one_that_it_was_forked_from(one_thread: dict[str, str]) -> None:
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
+    line = [sys.executable, "-c", FORKED, str(store.port)]
+    found = subprocess.run(line, env=one_thread, stdout=subprocess.PIPE, text=True, timeout=60)
+    assert found.stdout.splitlines() == ["0 0", "1 1", "1 1"]
+
+
 KILLED_ONCE = """
 import os, signal, sys, time
 from pretrain.mesh import FAILED, start_mesh
