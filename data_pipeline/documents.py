@@ -32,7 +32,8 @@ class Removal:
         reason: one word a rule, e.g. `gopher_too_few_words`, `exact_duplicate`, `near_duplicate`, `contaminated`.
         value, threshold: what the rule measured and its limit.
         kept: position of the kept duplicate.
-        similarity: the measured Jaccard.
+        similarity: the measured similarity of both.
+        cluster: the position of the first document that bands connect with it.
         test_item: `<test set>#<item>`.
         coverage: the share of its n-grams that the document holds.
         start, stop: where not the whole document goes: UTF-8 bytes in its text as the stage saw it.
@@ -44,6 +45,7 @@ class Removal:
     threshold: float | None = None
     kept: int | None = None
     similarity: float | None = None
+    cluster: int | None = None
     test_item: str | None = None
     coverage: float | None = None
     start: int | None = None

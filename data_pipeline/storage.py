@@ -37,6 +37,7 @@ REMOVED_SCHEMA = pa.schema(
         pa.field("threshold", pa.float64()),
         pa.field("kept_id", pa.large_string()),
         pa.field("similarity", pa.float64()),
+        pa.field("cluster", pa.int64()),  # near-duplicates that bands connect, alike or not, have the same number
         pa.field("test_item", pa.large_string()),
         pa.field("coverage", pa.float64()),
         pa.field("start", pa.int64()),  # UTF-8 bytes of the text: of a span that was cut out of a document that stays

@@ -161,10 +161,11 @@ class _Judging:
         ranked, limit = self._ranked, self._comparison.likeness.threshold
         ranks = np.flatnonzero(self._witness != KEPT)
         ranks = ranks[np.argsort(ranked.documents[ranks])]
-        columns = (ranked.documents[ranks], ranked.documents[self._witness[ranks]], self._similarity[ranks])
+        kept = ranked.documents[self._witness[ranks]]
+        columns = (ranked.documents[ranks], kept, self._similarity[ranks], ranked.clusters[ranks])
         removals = [
-            Removal(position, "near_duplicate", value=similarity, threshold=limit, kept=kept, similarity=similarity)
-            for position, kept, similarity in zip(*(column.tolist() for column in columns), strict=True)
+            Removal(at, "near_duplicate", value=alike, threshold=limit, kept=witness, similarity=alike, cluster=cluster)
+            for at, witness, alike, cluster in zip(*(column.tolist() for column in columns), strict=True)
         ]
         _, sizes = np.unique(ranked.clusters, return_counts=True)
         counts = {

@@ -55,6 +55,7 @@ def rows_of(
             "threshold": removal.threshold,
             "kept_id": witness[0] if witness else None,
             "similarity": removal.similarity,
+            "cluster": removal.cluster,
             "test_item": removal.test_item,
             "coverage": removal.coverage,
             "start": removal.start,

@@ -89,6 +89,13 @@ def test_a_chain_is_not_a_verdict(run_near: RunNear) -> None:
     result = run_near(MinHash(threshold=0.85, keep="first"), chain)
     assert [(r.position, r.kept, r.similarity) for r in result.removals] == [(1, 0, 94 / 106)]
     assert (result.counts["clusters"], result.counts["largest_cluster"]) == (1, 3)
+    assert result.removals[0].cluster == 0
+
+
+def test_every_removal_says_its_cluster(run_near: RunNear) -> None:
+    texts = [f"{prefix}{' '.join(f'{prefix}{i}' for i in range(100))}{end}" for end in ("", " x") for prefix in "ab"]
+    removals = run_near(MinHash(keep="first"), texts).removals
+    assert [(r.position, r.kept, r.cluster) for r in removals] == [(2, 0, 0), (3, 1, 1)]
 
 
 def test_the_longest_stays_unless_told_otherwise(run_near: RunNear) -> None:

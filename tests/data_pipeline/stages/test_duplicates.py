@@ -111,6 +111,8 @@ def test_the_newest_of_exact_and_near_copies_stays_and_nothing_is_measured_for_i
     newer = {n: ("books", "web") if n % 3 == 0 else ("web", "books") for n in range(1, 13)}
     assert removed_ids(out) == {f"{old}-{n}": f"{new}-{n}" for n, (new, old) in newer.items()}
     assert measured == {path: path.stat().st_mtime_ns for path in measured}
+    near = pa.concat_tables(pq.read_table(path) for path in (out / "removed" / "near").rglob("*.parquet"))
+    assert len(set(near["cluster"].to_pylist())) == len(near) == 6  # a pair each
 
 
 def test_a_missing_date_is_refused_with_its_key_file_and_record(
