@@ -17,13 +17,16 @@ class Decontaminator(ABC):
 
     Attributes:
         seeks: whether anything is sought; else no text is read, not even of the held-out documents.
-        min_coverage: share of an item, from which a document that holds it goes.
+        min_coverage: share of an item, from which a document holds it.
+        max_cuts: a document that holds one loses the sentences of it, and goes if that were more pieces than these.
+            With 0 every such document goes.
         judge_alone: arguments that what follows from the n-grams found alone depends on: another value of these reads
             no text again. An argument that is not named here counts for everything.
     """
 
     seeks = True
     min_coverage = 1.0
+    max_cuts = 0
     judge_alone: frozenset[str] = frozenset()
 
     @abstractmethod

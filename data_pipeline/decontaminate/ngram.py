@@ -31,11 +31,13 @@ class NGram(Decontaminator):
         min_words: items of fewer words aren't sought: "the answer" is in every book.
         test_sets: files or patterns, see decontaminate.testsets; the held-out documents are sought in any case.
         fields: set name -> fields of its jsonl records that make up an item.
+        action: `drop`: a document that holds an item goes; `cut`: it loses the sentences that hold it.
+        max_cuts: with `cut`, a document that would lose more pieces than this goes; 10 as in GPT-3's decontamination.
     Raises:
         SettingError: a value that can't work.
     """
 
-    judge_alone = frozenset({"min_coverage", "max_document_frequency"})
+    judge_alone = frozenset({"min_coverage", "max_document_frequency", "action", "max_cuts"})
 
     def __init__(
         self,
@@ -45,15 +47,20 @@ class NGram(Decontaminator):
         min_words: int = 3,
         test_sets: list[str] | None = None,
         fields: dict[str, list[str]] | None = None,
+        action: str = "drop",
+        max_cuts: int = 10,
     ) -> None:
         require(n >= 1, "n", n, "1 or more words; 13 is usual")
         require(max_document_frequency >= 1, "max_document_frequency", max_document_frequency, "1 or more documents")
         require(0 < min_coverage <= 1, "min_coverage", min_coverage, "a share above 0 and up to 1")
         require(1 <= min_words <= n, "min_words", min_words, f"a number from 1 to n, which is {n}")
+        require(action in ("drop", "cut"), "action", action, "drop (the document) or cut (the sentences)")
+        require(max_cuts >= 1, "max_cuts", max_cuts, "1 or more pieces; 10 is usual; action=drop cuts nothing")
         for name, names in (fields or {}).items():
             require(bool(names), f"fields.{name}", names, "at least one field, or leave the set out")
         self.n, self.min_coverage, self.min_words = n, min_coverage, min_words
         self.max_document_frequency = max_document_frequency
+        self.max_cuts = max_cuts if action == "cut" else 0
         self.test_sets, self.fields = test_sets or [], fields or {}
 
     def test_items(self) -> list[TestItem]:

@@ -152,6 +152,10 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
 
 def _question_field(record: dict[str, Any], name: str, where: str) -> list[str]:
     found = [field for field in QUESTION_FIELDS if isinstance(record.get(field), str)]
+    usual = [field for field in QUESTION_FIELDS if field in record]
+    if usual and not found:
+        _text_of(record, usual[0], name, where)  # says what it holds, unless it is a list of texts
+        return usual[:1]
     if not found:
         raise DecontaminationError(
             f"{where}: none of the fields {', '.join(record) or '(none)'} has a usual name; name those that make up an "

@@ -27,4 +27,6 @@ MEANINGS = {
     "items_of_common_ngrams": "of these, made of common phrases alone: never found",
     "ngrams": "different runs of words in the test items",
     "common_ngrams": "of these, in more documents than decontaminate.max_document_frequency: they don't count",
+    "contaminated_pieces_cut": "runs of sentences that hold a test item, cut out with decontaminate.action=cut",
+    "contaminated_documents_cut": "documents that they were cut out of, and that stay",
 }

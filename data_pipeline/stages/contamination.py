@@ -18,8 +18,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from data_pipeline.decontaminate.index import NGramIndex
-from data_pipeline.decontaminate.spans import excerpt, item_spans
+from data_pipeline.decontaminate.spans import Span, excerpt
 from data_pipeline.decontaminate.testsets import TestItem
 from data_pipeline.decontaminate.verdicts import CLEAN, STATUSES, Held, ItemCounts
 from data_pipeline.stages.removed import Origin
@@ -28,6 +27,7 @@ from data_pipeline.storage import write_file
 MOST_DOCUMENTS = 10  # of an item that are listed; all are counted
 SUMMARY = "summary.json"
 _LINE = orjson.OPT_APPEND_NEWLINE
+Spans = dict[tuple[int, int], list[Span]]  # document and item -> where the one holds the other
 Entry = dict[str, Any]  # what an item's line says of a document
 Listed = dict[int, list[Entry]]  # item -> the documents that hold most of it
 
@@ -41,18 +41,17 @@ def chosen_rows(held: Held) -> np.ndarray:
 
 
 def describe(
-    batch: pa.RecordBatch, held: Held, index: NGramIndex, counting: np.ndarray, gone: set[int], origin: Origin
+    batch: pa.RecordBatch, held: Held, spans: Spans, gone: set[int], cut: set[int], origin: Origin
 ) -> dict[tuple[int, int], Entry]:
     """Return (document, item) -> what the item's line says of the document.
 
     Args:
         batch: documents.SCHEMA.
         held: of these documents, by their place in the batch.
-        counting: (num_ngrams,) bool.
-        gone: documents that are removed.
+        spans: of all that is held.
+        gone, cut: documents that are removed, and those that sentences are cut out of.
     """
     pairs = list(zip(held.documents.tolist(), held.items.tolist(), strict=True))
-    spans = item_spans(index, counting, index.find(batch.column("text")), set(pairs))
     ids, files, rows, texts = (batch.column(name).to_pylist() for name in ("id", "file", "row", "text"))
     return {
         (document, item): {
@@ -62,6 +61,7 @@ def describe(
             "row": rows[document],
             "coverage": coverage,
             "removed": document in gone,
+            "cut": document in cut,
             "spans": spans[document, item],
             "excerpt": excerpt(texts[document], spans[document, item][0][0]),
         }

@@ -25,6 +25,7 @@ from data_pipeline.ledger import Book
 from data_pipeline.output_dir import DECONTAMINATION, REMOVED
 from data_pipeline.records import keep_only
 from data_pipeline.stages.contamination import Listed, by_set, in_words, merge, write_contamination, write_summary
+from data_pipeline.stages.cuts import Cuts
 from data_pipeline.stages.judging import Find, Judge, Judging
 from data_pipeline.stages.stage import (
     Outcome,
@@ -63,7 +64,9 @@ class Decontaminate(Stage):
         "stages/removed.py",
     )
     libraries = ("numpy", "pyarrow", "xxhash")
-    loosen = "decontaminate.min_coverage= sets the limit, decontaminate=none removes nothing"
+    loosen = (
+        "decontaminate.min_coverage= sets the limit, decontaminate.action=cut cuts, decontaminate=none removes nothing"
+    )
 
     def __init__(self, place: Workplace, decontaminator: Decontaminator, raw: dict[str, Any]) -> None:
         super().__init__(place)
@@ -81,7 +84,7 @@ class Decontaminate(Stage):
         folder = self.place.output_dir / DECONTAMINATION
         keep_only(folder, [])  # it describes what is about to change
         if not self._decontaminator.seeks:
-            return self._decided(view, before, [], [], [])
+            return self._decided(view, before, _Judged(ItemCounts(0, 1.0)), [])
         held_out = self._held_out_items(view)
         items = [*self._items, *held_out]
         index = self._decontaminator.build(items)
@@ -101,26 +104,28 @@ class Decontaminate(Stage):
             *write_contamination(folder, items, statuses, judged.counts, judged.listed),
             write_summary(folder, {"sets": sets, "planted": planted}),
         ]
-        facts = {"note": in_words(sets), "counts": _counts(index, work.counting, statuses)}
-        return self._decided(view, before, judged.gone, judged.reasons, [*found, *judged.files, *written], **facts)
+        facts = {"note": in_words(sets), "counts": _counts(work, statuses, judged)}
+        return self._decided(view, before, judged, [*found, *judged.files, *written], **facts)
 
     def _settings_of_finding(self, view: View) -> str:
         """Return the hash of all that the n-grams found in a partition depend on beside it."""
         counting = {name: each for name, each in self._raw.items() if name not in self._decontaminator.judge_alone}
         return hash_json([self.code_hash, counting, self._items_hash, _held_out_hash(view)])
 
-    def _decided(
-        self, view: View, before: Book, gone_indices: list[int], reasons: list[str], files: list[Path], **facts: Any
-    ) -> Outcome:
-        gone = np.array(gone_indices, np.int64)
+    def _decided(self, view: View, before: Book, judged: _Judged, files: list[Path], **facts: Any) -> Outcome:
+        gone = np.array(judged.gone, np.int64)
+        cuts = Cuts(*np.array(judged.cuts, np.int64).reshape(-1, 3).T)
         path = decision_path(self.place.work, self.name)
-        write_arrays(path, {"gone": gone})
+        write_arrays(path, {"gone": gone, **cuts.arrays()})
         left = view.training
         left[gone] = False
-        facts |= {"training": view.num_left(left), "bytes_in_and_removed": bytes_in_and_removed(view, gone)}
+        lost, cut = bytes_in_and_removed(view, gone), cuts.num_bytes(len(view.alive))
+        for source, mask in view.source_masks():
+            lost[source][1] += int(cut[mask].sum())
+        facts |= {"training": view.num_left(left), "bytes_in_and_removed": lost}
         return Outcome(
-            output=hash_bytes(gone.astype("<i8").tobytes()),
-            book=account_decision(view, gone, reasons, before),
+            output=hash_json([hash_bytes(gone.astype("<i8").tobytes()), cuts.hash()]),
+            book=account_decision(view, gone, judged.reasons, before),
             files=[*files, path],
             facts=facts,
             utf8_bytes=int(view.sizes[view.training].sum()),
@@ -162,6 +167,7 @@ class Decontaminate(Stage):
             merge(judged.listed, {int(item): documents for item, documents in listed.items()})
             judged.gone += facts["gone"]
             judged.reasons += facts["reasons"]
+            judged.cuts += facts["cuts"]
             judged.files += self.records.files(name)
         return judged
 
@@ -184,14 +190,16 @@ def _held_out_hash(view: View) -> str:
     return hash_json([texts, hash_bytes(np.flatnonzero(view.held_out).astype("<i8").tobytes())])
 
 
-def _counts(index: NGramIndex, counting: np.ndarray, statuses: list[str]) -> dict[str, int]:
-    """Return numbers for the ledger: what was sought and what could not be."""
+def _counts(work: Judging, statuses: list[str], judged: _Judged) -> dict[str, int]:
+    """Return numbers for the ledger: what was sought, what could not be, what was cut."""
     return {
         "test_items": len(statuses),
         "items_too_short": statuses.count(TOO_SHORT),
         "items_of_common_ngrams": statuses.count(COMMON),
-        "ngrams": index.num_ngrams,
-        "common_ngrams": int((~counting).sum()),
+        "ngrams": work.index.num_ngrams,
+        "common_ngrams": int((~work.counting).sum()),
+        "contaminated_pieces_cut": len(judged.cuts),
+        "contaminated_documents_cut": len({index for index, _, _ in judged.cuts}),
     }
 
 
@@ -201,10 +209,12 @@ def _in_words(planted: Planted) -> str:
 
 @dataclass(slots=True)
 class _Judged:
-    """The verdicts on all partitions. Attributes: gone: indices of documents; reasons: of each."""
+    """The verdicts on all partitions. Attributes: gone: indices of documents; reasons: of each; cuts:
+    index, start and stop of each."""
 
     counts: ItemCounts
     listed: Listed = field(default_factory=dict)
     gone: list[int] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    cuts: list[list[int]] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +12,21 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from data_pipeline.decontaminate.cutting import spans_to_cut
 from data_pipeline.decontaminate.decontaminator import Decontaminator
 from data_pipeline.decontaminate.index import NGramIndex
 from data_pipeline.decontaminate.planted import COPIES, planted_documents, planted_items
+from data_pipeline.decontaminate.spans import Span, item_spans
 from data_pipeline.decontaminate.testsets import TestItem
-from data_pipeline.decontaminate.verdicts import COMMON, TOO_SHORT, Found, Held, removals, removed_rows
+from data_pipeline.decontaminate.verdicts import COMMON, CONTAMINATED, TOO_SHORT, Found, Held, removals, removed_rows
 from data_pipeline.documents import Removal
 from data_pipeline.records import Part
-from data_pipeline.stages.contamination import Listed, chosen_rows, describe
+from data_pipeline.stages.contamination import Listed, Spans, chosen_rows, describe
 from data_pipeline.stages.removed import Origin, rows_of
 from data_pipeline.stages.view import Slice, num_bytes
 from data_pipeline.storage import read_arrays, write_arrays, write_file, write_removed
+
+CUT = "contaminated_sentences"  # the reason of a cut
 
 
 class Find:
@@ -76,6 +82,21 @@ class Judging:
         return results
 
 
+@dataclass(slots=True)
+class _Verdict:
+    """What becomes of the documents of a slice.
+
+    Attributes:
+        gone: places of those that go. cuts: place, start and stop of each piece that is cut out of another.
+        listed: for the lines of the items. rows: the evidence.
+    """
+
+    gone: list[int] = field(default_factory=list)
+    cuts: list[tuple[int, int, int]] = field(default_factory=list)
+    listed: Listed = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
 class Judge:
     """Runs in a worker: writes what the documents of a slice hold, and the evidence of those that go.
 
@@ -89,34 +110,82 @@ class Judge:
 
     def __call__(self, piece: Slice) -> Part:
         name = piece.partition.name
-        held, gone = self._work.judge(Found(**read_arrays(self._folder / f"find-{name}.npz")))
-        listed: Listed = {}
-        rows: list[dict[str, Any]] = []
-        if len(held.items):
-            listed, rows = self._evidence(piece, held, gone)
+        held, best = self._work.judge(Found(**read_arrays(self._folder / f"find-{name}.npz")))
+        verdict = self._verdict(piece, held, best) if len(held.items) else _Verdict()
         path, listed_path = self._folder / f"judge-{name}.npz", self._folder / f"judge-{name}.listed"
         write_arrays(path, held._asdict())
-        write_file(listed_path, orjson.dumps({str(item): documents for item, documents in listed.items()}))
-        files = [path, listed_path, *write_removed(self._removed / f"{name}.parquet", rows)]
-        reasons = [removal.reason for removal in self._work.removals(held, gone)]
-        return Part({"gone": piece.indices()[held.documents[gone]].tolist(), "reasons": reasons}, files)
+        write_file(listed_path, orjson.dumps({str(item): entries for item, entries in verdict.listed.items()}))
+        files = [path, listed_path, *write_removed(self._removed / f"{name}.parquet", verdict.rows)]
+        indices = piece.indices()
+        gone = indices[verdict.gone].tolist()
+        cuts = [[int(indices[document]), start, stop] for document, start, stop in verdict.cuts]
+        return Part({"gone": gone, "reasons": [CONTAMINATED] * len(gone), "cuts": cuts}, files)
 
-    def _evidence(self, piece: Slice, held: Held, gone: np.ndarray) -> tuple[Listed, list[dict[str, Any]]]:
-        """Return what the items' lines say of these documents, and the evidence of those that go."""
-        shown = np.union1d(chosen_rows(held), gone)
+    def _verdict(self, piece: Slice, held: Held, best: np.ndarray) -> _Verdict:
+        """Judge documents that hold something.
+
+        Args:
+            best: the rows of `held` for which documents go or are cut.
+        """
+        work = self._work
+        holds = np.flatnonzero(held.coverage >= work.decontaminator.min_coverage)
+        shown = np.union1d(chosen_rows(held), holds)
         documents, places = np.unique(held.documents[shown], return_inverse=True)
         batch = piece.load().take(pa.array(documents))
-        origin = Origin(self._removed.name, piece.partition.source, self._work.file_names)
         here = Held(places, held.items[shown], held.coverage[shown])
-        removed = np.searchsorted(shown, gone)
-        leaving = set(places[removed].tolist())
-        entries = describe(batch, here, self._work.index, self._work.counting, leaving, origin)
-        removals = self._work.removals(here, removed)
-        rows = rows_of(batch, removals, origin, [None] * len(removals))
-        for row, removal, item in zip(rows, removals, here.items[removed].tolist(), strict=True):
-            shown_text = entries[removal.position, item]["excerpt"]
-            row |= {"snippet": shown_text, "test_snippet": self._work.index.begins[item]}
-        listed: Listed = {}
+        wanted = set(zip(here.documents.tolist(), here.items.tolist(), strict=True))
+        spans = item_spans(work.index, work.counting, work.index.find(batch.column("text")), wanted)
+        removed: list[tuple[list[Removal], int]] = []
+        in_documents: dict[int, list[Span]] = defaultdict(list)
+        for row in np.searchsorted(shown, holds).tolist():
+            in_documents[int(places[row])] += spans[int(places[row]), int(here.items[row])]
+        best = np.searchsorted(shown, best)
+        for removal, item in zip(work.removals(here, best), here.items[best].tolist(), strict=True):
+            text = batch.column("text")[removal.position].as_py()
+            pieces = self._pieces(text, in_documents[removal.position])
+            removed.append(([replace(removal, reason=CUT, start=a, stop=b) for a, b in pieces] or [removal], item))
+        return self._described(piece, batch, here, spans, removed, documents)
+
+    def _pieces(self, text: str, spans: list[Span]) -> list[Span]:
+        """Return what is cut out of a document; nothing where it goes as a whole."""
+        if not self._work.decontaminator.max_cuts:
+            return []
+        pieces = spans_to_cut(text, spans)
+        data = text.encode()
+        left = b"".join(data[end:start] for (_, end), (start, _) in pairwise([(0, 0), *pieces, (len(data), 0)]))
+        return pieces if len(pieces) <= self._work.decontaminator.max_cuts and left.strip() else []
+
+    def _described(
+        self,
+        piece: Slice,
+        batch: pa.RecordBatch,
+        here: Held,
+        spans: Spans,
+        removed: list[tuple[list[Removal], int]],
+        documents: np.ndarray,
+    ) -> _Verdict:
+        """Return the verdict with its evidence.
+
+        Args:
+            batch, here, spans: of the documents that are shown.
+            removed: what goes of each document that holds an item, and the item held most.
+            documents: of the slice, those in the batch.
+        """
+        verdict = _Verdict()
+        origin = Origin(self._removed.name, piece.partition.source, self._work.file_names)
+        gone = {each[0].position for each, _ in removed if each[0].start is None}
+        cut = {each[0].position for each, _ in removed} - gone
+        entries = describe(batch, here, spans, gone, cut, origin)
         for (_, item), entry in entries.items():
-            listed.setdefault(item, []).append(entry)
-        return listed, rows
+            verdict.listed.setdefault(item, []).append(entry)
+        for of_document, item in removed:
+            rows = rows_of(batch, of_document, origin, [None] * len(of_document))
+            for row, removal in zip(rows, of_document, strict=True):
+                if removal.start is None:
+                    row["snippet"] = entries[removal.position, item]["excerpt"]
+                    verdict.gone.append(int(documents[removal.position]))
+                else:
+                    assert removal.stop is not None
+                    verdict.cuts.append((int(documents[removal.position]), removal.start, removal.stop))
+                verdict.rows.append(row | {"test_snippet": self._work.index.begins[item]})
+        return verdict

@@ -99,6 +99,7 @@ def test_two_sets_of_one_name_are_refused(tmp_path: Path) -> None:
             "line 2: field 'question' is missing, did you mean",
         ),
         ("number.jsonl", lines({"question": "x"}, {"question": 3}), "line 2: field 'question' holds a int"),
+        ("first.jsonl", lines({"question": 3}), "line 1: field 'question' holds a int, where text"),
         ("latin.txt", "Stra\xdfe\n\nund Stra\xdfe".encode("latin-1"), "line 1: not valid UTF-8"),
         ("data.parquet", b"PAR1", r"is called neither \.jsonl"),
     ],

@@ -45,9 +45,9 @@ def leaky(config: Config, go: Go, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-def _tree(config: Config, folder: Path, out: Path, workers: int = 1) -> dict[str, Any]:
+def _tree(config: Config, folder: Path, out: Path, workers: int = 1, **more: Any) -> dict[str, Any]:
     corpus = {"_target_": "data_pipeline.sources.jsonl.Jsonl", "paths": [str(folder / "docs.jsonl")]}
-    changes = {"test_sets": [str(folder / "quiz.jsonl")], "max_document_frequency": 4, "min_words": 3}
+    changes = {"test_sets": [str(folder / "quiz.jsonl")], "max_document_frequency": 4, "min_words": 3, **more}
     dedup = {"_target_": "data_pipeline.dedup.dedup.NoDedup"}
     settings = {f"decontaminate__{name}": value for name, value in changes.items()}
     settings |= {"tokenizer__vocab_size": 300, "partition_bytes": 4000, "executor__workers": workers}
@@ -112,6 +112,39 @@ def test_any_number_of_workers_writes_the_same(leaky: Path, config: Config, go: 
     for path in (leaky / "out/decontamination").rglob("*"):
         if path.is_file():
             assert (tmp_path / "out" / path.relative_to(leaky / "out")).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("max_cuts", [1, 2])
+def test_sentences_that_hold_an_item_are_cut_out_of_the_document(
+    config: Config, go: Go, tmp_path: Path, decoded: Any, max_cuts: int
+) -> None:
+    """Two test items in one document are two pieces; one that is nothing else goes as a whole."""
+    kept = ["Héllo there, this stays.\n\n", f"It stays (too)!{chr(10)}And {prose(9, 20)}.\n\n", "The end of it."]
+    other = str(ITEMS[1]["question"])
+    twice = f"{kept[0]}Well: {WHOLE.upper()}? {kept[1]}{other}.\n\n{kept[2]}"
+    once = f"{prose(5)}. So {WHOLE}. {prose(6)}."
+    records = [{"id": f"plain{number}", "text": prose(100 + number)} for number in range(60)]
+    records += [{"id": "twice", "text": twice}, {"id": "once", "text": once}, {"id": "alone", "text": f"Q: {WHOLE}"}]
+    (tmp_path / "docs.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    (tmp_path / "quiz.jsonl").write_text("".join(json.dumps(item) + "\n" for item in ITEMS))
+    go(_tree(config, tmp_path, tmp_path / "out", action="cut", max_cuts=max_cuts))
+    texts = [text for of_source in decoded(tmp_path / "out")["train"].values() for text in of_source]
+    assert f"{prose(5)}. {prose(6)}." in texts
+    assert ("".join(kept) in texts) == (max_cuts == 2)
+    assert not any(WHOLE in text.lower() or other in text for text in texts)
+    paths = (tmp_path / "out/removed/decontaminate").glob("*.parquet")
+    rows = [row for path in paths for row in pq.read_table(path).to_pylist()]
+    whole = {row["id"] for row in rows if row["reason"] == "contaminated"}
+    assert whole == {"alone"} if max_cuts == 2 else {"alone", "twice"}
+    pieces = [row for row in rows if row["reason"] == "contaminated_sentences"]
+    assert len(pieces) == (3 if max_cuts == 2 else 1)
+    by_id = {str(record["id"]): str(record["text"]).encode() for record in records}
+    for row in pieces:
+        assert by_id[row["id"]][row["start"] : row["stop"]].decode().startswith(row["snippet"])
+        assert row["test_snippet"] in (WHOLE[:240], other[:240])
+    line = lines_of(tmp_path / "out/decontamination/quiz.jsonl")[0]
+    assert {document["id"]: document["removed"] for document in line["documents"]}["alone"]
+    assert {document["id"]: document["cut"] for document in line["documents"]}["once"]
 
 
 def test_a_file_that_is_gone_is_made_again(leaky: Path, config: Config, go: Go) -> None:

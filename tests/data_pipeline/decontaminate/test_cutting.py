@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_pipeline.decontaminate.cutting import spans_to_cut
+from data_pipeline.decontaminate.spans import Span
+
+
+def cut(text: str, *held: str) -> list[str]:
+    """What is cut out of a text for the places of these parts."""
+    spans = [
+        (len(text[: text.index(part)].encode()), len(text[: text.index(part) + len(part)].encode())) for part in held
+    ]
+    return [text.encode()[start:end].decode() for start, end in spans_to_cut(text, spans)]
+
+
+@pytest.mark.parametrize(
+    ("text", "held", "expected"),
+    [
+        ("One. Two three. Four.", ["three"], ["Two three. "]),
+        ("\u201cIs it?\u201d He went.", ["Is"], ["\u201cIs it?\u201d "]),
+        ("One. Two\nthree. Four.", ["Two", "three"], ["Two\nthree. "]),  # a wrapped line is one sentence
+        ("A title\n\nTwo three\n\nFour", ["Two"], ["Two three\n\n"]),
+        ("One. Two. Three. Four.", ["Two", "Three"], ["Two. Three. "]),  # what touches is one piece
+        ("One. Two. Three. Four.", ["Two", "Four"], ["Two. ", "Four."]),
+        ("\u4e00\u53e5\u3002\u4e8c\u53e5\u3002\u4e09", ["\u4e8c"], ["\u4e8c\u53e5\u3002"]),
+        ("No border in 3.14 at all", ["3.14"], ["No border in 3.14 at all"]),
+        ("One. Two. Three.", ["e. Tw"], ["One. Two. "]),
+    ],
+)
+def test_whole_sentences_are_cut(text: str, held: list[str], expected: list[str]) -> None:
+    assert cut(text, *held) == expected
+
+
+@given(st.text(st.sampled_from("aé\u4e2d.!?\u3002 \n\u201d"), min_size=1, max_size=30), st.data())
+def test_pieces_hold_every_span_and_end_on_borders_of_code_points(text: str, data: st.DataObject) -> None:
+    places = st.integers(0, len(text) - 1)
+    pairs = [sorted((data.draw(places), data.draw(places))) for _ in range(data.draw(st.integers(1, 3)))]
+    spans: list[Span] = [(len(text[:a].encode()), len(text[: b + 1].encode())) for a, b in pairs]
+    pieces = spans_to_cut(text, spans)
+    assert all(any(first <= start and end <= last for first, last in pieces) for start, end in spans)
+    assert all(before[1] < after[0] for before, after in pairwise(pieces))
+    assert all(text.encode()[first:last].decode() for first, last in pieces)
