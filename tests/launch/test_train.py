@@ -283,7 +283,7 @@ def test_a_run_is_typed_again_from_its_own_config(terminal: Any, tiny: list[str]
 
 def test_a_start_that_failed_claims_nothing(terminal: Any, tiny: list[str]) -> None:
     run = [*tiny, "run_name=x", "trainer.max_steps=2"]
-    assert terminal.type(*run, "resume=nowhere", code=2).count("or type auto or never") == 1
+    assert terminal.type(*run, "resume=./nowhere", code=2).count("or type auto or never") == 1
     assert "finished at step 2" in terminal.type(*run, "model.num_layers=1")
 
 
