@@ -235,8 +235,8 @@ def end(run: Run, run_dir: Path, status: Status, reason: str, begun: bool) -> No
         shown = "the error follows" if status is Status.FAILED else reason  # launch/train.py says it
         parts += [
             ("status.json", lambda: write_status(run_dir, status, reason, step)),
-            ("the last line", lambda: print(status.told(step, shown))),
-            ("the page", lambda: print(f"page: {write_run_report(run_dir, facts_of(run))}")),
+            ("the last line", lambda: print(status.told(step, shown), flush=True)),
+            ("the page", lambda: print(f"page: {write_run_report(run_dir, facts_of(run))}", flush=True)),
         ]
     for name, finish in parts:
         try:
