@@ -8,7 +8,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import errno
+import mmap
 import shutil
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -48,6 +50,7 @@ REMOVED_SCHEMA = pa.schema(
     ]
 )
 FULL = (errno.ENOSPC, errno.EDQUOT)
+_ZEROS_BYTES = 1 << 24
 
 
 class DiskFull(GroundworkError):
@@ -145,6 +148,25 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             return dict(arrays)
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
         raise DamagedFile(f"{path}: it is not what was written ({error}); remove its folder and run again") from error
+
+
+def scratch_array(folder: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Return an array that lies on disk and is gone with the process: its file has no name any more.
+
+    The system keeps what is used of it in memory as long as there is room.
+
+    Args:
+        folder: on the disk.
+    Raises:
+        DiskFull: says how many bytes were needed.
+    """
+    num_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    folder.mkdir(parents=True, exist_ok=True)
+    with room_for(folder, num_bytes), tempfile.TemporaryFile(dir=folder) as file:
+        for start in range(0, num_bytes, _ZEROS_BYTES):  # a file of holes would end the process where the disk is full
+            file.write(bytes(min(_ZEROS_BYTES, num_bytes - start)))
+        file.flush()
+        return np.ndarray(shape, dtype, mmap.mmap(file.fileno(), max(num_bytes, 1)))
 
 
 def write_removed(path: Path, rows: list[dict[str, Any]]) -> list[Path]:

@@ -1,26 +1,39 @@
 """Which documents a chain of shared bands connects, in memory that does not grow with the signatures.
 
-The band keys are looked at range by range: all keys of a range go through one hash table, where equal keys take one
-place, so that neither a large corpus nor a million copies of one document needs more than was granted. The signatures
-are read once for as many bands as the tables have room for, a block at a time. All kernels that call each other stand
-in this file: numba's cache on disk doesn't notice a change of another's.
+The signatures are read once: of each document one key a band stays, in memory, or on disk where memory is short. Then a
+*unit* of the work is a band, or one range of its keys where not even a band's have room. Its keys are dealt into parts
+that fit a processor's cache, a hash table finds the equal ones of a part, and their documents are connected. Where a
+unit has more keys than room, one of each key stays when the room is full: a crowd of copies takes one place. Threads
+share the units; each connects documents for itself, and what they found is connected at the end. Neither memory,
+threads nor partitions show in the result.
+
+All kernels that call each other stand in this file: numba's cache on disk doesn't notice a change of another's.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, Protocol
 
 import numba
 import numpy as np
 
+from foundation.progress import Meter
+
 BLOCK_DOCS = 1 << 13  # whose signatures are read at a time: 4 MiB of 128 values
-ENTRY_BYTES = 16  # of a table: a key and the document that had it first
-FREE_SLOTS = 1.5  # slots a key: fewer make a look longer
-MIN_SLOTS = 1 << 10  # of a table: the keys of a range are then certain to fit, spread as they are by their hash
+KEY_BYTES = 8  # of a document and band
+ENTRY_BYTES = 2 * 12  # a key and its document, twice: as they come, and dealt into parts
+PARENT_BYTES = 4  # of a union-find, a document
+MIN_ENTRIES = 1 << 10  # that a unit has room for: keys are then spread evenly enough over ranges
+FILL = 0.75  # of that room for the different keys of a range, so that uniting equal ones frees the rest
+PART_ENTRIES = 1 << 12  # that are united at a time: with their table they stay in a processor's cache
+_TABLE_SHIFT = np.uint64(20)  # a part goes by the key's lowest bits, the place in its table by higher ones
 _MIX_1, _MIX_2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
-_HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+_HALF = np.uint64(32)
+
+MakeArray = Callable[[tuple[int, ...], Any], np.ndarray]  # of a shape and a dtype, as np.empty does
 
 
 class Rows(Protocol):
@@ -43,27 +56,73 @@ class Clusters(NamedTuple):
     clusters: np.ndarray
 
 
-class _Pass(NamedTuple):
-    """What is done in one reading of the signatures: these bands; of each, the keys of one range of so many."""
+class Plan(NamedTuple):
+    """How the work is cut to the memory.
 
-    first_band: int
-    last_band: int
-    range_: int
+    Attributes:
+        in_memory: whether the keys are, else on disk.
+        threads: that work at the same time.
+        entries: keys that a unit has room for.
+        num_ranges: that a band's keys are cut into; 1 where all have room.
+    """
+
+    in_memory: bool
+    threads: int
+    entries: int
     num_ranges: int
 
 
-def find_clusters(parts: Sequence[Rows], bands: int, rows: int, memory_bytes: int) -> Clusters:
+def find_clusters(
+    parts: Sequence[Rows],
+    bands: int,
+    rows: int,
+    memory_bytes: int,
+    progress: Meter,
+    threads: int = 1,
+    on_disk: MakeArray = np.empty,
+) -> Clusters:
     """Return the connected components of the documents, two of them connected where they share a band.
 
     Args:
         parts: signatures, laid end to end.
-        memory_bytes: of the tables, 16 KiB at least. What it is changes no result. Beside them are 8 bytes a document.
+        memory_bytes: see `plan_work`. What it is changes no result.
+        progress: receives every document once a band and range, and once for being read.
+        threads: that may work at the same time.
+        on_disk: makes the array of the keys where memory is short.
     """
     num_docs = sum(map(len, parts))
-    parents = np.arange(num_docs)
-    for pass_ in _passes(num_docs, bands, memory_bytes):
-        _connect(parts, rows, pass_, parents)
-    return Clusters(*_components(parents))
+    assert num_docs < 2**32, "documents are counted in 32 bits"
+    plan = plan_work(num_docs, bands, memory_bytes, threads)
+    units = list(itertools.product(range(bands), range(plan.num_ranges)))
+    progress.total = num_docs * (1 + len(units))
+    lanes = [_Lane(plan, num_docs) for _ in range(plan.threads)]
+    with ThreadPoolExecutor(plan.threads) as pool:
+        keys = (np.empty if plan.in_memory else on_disk)((bands, num_docs), np.uint64)
+        _write_keys(parts, rows, keys, pool, progress)
+        for first in range(0, len(units), plan.threads):
+            now = units[first : first + plan.threads]
+            for _ in pool.map(_Lane.connect, lanes, [keys[band] for band, _ in now], [range_ for _, range_ in now]):
+                progress.add(num_docs)
+    for lane in lanes[1:]:
+        _join_all(lane.parents, lanes[0].parents)
+    return Clusters(*_components(lanes[0].parents))
+
+
+def plan_work(num_docs: int, bands: int, memory_bytes: int, threads: int) -> Plan:
+    """Return how the work is cut to the memory: that of the keys, the units' rooms, and all union-finds but one.
+
+    Fewer threads than may work do so where the rooms of more would have to be smaller than a band.
+    """
+    rooms = [
+        (chosen, chosen * ENTRY_BYTES * num_docs + (chosen - 1) * PARENT_BYTES * num_docs)
+        for chosen in range(min(threads, bands), 0, -1)
+    ]
+    for keys_bytes in (KEY_BYTES * bands * num_docs, 0):
+        for chosen, room_bytes in rooms:
+            if keys_bytes + room_bytes <= memory_bytes:
+                return Plan(keys_bytes > 0, chosen, num_docs, 1)
+    entries = max(memory_bytes // ENTRY_BYTES, MIN_ENTRIES)
+    return Plan(False, 1, entries, -(-num_docs // int(FILL * entries)))
 
 
 def rows_at(parts: Sequence[Rows], positions: np.ndarray) -> np.ndarray:
@@ -77,36 +136,61 @@ def rows_at(parts: Sequence[Rows], positions: np.ndarray) -> np.ndarray:
     return found
 
 
-def _passes(num_docs: int, bands: int, memory_bytes: int) -> Iterator[_Pass]:
-    slots = max(memory_bytes // ENTRY_BYTES, MIN_SLOTS)
-    wanted = _num_slots(num_docs)
-    if wanted > slots:
-        num_ranges = -(-num_docs // int((slots - MIN_SLOTS // 4) / FREE_SLOTS))
-        for band, range_ in itertools.product(range(bands), range(num_ranges)):
-            yield _Pass(band, band + 1, range_, num_ranges)
-        return
-    at_once = slots // wanted
-    for band in range(0, bands, at_once):
-        yield _Pass(band, min(band + at_once, bands), 0, 1)
+def _write_keys(parts: Sequence[Rows], rows: int, keys: np.ndarray, pool: ThreadPoolExecutor, progress: Meter) -> None:
+    """Fill `keys`, (bands, n) uint64. A block of signatures is read while the keys of the one before are made."""
+    made: Future[None] | None = None
+    for first, block in _blocks(parts):
+        if made is not None:
+            made.result()
+        made = pool.submit(_fill, block, rows, keys[:, first : first + len(block)])
+        progress.add(len(block))
+    if made is not None:
+        made.result()
 
 
-def _num_slots(num_keys: int) -> int:
-    return int(FREE_SLOTS * num_keys) + MIN_SLOTS // 4
-
-
-def _connect(parts: Sequence[Rows], rows: int, pass_: _Pass, parents: np.ndarray) -> None:
-    num_bands = pass_.last_band - pass_.first_band
-    tables = np.zeros((num_bands, _num_slots(-(-len(parents) // pass_.num_ranges)), 2), np.uint64)
-    used = np.zeros(num_bands, np.int64)
+def _blocks(parts: Sequence[Rows]) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the position of each block's first document, and the block."""
     first = 0
     for part in parts:
         for start in range(0, len(part), BLOCK_DOCS):
             block = part[start : start + BLOCK_DOCS]
-            for number, band in enumerate(range(pass_.first_band, pass_.last_band)):
-                keys = band_keys(block, band * rows, rows)
-                used[number] += _look(keys, first, pass_.range_, pass_.num_ranges, tables[number], parents)
-                assert used[number] < tables.shape[1], "keys are not spread as hashes are"
+            yield first, block
             first += len(block)
+
+
+class _Entries(NamedTuple):
+    """Keys and their documents. Attributes: keys: (n,) uint64; documents: (n,) uint32, positions."""
+
+    keys: np.ndarray
+    documents: np.ndarray
+
+
+class _Lane:
+    """What one thread has connected, and its room to work.
+
+    Attributes:
+        parents: (n,) uint32, the union-find.
+    """
+
+    def __init__(self, plan: Plan, num_docs: int) -> None:
+        self.parents = np.arange(num_docs, dtype=np.uint32)
+        self._num_ranges = plan.num_ranges
+        self._room, self._dealt = (
+            _Entries(np.empty(plan.entries, np.uint64), np.empty(plan.entries, np.uint32)) for _ in range(2)
+        )
+
+    def connect(self, keys: np.ndarray, range_: int) -> None:
+        """Connect the documents of a band that have a key in common, of one range.
+
+        Args:
+            keys: (n,) uint64.
+        """
+        start = used = 0
+        while start < len(keys):
+            start, used = _take(keys, start, range_, self._num_ranges, self._room, used)
+            used = _unite(self._room, used, self._dealt, self.parents)
+            assert used >= 0, "keys are not spread over parts as hashes are"
+            assert used < len(self._room.keys) or start == len(keys), "keys are not spread over ranges as hashes are"
 
 
 @numba.njit(cache=True)
@@ -120,45 +204,102 @@ def band_keys(signatures: np.ndarray, first_column: int, rows: int) -> np.ndarra
     """
     keys = np.empty(len(signatures), np.uint64)
     for document in range(len(signatures)):
-        key = np.uint64(0)
-        for column in range(first_column, first_column + rows):
-            key = (key ^ np.uint64(signatures[document, column])) * _MIX_1
-            key ^= key >> _HALF
-        key *= _MIX_2
-        keys[document] = key ^ (key >> _HALF)
+        keys[document] = _key(signatures, document, first_column, rows)
     return keys
 
 
-@numba.njit(cache=True)
-def _look(keys: np.ndarray, first: int, range_: int, num_ranges: int, table: np.ndarray, parents: np.ndarray) -> int:
-    """Connect each document with the first that had its key; return how many keys are new to the table.
+@numba.njit(cache=True, nogil=True)
+def _fill(signatures: np.ndarray, rows: int, keys: np.ndarray) -> None:
+    """Write the `band_keys` of every band, (bands, n) uint64."""
+    for document in range(len(signatures)):
+        for band in range(len(keys)):
+            keys[band, document] = _key(signatures, document, band * rows, rows)
 
-    Args:
-        keys: of each document from `first` on; only those of the range count.
-        table: (slots, 2) uint64: a key, and one more than the first document that had it; 0 where a slot is free.
+
+@numba.njit(cache=True, nogil=True)
+def _key(signatures: np.ndarray, document: int, first_column: int, rows: int) -> np.uint64:
+    key = np.uint64(0)
+    for column in range(first_column, first_column + rows):
+        key = (key ^ np.uint64(signatures[document, column])) * _MIX_1
+        key ^= key >> _HALF
+    key *= _MIX_2
+    return key ^ (key >> _HALF)
+
+
+@numba.njit(cache=True, nogil=True)
+def _take(keys: np.ndarray, start: int, range_: int, num_ranges: int, room: _Entries, used: int) -> tuple[int, int]:
+    """Put keys of a range, from `start` on, behind the entries that are used, until all are there or no room is left.
+
+    Returns:
+        The document to go on with, and how many entries are used.
     """
-    slots, heads = np.empty(len(keys), np.int64), np.empty(len(keys), np.uint64)
-    for i in range(len(keys)):  # no look waits for another here: memory answers many at once
-        slots[i] = ((keys[i] & _LOW) * np.uint64(len(table))) >> _HALF
-        heads[i] = table[slots[i], 1] if table[slots[i], 0] == keys[i] else np.uint64(0)
-    new = 0
-    for i in range(len(keys)):
-        key, slot, head = keys[i], slots[i], heads[i]
-        if num_ranges > 1 and ((key >> _HALF) * np.uint64(num_ranges)) >> _HALF != np.uint64(range_):
-            continue
-        while head == 0 and table[slot, 1] != 0:
-            if table[slot, 0] == key:
-                head = table[slot, 1]
-            slot = slot + 1 if slot + 1 < len(table) else 0
-        if head != 0:
-            _join(int(head) - 1, first + i, parents)
-            continue
-        table[slot, 0], table[slot, 1] = key, np.uint64(first + i + 1)
-        new += 1
-    return new
+    while start < len(keys) and used < len(room.keys):
+        for document in range(start, min(start + len(room.keys) - used, len(keys))):
+            room.keys[used], room.documents[used] = keys[document], document
+            # of a key of another range the next one takes the place
+            used += num_ranges == 1 or ((keys[document] >> _HALF) * np.uint64(num_ranges)) >> _HALF == np.uint64(range_)
+            start += 1
+    return start, used
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
+def _unite(room: _Entries, used: int, dealt: _Entries, parents: np.ndarray) -> int:
+    """Connect the documents of equal keys; one entry of each key stays, at the front.
+
+    Returns:
+        How many stay; -1 where a part has more different keys than chance allows.
+    """
+    starts = _deal(room, used, dealt)
+    usual = used // (len(starts) - 1) + 1
+    most = usual + 8 * int(np.sqrt(usual)) + 64
+    table = np.zeros(_power_of_two(2 * most), np.uint32)  # one more than the place of the entry that stays
+    mask = np.uint64(len(table) - 1)
+    left = 0
+    for part in range(len(starts) - 1):
+        first = left
+        table[:] = 0
+        for at in range(starts[part], starts[part + 1]):
+            key = dealt.keys[at]
+            slot = (key >> _TABLE_SHIFT) & mask
+            while table[slot] != 0 and room.keys[table[slot] - 1] != key:
+                slot = (slot + np.uint64(1)) & mask
+            if table[slot] != 0:
+                _join(room.documents[table[slot] - 1], dealt.documents[at], parents)
+                continue
+            room.keys[left], room.documents[left] = key, dealt.documents[at]
+            left += 1
+            table[slot] = left
+            if left - first == most:
+                return -1
+    return left
+
+
+@numba.njit(cache=True, nogil=True)
+def _deal(room: _Entries, used: int, dealt: _Entries) -> np.ndarray:
+    """Copy entries so that those of a part stand together; return where each part begins, (parts + 1,) int64."""
+    parts = _power_of_two(-(-used // PART_ENTRIES))
+    mask = np.uint64(parts - 1)
+    starts = np.zeros(parts + 1, np.int64)
+    for at in range(used):
+        starts[np.int64(room.keys[at] & mask) + 1] += 1
+    starts = np.cumsum(starts)
+    nexts = starts.copy()
+    for at in range(used):
+        part = room.keys[at] & mask
+        dealt.keys[nexts[part]], dealt.documents[nexts[part]] = room.keys[at], room.documents[at]
+        nexts[part] += 1
+    return starts
+
+
+@numba.njit(cache=True, nogil=True)
+def _power_of_two(least: int) -> int:
+    power = 1
+    while power < least:
+        power *= 2
+    return power
+
+
+@numba.njit(cache=True, nogil=True)
 def _root(document: int, parents: np.ndarray) -> int:
     while parents[document] != document:
         parents[document] = parents[parents[document]]
@@ -166,11 +307,19 @@ def _root(document: int, parents: np.ndarray) -> int:
     return document
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _join(a: int, b: int, parents: np.ndarray) -> None:
     """Put the smaller root above the other, so that no order of bands or documents shows."""
     a, b = _root(a, parents), _root(b, parents)
     parents[max(a, b)] = min(a, b)
+
+
+@numba.njit(cache=True)
+def _join_all(found: np.ndarray, parents: np.ndarray) -> None:
+    """Connect what another union-find has connected."""
+    for document in range(len(found)):
+        if found[document] != document:
+            _join(document, found[document], parents)
 
 
 @numba.njit(cache=True)
@@ -183,4 +332,4 @@ def _components(parents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if root != document:
             in_company[document] = in_company[root] = True
     documents = np.flatnonzero(in_company)
-    return documents, parents[documents]
+    return documents, parents[documents].astype(np.int64)

@@ -124,7 +124,8 @@ class MinHash(Dedup):
         return self._verified(found, features, texts_of, progress, preference)
 
     def _clusters(self, features: list[Features]) -> Clusters:
-        return find_clusters([part.signatures for part in features], self.bands, self.rows, self.memory_bytes)
+        parts = [part.signatures for part in features]
+        return find_clusters(parts, self.bands, self.rows, self.memory_bytes, Meter("bands", None, "keys"))
 
     def _verified(
         self,

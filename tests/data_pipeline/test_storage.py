@@ -28,6 +28,7 @@ from data_pipeline.storage import (
     read_batch,
     read_removed,
     room_for,
+    scratch_array,
     write_arrays,
     write_batch,
     write_quarantine,
@@ -163,3 +164,13 @@ def test_a_full_disk_says_how_many_bytes(tmp_path: Path) -> None:
         raise OSError(errno.EDQUOT, "the user's quota")
     with pytest.raises(OSError, match="denied"), room_for(tmp_path):
         raise OSError(errno.EACCES, "denied")  # any other error stays what it is
+
+
+def test_a_scratch_array_is_whole_zero_and_leaves_no_file(tmp_path: Path) -> None:
+    array = scratch_array(tmp_path / "work", (3, 5_000_001), np.uint64)
+    assert array.shape == (3, 5_000_001)
+    assert not array.any()
+    array[2, 5_000_000] = 7
+    assert array[2].max() == 7
+    assert list((tmp_path / "work").iterdir()) == []
+    assert scratch_array(tmp_path, (4, 0), np.uint64).shape == (4, 0)

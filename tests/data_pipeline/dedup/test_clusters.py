@@ -26,7 +26,7 @@ def test_blocks_do_not_show(random_corpus: Any, keep: Any, block_chars: int) -> 
     """A cluster's documents are asked for in many blocks; kept ones of earlier blocks still count."""
     texts = random_corpus(3, 200)
     features = MinHash(num_perm=64, bands=32, rows=2).features(pa.array(texts, pa.large_string()))
-    found = find_clusters([features.signatures], 32, 2, 1 << 20)
+    found = find_clusters([features.signatures], 32, 2, 1 << 20, Meter("", None, ""))
     order = keep_order(found, features.num_chars if keep == "longest" else None)
     comparison = Comparison(Likeness(0.6, False, min_equal_values(0.6, 64)), 5, 32, 2)
     asked: list[int] = []
