@@ -160,13 +160,13 @@ def scratch_array(folder: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarra
     Raises:
         DiskFull: says how many bytes were needed.
     """
-    num_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    num_bytes = max(int(np.prod(shape)) * np.dtype(dtype).itemsize, 1)  # an empty file can't be mapped
     folder.mkdir(parents=True, exist_ok=True)
     with room_for(folder, num_bytes), tempfile.TemporaryFile(dir=folder) as file:
         for start in range(0, num_bytes, _ZEROS_BYTES):  # a file of holes would end the process where the disk is full
             file.write(bytes(min(_ZEROS_BYTES, num_bytes - start)))
         file.flush()
-        return np.ndarray(shape, dtype, mmap.mmap(file.fileno(), max(num_bytes, 1)))
+        return np.ndarray(shape, dtype, mmap.mmap(file.fileno(), num_bytes))
 
 
 def write_removed(path: Path, rows: list[dict[str, Any]]) -> list[Path]:
