@@ -25,7 +25,7 @@ import orjson
 import pyarrow as pa
 from table import commit_of, cpu_name, ratio, spread, table
 
-from data_pipeline.dedup.signatures import EMPTY, SIGNERS, Engine
+from data_pipeline.dedup.signatures import SIGNERS, Engine
 from data_pipeline.dedup.words import join_words
 from data_pipeline.sources.decompress import read_pieces
 from data_pipeline.sources.source import InputFile
@@ -73,10 +73,7 @@ def contenders() -> dict[str, Sign]:
 def ours(engine: Engine, texts: pa.LargeStringArray) -> np.ndarray:
     """Sign as the pipeline does."""
     signer = SIGNERS[engine](NUM_PERM, SEED, NGRAM)
-    signatures = np.full((len(texts), NUM_PERM), EMPTY, np.uint32)
-    for words, signature in zip(join_words(texts), signatures, strict=True):
-        signer.lower(words, signature)
-    return signatures
+    return np.stack([signer.sign(words) for words in join_words(texts)])
 
 
 def shingles(text: str) -> list[str]:

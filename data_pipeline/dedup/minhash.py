@@ -17,7 +17,7 @@ from data_pipeline.dedup.guards import check_clusters
 from data_pipeline.dedup.keep import Keep, KeepOrder
 from data_pipeline.dedup.lsh import choose_bands, min_equal_values, s_curve
 from data_pipeline.dedup.planted import SelfTest, containment, jaccard, judge_planted, plant
-from data_pipeline.dedup.signatures import EMPTY, SIGNERS, Engine
+from data_pipeline.dedup.signatures import SIGNERS, Engine
 from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Removal
 from foundation.errors import SettingError, require
@@ -97,11 +97,11 @@ class MinHash(Dedup):
 
     def features(self, texts: pa.LargeStringArray) -> Features:
         signer = SIGNERS[self.engine](self.num_perm, self.seed, self.ngram)
-        signatures = np.full((len(texts), self.num_perm), EMPTY, np.uint32)
+        signatures = np.empty((len(texts), self.num_perm), np.uint32)
         hashes = []
-        for words, signature in zip(join_words(texts), signatures, strict=True):
+        for row, words in enumerate(join_words(texts)):
             hashes.append(hash_of_words(words))
-            signer.lower(words, signature)
+            signatures[row] = signer.sign(words)
         return Features(hashes_array(hashes), count_chars(texts), signatures)
 
     def exact(self, features: list[Features], preference: np.ndarray | None = None) -> list[Removal]:

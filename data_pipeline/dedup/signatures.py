@@ -15,10 +15,9 @@ import numba
 import numpy as np
 
 from data_pipeline.dedup.sha1 import sha1_32
-from data_pipeline.dedup.shingles import shingle_bounds, shingle_hashes
+from data_pipeline.dedup.shingles import shingle_bounds, shingle_hashes, word_blocks
 
 Engine = Literal["fast", "compatible", "datasketch"]
-BLOCK_SHINGLES = 1 << 14  # hashed by SHA-1 at a time: their places take 16 bytes each
 EMPTY = np.uint32(0xFFFFFFFF)
 
 
@@ -38,7 +37,7 @@ def fmix32(values: np.ndarray) -> np.ndarray:
 
 
 class Signer(ABC):
-    """Signs documents, one at a time.
+    """Signs documents, one at a time, a block of words at a time: arrays are small however long a document is.
 
     Args:
         num_perm: 32-bit values of a signature.
@@ -50,33 +49,35 @@ class Signer(ABC):
         self._a, self._b = permutations(num_perm, seed)
         self._ngram = ngram
 
-    @abstractmethod
-    def lower(self, words: np.ndarray, signature: np.ndarray) -> None:
-        """Lower the values of a signature, (num_perm,) uint32, to those of a document's shingles where they are less.
+    def sign(self, words: np.ndarray) -> np.ndarray:
+        """Return a document's signature, (num_perm,) uint32.
 
         Args:
             words: uint8, joined by one space.
         """
+        signature = np.full(len(self._a), EMPTY, np.uint32)
+        for block in word_blocks(words, self._ngram):
+            self._lower(block, signature)
+        return signature
+
+    @abstractmethod
+    def _lower(self, words: np.ndarray, signature: np.ndarray) -> None:
+        """Lower the values of a signature to those of these words' shingles where they are less."""
 
 
 class FastSigner(Signer):
     """Signs by 32 bits of the shingles' 64-bit hashes."""
 
-    def lower(self, words: np.ndarray, signature: np.ndarray) -> None:
+    def _lower(self, words: np.ndarray, signature: np.ndarray) -> None:
         hashes = (shingle_hashes(words, self._ngram) >> np.uint64(32)).astype(np.uint32)
-        _lower(signature, hashes, self._a, self._b)
+        _lower_to(signature, hashes, self._a, self._b)
 
 
 class CompatibleSigner(Signer):
     """Signs as datasketch does, in vectors."""
 
-    def lower(self, words: np.ndarray, signature: np.ndarray) -> None:
-        starts, stops = shingle_bounds(words, self._ngram)
-        for first in range(0, len(starts), BLOCK_SHINGLES):
-            block = slice(first, first + BLOCK_SHINGLES)
-            begin = starts[first]
-            data = words[begin : stops[block][-1]]
-            _lower(signature, fmix32(sha1_32(data, starts[block] - begin, stops[block] - begin)), self._a, self._b)
+    def _lower(self, words: np.ndarray, signature: np.ndarray) -> None:
+        _lower_to(signature, fmix32(sha1_32(words, *shingle_bounds(words, self._ngram))), self._a, self._b)
 
 
 class DatasketchSigner(Signer):
@@ -88,7 +89,7 @@ class DatasketchSigner(Signer):
 
         self._sketch = MinHash(num_perm=num_perm, seed=seed)  # its permutations serve all documents
 
-    def lower(self, words: np.ndarray, signature: np.ndarray) -> None:
+    def _lower(self, words: np.ndarray, signature: np.ndarray) -> None:
         data = words.tobytes()
         starts, stops = (places.tolist() for places in shingle_bounds(words, self._ngram))
         self._sketch.clear()
@@ -107,7 +108,7 @@ SIGNERS: dict[Engine, Callable[[int, int, int], Signer]] = {
 
 
 @numba.njit(cache=True)
-def _lower(signature: np.ndarray, hashes: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
+def _lower_to(signature: np.ndarray, hashes: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
     """Lower each value of a signature to the least of its permutation over these hashes.
 
     Four hashes a turn: a value is fetched and stored once for the four.

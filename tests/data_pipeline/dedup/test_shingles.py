@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.dedup.greedy import jaccard
-from data_pipeline.dedup.shingles import mix64, shingle_bounds, shingle_set, word_hashes
+from data_pipeline.dedup.shingles import mix64, shingle_bounds, shingle_hashes, shingle_set, word_blocks, word_hashes
 from data_pipeline.dedup.words import joined_words
 
 TEXTS = st.text(st.sampled_from("ab é中\n\x85"), max_size=40) | st.text(max_size=40)
@@ -37,6 +37,19 @@ def test_sets_of_hashes_compare_as_sets_of_shingles(shingles_of: Shingles, one: 
     hashes_a, hashes_b = (set_of(joined_words(text), ngram) for text in (one, other))
     assert (len(hashes_a), len(hashes_b)) == (len(a), len(b))
     assert jaccard(hashes_a, hashes_b) == len(a & b) / len(a | b)
+
+
+@given(TEXTS, st.integers(1, 6), st.integers(1, 20))
+def test_blocks_have_every_shingle_once(text: str, ngram: int, most: int) -> None:
+    words = np.frombuffer(joined_words(text), np.uint8)
+    hashes = [shingle_hashes(block, ngram) for block in word_blocks(words, ngram, most)]
+    assert np.array_equal(np.concatenate(hashes), shingle_hashes(words, ngram))
+
+
+@given(TEXTS, st.integers(1, 6))
+def test_a_set_is_sorted_and_has_no_repeats(text: str, ngram: int) -> None:
+    words = np.frombuffer(joined_words(text), np.uint8)
+    assert np.array_equal(shingle_set(words, ngram), np.unique(shingle_hashes(words, ngram)))
 
 
 def test_words_do_not_run_into_each_other() -> None:

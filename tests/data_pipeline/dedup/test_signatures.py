@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 
 import datasketch
@@ -8,17 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.dedup.shingles import shingle_set
-from data_pipeline.dedup.signatures import BLOCK_SHINGLES, EMPTY, SIGNERS, Engine, permutations
+from data_pipeline.dedup.shingles import BLOCK_BYTES, shingle_set
+from data_pipeline.dedup.signatures import SIGNERS, Engine, permutations
 from data_pipeline.dedup.words import joined_words
 
 TEXTS = st.text(st.sampled_from("abcß \n"), max_size=60) | st.text(max_size=30)
 
 
 def signature(engine: Engine, text: str, num_perm: int = 16, seed: int = 1, ngram: int = 5) -> np.ndarray:
-    values = np.full(num_perm, EMPTY, np.uint32)
-    SIGNERS[engine](num_perm, seed, ngram).lower(np.frombuffer(joined_words(text), np.uint8), values)
-    return values
+    return SIGNERS[engine](num_perm, seed, ngram).sign(np.frombuffer(joined_words(text), np.uint8))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
@@ -33,8 +32,9 @@ def test_equals_datasketch(shingles_of: Callable[[str, int], set[str]], engine: 
 
 @pytest.mark.parametrize("engine", ["compatible", "datasketch"])
 def test_a_long_text_s_signature_is_datasketch_s(engine: Engine) -> None:
-    """Longer than a block of shingles; words of every length up to some that take several blocks of SHA-1."""
-    words = [f"w{i * i % 3001}" + "x" * (i % 97) for i in range(BLOCK_SHINGLES + 5000)]
+    """Longer than two blocks of words, of every length up to some that take several blocks of SHA-1."""
+    words = [f"w{i * i % 30_011}" + "x" * (i % 97) for i in range(45_000)]
+    assert sum(map(len, words)) > 2 * BLOCK_BYTES
     oracle = datasketch.MinHash(num_perm=32, seed=7)
     oracle.update_batch([" ".join(words[i : i + 5]).encode() for i in range(len(words) - 4)])
     assert np.array_equal(signature(engine, " ".join(words), 32, 7), oracle.hashvalues)
@@ -66,3 +66,24 @@ def test_equal_values_estimate_the_similarity(engine: Engine) -> None:
         found = np.mean(signature(engine, " ".join(words), 4096) == signature(engine, " ".join(other), 4096))
         similarity = shared / (1440 - shared)
         assert abs(found - similarity) < 4 * (similarity * (1 - similarity) / 4096) ** 0.5
+
+
+@pytest.mark.parametrize("engine", ["fast", "compatible"])
+def test_memory_does_not_grow_with_a_document(engine: Engine) -> None:
+    """Of 32 MB; the arrays of a block take a few."""
+    words = np.frombuffer(b"word after word of a huge document " * (1 << 20) + b"its end", np.uint8)
+    signer = SIGNERS[engine](4, 1, 5)
+    signer.sign(words[:2000])
+    tracemalloc.start()
+    signer.sign(words[: 32 << 20])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def test_a_huge_document_s_signature_is_not_saturated() -> None:
+    """Two of 2 million different words each, a tenth in common: of 4,096 values as many are equal as that says."""
+    one, other = (" ".join(f"{i:x}" for i in range(first, first + 2_000_000)) for first in (0, 1_800_000))
+    found = np.mean(signature("fast", one, 512) == signature("fast", other, 512))
+    similarity = 200_000 / 3_800_000
+    assert abs(found - similarity) < 4 * (similarity * (1 - similarity) / 512) ** 0.5
