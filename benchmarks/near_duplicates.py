@@ -20,6 +20,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from itertools import pairwise
+from math import isnan
 from pathlib import Path
 from random import Random
 
@@ -174,7 +175,7 @@ def truth_table(records: dict[str, list[Record]], pairs: Pairs, num_docs: int) -
 def judge_key(record: Record, pairs: Pairs, num_docs: int) -> tuple[str, ...]:
     """Return the cells of what one run did."""
     judged = judge(pairs, set(record["kept"]), num_docs, EDGES)
-    recall = [f"{share:.2%}" for share in (judged.recall, *judged.recall_of)]
+    recall = ["-" if isnan(share) else f"{share:.2%}" for share in (judged.recall, *judged.recall_of)]
     return (f"{judged.removed:,}", *recall, f"{judged.without_witness:,}")
 
 

@@ -110,12 +110,12 @@ def _record_path(out: Path, stage: str) -> Path:
     return out / "work" / stage / "stage.json"
 
 
-def run_peer(command: list[str]) -> Record:
-    """Run a peer; return what it prints, `tree_mb`, the memory of all its processes, and `whole_s`, with its start."""
+def run_peer(command: list[str], mapped: bool = True) -> Record:
+    """Run a peer; return what it prints, `tree_mb` at its highest, and `whole_s`, which counts from its start."""
     started, peak = time.perf_counter(), 0.0
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, stdout=output, stderr=errors)
-        for _, used in looks(process):
+        for _, used in looks(process, mapped):
             peak = max(peak, used)
         whole = time.perf_counter() - started
         said, complaint = (_written(file) for file in (output, errors))
@@ -130,21 +130,26 @@ def _written(file: IO[str]) -> str:
     return file.read()
 
 
-def looks(process: subprocess.Popen[Any]) -> Iterator[tuple[float, float]]:
-    """Yield the time and the memory of a process and its descendants in MB, every few milliseconds until it ends."""
+def looks(process: subprocess.Popen[Any], mapped: bool = True) -> Iterator[tuple[float, float]]:
+    """Yield the time and `tree_mb` every few milliseconds until a process ends."""
     while process.poll() is None:
-        yield time.perf_counter(), tree_mb(process.pid)
+        yield time.perf_counter(), tree_mb(process.pid, mapped)
         time.sleep(POLL_S)
 
 
-def tree_mb(pid: int) -> float:
-    """Return the resident memory of a process and all its descendants; a page that two share counts twice."""
+def tree_mb(pid: int, mapped: bool = True) -> float:
+    """Return the resident memory of a process and all its descendants; a page that two share counts twice.
+
+    Args:
+        mapped: whether pages of mapped files count, which the system may drop at any time.
+    """
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        _, resident, of_files, *_ = map(int, Path(f"/proc/{pid}/statm").read_text().split())
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except (OSError, IndexError):  # it ended between two looks
+    except (OSError, ValueError):  # it ended between two looks
         return 0.0
-    return pages * PAGE_MB + sum(tree_mb(int(child)) for child in children)
+    pages = resident if mapped else resident - of_files
+    return pages * PAGE_MB + sum(tree_mb(int(child), mapped) for child in children)
 
 
 def _env() -> dict[str, str]:
