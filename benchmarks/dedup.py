@@ -122,7 +122,8 @@ def main() -> None:
         f"- Python {platform.python_version()}, numpy {version('numpy')}, numba {version('numba')}, datasketch "
         f"{version('datasketch')}",
         f"- {BANDS} bands of {ROWS} rows of {NUM_PERM} values; the peer: insert and query of each document",
-        f"- runs in turns: {options.repeats}, median (least to most); memory the highest of all, without the mapped file",
+        f"- runs in turns: {options.repeats}, median (least to most); memory the highest of all, the mapped file"
+        " left out",
         f"- measured at commit {commit_of(REPOSITORY)}",
     ]
     text = "\n\n".join([report(records), "\n".join(notes)])
