@@ -6,7 +6,7 @@
 The pipeline runs as its users run it, a command of its own. A stage's seconds are those of timing.json, which are held
 against what is seen from outside: the moments at which the stages' records appear. Memory is the resident pages of the
 command and its workers added up, looked at every few milliseconds (Linux). A peer runs in a process of its own, in
-turns with ours: see pipeline_peers.py.
+turns with ours: see pipeline_peers.py. The search for duplicates has a table of its own: near_duplicates.py.
 """
 
 from __future__ import annotations
@@ -15,71 +15,26 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections import defaultdict
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
+from runs import ALL, END, POLL_S, REPOSITORY, STAGES, START, Input, Record, Run, corpus_of, run_peer, run_pipeline
 from table import cpu_name, ratio, spread, table
 
 from data_pipeline.sources.jsonl import Jsonl
-from data_pipeline.stages.view import Partition, TextReader, View, decision_path
+from data_pipeline.stages.view import TextReader, decision_path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-STAGES = ("clean", "exact", "near", "paragraphs", "split", "decontaminate", "tokenizer", "shards")
-START, END, ALL = "(start)", "(end)", "(all)"  # before the first stage, after the last, the whole command
-POLL_S = 0.01
-PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
-PEER_SETTINGS = {"num_perm": 128, "bands": 25, "rows": 5, "ngram": 5, "threshold": 0.8, "vocab_size": 16384}  # ours
+PEER_SETTINGS = {"vocab_size": 16384}  # ours
 COMPARED = {  # peer -> the stages that do its work, and the documents that both get
     "datatrove GopherQualityFilter": (("clean",), "read"),
-    "datasketch MinHashLSH": (("exact", "near"), "cleaned"),
-    "datatrove MinHash": (("exact", "near"), "cleaned"),
     "tokenizers train": (("tokenizer",), "kept"),
     "tokenizers encode_batch_fast": (("shards",), "kept"),
 }
-Record = dict[str, Any]  # what a peer prints
-
-
-@dataclass(frozen=True)
-class Input:
-    """A corpus. Attributes: path: a .jsonl file, also .gz or .zst; None is the embedded corpus."""
-
-    name: str
-    path: Path | None
-
-    @classmethod
-    def named(cls, text: str) -> Input:
-        """Return the input that `NAME=FILE` stands for."""
-        name, _, path = text.rpartition("=")
-        if not name or not Path(path).is_file():
-            raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE with a file that is there")
-        return cls(name, Path(path).resolve())
-
-    @property
-    def arguments(self) -> list[str]:
-        return ["corpus=jsonl", f"corpus.paths={self.path}"] if self.path else ["corpus=pydocs"]
-
-
-@dataclass
-class Run:
-    """One run of the pipeline. Attributes: seconds: as seen from outside; timing: what timing.json says."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    peak_mb: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    timing: dict[str, dict[str, float]] = field(default_factory=dict)
-
-    def seconds_of(self, stage: str) -> float:
-        return self.timing[stage]["seconds"] if stage in self.timing else self.seconds[stage]
 
 
 def main() -> None:
@@ -107,7 +62,7 @@ def measure(corpus: Input, options: argparse.Namespace, folder: Path) -> list[st
         if peers:
             write_documents(corpus, folder)
         for name, records in peers.items():
-            records.append(run_peer(name, options.peer_python, folder))
+            records.append(measure_peer(name, options.peer_python, folder))
             print(f"{corpus.name}, {name}: {records[-1]}", file=sys.stderr)
     first = runs[options.workers[0]]
     size = first[0].timing["clean"]
@@ -117,47 +72,16 @@ def measure(corpus: Input, options: argparse.Namespace, folder: Path) -> list[st
     return [*tables, *(["\n".join(amiss)] if amiss else [])]
 
 
-def run_pipeline(corpus: Input, workers: int, folder: Path, *overrides: str) -> Run:
-    """Run the pipeline into an empty folder; take its stages' times and its memory from outside."""
-    out = folder / "out"
-    shutil.rmtree(out, ignore_errors=True)
-    arguments = [*corpus.arguments, f"output_dir={out}", f"executor.workers={workers}", *overrides]
-    command = [sys.executable, "-m", "data_pipeline", *arguments]
-    ends = {START: out / "work", **{stage: out / "work" / stage / "stage.json" for stage in STAGES}}
-    run, left = Run(), list(ends)
-    with (folder / "log").open("wb") as log:
-        started = before = time.perf_counter()
-        process = subprocess.Popen(command, cwd=folder, env=_env(), stdout=log, stderr=subprocess.STDOUT)
-        while process.poll() is None:
-            now = time.perf_counter()
-            while left and ends[left[0]].exists():
-                run.seconds[left.pop(0)] = now - before
-                before = now
-            used = tree_mb(process.pid)
-            for what in (left[0] if left else END, ALL):
-                run.peak_mb[what] = max(run.peak_mb[what], used)
-            time.sleep(POLL_S)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{(folder / 'log').read_text()[-4000:]}")
-    ended = time.perf_counter()
-    run.seconds |= {END: ended - before, ALL: ended - started}
-    run.timing = json.loads((out / "timing.json").read_text())["stages"]
-    return run
-
-
 def write_documents(corpus: Input, folder: Path) -> None:
-    """Write what the peers read: the documents that were read, those that cleaning left, those left at the end."""
+    """Write what the peers read: the documents that were read, and those left at the end."""
     assert corpus.path is not None
     source = Jsonl([str(corpus.path)])
     parsed = [source.parse(block, file, 0) for file in source.files() for block in source.blocks(file, 1 << 30)]
-    work = folder / "out" / "work"
-    facts = orjson.loads((work / "clean" / "stage.json").read_bytes())["facts"]["facts"]
-    kept = cleaned = View(work, [Partition(**each) for each in facts["partitions"]], facts["file_names"])
+    kept = corpus_of(folder / "out")
     for stage in STAGES:
-        kept = kept.after(stage) if decision_path(work, stage).exists() else kept
+        kept = kept.after(stage) if decision_path(kept.work, stage).exists() else kept
     documents = {
         "read": [text for each in parsed for text in each.documents.column("text").to_pylist()],
-        "cleaned": TextReader(cleaned)(np.arange(len(cleaned.positions))),
         "kept": TextReader(kept)(np.arange(len(kept.positions))),
     }
     for name, texts in documents.items():
@@ -168,15 +92,11 @@ def write_documents(corpus: Input, folder: Path) -> None:
     (folder / "settings.json").write_text(json.dumps(settings))
 
 
-def run_peer(name: str, python: str, folder: Path) -> Record:
+def measure_peer(name: str, python: str, folder: Path) -> Record:
     """Run one peer; return what it prints."""
     documents = folder / COMPARED[name][1] / "documents.jsonl"
-    command = [python, str(REPOSITORY / "benchmarks" / "pipeline_peers.py"), name, str(documents)]
-    done = subprocess.run([*command, str(folder / "settings.json")], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{name} failed:\n{done.stderr[-4000:]}")
-    record: Record = json.loads(done.stdout.splitlines()[-1])
-    return record
+    script = REPOSITORY / "benchmarks" / "pipeline_peers.py"
+    return run_peer([python, str(script), name, str(documents), str(folder / "settings.json")])
 
 
 def stage_table(runs: dict[int, list[Run]]) -> str:
@@ -228,20 +148,6 @@ def timing_amiss(measured: list[Run], workers: int) -> list[str]:
         if abs(seen - written) > 0.05 + 0.05 * seen:
             said.append(f"timing.json, {workers} workers, {stage}: it says {written:.2f} s, {seen:.2f} s were seen")
     return said
-
-
-def tree_mb(pid: int) -> float:
-    """Return the resident memory of a process and all its descendants; a page that two share counts twice."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except (OSError, IndexError):  # it ended between two looks
-        return 0.0
-    return pages * PAGE_MB + sum(tree_mb(int(child)) for child in children)
-
-
-def _env() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
 
 def _notes(options: argparse.Namespace) -> list[str]:

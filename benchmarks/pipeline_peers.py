@@ -20,59 +20,6 @@ Settings = dict[str, Any]
 Measured = tuple[float, str]  # seconds, note
 
 
-def datasketch_near(documents: Path, settings: Settings) -> Measured:
-    """MinHash and LSH as datasketch's documentation puts them together, with our shingles, permutations and bands."""
-    from datasketch import MinHash, MinHashLSH
-
-    texts = read(documents)
-    started = time.perf_counter()
-    banding = (settings["bands"], settings["rows"])
-    lsh = MinHashLSH(num_perm=settings["num_perm"], params=banding)
-    kept: dict[int, Any] = {}
-    for number, text in enumerate(texts):
-        sketch = MinHash(num_perm=settings["num_perm"])
-        words = text.lower().split()
-        last = max(len(words) - settings["ngram"], 0) + 1
-        sketch.update_batch([" ".join(words[i : i + settings["ngram"]]).encode() for i in range(last)])
-        if not any(kept[key].jaccard(sketch) >= settings["threshold"] for key in lsh.query(sketch)):
-            lsh.insert(number, sketch)
-            kept[number] = sketch
-    return time.perf_counter() - started, f"{len(texts) - len(kept)} removed, by estimated similarity"
-
-
-def datatrove_near(documents: Path, settings: Settings) -> Measured:
-    """The four steps of datatrove's MinHash deduplication, one after the other in this process, reading and writing."""
-    from datatrove.executor.local import LocalPipelineExecutor
-    from datatrove.pipeline.dedup import MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature
-    from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupBuckets
-    from datatrove.pipeline.readers import JsonlReader
-    from datatrove.pipeline.writers import JsonlWriter
-    from datatrove.utils.hashing import HashConfig
-
-    config = MinhashConfig(
-        n_grams=settings["ngram"],
-        num_buckets=settings["bands"],
-        hashes_per_bucket=settings["rows"],
-        hash_config=HashConfig(precision=64),
-    )
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        reader = JsonlReader(str(documents.parent), glob_pattern=documents.name)
-        steps: list[list[Any]] = [
-            [reader, MinhashDedupSignature(str(folder / "signatures"), config=config)],
-            [MinhashDedupBuckets(str(folder / "signatures"), str(folder / "buckets"), config=config)],
-            [MinhashDedupCluster(str(folder / "buckets"), str(folder / "remove"), config=config)],
-            [reader, MinhashDedupFilter(str(folder / "remove")), JsonlWriter(str(folder / "out"), compression=None)],
-        ]
-        started = time.perf_counter()
-        for number, step in enumerate(steps):
-            tasks = settings["bands"] if number == 1 else 1  # its buckets are a task each
-            LocalPipelineExecutor(step, tasks=tasks, workers=1, logging_dir=str(folder / f"log{number}")).run()
-        seconds = time.perf_counter() - started
-        left = sum(1 for path in (folder / "out").rglob("*.jsonl") for _ in path.open())
-    return seconds, f"{len(read(documents)) - left} removed, candidates not compared; reading and writing included"
-
-
 def datatrove_gopher(documents: Path, settings: Settings) -> Measured:
     """datatrove's Gopher quality filter on documents in memory."""
     from datatrove.data import Document
@@ -122,8 +69,6 @@ def tokenizers_encode(documents: Path, settings: Settings) -> Measured:
 
 PEERS: dict[str, tuple[str, Callable[[Path, Settings], Measured]]] = {
     "datatrove GopherQualityFilter": ("datatrove", datatrove_gopher),
-    "datasketch MinHashLSH": ("datasketch", datasketch_near),
-    "datatrove MinHash": ("datatrove", datatrove_near),
     "tokenizers train": ("tokenizers", tokenizers_train),
     "tokenizers encode_batch_fast": ("tokenizers", tokenizers_encode),
 }

@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from foundation.config.compose import CommandLine, plain, run_hydra
 from foundation.config.suggest import other_options_named
 from foundation.errors import ConfigError, GroundworkError
+from foundation.kernels import load_no_extensions
 from foundation.reader import reader_may_leave
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
@@ -60,6 +61,7 @@ def _guarded(config: DictConfig, command: CommandLine) -> int:
     from data_pipeline.pipeline import check_config, run
     from data_pipeline.summary import print_summary
 
+    load_no_extensions()
     try:
         with other_options_named(command.conf_dirs, HydraConfig.get().runtime.choices):
             arguments = check_config(_named(plain(config)), command.allowed)

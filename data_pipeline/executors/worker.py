@@ -15,6 +15,8 @@ from collections.abc import Callable
 from multiprocessing import connection
 from typing import Any
 
+from foundation.kernels import load_no_extensions
+
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 # One thread a worker: there is a worker for every core already. Read by the libraries when they start their pools.
@@ -44,6 +46,7 @@ def _answer(
         new_function, item = pickle.loads(message)
         function = new_function or function
         assert function is not None
+        load_no_extensions()  # now that the function is here, and with it numba if it needs it
         answer = pickle.dumps((True, function(item)), protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         answer = pickle.dumps((False, portable(error)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,3 +24,16 @@ def test_is_the_same_for_the_same_documents_alone(one: list[tuple[int, int]], ot
 @given(KEYS, KEYS)
 def test_disjoint_sets_add_up(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> None:
     assert of(one + other) == (of(one) + of(other)) % (1 << 128)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**31 - 1), st.integers(0, 2**63 - 1)), max_size=50))
+def test_is_the_sum_of_the_hashes_one_by_one(keys: list[tuple[int, int]]) -> None:
+    """Ledgers of earlier runs are held against it."""
+    hashes = [xxhash.xxh3_128_intdigest(np.array(key, "<i8").tobytes()) for key in keys]
+    assert of(keys) == sum(hashes) % (1 << 128)
+
+
+def test_is_the_same_in_blocks() -> None:
+    files, rows = np.zeros(40_000, np.int32), np.arange(40_000)
+    parts = [fingerprint(files[at : at + 7_000], rows[at : at + 7_000]) for at in range(0, len(rows), 7_000)]
+    assert fingerprint(files, rows) == sum(parts) % (1 << 128)
