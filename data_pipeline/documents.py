@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +53,46 @@ class Removal:
     coverage: float | None = None
     start: int | None = None
     stop: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Removals:
+    """Removals for one reason in columns: 8 bytes a number, where a `Removal` takes 250. Iterating makes the objects.
+
+    Attributes:
+        reason, threshold: of all.
+        positions: (m,) int64, ascending.
+        kept, cluster, start, stop: (m,) int64; value, similarity: (m,) float64. None where they don't apply.
+    """
+
+    reason: str
+    positions: np.ndarray
+    threshold: float | None = None
+    value: np.ndarray | None = None
+    kept: np.ndarray | None = None
+    similarity: np.ndarray | None = None
+    cluster: np.ndarray | None = None
+    start: np.ndarray | None = None
+    stop: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __iter__(self) -> Iterator[Removal]:
+        columns = {name: array.tolist() for name, array in self.columns().items()}
+        for values in zip(self.positions.tolist(), *columns.values(), strict=True):
+            fields = dict(zip(columns, values[1:], strict=True))
+            yield Removal(values[0], self.reason, threshold=self.threshold, **fields)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return the columns that apply, the positions left out."""
+        names = ("value", "kept", "similarity", "cluster", "start", "stop")
+        return {name: column for name in names if (column := getattr(self, name)) is not None}
+
+    def rows(self, chosen: slice | np.ndarray) -> Removals:
+        """Return some of them."""
+        columns = {name: column[chosen] for name, column in self.columns().items()}
+        return Removals(self.reason, self.positions[chosen], self.threshold, **columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,9 @@ from data_pipeline.sources.source import InputFile
 from foundation.errors import ConfigError
 from foundation.text import one_line
 
-WORK, REMOVED, QUARANTINE, DECONTAMINATION = (
-    "work",
-    "removed",
-    "quarantine",
-    "decontamination",
-)  # folders; the shards' is the manifest's to name
+# folders; the shards' is the manifest's to name
+WORK, REMOVED, CLUSTERS, SIGNATURES = "work", "removed", "clusters", "signatures"
+QUARANTINE, DECONTAMINATION = "quarantine", "decontamination"
 TEMPORARY = ".*.tmp*"  # as foundation.files and the shards' writer name them
 LEDGER, TIMING, CONFIG, REPORT = "ledger.json", "timing.json", "config.yaml", "report.html"
 MAX_NAME_BYTES = 255  # on every file system in use; a missing parent hides that a name is too long
@@ -85,7 +82,7 @@ def reclaim(folder: Path) -> None:
 
     Other folders below it are not looked at: data/web/v2 lies in data/web, and another run may be writing it.
     """
-    ours = (folder / own for own in (WORK, REMOVED, QUARANTINE, DECONTAMINATION, SHARDS))
+    ours = (folder / own for own in (WORK, REMOVED, CLUSTERS, SIGNATURES, QUARANTINE, DECONTAMINATION, SHARDS))
     left = [*folder.glob(TEMPORARY), *(path for each in ours for path in each.rglob(TEMPORARY))]
     for path in left:
         path.unlink(missing_ok=True)

@@ -25,6 +25,7 @@ from data_pipeline.ledger import Account, Book
 from data_pipeline.losses import BadLimit, check_left, large_losses, removed_before
 from data_pipeline.mix.split import HeldOut, SplitError
 from data_pipeline.output_dir import (
+    CLUSTERS,
     CONFIG,
     LEDGER,
     QUARANTINE,
@@ -249,7 +250,8 @@ def _tidy(stage: Stage) -> None:
     """Remove what a finished stage no longer has. After its commit, so that a kill on the way costs nothing; of a stage
     that stands, too: what that kill left over is gone before the ledger vouches for removed/ and quarantine/."""
     kept = stage.records.files("stage")
-    for folder in (stage.folder, *(stage.place.output_dir / each / stage.name for each in (REMOVED, QUARANTINE))):
+    outputs = (stage.place.output_dir / each / stage.name for each in (REMOVED, CLUSTERS, QUARANTINE))
+    for folder in (stage.folder, *outputs):
         keep_only(folder, kept)
 
 

@@ -180,12 +180,16 @@ def write_removed(path: Path, rows: list[dict[str, Any]]) -> list[Path]:
     if not rows:
         path.unlink(missing_ok=True)
         return []
-    table = pa.Table.from_pylist(rows, schema=REMOVED_SCHEMA)
+    write_table(path, pa.Table.from_pylist(rows, schema=REMOVED_SCHEMA))
+    return [path]
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table of the output as parquet."""
     sink = pa.BufferOutputStream()
     # page checksums: parquet has them off by default, and a flipped bit then reads as other data
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     write_file(path, memoryview(sink.getvalue()))
-    return [path]
 
 
 def read_removed(path: Path, columns: list[str]) -> pa.Table:

@@ -17,7 +17,7 @@ from data_pipeline.dedup.dedup import NearResult
 from data_pipeline.dedup.greedy import KEPT, Block, Likeness, judge
 from data_pipeline.dedup.shingles import shingle_set
 from data_pipeline.dedup.words import join_words
-from data_pipeline.documents import Removal
+from data_pipeline.documents import Removals
 from foundation.progress import Meter
 
 BLOCK_CHARS = 64_000_000  # of text asked for at a time; its shingle sets take about 8 bytes a word beside it
@@ -161,12 +161,18 @@ class _Judging:
         ranked, limit = self._ranked, self._comparison.likeness.threshold
         ranks = np.flatnonzero(self._witness != KEPT)
         ranks = ranks[np.argsort(ranked.documents[ranks])]
-        kept = ranked.documents[self._witness[ranks]]
-        columns = (ranked.documents[ranks], kept, self._similarity[ranks], ranked.clusters[ranks])
-        removals = [
-            Removal(at, "near_duplicate", value=alike, threshold=limit, kept=witness, similarity=alike, cluster=cluster)
-            for at, witness, alike, cluster in zip(*(column.tolist() for column in columns), strict=True)
-        ]
+        alike = self._similarity[ranks]
+        removals = Removals(
+            "near_duplicate",
+            ranked.documents[ranks],
+            limit,
+            value=alike,
+            kept=ranked.documents[self._witness[ranks]],
+            similarity=alike,
+            cluster=ranked.clusters[ranks],
+        )
+        order = np.argsort(ranked.documents)
+        clusters = Clusters(ranked.documents[order], ranked.clusters[order])
         _, sizes = np.unique(ranked.clusters, return_counts=True)
         counts = {
             "candidate_documents": len(ranked.documents),
@@ -176,7 +182,7 @@ class _Judging:
             "pairs_below_threshold": int(self._tally[1]),
             "pairs_ruled_out": int(self._tally[2]),
         }
-        return NearResult(removals, counts)
+        return NearResult(removals, clusters, counts)
 
 
 def _buckets(signatures: np.ndarray, bands: int, rows: int) -> np.ndarray:

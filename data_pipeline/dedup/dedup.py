@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.dedup.bands import Rows
+from data_pipeline.dedup.bands import Clusters, Rows
 from data_pipeline.dedup.planted import SelfTest
-from data_pipeline.documents import Removal
+from data_pipeline.documents import Removals
 from foundation.progress import Meter
 
 
@@ -39,13 +39,15 @@ class NearResult:
     """What the search for near-duplicates found.
 
     Attributes:
-        removals: by ascending position, each with its kept witness and the measured similarity.
+        removals: each with its kept witness and the measured similarity.
+        clusters: of all documents that candidate pairs connect, also where all stay; None: of the removals alone.
         counts: for reports: candidate_documents, clusters (of documents that candidate pairs connect, similar or
             not), largest_cluster, pairs_verified (compared exactly),
             pairs_below_threshold (of these, not similar), pairs_ruled_out (not compared: signatures too different).
     """
 
-    removals: list[Removal]
+    removals: Removals
+    clusters: Clusters | None = None
     counts: dict[str, int] = field(default_factory=dict)
 
 
@@ -74,8 +76,8 @@ class Dedup(ABC):
         """Return the features of these documents. Pure: the same texts give the same arrays in any process."""
 
     @abstractmethod
-    def exact(self, features: list[Features], preference: np.ndarray | None = None) -> list[Removal]:
-        """Return the documents whose words equal those of a kept document, by ascending position.
+    def exact(self, features: list[Features], preference: np.ndarray | None = None) -> Removals:
+        """Return the documents whose words equal those of a kept document, each with that one.
 
         Args:
             features: of the whole corpus, in its order; positions count through them.
@@ -134,8 +136,8 @@ class NoDedup(Dedup):
         n = len(texts)
         return Features(np.zeros((n, 2), np.uint64), np.zeros(n, np.int64), np.zeros((n, 0), np.uint32))
 
-    def exact(self, features: list[Features], preference: np.ndarray | None = None) -> list[Removal]:
-        return []
+    def exact(self, features: list[Features], preference: np.ndarray | None = None) -> Removals:
+        return none_of("exact_duplicate")
 
     def near(
         self,
@@ -150,4 +152,17 @@ class NoDedup(Dedup):
 def no_near_duplicates(features: list[Features], progress: Meter) -> NearResult:
     """Return the result of a search that removes nothing."""
     progress.add(sum(map(len, features)))
-    return NearResult([])
+    return NearResult(none_of("near_duplicate"))
+
+
+def none_of(reason: str) -> Removals:
+    """Return no removals."""
+    return Removals(reason, np.zeros(0, np.int64), kept=np.zeros(0, np.int64), similarity=np.zeros(0))
+
+
+def clusters_of(removals: Removals) -> Clusters:
+    """Return the documents that go for another and those that stay in their place, by cluster."""
+    assert removals.kept is not None
+    labels = removals.kept if removals.cluster is None else removals.cluster
+    documents, firsts = np.unique(np.concatenate([removals.positions, removals.kept]), return_index=True)
+    return Clusters(documents, np.concatenate([labels, labels])[firsts])

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from data_pipeline.dedup.dedup import Dedup, Features, NearResult, no_near_duplicates
+from data_pipeline.dedup.dedup import Dedup, Features, NearResult, no_near_duplicates, none_of
 from data_pipeline.dedup.words import join_words
-from data_pipeline.documents import Removal
+from data_pipeline.documents import Removals
 from foundation.progress import Meter
 
 
@@ -50,13 +50,14 @@ def exact_duplicates(hashes: np.ndarray, preference: np.ndarray | None = None) -
     return duplicates[ascending], kept[ascending]
 
 
-def remove_exact(features: list[Features], preference: np.ndarray | None = None) -> list[Removal]:
-    """Return a removal for every document whose words' hash a kept one has; that one is named."""
+def remove_exact(features: list[Features], preference: np.ndarray | None = None) -> Removals:
+    """Return every document whose words' hash a kept one has, with that one; a cluster is all of one hash."""
     if not features:
-        return []
+        return none_of("exact_duplicate")
     duplicates, kept = exact_duplicates(np.concatenate([part.word_hashes for part in features]), preference)
-    pairs = zip(duplicates.tolist(), kept.tolist(), strict=True)
-    return [Removal(position, "exact_duplicate", kept=first, similarity=1.0) for position, first in pairs]
+    of_each, first_rows, places = np.unique(kept, return_index=True, return_inverse=True)
+    cluster = np.minimum(of_each, duplicates[first_rows])[places]
+    return Removals("exact_duplicate", duplicates, kept=kept, similarity=np.ones(len(kept)), cluster=cluster)
 
 
 class Exact(Dedup):
@@ -68,7 +69,7 @@ class Exact(Dedup):
         hashes = [hash_of_words(words) for words in join_words(texts)]
         return Features(hashes_array(hashes), count_chars(texts), np.zeros((len(texts), 0), np.uint32))
 
-    def exact(self, features: list[Features], preference: np.ndarray | None = None) -> list[Removal]:
+    def exact(self, features: list[Features], preference: np.ndarray | None = None) -> Removals:
         return remove_exact(features, preference)
 
     def near(

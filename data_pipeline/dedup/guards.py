@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 
 from data_pipeline.dedup.bands import Clusters
-from data_pipeline.documents import SNIPPET_CHARS, Removal
+from data_pipeline.documents import SNIPPET_CHARS, Removals
 from foundation.errors import GroundworkError
 from foundation.text import one_line
 
@@ -41,7 +40,7 @@ def check_clusters(found: Clusters, num_docs: int, max_cluster: int, texts_of: T
 
 
 def check_losses(
-    removals: list[Removal], source_of: np.ndarray, names: list[str], max_loss_frac: float, texts_of: TextsOf
+    removals: Removals, source_of: np.ndarray, names: list[str], max_loss_frac: float, texts_of: TextsOf
 ) -> None:
     """Raise where near-duplicates are more of a source than may be.
 
@@ -51,14 +50,15 @@ def check_losses(
     Raises:
         TooMuchAlike: says how many, and shows the text for which most of them went.
     """
-    gone = source_of[[removal.position for removal in removals]]
+    assert removals.kept is not None
+    gone = source_of[removals.positions]
     for number, name in enumerate(names):
         lost, had = int((gone == number).sum()), int((source_of == number).sum())
         if lost < MIN_LOST or lost <= max_loss_frac * had:
             continue
-        mine = (removal.kept for removal, of in zip(removals, gone.tolist(), strict=True) if of == number)
-        hub, times = Counter(mine).most_common(1)[0]
-        text = one_line(texts_of(np.array([hub]))[0], SNIPPET_CHARS)
+        kept, times_kept = np.unique(removals.kept[gone == number], return_counts=True)
+        hub, times = times_kept.argmax(), times_kept.max()
+        text = one_line(texts_of(kept[[hub]])[0], SNIPPET_CHARS)
         raise TooMuchAlike(
             f"dedup.max_loss_frac: {lost:,} of {had:,} documents of source {name!r} ({lost / had:.1%}) are "
             f"near-duplicates, more than {max_loss_frac:.1%}; {times:,} of them of one that begins {text!r}. "

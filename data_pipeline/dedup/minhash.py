@@ -19,7 +19,7 @@ from data_pipeline.dedup.lsh import choose_bands, min_equal_values, s_curve
 from data_pipeline.dedup.planted import SelfTest, containment, jaccard, judge_planted, plant
 from data_pipeline.dedup.signatures import SIGNERS, Engine
 from data_pipeline.dedup.words import join_words
-from data_pipeline.documents import Removal
+from data_pipeline.documents import Removals
 from foundation.errors import SettingError, require
 from foundation.progress import Meter
 
@@ -104,7 +104,7 @@ class MinHash(Dedup):
             signatures[row] = signer.sign(words)
         return Features(hashes_array(hashes), count_chars(texts), signatures)
 
-    def exact(self, features: list[Features], preference: np.ndarray | None = None) -> list[Removal]:
+    def exact(self, features: list[Features], preference: np.ndarray | None = None) -> Removals:
         return remove_exact(features, preference)
 
     def preference(self, documents: pa.RecordBatch, source: str) -> np.ndarray:

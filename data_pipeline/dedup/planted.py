@@ -6,7 +6,7 @@ kernels and hashes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,13 +109,14 @@ def _first_words(texts: list[str], most: int) -> list[str]:
     return words
 
 
-def judge_planted(planted: Planted, removals: list[Removal], similarity: Similarity, threshold: float) -> SelfTest:
+def judge_planted(planted: Planted, removals: Iterable[Removal], similarity: Similarity, threshold: float) -> SelfTest:
     """Return how the pairs fared.
 
     Args:
         removals: what was found among `planted.texts`.
         similarity: of a removed document's set to the kept one's.
     """
+    removals = list(removals)
     gone = {removal.position for removal in removals}
     sets = planted.sets
     pairs = [(i, i + 1) for i in range(0, len(sets), 2)]

@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.dedup.dedup import Dedup
+from data_pipeline.dedup.bands import Clusters
+from data_pipeline.dedup.dedup import Dedup, clusters_of, none_of
 from data_pipeline.dedup.guards import check_losses
 from data_pipeline.dedup.keep import NoKeepValue
 from data_pipeline.dedup.planted import sampled
-from data_pipeline.documents import Removal, keys_of
+from data_pipeline.documents import Removals, keys_of
 from data_pipeline.ledger import Book
-from data_pipeline.output_dir import REMOVED
+from data_pipeline.output_dir import CLUSTERS, REMOVED
 from data_pipeline.records import Part
+from data_pipeline.stages.clusters import write_clusters
+from data_pipeline.stages.described import describe
 from data_pipeline.stages.features import features_path, read_features, write_features
-from data_pipeline.stages.removed import write_evidence
+from data_pipeline.stages.removed import named_in, write_evidence
 from data_pipeline.stages.stage import (
     Outcome,
     Stage,
@@ -45,7 +48,14 @@ class _Duplicates(Stage):
         raw: the plain config of `dedup`.
     """
 
-    code = ("dedup", "stages/duplicates.py", "stages/features.py", "stages/removed.py")
+    code = (
+        "dedup",
+        "stages/clusters.py",
+        "stages/described.py",
+        "stages/duplicates.py",
+        "stages/features.py",
+        "stages/removed.py",
+    )
     libraries = ("datasketch", "numpy", "pyarrow", "xxhash")
 
     def __init__(self, place: Workplace, dedup: Dedup, raw: dict[str, Any]) -> None:
@@ -76,7 +86,7 @@ class ExactDuplicates(_Duplicates):
 
     def run(self, view: View, before: Book) -> Outcome:
         if not (self._dedup.seeks_exact or self._dedup.seeks_near):
-            return decide(self, view, before, [], [])
+            return decide(self, view, before, none_of("exact_duplicate"), None, [])
         files: list[Path] = []
         measure = _Measure(self._dedup, self.folder)
         with progress(self.name, int(view.sizes.sum()), "B", "text") as meter:
@@ -84,8 +94,10 @@ class ExactDuplicates(_Duplicates):
                 files += self.records.files(name)
                 meter.add(facts["utf8_bytes"])
         parts = [read_features(self.folder, partition.name) for partition in view.partitions if partition.num_docs]
-        removals = self._dedup.exact(parts, self._preference(view)) if self._dedup.seeks_exact else []
-        return decide(self, view, before, removals, files)
+        removals = none_of("exact_duplicate")
+        if self._dedup.seeks_exact:
+            removals = self._dedup.exact(parts, self._preference(view))
+        return decide(self, view, before, removals, None, files)
 
     def _tasks(self, view: View) -> Iterator[Task[Slice]]:
         measured = self._without(self._dedup.near_alone | self._dedup.order_alone)
@@ -106,7 +118,7 @@ class NearDuplicates(_Duplicates):
 
     def run(self, view: View, before: Book) -> Outcome:
         if not self._dedup.seeks_near:
-            return decide(self, view, before, [], [])
+            return decide(self, view, before, none_of("near_duplicate"), None, [])
         description = self._dedup.describe()
         if description and len(view.positions) > 1:
             print(f"{self.name}: {description.splitlines()[0]}", file=sys.stderr)
@@ -116,7 +128,7 @@ class NearDuplicates(_Duplicates):
         with progress(self.name, len(view.positions), "docs") as meter:
             result = self._dedup.near(parts, texts_of, meter, self._preference(view))
         facts = {"counts": result.counts | self._tested(view, texts_of), "remark": description}
-        outcome = decide(self, view, before, result.removals, [], facts)
+        outcome = decide(self, view, before, result.removals, result.clusters, [], facts)
         sources = list(view.source_masks())
         source_of = sum(number * mask[view.positions] for number, (_, mask) in enumerate(sources))
         names = [name for name, _ in sources]
@@ -136,21 +148,29 @@ def decide(
     stage: Stage,
     view: View,
     before: Book,
-    removals: list[Removal],
+    removals: Removals,
+    clusters: Clusters | None,
     files: list[Path],
     facts: dict[str, Any] | None = None,
 ) -> Outcome:
-    """Write a decision over the whole corpus: which documents go, and the evidence of each.
+    """Write a decision over the whole corpus: which documents go, the evidence of each, and the clusters.
 
     Args:
-        view: before the decision; the removals' positions count in it.
+        view: before the decision; positions count in it.
+        clusters: None: what the removals connect.
         files: of the parts that led to it.
         facts: for reports.
     """
-    gone = view.positions[[removal.position for removal in removals]]
-    book = account_decision(view, gone, [removal.reason for removal in removals], before)
-    folder = stage.place.output_dir / REMOVED / stage.name
-    written = write_evidence(stage.place.executor, folder, stage.name, view, removals)
+    gone = view.positions[removals.positions]
+    book = account_decision(view, gone, [removals.reason] * len(gone), before)
+    clusters = clusters_of(removals) if clusters is None else clusters
+    executor, folder = stage.place.executor, stage.place.output_dir
+    named = np.union1d(named_in(view, [removals]), view.positions[clusters.documents])
+    described = describe(executor, view, stage.name, named)
+    written = [
+        *write_evidence(executor, folder / REMOVED / stage.name, stage.name, view, [removals], described),
+        *write_clusters(executor, folder / CLUSTERS / stage.name, view, clusters, removals, described),
+    ]
     path = decision_path(stage.place.work, stage.name)
     write_arrays(path, {"gone": gone})
     return Outcome(

@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_pipeline.dedup.paragraphs import Paragraphs, spans_to_cut
-from data_pipeline.documents import Removal
+from data_pipeline.documents import Removals
 from data_pipeline.ledger import Book
 from data_pipeline.output_dir import REMOVED
 from data_pipeline.records import Part
 from data_pipeline.stages.cuts import Cuts
-from data_pipeline.stages.removed import write_evidence
+from data_pipeline.stages.described import describe
+from data_pipeline.stages.removed import named_in, write_evidence
 from data_pipeline.stages.stage import (
     Outcome,
     Stage,
@@ -59,13 +60,13 @@ class _Judged:
     """What the second pass found, a part after the other.
 
     Attributes:
-        gone: indices of the documents that go as a whole. spans: (3, c) int64 index, start and stop of each cut.
-        removals: the evidence. files: that were written.
+        emptied: (2, g) int64: index of a document that goes as a whole, and the bytes that would be left of it.
+        spans: (4, c) int64: index, start and stop of each cut, and which of the repeated paragraphs it is.
+        files: that were written.
     """
 
-    gone: list[np.ndarray] = field(default_factory=list)
-    spans: list[np.ndarray] = field(default_factory=list)
-    removals: list[Removal] = field(default_factory=list)
+    emptied: list[np.ndarray] = field(default_factory=lambda: [np.zeros((2, 0), np.int64)])
+    spans: list[np.ndarray] = field(default_factory=lambda: [np.zeros((4, 0), np.int64)])
     files: list[Path] = field(default_factory=list)
 
 
@@ -78,7 +79,7 @@ class CutParagraphs(Stage):
 
     name = "paragraphs"
     title = "repeated paragraphs"
-    code = ("dedup/paragraphs.py", "dedup/words.py", "stages/paragraphs.py", "stages/removed.py")
+    code = ("dedup/paragraphs.py", "dedup/words.py", "stages/described.py", "stages/paragraphs.py", "stages/removed.py")
     libraries = ("numpy", "pyarrow", "xxhash")
     loosen = "paragraphs.max_documents= and paragraphs.min_words= sets the limits, paragraphs=none cuts nothing"
 
@@ -94,10 +95,12 @@ class CutParagraphs(Stage):
             return self._decided(view, before, np.zeros(0, np.int64), Cuts(), [], {})
         repeated, counted = self._count(view)
         judged = self._judge(view, repeated)
+        emptied, spans = np.concatenate(judged.emptied, axis=1), np.concatenate(judged.spans, axis=1)
+        removals = self._evidence(view, repeated, emptied, spans)
+        described = describe(self.place.executor, view, self.name, named_in(view, removals))
         folder = self.place.output_dir / REMOVED / self.name
-        written = write_evidence(self.place.executor, folder, self.name, view, judged.removals)
-        gone = np.concatenate([np.zeros(0, np.int64), *judged.gone])
-        cuts = Cuts(*np.concatenate([np.zeros((3, 0), np.int64), *judged.spans], axis=1))
+        written = write_evidence(self.place.executor, folder, self.name, view, removals, described)
+        gone, cuts = emptied[0], Cuts(*spans[:3])
         counts = {
             "repeated_paragraphs": len(repeated.hashes),
             "paragraphs_cut": len(cuts),
@@ -144,26 +147,23 @@ class CutParagraphs(Stage):
         for piece, name in self._parts(view, "judge", settings, _Judge(self._paragraphs, repeated, self.folder)):
             part = read_arrays(self.folder / f"{name}.npz")
             judged.files += self.records.files(name)
-            judged.gone.append(piece.first_index + part["emptied"])
-            judged.spans.append(np.stack([piece.first_index + part["rows"], part["starts"], part["stops"]]))
-            judged.removals += self._evidence(view, piece, repeated, part)
+            judged.emptied.append(np.stack([piece.first_index + part["emptied"], part["left"]]))
+            spans = (piece.first_index + part["rows"], part["starts"], part["stops"], part["found"])
+            judged.spans.append(np.stack(spans))
         return judged
 
-    def _evidence(self, view: View, piece: Slice, repeated: _Repeated, part: dict[str, np.ndarray]) -> list[Removal]:
-        """Return the evidence of one part by document: a row a span, or one for the whole of it."""
+    def _evidence(
+        self, view: View, repeated: _Repeated, emptied: np.ndarray, spans: np.ndarray
+    ) -> tuple[Removals, Removals]:
+        """Return the spans that go, and the documents that go as a whole."""
         most, least = float(self._paragraphs.max_documents), float(self._paragraphs.min_left_bytes)
-        kept = np.searchsorted(view.positions, repeated.firsts[part["found"]])
-        positions = np.searchsorted(view.positions, piece.first_index + part["rows"])
-        values = (positions, repeated.num_documents[part["found"]], kept, part["starts"], part["stops"])
-        spared = self._paragraphs.keep == "first"
-        found = [
-            Removal(at, CUT, float(held_by), most, kept=keeper if spared else None, start=start, stop=stop)
-            for at, held_by, keeper, start, stop in zip(*(each.tolist() for each in values), strict=True)
-        ]
-        emptied = np.searchsorted(view.positions, piece.first_index + part["emptied"])
-        left = zip(emptied.tolist(), part["left"].tolist(), strict=True)
-        found += [Removal(at, EMPTIED, float(size), least) for at, size in left]
-        return sorted(found, key=lambda removal: removal.position)
+        indices, start, stop, found = spans
+        kept = np.searchsorted(view.positions, repeated.firsts[found]) if self._paragraphs.keep == "first" else None
+        positions = np.searchsorted(view.positions, indices)
+        held_by = repeated.num_documents[found].astype(np.float64)
+        cut = Removals(CUT, positions, most, value=held_by, kept=kept, start=start, stop=stop)
+        left = emptied[1].astype(np.float64)
+        return cut, Removals(EMPTIED, np.searchsorted(view.positions, emptied[0]), least, value=left)
 
     def _parts(
         self, view: View, what: str, settings: list[str], function: Callable[[Slice], Part]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.documents import SNIPPET_CHARS, Removal
+from data_pipeline.documents import SNIPPET_CHARS, Removal, Removals
 from data_pipeline.executors.executor import Executor
+from data_pipeline.stages.described import Described, Places
 from data_pipeline.stages.view import Slice, View, snippets
 from data_pipeline.storage import write_removed
 
@@ -32,12 +33,13 @@ class Origin:
 
 
 def rows_of(
-    batch: pa.RecordBatch, removals: list[Removal], origin: Origin, kept: list[Kept | None]
+    batch: pa.RecordBatch | pa.Table, removals: list[Removal], origin: Origin, kept: list[Kept | None]
 ) -> list[dict[str, Any]]:
     """Return the rows of storage.REMOVED_SCHEMA.
 
     Args:
-        batch: the documents that were judged, documents.SCHEMA; the removals' positions count in it.
+        batch: the documents that were judged, documents.SCHEMA without need of metadata; where no span of a text goes,
+            its beginning is enough; the removals' positions count in it.
         kept: of each removal, what was kept in its place.
     """
     documents = batch.take(pa.array([removal.position for removal in removals], pa.int64()))
@@ -67,7 +69,7 @@ def rows_of(
     ]
 
 
-def _begins(texts: pa.LargeStringArray, removals: list[Removal]) -> list[str]:
+def _begins(texts: pa.LargeStringArray | pa.ChunkedArray, removals: list[Removal]) -> list[str]:
     """Return the beginning of what goes of each text."""
     begins = snippets(texts)
     for place, removal in enumerate(removals):
@@ -77,45 +79,65 @@ def _begins(texts: pa.LargeStringArray, removals: list[Removal]) -> list[str]:
     return begins
 
 
-def write_evidence(executor: Executor, folder: Path, stage: str, view: View, removals: list[Removal]) -> list[Path]:
+def named_in(view: View, removals: Sequence[Removals]) -> np.ndarray:
+    """Return the indices of all documents that evidence names, ascending: that go, lose a span, or stay for them."""
+    columns = (column for each in removals for column in (each.positions, each.kept) if column is not None)
+    indices: np.ndarray = view.positions[np.unique(np.concatenate([np.zeros(0, np.int64), *columns]))]
+    return indices
+
+
+def write_evidence(
+    executor: Executor, folder: Path, stage: str, view: View, removals: Sequence[Removals], described: Described
+) -> list[Path]:
     """Write what a global stage removed, a file a partition.
 
     Args:
         folder: `removed/<stage>`.
         view: before the removal.
-        removals: by ascending position; `kept` is a position.
+        removals: by reason; `kept` and `cluster` are positions.
+        described: the documents of `named_in`.
     Returns:
         The files written.
     """
-    witnesses = np.unique(view.positions[[removal.kept for removal in removals if removal.kept is not None]])
-    known = _describe(executor, view, witnesses)
-    gone = view.positions[[removal.position for removal in removals]]
+    gone = [view.positions[each.positions] for each in removals]
     mask = np.zeros(len(view.alive), bool)
-    mask[gone] = True
+    for indices in gone:
+        mask[indices] = True
 
-    def items() -> Iterator[tuple[Slice, list[Removal], list[Kept | None]]]:
+    def items() -> Iterator[_Evidence]:
         for piece in view.slices(mask):
             indices = piece.indices()
-            first, stop = np.searchsorted(gone, [indices[0], indices[-1] + 1]).tolist()
-            places = np.searchsorted(indices, gone[first:stop]).tolist()  # several of one document: spans of it
-            mine = removals[first:stop]
-            kept = [None if removal.kept is None else known[int(view.positions[removal.kept])] for removal in mine]
-            here = [replace(removal, position=at, kept=None) for removal, at in zip(mine, places, strict=True)]
-            yield piece, here, kept
+            mine: list[tuple[Removals, Places | None]] = []
+            for each, of_each in zip(removals, gone, strict=True):
+                first, stop = np.searchsorted(of_each, [indices[0], indices[-1] + 1]).tolist()
+                places = np.searchsorted(indices, of_each[first:stop])  # several of one document: spans of it
+                mine.append(_within(view, each.rows(slice(first, stop)), places, described))
+            yield _Evidence(piece, described.places(indices), mine)
 
     return [path for paths in executor.map(_WriteRows(folder, stage, view.file_names), items()) for path in paths]
 
 
-def _describe(executor: Executor, view: View, indices: np.ndarray) -> dict[int, Kept]:
-    mask = np.zeros(len(view.alive), bool)
-    mask[indices] = True
-    found = (kept for batch in executor.map(_ids_and_snippets, view.slices(mask)) for kept in batch)
-    return dict(zip(indices.tolist(), found, strict=True))
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """What goes of one partition.
+
+    Attributes:
+        own: where its documents that go are described.
+        removals: their positions are places among these; where the kept ones are described.
+    """
+
+    piece: Slice
+    own: Places
+    removals: list[tuple[Removals, Places | None]]
 
 
-def _ids_and_snippets(piece: Slice) -> list[Kept]:
-    batch = piece.load()
-    return list(zip(batch.column("id").to_pylist(), snippets(batch.column("text")), strict=True))
+def _within(view: View, removals: Removals, places: np.ndarray, described: Described) -> tuple[Removals, Places | None]:
+    columns = removals.columns()
+    kept = columns.pop("kept", None)
+    if "cluster" in columns:
+        columns["cluster"] = view.positions[columns["cluster"]]
+    here = Removals(removals.reason, places, removals.threshold, **columns)
+    return here, None if kept is None else described.places(view.positions[kept])
 
 
 class _WriteRows:
@@ -124,8 +146,19 @@ class _WriteRows:
     def __init__(self, folder: Path, stage: str, file_names: list[str]) -> None:
         self._folder, self._stage, self._file_names = folder, stage, file_names
 
-    def __call__(self, item: tuple[Slice, list[Removal], list[Kept | None]]) -> list[Path]:
-        piece, removals, kept = item
-        origin = Origin(self._stage, piece.partition.source, self._file_names)
-        rows = rows_of(piece.load(), removals, origin, kept)
-        return write_removed(self._folder / f"{piece.partition.name}.parquet", rows)
+    def __call__(self, item: _Evidence) -> list[Path]:
+        partition = item.piece.partition
+        has_spans = any(each.start is not None for each, _ in item.removals)
+        documents = item.piece.load() if has_spans else item.own.load()
+        pairs: list[tuple[Removal, Kept | None]] = []
+        for removals, places in item.removals:
+            pairs += zip(removals, [None] * len(removals) if places is None else _kept(places), strict=True)
+        pairs.sort(key=lambda pair: pair[0].position)
+        origin = Origin(self._stage, partition.source, self._file_names)
+        rows = rows_of(documents, [removal for removal, _ in pairs], origin, [kept for _, kept in pairs])
+        return write_removed(self._folder / f"{partition.name}.parquet", rows)
+
+
+def _kept(places: Places) -> list[Kept]:
+    documents = places.load()
+    return list(zip(documents["id"].to_pylist(), documents["text"].to_pylist(), strict=True))

@@ -106,6 +106,7 @@ def test_the_same_bytes_with_any_number_of_workers_and_from_any_folder(
         "manifest.json",
         "ledger.json",
         "removed",
+        "clusters",
         "quarantine",
         "decontamination",
     }

@@ -5,7 +5,7 @@ import pytest
 
 from data_pipeline.dedup.bands import Clusters
 from data_pipeline.dedup.guards import TooMuchAlike, check_clusters, check_losses
-from data_pipeline.documents import Removal
+from data_pipeline.documents import Removals
 
 
 def texts_of(positions: np.ndarray) -> list[str]:
@@ -30,8 +30,9 @@ def test_no_clusters_are_not_too_large() -> None:
 
 def test_a_source_that_loses_too_much_shows_the_text_that_took_it() -> None:
     source_of = np.array([0] * 200 + [1] * 1000)
-    removals = [Removal(position, "near_duplicate", kept=7 if position % 3 else 8) for position in range(10, 200)]
-    removals += [Removal(position, "near_duplicate", kept=5) for position in range(300, 1150)]
+    positions = np.array([*range(10, 200), *range(300, 1150)])
+    kept = np.where(positions >= 200, 5, np.where(positions % 3, 7, 8))
+    removals = Removals("near_duplicate", positions, kept=kept)
     check_losses(removals, source_of, ["books", "web"], 0.95, texts_of)
     with pytest.raises(TooMuchAlike) as error:
         check_losses(removals, source_of, ["books", "web"], 0.949, texts_of)
@@ -41,5 +42,5 @@ def test_a_source_that_loses_too_much_shows_the_text_that_took_it() -> None:
 
 
 def test_a_small_loss_never_stops_a_run() -> None:
-    removals = [Removal(position, "near_duplicate", kept=0) for position in range(1, 100)]
+    removals = Removals("near_duplicate", np.arange(1, 100), kept=np.zeros(99, np.int64))
     check_losses(removals, np.zeros(100, np.int64), ["web"], 0.0, texts_of)

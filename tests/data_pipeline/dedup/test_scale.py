@@ -58,7 +58,7 @@ def test_a_million_copies() -> None:
 @pytest.mark.slow
 def test_a_million_unlike_documents() -> None:
     result = near(MILLION, lambda positions: positions, nobody)
-    assert result.removals == []
+    assert not result.removals
     assert result.counts["candidate_documents"] == 0
 
 
@@ -96,3 +96,13 @@ def test_memory_is_flat_when_the_corpus_grows_tenfold() -> None:
         tracemalloc.stop()
     assert peaks[1] - peaks[0] < 64 * 9 * MILLION // 10
     assert peaks[0] < 100 << 20
+
+
+@pytest.mark.slow
+def test_a_removed_document_is_a_few_numbers() -> None:
+    tracemalloc.start()
+    result = near(MILLION, np.zeros_like, lambda position: "one and the same text")
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(result.removals) == MILLION - 1
+    assert held < 64 * MILLION

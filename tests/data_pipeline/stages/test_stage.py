@@ -9,13 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
 import data_pipeline
 from data_pipeline.dedup.dedup import Features
 from data_pipeline.dedup.exact import Exact
-from data_pipeline.documents import Removal
+from data_pipeline.documents import Removals
 from data_pipeline.executors.local import Local
 from data_pipeline.ledger import LedgerUnbalanced
 from data_pipeline.mix.split import HeldOut
@@ -37,9 +38,9 @@ ALL = ["clean", "exact", "near", "paragraphs", "split", "decontaminate", "tokeni
 class Doubling(Exact):
     """Names a removed document twice."""
 
-    def exact(self, features: list[Features], preference: Any = None) -> list[Removal]:
+    def exact(self, features: list[Features], preference: Any = None) -> Removals:
         found = super().exact(features)
-        return [*found, *found[:1]]
+        return found.rows(np.concatenate([[0], np.arange(len(found))]))
 
 
 class Miscounting(Jsonl):
