@@ -29,6 +29,10 @@ class Meter:
         self.done += amount
         self._show()
 
+    def expect(self, total: float) -> None:
+        """Set the amount of work, where it was not known at the beginning."""
+        self.total = total
+
     def _show(self) -> None:
         if time.monotonic() - self._shown >= LINE_EVERY_S:
             self._shown = time.monotonic()
@@ -51,6 +55,10 @@ class _BarMeter(Meter):
         super().__init__(label, total, unit, what)
         self._bars = bars
         self._task = bars.add_task(label, total=total, unit=unit, what=self.what)
+
+    def expect(self, total: float) -> None:
+        super().expect(total)
+        self._bars.update(self._task, total=total)
 
     def _show(self) -> None:
         self._bars.update(self._task, completed=self.done)

@@ -94,7 +94,7 @@ def find_clusters(
     assert num_docs < 2**32, "documents are counted in 32 bits"
     plan = plan_work(num_docs, bands, memory_bytes, threads)
     units = list(itertools.product(range(bands), range(plan.num_ranges)))
-    progress.total = num_docs * (1 + len(units))
+    progress.expect(num_docs * (1 + len(units)))
     lanes = [_Lane(plan, num_docs) for _ in range(plan.threads)]
     with ThreadPoolExecutor(plan.threads) as pool:
         keys = (np.empty if plan.in_memory else on_disk)((bands, num_docs), np.uint64)

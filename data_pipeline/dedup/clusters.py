@@ -6,35 +6,22 @@ Chains of candidates glue what is not alike (marin-community/marin#6851: an unve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from data_pipeline.dedup.bands import Clusters, band_keys
 from data_pipeline.dedup.dedup import NearResult
 from data_pipeline.dedup.greedy import KEPT, Block, Likeness, judge
-from data_pipeline.dedup.shingles import shingle_set
-from data_pipeline.dedup.words import join_words
+from data_pipeline.dedup.sets import Sets, joined, num_shingles, sets_at
 from data_pipeline.documents import Removals
 from foundation.progress import Meter
 
-BLOCK_CHARS = 64_000_000  # of text asked for at a time; its shingle sets take about 8 bytes a word beside it
+BLOCK_SHINGLES = 1 << 23  # whose sets are compared at a time: 64 MiB
 BLOCK_DOCS = 1 << 17  # the same for short texts: signatures and bands of a document take 2 KB
 
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """What is known of documents, by (m,) int64 positions, in that order.
-
-    Attributes:
-        signatures: gives (m, num_perm) uint32.
-        texts: gives the texts.
-    """
-
-    signatures: Callable[[np.ndarray], np.ndarray]
-    texts: Callable[[np.ndarray], list[str]]
+Signatures = Callable[[np.ndarray], np.ndarray]  # of documents by (m,) int64 positions: (m, num_perm) uint32
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +30,10 @@ class Comparison:
 
     Attributes:
         likeness: when one goes.
-        ngram: words per shingle.
         bands, rows: who is compared with whom.
     """
 
     likeness: Likeness
-    ngram: int
     bands: int
     rows: int
 
@@ -58,10 +43,12 @@ class Ranked:
     """The candidates in the order they are judged: cluster after cluster, each in keep order. A rank counts through it.
 
     Attributes:
+        places: (k,) int64, of each rank the place among the candidates by ascending position.
         documents: (k,) int64 positions, by rank.
         clusters: (k,) int64, by rank.
     """
 
+    places: np.ndarray
     documents: np.ndarray
     clusters: np.ndarray
 
@@ -77,44 +64,41 @@ def keep_order(found: Clusters, lengths: np.ndarray | None, preference: np.ndarr
     keys += [] if lengths is None else [-lengths[documents]]
     keys += [] if preference is None else [preference[documents]]
     order = np.lexsort((*keys, clusters))
-    return Ranked(documents[order], clusters[order])
+    return Ranked(order, documents[order], clusters[order])
 
 
 def verify(
     ranked: Ranked,
-    num_chars: np.ndarray,
+    parts: Sequence[Sets],
+    signatures: Signatures,
     comparison: Comparison,
-    reader: Reader,
     progress: Meter,
-    block_chars: int = BLOCK_CHARS,
+    block_shingles: int = BLOCK_SHINGLES,
 ) -> NearResult:
     """Judge all candidates. The result depends on nothing but the documents and the settings.
 
     Args:
         ranked: the candidates.
-        num_chars: (n,) int64, the length of every document of the corpus in code points.
-        progress: receives every document once.
-        block_chars: code points of text asked for at a time. In memory are the shingle sets and signatures of one
-            block and of the documents kept so far in the cluster that is being judged.
+        parts: their shingle sets by ascending position, laid end to end.
+        progress: receives every candidate once.
+        block_shingles: of sets that are read at a time. In memory are the sets and signatures of one block and of the
+            documents kept so far in the cluster that is being judged.
     """
     judging = _Judging(ranked, comparison)
-    progress.add(len(num_chars) - len(ranked.documents))
-    for start, stop in _blocks(num_chars[ranked.documents], block_chars):
-        documents = ranked.documents[start:stop]
-        texts = pa.array(reader.texts(documents), pa.large_string())
-        sets = [shingle_set(words, comparison.ngram) for words in join_words(texts)]
-        judging.block(start, sets, reader.signatures(documents))
+    for start, stop in _blocks(num_shingles(parts)[ranked.places], block_shingles):
+        sets = sets_at(parts, ranked.places[start:stop])
+        judging.block(start, stop, sets, signatures(ranked.documents[start:stop]))
         progress.add(stop - start)
     return judging.result()
 
 
-def _blocks(sizes: np.ndarray, block_chars: int) -> Iterator[tuple[int, int]]:
-    """Cut ranks into runs of at most `block_chars` (one longer document excepted) and at most BLOCK_DOCS."""
+def _blocks(sizes: np.ndarray, block_shingles: int) -> Iterator[tuple[int, int]]:
+    """Cut ranks into runs of at most `block_shingles` (one larger document excepted) and at most BLOCK_DOCS."""
     ends = np.cumsum(sizes)
     start = 0
     while start < len(sizes):
         before = ends[start - 1] if start else 0
-        stop = max(int(np.searchsorted(ends, before + block_chars, side="right")), start + 1)
+        stop = max(int(np.searchsorted(ends, before + block_shingles, side="right")), start + 1)
         stop = min(stop, start + BLOCK_DOCS)
         yield start, stop
         start = stop
@@ -129,22 +113,17 @@ class _Judging:
         self._witness, self._similarity = np.full(k, KEPT, np.int64), np.zeros(k)
         self._tally = np.zeros(3, np.int64)
         self._carried = np.zeros(0, np.int64)  # ranks whose sets and signatures are held
-        self._sets: list[np.ndarray] = []
+        self._sets = Sets(np.zeros(0, np.uint64), np.zeros(1, np.int64))
         self._signatures: np.ndarray | None = None
 
-    def block(self, start: int, sets: list[np.ndarray], signatures: np.ndarray) -> None:
-        """Judge the ranks from `start` on, whose sorted shingle sets and signatures these are."""
-        stop = start + len(sets)
+    def block(self, start: int, stop: int, sets: Sets, signatures: np.ndarray) -> None:
+        """Judge the ranks from `start` to before `stop`, whose shingle sets and signatures these are."""
         ranks = np.concatenate([self._carried, np.arange(start, stop)])
-        sets = [*self._sets, *sets]
+        sets = joined(self._sets, sets)
         if self._signatures is not None:
             signatures = np.concatenate([self._signatures, signatures])
-        block = Block(
-            _buckets(signatures, self._comparison.bands, self._comparison.rows),
-            np.concatenate(sets),
-            np.cumsum([0, *map(len, sets)]),
-            signatures,
-        )
+        buckets = _buckets(signatures, self._comparison.bands, self._comparison.rows)
+        block = Block(buckets, sets.hashes, sets.starts, signatures)
         verdicts = judge(block, len(self._carried), self._comparison.likeness)
         removed = np.flatnonzero(verdicts.witness != KEPT)
         self._witness[ranks[removed]] = ranks[verdicts.witness[removed]]
@@ -153,7 +132,7 @@ class _Judging:
         # what is kept of the last cluster, which may go on
         is_open = self._ranked.clusters[ranks] == self._ranked.clusters[stop - 1]
         carried = np.flatnonzero(is_open & (verdicts.witness == KEPT))
-        self._carried, self._sets = ranks[carried], [sets[place] for place in carried.tolist()]
+        self._carried, self._sets = ranks[carried], sets_at([sets], carried)
         self._signatures = signatures[carried]
 
     def result(self) -> NearResult:

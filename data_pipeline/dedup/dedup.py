@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
 from data_pipeline.dedup.bands import Clusters, Rows
+from data_pipeline.dedup.corpus import Corpus
 from data_pipeline.dedup.planted import SelfTest
 from data_pipeline.documents import Removals
-from foundation.progress import Meter
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +84,12 @@ class Dedup(ABC):
         """
 
     @abstractmethod
-    def near(
-        self,
-        features: list[Features],
-        texts_of: Callable[[np.ndarray], list[str]],
-        progress: Meter,
-        preference: np.ndarray | None = None,
-    ) -> NearResult:
-        """Return the documents that are verified near-duplicates of a kept one.
+    def near(self, features: list[Features], corpus: Corpus, preference: np.ndarray | None = None) -> NearResult:
+        """Return the documents that are verified near-duplicates of a kept one; shows its progress.
 
         Args:
             features: of the documents that `exact` left, in corpus order; positions count through them.
-            texts_of: gives the texts at (m,) int64 positions; asked for candidates only, a bounded amount at a time.
-            progress: receives every document once, in documents.
+            corpus: these documents.
             preference: as for `exact`.
         Raises:
             TooMuchAlike: more than was allowed; see dedup.guards.
@@ -139,20 +131,8 @@ class NoDedup(Dedup):
     def exact(self, features: list[Features], preference: np.ndarray | None = None) -> Removals:
         return none_of("exact_duplicate")
 
-    def near(
-        self,
-        features: list[Features],
-        texts_of: Callable[[np.ndarray], list[str]],
-        progress: Meter,
-        preference: np.ndarray | None = None,
-    ) -> NearResult:
-        return no_near_duplicates(features, progress)
-
-
-def no_near_duplicates(features: list[Features], progress: Meter) -> NearResult:
-    """Return the result of a search that removes nothing."""
-    progress.add(sum(map(len, features)))
-    return NearResult(none_of("near_duplicate"))
+    def near(self, features: list[Features], corpus: Corpus, preference: np.ndarray | None = None) -> NearResult:
+        return NearResult(none_of("near_duplicate"))
 
 
 def none_of(reason: str) -> Removals:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from data_pipeline.dedup.dedup import Dedup, Features, NearResult, no_near_duplicates, none_of
+from data_pipeline.dedup.corpus import Corpus
+from data_pipeline.dedup.dedup import Dedup, Features, NearResult, none_of
 from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Removals
-from foundation.progress import Meter
 
 
 def hash_of_words(words: np.ndarray) -> bytes:
@@ -72,11 +70,5 @@ class Exact(Dedup):
     def exact(self, features: list[Features], preference: np.ndarray | None = None) -> Removals:
         return remove_exact(features, preference)
 
-    def near(
-        self,
-        features: list[Features],
-        texts_of: Callable[[np.ndarray], list[str]],
-        progress: Meter,
-        preference: np.ndarray | None = None,
-    ) -> NearResult:
-        return no_near_duplicates(features, progress)
+    def near(self, features: list[Features], corpus: Corpus, preference: np.ndarray | None = None) -> NearResult:
+        return NearResult(none_of("near_duplicate"))

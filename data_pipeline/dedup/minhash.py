@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
 from data_pipeline.dedup.bands import Clusters, find_clusters, rows_at
-from data_pipeline.dedup.clusters import Comparison, Reader, keep_order, verify
-from data_pipeline.dedup.dedup import Dedup, Features, NearResult, no_near_duplicates
+from data_pipeline.dedup.clusters import Comparison, keep_order, verify
+from data_pipeline.dedup.corpus import Corpus, MakeSets, TextsInMemory
+from data_pipeline.dedup.dedup import Dedup, Features, NearResult, none_of
 from data_pipeline.dedup.exact import count_chars, hash_of_words, hashes_array, remove_exact
 from data_pipeline.dedup.greedy import Likeness
 from data_pipeline.dedup.guards import check_clusters
 from data_pipeline.dedup.keep import Keep, KeepOrder
 from data_pipeline.dedup.lsh import choose_bands, min_equal_values, s_curve
 from data_pipeline.dedup.planted import SelfTest, containment, jaccard, judge_planted, plant
+from data_pipeline.dedup.sets import Sets, shingle_sets
 from data_pipeline.dedup.signatures import SIGNERS, Engine
 from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Removals
 from foundation.errors import SettingError, require
-from foundation.progress import Meter
+from foundation.progress import Meter, progress
 
 Rule = Literal["jaccard", "containment"]
 
@@ -110,47 +112,51 @@ class MinHash(Dedup):
     def preference(self, documents: pa.RecordBatch, source: str) -> np.ndarray:
         return self._order.values(documents, source)
 
-    def near(
-        self,
-        features: list[Features],
-        texts_of: Callable[[np.ndarray], list[str]],
-        progress: Meter,
-        preference: np.ndarray | None = None,
-    ) -> NearResult:
-        if not sum(map(len, features)):
-            return no_near_duplicates(features, progress)
-        found = self._clusters(features)
-        check_clusters(found, sum(map(len, features)), self.max_cluster, texts_of)
-        return self._verified(found, features, texts_of, progress, preference)
+    def near(self, features: list[Features], corpus: Corpus, preference: np.ndarray | None = None) -> NearResult:
+        num_docs = sum(map(len, features))
+        if not num_docs:
+            return NearResult(none_of("near_duplicate"))
+        with progress("bands", unit="keys") as meter:
+            found = self._clusters(features, corpus, meter)
+        check_clusters(found, num_docs, self.max_cluster, corpus.texts_at)
+        sets = corpus.sets_at(found.documents, self._make_sets)
+        with progress("near", num_docs, "docs") as meter:
+            meter.add(num_docs - len(found.documents))
+            return self._verified(found, sets, features, preference, meter)
 
-    def _clusters(self, features: list[Features]) -> Clusters:
+    def _clusters(self, features: list[Features], corpus: Corpus, meter: Meter) -> Clusters:
         parts = [part.signatures for part in features]
-        return find_clusters(parts, self.bands, self.rows, self.memory_bytes, Meter("bands", None, "keys"))
+        memory, threads = self.memory_bytes, corpus.threads
+        return find_clusters(parts, self.bands, self.rows, memory, meter, threads, corpus.on_disk)
+
+    @property
+    def _make_sets(self) -> MakeSets:
+        return partial(shingle_sets, ngram=self.ngram)
 
     def _verified(
         self,
         found: Clusters,
+        sets: list[Sets],
         features: list[Features],
-        texts_of: Callable[[np.ndarray], list[str]],
-        progress: Meter,
         preference: np.ndarray | None,
+        meter: Meter,
     ) -> NearResult:
         signatures = [part.signatures for part in features]
-        num_chars = np.concatenate([part.num_chars for part in features])
         likeness = Likeness(self.threshold, self.rule == "containment", min_equal_values(self._sought, self.num_perm))
-        comparison = Comparison(likeness, self.ngram, self.bands, self.rows)
-        reader = Reader(lambda positions: rows_at(signatures, positions), texts_of)
-        lengths = None if self._order.keep == "first" else num_chars
-        order = keep_order(found, lengths, preference)
-        return verify(order, num_chars, comparison, reader, progress)
+        comparison = Comparison(likeness, self.bands, self.rows)
+        lengths = None if self._order.keep == "first" else np.concatenate([part.num_chars for part in features])
+        ranked = keep_order(found, lengths, preference)
+        return verify(ranked, sets, partial(rows_at, signatures), comparison, meter)
 
     def test_on(self, texts: list[str]) -> SelfTest | None:
         planted = plant(texts, self.ngram)
         if not planted.texts:
             return None
+        corpus, silent = TextsInMemory(planted.texts), Meter("", None, "")
         features = [self.features(pa.array(planted.texts, pa.large_string()))]
-        found = self._clusters(features)
-        result = self._verified(found, features, lambda at: [planted.texts[i] for i in at], Meter("", None, ""), None)
+        found = self._clusters(features, corpus, silent)
+        sets = corpus.sets_at(found.documents, self._make_sets)
+        result = self._verified(found, sets, features, None, silent)
         similarity = containment if self.rule == "containment" else jaccard
         return judge_planted(planted, result.removals, similarity, self.threshold)
 

@@ -21,6 +21,10 @@ class Executor(ABC):
     """Runs pure functions, here or elsewhere. Used in a `with`: leaving it ends whatever was started."""
 
     @abstractmethod
+    def num_workers(self) -> int:
+        """Return how many items are worked on at the same time."""
+
+    @abstractmethod
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Yield `function(item)` for each item, in the order of the items.
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.dedup.bands import Clusters
+from data_pipeline.dedup.corpus import Corpus
 from data_pipeline.dedup.dedup import Dedup, clusters_of, none_of
 from data_pipeline.dedup.guards import check_losses
 from data_pipeline.dedup.keep import NoKeepValue
@@ -19,6 +20,7 @@ from data_pipeline.ledger import Book
 from data_pipeline.output_dir import CLUSTERS, REMOVED
 from data_pipeline.records import Part
 from data_pipeline.stages.clusters import write_clusters
+from data_pipeline.stages.corpus import StoredCorpus
 from data_pipeline.stages.described import describe
 from data_pipeline.stages.features import features_path, read_features, write_features
 from data_pipeline.stages.removed import named_in, write_evidence
@@ -32,7 +34,7 @@ from data_pipeline.stages.stage import (
     do_parts,
     task,
 )
-from data_pipeline.stages.view import Slice, TextReader, View, decision_path
+from data_pipeline.stages.view import Slice, View, decision_path
 from data_pipeline.storage import write_arrays
 from foundation.errors import GroundworkError
 from foundation.hashes import hash_bytes, hash_json
@@ -51,6 +53,7 @@ class _Duplicates(Stage):
     code = (
         "dedup",
         "stages/clusters.py",
+        "stages/corpus.py",
         "stages/described.py",
         "stages/duplicates.py",
         "stages/features.py",
@@ -61,6 +64,14 @@ class _Duplicates(Stage):
     def __init__(self, place: Workplace, dedup: Dedup, raw: dict[str, Any]) -> None:
         super().__init__(place)
         self._dedup, self._raw = dedup, raw
+
+    def _without(self, names: frozenset[str]) -> dict[str, Any]:
+        return {name: value for name, value in self._raw.items() if name not in names}
+
+    @property
+    def _measured(self) -> dict[str, Any]:
+        """The settings that what is measured of a document depends on."""
+        return self._without(self._dedup.near_alone | self._dedup.order_alone)
 
     def _preference(self, view: View) -> np.ndarray | None:
         """Return what is preferred of each document that is still in, None where nothing is."""
@@ -81,9 +92,6 @@ class ExactDuplicates(_Duplicates):
         """All but those of `near` alone: another threshold measures nothing anew."""
         return self._without(self._dedup.near_alone)
 
-    def _without(self, names: frozenset[str]) -> dict[str, Any]:
-        return {name: value for name, value in self._raw.items() if name not in names}
-
     def run(self, view: View, before: Book) -> Outcome:
         if not (self._dedup.seeks_exact or self._dedup.seeks_near):
             return decide(self, view, before, none_of("exact_duplicate"), None, [])
@@ -100,9 +108,8 @@ class ExactDuplicates(_Duplicates):
         return decide(self, view, before, removals, None, files)
 
     def _tasks(self, view: View) -> Iterator[Task[Slice]]:
-        measured = self._without(self._dedup.near_alone | self._dedup.order_alone)
         for piece in view.slices(view.alive):
-            key = hash_json([measured, self.code_hash, piece.content_hash])
+            key = hash_json([self._measured, self.code_hash, piece.content_hash])
             yield task(self.records, piece.partition.name, key, piece)
 
 
@@ -124,20 +131,19 @@ class NearDuplicates(_Duplicates):
             print(f"{self.name}: {description.splitlines()[0]}", file=sys.stderr)
         folder = self.place.work / EXACT
         parts = [read_features(folder, piece.partition.name, piece.mask) for piece in view.slices(view.alive)]
-        texts_of = TextReader(view)
-        with progress(self.name, len(view.positions), "docs") as meter:
-            result = self._dedup.near(parts, texts_of, meter, self._preference(view))
-        facts = {"counts": result.counts | self._tested(view, texts_of), "remark": description}
+        corpus = StoredCorpus(self, view, hash_json([self._measured, self.code_hash]))
+        result = self._dedup.near(parts, corpus, self._preference(view))
+        facts = {"counts": result.counts | self._tested(view, corpus), "remark": description}
         outcome = decide(self, view, before, result.removals, result.clusters, [], facts)
         sources = list(view.source_masks())
         source_of = sum(number * mask[view.positions] for number, (_, mask) in enumerate(sources))
         names = [name for name, _ in sources]
-        check_losses(result.removals, np.asarray(source_of), names, self._dedup.max_loss_frac, texts_of)
+        check_losses(result.removals, np.asarray(source_of), names, self._dedup.max_loss_frac, corpus.texts_at)
         return outcome
 
-    def _tested(self, view: View, texts_of: TextReader) -> dict[str, int]:
+    def _tested(self, view: View, corpus: Corpus) -> dict[str, int]:
         """Return what planted near-duplicates say of the settings. Taken after the search, when texts are at hand."""
-        tested = self._dedup.test_on(texts_of(sampled(len(view.positions))))
+        tested = self._dedup.test_on(corpus.texts_at(sampled(len(view.positions))))
         if tested is None:
             return {}
         print(f"{self.name}: {tested}", file=sys.stderr)

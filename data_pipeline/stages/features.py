@@ -1,7 +1,7 @@
-"""The file of a partition's features: small arrays are read, signatures stay on disk until rows of them are asked for.
+"""The files of what was measured of a partition: small arrays are read, the large one stays on disk until it is used.
 
-Signatures are most of the features, half a gigabyte a million documents. They are mapped: what is read of them is the
-system's to keep or to drop.
+Signatures are most of the features, half a gigabyte a million documents; shingle sets are larger than the text. They
+are mapped: what is read of them is the system's to keep or to drop.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from data_pipeline.dedup.dedup import Features
+from data_pipeline.dedup.sets import Sets
 from data_pipeline.storage import DamagedFile, write_arrays
 
-SIGNATURES = "signatures"
+SIGNATURES, HASHES = "signatures", "hashes"  # the large arrays
 _CHUNK_BYTES = 1 << 20
 
 
@@ -51,7 +52,28 @@ def read_features(folder: Path, partition: str, mask: np.ndarray | None = None) 
     Raises:
         DamagedFile: the file is cut short or a bit of it flipped.
     """
-    path = features_path(folder, partition)
+    small, stored = _read(features_path(folder, partition), SIGNATURES)
+    chosen = np.arange(len(stored)) if mask is None else np.flatnonzero(mask)
+    return Features(**{name: array[chosen] for name, array in small.items()}, signatures=StoredRows(stored, chosen))
+
+
+def write_sets(path: Path, sets: Sets) -> None:
+    """Write the shingle sets of documents."""
+    write_arrays(path, sets._asdict())
+
+
+def read_sets(path: Path) -> Sets:
+    """Return what `write_sets` wrote, the hashes mapped.
+
+    Raises:
+        DamagedFile: the file is cut short or a bit of it flipped.
+    """
+    small, stored = _read(path, HASHES)
+    return Sets(stored, **small)
+
+
+def _read(path: Path, large: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return the arrays of a file, one of them mapped, after all bytes were verified."""
     try:
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
@@ -59,12 +81,10 @@ def read_features(folder: Path, partition: str, mask: np.ndarray | None = None) 
                     while member.read(_CHUNK_BYTES):  # its end compares the CRC
                         pass
             with np.load(path, allow_pickle=False) as arrays:
-                small = {name: arrays[name] for name in arrays.files if name != SIGNATURES}
-            stored = _mapped(path, archive.getinfo(f"{SIGNATURES}.npy"))
+                small = {name: arrays[name] for name in arrays.files if name != large}
+            return small, _mapped(path, archive.getinfo(f"{large}.npy"))
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
         raise DamagedFile(f"{path}: it is not what was written ({error}); remove its folder and run again") from error
-    chosen = np.arange(len(stored)) if mask is None else np.flatnonzero(mask)
-    return Features(**{name: array[chosen] for name, array in small.items()}, signatures=StoredRows(stored, chosen))
 
 
 def _mapped(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
@@ -77,4 +97,4 @@ def _mapped(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
         if not np.prod(shape):
             return np.zeros(shape, dtype)
-        return np.memmap(file, dtype, "r", file.tell(), shape)
+        return np.memmap(file, dtype, "r", file.tell(), shape).view(np.ndarray)

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from data_pipeline.dedup.corpus import TextsInMemory
 from data_pipeline.dedup.dedup import Dedup, NearResult
-from foundation.progress import Meter
 
 Removed = dict[int, tuple[int, float]]
 
@@ -44,10 +44,7 @@ def run_near() -> Callable[..., NearResult]:
         cuts = [round(i * len(texts) / parts) for i in range(parts + 1)]
         pieces = [texts[start:stop] for start, stop in itertools.pairwise(cuts)]
         features = [dedup.features(pa.array(piece, pa.large_string())) for piece in pieces]
-        meter = Meter("near", len(texts), "docs")
-        result = dedup.near(features, lambda positions: [texts[i] for i in positions.tolist()], meter)
-        assert meter.done == len(texts)
-        return result
+        return dedup.near(features, TextsInMemory(texts))
 
     return run
 

@@ -8,10 +8,12 @@ import pyarrow as pa
 import pytest
 
 from data_pipeline.dedup.bands import Clusters, find_clusters
-from data_pipeline.dedup.clusters import Comparison, Reader, keep_order, verify
+from data_pipeline.dedup.clusters import Comparison, keep_order, verify
+from data_pipeline.dedup.corpus import TextsInMemory
 from data_pipeline.dedup.greedy import Likeness
 from data_pipeline.dedup.lsh import min_equal_values
 from data_pipeline.dedup.minhash import MinHash
+from data_pipeline.dedup.sets import shingle_sets
 from foundation.progress import Meter
 
 
@@ -20,28 +22,29 @@ def all_equal(positions: np.ndarray) -> np.ndarray:
     return np.zeros((len(positions), 8), np.uint32)
 
 
-@pytest.mark.parametrize("block_chars", [1, 300, 2000])
+@pytest.mark.parametrize("block_shingles", [1, 50, 400])
 @pytest.mark.parametrize("keep", ["first", "longest"])
-def test_blocks_do_not_show(random_corpus: Any, keep: Any, block_chars: int) -> None:
-    """A cluster's documents are asked for in many blocks; kept ones of earlier blocks still count."""
+def test_blocks_do_not_show(random_corpus: Any, keep: Any, block_shingles: int) -> None:
+    """A cluster's documents are read in many blocks; kept ones of earlier blocks still count."""
     texts = random_corpus(3, 200)
     features = MinHash(num_perm=64, bands=32, rows=2).features(pa.array(texts, pa.large_string()))
     found = find_clusters([features.signatures], 32, 2, 1 << 20, Meter("", None, ""))
     order = keep_order(found, features.num_chars if keep == "longest" else None)
-    comparison = Comparison(Likeness(0.6, False, min_equal_values(0.6, 64)), 5, 32, 2)
+    comparison = Comparison(Likeness(0.6, False, min_equal_values(0.6, 64)), 32, 2)
+    candidates = pa.array([texts[i] for i in found.documents.tolist()], pa.large_string())
+    sets = [shingle_sets(candidates[:30], 5), shingle_sets(candidates[30:], 5)]
     asked: list[int] = []
 
-    def texts_of(positions: np.ndarray) -> list[str]:
+    def signatures(positions: np.ndarray) -> np.ndarray:
         asked.append(len(positions))
-        return [texts[i] for i in positions.tolist()]
+        return np.asarray(features.signatures[positions])
 
-    def run(block_chars: int) -> Any:
-        reader = Reader(features.signatures.__getitem__, texts_of)
-        return verify(order, features.num_chars, comparison, reader, Meter("", None, ""), block_chars)
+    def run(block_shingles: int) -> Any:
+        return verify(order, sets, signatures, comparison, Meter("", None, ""), block_shingles)
 
     whole = run(10**9)
     assert len(asked) == 1
-    cut = run(block_chars)
+    cut = run(block_shingles)
     assert len(asked) > 3
     assert list(cut.removals) == list(whole.removals)
     assert cut.counts == whole.counts
@@ -61,7 +64,7 @@ def test_a_large_cluster_costs_a_comparison_a_document() -> None:
         texts.append(" ".join(words))
     dedup = MinHash(threshold=0.8, num_perm=64)
     features = dedup.features(pa.array(texts, pa.large_string()))
-    result = dedup.near([features], lambda at: [texts[i] for i in at.tolist()], Meter("", None, ""))
+    result = dedup.near([features], TextsInMemory(texts))
     assert result.counts["largest_cluster"] == 2000
     assert len(result.removals) == 1999
     assert result.counts["pairs_verified"] <= 2 * 2000
@@ -71,9 +74,9 @@ def test_a_hundred_thousand_copies() -> None:
     """Every band of every document is the same: linear, and no bucket holds more than the one that stays."""
     n = 100_000
     found = Clusters(np.arange(n), np.zeros(n, np.int64))
-    comparison = Comparison(Likeness(0.8, False, 0), 5, 4, 2)
-    reader = Reader(all_equal, lambda at: ["a b c"] * len(at))
-    result = verify(keep_order(found, None), np.full(n, 5), comparison, reader, Meter("", None, ""))
+    comparison = Comparison(Likeness(0.8, False, 0), 4, 2)
+    sets = shingle_sets(pa.array(["a b c"] * n, pa.large_string()), 5)
+    result = verify(keep_order(found, None), [sets], all_equal, comparison, Meter("", None, ""))
     assert result.counts["pairs_verified"] == len(result.removals) == n - 1
     assert {removal.kept for removal in result.removals} == {0}
 
@@ -82,9 +85,9 @@ def test_a_hub_that_is_like_nobody_removes_nobody() -> None:
     """One bucket of 500 texts without a shingle in common."""
     texts = [" ".join(f"{i}_{j}" for j in range(10)) for i in range(500)]
     found = Clusters(np.arange(500), np.zeros(500, np.int64))
-    comparison = Comparison(Likeness(0.1, False, 0), 5, 4, 2)
-    reader = Reader(all_equal, lambda at: [texts[i] for i in at])
-    result = verify(keep_order(found, None), np.full(500, 9), comparison, reader, Meter("", None, ""), 100)
+    comparison = Comparison(Likeness(0.1, False, 0), 4, 2)
+    sets = shingle_sets(pa.array(texts, pa.large_string()), 5)
+    result = verify(keep_order(found, None), [sets], all_equal, comparison, Meter("", None, ""), 100)
     assert not result.removals
     assert result.counts["pairs_below_threshold"] == result.counts["pairs_verified"] == 500 * 499 // 2
     assert (result.counts["clusters"], result.counts["largest_cluster"]) == (1, 500)
@@ -98,7 +101,7 @@ def test_pages_of_one_template_are_hardly_compared() -> None:
     texts += [text + " and a few more words" for text in rng.sample(texts, 50)]
     dedup = MinHash(threshold=0.8)
     features = dedup.features(pa.array(texts, pa.large_string()))
-    result = dedup.near([features], lambda at: [texts[i] for i in at.tolist()], Meter("", None, ""))
+    result = dedup.near([features], TextsInMemory(texts))
     counts = result.counts
     assert len(result.removals) == 50
     assert counts["pairs_ruled_out"] > 40_000

@@ -7,10 +7,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from data_pipeline.dedup.corpus import TextsInMemory
 from data_pipeline.dedup.dedup import NearResult
 from data_pipeline.dedup.minhash import MinHash
 from foundation.errors import SettingError
-from foundation.progress import Meter
 
 RunNear = Callable[..., NearResult]
 
@@ -137,7 +137,7 @@ def test_texts_shorter_than_a_shingle(run_near: RunNear) -> None:
 def test_no_texts_no_removals(run_near: RunNear) -> None:
     assert not run_near(MinHash(), []).removals
     assert not run_near(MinHash(), ["one text alone"]).removals
-    assert not MinHash().near([], lambda positions: [], Meter("near", None, "docs")).removals
+    assert not MinHash().near([], TextsInMemory([])).removals
 
 
 def test_describes_its_curve() -> None:

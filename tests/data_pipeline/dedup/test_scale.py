@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from data_pipeline.dedup.corpus import Corpus, MakeSets
 from data_pipeline.dedup.dedup import Features, NearResult
 from data_pipeline.dedup.minhash import MinHash
+from data_pipeline.dedup.sets import Sets
 from data_pipeline.dedup.shingles import mix64
-from foundation.progress import Meter
 
 NUM_PERM = 128
 MILLION = 1_000_000
@@ -36,12 +40,32 @@ class Made:
         return (mix64(places) >> np.uint64(32)).astype(np.uint32)
 
 
+@dataclass
+class MadeCorpus(Corpus):
+    """Texts by position."""
+
+    text_of: Callable[[int], str]
+    threads: int = 2
+
+    def texts_at(self, positions: np.ndarray) -> list[str]:
+        return [self.text_of(position) for position in positions.tolist()]
+
+    def sets_at(self, positions: np.ndarray, make: MakeSets) -> list[Sets]:
+        blocks = np.array_split(positions, len(positions) // 100_000 + 1)
+        return [make(pa.array(self.texts_at(block), pa.large_string())) for block in blocks]
+
+    def on_disk(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        with tempfile.TemporaryFile() as file:
+            file.truncate(int(np.prod(shape)) * np.dtype(dtype).itemsize)
+            return np.memmap(file, dtype, "r+", 0, shape).view(np.ndarray)
+
+
 def near(
     size: int, of: Callable[[np.ndarray], np.ndarray], text_of: Callable[[int], str], memory_bytes: int = 1 << 30
 ) -> NearResult:
     features = Features(np.zeros((size, 2), np.uint64), np.full(size, 500), Made(size, of))
     dedup = MinHash(keep="first", num_perm=NUM_PERM, memory_bytes=memory_bytes)
-    return dedup.near([features], lambda at: [text_of(i) for i in at.tolist()], Meter("", None, ""))
+    return dedup.near([features], MadeCorpus(text_of))
 
 
 def nobody(position: int) -> str:
