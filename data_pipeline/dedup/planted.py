@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from data_pipeline.dedup.words import joined_words
 from data_pipeline.documents import Removal
 
 SIMILARITIES = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)  # Jaccard, of the pairs that are planted
 MAX_PAIRS = 200
 PAIR_WORDS = 400  # of a planted document: enough that one changed word is a hundredth of its shingles
-MAX_DOCUMENTS = 400  # that are sampled, in runs at SAMPLED_PLACES: of a large corpus as many partitions are read
-SAMPLED_PLACES = 16
+MAX_DOCUMENTS = 400  # that are sampled
 
 Similarity = Callable[[set[str], set[str]], float]
 
@@ -67,14 +64,6 @@ class SelfTest:
         return f"{self.planted:,} planted pairs: {recall}, {self.rightly:,} of {self.removed:,} removals right"
 
 
-def sampled(num_docs: int) -> np.ndarray:
-    """Return the positions of the documents that are planted from, (m,) int64; one of each place in turn."""
-    if num_docs <= MAX_DOCUMENTS:
-        return np.arange(num_docs)
-    places = np.arange(SAMPLED_PLACES) * num_docs // SAMPLED_PLACES
-    return (places + np.arange(MAX_DOCUMENTS // SAMPLED_PLACES)[:, None]).ravel()
-
-
 def plant(texts: list[str], ngram: int) -> Planted:
     """Cut texts into documents of PAIR_WORDS words and set beside each a copy, a run of its words replaced.
 
@@ -82,7 +71,7 @@ def plant(texts: list[str], ngram: int) -> Planted:
         texts: of the corpus; short ones are laid end to end.
         ngram: words per shingle.
     """
-    words = _first_words(texts, MAX_PAIRS * PAIR_WORDS)
+    words = [word for text in texts for word in joined_words(text).decode().split(" ") if word]
     planted = Planted([], [])
     for number in range(min(len(words) // PAIR_WORDS, MAX_PAIRS)):
         document = words[number * PAIR_WORDS : (number + 1) * PAIR_WORDS]
@@ -97,16 +86,6 @@ def plant(texts: list[str], ngram: int) -> Planted:
             planted.texts.append(" ".join(each))
             planted.sets.append({" ".join(each[i : i + ngram]) for i in range(shingles)})
     return planted
-
-
-def _first_words(texts: list[str], most: int) -> list[str]:
-    """Return the words of texts laid end to end, `most` or a document's more; texts behind them are not looked at."""
-    words: list[str] = []
-    for text in texts:
-        if len(words) >= most:
-            break
-        words += [word for word in joined_words(text).decode().split(" ") if word]
-    return words
 
 
 def judge_planted(planted: Planted, removals: list[Removal], similarity: Similarity, threshold: float) -> SelfTest:

@@ -12,7 +12,7 @@ import numpy as np
 from data_pipeline.dedup.dedup import Dedup
 from data_pipeline.dedup.guards import check_losses
 from data_pipeline.dedup.keep import NoKeepValue
-from data_pipeline.dedup.planted import sampled
+from data_pipeline.dedup.planted import MAX_DOCUMENTS
 from data_pipeline.documents import Removal, keys_of
 from data_pipeline.ledger import Book
 from data_pipeline.output_dir import REMOVED
@@ -125,7 +125,8 @@ class NearDuplicates(_Duplicates):
 
     def _tested(self, view: View, texts_of: TextReader) -> dict[str, int]:
         """Return what planted near-duplicates say of the settings. Taken after the search, when texts are at hand."""
-        tested = self._dedup.test_on(texts_of(sampled(len(view.positions))))
+        sample = np.unique(np.linspace(0, len(view.positions) - 1, min(len(view.positions), MAX_DOCUMENTS)).astype(int))
+        tested = self._dedup.test_on(texts_of(sample[sample >= 0]))
         if tested is None:
             return {}
         print(f"{self.name}: {tested}", file=sys.stderr)
