@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline.dedup.bands import Clusters, band_keys
-from data_pipeline.dedup.dedup import NearResult
+from data_pipeline.dedup.dedup import NearResult, Ragged
 from data_pipeline.dedup.greedy import KEPT, Block, Likeness, judge
 from data_pipeline.dedup.shingles import shingle_set
 from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Removal
 from foundation.progress import Meter
 
-BLOCK_CHARS = 64_000_000  # of text asked for at a time; its shingle sets take about 8 bytes a word beside it
+BLOCK_CHARS = 64_000_000  # of the documents judged at a time; their shingle sets take about 8 bytes a word
 BLOCK_DOCS = 1 << 17  # the same for short texts: signatures and bands of a document take 2 KB
 
 
@@ -30,11 +30,26 @@ class Reader:
 
     Attributes:
         signatures: gives (m, num_perm) uint32.
-        texts: gives the texts.
+        sets: gives the shingle sets, each as `shingle_set` does.
     """
 
     signatures: Callable[[np.ndarray], np.ndarray]
-    texts: Callable[[np.ndarray], list[str]]
+    sets: Callable[[np.ndarray], list[np.ndarray]]
+
+
+@dataclass(frozen=True, slots=True)
+class ShingleSets:
+    """Gives the shingle set of each text. Picklable: the texts are read by workers.
+
+    Attributes:
+        ngram: words per shingle.
+    """
+
+    ngram: int
+
+    def __call__(self, texts: pa.LargeStringArray) -> Ragged:
+        sets = [shingle_set(words, self.ngram) for words in join_words(texts)]
+        return np.concatenate([np.zeros(0, np.uint64), *sets]), np.cumsum([0, *map(len, sets)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +58,10 @@ class Comparison:
 
     Attributes:
         likeness: when one goes.
-        ngram: words per shingle.
         bands, rows: who is compared with whom.
     """
 
     likeness: Likeness
-    ngram: int
     bands: int
     rows: int
 
@@ -94,16 +107,14 @@ def verify(
         ranked: the candidates.
         num_chars: (n,) int64, the length of every document of the corpus in code points.
         progress: receives every document once.
-        block_chars: code points of text asked for at a time. In memory are the shingle sets and signatures of one
-            block and of the documents kept so far in the cluster that is being judged.
+        block_chars: code points of the documents whose sets are asked for at a time. In memory are the shingle sets
+            and signatures of one block and of the documents kept so far in the cluster that is being judged.
     """
     judging = _Judging(ranked, comparison)
     progress.add(len(num_chars) - len(ranked.documents))
     for start, stop in _blocks(num_chars[ranked.documents], block_chars):
         documents = ranked.documents[start:stop]
-        texts = pa.array(reader.texts(documents), pa.large_string())
-        sets = [shingle_set(words, comparison.ngram) for words in join_words(texts)]
-        judging.block(start, sets, reader.signatures(documents))
+        judging.block(start, reader.sets(documents), reader.signatures(documents))
         progress.add(stop - start)
     return judging.result()
 

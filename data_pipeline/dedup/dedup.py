@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -49,6 +51,46 @@ class NearResult:
     counts: dict[str, int] = field(default_factory=dict)
 
 
+Ragged = tuple[np.ndarray, np.ndarray]  # (m,) uint64 and (n + 1,) int64: where each of n rows begins in them
+Measure = Callable[[pa.LargeStringArray], Ragged]  # a row a text
+
+
+class Texts(Protocol):
+    """The corpus's texts, asked for candidates only. Positions are (m,) int64; what is given is in their order."""
+
+    def __call__(self, positions: np.ndarray, /) -> list[str]:
+        """Return the texts of a few documents."""
+
+    def measured(self, measure: Measure, positions: np.ndarray) -> Callable[[np.ndarray], list[np.ndarray]]:
+        """Measure the documents at these positions, ascending, each once; return what gives the rows of any of them.
+
+        Args:
+            measure: picklable; runs in workers.
+        """
+
+
+class HeldTexts:
+    """`Texts` that are in memory. Measured when rows are asked for.
+
+    Args:
+        texts_of: gives the texts at positions.
+    """
+
+    def __init__(self, texts_of: Callable[[np.ndarray], list[str]]) -> None:
+        self._texts_of = texts_of
+
+    def __call__(self, positions: np.ndarray, /) -> list[str]:
+        return self._texts_of(positions)
+
+    def measured(self, measure: Measure, positions: np.ndarray) -> Callable[[np.ndarray], list[np.ndarray]]:
+        return lambda asked: split(*measure(pa.array(self._texts_of(asked), pa.large_string())))
+
+
+def split(values: np.ndarray, starts: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of what was measured."""
+    return [values[start:stop] for start, stop in itertools.pairwise(starts.tolist())]
+
+
 class Dedup(ABC):
     """Which documents are copies of which. `features` runs in workers; `exact` and `near` see the whole corpus.
 
@@ -86,7 +128,7 @@ class Dedup(ABC):
     def near(
         self,
         features: list[Features],
-        texts_of: Callable[[np.ndarray], list[str]],
+        texts_of: Texts,
         progress: Meter,
         preference: np.ndarray | None = None,
     ) -> NearResult:
@@ -94,7 +136,7 @@ class Dedup(ABC):
 
         Args:
             features: of the documents that `exact` left, in corpus order; positions count through them.
-            texts_of: gives the texts at (m,) int64 positions; asked for candidates only, a bounded amount at a time.
+            texts_of: asked for candidates only, a bounded amount at a time.
             progress: receives every document once, in documents.
             preference: as for `exact`.
         Raises:
@@ -140,7 +182,7 @@ class NoDedup(Dedup):
     def near(
         self,
         features: list[Features],
-        texts_of: Callable[[np.ndarray], list[str]],
+        texts_of: Texts,
         progress: Meter,
         preference: np.ndarray | None = None,
     ) -> NearResult:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from data_pipeline.dedup.dedup import Dedup, Features, NearResult, no_near_duplicates
+from data_pipeline.dedup.dedup import Dedup, Features, NearResult, Texts, no_near_duplicates
 from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Removal
 from foundation.progress import Meter
@@ -74,7 +72,7 @@ class Exact(Dedup):
     def near(
         self,
         features: list[Features],
-        texts_of: Callable[[np.ndarray], list[str]],
+        texts_of: Texts,
         progress: Meter,
         preference: np.ndarray | None = None,
     ) -> NearResult:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
 from data_pipeline.dedup.bands import Clusters, find_clusters, rows_at
-from data_pipeline.dedup.clusters import Comparison, Reader, keep_order, verify
-from data_pipeline.dedup.dedup import Dedup, Features, NearResult, no_near_duplicates
+from data_pipeline.dedup.clusters import Comparison, Reader, ShingleSets, keep_order, verify
+from data_pipeline.dedup.dedup import Dedup, Features, HeldTexts, NearResult, Texts, no_near_duplicates
 from data_pipeline.dedup.exact import count_chars, hash_of_words, hashes_array, remove_exact
 from data_pipeline.dedup.greedy import Likeness
 from data_pipeline.dedup.guards import check_clusters
@@ -113,7 +112,7 @@ class MinHash(Dedup):
     def near(
         self,
         features: list[Features],
-        texts_of: Callable[[np.ndarray], list[str]],
+        texts_of: Texts,
         progress: Meter,
         preference: np.ndarray | None = None,
     ) -> NearResult:
@@ -130,15 +129,16 @@ class MinHash(Dedup):
         self,
         found: Clusters,
         features: list[Features],
-        texts_of: Callable[[np.ndarray], list[str]],
+        texts_of: Texts,
         progress: Meter,
         preference: np.ndarray | None,
     ) -> NearResult:
         signatures = [part.signatures for part in features]
         num_chars = np.concatenate([part.num_chars for part in features])
         likeness = Likeness(self.threshold, self.rule == "containment", min_equal_values(self._sought, self.num_perm))
-        comparison = Comparison(likeness, self.ngram, self.bands, self.rows)
-        reader = Reader(lambda positions: rows_at(signatures, positions), texts_of)
+        comparison = Comparison(likeness, self.bands, self.rows)
+        sets = texts_of.measured(ShingleSets(self.ngram), found.documents)
+        reader = Reader(lambda positions: rows_at(signatures, positions), sets)
         lengths = None if self._order.keep == "first" else num_chars
         order = keep_order(found, lengths, preference)
         return verify(order, num_chars, comparison, reader, progress)
@@ -149,7 +149,8 @@ class MinHash(Dedup):
             return None
         features = [self.features(pa.array(planted.texts, pa.large_string()))]
         found = self._clusters(features)
-        result = self._verified(found, features, lambda at: [planted.texts[i] for i in at], Meter("", None, ""), None)
+        held = HeldTexts(lambda at: [planted.texts[i] for i in at])
+        result = self._verified(found, features, held, Meter("", None, ""), None)
         similarity = containment if self.rule == "containment" else jaccard
         return judge_planted(planted, result.removals, similarity, self.threshold)
 

@@ -17,6 +17,7 @@ from data_pipeline.documents import Removal, keys_of
 from data_pipeline.ledger import Book
 from data_pipeline.output_dir import REMOVED
 from data_pipeline.records import Part
+from data_pipeline.stages.candidates import CandidateTexts
 from data_pipeline.stages.features import features_path, read_features, write_features
 from data_pipeline.stages.removed import write_evidence
 from data_pipeline.stages.stage import (
@@ -45,7 +46,7 @@ class _Duplicates(Stage):
         raw: the plain config of `dedup`.
     """
 
-    code = ("dedup", "stages/duplicates.py", "stages/features.py", "stages/removed.py")
+    code = ("dedup", "stages/candidates.py", "stages/duplicates.py", "stages/features.py", "stages/removed.py")
     libraries = ("datasketch", "numpy", "pyarrow", "xxhash")
 
     def __init__(self, place: Workplace, dedup: Dedup, raw: dict[str, Any]) -> None:
@@ -112,7 +113,7 @@ class NearDuplicates(_Duplicates):
             print(f"{self.name}: {description.splitlines()[0]}", file=sys.stderr)
         folder = self.place.work / EXACT
         parts = [read_features(folder, piece.partition.name, piece.mask) for piece in view.slices(view.alive)]
-        texts_of = TextReader(view)
+        texts_of = CandidateTexts(view, self.place.executor, self.folder)
         with progress(self.name, len(view.positions), "docs") as meter:
             result = self._dedup.near(parts, texts_of, meter, self._preference(view))
         facts = {"counts": result.counts | self._tested(view, texts_of), "remark": description}

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from data_pipeline.dedup.dedup import Dedup, NearResult
+from data_pipeline.dedup.dedup import Dedup, HeldTexts, NearResult
 from foundation.progress import Meter
 
 Removed = dict[int, tuple[int, float]]
@@ -45,7 +45,8 @@ def run_near() -> Callable[..., NearResult]:
         pieces = [texts[start:stop] for start, stop in itertools.pairwise(cuts)]
         features = [dedup.features(pa.array(piece, pa.large_string())) for piece in pieces]
         meter = Meter("near", len(texts), "docs")
-        result = dedup.near(features, lambda positions: [texts[i] for i in positions.tolist()], meter)
+        held = HeldTexts(lambda positions: [texts[i] for i in positions.tolist()])
+        result = dedup.near(features, held, meter)
         assert meter.done == len(texts)
         return result
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from data_pipeline.dedup.bands import Clusters, find_clusters
-from data_pipeline.dedup.clusters import Comparison, Reader, keep_order, verify
+from data_pipeline.dedup.clusters import Comparison, Reader, ShingleSets, keep_order, verify
+from data_pipeline.dedup.dedup import HeldTexts
 from data_pipeline.dedup.greedy import Likeness
 from data_pipeline.dedup.lsh import min_equal_values
 from data_pipeline.dedup.minhash import MinHash
@@ -20,6 +22,10 @@ def all_equal(positions: np.ndarray) -> np.ndarray:
     return np.zeros((len(positions), 8), np.uint32)
 
 
+def sets_of(texts_of: Callable[[np.ndarray], list[str]]) -> Callable[[np.ndarray], list[np.ndarray]]:
+    return HeldTexts(texts_of).measured(ShingleSets(5), np.zeros(0, np.int64))
+
+
 @pytest.mark.parametrize("block_chars", [1, 300, 2000])
 @pytest.mark.parametrize("keep", ["first", "longest"])
 def test_blocks_do_not_show(random_corpus: Any, keep: Any, block_chars: int) -> None:
@@ -28,7 +34,7 @@ def test_blocks_do_not_show(random_corpus: Any, keep: Any, block_chars: int) -> 
     features = MinHash(num_perm=64, bands=32, rows=2).features(pa.array(texts, pa.large_string()))
     found = find_clusters([features.signatures], 32, 2, 1 << 20)
     order = keep_order(found, features.num_chars if keep == "longest" else None)
-    comparison = Comparison(Likeness(0.6, False, min_equal_values(0.6, 64)), 5, 32, 2)
+    comparison = Comparison(Likeness(0.6, False, min_equal_values(0.6, 64)), 32, 2)
     asked: list[int] = []
 
     def texts_of(positions: np.ndarray) -> list[str]:
@@ -36,7 +42,7 @@ def test_blocks_do_not_show(random_corpus: Any, keep: Any, block_chars: int) -> 
         return [texts[i] for i in positions.tolist()]
 
     def run(block_chars: int) -> Any:
-        reader = Reader(features.signatures.__getitem__, texts_of)
+        reader = Reader(features.signatures.__getitem__, sets_of(texts_of))
         return verify(order, features.num_chars, comparison, reader, Meter("", None, ""), block_chars)
 
     whole = run(10**9)
@@ -61,7 +67,7 @@ def test_a_large_cluster_costs_a_comparison_a_document() -> None:
         texts.append(" ".join(words))
     dedup = MinHash(threshold=0.8, num_perm=64)
     features = dedup.features(pa.array(texts, pa.large_string()))
-    result = dedup.near([features], lambda at: [texts[i] for i in at.tolist()], Meter("", None, ""))
+    result = dedup.near([features], HeldTexts(lambda at: [texts[i] for i in at.tolist()]), Meter("", None, ""))
     assert result.counts["largest_cluster"] == 2000
     assert len(result.removals) == 1999
     assert result.counts["pairs_verified"] <= 2 * 2000
@@ -71,8 +77,8 @@ def test_a_hundred_thousand_copies() -> None:
     """Every band of every document is the same: linear, and no bucket holds more than the one that stays."""
     n = 100_000
     found = Clusters(np.arange(n), np.zeros(n, np.int64))
-    comparison = Comparison(Likeness(0.8, False, 0), 5, 4, 2)
-    reader = Reader(all_equal, lambda at: ["a b c"] * len(at))
+    comparison = Comparison(Likeness(0.8, False, 0), 4, 2)
+    reader = Reader(all_equal, sets_of(lambda at: ["a b c"] * len(at)))
     result = verify(keep_order(found, None), np.full(n, 5), comparison, reader, Meter("", None, ""))
     assert result.counts["pairs_verified"] == len(result.removals) == n - 1
     assert {removal.kept for removal in result.removals} == {0}
@@ -82,8 +88,8 @@ def test_a_hub_that_is_like_nobody_removes_nobody() -> None:
     """One bucket of 500 texts without a shingle in common."""
     texts = [" ".join(f"{i}_{j}" for j in range(10)) for i in range(500)]
     found = Clusters(np.arange(500), np.zeros(500, np.int64))
-    comparison = Comparison(Likeness(0.1, False, 0), 5, 4, 2)
-    reader = Reader(all_equal, lambda at: [texts[i] for i in at])
+    comparison = Comparison(Likeness(0.1, False, 0), 4, 2)
+    reader = Reader(all_equal, sets_of(lambda at: [texts[i] for i in at]))
     result = verify(keep_order(found, None), np.full(500, 9), comparison, reader, Meter("", None, ""), 100)
     assert result.removals == []
     assert result.counts["pairs_below_threshold"] == result.counts["pairs_verified"] == 500 * 499 // 2
@@ -98,7 +104,7 @@ def test_pages_of_one_template_are_hardly_compared() -> None:
     texts += [text + " and a few more words" for text in rng.sample(texts, 50)]
     dedup = MinHash(threshold=0.8)
     features = dedup.features(pa.array(texts, pa.large_string()))
-    result = dedup.near([features], lambda at: [texts[i] for i in at.tolist()], Meter("", None, ""))
+    result = dedup.near([features], HeldTexts(lambda at: [texts[i] for i in at.tolist()]), Meter("", None, ""))
     counts = result.counts
     assert len(result.removals) == 50
     assert counts["pairs_ruled_out"] > 40_000

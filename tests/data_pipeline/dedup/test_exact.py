@@ -5,6 +5,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_pipeline.dedup.dedup import HeldTexts
 from data_pipeline.dedup.exact import Exact, exact_duplicates
 from foundation.progress import Meter
 
@@ -55,5 +56,5 @@ def test_nothing_given_nothing_removed() -> None:
 def test_seeks_no_near_duplicates() -> None:
     features = Exact().features(pa.array(["a b c", "a b d"], pa.large_string()))
     meter = Meter("near", 2, "docs")
-    result = Exact().near([features], lambda positions: [], meter)
+    result = Exact().near([features], HeldTexts(lambda positions: []), meter)
     assert (result.removals, result.counts, meter.done) == ([], {}, 2)

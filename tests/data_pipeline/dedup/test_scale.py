@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from data_pipeline.dedup.dedup import Features, NearResult
+from data_pipeline.dedup.dedup import Features, HeldTexts, NearResult
 from data_pipeline.dedup.minhash import MinHash
 from data_pipeline.dedup.shingles import mix64
 from foundation.progress import Meter
@@ -41,7 +41,7 @@ def near(
 ) -> NearResult:
     features = Features(np.zeros((size, 2), np.uint64), np.full(size, 500), Made(size, of))
     dedup = MinHash(keep="first", num_perm=NUM_PERM, memory_bytes=memory_bytes)
-    return dedup.near([features], lambda at: [text_of(i) for i in at.tolist()], Meter("", None, ""))
+    return dedup.near([features], HeldTexts(lambda at: [text_of(i) for i in at.tolist()]), Meter("", None, ""))
 
 
 def nobody(position: int) -> str:
