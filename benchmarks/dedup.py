@@ -98,9 +98,9 @@ def report(records: dict[tuple[str, int, int], list[Record]]) -> str:
     for (side, size, memory), measured in records.items():
         each = [record["seconds"] / size * 1e6 for record in measured]
         peak = max(record["tree_mb"] for record in measured)
-        of = ratio([record["seconds"] / base[1] * 1e6 for record in records[base]], each) if base else float("nan")
+        of = f"{ratio([record['seconds'] / base[1] * 1e6 for record in records[base]], each):.1f}" if base else "-"
         seconds = spread([record["seconds"] for record in measured], 2)
-        numbers = [f"{size:,}", f"{memory:,}" if memory else "-", seconds, spread(each, 2), f"{of:.1f}"]
+        numbers = [f"{size:,}", f"{memory:,}" if memory else "-", seconds, spread(each, 2), of]
         rows.append([side, *numbers, f"{measured[0]['before_mb']:,.0f}", f"{peak:,.0f}", f"{measured[0]['found']:,}"])
     return table(rows)
 
@@ -114,7 +114,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         path = Path(folder) / "signatures"
-        make_signatures(path, max(*options.sizes, *options.peer_sizes))
+        make_signatures(path, max([*options.sizes, *options.peer_sizes]))
         records = measure(options, path)
     notes = [
         f"- machine: {cpu_name()}, {os.cpu_count()} cores, one process a side; NUMBA_NUM_THREADS="

@@ -15,10 +15,10 @@ from types import FrameType
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from data_pipeline.executors.kernels import load_no_extensions
 from foundation.config.compose import CommandLine, plain, run_hydra
 from foundation.config.suggest import other_options_named
 from foundation.errors import ConfigError, GroundworkError
-from foundation.kernels import load_no_extensions
 from foundation.reader import reader_may_leave
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"

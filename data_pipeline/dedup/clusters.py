@@ -14,7 +14,7 @@ import numpy as np
 from data_pipeline.dedup.bands import Clusters, band_keys
 from data_pipeline.dedup.dedup import NearResult
 from data_pipeline.dedup.greedy import KEPT, Block, Likeness, judge
-from data_pipeline.dedup.sets import Sets, joined, num_shingles, sets_at
+from data_pipeline.dedup.sets import AnySets, Sets, joined, num_shingles, sets_at
 from data_pipeline.documents import Removals
 from foundation.progress import Meter
 
@@ -69,7 +69,7 @@ def keep_order(found: Clusters, lengths: np.ndarray | None, preference: np.ndarr
 
 def verify(
     ranked: Ranked,
-    parts: Sequence[Sets],
+    parts: Sequence[AnySets],
     signatures: Signatures,
     comparison: Comparison,
     progress: Meter,

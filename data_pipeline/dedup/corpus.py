@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.dedup.sets import Sets
+from data_pipeline.dedup.sets import AnySets, Sets
 
 MakeSets = Callable[[pa.LargeStringArray], Sets]
 
@@ -28,7 +28,7 @@ class Corpus(ABC):
         """Return the texts at (m,) int64 positions: of a few documents, to show them."""
 
     @abstractmethod
-    def sets_at(self, positions: np.ndarray, make: MakeSets) -> list[Sets]:
+    def sets_at(self, positions: np.ndarray, make: MakeSets) -> Sequence[AnySets]:
         """Return the shingle sets of documents, laid end to end: one pass over their texts, by all workers.
 
         Args:
@@ -50,7 +50,7 @@ class TextsInMemory(Corpus):
     def texts_at(self, positions: np.ndarray) -> list[str]:
         return [self._texts[position] for position in positions.tolist()]
 
-    def sets_at(self, positions: np.ndarray, make: MakeSets) -> list[Sets]:
+    def sets_at(self, positions: np.ndarray, make: MakeSets) -> Sequence[AnySets]:
         return [make(pa.array(self.texts_at(positions), pa.large_string()))]
 
     def on_disk(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
@@ -18,7 +19,7 @@ from data_pipeline.dedup.guards import check_clusters
 from data_pipeline.dedup.keep import Keep, KeepOrder
 from data_pipeline.dedup.lsh import choose_bands, min_equal_values, s_curve
 from data_pipeline.dedup.planted import SelfTest, containment, jaccard, judge_planted, plant
-from data_pipeline.dedup.sets import Sets, shingle_sets
+from data_pipeline.dedup.sets import AnySets, shingle_sets
 from data_pipeline.dedup.signatures import SIGNERS, Engine
 from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Removals
@@ -136,7 +137,7 @@ class MinHash(Dedup):
     def _verified(
         self,
         found: Clusters,
-        sets: list[Sets],
+        sets: Sequence[AnySets],
         features: list[Features],
         preference: np.ndarray | None,
         meter: Meter,

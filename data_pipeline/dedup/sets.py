@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numba
 import numpy as np
@@ -17,12 +17,22 @@ class Sets(NamedTuple):
     """The set of document i is hashes[starts[i] : starts[i + 1]].
 
     Attributes:
-        hashes: (h,) uint64, of each document sorted, without repeats; may lie on disk.
+        hashes: (h,) uint64, of each document sorted, without repeats.
         starts: (documents + 1,) int64.
     """
 
     hashes: np.ndarray
     starts: np.ndarray
+
+
+class AnySets(Protocol):
+    """Sets that may lie on disk: `Sets`, or what reads them."""
+
+    @property
+    def hashes(self) -> np.ndarray: ...
+
+    @property
+    def starts(self) -> np.ndarray: ...
 
 
 def shingle_sets(texts: pa.LargeStringArray, ngram: int) -> Sets:
@@ -32,12 +42,12 @@ def shingle_sets(texts: pa.LargeStringArray, ngram: int) -> Sets:
     return Sets(np.concatenate([np.zeros(0, np.uint64), *sets]), starts)
 
 
-def num_shingles(parts: Sequence[Sets]) -> np.ndarray:
+def num_shingles(parts: Sequence[AnySets]) -> np.ndarray:
     """Return the size of each set of all parts laid end to end, (n,) int64."""
     return np.concatenate([np.zeros(0, np.int64), *(np.diff(part.starts) for part in parts)])
 
 
-def sets_at(parts: Sequence[Sets], places: np.ndarray) -> Sets:
+def sets_at(parts: Sequence[AnySets], places: np.ndarray) -> Sets:
     """Return the sets at (m,) int64 places of all parts laid end to end, in that order."""
     ends = np.cumsum([len(part.starts) - 1 for part in parts])
     part_of = np.searchsorted(ends, places, side="right")

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from multiprocessing import connection
 from typing import Any
 
-from foundation.kernels import load_no_extensions
+from data_pipeline.executors.kernels import load_no_extensions
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data_pipeline.dedup.corpus import Corpus, MakeSets
-from data_pipeline.dedup.sets import Sets
+from data_pipeline.dedup.sets import AnySets
 from data_pipeline.records import Part
 from data_pipeline.stages.features import read_sets, write_sets
 from data_pipeline.stages.stage import Stage, Task, do_parts, task
@@ -35,7 +35,7 @@ class StoredCorpus(Corpus):
     def texts_at(self, positions: np.ndarray) -> list[str]:
         return self._texts(positions)
 
-    def sets_at(self, positions: np.ndarray, make: MakeSets) -> list[Sets]:
+    def sets_at(self, positions: np.ndarray, make: MakeSets) -> Sequence[AnySets]:
         mask = np.zeros(len(self._view.alive), bool)
         mask[self._view.positions[positions]] = True
         pieces = list(self._view.slices(mask))

@@ -1,15 +1,17 @@
 """The files of what was measured of a partition: small arrays are read, the large one stays on disk until it is used.
 
 Signatures are most of the features, half a gigabyte a million documents; shingle sets are larger than the text. They
-are mapped: what is read of them is the system's to keep or to drop.
+are mapped: what is read of them is the system's to keep or to drop. Mapped anew each time: a mapping holds a file open,
+and a process may have only so many.
 """
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,17 +23,46 @@ SIGNATURES, HASHES = "signatures", "hashes"  # the large arrays
 _CHUNK_BYTES = 1 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An array that lies in a file as it is. Attributes: offset: of its first byte."""
+
+    path: Path
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def open(self) -> np.ndarray:
+        """Return the array, mapped."""
+        if not np.prod(self.shape):
+            return np.zeros(self.shape, self.dtype)
+        return np.memmap(self.path, self.dtype, "r", self.offset, self.shape).view(np.ndarray)
+
+
 class StoredRows:
     """Some rows of a matrix on disk, as documents of a partition: `len`, and rows of them by slice or positions."""
 
-    def __init__(self, stored: np.ndarray, chosen: np.ndarray) -> None:
+    def __init__(self, stored: Stored, chosen: np.ndarray) -> None:
         self._stored, self._chosen = stored, chosen
 
     def __len__(self) -> int:
         return len(self._chosen)
 
     def __getitem__(self, rows: slice | np.ndarray, /) -> np.ndarray:
-        return np.array(self._stored[self._chosen[rows]])
+        return np.array(self._stored.open()[self._chosen[rows]])
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSets:
+    """Shingle sets on disk; see dedup.sets.Sets."""
+
+    stored: Stored
+    starts: np.ndarray
+
+    @property
+    def hashes(self) -> np.ndarray:
+        """The sets end to end, mapped."""
+        return self.stored.open()
 
 
 def features_path(folder: Path, partition: str) -> Path:
@@ -53,7 +84,7 @@ def read_features(folder: Path, partition: str, mask: np.ndarray | None = None) 
         DamagedFile: the file is cut short or a bit of it flipped.
     """
     small, stored = _read(features_path(folder, partition), SIGNATURES)
-    chosen = np.arange(len(stored)) if mask is None else np.flatnonzero(mask)
+    chosen = np.arange(stored.shape[0]) if mask is None else np.flatnonzero(mask)
     return Features(**{name: array[chosen] for name, array in small.items()}, signatures=StoredRows(stored, chosen))
 
 
@@ -62,18 +93,18 @@ def write_sets(path: Path, sets: Sets) -> None:
     write_arrays(path, sets._asdict())
 
 
-def read_sets(path: Path) -> Sets:
-    """Return what `write_sets` wrote, the hashes mapped.
+def read_sets(path: Path) -> StoredSets:
+    """Return what `write_sets` wrote.
 
     Raises:
         DamagedFile: the file is cut short or a bit of it flipped.
     """
     small, stored = _read(path, HASHES)
-    return Sets(stored, **small)
+    return StoredSets(stored, **small)
 
 
-def _read(path: Path, large: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return the arrays of a file, one of them mapped, after all bytes were verified."""
+def _read(path: Path, large: str) -> tuple[dict[str, np.ndarray], Stored]:
+    """Return the arrays of a file, one of them where it lies, after all bytes were verified."""
     try:
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
@@ -82,19 +113,17 @@ def _read(path: Path, large: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
                         pass
             with np.load(path, allow_pickle=False) as arrays:
                 small = {name: arrays[name] for name in arrays.files if name != large}
-            return small, _mapped(path, archive.getinfo(f"{large}.npy"))
+            return small, _find(path, archive.getinfo(f"{large}.npy"))
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
         raise DamagedFile(f"{path}: it is not what was written ({error}); remove its folder and run again") from error
 
 
-def _mapped(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
-    """Return an array that lies in an archive as it is, without reading it."""
+def _find(path: Path, member: zipfile.ZipInfo) -> Stored:
+    """Return where an array lies in an archive."""
     with path.open("rb") as file:
         file.seek(member.header_offset + 26)  # the last 4 bytes of the local header: how long are the two fields behind
         name_bytes, extra_bytes = np.frombuffer(file.read(4), "<u2").tolist()
         file.seek(name_bytes + extra_bytes, 1)
         np.lib.format.read_magic(file)
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        if not np.prod(shape):
-            return np.zeros(shape, dtype)
-        return np.memmap(file, dtype, "r", file.tell(), shape).view(np.ndarray)
+        return Stored(path, file.tell(), shape, dtype)

@@ -7,17 +7,13 @@ import pytest
 
 from data_pipeline.dedup.minhash import MinHash
 from data_pipeline.dedup.planted import (
-    MAX_DOCUMENTS,
     MAX_PAIRS,
-    PAIR_WORDS,
-    SAMPLED_PLACES,
     SIMILARITIES,
     SelfTest,
     containment,
     jaccard,
     judge_planted,
     plant,
-    sampled,
 )
 from data_pipeline.documents import Removal
 
@@ -26,22 +22,6 @@ from data_pipeline.documents import Removal
 def texts() -> list[str]:
     rng = random.Random(0)
     return [" ".join(f"w{rng.randrange(50_000)}" for _ in range(rng.randint(20, 900))) for _ in range(400)]
-
-
-@pytest.mark.parametrize("num_docs", [0, 1, MAX_DOCUMENTS, MAX_DOCUMENTS + 1, 12_345])
-def test_the_sample_is_in_runs_and_takes_from_each_in_turn(num_docs: int) -> None:
-    sample = sampled(num_docs).tolist()
-    assert len(set(sample)) == len(sample) == min(num_docs, MAX_DOCUMENTS)
-    assert all(0 <= position < num_docs for position in sample)
-    if num_docs > MAX_DOCUMENTS:
-        first_turn = sample[:SAMPLED_PLACES]
-        assert sample[SAMPLED_PLACES : 2 * SAMPLED_PLACES] == [position + 1 for position in first_turn]
-        assert max(first_turn) >= num_docs * (SAMPLED_PLACES - 1) // SAMPLED_PLACES
-
-
-def test_words_behind_those_that_are_planted_are_not_looked_at(texts: list[str]) -> None:
-    enough = [" ".join(f"w{place}" for place in range(MAX_PAIRS * PAIR_WORDS))]
-    assert plant([*enough, *texts], 5) == plant(enough, 5)
 
 
 def test_pairs_have_the_similarities_that_are_said(texts: list[str]) -> None:

@@ -16,5 +16,4 @@ def load_no_extensions() -> None:
         return
     from numba.core import entrypoints
 
-    assert hasattr(entrypoints, "_already_initialized"), "numba names it otherwise now"
     entrypoints._already_initialized = True

@@ -12,13 +12,14 @@ import numba
 {before}
 print(numba.njit(lambda x: x + 1)(1), "awkward" in sys.modules)
 """
+CALL = "from data_pipeline.executors.kernels import load_no_extensions; load_no_extensions()"
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not entry_points(group="numba_extensions"), reason="nothing that extends numba is installed")
 @pytest.mark.parametrize(
     ("before", "printed"),
-    [("", "2 True"), ("from foundation.kernels import load_no_extensions; load_no_extensions()", "2 False")],
+    [("", "2 True"), (CALL, "2 False")],
 )
 def test_a_kernel_brings_no_extension(before: str, printed: str) -> None:
     command = [sys.executable, "-c", KERNEL.format(before=before)]
