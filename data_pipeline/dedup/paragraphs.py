@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numba
 import numpy as np
 import pyarrow as pa
-import xxhash
 
-from data_pipeline.dedup.words import join_words
+from data_pipeline.dedup.shingles import text_hashes
+from data_pipeline.dedup.words import join_words_of_blocks
 from data_pipeline.documents import utf8_buffers
 from foundation.errors import require
 
 Unit = Literal["paragraph", "line"]
 Keep = Literal["first", "none"]
-# What ends a unit belongs to it, so that a text is the sum of its units; a line of blanks alone is empty
-ENDS = {"paragraph": re.compile(rb"\n(?:[^\S\n]*\n)+"), "line": re.compile(rb"\n+")}
+NEWLINE, TAB, RETURN, BLANK = (np.uint8(ord(char)) for char in "\n\t\r ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class Units:
 
     Attributes:
         documents: (u,) int64, ascending.
-        starts, stops: (u,) int64, UTF-8 bytes in the document's text; what ends a unit belongs to it.
+        starts, stops: (u,) int64, UTF-8 bytes in the document's text. What ends a unit belongs to it, so that a text
+            is the sum of its units.
         hashes: (u,) uint64 of its words, whatever their case and white space; 0 for a unit that is never sought.
     """
 
@@ -45,12 +46,14 @@ class Paragraphs(ABC):
         keep: whether one copy stays: the first in the corpus, or none.
         max_documents: documents that may hold a unit.
         min_left_bytes: a document of which less is left goes as a whole.
+        memory_bytes: of what is counted at a time.
     """
 
     seeks = True
     keep: Keep = "first"
     max_documents: int = 1
     min_left_bytes: int = 1
+    memory_bytes: int = 1 << 30
 
     @abstractmethod
     def units(self, texts: pa.LargeStringArray) -> Units:
@@ -79,6 +82,8 @@ class RepeatedParagraphs(Paragraphs):
         min_words: shorter ones are never sought: "}" or "Yes." is in every document.
         keep: `first`: the first document that holds it keeps it; `none`: boilerplate, no document does.
         min_left_bytes: a document of whose text less is left goes as a whole, UTF-8 bytes.
+        memory_bytes: of what is counted at a time. Less reads the counts of the partitions more often, and changes no
+            result. Beside it are 24 bytes a repeated unit.
     Raises:
         SettingError: a value that can't work.
     Source: paragraph deduplication of dolma (allenai) and CCNet, line deduplication of RefinedWeb; by exact counts
@@ -92,49 +97,115 @@ class RepeatedParagraphs(Paragraphs):
         min_words: int = 10,
         keep: Keep = "first",
         min_left_bytes: int = 1,
+        memory_bytes: int = 1 << 30,
     ) -> None:
         require(max_documents >= 1, "max_documents", max_documents, "1 or more documents")
         require(min_words >= 1, "min_words", min_words, "1 or more words")
         require(min_left_bytes >= 1, "min_left_bytes", min_left_bytes, "1 or more bytes")
         self.unit, self.max_documents, self.min_words = unit, max_documents, min_words
-        self.keep, self.min_left_bytes = keep, min_left_bytes
+        allowed = f"{1 << 20} (1 MiB) or more; {1 << 30} (1 GiB) is usual"
+        require(memory_bytes >= 1 << 20, "memory_bytes", memory_bytes, allowed)
+        self.keep, self.min_left_bytes, self.memory_bytes = keep, min_left_bytes, memory_bytes
 
     def units(self, texts: pa.LargeStringArray) -> Units:
         data, offsets = utf8_buffers(texts)
-        view, end = data.data, ENDS[self.unit]
-        starts: list[int] = []
-        counts = []
-        for begin, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-            before = len(starts)
-            starts.append(begin)
-            starts += [found.end() for found in end.finditer(view[:stop], begin)]
-            if starts[-1] == stop:  # nothing follows the last end
-                starts.pop()
-            counts.append(len(starts) - before)
-        documents = np.repeat(np.arange(len(texts)), counts)
-        places = np.array(starts, np.int64)
-        stops = np.append(places[1:], 0)
-        last = np.append(documents[1:] != documents[:-1], True) if len(places) else np.zeros(0, bool)
-        stops = np.where(last, offsets[documents + 1], stops[: len(places)])
-        hashes = self._hashes(texts, places, stops)
-        return Units(documents, places - offsets[documents], stops - offsets[documents], hashes)
-
-    def _hashes(self, texts: pa.LargeStringArray, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
-        """Return the hash of each unit; they lie end to end in the texts' own bytes."""
-        _, _, data = texts.buffers()
+        documents, starts, stops = _cut(data, offsets, 1 if self.unit == "line" else 2)
         if not len(starts):
-            return np.zeros(0, np.uint64)
-        offsets = pa.py_buffer(np.append(starts, stops[-1]))
-        units = pa.LargeStringArray.from_buffers(len(starts), offsets, data)
-        hashes = [
-            xxhash.xxh3_64_intdigest(words.data) if _num_words(words) >= self.min_words else 0
-            for words in join_words(units)
-        ]
-        return np.array(hashes, np.uint64)
+            return Units(documents, starts, stops, np.zeros(0, np.uint64))
+        _, _, buffer = texts.buffers()
+        ends = pa.py_buffer(np.append(starts, stops[-1]))  # units lie end to end in the texts' own bytes
+        blocks = join_words_of_blocks(pa.LargeStringArray.from_buffers(len(starts), ends, buffer))
+        found = [text_hashes(*block) for block in blocks]
+        hashes, counts = (np.concatenate(column) for column in zip(*found, strict=True))
+        hashes[counts < self.min_words] = 0
+        return Units(documents, starts - offsets[documents], stops - offsets[documents], hashes)
 
 
-def _num_words(words: np.ndarray) -> int:
-    return words.tobytes().count(b" ") + 1 if len(words) else 0
+@numba.njit(cache=True)
+def _cut(data: np.ndarray, offsets: np.ndarray, newlines: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cut texts behind runs of newlines; lines of blanks alone belong to the run, where more than one is asked for.
+
+    Args:
+        data: (b,) uint8, UTF-8.
+        offsets: (documents + 1,) int64 into it.
+        newlines: that end a unit.
+    Returns:
+        documents, starts, stops: (units,) int64; starts and stops in `data`.
+    """
+    units, count = np.empty((len(offsets) + 1024, 3), np.int64), 0
+    for document in range(len(offsets) - 1):
+        start = place = offsets[document]
+        while place < offsets[document + 1]:
+            place = _next_end(data, place, offsets[document + 1], newlines)
+            if count == len(units):
+                units = np.concatenate((units, np.empty_like(units)))
+            units[count, 0], units[count, 1], units[count, 2] = document, start, place
+            start, count = place, count + 1
+    return units[:count, 0].copy(), units[:count, 1].copy(), units[:count, 2].copy()
+
+
+@numba.njit(cache=True)
+def _next_end(data: np.ndarray, place: int, stop: int, newlines: int) -> int:
+    """Return the place behind the next run of `newlines` or more, else `stop`."""
+    seen, end = 0, 0  # newlines of the run, and the place behind the last of them
+    while place < stop:
+        byte = data[place]
+        place += 1
+        if byte == NEWLINE:
+            seen, end = seen + 1, place
+        elif seen and newlines > 1 and (byte == BLANK or TAB <= byte <= RETURN):
+            continue
+        elif seen >= newlines:
+            return end
+        else:
+            seen = 0
+    return end if seen >= newlines else stop
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """In how many documents units stand.
+
+    Attributes:
+        hashes: (u,) uint64, sorted, each once.
+        num_documents: (u,) int64 that hold each.
+        firsts: (u,) int64, the first of them.
+    """
+
+    hashes: np.ndarray
+    num_documents: np.ndarray
+    firsts: np.ndarray
+
+    def rows(self, chosen: slice | np.ndarray) -> Counted:
+        """Return some of the counts."""
+        return Counted(self.hashes[chosen], self.num_documents[chosen], self.firsts[chosen])
+
+
+def count_documents(units: Units) -> Counted:
+    """Return the counts of these documents; units that are never sought are left out."""
+    sought = np.flatnonzero(units.hashes)
+    sought = sought[np.argsort(units.hashes[sought], kind="stable")]  # of one hash by document
+    hashes, documents = units.hashes[sought], units.documents[sought]
+    is_again = (hashes[1:] == hashes[:-1]) & (documents[1:] == documents[:-1])
+    once = np.flatnonzero(np.append(True, ~is_again)) if len(hashes) else np.zeros(0, np.int64)
+    return _added_up(Counted(hashes[once], np.ones(len(once), np.int64), documents[once]))
+
+
+def add_counts(parts: Sequence[Counted]) -> Counted:
+    """Return the counts of all parts, whose documents come one part after the other."""
+    hashes = np.concatenate([np.zeros(0, np.uint64), *(part.hashes for part in parts)])
+    num_documents = np.concatenate([np.zeros(0, np.int64), *(part.num_documents for part in parts)])
+    firsts = np.concatenate([np.zeros(0, np.int64), *(part.firsts for part in parts)])
+    return _added_up(Counted(hashes, num_documents, firsts).rows(np.argsort(hashes, kind="stable")))
+
+
+def _added_up(counted: Counted) -> Counted:
+    """Return sorted counts with equal hashes as one."""
+    if not len(counted.hashes):
+        return counted
+    starts = np.flatnonzero(np.append(True, counted.hashes[1:] != counted.hashes[:-1]))
+    totals = np.add.reduceat(counted.num_documents, starts)
+    return Counted(counted.hashes[starts], totals, counted.firsts[starts])
 
 
 def spans_to_cut(units: Units, repeated: np.ndarray, spared: np.ndarray) -> np.ndarray:

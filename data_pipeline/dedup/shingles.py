@@ -96,6 +96,25 @@ def shingle_hashes(words: np.ndarray, ngram: int) -> np.ndarray:
 
 
 @numba.njit(cache=True)
+def text_hashes(data: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a hash of all words of each text, in order, (n,) uint64, and how many they are, (n,) int64.
+
+    Args:
+        data, starts, stops: of words.Joined.
+    """
+    hashes, counts = np.empty(len(starts), np.uint64), np.empty(len(starts), np.int64)
+    for text in range(len(starts)):
+        sum_, count = np.uint64(0), 0
+        if stops[text] > starts[text]:
+            words = word_hashes(data[starts[text] : stops[text]])
+            count = len(words)
+            for word in words:
+                sum_ = sum_ * _WORD_BASE + word
+        hashes[text], counts[text] = _mix64(sum_ + np.uint64(count)), count
+    return hashes, counts
+
+
+@numba.njit(cache=True)
 def word_hashes(words: np.ndarray) -> np.ndarray:
     """Return the hash of each word, (n,) uint64: the sum of its bytes, each (plus one) times a factor of its place.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -21,6 +22,19 @@ SIGMA, DOTTED_I = 0x3A3, 0x130  # irregular: the one's lower case depends on its
 SURROGATES = range(0xD800, 0xE000)  # no code points of a text
 
 
+class Joined(NamedTuple):
+    """The words of several texts: those of text i are data[starts[i] : stops[i]].
+
+    Attributes:
+        data: (b,) uint8.
+        starts, stops: (n,) int64.
+    """
+
+    data: np.ndarray
+    starts: np.ndarray
+    stops: np.ndarray
+
+
 def joined_words(text: str) -> bytes:
     """Return `text.lower().split()` joined by one space, in UTF-8."""
     return " ".join(text.lower().split()).encode()
@@ -32,23 +46,32 @@ def join_words(texts: pa.LargeStringArray, block_bytes: int = BLOCK_BYTES) -> It
     Args:
         block_bytes: UTF-8 bytes of text held at a time, one longer document excepted.
     """
+    for data, starts, stops in join_words_of_blocks(texts, block_bytes):
+        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+            yield data[start:stop]
+
+
+def join_words_of_blocks(texts: pa.LargeStringArray, block_bytes: int = BLOCK_BYTES) -> Iterator[Joined]:
+    """Yield the same, many texts at a time. Arguments as of `join_words`."""
     data, offsets = utf8_buffers(texts)
     start = 0
     while start < len(texts):
         most = np.searchsorted(offsets, offsets[start] + block_bytes, side="right") - 1
         stop = max(int(most), start + 1)
-        yield from _joined(texts[start:stop], data, offsets[start : stop + 1])
+        yield _joined(texts[start:stop], data, offsets[start : stop + 1])
         start = stop
 
 
-def _joined(texts: pa.LargeStringArray, data: np.ndarray, offsets: np.ndarray) -> Iterator[np.ndarray]:
+def _joined(texts: pa.LargeStringArray, data: np.ndarray, offsets: np.ndarray) -> Joined:
     out = np.empty((offsets[-1] - offsets[0]) * 3 // 2 + 1, np.uint8)  # a letter of 2 bytes may become one of 3
     starts, stops = _lower_and_join(data, offsets, lower_cases(), out)
-    for document, (start, stop) in enumerate(zip(starts.tolist(), stops.tolist(), strict=True)):
-        if stop == GIVEN_UP:
-            yield np.frombuffer(joined_words(texts[document].as_py()), np.uint8)
-        else:
-            yield out[start:stop]
+    given_up = np.flatnonzero(stops == GIVEN_UP)
+    if not len(given_up):
+        return Joined(out, starts, stops)
+    by_python = [np.frombuffer(joined_words(texts[document].as_py()), np.uint8) for document in given_up.tolist()]
+    ends = len(out) + np.cumsum([len(words) for words in by_python])
+    starts[given_up], stops[given_up] = [len(out), *ends[:-1]], ends
+    return Joined(np.concatenate([out, *by_python]), starts, stops)
 
 
 @cache

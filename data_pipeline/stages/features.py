@@ -83,7 +83,7 @@ def read_features(folder: Path, partition: str, mask: np.ndarray | None = None) 
     Raises:
         DamagedFile: the file is cut short or a bit of it flipped.
     """
-    small, stored = _read(features_path(folder, partition), SIGNATURES)
+    small, (stored,) = read_stored(features_path(folder, partition), (SIGNATURES,))
     chosen = np.arange(stored.shape[0]) if mask is None else np.flatnonzero(mask)
     return Features(**{name: array[chosen] for name, array in small.items()}, signatures=StoredRows(stored, chosen))
 
@@ -99,12 +99,16 @@ def read_sets(path: Path) -> StoredSets:
     Raises:
         DamagedFile: the file is cut short or a bit of it flipped.
     """
-    small, stored = _read(path, HASHES)
+    small, (stored,) = read_stored(path, (HASHES,))
     return StoredSets(stored, **small)
 
 
-def _read(path: Path, large: str) -> tuple[dict[str, np.ndarray], Stored]:
-    """Return the arrays of a file, one of them where it lies, after all bytes were verified."""
+def read_stored(path: Path, large: tuple[str, ...]) -> tuple[dict[str, np.ndarray], list[Stored]]:
+    """Return the arrays of a file that `write_arrays` wrote, the large ones where they lie.
+
+    Raises:
+        DamagedFile: the file is cut short or a bit of it flipped.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
@@ -112,8 +116,8 @@ def _read(path: Path, large: str) -> tuple[dict[str, np.ndarray], Stored]:
                     while member.read(_CHUNK_BYTES):  # its end compares the CRC
                         pass
             with np.load(path, allow_pickle=False) as arrays:
-                small = {name: arrays[name] for name in arrays.files if name != large}
-            return small, _find(path, archive.getinfo(f"{large}.npy"))
+                small = {name: arrays[name] for name in arrays.files if name not in large}
+            return small, [_find(path, archive.getinfo(f"{name}.npy")) for name in large]
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
         raise DamagedFile(f"{path}: it is not what was written ({error}); remove its folder and run again") from error
 

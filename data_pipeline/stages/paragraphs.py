@@ -14,13 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_pipeline.dedup.paragraphs import Paragraphs, spans_to_cut
+from data_pipeline.dedup.paragraphs import Counted, Paragraphs, add_counts, count_documents, spans_to_cut
 from data_pipeline.documents import Removals
 from data_pipeline.ledger import Book
 from data_pipeline.output_dir import REMOVED
 from data_pipeline.records import Part
 from data_pipeline.stages.cuts import Cuts
 from data_pipeline.stages.described import describe
+from data_pipeline.stages.features import Stored, read_stored
 from data_pipeline.stages.removed import named_in, write_evidence
 from data_pipeline.stages.stage import (
     Outcome,
@@ -37,22 +38,36 @@ from data_pipeline.storage import read_arrays, write_arrays
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
 
+COLUMNS = ("hashes", "num_documents", "firsts")  # of the counts of a partition
+_COUNT_BYTES = 64  # of a counted unit: its three numbers, twice, and their order
 CUT, EMPTIED = "repeated_paragraph", "repeated_paragraphs_alone"
 
 
 @dataclass(frozen=True, slots=True)
-class _Repeated:
-    """The paragraphs that too many documents hold.
+class StoredCounts:
+    """The counts of one partition, on disk; the documents are its rows.
 
     Attributes:
-        hashes: (r,) uint64, sorted.
-        num_documents: (r,) int64 that hold each.
-        firsts: (r,) int64, index of the first of them.
+        first_index: of its documents.
     """
 
-    hashes: np.ndarray
-    num_documents: np.ndarray
-    firsts: np.ndarray
+    first_index: int
+    hashes: Stored
+    num_documents: Stored
+    firsts: Stored
+
+    def __len__(self) -> int:
+        return self.hashes.shape[0]
+
+    def of_range(self, number: int, num_ranges: int) -> Counted:
+        """Return the counts of one range of hashes, documents by index."""
+        hashes = self.hashes.open()
+        ends = [np.uint64((each << 64) // num_ranges - (each > 0)) for each in (number, number + 1)]  # the last in them
+        start, stop = np.searchsorted(hashes, ends, side="right").tolist()
+        rows = slice(start if number else 0, stop)
+        columns = (np.array(column.open()[rows]) for column in (self.hashes, self.num_documents, self.firsts))
+        hashes, num_documents, firsts = columns
+        return Counted(hashes, num_documents, firsts + self.first_index)
 
 
 @dataclass(slots=True)
@@ -79,7 +94,15 @@ class CutParagraphs(Stage):
 
     name = "paragraphs"
     title = "repeated paragraphs"
-    code = ("dedup/paragraphs.py", "dedup/words.py", "stages/described.py", "stages/paragraphs.py", "stages/removed.py")
+    code = (
+        "dedup/paragraphs.py",
+        "dedup/shingles.py",
+        "dedup/words.py",
+        "stages/described.py",
+        "stages/features.py",
+        "stages/paragraphs.py",
+        "stages/removed.py",
+    )
     libraries = ("numpy", "pyarrow", "xxhash")
     loosen = "paragraphs.max_documents= and paragraphs.min_words= sets the limits, paragraphs=none cuts nothing"
 
@@ -128,20 +151,21 @@ class CutParagraphs(Stage):
             utf8_bytes=int(view.sizes[view.alive].sum()),
         )
 
-    def _count(self, view: View) -> tuple[_Repeated, list[Path]]:
+    def _count(self, view: View) -> tuple[Counted, list[Path]]:
         """Return the repeated paragraphs, and the files written."""
         parts, files = [], []
         for piece, name in self._parts(view, "count", [], _Count(self._paragraphs, self.folder)):
-            part = read_arrays(self.folder / f"{name}.npz")
-            parts.append((part["hashes"], part["counts"], part["rows"] + piece.first_index))
+            parts.append(StoredCounts(piece.first_index, *read_stored(self.folder / f"{name}.npz", COLUMNS)[1]))
             files += self.records.files(name)
-        hashes, counts, firsts = (np.concatenate(column) for column in zip(*parts, strict=True))
-        unique, first_rows, places = np.unique(hashes, return_index=True, return_inverse=True)
-        totals = np.bincount(places, counts, len(unique)).astype(np.int64)
-        too_many = totals > self._paragraphs.max_documents
-        return _Repeated(unique[too_many], totals[too_many], firsts[first_rows][too_many]), files
+        num_ranges = 1 + sum(map(len, parts)) * _COUNT_BYTES // self._paragraphs.memory_bytes
+        return add_counts([self._repeated(parts, number, num_ranges) for number in range(num_ranges)]), files
 
-    def _judge(self, view: View, repeated: _Repeated) -> _Judged:
+    def _repeated(self, parts: list[StoredCounts], number: int, num_ranges: int) -> Counted:
+        """Return the repeated paragraphs of one range of hashes."""
+        counted = add_counts([part.of_range(number, num_ranges) for part in parts])
+        return counted.rows(counted.num_documents > self._paragraphs.max_documents)
+
+    def _judge(self, view: View, repeated: Counted) -> _Judged:
         judged = _Judged()
         settings = [hash_bytes(array.tobytes()) for array in (repeated.hashes, repeated.firsts)]
         for piece, name in self._parts(view, "judge", settings, _Judge(self._paragraphs, repeated, self.folder)):
@@ -153,7 +177,7 @@ class CutParagraphs(Stage):
         return judged
 
     def _evidence(
-        self, view: View, repeated: _Repeated, emptied: np.ndarray, spans: np.ndarray
+        self, view: View, repeated: Counted, emptied: np.ndarray, spans: np.ndarray
     ) -> tuple[Removals, Removals]:
         """Return the spans that go, and the documents that go as a whole."""
         most, least = float(self._paragraphs.max_documents), float(self._paragraphs.min_left_bytes)
@@ -193,19 +217,17 @@ class _Count:
     def __call__(self, piece: Slice) -> Part:
         texts = piece.texts()
         units = self._paragraphs.units(texts)
-        sought = units.hashes != 0
-        pairs = np.unique(np.stack([units.hashes[sought], units.documents[sought].astype(np.uint64)]), axis=1)
-        hashes, firsts, counts = np.unique(pairs[0], return_index=True, return_counts=True)
-        rows = np.flatnonzero(piece.mask)[pairs[1][firsts].astype(np.int64)]
+        counted = count_documents(units)
+        firsts = np.flatnonzero(piece.mask)[counted.firsts]
         path = self._folder / f"count-{piece.partition.name}.npz"
-        write_arrays(path, {"hashes": hashes, "counts": counts, "rows": rows})
+        write_arrays(path, dict(zip(COLUMNS, (counted.hashes, counted.num_documents, firsts), strict=True)))
         return Part({"utf8_bytes": num_bytes(texts)}, [path])
 
 
 class _Judge:
     """Runs in a worker: what is cut out of a partition's documents, and which of them hold too little else."""
 
-    def __init__(self, paragraphs: Paragraphs, repeated: _Repeated, folder: Path) -> None:
+    def __init__(self, paragraphs: Paragraphs, repeated: Counted, folder: Path) -> None:
         self._paragraphs, self._repeated, self._folder = paragraphs, repeated, folder
 
     def __call__(self, piece: Slice) -> Part:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.dedup.paragraphs import NoParagraphs, RepeatedParagraphs, Unit, spans_to_cut
+from data_pipeline.dedup.paragraphs import (
+    Counted,
+    NoParagraphs,
+    RepeatedParagraphs,
+    Unit,
+    Units,
+    add_counts,
+    count_documents,
+    spans_to_cut,
+)
 from foundation.errors import SettingError
 
 TEXTS = st.lists(st.text(st.sampled_from("ab é\n\n \t"), max_size=30), max_size=8)
@@ -77,12 +87,37 @@ def test_what_goes_is_what_the_plain_rule_says(seed: int) -> None:
     assert not spans_to_cut(units, repeated[:0], spared[:0]).any()
 
 
+@given(st.lists(st.lists(st.lists(st.integers(0, 5), max_size=4), max_size=4), max_size=4))
+def test_counts_of_parts_add_up_to_those_of_all_documents(parts: list[list[list[int]]]) -> None:
+    """Hashes by document by part; 0 is never sought."""
+    counted, first = [], 0
+    for documents in parts:
+        found = count_documents(units_of(documents))
+        counted.append(Counted(found.hashes, found.num_documents, found.firsts + first))
+        first += len(documents)
+    whole = [set(document) - {0} for part in parts for document in part]
+    expected = Counter(hash_ for document in whole for hash_ in document)
+    firsts = {hash_: next(i for i, document in enumerate(whole) if hash_ in document) for hash_ in expected}
+    total = add_counts(counted)
+    assert total.hashes.tolist() == sorted(expected)
+    assert dict(zip(total.hashes.tolist(), total.num_documents.tolist(), strict=True)) == expected
+    assert dict(zip(total.hashes.tolist(), total.firsts.tolist(), strict=True)) == firsts
+
+
+def units_of(documents: list[list[int]]) -> Units:
+    hashes = np.array([hash_ for document in documents for hash_ in document], np.uint64)
+    none = np.zeros(len(hashes), np.int64)
+    return Units(np.repeat(np.arange(len(documents)), [len(each) for each in documents]), none, none, hashes)
+
+
 def test_none_reads_nothing() -> None:
     assert not NoParagraphs().seeks
     assert len(NoParagraphs().units(array(["a", "b"])).hashes) == 0
 
 
-@pytest.mark.parametrize("settings", [{"max_documents": 0}, {"min_words": 0}, {"min_left_bytes": 0}])
+@pytest.mark.parametrize(
+    "settings", [{"max_documents": 0}, {"min_words": 0}, {"min_left_bytes": 0}, {"memory_bytes": 1000}]
+)
 def test_a_setting_that_cannot_work_is_refused_by_its_key(settings: dict[str, Any]) -> None:
     with pytest.raises(SettingError, match=f"^{next(iter(settings))}: "):
         RepeatedParagraphs(**settings)

@@ -8,10 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from data_pipeline.pipeline import Result
+from data_pipeline.stages.features import read_stored
+from data_pipeline.stages.paragraphs import COLUMNS, StoredCounts
+from data_pipeline.storage import write_arrays
 
 Config = Callable[..., dict[str, Any]]
 Go = Callable[[dict[str, Any]], Result]
@@ -123,3 +127,19 @@ def test_the_same_bytes_with_any_number_of_workers_and_when_done_again(
     assert redone(again) == ["paragraphs", "split", "decontaminate", "tokenizer", "shards"]
     go(settings("three", "none"))
     assert output_hashes(tmp_path / "one") == output_hashes(tmp_path / "three")
+
+
+@pytest.mark.parametrize("num_ranges", [1, 2, 7, 1000])
+def test_every_count_is_in_one_range(tmp_path: Path, num_ranges: int) -> None:
+    hashes = np.unique(np.random.default_rng(0).integers(0, 2**64, 500, dtype=np.uint64))
+    borders = np.array([(number << 64) // num_ranges for number in range(num_ranges)], np.uint64)
+    hashes = np.unique(np.concatenate([hashes, borders, borders - np.uint64(1)]))  # 0 - 1 is the largest of all
+    numbers = np.arange(len(hashes))
+    path = tmp_path / "counts.npz"
+    write_arrays(path, dict(zip(COLUMNS, (hashes, numbers, numbers), strict=True)))
+    stored = StoredCounts(10, *read_stored(path, COLUMNS)[1])
+    found = [stored.of_range(number, num_ranges) for number in range(num_ranges)]
+    assert np.concatenate([each.hashes for each in found]).tolist() == hashes.tolist()
+    assert np.concatenate([each.num_documents for each in found]).tolist() == numbers.tolist()
+    assert np.concatenate([each.firsts for each in found]).tolist() == (numbers + 10).tolist()
+    assert all((each.hashes >= border).all() for each, border in zip(found, borders, strict=True))
