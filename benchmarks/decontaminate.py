@@ -107,7 +107,7 @@ def measure_ours(folder: Path) -> Record:
     started = time.perf_counter()
     found = decontaminator.find(index, texts)
     frequencies = np.bincount(found.ngrams, minlength=index.num_ngrams)
-    held = decontaminator.judge(index, decontaminator.counting(frequencies), found)
+    held = decontaminator.judge(index, decontaminator.counting(index, frequencies), found)
     removed = held.documents[removed_rows(held, decontaminator.min_coverage)].tolist()
     seconds = time.perf_counter() - started
     return {"seconds": seconds, "peak_mb": peak_mb(), "version": "this commit", "removed": removed}

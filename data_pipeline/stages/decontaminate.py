@@ -93,10 +93,9 @@ class Decontaminate(Stage):
         frequencies, found = self._find(view, training, index, settings)
         shown = [view.file_names, [partition.source for partition in view.partitions]]  # in the evidence of each part
         settings = hash_json([self.identity, settings, hash_bytes(frequencies.tobytes()), shown])
-        work = Judging(self._decontaminator, index, self._decontaminator.counting(frequencies), view.file_names)
+        work = Judging(self._decontaminator, index, self._decontaminator.counting(index, frequencies), view.file_names)
         judged = self._judge(view, training, work, settings)
-        all_sizes = index.item_sizes(np.ones(index.num_ngrams, bool))
-        statuses = judged.counts.statuses(all_sizes, index.item_sizes(work.counting))
+        statuses = judged.counts.statuses(index.widths > 0, work.counting.item_words > 0)
         sets = by_set(items, statuses)
         planted = work.find_planted(items, statuses)
         print(f"{self.name}: planted copies found: {_in_words(planted)}", file=sys.stderr)
@@ -197,7 +196,7 @@ def _counts(work: Judging, statuses: list[str], judged: _Judged) -> dict[str, in
         "items_too_short": statuses.count(TOO_SHORT),
         "items_of_common_ngrams": statuses.count(COMMON),
         "ngrams": work.index.num_ngrams,
-        "common_ngrams": int((~work.counting).sum()),
+        "common_ngrams": int((~work.counting.ngrams).sum()),
         "contaminated_pieces_cut": len(judged.cuts),
         "contaminated_documents_cut": len({index for index, _, _ in judged.cuts}),
     }

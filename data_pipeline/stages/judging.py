@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from data_pipeline.decontaminate.cutting import spans_to_cut
 from data_pipeline.decontaminate.decontaminator import Decontaminator
-from data_pipeline.decontaminate.index import NGramIndex
+from data_pipeline.decontaminate.index import Counting, NGramIndex
 from data_pipeline.decontaminate.planted import COPIES, planted_documents, planted_items
 from data_pipeline.decontaminate.spans import Span, item_spans
 from data_pipeline.decontaminate.testsets import TestItem
@@ -51,13 +51,12 @@ class Judging:
     """What verdicts follow from.
 
     Attributes:
-        counting: (num_ngrams,) bool: which n-grams count.
         file_names: by file number.
     """
 
     decontaminator: Decontaminator
     index: NGramIndex
-    counting: np.ndarray
+    counting: Counting
     file_names: list[str]
 
     def judge(self, found: Found) -> tuple[Held, np.ndarray]:
@@ -134,7 +133,7 @@ class Judge:
         batch = piece.load().take(pa.array(documents))
         here = Held(places, held.items[shown], held.coverage[shown])
         wanted = set(zip(here.documents.tolist(), here.items.tolist(), strict=True))
-        spans = item_spans(work.index, work.counting, work.index.find(batch.column("text")), wanted)
+        spans = item_spans(work.index, work.counting.ngrams, work.index.find(batch.column("text")), wanted)
         removed: list[tuple[list[Removal], int]] = []
         in_documents: dict[int, list[Span]] = defaultdict(list)
         for row in np.searchsorted(shown, holds).tolist():
