@@ -64,6 +64,11 @@ class Judging:
         held = self.decontaminator.judge(self.index, self.counting, found)
         return held, removed_rows(held, self.decontaminator.min_coverage)
 
+    def holds_an_item(self, text: str) -> bool:
+        """Return whether a document of this text would go."""
+        found = self.decontaminator.find(self.index, pa.array([text], pa.large_string()))
+        return len(self.judge(found)[1]) > 0
+
     def removals(self, held: Held, rows: np.ndarray) -> list[Removal]:
         """Return why the documents of these rows go."""
         return removals(held, rows, self.index.names, self.decontaminator.min_coverage)
@@ -152,7 +157,9 @@ class Judge:
         pieces = spans_to_cut(text, spans)
         data = text.encode()
         left = b"".join(data[end:start] for (_, end), (start, _) in pairwise([(0, 0), *pieces, (len(data), 0)]))
-        return pieces if len(pieces) <= self._work.decontaminator.max_cuts and left.strip() else []
+        if len(pieces) > self._work.decontaminator.max_cuts or not left.strip():
+            return []
+        return [] if self._work.holds_an_item(left.decode()) else pieces  # what was apart may meet at a seam
 
     def _described(
         self,

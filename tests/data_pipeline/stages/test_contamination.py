@@ -147,6 +147,21 @@ def test_sentences_that_hold_an_item_are_cut_out_of_the_document(
     assert {document["id"]: document["cut"] for document in line["documents"]}["once"]
 
 
+def test_a_cut_that_would_bring_an_item_together_takes_the_document(config: Config, go: Go, tmp_path: Path) -> None:
+    """Two halves of an item, each too short to be found, stand around another item."""
+    halves = [prose(70, 12), prose(71, 12)]
+    items = [{"question": WHOLE}, {"question": " ".join(halves)}]
+    texts = {"meet": f"{halves[0]}. {WHOLE}. {halves[1]}.", "apart": f"{halves[0]}. {WHOLE}. So {halves[1]}."}
+    records = [{"id": f"plain{number}", "text": prose(100 + number)} for number in range(60)]
+    records += [{"id": name, "text": text} for name, text in texts.items()]
+    (tmp_path / "docs.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    (tmp_path / "quiz.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    go(_tree(config, tmp_path, tmp_path / "out", action="cut"))
+    paths = (tmp_path / "out/removed/decontaminate").glob("*.parquet")
+    reasons = {row["id"]: row["reason"] for path in paths for row in pq.read_table(path).to_pylist()}
+    assert reasons == {"meet": "contaminated", "apart": "contaminated_sentences"}
+
+
 def test_a_file_that_is_gone_is_made_again(leaky: Path, config: Config, go: Go) -> None:
     path = leaky / "out/decontamination/clean/quiz.jsonl"
     before = path.read_bytes()
