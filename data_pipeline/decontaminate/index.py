@@ -13,6 +13,7 @@ from data_pipeline.decontaminate.kernels import (
     Hits,
     Points,
     Table,
+    count_words,
     find_ngrams,
     hash_ngrams,
     hash_texts,
@@ -124,12 +125,7 @@ class NGramIndex:
         """
         counts = np.zeros(len(self.places), bool)
         counts[self.places] = np.repeat(ngrams, np.diff(self.place_starts))
-        places = np.flatnonzero(counts)
-        items = np.repeat(np.arange(len(self.widths)), np.diff(self.item_firsts))[places]
-        item_words = np.zeros(len(self.widths), np.int64)
-        firsts, words = words_covered(items, places, self.widths[items])
-        item_words[items[firsts]] = words
-        return Counting(ngrams, item_words)
+        return Counting(ngrams, count_words(counts, self.item_firsts, self.widths))
 
 
 def words_covered(groups: np.ndarray, places: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

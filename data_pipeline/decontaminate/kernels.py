@@ -246,6 +246,25 @@ def mark_anchors(words: np.ndarray, firsts: np.ndarray, widths: np.ndarray, tabl
 
 
 @numba.njit(cache=True)
+def count_words(counts: np.ndarray, item_firsts: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    """Return how many words of each item lie in an n-gram that counts, (items,) int64.
+
+    Args:
+        counts: (p,) bool: of all items' n-grams laid end to end.
+        item_firsts: (items + 1,) int64: item i's are counts[item_firsts[i] : item_firsts[i + 1]].
+        widths: (items,) int64, words per n-gram.
+    """
+    words = np.zeros(len(widths), np.int64)
+    for item in range(len(widths)):
+        stop = item_firsts[item]  # of the words that are counted already
+        for first in range(item_firsts[item], item_firsts[item + 1]):
+            if counts[first]:
+                words[item] += first + widths[item] - max(first, stop)
+                stop = first + widths[item]
+    return words
+
+
+@numba.njit(cache=True)
 def find_ngrams(data: np.ndarray, offsets: np.ndarray, points: Points, table: Table, words: Words) -> Hits:
     """Find the n-grams of the table in documents.
 

@@ -20,7 +20,7 @@ import orjson
 from data_pipeline.decontaminate.decontaminator import Decontaminator
 from data_pipeline.decontaminate.index import NGramIndex
 from data_pipeline.decontaminate.testsets import HELD_OUT, TestItem
-from data_pipeline.decontaminate.verdicts import COMMON, TOO_SHORT, Found, Held, ItemCounts
+from data_pipeline.decontaminate.verdicts import COMMON, CONTAMINATED, TOO_SHORT, Found, Held, ItemCounts
 from data_pipeline.ledger import Book
 from data_pipeline.output_dir import DECONTAMINATION, REMOVED
 from data_pipeline.records import keep_only
@@ -103,7 +103,9 @@ class Decontaminate(Stage):
             *write_contamination(folder, items, statuses, judged.counts, judged.listed),
             write_summary(folder, {"sets": sets, "planted": planted}),
         ]
-        facts = {"note": in_words(sets), "counts": _counts(work, statuses, judged)}
+        counts = _counts(work, statuses, judged)
+        cut = f"{len(judged.cuts):,} pieces cut out of {counts['contaminated_documents_cut']:,} documents; "
+        facts = {"note": (cut if judged.cuts else "") + in_words(sets), "counts": counts}
         return self._decided(view, before, judged, [*found, *judged.files, *written], **facts)
 
     def _settings_of_finding(self, view: View) -> str:
@@ -124,7 +126,7 @@ class Decontaminate(Stage):
         facts |= {"training": view.num_left(left), "bytes_in_and_removed": lost}
         return Outcome(
             output=hash_json([hash_bytes(gone.astype("<i8").tobytes()), cuts.hash()]),
-            book=account_decision(view, gone, judged.reasons, before),
+            book=account_decision(view, gone, [CONTAMINATED] * len(gone), before),
             files=[*files, path],
             facts=facts,
             utf8_bytes=int(view.sizes[view.training].sum()),
@@ -165,7 +167,6 @@ class Decontaminate(Stage):
             listed = orjson.loads((self.folder / f"{name}.listed").read_bytes())
             merge(judged.listed, {int(item): documents for item, documents in listed.items()})
             judged.gone += facts["gone"]
-            judged.reasons += facts["reasons"]
             judged.cuts += facts["cuts"]
             judged.files += self.records.files(name)
         return judged
@@ -208,12 +209,11 @@ def _in_words(planted: Planted) -> str:
 
 @dataclass(slots=True)
 class _Judged:
-    """The verdicts on all partitions. Attributes: gone: indices of documents; reasons: of each; cuts:
-    index, start and stop of each."""
+    """The verdicts on all partitions. Attributes: gone: indices of documents; cuts: index, start and stop of
+    each."""
 
     counts: ItemCounts
     listed: Listed = field(default_factory=dict)
     gone: list[int] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
     cuts: list[list[int]] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)

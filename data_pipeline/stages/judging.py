@@ -18,7 +18,7 @@ from data_pipeline.decontaminate.index import Counting, NGramIndex
 from data_pipeline.decontaminate.planted import COPIES, planted_documents, planted_items
 from data_pipeline.decontaminate.spans import Span, item_spans
 from data_pipeline.decontaminate.testsets import TestItem
-from data_pipeline.decontaminate.verdicts import COMMON, CONTAMINATED, TOO_SHORT, Found, Held, removals, removed_rows
+from data_pipeline.decontaminate.verdicts import COMMON, TOO_SHORT, Found, Held, removals, removed_rows
 from data_pipeline.documents import Removal
 from data_pipeline.records import Part
 from data_pipeline.stages.contamination import Listed, Spans, chosen_rows, describe
@@ -123,7 +123,7 @@ class Judge:
         indices = piece.indices()
         gone = indices[verdict.gone].tolist()
         cuts = [[int(indices[document]), start, stop] for document, start, stop in verdict.cuts]
-        return Part({"gone": gone, "reasons": [CONTAMINATED] * len(gone), "cuts": cuts}, files)
+        return Part({"gone": gone, "cuts": cuts}, files)
 
     def _verdict(self, piece: Slice, held: Held, best: np.ndarray) -> _Verdict:
         """Judge documents that hold something.

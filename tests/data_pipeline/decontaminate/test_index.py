@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from data_pipeline.decontaminate import testsets
 from data_pipeline.decontaminate.index import NGramIndex, build_index, ngram_widths, words_covered
+from data_pipeline.decontaminate.kernels import count_words
 from data_pipeline.decontaminate.words import words
 
 TEXT = st.lists(st.sampled_from("abc"), max_size=12).map(" ".join)
@@ -68,6 +69,18 @@ def test_words_covered_are_those_of_a_set(ngrams: dict[tuple[int, int], int]) ->
     assert dict(zip(groups[firsts].tolist(), covered.tolist(), strict=True)) == {
         group: len(words) for group, words in expected.items()
     }
+
+
+@given(st.lists(st.lists(st.booleans(), max_size=12), max_size=5), st.integers(1, 4))
+def test_words_that_count_are_those_of_ngrams_that_do(counts: list[list[bool]], width: int) -> None:
+    flat = np.array([each for item in counts for each in item], bool)
+    firsts = np.cumsum([0, *map(len, counts)])
+    widths = np.arange(len(counts)) % 3 + width
+    expected = [
+        len({word for at, each in enumerate(item) if each for word in range(at, at + int(width_))})
+        for item, width_ in zip(counts, widths, strict=True)
+    ]
+    assert count_words(flat, firsts, widths).tolist() == expected
 
 
 def test_any_run_of_three_quarters_of_an_item_is_half_of_it() -> None:
