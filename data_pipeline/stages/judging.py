@@ -22,6 +22,7 @@ from data_pipeline.decontaminate.verdicts import COMMON, TOO_SHORT, Found, Held,
 from data_pipeline.documents import Removal
 from data_pipeline.records import Part
 from data_pipeline.stages.contamination import Listed, Spans, chosen_rows, describe
+from data_pipeline.stages.cuts import Cuts
 from data_pipeline.stages.removed import Origin, rows_of
 from data_pipeline.stages.view import Slice, num_bytes
 from data_pipeline.storage import read_arrays, write_arrays, write_file, write_removed
@@ -102,7 +103,7 @@ class _Verdict:
 
 
 class Judge:
-    """Runs in a worker: writes what the documents of a slice hold, and the evidence of those that go.
+    """Runs in a worker: writes what the documents of a slice hold, which of them go, what is cut, and the evidence.
 
     Args:
         folder: of the stage in work/.
@@ -117,13 +118,12 @@ class Judge:
         held, best = self._work.judge(Found(**read_arrays(self._folder / f"find-{name}.npz")))
         verdict = self._verdict(piece, held, best) if len(held.items) else _Verdict()
         path, listed_path = self._folder / f"judge-{name}.npz", self._folder / f"judge-{name}.listed"
-        write_arrays(path, held._asdict())
-        write_file(listed_path, orjson.dumps({str(item): entries for item, entries in verdict.listed.items()}))
-        files = [path, listed_path, *write_removed(self._removed / f"{name}.parquet", verdict.rows)]
         indices = piece.indices()
-        gone = indices[verdict.gone].tolist()
-        cuts = [[int(indices[document]), start, stop] for document, start, stop in verdict.cuts]
-        return Part({"gone": gone, "cuts": cuts}, files)
+        documents, starts, stops = np.array(verdict.cuts, np.int64).reshape(-1, 3).T
+        cuts = Cuts(indices[documents], starts, stops)
+        write_arrays(path, {**held._asdict(), "gone": indices[np.array(verdict.gone, np.int64)], **cuts.arrays()})
+        write_file(listed_path, orjson.dumps({str(item): entries for item, entries in verdict.listed.items()}))
+        return Part({}, [path, listed_path, *write_removed(self._removed / f"{name}.parquet", verdict.rows)])
 
     def _verdict(self, piece: Slice, held: Held, best: np.ndarray) -> _Verdict:
         """Judge documents that hold something.
