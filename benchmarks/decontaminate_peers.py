@@ -1,8 +1,9 @@
 """The peers of decontaminate.py, each in a process of its own: python decontaminate_peers.py PEER FOLDER [JANITOR.py].
 
 The folder holds documents.jsonl and items.jsonl. Prints {"seconds", "peak_mb", "version", "removed"} as JSON, or
-{"missing": why}. The seconds hold neither imports, nor reading, nor what is made of the test items. Imports nothing of
-this project: the interpreter may be that of another environment. Linux only, as it asks /proc for its memory.
+{"missing": why}. The seconds are the processor's, which other work disturbs less, and hold neither imports, nor
+reading, nor what is made of the test items. Imports nothing of this project: the interpreter may be that of another
+environment. Linux only, as it asks /proc for its memory.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ def datatrove(documents: list[str], items: list[str]) -> Measured:
         }
         np.array(sorted(hashes), config.hash_config.np_descr).tofile(Path(folder) / "items.index.hashes")
         filter_.filter(Document(text="loads the index", id="0"))
-        started = time.perf_counter()
+        started = time.process_time()
         found = [at for at, text in enumerate(documents) if filter_.filter(Document(text=text, id=str(at))) is not True]
-        return time.perf_counter() - started, found, f"datatrove {version('datatrove')}"
+        return time.process_time() - started, found, f"datatrove {version('datatrove')}"
 
 
 def janitor(documents: list[str], items: list[str]) -> Measured:
@@ -51,9 +52,9 @@ def janitor(documents: list[str], items: list[str]) -> Measured:
     cleaner = module.Janitor(ngram_n=NGRAM)
     for item in items:
         cleaner.register_contaminant_python(item)
-    started = time.perf_counter()
+    started = time.process_time()
     found = [at for at, text in enumerate(documents) if cleaner.clean_python(text) != [text]]
-    return time.perf_counter() - started, found, "lm-eval janitor"
+    return time.process_time() - started, found, "lm-eval janitor"
 
 
 PEERS = {"datatrove NGramsDecontFilter": datatrove, "lm-eval Janitor": janitor}

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.decontaminate.index import NGramIndex, build_index
+from data_pipeline.decontaminate.index import Counting, NGramIndex, build_index
 from data_pipeline.decontaminate.testsets import TestItem
 from data_pipeline.decontaminate.verdicts import Found, Held
 
@@ -42,15 +42,15 @@ class Decontaminator(ABC):
         """Return which n-grams each of these documents holds."""
 
     @abstractmethod
-    def counting(self, document_frequencies: np.ndarray) -> np.ndarray:
-        """Return which n-grams count, (num_ngrams,) bool.
+    def counting(self, index: NGramIndex, document_frequencies: np.ndarray) -> Counting:
+        """Return which n-grams count.
 
         Args:
             document_frequencies: (num_ngrams,) int64, in how many documents of the corpus each occurs.
         """
 
     @abstractmethod
-    def judge(self, index: NGramIndex, counting: np.ndarray, found: Found) -> Held:
+    def judge(self, index: NGramIndex, counting: Counting, found: Found) -> Held:
         """Return what these documents hold of each item."""
 
 
@@ -68,8 +68,8 @@ class NoDecontaminate(Decontaminator):
     def find(self, index: NGramIndex, texts: pa.LargeStringArray) -> Found:
         return Found(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
-    def counting(self, document_frequencies: np.ndarray) -> np.ndarray:
-        return np.zeros(len(document_frequencies), bool)
+    def counting(self, index: NGramIndex, document_frequencies: np.ndarray) -> Counting:
+        return index.counting(np.zeros(len(document_frequencies), bool))
 
-    def judge(self, index: NGramIndex, counting: np.ndarray, found: Found) -> Held:
+    def judge(self, index: NGramIndex, counting: Counting, found: Found) -> Held:
         return Held(found.documents, found.ngrams, np.zeros(0))

@@ -64,10 +64,10 @@ class Table(NamedTuple):
 
     Attributes:
         hashes: (g,) uint64, sorted, each once.
-        starts: (2^k + 1,) int64.
+        starts: (2^k + 1,) int32, or int64 where that is too small.
         shift: 64 - k.
         lengths: (l,) int64, ascending, the lengths of the n-grams in words.
-        anchors: (2^a / 8,) uint8, bits: whether an n-gram begins with lengths[0] words of such a hash. Most places of a
+        anchors: (2^a / 8,) uint8, bits: whether an n-gram begins with lengths[0] words of such a sum. Most places of a
             text are passed by one look at it.
         anchor_shift: 64 - a.
     """
@@ -118,8 +118,8 @@ def hash_words(data: np.ndarray, first: int, stop: int, points: Points, words: W
     before = 0  # the joins of the code point before; AFTER_ASCII: look at that byte
     place = first
     while place < stop:
-        at = place
-        folded = points.letters[data[place]]
+        at = place  # an index without a sign spares the question whether it counts from the end: a quarter of the time
+        folded = points.letters[data[np.uint64(place)]]
         if folded != 0:
             if kind != LETTER:
                 count = _next_word(words, count, kind, value, at, at)
@@ -127,7 +127,7 @@ def hash_words(data: np.ndarray, first: int, stop: int, points: Points, words: W
             while folded != 0:
                 value = (value ^ np.uint64(folded)) * _FNV_PRIME
                 place += 1
-                folded = points.letters[data[place]] if place < stop else np.uint8(0)
+                folded = points.letters[data[np.uint64(place)]] if place < stop else np.uint8(0)
             before = _AFTER_ASCII
             continue
         if data[place] < 0x80:
@@ -175,30 +175,93 @@ def hash_words(data: np.ndarray, first: int, stop: int, points: Points, words: W
 def _next_word(words: Words, count: int, kind: int, value: np.uint64, end: int, start: int) -> int:
     """End the word that is open, if one is, and begin another; return their number."""
     if kind != BREAK:
-        words.hashes[count - 1], words.ends[count - 1] = _mix64(value), end
-    words.starts[count] = start
+        words.hashes[np.uint64(count - 1)], words.ends[np.uint64(count - 1)] = _mix64(value), end
+    words.starts[np.uint64(count)] = start
     return count + 1
 
 
 @numba.njit(cache=True)
-def hash_ngrams(hashes: np.ndarray, length: int) -> np.ndarray:
-    """Return a 64-bit hash of each run of `length` words; runs of different lengths have different hashes.
+def hash_texts(data: np.ndarray, offsets: np.ndarray, points: Points, words: Words) -> tuple[np.ndarray, np.ndarray]:
+    """Hash the words of texts; arguments as of `find_ngrams`.
+
+    Returns:
+        The words of all texts laid end to end, (m,) uint64, and how many each has, (texts,) int64, GIVEN_UP among them.
+    """
+    hashes, filled = np.empty(1024, np.uint64), 0
+    counts = np.empty(len(offsets) - 1, np.int64)
+    for text in range(len(counts)):
+        count = hash_words(data, offsets[text], offsets[text + 1], points, words)
+        counts[text] = count
+        for word in range(count):
+            if filled == len(hashes):
+                hashes = np.concatenate((hashes, np.empty_like(hashes)))
+            hashes[filled] = words.hashes[word]
+            filled += 1
+    return hashes[:filled].copy(), counts
+
+
+@numba.njit(cache=True)
+def hash_ngrams(words: np.ndarray, firsts: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    """Return a 64-bit hash of each run of `widths[t]` words of text t, the texts laid end to end, (p,) uint64.
+
+    Runs of different lengths have different hashes.
 
     Args:
-        hashes: (m,) uint64 of the words.
-    Returns:
-        (max(0, m - length + 1),) uint64.
+        words: (m,) uint64, hashes.
+        firsts: (texts + 1,) int64: text t is words[firsts[t] : firsts[t + 1]].
+        widths: (texts,) int64; 0: the text has no runs.
     """
-    ngrams = np.empty(max(0, len(hashes) - length + 1), np.uint64)
+    ngrams, filled = np.empty(len(words), np.uint64), 0
+    for text in range(len(widths)):
+        width = widths[text]
+        if width == 0:
+            continue
+        power, sum_ = _power(width), np.uint64(0)
+        for word in range(firsts[text], firsts[text + 1]):
+            sum_ = sum_ * _WORD_BASE + words[word]
+            if word - firsts[text] >= width:
+                sum_ -= power * words[word - width]
+            if word - firsts[text] >= width - 1:
+                ngrams[filled] = _mix64(sum_ + np.uint64(width))
+                filled += 1
+    return ngrams[:filled].copy()
+
+
+@numba.njit(cache=True)
+def mark_anchors(words: np.ndarray, firsts: np.ndarray, widths: np.ndarray, table: Table) -> None:
+    """Set the bits of `table.anchors` for the n-grams of texts; arguments as of `hash_ngrams`."""
+    length = table.lengths[0]
     power = _power(length)
-    sum_ = np.uint64(0)
-    for word in range(len(hashes)):
-        sum_ = sum_ * _WORD_BASE + hashes[word]
-        if word >= length:
-            sum_ -= power * hashes[word - length]
-        if word >= length - 1:
-            ngrams[word - length + 1] = _mix64(sum_ + np.uint64(length))
-    return ngrams
+    for text in range(len(widths)):
+        if widths[text] == 0:
+            continue
+        sum_ = np.uint64(0)
+        for word in range(firsts[text], firsts[text + 1] - widths[text] + length):
+            sum_ = sum_ * _WORD_BASE + words[word]
+            if word - firsts[text] >= length:
+                sum_ -= power * words[word - length]
+            if word - firsts[text] >= length - 1:
+                bit = sum_ >> table.anchor_shift
+                table.anchors[bit >> np.uint64(3)] |= np.uint8(1) << np.uint8(bit & np.uint64(7))
+
+
+@numba.njit(cache=True)
+def count_words(counts: np.ndarray, item_firsts: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    """Return how many words of each item lie in an n-gram that counts, (items,) int64.
+
+    Args:
+        counts: (p,) bool: of all items' n-grams laid end to end.
+        item_firsts: (items + 1,) int64: item i's are counts[item_firsts[i] : item_firsts[i + 1]].
+        widths: (items,) int64, words per n-gram.
+    """
+    words = np.zeros(len(widths), np.int64)
+    for item in range(len(widths)):
+        stop = item_firsts[item]  # of the words that are counted already
+        for first in range(item_firsts[item], item_firsts[item + 1]):
+            if counts[first]:
+                words[item] += first + widths[item] - max(first, stop)
+                stop = first + widths[item]
+    return words
 
 
 @numba.njit(cache=True)
@@ -223,11 +286,17 @@ def find_ngrams(data: np.ndarray, offsets: np.ndarray, points: Points, table: Ta
             sum_ = sum_ * _WORD_BASE + words.hashes[last]
             if last >= length:
                 sum_ -= power * words.hashes[last - length]
-            if last < length - 1 or not _is_anchor(_mix64(sum_ + np.uint64(length)), table):
+            if last < length - 1 or not _is_anchor(sum_, table):
                 continue
             begin = last - length + 1
+            size, longer_sum = length, sum_
             for longer in table.lengths:
-                ngram = _ngram_at(words.hashes, begin, min(begin + longer, num_words), longer, table)
+                if begin + longer > num_words:
+                    break
+                while size < longer:
+                    longer_sum = longer_sum * _WORD_BASE + words.hashes[begin + size]
+                    size += 1
+                ngram = _number(_mix64(longer_sum + np.uint64(longer)), table)
                 if ngram >= 0:
                     if count == len(hits):
                         hits = np.concatenate((hits, np.empty_like(hits)))
@@ -239,14 +308,8 @@ def find_ngrams(data: np.ndarray, offsets: np.ndarray, points: Points, table: Ta
 
 
 @numba.njit(cache=True)
-def _ngram_at(hashes: np.ndarray, begin: int, end: int, length: int, table: Table) -> int:
-    """Return the number of the n-gram hashes[begin:end], or -1; so too where it is shorter than `length`."""
-    if end - begin < length:
-        return -1
-    sum_ = np.uint64(0)
-    for word in range(begin, end):
-        sum_ = sum_ * _WORD_BASE + hashes[word]
-    hash_ = _mix64(sum_ + np.uint64(length))
+def _number(hash_: np.uint64, table: Table) -> int:
+    """Return the number of the n-gram of this hash, or -1."""
     prefix = hash_ >> table.shift
     for place in range(table.starts[prefix], table.starts[prefix + np.uint64(1)]):
         if table.hashes[place] == hash_:
@@ -255,8 +318,8 @@ def _ngram_at(hashes: np.ndarray, begin: int, end: int, length: int, table: Tabl
 
 
 @numba.njit(cache=True)
-def _is_anchor(hash_: np.uint64, table: Table) -> bool:
-    bit = hash_ >> table.anchor_shift
+def _is_anchor(sum_: np.uint64, table: Table) -> bool:
+    bit = sum_ >> table.anchor_shift
     return bool((table.anchors[bit >> np.uint64(3)] >> np.uint8(bit & np.uint64(7))) & np.uint8(1))
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from data_pipeline.decontaminate.decontaminator import Decontaminator
 from data_pipeline.decontaminate.errors import DecontaminationError
-from data_pipeline.decontaminate.index import NGramIndex, build_index, word_hashes
+from data_pipeline.decontaminate.index import Counting, NGramIndex, build_index, word_hashes, words_covered
 from data_pipeline.decontaminate.points import folding_points
 from data_pipeline.decontaminate.testsets import TestItem, read_test_sets
 from data_pipeline.decontaminate.verdicts import Found, Held
@@ -15,18 +15,20 @@ from foundation.errors import require
 
 
 class NGram(Decontaminator):
-    """Removes a document that holds at least a share of one test item's n-grams.
+    """Removes a document that holds at least a share of the words of one test item, in runs that both have.
 
-    Words are those of decontaminate.words. An item is the set of its n-grams; one shorter than n words is a single
-    n-gram, the whole item. An n-gram that occurs in more than `max_document_frequency` documents of the corpus is a
-    common phrase and doesn't count, neither as held nor as part of the item; an item of such n-grams alone is never
-    found.
-    Source of the rule: 67 % of a manual's pages share some 13-gram with a held-out page, so a share must decide;
+    Words are those of decontaminate.words. An item is sought by its n-grams: of n words each; of a sixth less (11 of
+    13) where it has fewer than 1.5 n words; an item of fewer than n words is one n-gram, the whole item. What a
+    document holds of it are the words that lie in at least one n-gram that both have. An n-gram that occurs in more
+    than `max_document_frequency` documents of the corpus is a common phrase and doesn't count, neither as held nor as
+    part of the item; an item of such n-grams alone is never found.
+    Source of the rule: 67 % of a manual's pages share some 13-gram with a held-out page, so a share must decide; a
+    share of words, not of n-grams, of which one changed word breaks 13: docs/decisions.md has the measurements.
     marin-community/marin#7635 for the common phrases.
 
     Args:
         n: words per n-gram.
-        min_coverage: share of an item's n-grams, in (0, 1], from which a document holds it.
+        min_coverage: share of an item's words, in (0, 1], from which a document holds it.
         max_document_frequency: documents of the corpus that an n-gram may occur in and still count.
         min_words: items of fewer words aren't sought: "the answer" is in every book.
         test_sets: files or patterns, see decontaminate.testsets; the held-out documents are sought in any case.
@@ -101,15 +103,18 @@ class NGram(Decontaminator):
         pairs = np.unique(hits.documents * index.num_ngrams + hits.ngrams)
         return Found(*np.divmod(pairs, index.num_ngrams))
 
-    def counting(self, document_frequencies: np.ndarray) -> np.ndarray:
+    def counting(self, index: NGramIndex, document_frequencies: np.ndarray) -> Counting:
         """Return which n-grams are no common phrases."""
-        counting: np.ndarray = document_frequencies <= self.max_document_frequency
-        return counting
+        return index.counting(document_frequencies <= self.max_document_frequency)
 
-    def judge(self, index: NGramIndex, counting: np.ndarray, found: Found) -> Held:
+    def judge(self, index: NGramIndex, counting: Counting, found: Found) -> Held:
         """Return what these documents hold of each item, of the n-grams that count."""
-        counts = counting[found.ngrams]
-        places, items = index.items_of(found.ngrams[counts])
-        pairs, held = np.unique(found.documents[counts][places] * len(index.names) + items, return_counts=True)
-        documents, items = np.divmod(pairs, len(index.names))
-        return Held(documents, items, held / index.item_sizes(counting)[items])
+        counts = counting.ngrams[found.ngrams]
+        holders = index.holders(found.ngrams[counts])
+        # by document and place, and so by item
+        pairs = np.sort(found.documents[counts][holders.rows] * len(index.places) + holders.places)
+        documents, places = np.divmod(pairs, max(1, len(index.places)))
+        items = np.searchsorted(index.item_firsts, places, side="right") - 1
+        firsts, words = words_covered(documents * len(index.names) + items, places, index.widths[items])
+        documents, items = documents[firsts], items[firsts]
+        return Held(documents, items, words / counting.item_words[items])

@@ -75,6 +75,22 @@ def segments(text: str) -> Iterator[str]:
     return (match.group() for match in _segment().finditer(text))
 
 
+def segment_sizes(text: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the UTF-8 bytes of each segment, and those of its normal form, (s,) int64 each."""
+    sizes = []
+    for part in _run_or_segment().findall(text):
+        # in a run of ASCII each byte is a segment, and its normal form a byte
+        size = (1, 1, len(part)) if part.isascii() else (len(part.encode()), len(normal(part).encode()), 1)
+        sizes.append(size)
+    in_text, in_normal, times = np.array(sizes, np.int64).reshape(-1, 3).T
+    return np.repeat(in_text, times), np.repeat(in_normal, times)
+
+
+@functools.cache
+def _run_or_segment() -> re.Pattern[str]:
+    return re.compile(f"[\0-\x7f]+(?=[\0-\x7f]|$)|{_segment().pattern}")
+
+
 @functools.cache
 def _segment() -> re.Pattern[str]:
     following = "".join(char for char in _special() if _follows(char))

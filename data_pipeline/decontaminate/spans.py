@@ -24,8 +24,8 @@ def item_spans(
         wanted: document and item.
     """
     counts = np.flatnonzero(counting[hits.ngrams])
-    places, items = index.items_of(hits.ngrams[counts])
-    hit = counts[places]
+    holders = index.holders(hits.ngrams[counts])
+    hit, items = counts[holders.rows], holders.items
     keys = hits.documents[hit] * len(index.names) + items
     chosen = np.isin(keys, [document * len(index.names) + item for document, item in wanted])
     hit, items = hit[chosen], items[chosen]

@@ -29,7 +29,8 @@ class Held(NamedTuple):
 
     Attributes:
         documents, items: (p,) int64.
-        coverage: (p,) float64, the share of the item's n-grams that the document holds, of those that count.
+        coverage: (p,) float64, of the item's words that lie in n-grams which count: the share that lies in those which
+            the document holds.
     """
 
     documents: np.ndarray
@@ -84,15 +85,15 @@ class ItemCounts:
         self.contaminated += np.bincount(held.items[is_held], minlength=len(self.coverage))
         self.partial += np.bincount(held.items[~is_held], minlength=len(self.coverage))
 
-    def statuses(self, all_sizes: np.ndarray, sizes: np.ndarray) -> list[str]:
+    def statuses(self, is_sought: np.ndarray, counts: np.ndarray) -> list[str]:
         """Return the status of each item.
 
         Args:
-            all_sizes: (num_items,) int64 of its n-grams.
-            sizes: of those that count.
+            is_sought: (num_items,) bool.
+            counts: (num_items,) bool: whether any n-gram of it counts.
         """
         numbers = np.select(
-            [all_sizes == 0, sizes == 0, self.contaminated > 0, self.partial > 0],
+            [~is_sought, ~counts, self.contaminated > 0, self.partial > 0],
             [STATUSES.index(status) for status in (TOO_SHORT, COMMON, CONTAMINATED, PARTIAL)],
             STATUSES.index(CLEAN),
         )

@@ -20,21 +20,26 @@ import numpy as np
 from data_pipeline.decontaminate.kernels import ALONE, BREAK, DROPPED, LETTER, MARK
 
 _APOSTROPHES = frozenset("'`\u2018\u2019\u201b\u02b9\u02bb\u02bc\u02bd\u05f3\ua78c")
-_SPACELESS = (  # code points, first to last, Unicode 16
+# scripts whose lines may break at any letter, after Unicode Standard Annex 14: code points, first to last, Unicode 16
+_SPACELESS = (
     (0x0E00, 0x0EFF),  # Thai, Lao
     (0x1000, 0x109F),  # Myanmar
     (0x1780, 0x17FF),  # Khmer
     (0x1950, 0x19DF),  # Tai Le, New Tai Lue
     (0x1A20, 0x1AAF),  # Tai Tham
+    (0x1B00, 0x1B7F),  # Balinese
     (0x3005, 0x3007),  # ideographic iteration mark and zero
     (0x3040, 0x312F),  # kana, Bopomofo
     (0x31A0, 0x31FF),  # Bopomofo and kana extensions
     (0x3400, 0x4DBF),  # ideographs, extension A
-    (0x4E00, 0x9FFF),  # ideographs
-    (0xA9E0, 0xA9FF),  # Myanmar extended-B
+    (0x4E00, 0xA4CF),  # ideographs, Yi
+    (0xA980, 0xA9FF),  # Javanese, Myanmar extended-B
+    (0xAA00, 0xAA5F),  # Cham
     (0xAA60, 0xAADF),  # Myanmar extended-A, Tai Viet
     (0xF900, 0xFAFF),  # compatibility ideographs
-    (0x1AFF0, 0x1B16F),  # kana extensions
+    (0x11700, 0x1174F),  # Ahom
+    (0x17000, 0x18D7F),  # Tangut, Khitan
+    (0x1AFF0, 0x1B2FF),  # kana extensions, Nushu
     (0x20000, 0x3FFFF),  # ideographs, extensions B and later
 )
 _VARIATION_SELECTORS = ((0xFE00, 0xFE0F), (0xE0100, 0xE01EF))

@@ -22,7 +22,8 @@ def show_contamination(page: Page, output_dir: Path) -> None:
     page.section("Test sets")
     page.text(
         "What the documents held before any of them went. Contaminated: one held at least decontaminate.min_coverage "
-        "of the item's n-grams, and went. Partial: some hold less of it, and stay, unless they went for another item. "
+        "of the item's words, and went, or lost its sentences. Partial: some hold less of it, and stay as they are "
+        "unless they hold another item. "
         "Clean: none holds an n-gram of it that is no common phrase. Too short, or of common phrases alone: not "
         f"sought, so that nothing is known. {DECONTAMINATION}/ has a line an item, with the documents and where it "
         "lies in them, and for evaluators the items that are clean."

@@ -71,3 +71,9 @@ class Cuts:
     def hash(self) -> str:
         """Return the hash of all spans."""
         return hash_json([hash_bytes(array.astype("<i8").tobytes()) for array in self.arrays().values()])
+
+
+def joined(parts: list[Cuts]) -> Cuts:
+    """Return the cuts of parts that follow each other."""
+    columns = zip(*(part.arrays().values() for part in [Cuts(), *parts]), strict=True)
+    return Cuts(*(np.concatenate(column) for column in columns))

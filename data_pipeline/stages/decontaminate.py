@@ -20,12 +20,12 @@ import orjson
 from data_pipeline.decontaminate.decontaminator import Decontaminator
 from data_pipeline.decontaminate.index import NGramIndex
 from data_pipeline.decontaminate.testsets import HELD_OUT, TestItem
-from data_pipeline.decontaminate.verdicts import COMMON, TOO_SHORT, Found, Held, ItemCounts
+from data_pipeline.decontaminate.verdicts import COMMON, CONTAMINATED, TOO_SHORT, Found, Held, ItemCounts
 from data_pipeline.ledger import Book
 from data_pipeline.output_dir import DECONTAMINATION, REMOVED
 from data_pipeline.records import keep_only
 from data_pipeline.stages.contamination import Listed, by_set, in_words, merge, write_contamination, write_summary
-from data_pipeline.stages.cuts import Cuts
+from data_pipeline.stages.cuts import Cuts, joined
 from data_pipeline.stages.judging import Find, Judge, Judging
 from data_pipeline.stages.stage import (
     Outcome,
@@ -93,10 +93,9 @@ class Decontaminate(Stage):
         frequencies, found = self._find(view, training, index, settings)
         shown = [view.file_names, [partition.source for partition in view.partitions]]  # in the evidence of each part
         settings = hash_json([self.identity, settings, hash_bytes(frequencies.tobytes()), shown])
-        work = Judging(self._decontaminator, index, self._decontaminator.counting(frequencies), view.file_names)
+        work = Judging(self._decontaminator, index, self._decontaminator.counting(index, frequencies), view.file_names)
         judged = self._judge(view, training, work, settings)
-        all_sizes = index.item_sizes(np.ones(index.num_ngrams, bool))
-        statuses = judged.counts.statuses(all_sizes, index.item_sizes(work.counting))
+        statuses = judged.counts.statuses(index.widths > 0, work.counting.item_words > 0)
         sets = by_set(items, statuses)
         planted = work.find_planted(items, statuses)
         print(f"{self.name}: planted copies found: {_in_words(planted)}", file=sys.stderr)
@@ -104,7 +103,10 @@ class Decontaminate(Stage):
             *write_contamination(folder, items, statuses, judged.counts, judged.listed),
             write_summary(folder, {"sets": sets, "planted": planted}),
         ]
-        facts = {"note": in_words(sets), "counts": _counts(work, statuses, judged)}
+        counts = _counts(work, statuses, judged)
+        pieces, documents = counts["contaminated_pieces_cut"], counts["contaminated_documents_cut"]
+        cut = f"{pieces:,} pieces cut out of {documents:,} documents; " if pieces else ""
+        facts = {"note": cut + in_words(sets), "counts": counts}
         return self._decided(view, before, judged, [*found, *judged.files, *written], **facts)
 
     def _settings_of_finding(self, view: View) -> str:
@@ -113,8 +115,7 @@ class Decontaminate(Stage):
         return hash_json([self.code_hash, counting, self._items_hash, _held_out_hash(view)])
 
     def _decided(self, view: View, before: Book, judged: _Judged, files: list[Path], **facts: Any) -> Outcome:
-        gone = np.array(judged.gone, np.int64)
-        cuts = Cuts(*np.array(judged.cuts, np.int64).reshape(-1, 3).T)
+        gone, cuts = np.concatenate([np.zeros(0, np.int64), *judged.gone]), joined(judged.cuts)
         path = decision_path(self.place.work, self.name)
         write_arrays(path, {"gone": gone, **cuts.arrays()})
         left = view.training
@@ -125,7 +126,7 @@ class Decontaminate(Stage):
         facts |= {"training": view.num_left(left), "bytes_in_and_removed": lost}
         return Outcome(
             output=hash_json([hash_bytes(gone.astype("<i8").tobytes()), cuts.hash()]),
-            book=account_decision(view, gone, judged.reasons, before),
+            book=account_decision(view, gone, [CONTAMINATED] * len(gone), before),
             files=[*files, path],
             facts=facts,
             utf8_bytes=int(view.sizes[view.training].sum()),
@@ -161,13 +162,13 @@ class Decontaminate(Stage):
         judged = _Judged(ItemCounts(len(work.index.names), self._decontaminator.min_coverage))
         tasks = self._tasks("judge", view, training, settings)
         function = Judge(work, self.folder, self.place.output_dir / REMOVED / self.name)
-        for name, facts in do_parts(self.place.executor, self.records, tasks, function):
-            judged.counts.add(Held(**read_arrays(self.folder / f"{name}.npz")))
+        for name, _ in do_parts(self.place.executor, self.records, tasks, function):
+            arrays = read_arrays(self.folder / f"{name}.npz")
+            judged.counts.add(Held(*(arrays[column] for column in Held._fields)))
+            judged.gone.append(arrays["gone"])
+            judged.cuts.append(Cuts.of(arrays))
             listed = orjson.loads((self.folder / f"{name}.listed").read_bytes())
             merge(judged.listed, {int(item): documents for item, documents in listed.items()})
-            judged.gone += facts["gone"]
-            judged.reasons += facts["reasons"]
-            judged.cuts += facts["cuts"]
             judged.files += self.records.files(name)
         return judged
 
@@ -197,9 +198,9 @@ def _counts(work: Judging, statuses: list[str], judged: _Judged) -> dict[str, in
         "items_too_short": statuses.count(TOO_SHORT),
         "items_of_common_ngrams": statuses.count(COMMON),
         "ngrams": work.index.num_ngrams,
-        "common_ngrams": int((~work.counting).sum()),
-        "contaminated_pieces_cut": len(judged.cuts),
-        "contaminated_documents_cut": len({index for index, _, _ in judged.cuts}),
+        "common_ngrams": int((~work.counting.ngrams).sum()),
+        "contaminated_pieces_cut": sum(len(cuts) for cuts in judged.cuts),
+        "contaminated_documents_cut": sum(len(np.unique(cuts.documents)) for cuts in judged.cuts),
     }
 
 
@@ -209,12 +210,11 @@ def _in_words(planted: Planted) -> str:
 
 @dataclass(slots=True)
 class _Judged:
-    """The verdicts on all partitions. Attributes: gone: indices of documents; reasons: of each; cuts:
-    index, start and stop of each."""
+    """The verdicts on all partitions. Attributes: gone: indices of documents, an array a partition; cuts: a partition's
+    each, of indices."""
 
     counts: ItemCounts
     listed: Listed = field(default_factory=dict)
-    gone: list[int] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
-    cuts: list[list[int]] = field(default_factory=list)
+    gone: list[np.ndarray] = field(default_factory=list)
+    cuts: list[Cuts] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)

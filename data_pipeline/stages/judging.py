@@ -14,14 +14,15 @@ import pyarrow as pa
 
 from data_pipeline.decontaminate.cutting import spans_to_cut
 from data_pipeline.decontaminate.decontaminator import Decontaminator
-from data_pipeline.decontaminate.index import NGramIndex
+from data_pipeline.decontaminate.index import Counting, NGramIndex
 from data_pipeline.decontaminate.planted import COPIES, planted_documents, planted_items
 from data_pipeline.decontaminate.spans import Span, item_spans
 from data_pipeline.decontaminate.testsets import TestItem
-from data_pipeline.decontaminate.verdicts import COMMON, CONTAMINATED, TOO_SHORT, Found, Held, removals, removed_rows
+from data_pipeline.decontaminate.verdicts import COMMON, TOO_SHORT, Found, Held, removals, removed_rows
 from data_pipeline.documents import Removal
 from data_pipeline.records import Part
 from data_pipeline.stages.contamination import Listed, Spans, chosen_rows, describe
+from data_pipeline.stages.cuts import Cuts
 from data_pipeline.stages.removed import Origin, rows_of
 from data_pipeline.stages.view import Slice, num_bytes
 from data_pipeline.storage import read_arrays, write_arrays, write_file, write_removed
@@ -51,19 +52,23 @@ class Judging:
     """What verdicts follow from.
 
     Attributes:
-        counting: (num_ngrams,) bool: which n-grams count.
         file_names: by file number.
     """
 
     decontaminator: Decontaminator
     index: NGramIndex
-    counting: np.ndarray
+    counting: Counting
     file_names: list[str]
 
     def judge(self, found: Found) -> tuple[Held, np.ndarray]:
         """Return what documents hold, and the rows of it for which documents go."""
         held = self.decontaminator.judge(self.index, self.counting, found)
         return held, removed_rows(held, self.decontaminator.min_coverage)
+
+    def holds_an_item(self, text: str) -> bool:
+        """Return whether a document of this text would go."""
+        found = self.decontaminator.find(self.index, pa.array([text], pa.large_string()))
+        return len(self.judge(found)[1]) > 0
 
     def removals(self, held: Held, rows: np.ndarray) -> list[Removal]:
         """Return why the documents of these rows go."""
@@ -98,7 +103,7 @@ class _Verdict:
 
 
 class Judge:
-    """Runs in a worker: writes what the documents of a slice hold, and the evidence of those that go.
+    """Runs in a worker: writes what the documents of a slice hold, which of them go, what is cut, and the evidence.
 
     Args:
         folder: of the stage in work/.
@@ -113,13 +118,12 @@ class Judge:
         held, best = self._work.judge(Found(**read_arrays(self._folder / f"find-{name}.npz")))
         verdict = self._verdict(piece, held, best) if len(held.items) else _Verdict()
         path, listed_path = self._folder / f"judge-{name}.npz", self._folder / f"judge-{name}.listed"
-        write_arrays(path, held._asdict())
-        write_file(listed_path, orjson.dumps({str(item): entries for item, entries in verdict.listed.items()}))
-        files = [path, listed_path, *write_removed(self._removed / f"{name}.parquet", verdict.rows)]
         indices = piece.indices()
-        gone = indices[verdict.gone].tolist()
-        cuts = [[int(indices[document]), start, stop] for document, start, stop in verdict.cuts]
-        return Part({"gone": gone, "reasons": [CONTAMINATED] * len(gone), "cuts": cuts}, files)
+        documents, starts, stops = np.array(verdict.cuts, np.int64).reshape(-1, 3).T
+        cuts = Cuts(indices[documents], starts, stops)
+        write_arrays(path, {**held._asdict(), "gone": indices[np.array(verdict.gone, np.int64)], **cuts.arrays()})
+        write_file(listed_path, orjson.dumps({str(item): entries for item, entries in verdict.listed.items()}))
+        return Part({}, [path, listed_path, *write_removed(self._removed / f"{name}.parquet", verdict.rows)])
 
     def _verdict(self, piece: Slice, held: Held, best: np.ndarray) -> _Verdict:
         """Judge documents that hold something.
@@ -134,7 +138,7 @@ class Judge:
         batch = piece.load().take(pa.array(documents))
         here = Held(places, held.items[shown], held.coverage[shown])
         wanted = set(zip(here.documents.tolist(), here.items.tolist(), strict=True))
-        spans = item_spans(work.index, work.counting, work.index.find(batch.column("text")), wanted)
+        spans = item_spans(work.index, work.counting.ngrams, work.index.find(batch.column("text")), wanted)
         removed: list[tuple[list[Removal], int]] = []
         in_documents: dict[int, list[Span]] = defaultdict(list)
         for row in np.searchsorted(shown, holds).tolist():
@@ -153,7 +157,9 @@ class Judge:
         pieces = spans_to_cut(text, spans)
         data = text.encode()
         left = b"".join(data[end:start] for (_, end), (start, _) in pairwise([(0, 0), *pieces, (len(data), 0)]))
-        return pieces if len(pieces) <= self._work.decontaminator.max_cuts and left.strip() else []
+        if len(pieces) > self._work.decontaminator.max_cuts or not left.strip():
+            return []
+        return [] if self._work.holds_an_item(left.decode()) else pieces  # what was apart may meet at a seam
 
     def _described(
         self,

@@ -30,6 +30,23 @@ def cut(text: str, *held: str) -> list[str]:
         ("\u4e00\u53e5\u3002\u4e8c\u53e5\u3002\u4e09", ["\u4e8c"], ["\u4e8c\u53e5\u3002"]),
         ("No border in 3.14 at all", ["3.14"], ["No border in 3.14 at all"]),
         ("One. Two. Three.", ["e. Tw"], ["One. Two. "]),
+        (
+            "One. Mr. J. R. Smith of the U.S. Army, e.g. here, left. Two.",
+            ["Smith"],
+            ["Mr. J. R. Smith of the U.S. Army, e.g. here, left. "],
+        ),
+        ("One.\n2. Two three.\n3. Four.", ["three"], ["2. Two three.\n"]),
+        ("It was in 1999. Then two. Three.", ["two"], ["Then two. "]),
+        ("One, two, etc. and more. Three, etc. Four.", ["Three"], ["Three, etc. "]),
+        ("One, two, etc. and more. Three.", ["two"], ["One, two, etc. and more. "]),
+        ("**One.** _Two._ Three.", ["Two"], ["_Two._ "]),
+        (
+            "\u4ed6\u8bf4\uff1a\u201c\u4e00\u3002\u201d\u4e8c\u3002\u4e09",
+            ["\u4e00"],
+            ["\u4ed6\u8bf4\uff1a\u201c\u4e00\u3002\u201d"],
+        ),
+        ("\u090f\u0915\u0964 \u0926\u094b\u0964 \u0924\u0940\u0928", ["\u0926\u094b"], ["\u0926\u094b\u0964 "]),
+        ("End of it by Mr.\n\nTwo. Three.", ["Two"], ["Two. "]),
     ],
 )
 def test_whole_sentences_are_cut(text: str, held: list[str], expected: list[str]) -> None:

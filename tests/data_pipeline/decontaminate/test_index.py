@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.decontaminate import testsets
-from data_pipeline.decontaminate.index import NGramIndex, build_index
+from data_pipeline.decontaminate.index import NGramIndex, build_index, ngram_widths, words_covered
+from data_pipeline.decontaminate.kernels import count_words
 from data_pipeline.decontaminate.words import words
 
 TEXT = st.lists(st.sampled_from("abc"), max_size=12).map(" ".join)
@@ -29,29 +30,66 @@ def ngrams(text: str, length: int) -> set[tuple[str, ...]]:
     return {tuple(found[i : i + length]) for i in range(len(found) - length + 1)}
 
 
-@given(st.lists(TEXT, max_size=6), TEXT, st.integers(1, 4), st.integers(1, 2))
+def width_of(text: str, n: int, min_words: int) -> int:
+    """The rule for one item, written plainly."""
+    num_words = len(words(text))
+    if num_words < min_words:
+        return 0
+    return min(num_words, n if num_words < n or num_words >= 1.5 * n else n - n // 6)
+
+
+@given(st.lists(TEXT, max_size=6), TEXT, st.integers(1, 7), st.integers(1, 2))
 def test_holds_what_sets_of_tuples_hold(texts: list[str], document: str, n: int, min_words: int) -> None:
     min_words = min(n, min_words)
     index = build(texts, n, min_words)
-    items = [ngrams(text, min(n, len(words(text)))) if len(words(text)) >= min_words else set() for text in texts]
+    widths = [width_of(text, n, min_words) for text in texts]
+    items = [ngrams(text, width) if width else set() for text, width in zip(texts, widths, strict=True)]
     everything = set().union(*items)
     assert index.num_ngrams == len(everything)
-    assert index.num_too_short == sum(not item for item in items)
-    counting = np.ones(index.num_ngrams, bool)
-    assert index.item_sizes(counting).tolist() == [len(item) for item in items]
+    assert index.widths.tolist() == widths
     in_document = set().union(*(ngrams(document, length) for length in range(1, n + 1)))
     found = find(index, document)
     assert len(found) == len(everything & in_document)
-    numbers, held = np.unique(index.items_of(found)[1], return_counts=True)
+    holders = index.holders(found)
+    rows = {(found[row], item) for row, item in zip(holders.rows.tolist(), holders.items.tolist(), strict=True)}
+    numbers, held = np.unique([item for _, item in rows], return_counts=True)
     expected = {i: len(item & in_document) for i, item in enumerate(items) if item & in_document}
     assert dict(zip(numbers.tolist(), held.tolist(), strict=True)) == expected
 
 
-def test_what_does_not_count_is_no_part_of_an_item() -> None:
-    index = build(["a b c d", "b c d"], 2, 1)
-    counting = np.ones(index.num_ngrams, bool)
-    counting[find(index, "b c")] = False
-    assert index.item_sizes(counting).tolist() == [2, 1]
+@given(st.dictionaries(st.tuples(st.integers(0, 3), st.integers(0, 30)), st.integers(1, 5)))
+def test_words_covered_are_those_of_a_set(ngrams: dict[tuple[int, int], int]) -> None:
+    rows = sorted(ngrams)
+    groups, places = (np.array([row[column] for row in rows], np.int64) for column in (0, 1))
+    widths = groups + 2  # the n-grams of an item are of one width
+    expected: dict[int, set[int]] = {}
+    for group, place in rows:
+        expected.setdefault(group, set()).update(range(place, place + group + 2))
+    firsts, covered = words_covered(groups, places, widths)
+    assert dict(zip(groups[firsts].tolist(), covered.tolist(), strict=True)) == {
+        group: len(words) for group, words in expected.items()
+    }
+
+
+@given(st.lists(st.lists(st.booleans(), max_size=12), max_size=5), st.integers(1, 4))
+def test_words_that_count_are_those_of_ngrams_that_do(counts: list[list[bool]], width: int) -> None:
+    flat = np.array([each for item in counts for each in item], bool)
+    firsts = np.cumsum([0, *map(len, counts)])
+    widths = np.arange(len(counts)) % 3 + width
+    expected = [
+        len({word for at, each in enumerate(item) if each for word in range(at, at + int(width_))})
+        for item, width_ in zip(counts, widths, strict=True)
+    ]
+    assert count_words(flat, firsts, widths).tolist() == expected
+
+
+def test_any_run_of_three_quarters_of_an_item_is_half_of_it() -> None:
+    """For all numbers of words from 15 on; of 13 and 14 words 11 must be there, of fewer all."""
+    num_words = np.arange(1, 2000)
+    for length, width in zip(num_words.tolist(), ngram_widths(num_words, 13, 3).tolist(), strict=True):
+        run = length if length < 13 else 11 if length < 15 else length * 3 // 4
+        assert width == 0 if length < 3 else width <= run
+        assert 2 * run >= length
 
 
 def test_many_ngrams_are_all_found() -> None:

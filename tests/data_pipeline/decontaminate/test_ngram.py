@@ -43,7 +43,7 @@ def judge_with(decontaminator: Decontaminator, index: NGramIndex, texts: list[st
     frequencies = sum(np.bincount(each.ngrams, minlength=index.num_ngrams) for each in found)
     judged = []
     for each, shift in zip(found, (0, cut), strict=True):
-        held = decontaminator.judge(index, decontaminator.counting(np.asarray(frequencies)), each)
+        held = decontaminator.judge(index, decontaminator.counting(index, np.asarray(frequencies)), each)
         rows = removed_rows(held, decontaminator.min_coverage)
         gone = removals(held, rows, index.names, decontaminator.min_coverage)
         judged += [(each.position + shift, each.test_item, each.coverage) for each in gone]
@@ -55,21 +55,31 @@ def plain_rule(
 ) -> list[tuple[int, str, float]]:
     """The definition with sets of tuples."""
 
-    def ngrams(text: str, length: int) -> set[tuple[str, ...]]:
-        found = words(text)
-        return {tuple(found[i : i + length]) for i in range(len(found) - length + 1)}
+    def width_of(item: str) -> int:
+        length = len(words(item))
+        if length < min_words:
+            return 0
+        return min(length, n if length < n or length >= 1.5 * n else n - n // 6)
 
-    lengths = [min(n, len(words(item))) for item in items]
-    grams = [ngrams(item, k) if k >= min_words else set() for item, k in zip(items, lengths, strict=True)]
-    held = [[gram & ngrams(text, k) for gram, k in zip(grams, lengths, strict=True)] for text in texts]
+    def runs(text: str, length: int) -> list[tuple[str, ...]]:
+        found = words(text)
+        return [tuple(found[i : i + length]) for i in range(len(found) - length + 1)] if length else []
+
+    def words_in(item: str, grams: set[tuple[str, ...]]) -> int:
+        """How many words of the item lie in these n-grams of it."""
+        width = width_of(item)
+        places = [first for first, run in enumerate(runs(item, width)) if run in grams]
+        return len({word for first in places for word in range(first, first + width)})
+
+    held = [[set(runs(item, width_of(item))) & set(runs(text, width_of(item))) for item in items] for text in texts]
     frequency = Counter(gram for of_text in held for gram in set().union(*of_text))
     removed = []
     for position, of_text in enumerate(held):
         coverages = []
-        for number, (gram, found) in enumerate(zip(grams, of_text, strict=True)):
-            counting = {g for g in gram if frequency[g] <= max_frequency}
+        for number, (item, found) in enumerate(zip(items, of_text, strict=True)):
+            counting = {gram for gram in runs(item, width_of(item)) if frequency[gram] <= max_frequency}
             if found & counting:
-                coverages.append((len(found & counting) / len(counting), -number))
+                coverages.append((words_in(item, found & counting) / words_in(item, counting), -number))
         if coverages and max(coverages)[0] >= min_coverage:
             coverage, number = max(coverages)
             removed.append((position, f"t#{-number}", coverage))
@@ -82,7 +92,7 @@ TEXT = st.lists(st.sampled_from(["a", "B", "c,", "d'", "中"]), max_size=15).map
 @given(
     st.lists(TEXT, min_size=1, max_size=4),
     st.lists(TEXT, max_size=8),
-    st.integers(2, 4),
+    st.integers(2, 7),
     st.sampled_from([0.25, 0.5, 1.0]),
     st.integers(1, 3),
 )
@@ -137,11 +147,36 @@ def test_wrapping_case_and_punctuation_cannot_change_a_verdict(number: int, data
 
 
 def test_half_of_an_item_decides() -> None:
-    """100 13-grams; a document with the first 49 of them stays, with 50 it goes."""
-    item = prose(1, 112)
-    start = item.split()[:61]
-    texts = [" ".join([*start, prose(2)]), " ".join([*item.split()[:62], prose(3)])]
-    assert judge(NGram(), [item], texts) == [(1, "t#0", 0.5)]
+    """100 words; a document with the first 49 of them stays, with 50 it goes."""
+    item = prose(1, 100).split()
+    texts = [" ".join([*item[:49], prose(2)]), " ".join([*item[:50], prose(3)])]
+    assert judge(NGram(), [" ".join(item)], texts) == [(1, "t#0", 0.5)]
+
+
+def test_an_item_with_a_word_changed_here_and_there_is_found() -> None:
+    """Every 15th word is another: half of the 13-grams and more are broken, and few words."""
+    item = prose(1, 150).split()
+    changed = [word if at % 15 else "other" for at, word in enumerate(item)]
+    ((_, _, coverage),) = judge(NGram(), [" ".join(item)], [" ".join(changed)])
+    assert coverage == 140 / 150
+
+
+@pytest.mark.parametrize(
+    ("num_words", "enough"), [(12, 12), (13, 11), (14, 11), (19, 11), (20, 13), (26, 13), (27, 14), (40, 20)]
+)
+def test_so_many_words_in_a_row_are_enough(num_words: int, enough: int) -> None:
+    item = prose(1, num_words).split()
+    texts = [f"{prose(2)} {' '.join(item[-length:])} {prose(3)}" for length in (enough - 1, enough)]
+    assert [position for position, _, _ in judge(NGram(), [" ".join(item)], texts)] == [1]
+
+
+@given(st.integers(15, 300), st.data())
+def test_three_quarters_of_an_item_are_enough(num_words: int, data: st.DataObject) -> None:
+    """Wherever they are taken from it."""
+    item = prose(1, num_words).split()
+    run = num_words * 3 // 4
+    first = data.draw(st.integers(0, num_words - run))
+    assert judge(NGram(), [" ".join(item)], [f"{prose(2)} {' '.join(item[first : first + run])} {prose(3)}"])
 
 
 def test_common_phrases_do_not_count() -> None:
@@ -152,7 +187,7 @@ def test_common_phrases_do_not_count() -> None:
     assert len(judge(NGram(), [item], [f"{licence} {prose(10 + i)}" for i in range(10)])) == 10
     with_copy = [f"{licence} {prose(10 + i)}" for i in range(11)] + [f"{prose(5)} {own}"]
     (found,) = judge(NGram(), [item], with_copy)
-    assert found == (11, "t#0", 28 / 40)  # of the n-grams of its own, those that reach into the licence included
+    assert found == (11, "t#0", 40 / 52)  # of the words in n-grams of its own, which reach 12 words into the licence
 
 
 def test_short_items_are_sought_whole_and_very_short_ones_never() -> None:

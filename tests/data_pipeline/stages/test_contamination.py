@@ -27,7 +27,7 @@ WHOLE, HALF, COMMON = (str(ITEMS[number]["question"]) for number in (0, 2, 4))
 LEAKY = {  # id -> text
     "whole": f"{prose(1)}\n\n— {WHOLE.upper()} —\n\n{prose(2)}",
     "again": f"É {WHOLE.replace(' ', chr(10))}",
-    "part": f"{prose(3)} {' '.join(HALF.split()[:16])}",
+    "part": f"{prose(3)} {' '.join(HALF.split()[:14])}",
     **{f"common{number}": f"{prose(50 + number)} {COMMON}" for number in range(5)},
 }
 
@@ -64,7 +64,7 @@ def test_every_item_has_a_status(leaky: Path) -> None:
     expected = ["contaminated", "clean", "partial", "clean", "common_phrases", "clean", "too_short"]
     assert [line["status"] for line in lines] == expected
     assert [(line["num_contaminated"], line["num_partial"]) for line in lines[:3]] == [(2, 0), (0, 0), (0, 1)]
-    assert lines[0]["coverage"] == 1.0 and lines[2]["coverage"] == 4 / 18
+    assert lines[0]["coverage"] == 1.0 and lines[2]["coverage"] == 14 / 30
     sets = json.loads((leaky / "out/decontamination/summary.json").read_text())["sets"]
     assert sets["quiz"] == {"contaminated": 1, "partial": 1, "clean": 3, "too_short": 1, "common_phrases": 1}
     assert list(sets) == ["quiz", "held_out"]
@@ -72,7 +72,7 @@ def test_every_item_has_a_status(leaky: Path) -> None:
 
 def test_the_documents_are_named_and_the_spans_hold_the_item(leaky: Path) -> None:
     lines = lines_of(leaky / "out/decontamination/quiz.jsonl")
-    for line, ids, text in ((lines[0], ["whole", "again"], WHOLE), (lines[2], ["part"], " ".join(HALF.split()[:16]))):
+    for line, ids, text in ((lines[0], ["whole", "again"], WHOLE), (lines[2], ["part"], " ".join(HALF.split()[:14]))):
         assert [document["id"] for document in line["documents"]] == ids
         for document in line["documents"]:
             ((start, end),) = document["spans"]
@@ -145,6 +145,21 @@ def test_sentences_that_hold_an_item_are_cut_out_of_the_document(
     line = lines_of(tmp_path / "out/decontamination/quiz.jsonl")[0]
     assert {document["id"]: document["removed"] for document in line["documents"]}["alone"]
     assert {document["id"]: document["cut"] for document in line["documents"]}["once"]
+
+
+def test_a_cut_that_would_bring_an_item_together_takes_the_document(config: Config, go: Go, tmp_path: Path) -> None:
+    """Two halves of an item, each too short to be found, stand around another item."""
+    halves = [prose(70, 12), prose(71, 12)]
+    items = [{"question": WHOLE}, {"question": " ".join(halves)}]
+    texts = {"meet": f"{halves[0]}. {WHOLE}. {halves[1]}.", "apart": f"{halves[0]}. {WHOLE}. So {halves[1]}."}
+    records = [{"id": f"plain{number}", "text": prose(100 + number)} for number in range(60)]
+    records += [{"id": name, "text": text} for name, text in texts.items()]
+    (tmp_path / "docs.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    (tmp_path / "quiz.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    go(_tree(config, tmp_path, tmp_path / "out", action="cut"))
+    paths = (tmp_path / "out/removed/decontaminate").glob("*.parquet")
+    reasons = {row["id"]: row["reason"] for path in paths for row in pq.read_table(path).to_pylist()}
+    assert reasons == {"meet": "contaminated", "apart": "contaminated_sentences"}
 
 
 def test_a_file_that_is_gone_is_made_again(leaky: Path, config: Config, go: Go) -> None:

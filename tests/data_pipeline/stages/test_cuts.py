@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from data_pipeline.stages.cuts import Cuts
+from data_pipeline.stages.cuts import Cuts, joined
 
 
 def plain(texts: list[str], spans: list[tuple[int, int, int]]) -> list[str]:
@@ -60,3 +60,13 @@ def test_a_decision_keeps_them() -> None:
     assert (read.hash(), len(read)) == (cuts.hash(), 2)
     assert read.hash() != cuts_of([(0, 1, 2), (3, 0, 5)]).hash()
     assert len(Cuts.of({"gone": np.zeros(0, np.int64)})) == 0
+
+
+def test_parts_are_joined_in_their_order() -> None:
+    first, second = (Cuts(*np.array(columns, np.int64)) for columns in ([[0, 2], [1, 0], [3, 2]], [[5], [4], [6]]))
+    assert [column.tolist() for column in joined([first, Cuts(), second]).arrays().values()] == [
+        [0, 2, 5],
+        [1, 0, 4],
+        [3, 2, 6],
+    ]
+    assert len(joined([])) == 0
