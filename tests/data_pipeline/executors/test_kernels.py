@@ -17,10 +17,7 @@ CALL = "from data_pipeline.executors.kernels import load_no_extensions; load_no_
 
 @pytest.mark.slow
 @pytest.mark.skipif(not entry_points(group="numba_extensions"), reason="nothing that extends numba is installed")
-@pytest.mark.parametrize(
-    ("before", "printed"),
-    [("", "2 True"), (CALL, "2 False")],
-)
+@pytest.mark.parametrize(("before", "printed"), [("", "2 True"), (CALL, "2 False")])
 def test_a_kernel_brings_no_extension(before: str, printed: str) -> None:
     command = [sys.executable, "-c", KERNEL.format(before=before)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == printed
