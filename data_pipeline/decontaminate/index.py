@@ -91,9 +91,11 @@ class NGramIndex:
         data, offsets = utf8_buffers(texts)
         words = room_for_words(int(np.diff(offsets).max(initial=0)))
         hits = find_ngrams(data, offsets, self.points, self.table, words)
+        parts = [hits]
         for document in np.flatnonzero(hits.given_up).tolist():
-            hits = _inserted(hits, document, self._find_by_normal_form(texts[document].as_py()))
-        return hits
+            found = self._find_by_normal_form(texts[document].as_py())
+            parts.append(found._replace(documents=np.full(len(found.ngrams), document, np.int64)))
+        return _in_order(parts) if len(parts) > 1 else hits
 
     def _find_by_normal_form(self, text: str) -> Hits:
         data = np.frombuffer(normal(text).encode(), np.uint8)
@@ -159,12 +161,12 @@ def ngram_widths(num_words: np.ndarray, n: int, min_words: int) -> np.ndarray:
     return widths
 
 
-def _inserted(hits: Hits, document: int, found: Hits) -> Hits:
-    """Return hits with those of one document added at their place."""
-    place = int(np.searchsorted(hits.documents, document))
-    found = found._replace(documents=np.full(len(found.ngrams), document, np.int64))
-    columns = [np.insert(mine, place, its) for mine, its in zip(hits[:4], found[:4], strict=True)]
-    return Hits(columns[0], columns[1], columns[2], columns[3], hits.given_up)
+def _in_order(parts: list[Hits]) -> Hits:
+    """Return the hits of all parts by document; each document is of one part, the first of which has searched all."""
+    columns = [np.concatenate(column) for column in list(zip(*parts, strict=True))[:4]]
+    order = np.argsort(columns[0], kind="stable")
+    documents, ngrams, starts, ends = (column[order] for column in columns)
+    return Hits(documents, ngrams, starts, ends, parts[0].given_up)
 
 
 def word_hashes(text: str, points: Points) -> np.ndarray:
