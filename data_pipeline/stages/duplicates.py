@@ -16,12 +16,15 @@ from data_pipeline.dedup.keep import NoKeepValue
 from data_pipeline.dedup.planted import MAX_DOCUMENTS
 from data_pipeline.documents import Removals, keys_of
 from data_pipeline.ledger import Book
-from data_pipeline.output_dir import CLUSTERS, REMOVED
-from data_pipeline.records import Part
+from data_pipeline.output_dir import CLUSTERS, REMOVED, SIGNATURES
+from data_pipeline.records import keep_only
 from data_pipeline.stages.clusters import write_clusters
 from data_pipeline.stages.described import describe
-from data_pipeline.stages.features import features_path, read_features, write_features
+from data_pipeline.stages.features import read_features
+from data_pipeline.stages.measure import Measure, check_ids, in_words
 from data_pipeline.stages.removed import named_in, write_evidence
+from data_pipeline.stages.signature_files import LayOut, find_signature_files
+from data_pipeline.stages.signatures import SaveSignatures
 from data_pipeline.stages.stage import (
     Outcome,
     Stage,
@@ -32,6 +35,7 @@ from data_pipeline.stages.stage import (
     do_parts,
     task,
 )
+from data_pipeline.stages.stored import Stored, index_stored
 from data_pipeline.stages.view import Slice, TextReader, View, decision_path
 from data_pipeline.storage import write_arrays
 from foundation.errors import GroundworkError
@@ -39,6 +43,7 @@ from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
 
 EXACT, NEAR = "exact", "near"
+COUNTS = {"stored_signatures_taken": "stored", "stored_signatures_compared": "compared"}  # name -> of a part's facts
 
 
 class _Duplicates(Stage):
@@ -54,13 +59,28 @@ class _Duplicates(Stage):
         "stages/described.py",
         "stages/duplicates.py",
         "stages/features.py",
+        "stages/measure.py",
         "stages/removed.py",
+        "stages/signature_files.py",
+        "stages/signatures.py",
+        "stages/stored.py",
     )
     libraries = ("datasketch", "numpy", "pyarrow", "xxhash")
 
     def __init__(self, place: Workplace, dedup: Dedup, raw: dict[str, Any]) -> None:
         super().__init__(place)
         self._dedup, self._raw = dedup, raw
+        # what is wrong with them is said before the long work begins
+        self._files = find_signature_files(dedup.signatures, dedup.signing, place.output_dir)
+
+    def _without(self, names: frozenset[str]) -> dict[str, Any]:
+        """Return the config but for these arguments and those that name files."""
+        names |= self._dedup.files_alone
+        return {name: value for name, value in self._raw.items() if name not in names}
+
+    def _with_files(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return settings with what changes when stored signatures do."""
+        return settings | ({"stored": [file.state() for file in self._files]} if self._files else {})
 
     def _preference(self, view: View) -> np.ndarray | None:
         """Return what is preferred of each document that is still in, None where nothing is."""
@@ -79,31 +99,72 @@ class ExactDuplicates(_Duplicates):
 
     def settings(self) -> Any:
         """All but those of `near` alone: another threshold measures nothing anew."""
-        return self._without(self._dedup.near_alone)
-
-    def _without(self, names: frozenset[str]) -> dict[str, Any]:
-        return {name: value for name, value in self._raw.items() if name not in names}
+        saved = {"save_signatures": True} if self._dedup.save_signatures else {}
+        return self._with_files(self._without(self._dedup.near_alone)) | saved
 
     def run(self, view: View, before: Book) -> Outcome:
+        saved = self.place.output_dir / SIGNATURES
         if not (self._dedup.seeks_exact or self._dedup.seeks_near):
+            keep_only(saved, [])
             return decide(self, view, before, none_of("exact_duplicate"), None, [])
-        files: list[Path] = []
-        measure = _Measure(self._dedup, self.folder)
-        with progress(self.name, int(view.sizes.sum()), "B", "text") as meter:
-            for name, facts in do_parts(self.place.executor, self.records, self._tasks(view), measure):
-                files += self.records.files(name)
-                meter.add(facts["utf8_bytes"])
+        stored, content = self._stored()
+        tasks = list(self._tasks(view, content))
+        files, counts = self._measure(view, tasks, stored)
+        written = self._save(view, tasks, saved) if self._dedup.save_signatures else []
+        keep_only(saved, written)
         parts = [read_features(self.folder, partition.name) for partition in view.partitions if partition.num_docs]
         removals = none_of("exact_duplicate")
         if self._dedup.seeks_exact:
             removals = self._dedup.exact(parts, self._preference(view))
-        return decide(self, view, before, removals, None, files)
+        return decide(self, view, before, removals, None, [*files, *written], {"counts": counts})
 
-    def _tasks(self, view: View) -> Iterator[Task[Slice]]:
+    def _stored(self) -> tuple[Stored | None, str]:
+        """Return the stored signatures that were given, and the hash of their content."""
+        if not self._files:
+            return None, ""
+        assert self._dedup.signing is not None
+        num_perm = self._dedup.signing.num_perm
+        settings = hash_json([self.code_hash, self._dedup.signing.metadata()])
+        tasks = (task(self.records, file.name, hash_json([settings, file.state()]), file) for file in self._files)
+        found = do_parts(self.place.executor, self.records, tasks, LayOut(self.folder, num_perm))
+        facts = [facts for _, facts in found]
+        return index_stored(self.folder, self._files, facts, num_perm), hash_json(sorted(f["content"] for f in facts))
+
+    def _tasks(self, view: View, stored: str) -> Iterator[Task[Slice]]:
         measured = self._without(self._dedup.near_alone | self._dedup.order_alone)
         for piece in view.slices(view.alive):
-            key = hash_json([measured, self.code_hash, piece.content_hash])
+            key = hash_json([measured, self.code_hash, piece.content_hash, *([stored] if stored else [])])
             yield task(self.records, piece.partition.name, key, piece)
+
+    def _measure(
+        self, view: View, tasks: list[Task[Slice]], stored: Stored | None
+    ) -> tuple[list[Path], dict[str, int]]:
+        """Return the files written, and counts for reports."""
+        files: list[Path] = []
+        parts: list[dict[str, Any]] = []
+        measure = Measure(self._dedup, self.folder, stored, view.file_names)
+        with progress(self.name, int(view.sizes.sum()), "B", "text") as meter:
+            for name, facts in do_parts(self.place.executor, self.records, tasks, measure):
+                files += self.records.files(name)
+                parts.append(facts)
+                meter.add(facts["utf8_bytes"])
+        if stored is None:
+            return files, {}
+        check_ids(self.folder, [each.name for each in tasks], stored)
+        print(f"{self.name}: {in_words(parts, len(view.positions))}", file=sys.stderr)
+        return files, {name: sum(part[key] for part in parts) for name, key in COUNTS.items()}
+
+    def _save(self, view: View, measured: list[Task[Slice]], folder: Path) -> list[Path]:
+        """Write the signatures as an output; return its files and their records."""
+        assert self._dedup.signing is not None
+        pieces = view.slices(view.alive)
+        tasks = (
+            task(self.records, f"signatures-{each.name}", hash_json([each.key, view.file_names]), piece)
+            for each, piece in zip(measured, pieces, strict=True)
+        )
+        save = SaveSignatures(self._dedup.signing, self.folder, folder, view.file_names)
+        done = do_parts(self.place.executor, self.records, tasks, save)
+        return [path for name, _ in done for path in self.records.files(name)]
 
 
 class NearDuplicates(_Duplicates):
@@ -114,7 +175,7 @@ class NearDuplicates(_Duplicates):
     loosen = "dedup.threshold= sets the limit, dedup=exact removes copies alone"
 
     def settings(self) -> Any:
-        return self._raw
+        return self._with_files(self._without(frozenset()))
 
     def run(self, view: View, before: Book) -> Outcome:
         if not self._dedup.seeks_near:
@@ -200,16 +261,3 @@ class _Prefer:
                 f"dedup.keep_field: {place} (from 0; source {piece.partition.source!r}): {error.found}; every document "
                 "must say it: mend the input, name another field, or set another dedup.keep"
             ) from error
-
-
-class _Measure:
-    """Runs in a worker."""
-
-    def __init__(self, dedup: Dedup, folder: Path) -> None:
-        self._dedup, self._folder = dedup, folder
-
-    def __call__(self, piece: Slice) -> Part:
-        features = self._dedup.features(piece.texts())
-        path = features_path(self._folder, piece.partition.name)
-        write_features(path, features)
-        return Part({"utf8_bytes": piece.partition.utf8_bytes}, [path])

@@ -67,6 +67,12 @@ def read_features(folder: Path, partition: str, mask: np.ndarray | None = None) 
     return Features(**{name: array[chosen] for name, array in small.items()}, signatures=StoredRows(stored, chosen))
 
 
+def map_arrays(path: Path, names: list[str]) -> list[np.ndarray]:
+    """Return arrays of an .npz file without reading them."""
+    with zipfile.ZipFile(path) as archive:
+        return [_mapped(path, archive.getinfo(f"{name}.npy")) for name in names]
+
+
 def _mapped(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
     """Return an array that lies in an archive as it is, without reading it."""
     with path.open("rb") as file:
