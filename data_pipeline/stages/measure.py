@@ -43,12 +43,10 @@ class Measure:
         except SignaturesDiffer as error:
             raise self._differs(error, documents, piece.partition.source, self._stored) from error
         write_features(path, taken.features)
-        files = [path]
-        if taken.is_by_id.any():
-            files.append(_by_id_path(self._folder, name))
-            words = np.ascontiguousarray(taken.features.word_hashes[taken.is_by_id, 0])
-            write_arrays(files[1], {"rows": taken.rows[taken.is_by_id], "words": words})
-        return Part(facts | {"stored": int((taken.rows >= 0).sum()), "compared": taken.compared}, files)
+        by_id = _by_id_path(self._folder, name)
+        words = np.ascontiguousarray(taken.features.word_hashes[taken.is_by_id, 0])
+        write_arrays(by_id, {"rows": taken.rows[taken.is_by_id], "words": words})
+        return Part(facts | {"stored": int((taken.rows >= 0).sum()), "compared": taken.compared}, [path, by_id])
 
     def _differs(
         self, error: SignaturesDiffer, documents: pa.RecordBatch, source: str, stored: Stored
@@ -76,8 +74,7 @@ def check_ids(folder: Path, partitions: Iterable[str], stored: Stored) -> None:
     Raises:
         SignaturesError: names the row.
     """
-    paths = [path for name in partitions if (path := _by_id_path(folder, name)).exists()]
-    parts = [read_arrays(path) for path in paths]
+    parts = [read_arrays(_by_id_path(folder, name)) for name in partitions]
     if not parts:
         return
     rows, words = (np.concatenate([part[name] for part in parts]) for name in ("rows", "words"))
