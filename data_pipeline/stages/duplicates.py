@@ -9,20 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.dedup.bands import Clusters
-from data_pipeline.dedup.dedup import Dedup, clusters_of, none_of
+from data_pipeline.dedup.dedup import Dedup, none_of
 from data_pipeline.dedup.guards import check_losses
 from data_pipeline.dedup.keep import NoKeepValue
 from data_pipeline.dedup.planted import MAX_DOCUMENTS
-from data_pipeline.documents import Removals, keys_of
+from data_pipeline.documents import keys_of
 from data_pipeline.ledger import Book
-from data_pipeline.output_dir import CLUSTERS, REMOVED, SIGNATURES
+from data_pipeline.output_dir import SIGNATURES
 from data_pipeline.records import keep_only
-from data_pipeline.stages.clusters import write_clusters
-from data_pipeline.stages.described import describe
+from data_pipeline.stages.decide import decide
 from data_pipeline.stages.features import read_features
 from data_pipeline.stages.measure import Measure, check_ids, in_words
-from data_pipeline.stages.removed import named_in, write_evidence
 from data_pipeline.stages.signature_files import LayOut, find_signature_files
 from data_pipeline.stages.signatures import SaveSignatures
 from data_pipeline.stages.stage import (
@@ -30,16 +27,13 @@ from data_pipeline.stages.stage import (
     Stage,
     Task,
     Workplace,
-    account_decision,
-    bytes_in_and_removed,
     do_parts,
     task,
 )
 from data_pipeline.stages.stored import Stored, index_stored
-from data_pipeline.stages.view import Slice, TextReader, View, decision_path
-from data_pipeline.storage import write_arrays
+from data_pipeline.stages.view import Slice, TextReader, View
 from foundation.errors import GroundworkError
-from foundation.hashes import hash_bytes, hash_json
+from foundation.hashes import hash_json
 from foundation.progress import progress
 
 EXACT, NEAR = "exact", "near"
@@ -56,6 +50,7 @@ class _Duplicates(Stage):
     code = (
         "dedup",
         "stages/clusters.py",
+        "stages/decide.py",
         "stages/described.py",
         "stages/duplicates.py",
         "stages/features.py",
@@ -157,11 +152,10 @@ class ExactDuplicates(_Duplicates):
     def _save(self, view: View, measured: list[Task[Slice]], folder: Path) -> list[Path]:
         """Write the signatures as an output; return its files and their records."""
         assert self._dedup.signing is not None
-        pieces = view.slices(view.alive)
-        tasks = (
-            task(self.records, f"signatures-{each.name}", hash_json([each.key, view.file_names]), piece)
-            for each, piece in zip(measured, pieces, strict=True)
-        )
+        names, tasks = hash_json(view.file_names), []
+        for each, piece in zip(measured, view.slices(view.alive), strict=True):
+            key = hash_json([each.key, piece.partition.source, names])  # these stand in every row
+            tasks.append(task(self.records, f"signatures-{each.name}", key, piece))
         save = SaveSignatures(self._dedup.signing, self.folder, folder, view.file_names)
         done = do_parts(self.place.executor, self.records, tasks, save)
         return [path for name, _ in done for path in self.records.files(name)]
@@ -204,44 +198,6 @@ class NearDuplicates(_Duplicates):
             return {}
         print(f"{self.name}: {tested}", file=sys.stderr)
         return tested.counts
-
-
-def decide(
-    stage: Stage,
-    view: View,
-    before: Book,
-    removals: Removals,
-    clusters: Clusters | None,
-    files: list[Path],
-    facts: dict[str, Any] | None = None,
-) -> Outcome:
-    """Write a decision over the whole corpus: which documents go, the evidence of each, and the clusters.
-
-    Args:
-        view: before the decision; positions count in it.
-        clusters: None: what the removals connect.
-        files: of the parts that led to it.
-        facts: for reports.
-    """
-    gone = view.positions[removals.positions]
-    book = account_decision(view, gone, [removals.reason] * len(gone), before)
-    clusters = clusters_of(removals) if clusters is None else clusters
-    executor, folder = stage.place.executor, stage.place.output_dir
-    named = np.union1d(named_in(view, [removals]), view.positions[clusters.documents])
-    described = describe(executor, view, stage.name, named)
-    written = [
-        *write_evidence(executor, folder / REMOVED / stage.name, stage.name, view, [removals], described),
-        *write_clusters(executor, folder / CLUSTERS / stage.name, view, clusters, removals, described),
-    ]
-    path = decision_path(stage.place.work, stage.name)
-    write_arrays(path, {"gone": gone})
-    return Outcome(
-        output=hash_bytes(gone.astype("<i8").tobytes()),
-        book=book,
-        files=[*files, *written, path],
-        facts={"bytes_in_and_removed": bytes_in_and_removed(view, gone), **(facts or {})},
-        utf8_bytes=int(view.sizes[view.alive].sum()),
-    )
 
 
 class _Prefer:
