@@ -86,7 +86,7 @@ def test_the_notebook_runs_as_written(data_dir: Path, one_thread: dict[str, str]
 
 
 def test_removed_documents_are_read_as_written(tmp_path: Path) -> None:
-    (code,) = [block for language, block in BLOCKS if language == "python" and "removed" in block]
+    (code,) = [block for language, block in BLOCKS if language == "python" and "removed/near" in block]
     for part in ("00000-00000", "00001-00000"):
         place = {"id": part, "source": "web", "file": "a.jsonl", "row": 0}
         row = {**place, "stage": "near", "reason": "near_duplicate", "snippet": "the"}
@@ -110,6 +110,40 @@ def test_a_rule_of_ones_own_works_as_written(tmp_path: Path) -> None:
     rest = f"corpus=jsonl corpus.paths=a.jsonl name=a dedup=none {small}"
     subprocess.run([sys.executable, *shlex.split(f"{typed} {rest}")[1:]], cwd=tmp_path, check=True, timeout=120)
     assert json.loads((tmp_path / "data/a/ledger.json").read_text())["stages"]["clean"]["a"]["dropped"] == {"lorem": 2}
+
+
+@pytest.mark.slow
+def test_signatures_go_to_datasketch_and_come_back_as_written(tmp_path: Path) -> None:
+    (code,) = [block for language, block in BLOCKS if language == "python" and "LeanMinHash(" in block]
+    (looked_at,) = [block for language, block in BLOCKS if language == "python" and "clusters/near" in block]
+    texts = [" ".join(f"Word{i * place % 89}" for place in range(7, 60)) for i in range(1, 41)]
+    texts += [f"{text} and one more" for text in texts[:3]]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    small = "clean=none mix.held_out_frac=0.2 tokenizer.vocab_size=300 executor.workers=1 decontaminate=none"
+
+    def pipe(name: str, more: str) -> str:
+        line = f"-m data_pipeline corpus=jsonl corpus.paths=a.jsonl name={name} dedup.engine=compatible {more} {small}"
+        command = [sys.executable, *shlex.split(line)]
+        done = subprocess.run(command, cwd=tmp_path, check=True, timeout=120, capture_output=True, text=True)
+        return done.stderr
+
+    pipe("web", "dedup.save_signatures=true")
+    check = f"""
+texts = {texts!r}
+assert len(sketches) == len(texts)
+for text, sketch in zip(texts, sketches):
+    words = text.lower().split()
+    theirs = datasketch.MinHash(num_perm=128)
+    theirs.update_batch([" ".join(words[i : i + 5]).encode() for i in range(len(words) - 4)])
+    assert sketch == datasketch.LeanMinHash(theirs)
+"""
+    subprocess.run([sys.executable, "-c", code + check], cwd=tmp_path, check=True, timeout=120)
+    said = pipe("again", "dedup.signatures=mine.parquet")
+    assert "exact: 43 of 43 documents have a stored signature; 43 of these were signed anew" in said
+    shown = [sys.executable, "-c", looked_at.replace("pydocs", "web")]
+    lines = subprocess.run(shown, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert len(lines) >= 2
+    assert any(" went for " in line for line in lines) and any(" kept " in line for line in lines)
 
 
 @pytest.mark.slow

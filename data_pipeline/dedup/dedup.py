@@ -11,6 +11,7 @@ import pyarrow as pa
 from data_pipeline.dedup.bands import Clusters, Rows
 from data_pipeline.dedup.corpus import Corpus
 from data_pipeline.dedup.planted import SelfTest
+from data_pipeline.dedup.signing import Signing
 from data_pipeline.documents import Removals
 
 
@@ -59,20 +60,37 @@ class Dedup(ABC):
         near_alone: arguments that `near` alone depends on: another value of these measures no document again. An
             argument that is not named here counts for everything.
         order_alone: arguments that say which document stays, for `exact` as well, and change nothing that is measured.
+        files_alone: arguments that say which files are read and written: no result depends on their names.
         prefers: whether `preference` is to be asked.
         max_loss_frac: a source that loses a larger share of its documents to `near` stops the run.
+        signing: how signatures are made; None where there are none.
+        signatures: files of stored ones. They are taken where they are known, and then not `features` but `unsigned`
+            and `sign` are asked.
+        save_signatures: whether signatures are an output.
     """
 
     seeks_exact = True
     seeks_near = True
     near_alone: frozenset[str] = frozenset()
     order_alone: frozenset[str] = frozenset()
+    files_alone = frozenset({"signatures", "save_signatures"})
     prefers = False
     max_loss_frac = 1.0
+    signing: Signing | None = None
+    signatures: tuple[str, ...] = ()
+    save_signatures = False
 
     @abstractmethod
     def features(self, texts: pa.LargeStringArray) -> Features:
         """Return the features of these documents. Pure: the same texts give the same arrays in any process."""
+
+    def unsigned(self, texts: pa.LargeStringArray) -> Features:
+        """Return the features but for the signatures, which have no values."""
+        raise NotImplementedError(f"{type(self).__name__} takes no stored signatures")
+
+    def sign(self, texts: pa.LargeStringArray) -> np.ndarray:
+        """Return the signatures that `features` holds, (n, num_perm) uint32."""
+        raise NotImplementedError(f"{type(self).__name__} takes no stored signatures")
 
     @abstractmethod
     def exact(self, features: list[Features], preference: np.ndarray | None = None) -> Removals:

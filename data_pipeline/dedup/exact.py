@@ -28,6 +28,12 @@ def count_chars(texts: pa.LargeStringArray) -> np.ndarray:
     return np.asarray(pc.utf8_length(texts), dtype=np.int64)
 
 
+def unsigned_features(texts: pa.LargeStringArray) -> Features:
+    """Return features whose signatures have no values."""
+    hashes = [hash_of_words(words) for words in join_words(texts)]
+    return Features(hashes_array(hashes), count_chars(texts), np.zeros((len(texts), 0), np.uint32))
+
+
 def exact_duplicates(hashes: np.ndarray, preference: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Find the rows that repeat another row.
 
@@ -64,8 +70,7 @@ class Exact(Dedup):
     seeks_near = False
 
     def features(self, texts: pa.LargeStringArray) -> Features:
-        hashes = [hash_of_words(words) for words in join_words(texts)]
-        return Features(hashes_array(hashes), count_chars(texts), np.zeros((len(texts), 0), np.uint32))
+        return unsigned_features(texts)
 
     def exact(self, features: list[Features], preference: np.ndarray | None = None) -> Removals:
         return remove_exact(features, preference)

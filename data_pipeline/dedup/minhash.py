@@ -13,7 +13,7 @@ from data_pipeline.dedup.bands import Clusters, find_clusters, rows_at
 from data_pipeline.dedup.clusters import Comparison, keep_order, verify
 from data_pipeline.dedup.corpus import Corpus, MakeSets, TextsInMemory
 from data_pipeline.dedup.dedup import Dedup, Features, NearResult, none_of
-from data_pipeline.dedup.exact import count_chars, hash_of_words, hashes_array, remove_exact
+from data_pipeline.dedup.exact import count_chars, hash_of_words, hashes_array, remove_exact, unsigned_features
 from data_pipeline.dedup.greedy import Likeness
 from data_pipeline.dedup.guards import check_clusters
 from data_pipeline.dedup.keep import Keep, KeepOrder
@@ -21,6 +21,7 @@ from data_pipeline.dedup.lsh import choose_bands, min_equal_values, s_curve
 from data_pipeline.dedup.planted import SelfTest, containment, jaccard, judge_planted, plant
 from data_pipeline.dedup.sets import AnySets, shingle_sets
 from data_pipeline.dedup.signatures import SIGNERS, Engine
+from data_pipeline.dedup.signing import Signing
 from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Removals
 from foundation.errors import SettingError, require
@@ -56,6 +57,9 @@ class MinHash(Dedup):
             together, about 4 GB for a million of 500 words. Clusters of 10^5 copies are usual in web crawls.
         max_loss_frac: share of a source's documents, of 100 or more, that may go; more stop the run. Whole crawls lost
             up to 90 % to earlier ones; what is known of wipe-outs by mistake lost 97 % and more.
+        signatures: parquet files, or patterns of them, of signatures to take instead of signing: an earlier run's
+            `signatures/`, or tables of `id` and `signature`; see stages.stored.
+        save_signatures: whether the signature of every cleaned document is written to `signatures/`.
     Raises:
         SettingError: a value that can't work.
     """
@@ -79,6 +83,8 @@ class MinHash(Dedup):
         memory_bytes: int = 1 << 30,
         max_cluster: int = 1_000_000,
         max_loss_frac: float = 0.95,
+        signatures: list[str] | None = None,
+        save_signatures: bool = False,
     ) -> None:
         allowed = "a number above 0 and up to 1; 0.8 is usual, 1 removes equal sets only"
         require(0 < threshold <= 1, "threshold", threshold, allowed)
@@ -94,6 +100,9 @@ class MinHash(Dedup):
         self.prefers = self._order.reads_documents
         self.threshold, self.rule, self.num_perm, self.ngram, self.seed = threshold, rule, num_perm, ngram, seed
         self.engine: Engine = engine
+        self.signing = Signing(engine, num_perm, seed, ngram)
+        require(all(signatures or []), "signatures", signatures, "files or patterns, e.g. '[old/*.parquet]'")
+        self.signatures, self.save_signatures = tuple(signatures or ()), save_signatures
         # the Jaccard similarity of two documents of one length at the threshold: what bands have to find
         self._sought = threshold / (2 - threshold) if rule == "containment" else threshold
         self.bands, self.rows = _bands(self._sought, num_perm, bands, rows)
@@ -106,6 +115,16 @@ class MinHash(Dedup):
             hashes.append(hash_of_words(words))
             signatures[row] = signer.sign(words)
         return Features(hashes_array(hashes), count_chars(texts), signatures)
+
+    def unsigned(self, texts: pa.LargeStringArray) -> Features:
+        return unsigned_features(texts)
+
+    def sign(self, texts: pa.LargeStringArray) -> np.ndarray:
+        signer = SIGNERS[self.engine](self.num_perm, self.seed, self.ngram)
+        signatures = np.empty((len(texts), self.num_perm), np.uint32)
+        for row, words in enumerate(join_words(texts)):
+            signatures[row] = signer.sign(words)
+        return signatures
 
     def exact(self, features: list[Features], preference: np.ndarray | None = None) -> Removals:
         return remove_exact(features, preference)

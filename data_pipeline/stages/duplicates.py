@@ -9,38 +9,37 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.dedup.bands import Clusters
 from data_pipeline.dedup.corpus import Corpus
-from data_pipeline.dedup.dedup import Dedup, clusters_of, none_of
+from data_pipeline.dedup.dedup import Dedup, none_of
 from data_pipeline.dedup.guards import check_losses
 from data_pipeline.dedup.keep import NoKeepValue
 from data_pipeline.dedup.planted import sampled
-from data_pipeline.documents import Removals, keys_of
+from data_pipeline.documents import keys_of
 from data_pipeline.ledger import Book
-from data_pipeline.output_dir import CLUSTERS, REMOVED
-from data_pipeline.records import Part
-from data_pipeline.stages.clusters import write_clusters
+from data_pipeline.output_dir import SIGNATURES
+from data_pipeline.records import keep_only
 from data_pipeline.stages.corpus import StoredCorpus
-from data_pipeline.stages.described import describe
-from data_pipeline.stages.features import features_path, read_features, write_features
-from data_pipeline.stages.removed import named_in, write_evidence
+from data_pipeline.stages.decide import decide
+from data_pipeline.stages.features import read_features
+from data_pipeline.stages.measure import Measure, check_ids, in_words
+from data_pipeline.stages.signature_files import LayOut, find_signature_files
+from data_pipeline.stages.signatures import SaveSignatures
 from data_pipeline.stages.stage import (
     Outcome,
     Stage,
     Task,
     Workplace,
-    account_decision,
-    bytes_in_and_removed,
     do_parts,
     task,
 )
-from data_pipeline.stages.view import Slice, View, decision_path
-from data_pipeline.storage import write_arrays
+from data_pipeline.stages.stored import Stored, index_stored
+from data_pipeline.stages.view import Slice, View
 from foundation.errors import GroundworkError
-from foundation.hashes import hash_bytes, hash_json
+from foundation.hashes import hash_json
 from foundation.progress import progress
 
 EXACT, NEAR = "exact", "near"
+COUNTS = {"stored_signatures_taken": "stored", "stored_signatures_compared": "compared"}  # name -> of a part's facts
 
 
 class _Duplicates(Stage):
@@ -54,19 +53,32 @@ class _Duplicates(Stage):
         "dedup",
         "stages/clusters.py",
         "stages/corpus.py",
+        "stages/decide.py",
         "stages/described.py",
         "stages/duplicates.py",
         "stages/features.py",
+        "stages/measure.py",
         "stages/removed.py",
+        "stages/signature_files.py",
+        "stages/signatures.py",
+        "stages/stored.py",
     )
     libraries = ("datasketch", "numpy", "pyarrow", "xxhash")
 
     def __init__(self, place: Workplace, dedup: Dedup, raw: dict[str, Any]) -> None:
         super().__init__(place)
         self._dedup, self._raw = dedup, raw
+        # what is wrong with them is said before the long work begins
+        self._files = find_signature_files(dedup.signatures, dedup.signing, place.output_dir)
 
     def _without(self, names: frozenset[str]) -> dict[str, Any]:
+        """Return the config but for these arguments and those that name files."""
+        names |= self._dedup.files_alone
         return {name: value for name, value in self._raw.items() if name not in names}
+
+    def _with_files(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return settings with what changes when stored signatures do."""
+        return settings | ({"stored": [file.state() for file in self._files]} if self._files else {})
 
     @property
     def _measured(self) -> dict[str, Any]:
@@ -90,27 +102,70 @@ class ExactDuplicates(_Duplicates):
 
     def settings(self) -> Any:
         """All but those of `near` alone: another threshold measures nothing anew."""
-        return self._without(self._dedup.near_alone)
+        saved = {"save_signatures": True} if self._dedup.save_signatures else {}
+        return self._with_files(self._without(self._dedup.near_alone)) | saved
 
     def run(self, view: View, before: Book) -> Outcome:
+        saved = self.place.output_dir / SIGNATURES
         if not (self._dedup.seeks_exact or self._dedup.seeks_near):
+            keep_only(saved, [])
             return decide(self, view, before, none_of("exact_duplicate"), None, [])
-        files: list[Path] = []
-        measure = _Measure(self._dedup, self.folder)
-        with progress(self.name, int(view.sizes.sum()), "B", "text") as meter:
-            for name, facts in do_parts(self.place.executor, self.records, self._tasks(view), measure):
-                files += self.records.files(name)
-                meter.add(facts["utf8_bytes"])
+        stored, content = self._stored()
+        tasks = list(self._tasks(view, content))
+        files, counts = self._measure(view, tasks, stored)
+        written = self._save(view, tasks, saved) if self._dedup.save_signatures else []
+        keep_only(saved, written)
         parts = [read_features(self.folder, partition.name) for partition in view.partitions if partition.num_docs]
         removals = none_of("exact_duplicate")
         if self._dedup.seeks_exact:
             removals = self._dedup.exact(parts, self._preference(view))
-        return decide(self, view, before, removals, None, files)
+        return decide(self, view, before, removals, None, [*files, *written], {"counts": counts})
 
-    def _tasks(self, view: View) -> Iterator[Task[Slice]]:
+    def _stored(self) -> tuple[Stored | None, str]:
+        """Return the stored signatures that were given, and the hash of their content."""
+        if not self._files:
+            return None, ""
+        assert self._dedup.signing is not None
+        num_perm = self._dedup.signing.num_perm
+        settings = hash_json([self.code_hash, self._dedup.signing.metadata()])
+        tasks = (task(self.records, file.name, hash_json([settings, file.state()]), file) for file in self._files)
+        found = do_parts(self.place.executor, self.records, tasks, LayOut(self.folder, num_perm))
+        facts = [facts for _, facts in found]
+        return index_stored(self.folder, self._files, facts, num_perm), hash_json(sorted(f["content"] for f in facts))
+
+    def _tasks(self, view: View, stored: str) -> Iterator[Task[Slice]]:
         for piece in view.slices(view.alive):
-            key = hash_json([self._measured, self.code_hash, piece.content_hash])
+            key = hash_json([self._measured, self.code_hash, piece.content_hash, *([stored] if stored else [])])
             yield task(self.records, piece.partition.name, key, piece)
+
+    def _measure(
+        self, view: View, tasks: list[Task[Slice]], stored: Stored | None
+    ) -> tuple[list[Path], dict[str, int]]:
+        """Return the files written, and counts for reports."""
+        files: list[Path] = []
+        parts: list[dict[str, Any]] = []
+        measure = Measure(self._dedup, self.folder, stored, view.file_names)
+        with progress(self.name, int(view.sizes.sum()), "B", "text") as meter:
+            for name, facts in do_parts(self.place.executor, self.records, tasks, measure):
+                files += self.records.files(name)
+                parts.append(facts)
+                meter.add(facts["utf8_bytes"])
+        if stored is None:
+            return files, {}
+        check_ids(self.folder, [each.name for each in tasks], stored)
+        print(f"{self.name}: {in_words(parts, len(view.positions))}", file=sys.stderr)
+        return files, {name: sum(part[key] for part in parts) for name, key in COUNTS.items()}
+
+    def _save(self, view: View, measured: list[Task[Slice]], folder: Path) -> list[Path]:
+        """Write the signatures as an output; return its files and their records."""
+        assert self._dedup.signing is not None
+        names, tasks = hash_json(view.file_names), []
+        for each, piece in zip(measured, view.slices(view.alive), strict=True):
+            key = hash_json([each.key, piece.partition.source, names])  # these stand in every row
+            tasks.append(task(self.records, f"signatures-{each.name}", key, piece))
+        save = SaveSignatures(self._dedup.signing, self.folder, folder, view.file_names)
+        done = do_parts(self.place.executor, self.records, tasks, save)
+        return [path for name, _ in done for path in self.records.files(name)]
 
 
 class NearDuplicates(_Duplicates):
@@ -121,7 +176,7 @@ class NearDuplicates(_Duplicates):
     loosen = "dedup.threshold= sets the limit, dedup=exact removes copies alone"
 
     def settings(self) -> Any:
-        return self._raw
+        return self._with_files(self._without(frozenset()))
 
     def run(self, view: View, before: Book) -> Outcome:
         if not self._dedup.seeks_near:
@@ -150,44 +205,6 @@ class NearDuplicates(_Duplicates):
         return tested.counts
 
 
-def decide(
-    stage: Stage,
-    view: View,
-    before: Book,
-    removals: Removals,
-    clusters: Clusters | None,
-    files: list[Path],
-    facts: dict[str, Any] | None = None,
-) -> Outcome:
-    """Write a decision over the whole corpus: which documents go, the evidence of each, and the clusters.
-
-    Args:
-        view: before the decision; positions count in it.
-        clusters: None: what the removals connect.
-        files: of the parts that led to it.
-        facts: for reports.
-    """
-    gone = view.positions[removals.positions]
-    book = account_decision(view, gone, [removals.reason] * len(gone), before)
-    clusters = clusters_of(removals) if clusters is None else clusters
-    executor, folder = stage.place.executor, stage.place.output_dir
-    named = np.union1d(named_in(view, [removals]), view.positions[clusters.documents])
-    described = describe(executor, view, stage.name, named)
-    written = [
-        *write_evidence(executor, folder / REMOVED / stage.name, stage.name, view, [removals], described),
-        *write_clusters(executor, folder / CLUSTERS / stage.name, view, clusters, removals, described),
-    ]
-    path = decision_path(stage.place.work, stage.name)
-    write_arrays(path, {"gone": gone})
-    return Outcome(
-        output=hash_bytes(gone.astype("<i8").tobytes()),
-        book=book,
-        files=[*files, *written, path],
-        facts={"bytes_in_and_removed": bytes_in_and_removed(view, gone), **(facts or {})},
-        utf8_bytes=int(view.sizes[view.alive].sum()),
-    )
-
-
 class _Prefer:
     """Runs in a worker."""
 
@@ -205,16 +222,3 @@ class _Prefer:
                 f"dedup.keep_field: {place} (from 0; source {piece.partition.source!r}): {error.found}; every document "
                 "must say it: mend the input, name another field, or set another dedup.keep"
             ) from error
-
-
-class _Measure:
-    """Runs in a worker."""
-
-    def __init__(self, dedup: Dedup, folder: Path) -> None:
-        self._dedup, self._folder = dedup, folder
-
-    def __call__(self, piece: Slice) -> Part:
-        features = self._dedup.features(piece.texts())
-        path = features_path(self._folder, piece.partition.name)
-        write_features(path, features)
-        return Part({"utf8_bytes": piece.partition.utf8_bytes}, [path])

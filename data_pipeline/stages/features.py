@@ -24,7 +24,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredArray:
     """An array that lies in a file as it is. Attributes: offset: of its first byte."""
 
     path: Path
@@ -42,7 +42,7 @@ class Stored:
 class StoredRows:
     """Some rows of a matrix on disk, as documents of a partition: `len`, and rows of them by slice or positions."""
 
-    def __init__(self, stored: Stored, chosen: np.ndarray) -> None:
+    def __init__(self, stored: StoredArray, chosen: np.ndarray) -> None:
         self._stored, self._chosen = stored, chosen
 
     def __len__(self) -> int:
@@ -56,7 +56,7 @@ class StoredRows:
 class StoredSets:
     """Shingle sets on disk; see dedup.sets.Sets."""
 
-    stored: Stored
+    stored: StoredArray
     starts: np.ndarray
 
     @property
@@ -103,7 +103,7 @@ def read_sets(path: Path) -> StoredSets:
     return StoredSets(stored, **small)
 
 
-def read_stored(path: Path, large: tuple[str, ...]) -> tuple[dict[str, np.ndarray], list[Stored]]:
+def read_stored(path: Path, large: tuple[str, ...]) -> tuple[dict[str, np.ndarray], list[StoredArray]]:
     """Return the arrays of a file that `write_arrays` wrote, the large ones where they lie.
 
     Raises:
@@ -122,7 +122,13 @@ def read_stored(path: Path, large: tuple[str, ...]) -> tuple[dict[str, np.ndarra
         raise DamagedFile(f"{path}: it is not what was written ({error}); remove its folder and run again") from error
 
 
-def _find(path: Path, member: zipfile.ZipInfo) -> Stored:
+def find_arrays(path: Path, names: list[str]) -> list[StoredArray]:
+    """Return where arrays of an .npz file lie; nothing of them is verified."""
+    with zipfile.ZipFile(path) as archive:
+        return [_find(path, archive.getinfo(f"{name}.npy")) for name in names]
+
+
+def _find(path: Path, member: zipfile.ZipInfo) -> StoredArray:
     """Return where an array lies in an archive."""
     with path.open("rb") as file:
         file.seek(member.header_offset + 26)  # the last 4 bytes of the local header: how long are the two fields behind
@@ -130,4 +136,4 @@ def _find(path: Path, member: zipfile.ZipInfo) -> Stored:
         file.seek(name_bytes + extra_bytes, 1)
         np.lib.format.read_magic(file)
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        return Stored(path, file.tell(), shape, dtype)
+        return StoredArray(path, file.tell(), shape, dtype)

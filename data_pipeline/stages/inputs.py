@@ -69,13 +69,8 @@ class Group:
         return f"{self.number:05d}"
 
     def state(self) -> list[Any]:
-        """Return what changes when one of its files does, without reading them.
-
-        Sizes and times, as make, rsync and git compare them. The time of the inode's change is among them: nobody can
-        set it, so that a file with another content and its old date is noticed. Inputs that are no files are made from
-        the settings, or from an installed version that their name tells.
-        """
-        return [[each.number, each.file.name, *_state(each.file)] for each in self.files]
+        """Return what changes when one of its files does, without reading them."""
+        return [[each.number, each.file.name, *file_state(each.file)] for each in self.files]
 
     def partitions(self, partition_bytes: int, on_read: Callable[[int], None]) -> Iterator[list[NumberedBlock]]:
         """Read the files and yield their blocks, packed into partitions.
@@ -110,7 +105,16 @@ class Group:
                 seen = block.read_bytes
 
 
-def _state(file: InputFile) -> list[int]:
+def file_state(file: InputFile) -> list[int]:
+    """Return what changes when a file does, without reading it.
+
+    Its size and times, as make, rsync and git compare them. The time of the inode's change is among them: nobody can
+    set it, so that a file with another content and its old date is noticed. Inputs that are no files are made from the
+    settings, or from an installed version that their name tells.
+
+    Raises:
+        InputError: it can't be looked at.
+    """
     if file.path is None:
         return [file.size_bytes]
     try:

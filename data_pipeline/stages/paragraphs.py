@@ -21,7 +21,7 @@ from data_pipeline.output_dir import REMOVED
 from data_pipeline.records import Part
 from data_pipeline.stages.cuts import Cuts
 from data_pipeline.stages.described import describe
-from data_pipeline.stages.features import Stored, read_stored
+from data_pipeline.stages.features import StoredArray, read_stored
 from data_pipeline.stages.removed import named_in, write_evidence
 from data_pipeline.stages.stage import (
     Outcome,
@@ -52,9 +52,9 @@ class StoredCounts:
     """
 
     first_index: int
-    hashes: Stored
-    num_documents: Stored
-    firsts: Stored
+    hashes: StoredArray
+    num_documents: StoredArray
+    firsts: StoredArray
 
     def __len__(self) -> int:
         return self.hashes.shape[0]

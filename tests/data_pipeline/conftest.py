@@ -106,7 +106,8 @@ def config() -> Callable[..., dict[str, Any]]:
                 },
             },
             "clean": {"_target_": "data_pipeline.clean.rules.NoClean"},
-            "dedup": {"_target_": "data_pipeline.dedup.minhash.MinHash", "threshold": 0.8, "keep": "first"},
+            "dedup": {"_target_": "data_pipeline.dedup.minhash.MinHash", "threshold": 0.8, "keep": "first"}
+            | {"save_signatures": True},
             "paragraphs": {"_target_": "data_pipeline.dedup.paragraphs.RepeatedParagraphs", "min_words": 1000},
             "decontaminate": {
                 "_target_": "data_pipeline.decontaminate.ngram.NGram",

@@ -1,0 +1,221 @@
+"""Files of stored signatures: found, looked at before any work, and laid out so that single rows can be read.
+
+Two kinds, both parquet (nothing is unpickled):
+- of this pipeline, with `signatures.METADATA`: a row is found again by the hash of a document's words;
+- the user's own tables, with `id` (text) and `signature` (num_perm values of uint32, e.g. `LeanMinHash.hashvalues`): a
+  row is found by the document's id, and nothing but a comparison says how it was made and of what text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import xxhash
+
+from data_pipeline.dedup.signing import SignaturesError, Signing
+from data_pipeline.documents import utf8_buffers
+from data_pipeline.records import Part
+from data_pipeline.sources.inputs import matching_files
+from data_pipeline.sources.source import InputFile
+from data_pipeline.stages.inputs import InputChanged, file_state
+from data_pipeline.stages.signatures import HASH_BYTES, ID, SIGNATURE, WORDS_HASH, metadata_of
+from data_pipeline.storage import room_for
+from foundation.errors import ConfigError
+from foundation.files import replacing
+from foundation.hashes import hash_json
+
+BLOCK_ROWS = 1 << 14  # read at a time: 8 MiB of 128 values
+_UNREADABLE = (pa.ArrowException, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureFile:
+    """A file of stored signatures.
+
+    Attributes:
+        number: of the file; names what is made of it.
+        by_words: whether it says of which words each signature is; else by id.
+    """
+
+    number: int
+    path: Path
+    by_words: bool
+
+    @property
+    def name(self) -> str:
+        """Name of the part that lays it out."""
+        return f"stored-{self.number:05d}"
+
+    def state(self) -> list[int]:
+        """Return what changes when the file does, without reading it."""
+        return file_state(InputFile(self.path.name, self.path, 0))
+
+    def keys(self, column: pa.Array) -> np.ndarray:
+        """Return what rows are found by, (n, 2) uint64, of the column that says it."""
+        if not self.by_words:
+            return id_keys(column)
+        hashes = np.frombuffer(column.buffers()[1], np.uint64).reshape(-1, 2)
+        return hashes[column.offset : column.offset + len(column)]
+
+
+def id_keys(ids: pa.Array) -> np.ndarray:
+    """Return the keys of documents' ids, (n, 2) uint64: 128 bits of hash, so that no two ids are taken for one."""
+    data, offsets = utf8_buffers(ids.cast(pa.large_string()))
+    text = data.tobytes()
+    borders = offsets.tolist()
+    digests = [xxhash.xxh3_128_digest(text[a:b], seed=1) for a, b in pairwise(borders)]
+    return np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
+
+
+def find_signature_files(patterns: tuple[str, ...], signing: Signing | None, output_dir: Path) -> list[SignatureFile]:
+    """Return the files, looked at but for their rows, sorted by path, each once.
+
+    Raises:
+        InputError: a pattern matches nothing, or what can't be read.
+        ConfigError: a file lies in the output folder.
+        SignaturesError: a file can't be used; says what was found, what is expected and what to do.
+    """
+    found = {path for each in patterns for path in matching_files(each, f"dedup.signatures: {each!r}")}
+    for path in found:
+        if output_dir.resolve() in path.resolve().parents:
+            raise ConfigError(
+                f"dedup.signatures: {path} lies in the output folder, whose files change with the run; what a run has "
+                "measured it takes again by itself: leave the file out, or copy it to another folder"
+            )
+    assert signing is not None or not found
+    return [SignatureFile(i, path, _is_ours(path, signing)) for i, path in enumerate(sorted(found)) if signing]
+
+
+def _is_ours(path: Path, signing: Signing) -> bool:
+    """Look at a file's schema; return whether its rows are found by their words.
+
+    Raises:
+        SignaturesError: it is no parquet, or of other signatures than are made here.
+    """
+    try:
+        schema = pq.read_schema(path)
+        metadata = metadata_of(schema)
+    except (*_UNREADABLE, orjson.JSONDecodeError) as error:
+        raise SignaturesError(
+            f"dedup.signatures: {path}: it can't be read as a parquet file of signatures ({error}); only parquet is "
+            "read: restore it, or write a table with the columns id and signature"
+        ) from error
+    if metadata is not None:
+        signing.check(metadata, str(path))
+    by_words = metadata is not None and WORDS_HASH in schema.names
+    types = {name: schema.field(name).type for name in schema.names if schema.names.count(name) == 1}
+    if by_words:
+        is_hash = types.get(WORDS_HASH) == pa.binary(HASH_BYTES)
+        _check_type(path, schema, WORDS_HASH, is_hash, "16 bytes each, as it was written: restore the file")
+    else:
+        is_text = types.get(ID) in (pa.string(), pa.large_string())
+        _check_type(path, schema, ID, is_text, "the documents' ids as text: write it so, or leave the file out")
+    allowed = (
+        f"a list of {signing.num_perm} uint32 (dedup.num_perm={signing.num_perm}), LeanMinHash.hashvalues as "
+        "pyarrow.list_(pyarrow.uint32(), num_perm). Values of 64 bits are of datasketch's schemes legacy and affine64, "
+        "which can't be compared with affine32: leave the file out, its texts are signed anew"
+    )
+    _check_type(path, schema, SIGNATURE, _is_signature(types.get(SIGNATURE), signing.num_perm), allowed)
+    return by_words
+
+
+def _is_signature(type_: pa.DataType | None, num_perm: int) -> bool:
+    if type_ is None or (pa.types.is_fixed_size_list(type_) and type_.list_size != num_perm):
+        return False
+    is_list = pa.types.is_fixed_size_list(type_) or pa.types.is_list(type_) or pa.types.is_large_list(type_)
+    return bool(is_list and type_.value_type == pa.uint32())
+
+
+def _check_type(path: Path, schema: pa.Schema, name: str, is_right: bool, allowed: str) -> None:
+    if is_right:
+        return
+    times = schema.names.count(name)
+    found = f"{schema.field(name).type}" if times == 1 else f"there {times} times (columns: {', '.join(schema.names)})"
+    raise SignaturesError(f"dedup.signatures: {path}: column {name!r} is {found}; it has to be {allowed}")
+
+
+class LayOut:
+    """Runs in a worker: writes a file's keys and signatures as arrays of which single rows can be read.
+
+    Args:
+        folder: of `<name>.keys` and `<name>.values`.
+    """
+
+    def __init__(self, folder: Path, num_perm: int) -> None:
+        self._folder, self._num_perm = folder, num_perm
+
+    def __call__(self, file: SignatureFile) -> Part:
+        before = file.state()
+        paths = [self._folder / f"{file.name}.{kind}" for kind in ("keys", "values")]
+        with (
+            room_for(paths[1]),
+            replacing(paths[0]) as keys,
+            replacing(paths[1]) as values,
+            keys.open("wb") as keys_file,
+            values.open("wb") as values_file,
+        ):
+            facts = self._copy(file, keys_file, values_file)
+            keys_file.flush()
+            values_file.flush()
+        if file.state() != before:
+            raise InputChanged(f"{file.path}: changed while it was read; let its writer finish and run again")
+        return Part(facts, paths)
+
+    def _copy(self, file: SignatureFile, keys_file: BinaryIO, values_file: BinaryIO) -> dict[str, Any]:
+        """Copy all rows; return their number, and the hash of what they say."""
+        row, hashes = 0, (xxhash.xxh3_128(), xxhash.xxh3_128())
+        key_column = WORDS_HASH if file.by_words else ID
+        for batch in _batches(file.path, [key_column, SIGNATURE]):
+            for name in (key_column, SIGNATURE):
+                if batch.column(name).null_count:
+                    raise _bad_row(file, row + _first(batch.column(name).is_null()), f"has no {name}")
+            keys = file.keys(batch.column(key_column))
+            values = self._values(file, batch.column(SIGNATURE), row)
+            for array, target, hash_ in zip((keys, values), (keys_file, values_file), hashes, strict=True):
+                target.write(array.tobytes())
+                hash_.update(array.tobytes())
+            row += len(batch)
+        content = [file.by_words, *(hash_.hexdigest() for hash_ in hashes)]
+        return {"rows": row, "content": hash_json(content), "by_words": file.by_words}
+
+    def _values(self, file: SignatureFile, column: pa.Array, row: int) -> np.ndarray:
+        lengths = pc.list_value_length(column)
+        wrong = pc.not_equal(lengths, self._num_perm)
+        if pc.any(wrong).as_py():
+            place = _first(wrong)
+            raise _bad_row(
+                file, row + place, f"has {lengths[place]} values; dedup.num_perm={self._num_perm} are needed"
+            )
+        values = column.flatten()
+        if values.null_count:
+            raise _bad_row(file, row + _first(values.is_null()) // self._num_perm, "has a value that is null")
+        array: np.ndarray = values.to_numpy().astype("<u4", copy=False)
+        return array
+
+
+def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Yield some columns, the checksum of every page verified where there is one."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
+            yield from parquet.iter_batches(BLOCK_ROWS, columns=columns)
+    except _UNREADABLE as error:
+        raise SignaturesError(
+            f"dedup.signatures: {path}: it can't be read to its end ({error}); restore the file, or leave it out"
+        ) from error
+
+
+def _first(flags: pa.Array) -> int:
+    return int(np.flatnonzero(flags.to_numpy(zero_copy_only=False))[0])
+
+
+def _bad_row(file: SignatureFile, row: int, what: str) -> SignaturesError:
+    return SignaturesError(f"dedup.signatures: {file.path}, row {row:,} (from 0) {what}; mend the row or leave it out")
