@@ -10,10 +10,11 @@ from data_pipeline.sources.source import InputFile
 from foundation.errors import ConfigError
 from foundation.text import one_line
 
-WORK, REMOVED, QUARANTINE, DECONTAMINATION = (
+WORK, REMOVED, QUARANTINE, DEDUPLICATION, DECONTAMINATION = (
     "work",
     "removed",
     "quarantine",
+    "deduplication",
     "decontamination",
 )  # folders; the shards' is the manifest's to name
 TEMPORARY = ".*.tmp*"  # as foundation.files and the shards' writer name them
@@ -85,7 +86,7 @@ def reclaim(folder: Path) -> None:
 
     Other folders below it are not looked at: data/web/v2 lies in data/web, and another run may be writing it.
     """
-    ours = (folder / own for own in (WORK, REMOVED, QUARANTINE, DECONTAMINATION, SHARDS))
+    ours = (folder / own for own in (WORK, REMOVED, QUARANTINE, DEDUPLICATION, DECONTAMINATION, SHARDS))
     left = [*folder.glob(TEMPORARY), *(path for each in ours for path in each.rglob(TEMPORARY))]
     for path in left:
         path.unlink(missing_ok=True)

@@ -183,7 +183,7 @@ def _do_all(place: Workplace, stages: list[Stage]) -> list[Finished]:
             done = _redo(stage, key, view, book, finished, loosen)
         _tidy(stage)
         finished.append(done)
-        stage.check(done.book)
+        stage.check([(each.name, each.book) for each in finished])
         view = stage.leaves(view, done.facts)
         before, book = hash_json([before, done.output]), done.book or book
     return finished

@@ -21,6 +21,7 @@ from data_pipeline.documents import Removal
 from foundation.progress import Meter
 
 BLOCK_CHARS = 64_000_000  # of text asked for at a time; its shingle sets take about 8 bytes a word beside it
+MOST_CLUSTERS = 10  # that are named: the largest
 BLOCK_DOCS = 1 << 17  # the same for short texts: signatures and bands of a document take 2 KB
 
 
@@ -127,7 +128,7 @@ class _Judging:
         k = len(ranked.documents)
         self._ranked, self._comparison = ranked, comparison
         self._witness, self._similarity = np.full(k, KEPT, np.int64), np.zeros(k)
-        self._tally = np.zeros(3, np.int64)
+        self._nearest, self._tally = np.zeros(k), np.zeros(3, np.int64)
         self._carried = np.zeros(0, np.int64)  # ranks whose sets and signatures are held
         self._sets: list[np.ndarray] = []
         self._signatures: np.ndarray | None = None
@@ -149,6 +150,7 @@ class _Judging:
         removed = np.flatnonzero(verdicts.witness != KEPT)
         self._witness[ranks[removed]] = ranks[verdicts.witness[removed]]
         self._similarity[ranks[removed]] = verdicts.similarity[removed]
+        self._nearest[start:stop] = verdicts.nearest[len(self._carried) :]
         self._tally += verdicts.tally
         # what is kept of the last cluster, which may go on
         is_open = self._ranked.clusters[ranks] == self._ranked.clusters[stop - 1]
@@ -167,7 +169,7 @@ class _Judging:
             Removal(at, "near_duplicate", value=alike, threshold=limit, kept=witness, similarity=alike, cluster=cluster)
             for at, witness, alike, cluster in zip(*(column.tolist() for column in columns), strict=True)
         ]
-        _, sizes = np.unique(ranked.clusters, return_counts=True)
+        labels, sizes = np.unique(ranked.clusters, return_counts=True)
         counts = {
             "candidate_documents": len(ranked.documents),
             "clusters": len(sizes),
@@ -176,7 +178,9 @@ class _Judging:
             "pairs_below_threshold": int(self._tally[1]),
             "pairs_ruled_out": int(self._tally[2]),
         }
-        return NearResult(removals, counts)
+        largest = np.lexsort((labels, -sizes))[:MOST_CLUSTERS]
+        clusters = dict(zip(labels[largest].tolist(), sizes[largest].tolist(), strict=True))
+        return NearResult(removals, counts, clusters, self._nearest[self._nearest > 0])
 
 
 def _buckets(signatures: np.ndarray, bands: int, rows: int) -> np.ndarray:

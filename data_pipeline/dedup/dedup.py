@@ -12,6 +12,7 @@ import pyarrow as pa
 from data_pipeline.dedup.bands import Rows
 from data_pipeline.dedup.planted import SelfTest
 from data_pipeline.documents import Removal
+from foundation.errors import require
 from foundation.progress import Meter
 
 
@@ -43,10 +44,15 @@ class NearResult:
         counts: for reports: candidate_documents, clusters (of documents that candidate pairs connect, similar or
             not), largest_cluster, pairs_verified (compared exactly),
             pairs_below_threshold (of these, not similar), pairs_ruled_out (not compared: signatures too different).
+        largest: the largest clusters, the largest first: the number of a cluster -> its documents.
+        nearest: (k,) float64, of documents that bands connect with a kept one and that stay all the same: how similar
+            to the one most like them, as their signatures have it.
     """
 
     removals: list[Removal]
     counts: dict[str, int] = field(default_factory=dict)
+    largest: dict[int, int] = field(default_factory=dict)
+    nearest: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
 class Dedup(ABC):
@@ -59,7 +65,8 @@ class Dedup(ABC):
             argument that is not named here counts for everything.
         order_alone: arguments that say which document stays, for `exact` as well, and change nothing that is measured.
         prefers: whether `preference` is to be asked.
-        max_loss_frac: a source that loses a larger share of its documents to `near` stops the run.
+        limits: arguments that only say where a run is stopped: no result depends on them.
+        max_loss_frac: a source that loses a larger share of its documents to `exact` and `near` stops the run.
     """
 
     seeks_exact = True
@@ -67,6 +74,7 @@ class Dedup(ABC):
     near_alone: frozenset[str] = frozenset()
     order_alone: frozenset[str] = frozenset()
     prefers = False
+    limits: frozenset[str] = frozenset()
     max_loss_frac = 1.0
 
     @abstractmethod
@@ -151,3 +159,9 @@ def no_near_duplicates(features: list[Features], progress: Meter) -> NearResult:
     """Return the result of a search that removes nothing."""
     progress.add(sum(map(len, features)))
     return NearResult([])
+
+
+def checked_loss(max_loss_frac: float) -> float:
+    """Return a limit of `Dedup.max_loss_frac`; raises SettingError where it is no share."""
+    require(0 <= max_loss_frac <= 1, "max_loss_frac", max_loss_frac, "a share from 0 to 1; 0.95 is usual")
+    return max_loss_frac

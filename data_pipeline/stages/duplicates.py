@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data_pipeline.dedup.dedup import Dedup
-from data_pipeline.dedup.guards import check_losses
 from data_pipeline.dedup.keep import NoKeepValue
-from data_pipeline.dedup.planted import MAX_DOCUMENTS
+from data_pipeline.dedup.planted import MAX_DOCUMENTS, SelfTest
 from data_pipeline.documents import Removal, keys_of
 from data_pipeline.ledger import Book
-from data_pipeline.output_dir import REMOVED
-from data_pipeline.records import Part
+from data_pipeline.losses import DuplicateLimit
+from data_pipeline.output_dir import DEDUPLICATION, REMOVED
+from data_pipeline.records import Part, keep_only
+from data_pipeline.stages.deduplication import write_summary
 from data_pipeline.stages.features import features_path, read_features, write_features
 from data_pipeline.stages.removed import write_evidence
 from data_pipeline.stages.stage import (
@@ -45,12 +46,20 @@ class _Duplicates(Stage):
         raw: the plain config of `dedup`.
     """
 
-    code = ("dedup", "stages/duplicates.py", "stages/features.py", "stages/removed.py")
+    code = ("dedup", "stages/deduplication.py", "stages/duplicates.py", "stages/features.py", "stages/removed.py")
     libraries = ("datasketch", "numpy", "pyarrow", "xxhash")
 
     def __init__(self, place: Workplace, dedup: Dedup, raw: dict[str, Any]) -> None:
         super().__init__(place)
         self._dedup, self._raw = dedup, raw
+
+    def _without(self, names: frozenset[str]) -> dict[str, Any]:
+        return {name: value for name, value in self._raw.items() if name not in names | self._dedup.limits}
+
+    def check(self, books: Sequence[tuple[str, Book]]) -> None:
+        """What is gone by now, exact and near duplicates together, may be too much of a source."""
+        mine = [(stage, book) for stage, book in books if stage in (EXACT, NEAR)]
+        DuplicateLimit(self._dedup.max_loss_frac).check(mine, self.place.output_dir / REMOVED)
 
     def _preference(self, view: View) -> np.ndarray | None:
         """Return what is preferred of each document that is still in, None where nothing is."""
@@ -70,9 +79,6 @@ class ExactDuplicates(_Duplicates):
     def settings(self) -> Any:
         """All but those of `near` alone: another threshold measures nothing anew."""
         return self._without(self._dedup.near_alone)
-
-    def _without(self, names: frozenset[str]) -> dict[str, Any]:
-        return {name: value for name, value in self._raw.items() if name not in names}
 
     def run(self, view: View, before: Book) -> Outcome:
         if not (self._dedup.seeks_exact or self._dedup.seeks_near):
@@ -102,35 +108,33 @@ class NearDuplicates(_Duplicates):
     loosen = "dedup.threshold= sets the limit, dedup=exact removes copies alone"
 
     def settings(self) -> Any:
-        return self._raw
+        return self._without(frozenset())
 
     def run(self, view: View, before: Book) -> Outcome:
+        keep_only(self.place.output_dir / DEDUPLICATION, [])  # it describes what is about to change
         if not self._dedup.seeks_near:
             return decide(self, view, before, [], [])
         description = self._dedup.describe()
         if description and len(view.positions) > 1:
-            print(f"{self.name}: {description.splitlines()[0]}", file=sys.stderr)
+            for line in description.splitlines():
+                print(f"{self.name}: {line}", file=sys.stderr)
         folder = self.place.work / EXACT
         parts = [read_features(folder, piece.partition.name, piece.mask) for piece in view.slices(view.alive)]
         texts_of = TextReader(view)
         with progress(self.name, len(view.positions), "docs") as meter:
             result = self._dedup.near(parts, texts_of, meter, self._preference(view))
-        facts = {"counts": result.counts | self._tested(view, texts_of), "remark": description}
-        outcome = decide(self, view, before, result.removals, [], facts)
-        sources = list(view.source_masks())
-        source_of = sum(number * mask[view.positions] for number, (_, mask) in enumerate(sources))
-        names = [name for name, _ in sources]
-        check_losses(result.removals, np.asarray(source_of), names, self._dedup.max_loss_frac, texts_of)
-        return outcome
+        tested = self._tested(view, texts_of)
+        files = write_summary(self.place.output_dir / DEDUPLICATION, view, texts_of, result, tested)
+        counts = result.counts | (tested.counts if tested is not None else {})
+        return decide(self, view, before, result.removals, files, {"counts": counts, "remark": description})
 
-    def _tested(self, view: View, texts_of: TextReader) -> dict[str, int]:
+    def _tested(self, view: View, texts_of: TextReader) -> SelfTest | None:
         """Return what planted near-duplicates say of the settings. Taken after the search, when texts are at hand."""
         sample = np.unique(np.linspace(0, len(view.positions) - 1, min(len(view.positions), MAX_DOCUMENTS)).astype(int))
         tested = self._dedup.test_on(texts_of(sample[sample >= 0]))
-        if tested is None:
-            return {}
-        print(f"{self.name}: {tested}", file=sys.stderr)
-        return tested.counts
+        for line in str(tested).splitlines() if tested is not None else []:
+            print(f"{self.name}: {line}", file=sys.stderr)
+        return tested
 
 
 def decide(

@@ -1,0 +1,114 @@
+"""What the search for near-duplicates found, for those who judge its settings: deduplication/summary.json.
+
+The evidence of every removal is in removed/near/; here is what that alone does not show: how alike the documents are
+that stayed, which clusters are the largest, where the texts of some pairs differ, what planted pairs say.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from data_pipeline.dedup.dedup import NearResult
+from data_pipeline.dedup.differences import excerpts
+from data_pipeline.dedup.planted import SelfTest
+from data_pipeline.documents import SNIPPET_CHARS
+from data_pipeline.stages.view import TextReader, View
+from data_pipeline.storage import write_file
+
+SUMMARY = "summary.json"
+MAX_PAIRS = 12  # whose texts are shown, from the least to the most similar
+NUM_BINS = 20  # of similarities from 0 to 1
+
+
+def write_summary(
+    folder: Path, view: View, texts_of: TextReader, result: NearResult, tested: SelfTest | None
+) -> list[Path]:
+    """Write summary.json; return the files written.
+
+    Args:
+        folder: `deduplication`.
+        view: before the removal.
+        texts_of: gives its texts.
+        tested: what planted pairs say, where they were asked.
+    """
+    pairs, clusters = _pairs(result), _clusters(result)
+    shown = {at for pair in pairs for at in pair[:2]} | {cluster["hub"] for cluster in clusters}
+    positions = np.array(sorted(shown), np.int64)
+    texts = dict(zip(positions.tolist(), texts_of(positions), strict=True))
+    names = _names(view, positions)
+    content = {
+        "self_test": None if tested is None else tested.to_json(),
+        "similarity": _histogram(result),
+        "clusters": [
+            {**cluster, "hub": names[cluster["hub"]], "text": texts[cluster["hub"]][:SNIPPET_CHARS]}
+            for cluster in clusters
+        ],
+        "pairs": [_described(*pair, names, texts) for pair in pairs],
+    }
+    path = folder / SUMMARY
+    write_file(path, orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    return [path]
+
+
+def _histogram(result: NearResult) -> dict[str, list[Any]]:
+    """Return how many documents have which similarity to a kept one: of those removed as measured, of others as their
+    signatures have it."""
+    removed = np.array([removal.similarity for removal in result.removals if removal.similarity is not None])
+    edges = np.arange(NUM_BINS + 1) / NUM_BINS
+    counts = {name: _binned(values, edges) for name, values in (("removed", removed), ("stayed", result.nearest))}
+    return {"edges": edges.tolist(), **counts}
+
+
+def _binned(values: np.ndarray, edges: np.ndarray) -> list[int]:
+    """Count by bins that hold their lower edge exactly: 0.8 is not below 0.8."""
+    places = np.searchsorted(edges, values, side="right") - 1
+    return np.bincount(np.minimum(places, len(edges) - 2), minlength=len(edges) - 1).tolist()
+
+
+def _clusters(result: NearResult) -> list[dict[str, Any]]:
+    """Return the largest clusters: how many documents, how many of them went, for which kept one most of them."""
+    removed: dict[int, Counter[int]] = {number: Counter() for number in result.largest}
+    for removal in result.removals:
+        if removal.cluster in removed and removal.kept is not None:
+            removed[removal.cluster][removal.kept] += 1
+    found = []
+    for number, size in result.largest.items():
+        hub, times = removed[number].most_common(1)[0] if removed[number] else (number, 0)
+        gone = removed[number].total()
+        found.append({"cluster": number, "documents": size, "removed": gone, "hub": hub, "for_hub": times})
+    return found
+
+
+def _pairs(result: NearResult) -> list[tuple[int, int, float]]:
+    """Return position, position of the kept one and similarity of some removals, the least similar first."""
+    pairs = [
+        (removal.position, removal.kept, removal.similarity)
+        for removal in result.removals
+        if removal.kept is not None and removal.similarity is not None
+    ]
+    pairs.sort(key=lambda pair: (pair[2], pair[0]))
+    return [pairs[i * len(pairs) // MAX_PAIRS] for i in range(MAX_PAIRS)] if len(pairs) > MAX_PAIRS else pairs
+
+
+def _names(view: View, positions: np.ndarray) -> dict[int, dict[str, str]]:
+    """Return position -> id and source."""
+    mask = np.zeros(len(view.alive), bool)
+    mask[view.positions[positions]] = True
+    named = [
+        {"id": identifier, "source": piece.partition.source}
+        for piece in view.slices(mask)
+        for identifier in piece.load().column("id").to_pylist()
+    ]
+    return dict(zip(positions.tolist(), named, strict=True))
+
+
+def _described(
+    gone: int, kept: int, similarity: float, names: dict[int, dict[str, str]], texts: dict[int, str]
+) -> dict[str, Any]:
+    begin, kept_begin = excerpts(texts[gone], texts[kept])
+    return {"similarity": similarity, "removed": names[gone], "kept": names[kept], "text": begin, "kept_text": kept_begin}
