@@ -6,7 +6,8 @@ import re
 
 NGRAM = 5  # words in a row that both texts must have to be at the same place
 MAX_CHARS = 500_000  # of a text that are looked at
-WORDS_BEFORE, WORDS_SHOWN = 15, 60  # of an excerpt: before a difference, and in all
+WORDS_BEFORE, WORDS_BEHIND = 20, 40  # of an excerpt: before the beginning of a difference, and from there on
+CHARS_BEFORE, CHARS_BEHIND = 200, 400  # at most: in some scripts a line is a word
 GAP = "\n\n[…]\n\n"
 
 _Words = list[re.Match[str]]
@@ -21,16 +22,16 @@ def excerpts(a: str, b: str) -> tuple[str, str]:
     words_a, words_b = (list(re.finditer(r"\S+", text)) for text in texts)
     runs = _different(words_a, words_b)
     longest = max(runs, key=lambda run: max(run[1] - run[0], run[3] - run[2]), default=(0, 0, 0, 0))
-    chosen = [runs[0], longest] if runs and longest[0] - runs[0][0] > WORDS_SHOWN else [longest]
-    parts = [(_part(words_a, run[0]), _part(words_b, run[2])) for run in chosen]
+    chosen = [runs[0], longest] if runs and longest[0] - runs[0][0] > WORDS_BEHIND else [longest]
+    parts = [(_part(texts[0], words_a, run[0]), _part(texts[1], words_b, run[2])) for run in chosen]
     return GAP.join(part for part, _ in parts), GAP.join(part for _, part in parts)
 
 
 def _different(a: _Words, b: _Words) -> list[tuple[int, int, int, int]]:
     """Return the runs of words in which they differ: from and up to which word of a, then of b, by place in a.
 
-    Both are walked together: where the next words differ, on to the next NGRAM words of a that b holds further on.
-    Linear, where the least difference is quadratic; what stands in another order counts as different.
+    Both are walked together: where the next words differ, on to the nearest NGRAM words that are the same. Linear,
+    where the least difference is quadratic; what stands in another order counts as different.
     """
     words_a, words_b = ([word[0].lower() for word in words] for words in (a, b))
     places = _places(words_b)
@@ -57,17 +58,23 @@ def _places(words: list[str]) -> dict[tuple[str, ...], list[int]]:
 def _next_common(
     words_a: list[str], i: int, places: dict[tuple[str, ...], list[int]], j: int, end: int
 ) -> tuple[int, int]:
-    """Return the first place of a from i on whose NGRAM words b holds from j on, and where; else both ends."""
-    for place in range(i, len(words_a) - NGRAM + 1):
+    """Return where both go on with the same NGRAM words, the nearest such place from i in a and j in b on; else both
+    ends. What is looked at is no more than what is then passed over."""
+    best, passed = (len(words_a), end), len(words_a) - i + end - j
+    place = i
+    while place <= len(words_a) - NGRAM and place - i < passed:
         stack = places.get(tuple(words_a[place : place + NGRAM]), [])
         while stack and stack[-1] < j:  # never asked for again: j only grows
             stack.pop()
-        if stack:
-            return place, stack[-1]
-    return len(words_a), end
+        if stack and place - i + stack[-1] - j < passed:
+            best, passed = (place, stack[-1]), place - i + stack[-1] - j
+        place += 1
+    return best
 
 
-def _part(words: _Words, place: int) -> str:
-    first = max(0, min(place - WORDS_BEFORE, len(words) - WORDS_SHOWN))
-    shown = words[first : first + WORDS_SHOWN]
-    return words[0].string[shown[0].start() : shown[-1].end()] if shown else ""
+def _part(text: str, words: _Words, place: int) -> str:
+    """Return the text around the beginning of a word, or around its end where the place is behind the last."""
+    at = words[place].start() if place < len(words) else len(text)
+    first = words[max(0, place - WORDS_BEFORE)].start() if words else 0
+    behind = words[min(place + WORDS_BEHIND, len(words)) - 1].end() if words else 0
+    return text[max(first, at - CHARS_BEFORE) : min(behind, at + CHARS_BEHIND)]

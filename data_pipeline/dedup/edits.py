@@ -6,6 +6,7 @@ from that for a Jaccard similarity of j if no shingle is there twice. What the p
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -61,7 +62,7 @@ def _extended(words: list[str], amount: int, new: Iterator[str]) -> list[str]:
 def _reordered(words: list[str], amount: int, new: Iterator[str]) -> list[str]:
     """`amount` seams: the pieces between them in reverse order."""
     borders = [place * len(words) // (amount + 1) for place in range(amount + 2)]
-    pieces = [words[start:stop] for start, stop in zip(borders, borders[1:], strict=False)]
+    pieces = [words[start:stop] for start, stop in itertools.pairwise(borders)]
     return [word for piece in reversed(pieces) for word in piece]
 
 

@@ -16,7 +16,7 @@ from data_pipeline.dedup.greedy import Likeness
 from data_pipeline.dedup.guards import check_clusters
 from data_pipeline.dedup.keep import Keep, KeepOrder
 from data_pipeline.dedup.lsh import SCurve, checked_bands, describe_bands, min_equal_values
-from data_pipeline.dedup.planted import SelfTest, containment, jaccard, judge_planted, plant
+from data_pipeline.dedup.planted import MIN_PAIRS, SelfTest, containment, jaccard, judge_planted, plant
 from data_pipeline.dedup.signatures import EMPTY, SIGNERS, Engine
 from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Removal
@@ -147,7 +147,7 @@ class MinHash(Dedup):
 
     def test_on(self, texts: list[str]) -> SelfTest | None:
         planted = plant(texts, self.ngram)
-        if not planted.texts:
+        if len(planted.pairs) < MIN_PAIRS:
             return None
         features = [self.features(pa.array(planted.texts, pa.large_string()))]
         found = self._clusters(features)

@@ -7,7 +7,7 @@ all kernels and hashes.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from data_pipeline.documents import Removal
 LEVELS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)  # Jaccard, of the pairs that are planted
 LENGTHS = (25, 60, 150, 400, 1500)  # words of a planted document
 MAX_PAIRS = len(LEVELS) * len(LENGTHS) * len(EDITS)  # each level, length and edit once
+MIN_PAIRS = 10  # fewer say nothing
 MAX_DOCUMENTS = 400  # that are sampled
 WITHIN = 0.025  # a pair lands at its level or less than this above it, or it is left out
 TRIES = 3  # of amounts
@@ -124,9 +125,8 @@ class SelfTest:
     def __str__(self) -> str:
         by_level = ", ".join(f"{each.name}: {each.found} of {each.similar}" for each in self.levels if each.similar)
         similar = f"{self.found:,} of {self.similar:,} at the threshold or above were found"
-        return (
-            f"{self.planted:,} planted pairs: {similar}, {self.rightly:,} of {self.removed:,} removals right"
-            + (f"\nfound by similarity: {by_level}" if by_level else "")
+        return f"{self.planted:,} planted pairs: {similar}, {self.rightly:,} of {self.removed:,} removals right" + (
+            f"\nfound by similarity: {by_level}" if by_level else ""
         )
 
 
@@ -230,7 +230,7 @@ def judge_planted(
     )
 
 
-def _fared(names: list[str], fates: list[tuple[int, ...]], order: list[str]) -> list[Fared]:
+def _fared(names: list[str], fates: Sequence[tuple[int, ...]], order: list[str]) -> list[Fared]:
     """Return the sums of the fates of each name."""
     columns = np.array(fates, np.int64).reshape(-1, 4)
     sums = ((name, columns[[each == name for each in names]].sum(axis=0).tolist()) for name in order)

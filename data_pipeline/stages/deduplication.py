@@ -55,19 +55,21 @@ def write_summary(
     return [path]
 
 
-def _histogram(result: NearResult) -> dict[str, list[Any]]:
+def _histogram(result: NearResult) -> dict[str, Any]:
     """Return how many documents have which similarity to a kept one: of those removed as measured, of others as their
     signatures have it."""
     removed = np.array([removal.similarity for removal in result.removals if removal.similarity is not None])
     edges = np.arange(NUM_BINS + 1) / NUM_BINS
     counts = {name: _binned(values, edges) for name, values in (("removed", removed), ("stayed", result.nearest))}
-    return {"edges": edges.tolist(), **counts}
+    threshold = next((removal.threshold for removal in result.removals), None)
+    return {"threshold": threshold, "edges": edges.tolist(), **counts}
 
 
 def _binned(values: np.ndarray, edges: np.ndarray) -> list[int]:
     """Count by bins that hold their lower edge exactly: 0.8 is not below 0.8."""
     places = np.searchsorted(edges, values, side="right") - 1
-    return np.bincount(np.minimum(places, len(edges) - 2), minlength=len(edges) - 1).tolist()
+    counts: list[int] = np.bincount(np.minimum(places, len(edges) - 2), minlength=len(edges) - 1).tolist()
+    return counts
 
 
 def _clusters(result: NearResult) -> list[dict[str, Any]]:
@@ -111,4 +113,10 @@ def _described(
     gone: int, kept: int, similarity: float, names: dict[int, dict[str, str]], texts: dict[int, str]
 ) -> dict[str, Any]:
     begin, kept_begin = excerpts(texts[gone], texts[kept])
-    return {"similarity": similarity, "removed": names[gone], "kept": names[kept], "text": begin, "kept_text": kept_begin}
+    return {
+        "similarity": similarity,
+        "removed": names[gone],
+        "kept": names[kept],
+        "text": begin,
+        "kept_text": kept_begin,
+    }
