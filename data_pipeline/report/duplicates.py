@@ -66,26 +66,31 @@ def _similarity(page: Page, summary: Summary) -> None:
     edges, removed, stayed = (np.array(summary["similarity"][name]) for name in ("edges", "removed", "stayed"))
     if not (removed.sum() or stayed.sum()):
         return
-    first = int(np.flatnonzero(removed + stayed)[0])
     page.heading("How similar documents are to the kept one most like them")
     page.text(
         "Of those removed it is measured, on whole sets of shingles; of those that stayed it is what their signatures "
         "say, give or take 0.04 with 128 values. Of pairs far below the threshold bands see only a part."
     )
-    names = ("stayed", "removed")
-    page.histogram(
-        edges[first:].tolist(), stayed[first:].tolist(), "similarity", "documents", removed[first:].tolist(), names
-    )
-    self_test = summary["self_test"]
-    curve = dict(zip(self_test["curve"]["similarities"], self_test["curve"]["found"], strict=True)) if self_test else {}
+    first = int(np.flatnonzero(removed + stayed)[0])
+    bins, lower, upper = (each[first:].tolist() for each in (edges, stayed, removed))
+    page.histogram(bins, lower, "similarity", "documents", upper, ("stayed", "removed"))
+    seen = _curve(summary)
     gone = np.cumsum((removed + stayed)[::-1])[::-1]
+    page.text("How many documents would go, about, at which threshold, and which share of such pairs these bands see:")
     rows: list[list[str | int]] = [
-        [_named(edge, summary), int(count), percent(curve[edge]) if edge in curve else ""]
+        [_named(edge, summary), count, percent(seen[edge]) if edge in seen else ""]
         for edge, count in zip(edges.tolist(), gone.tolist(), strict=False)
         if edge >= LOWEST
     ]
-    page.text("How many documents would go, about, at which threshold, and which share of such pairs these bands see:")
     page.table(["threshold", "documents", "seen"], rows)
+
+
+def _curve(summary: Summary) -> dict[float, float]:
+    """Return similarity -> share of the pairs that bands see; empty where nothing was planted."""
+    if not summary["self_test"]:
+        return {}
+    curve = summary["self_test"]["curve"]
+    return dict(zip(curve["similarities"], curve["found"], strict=True))
 
 
 def _named(edge: float, summary: Summary) -> str:
