@@ -75,8 +75,8 @@ def choose_bands(threshold: float, num_perm: int) -> tuple[int, int]:
         return min(enough, key=lambda choice: false_candidates(threshold, *choice))
     needed = int(np.ceil(np.log(1 - MIN_RECALL) / np.log1p(-threshold)))
     raise SettingError(
-        f"threshold: {threshold} with num_perm={num_perm} finds too few of the pairs at the threshold, whatever the "
-        f"bands; set num_perm to at least {needed}, or raise the threshold\n"
+        f"threshold: {threshold:.4g} (Jaccard) with num_perm={num_perm} finds too few of the pairs at the threshold, "
+        f"whatever the bands; set num_perm to at least {needed}, or raise the threshold\n"
         f"{s_curve(threshold, num_perm, 1)}"
     )
 
