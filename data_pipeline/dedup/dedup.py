@@ -46,7 +46,7 @@ class NearResult:
             pairs_below_threshold (of these, not similar), pairs_ruled_out (not compared: signatures too different).
         largest: the largest clusters, the largest first: the number of a cluster -> its documents.
         nearest: (k,) float64, of documents that bands connect with a kept one and that stay all the same: how similar
-            to the one most like them, as their signatures have it.
+            they are to the one whose signature is most like theirs.
     """
 
     removals: list[Removal]

@@ -50,8 +50,8 @@ class Verdicts(NamedTuple):
     Attributes:
         witness: (n,) int64, the kept document that a removed one is similar to, or KEPT.
         similarity: (n,) float64, to the witness; 0 for a kept one.
-        nearest: (n,) float64, of a kept one the similarity to the kept one before it that is most like it, as their
-            signatures have it; 0 where bands connect it with none.
+        nearest: (n,) float64, of a kept one the similarity to that kept one before it whose signature is most like its
+            own; 0 where bands connect it with none.
         tally: (3,) int64: pairs compared, pairs of these below the threshold, pairs that their signatures ruled out.
     """
 
@@ -163,21 +163,16 @@ def _equal_values(place: int, others: np.ndarray, signatures: np.ndarray) -> np.
 
 @numba.njit(cache=True)
 def _nearest(place: int, others: np.ndarray, equal: np.ndarray, block: Block, directional: bool) -> float:
-    """Return the highest similarity to one of `others` that follows from their signatures, 0 where there are none.
+    """Return the similarity to that of `others` with the most equal values, of equals the first; 0 where there is none.
 
-    The share of equal values estimates the Jaccard similarity j of sets of a and b elements, which then have
-    j * (a + b) / (1 + j) in common.
+    One comparison a document. The most that signatures estimate would be chance: of many others, the luckiest.
     """
-    highest = 0.0
-    size = block.starts[place + 1] - block.starts[place]
-    for i in range(len(others)):
-        similarity = equal[i] / block.signatures.shape[1]
-        if directional:
-            its = block.starts[others[i] + 1] - block.starts[others[i]]
-            common = similarity * (size + its) / (1 + similarity)
-            similarity = min(common / size, 1.0) if its >= size else 0.0
-        highest = max(highest, similarity)
-    return highest
+    if not len(others):
+        return 0.0
+    other = others[equal == equal.max()].min()
+    mine = block.pool[block.starts[place] : block.starts[place + 1]]
+    its = block.pool[block.starts[other] : block.starts[other + 1]]
+    return containment(mine, its) if directional else jaccard(mine, its)
 
 
 @numba.njit(cache=True)

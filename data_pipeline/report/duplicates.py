@@ -68,8 +68,9 @@ def _similarity(page: Page, summary: Summary) -> None:
         return
     page.heading("How similar documents are to the kept one most like them")
     page.text(
-        "Of those removed it is measured, on whole sets of shingles; of those that stayed it is what their signatures "
-        "say, give or take 0.04 with 128 values. Of pairs far below the threshold bands see only a part."
+        "Measured on whole sets of shingles: of those removed, to the one they went for; of those that stayed, to the "
+        "one whose signature is most like theirs, where bands connect them with one. Far below the threshold bands see "
+        "only a part."
     )
     first = int(np.flatnonzero(removed + stayed)[0])
     bins, lower, upper = (each[first:].tolist() for each in (edges, stayed, removed))

@@ -56,8 +56,7 @@ def write_summary(
 
 
 def _histogram(result: NearResult) -> dict[str, Any]:
-    """Return how many documents have which similarity to a kept one: of those removed as measured, of others as their
-    signatures have it."""
+    """Return how many documents have which similarity to a kept one: those removed, and those that stayed."""
     removed = np.array([removal.similarity for removal in result.removals if removal.similarity is not None])
     edges = np.arange(NUM_BINS + 1) / NUM_BINS
     counts = {name: _binned(values, edges) for name, values in (("removed", removed), ("stayed", result.nearest))}

@@ -51,16 +51,9 @@ def plain_loop(
             below += 1
         witness.append(found[0])
         similarity.append(found[1])
-        estimates = [estimate(equal[k] / NUM_PERM, len(sets[place]), len(sets[k]), likeness.directional) for k in met]
-        nearest.append(max(estimates, default=0.0) if found[0] == KEPT else 0.0)
+        most_alike = sorted(met, key=lambda k: (-equal[k], k))[:1] if found[0] == KEPT else []
+        nearest.append(sum(float(ratio(sets[place], sets[k], likeness.directional)) for k in most_alike))
     return witness, similarity, nearest, [compared, below, ruled_out]
-
-
-def estimate(jaccard: float, size: int, its: int, directional: bool) -> float:
-    """The share of equal values is a Jaccard similarity; of it and two sizes follows the containment."""
-    if not directional:
-        return jaccard
-    return min(1.0, jaccard * (size + its) / (1 + jaccard) / size) if its >= size else 0.0
 
 
 @given(DOCUMENTS, st.sampled_from([0.25, 0.5, 0.8, 1.0]), st.booleans(), st.integers(0, NUM_PERM), st.integers(0, 4))

@@ -74,8 +74,8 @@ def test_similarities_are_those_of_the_evidence_and_below_the_threshold_those_of
     assert similarity["removed"] == counts.tolist()
     assert similarity["threshold"] == 0.8
     stayed = dict(zip(similarity["edges"], similarity["stayed"], strict=False))
-    # of 30, 196 shingles of 276 in common, of 356 in both: 0.55; the most like of up to 29, give or take 0.04
-    assert sum(count for edge, count in stayed.items() if 0.5 <= edge <= 0.65) >= 25
+    # of 30, 196 shingles of 276 in common, of 356 in both: 0.55
+    assert sum(count for edge, count in stayed.items() if 0.5 <= edge <= 0.55) >= 28
     assert sum(similarity["removed"]) == len(rows)
 
 
