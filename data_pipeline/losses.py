@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pyarrow.compute as pc
 
 from data_pipeline.ledger import Account, Book, listed, total
 from data_pipeline.storage import read_removed
@@ -14,6 +17,9 @@ from foundation.text import one_line
 
 LARGE_FRAC = 0.1  # of the documents or of their text; less is the usual work of the rules
 COLUMNS = ["id", "source", "reason", "value", "threshold"]  # of the evidence
+MIN_LOST = 100  # duplicates: a smaller loss never stops a run, whatever its share
+_KEPT = ["kept_id", "kept_snippet"]
+SHOWN_CHARS = 160  # of the text that most duplicates went for
 
 
 class NothingLeft(GroundworkError):
@@ -22,6 +28,10 @@ class NothingLeft(GroundworkError):
 
 class TooManyUnreadable(GroundworkError):
     """More records are unreadable than may be."""
+
+
+class TooManyDuplicates(GroundworkError):
+    """More of a source's documents are duplicates than may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,54 @@ class BadLimit:
             f"than {self.max_frac:.2%} ({listed(account.quarantined)}); mend the input, or set max_bad_frac higher."
             f"{first_unreadable(quarantine.rglob('*'))}"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateLimit:
+    """How many duplicates may be.
+
+    Attributes:
+        max_frac: of a source's documents.
+    """
+
+    max_frac: float
+
+    def check(self, books: Sequence[tuple[str, Book]], removed: Path) -> None:
+        """Raise when a source lost too many to these stages together.
+
+        Args:
+            books: stage and its book, in the order of the stages.
+            removed: the folder that holds each stage's evidence.
+        Raises:
+            TooManyDuplicates: says how many, and shows the text for which most of them went.
+        """
+        for source, first in books[0][1].items():
+            gone = [(stage, book[source].dropped.total()) for stage, book in books if book[source].dropped]
+            lost = sum(count for _, count in gone)
+            if lost < MIN_LOST or lost <= self.max_frac * first.num_in:
+                continue
+            by_stage = ", ".join(f"{stage}: {count:,}" for stage, count in gone)
+            folders = [removed / stage for stage, _ in gone]
+            kept, begin, times = _hub(folders, source)
+            raise TooManyDuplicates(
+                f"dedup.max_loss_frac: {lost:,} of the {first.num_in:,} documents of source {source!r} "
+                f"({lost / first.num_in:.1%}) are duplicates ({by_stage}), more than {self.max_frac:.1%}; {times:,} of "
+                f"them went for one, {one_line(kept, 90)}, that begins {one_line(begin, SHOWN_CHARS)!r}. Where that is "
+                "not what your documents hold, the wrong field is read as text: set the source's text_key to another. "
+                "Where they are copies, go on with dedup.max_loss_frac=1; nothing is done twice. Each of them, with "
+                f"the one it went for, is in {' and '.join(map(str, folders))}"
+            )
+
+
+def _hub(folders: Sequence[Path], source: str) -> tuple[str, str, int]:
+    """Return the id and the beginning of the document that most of a source's duplicates went for, and how many."""
+    times: Counter[tuple[str, str]] = Counter()
+    for path in sorted(path for folder in folders for path in folder.rglob("*.parquet")):
+        table = read_removed(path, ["source", *_KEPT])
+        mine = table.filter(pc.equal(table["source"], source)).group_by(_KEPT).aggregate([([], "count_all")])
+        times.update({(row["kept_id"], row["kept_snippet"]): row["count_all"] for row in mine.to_pylist()})
+    (kept, begin), count = times.most_common(1)[0]
+    return kept, begin, count
 
 
 def large_losses(stage: str, book: Book, text_bytes: dict[str, list[int]]) -> list[str]:

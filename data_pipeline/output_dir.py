@@ -12,7 +12,7 @@ from foundation.text import one_line
 
 # folders; the shards' is the manifest's to name
 WORK, REMOVED, CLUSTERS, SIGNATURES = "work", "removed", "clusters", "signatures"
-QUARANTINE, DECONTAMINATION = "quarantine", "decontamination"
+QUARANTINE, DEDUPLICATION, DECONTAMINATION = "quarantine", "deduplication", "decontamination"
 TEMPORARY = ".*.tmp*"  # as foundation.files and the shards' writer name them
 LEDGER, TIMING, CONFIG, REPORT = "ledger.json", "timing.json", "config.yaml", "report.html"
 MAX_NAME_BYTES = 255  # on every file system in use; a missing parent hides that a name is too long
@@ -82,7 +82,8 @@ def reclaim(folder: Path) -> None:
 
     Other folders below it are not looked at: data/web/v2 lies in data/web, and another run may be writing it.
     """
-    ours = (folder / own for own in (WORK, REMOVED, CLUSTERS, SIGNATURES, QUARANTINE, DECONTAMINATION, SHARDS))
+    own = (WORK, REMOVED, CLUSTERS, SIGNATURES, QUARANTINE, DEDUPLICATION, DECONTAMINATION, SHARDS)
+    ours = (folder / name for name in own)
     left = [*folder.glob(TEMPORARY), *(path for each in ours for path in each.rglob(TEMPORARY))]
     for path in left:
         path.unlink(missing_ok=True)

@@ -184,7 +184,7 @@ def _do_all(place: Workplace, stages: list[Stage]) -> list[Finished]:
             done = _redo(stage, key, view, book, finished, loosen)
         _tidy(stage)
         finished.append(done)
-        stage.check(done.book)
+        stage.check([(each.name, each.book) for each in finished])
         view = stage.leaves(view, done.facts)
         before, book = hash_json([before, done.output]), done.book or book
     return finished
@@ -233,7 +233,8 @@ def _redo(
     ledger.check_book(stage.name, outcome.book)
     books.append((stage.name, outcome.book))
     advice = (finished[0].facts if finished else outcome.facts)["advice"]
-    check_left(books, outcome.facts.get("training", {}), advice, loosen, outcome.files)
+    evidence = [path for path in outcome.files if path.is_relative_to(stage.place.output_dir / REMOVED)]
+    check_left(books, outcome.facts.get("training", {}), advice, loosen, evidence)
     record = {
         "output": outcome.output,
         "book": {source: account.to_json() for source, account in outcome.book.items()},

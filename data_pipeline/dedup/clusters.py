@@ -111,7 +111,7 @@ class _Judging:
         k = len(ranked.documents)
         self._ranked, self._comparison = ranked, comparison
         self._witness, self._similarity = np.full(k, KEPT, np.int64), np.zeros(k)
-        self._tally = np.zeros(3, np.int64)
+        self._nearest, self._tally = np.zeros(k), np.zeros(3, np.int64)
         self._carried = np.zeros(0, np.int64)  # ranks whose sets and signatures are held
         self._sets = Sets(np.zeros(0, np.uint64), np.zeros(1, np.int64))
         self._signatures: np.ndarray | None = None
@@ -128,6 +128,7 @@ class _Judging:
         removed = np.flatnonzero(verdicts.witness != KEPT)
         self._witness[ranks[removed]] = ranks[verdicts.witness[removed]]
         self._similarity[ranks[removed]] = verdicts.similarity[removed]
+        self._nearest[start:stop] = verdicts.nearest[len(self._carried) :]
         self._tally += verdicts.tally
         # what is kept of the last cluster, which may go on
         is_open = self._ranked.clusters[ranks] == self._ranked.clusters[stop - 1]
@@ -161,7 +162,7 @@ class _Judging:
             "pairs_below_threshold": int(self._tally[1]),
             "pairs_ruled_out": int(self._tally[2]),
         }
-        return NearResult(removals, clusters, counts)
+        return NearResult(removals, clusters, counts, self._nearest[self._nearest > 0])
 
 
 def _buckets(signatures: np.ndarray, bands: int, rows: int) -> np.ndarray:

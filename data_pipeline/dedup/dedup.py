@@ -13,6 +13,7 @@ from data_pipeline.dedup.corpus import Corpus
 from data_pipeline.dedup.planted import SelfTest
 from data_pipeline.dedup.signing import Signing
 from data_pipeline.documents import Removals
+from foundation.errors import require
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,14 @@ class NearResult:
         counts: for reports: candidate_documents, clusters (of documents that candidate pairs connect, similar or
             not), largest_cluster, pairs_verified (compared exactly),
             pairs_below_threshold (of these, not similar), pairs_ruled_out (not compared: signatures too different).
+        nearest: (k,) float64, of documents that bands connect with a kept one and that stay all the same: how similar
+            they are to the one whose signature is most like theirs.
     """
 
     removals: Removals
     clusters: Clusters | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    nearest: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
 class Dedup(ABC):
@@ -62,7 +66,8 @@ class Dedup(ABC):
         order_alone: arguments that say which document stays, for `exact` as well, and change nothing that is measured.
         files_alone: arguments that say which files are read and written: no result depends on their names.
         prefers: whether `preference` is to be asked.
-        max_loss_frac: a source that loses a larger share of its documents to `near` stops the run.
+        limits: arguments that only say where a run is stopped: no result depends on them.
+        max_loss_frac: a source that loses a larger share of its documents to `exact` and `near` stops the run.
         signing: how signatures are made; None where there are none.
         signatures: files of stored ones. They are taken where they are known, and then not `features` but `unsigned`
             and `sign` are asked.
@@ -75,6 +80,7 @@ class Dedup(ABC):
     order_alone: frozenset[str] = frozenset()
     files_alone = frozenset({"signatures", "save_signatures"})
     prefers = False
+    limits: frozenset[str] = frozenset()
     max_loss_frac = 1.0
     signing: Signing | None = None
     signatures: tuple[str, ...] = ()
@@ -164,3 +170,9 @@ def clusters_of(removals: Removals) -> Clusters:
     labels = removals.kept if removals.cluster is None else removals.cluster
     documents, firsts = np.unique(np.concatenate([removals.positions, removals.kept]), return_index=True)
     return Clusters(documents, np.concatenate([labels, labels])[firsts])
+
+
+def checked_loss(max_loss_frac: float) -> float:
+    """Return a limit of `Dedup.max_loss_frac`; raises SettingError where it is no share."""
+    require(0 <= max_loss_frac <= 1, "max_loss_frac", max_loss_frac, "a share from 0 to 1; 0.95 is usual")
+    return max_loss_frac

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from data_pipeline.dedup.corpus import Corpus
-from data_pipeline.dedup.dedup import Dedup, Features, NearResult, none_of
+from data_pipeline.dedup.dedup import Dedup, Features, NearResult, checked_loss, none_of
 from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Removals
 
@@ -65,9 +65,17 @@ def remove_exact(features: list[Features], preference: np.ndarray | None = None)
 
 
 class Exact(Dedup):
-    """Removes documents whose words equal an earlier document's."""
+    """Removes documents whose words equal an earlier document's.
+
+    Args:
+        max_loss_frac: share of a source's documents that may go; more, and 100 or more, stop the run.
+    """
 
     seeks_near = False
+    limits = frozenset({"max_loss_frac"})
+
+    def __init__(self, max_loss_frac: float = 0.95) -> None:
+        self.max_loss_frac = checked_loss(max_loss_frac)
 
     def features(self, texts: pa.LargeStringArray) -> Features:
         return unsigned_features(texts)

@@ -50,11 +50,14 @@ class Verdicts(NamedTuple):
     Attributes:
         witness: (n,) int64, the kept document that a removed one is similar to, or KEPT.
         similarity: (n,) float64, to the witness; 0 for a kept one.
+        nearest: (n,) float64, of a kept one the similarity to that kept one before it whose signature is most like its
+            own; 0 where bands connect it with none.
         tally: (3,) int64: pairs compared, pairs of these below the threshold, pairs that their signatures ruled out.
     """
 
     witness: np.ndarray
     similarity: np.ndarray
+    nearest: np.ndarray
     tally: np.ndarray
 
 
@@ -75,15 +78,18 @@ def judge(block: Block, num_carried: int, likeness: Likeness) -> Verdicts:
     found without comparing the rest.
     """
     n = len(block.buckets)
-    verdicts = Verdicts(np.full(n, KEPT, np.int64), np.zeros(n), np.zeros(3, np.int64))
+    verdicts = Verdicts(np.full(n, KEPT, np.int64), np.zeros(n), np.zeros(n), np.zeros(3, np.int64))
     kept = _no_kept(block.buckets)
     shared = np.zeros(n, np.int32)
     for place in range(n):
         mine = block.buckets[place]
         if place >= num_carried:
             met = _meet(mine, kept, shared)
-            _find_witness(place, met, shared, block, likeness, verdicts)
+            equal = _equal_values(place, met, block.signatures)
+            _find_witness(place, met, equal, shared, block, likeness, verdicts)
             shared[met] = 0  # clearing what was touched costs nothing per document
+            if verdicts.witness[place] == KEPT:
+                verdicts.nearest[place] = _nearest(place, met, equal, block, likeness.directional)
         if verdicts.witness[place] == KEPT:
             for bucket in mine:
                 kept.places[kept.starts[bucket] + kept.sizes[bucket]] = place
@@ -102,9 +108,15 @@ def _no_kept(buckets: np.ndarray) -> _Kept:
 
 @numba.njit(cache=True)
 def _find_witness(
-    place: int, met: np.ndarray, shared: np.ndarray, block: Block, likeness: Likeness, verdicts: Verdicts
+    place: int,
+    met: np.ndarray,
+    equal: np.ndarray,
+    shared: np.ndarray,
+    block: Block,
+    likeness: Likeness,
+    verdicts: Verdicts,
 ) -> None:
-    close = _close(place, met, block.signatures, likeness.min_equal)
+    close = met[equal >= likeness.min_equal]
     verdicts.tally[2] += len(met) - len(close)
     mine = block.pool[block.starts[place] : block.starts[place + 1]]
     for candidate in _by_shared(close, shared):
@@ -138,17 +150,29 @@ def _meet(mine: np.ndarray, kept: _Kept, shared: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(cache=True)
-def _close(place: int, others: np.ndarray, signatures: np.ndarray, min_equal: int) -> np.ndarray:
-    """Return those of `others` whose signatures have `min_equal` values or more in common with that at `place`.
+def _equal_values(place: int, others: np.ndarray, signatures: np.ndarray) -> np.ndarray:
+    """Return how many values of the signature at `place` each of `others` has in common with it, (m,) int64.
 
     A hundredth of what comparing the sets costs: pages of one template are candidates of each other by the million.
     """
-    close, count = np.empty(len(others), np.int64), 0
-    for other in others:
-        if num_equal(signatures[place], signatures[other]) >= min_equal:
-            close[count] = other
-            count += 1
-    return close[:count]
+    equal = np.empty(len(others), np.int64)
+    for i in range(len(others)):
+        equal[i] = num_equal(signatures[place], signatures[others[i]])
+    return equal
+
+
+@numba.njit(cache=True)
+def _nearest(place: int, others: np.ndarray, equal: np.ndarray, block: Block, directional: bool) -> float:
+    """Return the similarity to that of `others` with the most equal values, of equals the first; 0 where there is none.
+
+    One comparison a document. The most that signatures estimate would be chance: of many others, the luckiest.
+    """
+    if not len(others):
+        return 0.0
+    other = others[equal == equal.max()].min()
+    mine = block.pool[block.starts[place] : block.starts[place + 1]]
+    its = block.pool[block.starts[other] : block.starts[other + 1]]
+    return containment(mine, its) if directional else jaccard(mine, its)
 
 
 @numba.njit(cache=True)

@@ -12,19 +12,19 @@ import pyarrow as pa
 from data_pipeline.dedup.bands import Clusters, find_clusters, rows_at
 from data_pipeline.dedup.clusters import Comparison, keep_order, verify
 from data_pipeline.dedup.corpus import Corpus, MakeSets, TextsInMemory
-from data_pipeline.dedup.dedup import Dedup, Features, NearResult, none_of
+from data_pipeline.dedup.dedup import Dedup, Features, NearResult, checked_loss, none_of
 from data_pipeline.dedup.exact import count_chars, hash_of_words, hashes_array, remove_exact, unsigned_features
 from data_pipeline.dedup.greedy import Likeness
 from data_pipeline.dedup.guards import check_clusters
 from data_pipeline.dedup.keep import Keep, KeepOrder
-from data_pipeline.dedup.lsh import choose_bands, min_equal_values, s_curve
-from data_pipeline.dedup.planted import SelfTest, containment, jaccard, judge_planted, plant
+from data_pipeline.dedup.lsh import SCurve, checked_bands, describe_bands, min_equal_values
+from data_pipeline.dedup.planted import MIN_PAIRS, SelfTest, containment, jaccard, judge_planted, plant
 from data_pipeline.dedup.sets import AnySets, shingle_sets
 from data_pipeline.dedup.signatures import SIGNERS, Engine
 from data_pipeline.dedup.signing import Signing
 from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Removals
-from foundation.errors import SettingError, require
+from foundation.errors import require
 from foundation.progress import Meter, progress
 
 Rule = Literal["jaccard", "containment"]
@@ -55,8 +55,9 @@ class MinHash(Dedup):
             result: 24 bytes a document and band hold all at once.
         max_cluster: documents that bands may connect; more stop the run. The kept ones of a cluster are in memory
             together, about 4 GB for a million of 500 words. Clusters of 10^5 copies are usual in web crawls.
-        max_loss_frac: share of a source's documents, of 100 or more, that may go; more stop the run. Whole crawls lost
-            up to 90 % to earlier ones; what is known of wipe-outs by mistake lost 97 % and more.
+        max_loss_frac: share of a source's documents that may go as duplicates, exact and near ones together; more, and
+            100 or more, stop the run. Whole crawls lost up to 90 % to earlier ones; what is known of wipe-outs by
+            mistake lost 97 % and more.
         signatures: parquet files, or patterns of them, of signatures to take instead of signing: an earlier run's
             `signatures/`, or tables of `id` and `signature`; see stages.stored.
         save_signatures: whether the signature of every cleaned document is written to `signatures/`.
@@ -64,8 +65,9 @@ class MinHash(Dedup):
         SettingError: a value that can't work.
     """
 
-    near_alone = frozenset({"threshold", "rule", "bands", "rows", "memory_bytes", "max_cluster", "max_loss_frac"})
+    near_alone = frozenset({"threshold", "rule", "bands", "rows", "memory_bytes", "max_cluster"})
     order_alone = frozenset({"keep", "keep_field", "keep_sources"})
+    limits = frozenset({"max_loss_frac"})
 
     def __init__(
         self,
@@ -94,8 +96,8 @@ class MinHash(Dedup):
         allowed = f"{1 << 20} (1 MiB) or more; {1 << 30} (1 GiB) is usual"
         require(memory_bytes >= 1 << 20, "memory_bytes", memory_bytes, allowed)
         require(max_cluster >= 2, "max_cluster", max_cluster, "2 or more documents; 1000000 is usual")
-        require(0 <= max_loss_frac <= 1, "max_loss_frac", max_loss_frac, "a share from 0 to 1; 0.95 is usual")
-        self.memory_bytes, self.max_cluster, self.max_loss_frac = memory_bytes, max_cluster, max_loss_frac
+        self.memory_bytes, self.max_cluster = memory_bytes, max_cluster
+        self.max_loss_frac = checked_loss(max_loss_frac)
         self._order = KeepOrder(keep, keep_field, keep_sources)
         self.prefers = self._order.reads_documents
         self.threshold, self.rule, self.num_perm, self.ngram, self.seed = threshold, rule, num_perm, ngram, seed
@@ -105,7 +107,7 @@ class MinHash(Dedup):
         self.signatures, self.save_signatures = tuple(signatures or ()), save_signatures
         # the Jaccard similarity of two documents of one length at the threshold: what bands have to find
         self._sought = threshold / (2 - threshold) if rule == "containment" else threshold
-        self.bands, self.rows = _bands(self._sought, num_perm, bands, rows)
+        self.bands, self.rows = checked_bands(self._sought, num_perm, bands, rows)
 
     def features(self, texts: pa.LargeStringArray) -> Features:
         signer = SIGNERS[self.engine](self.num_perm, self.seed, self.ngram)
@@ -170,29 +172,17 @@ class MinHash(Dedup):
 
     def test_on(self, texts: list[str]) -> SelfTest | None:
         planted = plant(texts, self.ngram)
-        if not planted.texts:
+        if len(planted.pairs) < MIN_PAIRS:
             return None
         corpus, silent = TextsInMemory(planted.texts), Meter("", None, "")
         features = [self.features(pa.array(planted.texts, pa.large_string()))]
         found = self._clusters(features, corpus, silent)
         sets = corpus.sets_at(found.documents, self._make_sets)
         result = self._verified(found, sets, features, None, silent)
+        cluster_of = dict(zip(found.documents.tolist(), found.clusters.tolist(), strict=True))
         similarity = containment if self.rule == "containment" else jaccard
-        return judge_planted(planted, result.removals, similarity, self.threshold)
+        curve = SCurve.of(self._sought, self.bands, self.rows)
+        return judge_planted(planted, list(result.removals), cluster_of, similarity, self.threshold, curve)
 
     def describe(self) -> str:
-        return s_curve(self._sought, self.bands, self.rows)
-
-
-def _bands(threshold: float, num_perm: int, bands: int | None, rows: int | None) -> tuple[int, int]:
-    if bands is None and rows is None:
-        return choose_bands(threshold, num_perm)
-    if bands is None or rows is None:
-        missing = "bands" if bands is None else "rows"
-        raise SettingError(f"{missing}: null while the other is set; set both bands and rows, or none")
-    if bands < 1 or rows < 1 or bands * rows > num_perm:
-        raise SettingError(
-            f"bands: {bands} of {rows} rows do not fit a signature of {num_perm} values; both are at least 1, their "
-            "product at most num_perm; null chooses both"
-        )
-    return bands, rows
+        return describe_bands(self._sought, self.bands, self.rows, self.num_perm)

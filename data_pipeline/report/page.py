@@ -13,6 +13,7 @@ import numpy as np
 
 from data_pipeline.ledger import Account, Book, total
 from data_pipeline.output_dir import CONFIG, LEDGER, QUARANTINE, REMOVED, REPORT, TIMING
+from data_pipeline.report import duplicates
 from data_pipeline.report.contamination import show_contamination
 from data_pipeline.report.counts import MEANINGS
 from data_pipeline.report.evidence import Removed, quarantined_samples, removed_samples
@@ -50,7 +51,10 @@ def write_report(output_dir: Path, titles: Mapping[str, str], remarks: Mapping[s
     _way(page, books, titles)
     _reasons(page, books, titles)
     for stage in books:
-        _removed(page, output_dir, stage, titles[stage])
+        if stage == duplicates.STAGE:
+            duplicates.show_near_duplicates(page, output_dir, titles[stage])
+        else:
+            _removed(page, output_dir, stage, titles[stage])
     show_contamination(page, output_dir)
     _quarantined(page, output_dir)
     _counts(page, output_dir, titles, remarks)
@@ -161,7 +165,13 @@ def _pair(removed: Removed) -> Pair:
         alike = _measured(removed)
     title = one_line(removed.id, TITLE_CHARS)
     return Pair(
-        title, alike, f"removed: {title}", removed.snippet, other, removed.kept_snippet or removed.test_snippet or ""
+        title,
+        alike,
+        f"removed: {title}",
+        removed.snippet,
+        other,
+        removed.kept_snippet or removed.test_snippet or "",
+        common=removed.test_snippet is not None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -97,8 +97,8 @@ class Clean(Stage):
             utf8_bytes=sum(partition["utf8_bytes"] for partition in partitions),
         )
 
-    def check(self, book: Book) -> None:
-        self._limit.check(book, self.place.output_dir / QUARANTINE / self.name)
+    def check(self, books: Sequence[tuple[str, Book]]) -> None:
+        self._limit.check(books[-1][1], self.place.output_dir / QUARANTINE / self.name)
 
     def leaves(self, view: View, facts: dict[str, Any]) -> View:
         return View(view.work, [Partition(**partition) for partition in facts["partitions"]], facts["file_names"])

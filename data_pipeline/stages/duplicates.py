@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,16 @@ import numpy as np
 
 from data_pipeline.dedup.corpus import Corpus
 from data_pipeline.dedup.dedup import Dedup, none_of
-from data_pipeline.dedup.guards import check_losses
 from data_pipeline.dedup.keep import NoKeepValue
-from data_pipeline.dedup.planted import sampled
+from data_pipeline.dedup.planted import SelfTest, sampled
 from data_pipeline.documents import keys_of
 from data_pipeline.ledger import Book
-from data_pipeline.output_dir import SIGNATURES
+from data_pipeline.losses import DuplicateLimit
+from data_pipeline.output_dir import DEDUPLICATION, REMOVED, SIGNATURES
 from data_pipeline.records import keep_only
 from data_pipeline.stages.corpus import StoredCorpus
 from data_pipeline.stages.decide import decide
+from data_pipeline.stages.deduplication import write_summary
 from data_pipeline.stages.features import read_features
 from data_pipeline.stages.measure import Measure, check_ids, in_words
 from data_pipeline.stages.signature_files import LayOut, find_signature_files
@@ -54,6 +55,7 @@ class _Duplicates(Stage):
         "stages/clusters.py",
         "stages/corpus.py",
         "stages/decide.py",
+        "stages/deduplication.py",
         "stages/described.py",
         "stages/duplicates.py",
         "stages/features.py",
@@ -72,8 +74,8 @@ class _Duplicates(Stage):
         self._files = find_signature_files(dedup.signatures, dedup.signing, place.output_dir)
 
     def _without(self, names: frozenset[str]) -> dict[str, Any]:
-        """Return the config but for these arguments and those that name files."""
-        names |= self._dedup.files_alone
+        """Return the config but for these arguments, those that name files, and the limits."""
+        names |= self._dedup.files_alone | self._dedup.limits
         return {name: value for name, value in self._raw.items() if name not in names}
 
     def _with_files(self, settings: dict[str, Any]) -> dict[str, Any]:
@@ -84,6 +86,11 @@ class _Duplicates(Stage):
     def _measured(self) -> dict[str, Any]:
         """The settings that what is measured of a document depends on."""
         return self._without(self._dedup.near_alone | self._dedup.order_alone)
+
+    def check(self, books: Sequence[tuple[str, Book]]) -> None:
+        """What is gone by now, exact and near duplicates together, may be too much of a source."""
+        mine = [(stage, book) for stage, book in books if stage in (EXACT, NEAR)]
+        DuplicateLimit(self._dedup.max_loss_frac).check(mine, self.place.output_dir / REMOVED)
 
     def _preference(self, view: View) -> np.ndarray | None:
         """Return what is preferred of each document that is still in, None where nothing is."""
@@ -179,30 +186,29 @@ class NearDuplicates(_Duplicates):
         return self._with_files(self._without(frozenset()))
 
     def run(self, view: View, before: Book) -> Outcome:
+        keep_only(self.place.output_dir / DEDUPLICATION, [])  # it describes what is about to change
         if not self._dedup.seeks_near:
             return decide(self, view, before, none_of("near_duplicate"), None, [])
         description = self._dedup.describe()
         if description and len(view.positions) > 1:
-            print(f"{self.name}: {description.splitlines()[0]}", file=sys.stderr)
+            for line in description.splitlines():
+                print(f"{self.name}: {line}", file=sys.stderr)
         folder = self.place.work / EXACT
         parts = [read_features(folder, piece.partition.name, piece.mask) for piece in view.slices(view.alive)]
         corpus = StoredCorpus(self, view, hash_json([self._measured, self.code_hash]))
         result = self._dedup.near(parts, corpus, self._preference(view))
-        facts = {"counts": result.counts | self._tested(view, corpus), "remark": description}
-        outcome = decide(self, view, before, result.removals, result.clusters, [], facts)
-        sources = list(view.source_masks())
-        source_of = sum(number * mask[view.positions] for number, (_, mask) in enumerate(sources))
-        names = [name for name, _ in sources]
-        check_losses(result.removals, np.asarray(source_of), names, self._dedup.max_loss_frac, corpus.texts_at)
-        return outcome
+        tested = self._tested(view, corpus)
+        files = write_summary(self.place.output_dir / DEDUPLICATION, view, corpus.texts_at, result, tested)
+        counts = result.counts | (tested.counts if tested is not None else {})
+        facts = {"counts": counts, "remark": description}
+        return decide(self, view, before, result.removals, result.clusters, files, facts)
 
-    def _tested(self, view: View, corpus: Corpus) -> dict[str, int]:
+    def _tested(self, view: View, corpus: Corpus) -> SelfTest | None:
         """Return what planted near-duplicates say of the settings. Taken after the search, when texts are at hand."""
         tested = self._dedup.test_on(corpus.texts_at(sampled(len(view.positions))))
-        if tested is None:
-            return {}
-        print(f"{self.name}: {tested}", file=sys.stderr)
-        return tested.counts
+        for line in str(tested).splitlines() if tested is not None else []:
+            print(f"{self.name}: {line}", file=sys.stderr)
+        return tested
 
 
 class _Prefer:

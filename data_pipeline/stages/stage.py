@@ -7,7 +7,7 @@ import sys
 import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -117,9 +117,11 @@ class Stage(ABC):
             before: the book of the stage before.
         """
 
-    def check(self, book: Book) -> None:
+    def check(self, books: Sequence[tuple[str, Book]]) -> None:
         """Raise when nothing can be built on its result, be it of this run or an earlier one; most have no such limit.
 
+        Args:
+            books: stage and its book, in the order of the stages; its own is the last.
         Raises:
             GroundworkError: says what is wrong with it.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ class Line:
         name: for the legend.
         xs, ys: (n,) numbers, xs rising; a non-finite y breaks the line.
         faint: drawn thin and behind, e.g. raw values beside their mean; its outliers do not widen the axis.
-        dots: mark each point: few values, wide apart.
+        dots: mark each point: few values, wide apart. joined: draw the line between them, too.
         color: 0 to 5, for lines that belong together; default: the line's place in the chart.
     """
 
@@ -37,6 +38,7 @@ class Line:
     ys: Sequence[float] | np.ndarray
     faint: bool = False
     dots: bool = False
+    joined: bool = True
     color: int | None = None
 
 
@@ -100,27 +102,57 @@ def line_chart(
     )
 
 
-def histogram_chart(edges: Sequence[float], counts: Sequence[int], x_label: str, y_label: str) -> str:
+def histogram_chart(
+    edges: Sequence[float],
+    counts: Sequence[int],
+    x_label: str,
+    y_label: str,
+    upon: Sequence[int] = (),
+    names: Sequence[str] = (),
+) -> str:
     """Return upright bars, one a bin, all equally wide whatever the edges are.
 
     Args:
         edges: (bins + 1,) rising.
         counts: (bins,) what lies in edges[i] <= x < edges[i + 1].
+        upon: (bins,) of another kind, drawn upon them; none by default.
+        names: of the two kinds.
     """
-    if not len(counts) or not max(counts):
+    layers = [np.asarray(layer, np.int64) for layer in (counts, upon) if len(layer)]
+    sums = np.cumsum(layers, axis=0)
+    if not layers or not sums.max(initial=0):
         return _EMPTY
-    y_axis = linear_axis(0.0, float(max(counts)), min(6, max(counts)))  # of 3 documents there is no half
-    width = SIDE / len(counts)
-    tops = SIDE * (1 - y_axis.place(np.asarray(counts, dtype=np.float64)))
+    most = int(sums.max())
+    y_axis = linear_axis(0.0, float(most), min(6, most))  # of 3 documents there is no half
+    tops = SIDE * (1 - y_axis.place(np.concatenate([np.zeros((1, sums.shape[1])), sums])))
     bars = "".join(
-        f'<rect x="{i * width + width * 0.06:.1f}" y="{top:.1f}" width="{width * 0.88:.1f}" height="{SIDE - top:.1f}"/>'
-        for i, top in enumerate(tops)
+        f'<g class="hist c{color}">{_upright(low, high)}</g>'
+        for color, (low, high) in enumerate(itertools.pairwise(tops))
     )
-    bins = zip(edges, edges[1:], counts, strict=False)
-    strips = [f"{number(low)} to {number(high)}: {number(int(count))}" for low, high, count in bins]
+    values = zip(*(layer.tolist() for layer in layers), strict=True)
+    strips = [
+        f"{number(low)} to {number(high)}: {_named(of_bin, names)}"
+        for low, high, of_bin in zip(edges, edges[1:], values, strict=False)
+    ]
     every = max(1, math.ceil(len(counts) / 5))  # more labels touch each other on a phone
     ticks = [(i / len(counts), _edge(edges[i])) for i in range(0, len(edges), every)]
-    return _figure("", _grid(y_axis) + f'<g class="hist">{bars}</g>', strips, ticks, y_axis, (x_label, y_label))
+    keys = "".join(f'<span><i class="key c{i}"></i>{safe(name)}</span>' for i, name in enumerate(names))
+    return _figure(keys, _grid(y_axis) + bars, strips, ticks, y_axis, (x_label, y_label))
+
+
+def _upright(bottoms: np.ndarray, tops: np.ndarray) -> str:
+    width = SIDE / len(tops)
+    return "".join(
+        f'<rect x="{i * width + width * 0.06:.1f}" y="{top:.1f}" width="{width * 0.88:.1f}" '
+        f'height="{bottom - top:.1f}"/>'
+        for i, (bottom, top) in enumerate(zip(bottoms, tops, strict=True))
+    )
+
+
+def _named(values: Sequence[int], names: Sequence[str]) -> str:
+    if not names:
+        return number(values[0])
+    return ", ".join(f"{name} {number(value)}" for name, value in zip(names, values, strict=True))
 
 
 _EMPTY = '<p class="empty">Nothing to draw.</p>'
@@ -186,7 +218,7 @@ def _path(line: Line, x_axis: Axis, y_axis: Axis) -> str:
         return drawn
     # a stroke of no length with round ends is a dot that stretching leaves round
     dots = "".join(f"M{piece[1:]}h0" for piece in pieces)
-    return f'{drawn}<path class="dots c{line.color}" d="{dots}"/>'
+    return f'{drawn if line.joined else ""}<path class="dots c{line.color}" d="{dots}"/>'
 
 
 def _thin(xs: np.ndarray, ys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -212,13 +244,14 @@ def _foot_mark(place: float) -> str:
 
 
 def _legend(lines: Sequence[Line], mark: str) -> str:
-    keys = [
-        f'<span><i class="key c{line.color}{" thin" if line.faint else ""}"></i>{safe(line.name)}</span>'
-        for line in lines
-    ]
+    keys = [f'<span><i class="key c{line.color}{_key(line)}"></i>{safe(line.name)}</span>' for line in lines]
     if mark:
         keys.append(f'<span><i class="key marks"></i>{safe(mark)}</span>')
     return "".join(keys) if len(keys) > 1 else ""
+
+
+def _key(line: Line) -> str:
+    return " thin" if line.faint else "" if line.joined else " dot"
 
 
 def _line_strips(lines: Sequence[Line], x_axis: Axis, x_label: str) -> list[str]:

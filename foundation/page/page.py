@@ -19,6 +19,7 @@ from foundation.text import visible
 Cell = str | int | float | bool | None
 # the last line of defence: even text that escaped the escaping could load and run nothing
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+COMMON_WORDS = 3  # in a row, that two texts have in common, are marked; single words are chance
 _WORD = re.compile(r"\s+|\w+|[^\w\s]")
 
 
@@ -33,7 +34,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two texts side by side, the words in which they differ marked."""
+    """Two texts side by side, the words marked in which they differ, or those that they have in `common`."""
 
     label: str
     remark: str
@@ -41,6 +42,7 @@ class Pair:
     left: str
     right_title: str
     right: str
+    common: bool = False
 
 
 class Page:
@@ -99,9 +101,17 @@ class Page:
         """Add a chart of lines; see `charts.line_chart`."""
         self._body.append(line_chart(lines, x_label, y_label, log_y, marks, mark))
 
-    def histogram(self, edges: Sequence[float], counts: Sequence[int], x_label: str, y_label: str) -> None:
+    def histogram(
+        self,
+        edges: Sequence[float],
+        counts: Sequence[int],
+        x_label: str,
+        y_label: str,
+        upon: Sequence[int] = (),
+        names: Sequence[str] = (),
+    ) -> None:
         """Add upright bars, one a bin; see `charts.histogram_chart`."""
-        self._body.append(histogram_chart(edges, counts, x_label, y_label))
+        self._body.append(histogram_chart(edges, counts, x_label, y_label, upon, names))
 
     def samples(self, samples: Sequence[Sample], open_first: bool = False) -> None:
         """Add texts to unfold."""
@@ -111,9 +121,9 @@ class Page:
     def pairs(self, pairs: Sequence[Pair], open_first: bool = False) -> None:
         """Add pairs of texts to unfold, side by side (one above the other on a phone)."""
         for index, pair in enumerate(pairs):
-            left, right = _differences(pair.left, pair.right)
+            left, right = (_in_common if pair.common else _differences)(pair.left, pair.right)
             body = (
-                f'<div class="pair"><h4>{safe(pair.left_title)}</h4><div>{left}</div>'
+                f'<div class="pair{" common" if pair.common else ""}"><h4>{safe(pair.left_title)}</h4><div>{left}</div>'
                 f"<h4>{safe(pair.right_title)}</h4><div>{right}</div></div>"
             )
             self._details(pair.label, pair.remark, body, open_first and index == 0)
@@ -165,3 +175,30 @@ def _differences(left: str, right: str) -> tuple[str, str]:
             piece = html.escape("".join(words), quote=True)
             out.append(piece if kind == "equal" or not piece else f"<mark>{piece}</mark>")
     return "".join(shown[0]), "".join(shown[1])
+
+
+def _in_common(left: str, right: str) -> tuple[str, str]:
+    """Mark runs of words that both texts have, whatever the case and the punctuation among them."""
+    texts = visible(left), visible(right)
+    words = [list(re.finditer(r"\w+", text)) for text in texts]
+    a, b = ([word[0].casefold() for word in of_text] for of_text in words)
+    least = min(COMMON_WORDS, len(a), len(b))
+    blocks = difflib.SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks()
+    runs = [block for block in blocks if block.size >= max(least, 1)]
+    starts = [[block.a for block in runs], [block.b for block in runs]]
+    shown = []
+    for text, of_text, begins in zip(texts, words, starts, strict=True):
+        spans = [
+            (of_text[begin].start(), of_text[begin + block.size - 1].end())
+            for begin, block in zip(begins, runs, strict=True)
+        ]
+        shown.append(_marked(text, spans))
+    return shown[0], shown[1]
+
+
+def _marked(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    pieces, at = [], 0
+    for start, stop in spans:
+        pieces += [html.escape(text[at:start]), f"<mark>{html.escape(text[start:stop])}</mark>"]
+        at = stop
+    return "".join([*pieces, html.escape(text[at:])])

@@ -15,8 +15,11 @@ import pytest
 
 from data_pipeline.ledger import Account
 from data_pipeline.losses import (
+    MIN_LOST,
     BadLimit,
+    DuplicateLimit,
     NothingLeft,
+    TooManyDuplicates,
     TooManyUnreadable,
     check_left,
     large_losses,
@@ -180,3 +183,39 @@ def test_a_source_that_the_split_holds_out_whole_ends_the_run_there(config: Conf
     mix = {"_target_": "data_pipeline.mix.split.HeldOut", "held_out_frac": 0.3, "seed": seed}
     with pytest.raises(NothingLeft, match=r"'books': .* after split: 1 record was read \(split: held out 1\)"):
         go(config(tmp_path, tmp_path / "out", corpus=corpus, mix=mix, decontaminate__test_sets=[]))
+
+
+def evidence(removed: Path, stage: str, source: str, kept: list[str]) -> None:
+    """Write what a stage removed: a row for each, with the id of the one that was kept."""
+    fields = {"source": source, "file": "f", "stage": stage, "reason": "x", "snippet": ""}
+    rows = [fields | {"id": str(i), "row": i, "kept_id": k, "kept_snippet": f"text of {k}"} for i, k in enumerate(kept)]
+    for number in (0, 1):
+        write_removed(removed / stage / f"{source}-{number}.parquet", rows[number::2])
+
+
+def test_a_source_that_loses_too_much_to_both_stages_together_shows_the_text_that_took_it(tmp_path: Path) -> None:
+    evidence(tmp_path, "exact", "books", ["a"] * 60 + ["b"] * 40)
+    evidence(tmp_path, "near", "books", ["b"] * 70 + ["c"] * 20)
+    evidence(tmp_path, "near", "web", ["d"] * 500)
+    exact = {"books": account(200, {"exact_duplicate": 100}), "web": account(1000)}
+    near = {"books": account(100, {"near_duplicate": 90}), "web": account(1000, {"near_duplicate": 500})}
+    books = [("exact", exact), ("near", near)]
+    DuplicateLimit(0.95).check(books, tmp_path)
+    DuplicateLimit(0.949).check(books[:1], tmp_path)
+    with pytest.raises(TooManyDuplicates) as error:
+        DuplicateLimit(0.949).check(books, tmp_path)
+    message = str(error.value)
+    assert message.startswith(
+        "dedup.max_loss_frac: 190 of the 200 documents of source 'books' (95.0%) are duplicates (exact: 100, near: 90)"
+        ", more than 94.9%; 110 of them went for one, b, that begins 'text of b'."
+    )
+    assert str(tmp_path / "exact") in message and str(tmp_path / "near") in message
+
+
+def test_a_small_loss_of_duplicates_never_stops_a_run(tmp_path: Path) -> None:
+    evidence(tmp_path, "exact", "web", ["a"] * MIN_LOST)
+    book = {"web": account(MIN_LOST, {"exact_duplicate": MIN_LOST - 1})}
+    DuplicateLimit(0.0).check([("exact", book)], tmp_path)
+    with pytest.raises(TooManyDuplicates):
+        DuplicateLimit(0.0).check([("exact", {"web": account(9999, {"exact_duplicate": MIN_LOST})})], tmp_path)
+    DuplicateLimit(1.0).check([("exact", {"web": account(MIN_LOST, {"exact_duplicate": MIN_LOST})})], tmp_path)

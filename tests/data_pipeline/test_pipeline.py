@@ -111,6 +111,7 @@ def test_the_same_bytes_with_any_number_of_workers_and_from_any_folder(
         "signatures",
         "quarantine",
         "decontamination",
+        "deduplication",
     }
     assert len([name for name in expected if name.endswith(".bin")]) > 4  # several shards
     moved = shutil.copytree(made.folder, tmp_path / "moved inputs")

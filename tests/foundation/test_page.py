@@ -33,7 +33,9 @@ def full_page(text: str) -> Page:
     page.lines([Line(text, [1, 2, 3], [1.0, math.nan, 3.0]), Line(text, [2], [2.0])], text, text, marks=[2], mark=text)
     page.histogram([1, 2, 4], [3, 5], text, text)
     page.samples([Sample(text, text, text)], open_first=True)
+    page.histogram([1, 2, 4], [3, 5], text, text, [1, 0], [text, text])
     page.pairs([Pair(text, text, text, text, text, text + " more")])
+    page.pairs([Pair(text, text, text, text, text, f"{text} and {text}", common=True)])
     return page
 
 
@@ -111,6 +113,49 @@ def test_a_histograms_edges_are_whole_and_so_are_its_counts() -> None:
     for kind, text in re.findall(r'<span class="(x|x last|y)" style="[^"]*">([^<]*)<', page.html()):
         texts[kind].append(text)
     assert texts == {"x": ["1,024", "2,048", "16,384", "131k"], "x last": ["1.05M"], "y": ["0", "1", "2"]}
+
+
+def test_what_stands_upon_a_bar_begins_where_it_ends() -> None:
+    page = Page("t")
+    page.histogram([0, 1, 2, 3], [5, 0, 2], "x", "y", [5, 4, 0], ["stayed", "removed"])
+    rects = re.findall(r'<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)"/>', page.html())
+    xs, tops, _, heights = np.array(rects, np.float64).T
+    np.testing.assert_allclose(heights, [500, 0, 200, 500, 400, 0], atol=0.1)
+    np.testing.assert_allclose(tops[3:] + heights[3:], tops[:3], atol=0.1)
+    np.testing.assert_allclose(xs[3:], xs[:3])
+    assert re.findall(r'<g class="hist (c\d)">', page.html()) == ["c0", "c1"]
+    assert "0 to 1: stayed 5, removed 5" in page.html()
+
+
+def test_points_without_a_line() -> None:
+    page = Page("t")
+    page.lines([Line("a", [0, 1], [0.0, 1.0]), Line("b", [0, 1], [1.0, 0.0], dots=True, joined=False)], "x", "y")
+    assert len(path_points(page.html(), "line")) == 1
+    assert len(path_points(page.html(), "dots")) == 1
+    assert 'class="key c1 dot"' in page.html()
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "marked"),
+    [
+        (
+            "He said: WHO crossed, the old\nbridge? Nobody.",
+            "Who crossed the old bridge",
+            "WHO crossed, the old\nbridge",
+        ),
+        ("a b c x d e", "d e y a b c", "a b c"),  # two words in a row are chance
+        ("x yes y", "Yes", "yes"),  # but all that there is of the other text
+        ("nothing of it", "other words", None),
+        ("", "other words", None),
+    ],
+)
+def test_what_two_texts_have_in_common_is_marked(left: str, right: str, marked: str | None) -> None:
+    page = Page("t")
+    page.pairs([Pair("p", "", "one", left, "other", right, common=True)])
+    assert '<div class="pair common">' in page.html()
+    found = re.findall(r"<mark>([^<]*)</mark>", page.html())
+    assert found[:1] == ([] if marked is None else [marked])
+    assert len(found) == (0 if marked is None else 2)
 
 
 def test_marks_stand_at_their_x() -> None:
@@ -244,8 +289,8 @@ def test_a_browser_shows_the_page(tmp_path: Path, render: Callable[[Path, int, i
     blank = render(Page("").write(tmp_path / "blank.html"), width, 1500)
     shown = render(full_page("title").write(tmp_path / "page.html"), width, 1500)
     assert len(shown.png) > 2 * len(blank.png)
-    assert shown.dom.count("<svg") == 2
-    assert shown.dom.count("<details") == 2
+    assert shown.dom.count("<svg") == 3
+    assert shown.dom.count("<details") == 3
     assert 'class="line c0"' in shown.dom
 
 

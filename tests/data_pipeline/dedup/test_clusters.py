@@ -48,6 +48,8 @@ def test_blocks_do_not_show(random_corpus: Any, keep: Any, block_shingles: int) 
     assert len(asked) > 3
     assert list(cut.removals) == list(whole.removals)
     assert cut.counts == whole.counts
+    assert cut.nearest.tolist() == whole.nearest.tolist()
+    assert len(whole.nearest) > 10
     assert len(whole.removals) > 20
     assert whole.counts["largest_cluster"] > 5
     assert whole.counts["pairs_ruled_out"] > 100  # so the signatures that were carried over are the right ones

@@ -29,15 +29,17 @@ def ratio(a: set[int], b: set[int], directional: bool) -> Fraction:
 
 def plain_loop(
     documents: list[tuple[list[int], set[int], list[int]]], likeness: Likeness, num_carried: int
-) -> tuple[list[int], list[float], list[int]]:
+) -> tuple[list[int], list[float], list[float], list[int]]:
     bands, sets, signatures = ([document[column] for document in documents] for column in range(3))
     witness: list[int] = []
     similarity: list[float] = []
+    nearest: list[float] = []
     compared, below, ruled_out = 0, 0, 0
     for place, mine in enumerate(bands):
         shared = {k: sum(map(eq, mine, bands[k])) for k in range(place) if witness[k] == KEPT}
         met = [] if place < num_carried else [k for k, number in shared.items() if number]
-        close = [k for k in met if sum(map(eq, signatures[place], signatures[k])) >= likeness.min_equal]
+        equal = {k: sum(map(eq, signatures[place], signatures[k])) for k in met}
+        close = [k for k in met if equal[k] >= likeness.min_equal]
         ruled_out += len(met) - len(close)
         found = (KEPT, 0.0)
         for k in sorted(close, key=lambda k: (-shared[k], k)):
@@ -49,7 +51,9 @@ def plain_loop(
             below += 1
         witness.append(found[0])
         similarity.append(found[1])
-    return witness, similarity, [compared, below, ruled_out]
+        most_alike = sorted(met, key=lambda k: (-equal[k], k))[:1] if found[0] == KEPT else []
+        nearest.append(sum(float(ratio(sets[place], sets[k], likeness.directional)) for k in most_alike))
+    return witness, similarity, nearest, [compared, below, ruled_out]
 
 
 @given(DOCUMENTS, st.sampled_from([0.25, 0.5, 0.8, 1.0]), st.booleans(), st.integers(0, NUM_PERM), st.integers(0, 4))

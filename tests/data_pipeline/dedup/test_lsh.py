@@ -8,10 +8,15 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from data_pipeline.dedup.lsh import (
+    HOPELESS_RECALL,
+    SCurve,
     candidate_probability,
+    checked_bands,
     choose_bands,
+    describe_bands,
     false_candidates,
     min_equal_values,
+    percent,
     s_curve,
 )
 from foundation.errors import SettingError
@@ -55,6 +60,65 @@ def test_the_printed_curve_marks_the_threshold() -> None:
     assert len(lines) == 1
     assert lines[0].split()[0] == "0.82"
     assert s_curve(0.8, 25, 5).splitlines()[0] == "25 bands of 5 rows find 99.995% of the pairs of similarity 0.8"
+
+
+def test_the_choice_in_two_lines_holds_the_curve() -> None:
+    assert describe_bands(0.82, 25, 5, 128).splitlines() == [
+        "25 bands of 5 rows find >99.999% of the pairs of similarity 0.82",
+        "pairs found by similarity: 0.5: 55%, 0.6: 87%, 0.7: 99.0%, 0.8: 99.995%, 0.82: >99.999%, 0.9: >99.999%",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("threshold", "bands", "rows", "found", "better"),
+    [(0.72, 14, 8, "65%", "32 of 4 rows, which find 99.996%"), (0.8, 9, 13, "40%", "25 of 5 rows, which find 99.995%")],
+)
+def test_bands_of_other_tools_are_taken_and_warned_of(
+    threshold: float, bands: int, rows: int, found: str, better: str
+) -> None:
+    assert checked_bands(threshold, 128, bands, rows) == (bands, rows)
+    first, _, warning = describe_bands(threshold, bands, rows, 128).splitlines()
+    assert f"find {found} of the pairs" in first
+    assert warning.startswith("warning: dedup.bands: that is less than the 99.9%")
+    assert better in warning
+
+
+def test_a_warning_where_nothing_better_is_to_be_had() -> None:
+    assert "no other bands" in describe_bands(0.05, 8, 1, 8).splitlines()[2]
+
+
+def test_bands_that_find_next_to_nothing_are_refused_with_the_curve_and_ways_that_lead_on() -> None:
+    with pytest.raises(SettingError, match=r"^bands: 9 of 13 rows find 0\.1% of the pairs at the threshold") as error:
+        checked_bands(0.5, 128, 9, 13)
+    message = str(error.value)
+    assert [line.split()[0] for line in message.splitlines() if line.endswith("<- threshold")] == ["0.5"]
+    assert "a threshold from 0.71 on" in message
+    assert checked_bands(0.71, 128, 9, 13) == (9, 13)
+    assert candidate_probability(0.7, 9, 13) < HOPELESS_RECALL <= candidate_probability(0.71, 9, 13)
+    assert checked_bands(0.5, 128, None, None) == choose_bands(0.5, 128)
+
+
+@pytest.mark.parametrize(("bands", "rows"), [(None, 5), (25, None), (0, 5), (26, 5), (5, -1)])
+def test_bands_that_fit_no_signature_are_refused(bands: int | None, rows: int | None) -> None:
+    with pytest.raises(SettingError, match=r"^(bands|rows): "):
+        checked_bands(0.8, 128, bands, rows)
+
+
+@given(st.floats(0, 1))
+def test_a_share_becomes_all_or_nothing_only_where_it_is(share: float) -> None:
+    shown = percent(share)
+    assert (shown == "100%") == (share == 1)
+    assert (shown == "0%") == (share == 0)
+    if shown[0] not in "<>":
+        assert float(shown.rstrip("%")) / 100 == pytest.approx(share, abs=0.0051)
+
+
+def test_the_curve_for_the_page_ends_at_1() -> None:
+    curve = SCurve.of(0.8, 25, 5)
+    points = dict(zip(curve.similarities, curve.found, strict=True))
+    assert points[0.8] == candidate_probability(0.8, 25, 5)
+    assert points[1.0] == 1
+    assert min(points) == 0.3
 
 
 @given(st.floats(0.01, 1.0), st.integers(1, 256))

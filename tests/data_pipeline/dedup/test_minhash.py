@@ -28,6 +28,7 @@ def test_compatible_removes_what_datasketch_s_own_signatures_remove(random_corpu
     one, other = found.values()
     assert list(one.removals) == list(other.removals)
     assert one.counts == other.counts
+    assert one.nearest.tolist() == other.nearest.tolist()
     assert len(one.removals) > 50
 
 

@@ -44,6 +44,55 @@ COUNTS = {
 }
 
 
+FARED = {"planted": 30, "connected": 24, "similar": 0, "found": 0}
+DEDUPLICATION = {
+    "self_test": {
+        "levels": [
+            {"name": "0.5", **FARED},
+            {"name": "0.85", "planted": 20, "connected": 19, "similar": 20, "found": 18},
+        ],
+        "edits": [{"name": "cut short", "planted": 50, "connected": 43, "similar": 20, "found": 18}],
+        "removed": 19,
+        "rightly": 18,
+        "curve": {
+            "threshold": 0.8,
+            "bands": 25,
+            "rows": 5,
+            "similarities": [0.5, 0.75, 0.8, 1.0],
+            "found": [0.55, 0.999, 0.99995, 1.0],
+        },
+    },
+    "similarity": {"threshold": 0.8, "edges": [0.5, 0.75, 0.8, 1.0], "removed": [0, 0, 4], "stayed": [3, 2, 0]},
+    "clusters": [
+        {
+            "cluster": 17,
+            "documents": 9,
+            "removed": 3,
+            "for_hub": 2,
+            "hub": {"id": "hub-1", "source": "web"},
+            "text": HOSTILE,
+        },
+        {
+            "cluster": 4,
+            "documents": 2,
+            "removed": 1,
+            "for_hub": 1,
+            "hub": {"id": "hub-2", "source": "web"},
+            "text": "t",
+        },
+    ],
+    "pairs": [
+        {
+            "similarity": 0.81234,
+            "removed": {"id": "gone-1", "source": "web"},
+            "kept": {"id": "stays-1", "source": "books"},
+            "text": "the quick brown fox",
+            "kept_text": "the quick red fox",
+        }
+    ],
+}
+
+
 CONTAMINATION = {
     "sets": {
         "quiz": {"contaminated": 1, "partial": 2, "clean": 1310},
@@ -88,6 +137,8 @@ def output_dir(tmp_path: Path) -> Path:
     write_removed(folder / "removed/near/00000.parquet", [row("near", "near_duplicate", i, **near) for i in range(4)])
     hit = {"test_item": "quiz#17", "value": 0.75, "coverage": 0.75, "threshold": 0.5, "test_snippet": "Who is <Ada>?"}
     write_removed(folder / "removed/decontaminate/00000.parquet", [row("decontaminate", "contaminated", 0, **hit)])
+    (folder / "deduplication").mkdir()
+    (folder / "deduplication/summary.json").write_text(json.dumps(DEDUPLICATION))
     (folder / "decontamination").mkdir()
     (folder / "decontamination/summary.json").write_text(json.dumps(CONTAMINATION))
     bad = [

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -40,7 +41,7 @@ def test_the_numbers_are_those_of_the_ledger_and_the_manifest(
     assert page.facts["Validation tokens"] == "44"
     assert page.facts["Vocabulary"] == "512"
     assert page.facts["Bytes per token"] == "4.023"  # 4 * 1908 bytes / (1908 - 11) tokens that stand for text
-    reasons, _, _, counts, sources = page.tables
+    reasons, *_, counts, sources = page.tables
     assert reasons[1:] == [
         ["clean", "too_short", "removed", "20", "45.45%"],
         ["clean", "gopher_too_few_words", "removed", "5", "11.36%"],
@@ -73,13 +74,45 @@ def test_the_way_of_the_documents_is_drawn_to_scale(output_dir: Path, parse_page
 
 def test_the_evidence_is_shown_and_stays_text(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:
     page = parse_page(write_report(output_dir, TITLES, {}))
-    assert page.text.count("</pre><script>alert(1)</script>␛[31m␀ tail") == 5 + 2  # removed, unreadable
-    assert "similarity 0.912" in page.texts
+    assert page.text.count("</pre><script>alert(1)</script>␛[31m␀ tail") == 5 + 2 + 1  # removed, unreadable, a cluster
+    assert "similarity 0.812, source web" in page.texts
     assert "test item quiz#17, coverage 0.75, limit 0.5" in page.texts
     assert "value 0, limit 20" in page.texts
-    assert page.texts.count("brown") == page.texts.count("red") == 4  # what differs, marked on both sides
+    assert page.texts.count("brown") == page.texts.count("red") == 1  # what differs, marked on both sides
     assert "a.jsonl, record 8, byte 8,000" in page.texts
     assert "\x1b" not in (output_dir / "report.html").read_text()
+
+
+def test_what_near_duplicates_were_found_and_what_these_settings_find(
+    output_dir: Path, parse_page: Callable[[Path], Any]
+) -> None:
+    path = write_report(output_dir, TITLES, {})
+    page = parse_page(path)
+    rows = [row for table in page.tables for row in table]
+    assert ["0.5", "9", "55%"] in rows  # documents that would go
+    assert ["0.75", "6", "99.9%"] in rows
+    assert ["0.8, as set", "4", "99.995%"] in rows
+    assert ["17", "9", "3", "2", "hub-1", "</pre><script>alert(1)</script>␛[31m␀ tail"] in rows
+    assert not any("hub-2" in row for row in rows)  # a pair is no cluster
+    assert ["0.85", "20", "19", "20", "18", "90.0%"] in rows
+    assert ["0.5", "30", "24", "0", "0", ""] in rows
+    assert ["cut short", "50", "43", "20", "18", "90.0%"] in rows
+    assert "of 20 at the threshold or above 18 were found (90.0%)" in page.text
+    assert "of 19 documents removed 18 were similar enough to the kept one (94.7%)" in page.text
+    (dots,) = re.findall(r'class="dots c1" d="([^"]*)"', path.read_text())
+    places = [float(x) for x in re.findall(r"M([\d.]+) ", dots)]
+    assert places == [0.0, 700.0]  # 0.5 and 0.85 of an axis from 0.5 to 1
+    (output_dir / "deduplication/summary.json").unlink()
+    assert "Removed: near duplicates" not in parse_page(write_report(output_dir, TITLES, {})).texts
+
+
+def test_where_nothing_is_alike_the_page_says_so(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:
+    nothing = {"threshold": None, "edges": [0.0, 1.0], "removed": [0], "stayed": [0]}
+    summary = {"self_test": None, "similarity": nothing, "clusters": [], "pairs": []}
+    (output_dir / "deduplication/summary.json").write_text(json.dumps(summary))
+    page = parse_page(write_report(output_dir, TITLES, {}))
+    assert "None was removed." in page.texts
+    assert "The largest clusters" not in page.texts
 
 
 def test_the_test_item_stands_beside_the_document_that_held_it(
@@ -162,6 +195,6 @@ def test_every_length_falls_into_its_bin(lengths: list[int]) -> None:
 @pytest.mark.slow
 def test_a_browser_shows_the_page(output_dir: Path, render: Callable[[Path, int, int], Any]) -> None:
     shown = render(write_report(output_dir, TITLES, {}), 1100, 2500)
-    assert shown.dom.count("<svg") == 2
+    assert shown.dom.count("<svg") == 4
     assert "<script" not in shown.dom
     assert len(shown.png) > 50_000

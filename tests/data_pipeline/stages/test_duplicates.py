@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from data_pipeline.dedup.dedup import Features
 from data_pipeline.dedup.exact import Exact
-from data_pipeline.losses import NothingLeft
+from data_pipeline.losses import NothingLeft, TooManyDuplicates
 from data_pipeline.pipeline import Result
 from foundation.errors import GroundworkError
 
@@ -50,7 +51,7 @@ def test_another_value_of_a_users_own_setting_is_noticed(
 
 @pytest.mark.parametrize(
     ("dedup", "lines"),
-    [("dedup.NoDedup", []), ("exact.Exact", ["exact:"]), ("minhash.MinHash", ["exact:", "near:", "near:"])],
+    [("dedup.NoDedup", []), ("exact.Exact", ["exact:"]), ("minhash.MinHash", ["exact:", "near:", "near:", "near:"])],
 )
 def test_only_work_that_is_done_is_spoken_of(
     config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str], dedup: str, lines: list[str], go: Go
@@ -65,8 +66,8 @@ def test_only_work_that_is_done_is_spoken_of(
     said = capsys.readouterr().err
     assert [word for word in said.split() if word in ("exact:", "near:")] == lines
     assert ("bands of" in said) == (dedup == "minhash.MinHash")
-    assert "###" not in said  # the curve is on the page
-    assert ("###" in (tmp_path / "out" / "report.html").read_text()) == (dedup == "minhash.MinHash")
+    assert ("0.5: 55%, 0.6: 87%" in said) == (dedup == "minhash.MinHash")
+    assert (tmp_path / "out" / "deduplication" / "summary.json").is_file() == (dedup == "minhash.MinHash")
     measured = list((tmp_path / "out" / "work" / "exact").glob("?????-?????.npz"))
     assert bool(measured) == (dedup != "dedup.NoDedup")
 
@@ -120,3 +121,68 @@ def test_a_missing_date_is_refused_with_its_key_file_and_record(
 ) -> None:
     with pytest.raises(GroundworkError, match=r"^dedup\.keep_field: .*a\.jsonl, record 0 .*no such field .*date"):
         go(dated(tmp_path / "out", keep="newest", keep_field="day"))
+
+
+@pytest.fixture
+def alike(tmp_path: Path, config: Config) -> Callable[..., dict[str, Any]]:
+    """150 pages, each with words of its own, a licence that all have, and a field of it with a word of the page's."""
+    rng = random.Random(0)
+    licence = " ".join(f"licence{i}" for i in range(120))
+    lines = [
+        {
+            "id": str(i),
+            "text": " ".join(f"w{rng.randrange(9999)}" for _ in range(150)),
+            "l": licence,
+            "n": f"{licence} {i}",
+        }
+        for i in range(150)
+    ]
+    (tmp_path / "alike").mkdir()
+    (tmp_path / "alike" / "pages.jsonl").write_text("\n".join(map(json.dumps, lines)))
+
+    def alike(folder: Path, text_key: str, **dedup: Any) -> dict[str, Any]:
+        corpus = {
+            "_target_": "data_pipeline.sources.jsonl.Jsonl",
+            "paths": [str(tmp_path / "alike" / "pages.jsonl")],
+            "text_key": text_key,
+        }
+        node = {"_target_": "data_pipeline.dedup.minhash.MinHash", **dedup}
+        changes = {"dedup": node, "tokenizer__vocab_size": 262, "decontaminate__test_sets": []}
+        return config(tmp_path, folder, corpus=corpus, **changes)
+
+    return alike
+
+
+@pytest.mark.parametrize(
+    ("text_key", "stage", "dedup"),
+    [("l", "exact", {}), ("l", "exact", {"_target_": "data_pipeline.dedup.exact.Exact"}), ("n", "near", {})],
+)
+def test_a_wrong_text_key_stops_the_run_and_is_shown_as_what_it_is(
+    alike: Callable[..., dict[str, Any]], go: Go, tmp_path: Path, text_key: str, stage: str, dedup: dict[str, Any]
+) -> None:
+    out = tmp_path / "out"
+    for _ in range(2):  # what is finished is found again, and stops it again
+        with pytest.raises(
+            TooManyDuplicates, match=rf"149 of the 150 .*\({stage}: 149\).*'licence0 licence1 "
+        ) as error:
+            go(alike(out, text_key, **dedup))
+        assert "text_key" in str(error.value)
+    assert len(removed_ids(out)) == 149
+    go(alike(out, "text", **dedup))
+    assert removed_ids(out) == {}
+
+
+def test_the_limit_is_no_part_of_what_is_done(
+    alike: Callable[..., dict[str, Any]], go: Go, redone: Redone, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    go(alike(out, "text"))
+    assert redone(go(alike(out, "text", max_loss_frac=1.0))) == []
+    assert redone(go(alike(out, "text", max_loss_frac=0.5))) == []
+
+
+def test_bands_that_find_less_than_they_could_are_warned_of(
+    alike: Callable[..., dict[str, Any]], go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go(alike(tmp_path / "out", "text", bands=9, rows=13))
+    assert "near: warning: dedup.bands: that is less than the 99.9%" in capsys.readouterr().err
