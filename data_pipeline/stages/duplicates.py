@@ -23,7 +23,7 @@ from data_pipeline.stages.decide import decide
 from data_pipeline.stages.deduplication import write_summary
 from data_pipeline.stages.features import read_features
 from data_pipeline.stages.measure import Measure, check_ids, in_words
-from data_pipeline.stages.signature_files import LayOut, find_signature_files
+from data_pipeline.stages.signature_files import LayOut, look_at, path_state, signature_paths
 from data_pipeline.stages.signatures import SaveSignatures
 from data_pipeline.stages.stage import (
     Outcome,
@@ -70,8 +70,7 @@ class _Duplicates(Stage):
     def __init__(self, place: Workplace, dedup: Dedup, raw: dict[str, Any]) -> None:
         super().__init__(place)
         self._dedup, self._raw = dedup, raw
-        # what is wrong with them is said before the long work begins
-        self._files = find_signature_files(dedup.signatures, dedup.signing, place.output_dir)
+        self._stored_paths = signature_paths(dedup.signatures, place.output_dir)
 
     def _without(self, names: frozenset[str]) -> dict[str, Any]:
         """Return the config but for these arguments, those that name files, and the limits."""
@@ -80,7 +79,8 @@ class _Duplicates(Stage):
 
     def _with_files(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Return settings with what changes when stored signatures do."""
-        return settings | ({"stored": [file.state() for file in self._files]} if self._files else {})
+        states = [path_state(path) for path in self._stored_paths]
+        return settings | ({"stored": states} if states else {})
 
     @property
     def _measured(self) -> dict[str, Any]:
@@ -106,6 +106,12 @@ class ExactDuplicates(_Duplicates):
     name = EXACT
     title = "exact duplicates"
     loosen = "dedup=none removes nothing"
+
+    def __init__(self, place: Workplace, dedup: Dedup, raw: dict[str, Any]) -> None:
+        super().__init__(place, dedup, raw)
+        # what is wrong with them is said before the long work begins
+        files = enumerate(self._stored_paths)
+        self._files = [look_at(path, number, dedup.signing) for number, path in files if dedup.signing]
 
     def settings(self) -> Any:
         """All but those of `near` alone: another threshold measures nothing anew."""
@@ -135,7 +141,9 @@ class ExactDuplicates(_Duplicates):
         assert self._dedup.signing is not None
         num_perm = self._dedup.signing.num_perm
         settings = hash_json([self.code_hash, self._dedup.signing.metadata()])
-        tasks = (task(self.records, file.name, hash_json([settings, file.state()]), file) for file in self._files)
+        tasks = (
+            task(self.records, file.name, hash_json([settings, path_state(file.path)]), file) for file in self._files
+        )
         found = do_parts(self.place.executor, self.records, tasks, LayOut(self.folder, num_perm))
         facts = [facts for _, facts in found]
         return index_stored(self.folder, self._files, facts, num_perm), hash_json(sorted(f["content"] for f in facts))

@@ -83,9 +83,9 @@ def check_ids(folder: Path, partitions: Iterable[str], stored: Stored) -> None:
     two = np.flatnonzero((rows[1:] == rows[:-1]) & (words[1:] != words[:-1]))
     if len(two):
         raise SignaturesError(
-            f"dedup.signatures: {stored.where(int(rows[two[0]]))}: several documents of the corpus have its id, of "
-            f"different words ({len(two):,} such documents more than ids); whose it is, is not to be told: leave the "
-            "rows of these ids out, or name a field that tells documents apart (corpus.id_key=)"
+            f"dedup.signatures: {stored.where(int(rows[two[0]]))}: several documents of the corpus have its id and "
+            f"other words than each other; whose it is, is not to be told. It is so with {len(np.unique(rows[two])):,} "
+            "ids: leave their rows out, or name a field that tells documents apart (corpus.id_key=)"
         )
 
 

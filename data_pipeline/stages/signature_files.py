@@ -55,10 +55,6 @@ class SignatureFile:
         """Name of the part that lays it out."""
         return f"stored-{self.number:05d}"
 
-    def state(self) -> list[int]:
-        """Return what changes when the file does, without reading it."""
-        return file_state(InputFile(self.path.name, self.path, 0))
-
     def keys(self, column: pa.Array) -> np.ndarray:
         """Return what rows are found by, (n, 2) uint64, of the column that says it."""
         if not self.by_words:
@@ -76,13 +72,12 @@ def id_keys(ids: pa.Array) -> np.ndarray:
     return np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
 
 
-def find_signature_files(patterns: tuple[str, ...], signing: Signing | None, output_dir: Path) -> list[SignatureFile]:
-    """Return the files, looked at but for their rows, sorted by path, each once.
+def signature_paths(patterns: tuple[str, ...], output_dir: Path) -> list[Path]:
+    """Return the files that patterns name, sorted, each once.
 
     Raises:
         InputError: a pattern matches nothing, or what can't be read.
         ConfigError: a file lies in the output folder.
-        SignaturesError: a file can't be used; says what was found, what is expected and what to do.
     """
     found = {path for each in patterns for path in matching_files(each, f"dedup.signatures: {each!r}")}
     for path in found:
@@ -91,15 +86,19 @@ def find_signature_files(patterns: tuple[str, ...], signing: Signing | None, out
                 f"dedup.signatures: {path} lies in the output folder, whose files change with the run; what a run has "
                 "measured it takes again by itself: leave the file out, or copy it to another folder"
             )
-    assert signing is not None or not found
-    return [SignatureFile(i, path, _is_ours(path, signing)) for i, path in enumerate(sorted(found)) if signing]
+    return sorted(found)
 
 
-def _is_ours(path: Path, signing: Signing) -> bool:
-    """Look at a file's schema; return whether its rows are found by their words.
+def path_state(path: Path) -> list[int]:
+    """Return what changes when a file does, without reading it."""
+    return file_state(InputFile(path.name, path, 0))
+
+
+def look_at(path: Path, number: int, signing: Signing) -> SignatureFile:
+    """Return a file that can be used as far as its schema and metadata say.
 
     Raises:
-        SignaturesError: it is no parquet, or of other signatures than are made here.
+        SignaturesError: it can't; says what was found, what is expected and what to do.
     """
     try:
         schema = pq.read_schema(path)
@@ -125,7 +124,7 @@ def _is_ours(path: Path, signing: Signing) -> bool:
         "which can't be compared with affine32: leave the file out, its texts are signed anew"
     )
     _check_type(path, schema, SIGNATURE, _is_signature(types.get(SIGNATURE), signing.num_perm), allowed)
-    return by_words
+    return SignatureFile(number, path, by_words)
 
 
 def _is_signature(type_: pa.DataType | None, num_perm: int) -> bool:
@@ -154,7 +153,7 @@ class LayOut:
         self._folder, self._num_perm = folder, num_perm
 
     def __call__(self, file: SignatureFile) -> Part:
-        before = file.state()
+        before = path_state(file.path)
         paths = [self._folder / f"{file.name}.{kind}" for kind in ("keys", "values")]
         with (
             room_for(paths[1]),
@@ -164,9 +163,7 @@ class LayOut:
             values.open("wb") as values_file,
         ):
             facts = self._copy(file, keys_file, values_file)
-            keys_file.flush()
-            values_file.flush()
-        if file.state() != before:
+        if path_state(file.path) != before:
             raise InputChanged(f"{file.path}: changed while it was read; let its writer finish and run again")
         return Part(facts, paths)
 

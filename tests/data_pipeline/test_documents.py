@@ -1,4 +1,4 @@
-"""The fingerprint of a set of documents: free of order, and no loss or swap of keys goes unseen."""
+"""Removals in columns; the fingerprint of a set of documents: free of order, no loss or swap of keys goes unseen."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.documents import fingerprint
+from data_pipeline.documents import Removal, Removals, fingerprint
 
 KEYS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=8)
 
@@ -37,3 +37,18 @@ def test_is_the_same_in_blocks() -> None:
     files, rows = np.zeros(40_000, np.int32), np.arange(40_000)
     parts = [fingerprint(files[at : at + 7_000], rows[at : at + 7_000]) for at in range(0, len(rows), 7_000)]
     assert fingerprint(files, rows) == sum(parts) % (1 << 128)
+
+
+def test_columns_are_the_removals_they_stand_for() -> None:
+    near = Removals("near", np.array([1, 4, 9]), 0.8, kept=np.array([0, 0, 7]), similarity=np.array([0.8, 1.0, 0.9]))
+    expected = [
+        Removal(1, "near", threshold=0.8, kept=0, similarity=0.8),
+        Removal(4, "near", threshold=0.8, kept=0, similarity=1.0),
+        Removal(9, "near", threshold=0.8, kept=7, similarity=0.9),
+    ]
+    assert list(near) == list(near) == expected
+    assert list(near.rows(slice(1, 3))) == expected[1:]
+    assert list(near.rows(np.array([2, 0]))) == [expected[2], expected[0]]
+    span = Removals("cut", np.array([2]), value=np.array([3.0]), start=np.array([5]), stop=np.array([8]))
+    assert list(span) == [Removal(2, "cut", value=3.0, start=5, stop=8)]
+    assert not Removals("none", np.zeros(0, np.int64))

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.dedup.corpus import TextsInMemory
+from data_pipeline.dedup.dedup import clusters_of
 from data_pipeline.dedup.exact import Exact, exact_duplicates
 
 # few letters, so that equal texts are likely; İ, ß, ſ, Σ change under lower() in unusual ways; \x1c, \x85, \u2003 are
@@ -45,6 +46,15 @@ def test_keys_that_share_a_half_differ() -> None:
     keys = np.array([[1, 2], [1, 3], [2, 2], [1, 2]], np.uint64)
     duplicates, kept = exact_duplicates(keys)
     assert (duplicates.tolist(), kept.tolist()) == ([3], [0])
+
+
+def test_another_copy_may_stay_and_the_cluster_is_the_same() -> None:
+    """Copies at 0, 2, 3 and at 1, 4; the last is preferred."""
+    texts = pa.array(["a b", "c", "A b", "a  B", "C"], pa.large_string())
+    removals = Exact().exact([Exact().features(texts)], -np.arange(5.0))
+    assert [(r.position, r.kept, r.cluster) for r in removals] == [(0, 3, 0), (1, 4, 1), (2, 3, 0)]
+    found = clusters_of(removals)
+    assert (found.documents.tolist(), found.clusters.tolist()) == ([0, 1, 2, 3, 4], [0, 1, 0, 0, 1])
 
 
 def test_nothing_given_nothing_removed() -> None:

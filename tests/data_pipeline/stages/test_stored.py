@@ -20,8 +20,9 @@ from data_pipeline.dedup.minhash import MinHash
 from data_pipeline.dedup.signing import SignaturesError, Signing
 from data_pipeline.documents import from_texts
 from data_pipeline.pipeline import Result
+from data_pipeline.stages import signature_files
 from data_pipeline.stages import stored as module
-from data_pipeline.stages.signature_files import LayOut, SignatureFile, find_signature_files, id_keys
+from data_pipeline.stages.signature_files import LayOut, SignatureFile, id_keys, look_at, signature_paths
 from data_pipeline.stages.signatures import METADATA, schema
 from data_pipeline.stages.stored import Stored, index_stored, sample_of, take_stored
 from foundation.errors import ConfigError, InputError
@@ -62,7 +63,8 @@ def stored_in(tmp_path: Path) -> Callable[..., Stored]:
 
     def stored_in(*paths: Path) -> Stored:
         assert DEDUP.signing is not None
-        files = find_signature_files(tuple(map(str, paths)), DEDUP.signing, tmp_path / "out")
+        named = signature_paths(tuple(map(str, paths)), tmp_path / "out")
+        files = [look_at(path, number, DEDUP.signing) for number, path in enumerate(named)]
         work = tmp_path / "work"
         work.mkdir(exist_ok=True)
         facts = [LayOut(work, NUM_PERM)(file).facts for file in files]
@@ -94,8 +96,9 @@ def ours(path: Path, texts: list[str], **changed: Any) -> Path:
 
 
 def test_datasketch_s_signatures_are_taken_by_id_and_the_others_are_made(
-    write: Write, stored_in: Callable[..., Stored]
+    write: Write, stored_in: Callable[..., Stored], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(signature_files, "BLOCK_ROWS", 7)
     rng = random.Random(0)
     chosen = rng.sample(range(300), 200)
     half = len(chosen) // 2
@@ -117,8 +120,9 @@ def test_datasketch_s_signatures_are_taken_by_id_and_the_others_are_made(
 
 
 def test_our_own_are_taken_by_words_whatever_the_id_and_what_changed_is_signed(
-    tmp_path: Path, stored_in: Callable[..., Stored]
+    tmp_path: Path, stored_in: Callable[..., Stored], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(signature_files, "BLOCK_ROWS", 7)  # many blocks of one row group
     stored = stored_in(ours(tmp_path / "ours.parquet", TEXTS))
     texts = [text.upper() for text in reversed(TEXTS)]
     texts[7] += " changed"
