@@ -233,7 +233,8 @@ def _redo(
     ledger.check_book(stage.name, outcome.book)
     books.append((stage.name, outcome.book))
     advice = (finished[0].facts if finished else outcome.facts)["advice"]
-    evidence = [path for path in outcome.files if path.is_relative_to(stage.place.output_dir / REMOVED)]
+    folders = [stage.place.output_dir / name for name in (REMOVED, QUARANTINE)]
+    evidence = [path for path in outcome.files if any(path.is_relative_to(folder) for folder in folders)]
     check_left(books, outcome.facts.get("training", {}), advice, loosen, evidence)
     record = {
         "output": outcome.output,
