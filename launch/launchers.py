@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from foundation.cores import usable_cores
 from foundation.errors import require
 from pretrain.seats import Launcher
 
@@ -43,5 +44,4 @@ class TorchRun(Launcher):
         """Share the cores out, where the user has not: torchrun gives each rank one, with a warning of four lines."""
         if self._processes == 1 or THREADS in os.environ:
             return []
-        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-        return ["env", f"{THREADS}={max(1, cores // self._processes)}"]
+        return ["env", f"{THREADS}={max(1, usable_cores() // self._processes)}"]

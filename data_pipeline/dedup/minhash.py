@@ -51,8 +51,8 @@ class MinHash(Dedup):
         keep_sources: names of all sources, that which stays first.
         engine: how signatures are made: `fast`, of the 64-bit hashes that verification compares by; `compatible`, every
             value equal to datasketch's (scheme affine32, SHA-1); `datasketch`, by that library itself.
-        memory_bytes: of the tables that bands are looked up in. Less reads the signatures more often, and changes no
-            result: 24 bytes a document and band hold all at once.
+        memory_bytes: for the bands: 8 bytes a document and band, and 24 a document and thread. Where that is more, the
+            bands' keys lie on disk, and a band is looked at in parts. It changes no result.
         max_cluster: documents that bands may connect; more stop the run. The kept ones of a cluster are in memory
             together, about 4 GB for a million of 500 words. Clusters of 10^5 copies are usual in web crawls.
         max_loss_frac: share of a source's documents that may go as duplicates, exact and near ones together; more, and

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import pickle
 import signal
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 from data_pipeline.executors.executor import Executor, Item, Result, WorkerDied
 from data_pipeline.executors.worker import work
+from foundation.cores import usable_cores
 from foundation.errors import require
 
 AHEAD = 4  # finished results a worker may be ahead of the slowest item: results are small, items are not
@@ -53,13 +53,6 @@ class Local(Executor):
         for worker in self._pool:
             worker.end()
         self._pool = []
-
-
-def usable_cores() -> int:
-    """Return the number of cores this process may run on, which a container or a job often limits."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class _Worker:

@@ -15,6 +15,7 @@ from data_pipeline.stages.features import read_sets, write_sets
 from data_pipeline.stages.stage import Stage, Task, do_parts, task
 from data_pipeline.stages.view import Slice, TextReader, View, num_bytes
 from data_pipeline.storage import scratch_array
+from foundation.cores import usable_cores
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
 
@@ -28,7 +29,7 @@ class StoredCorpus(Corpus):
     """
 
     def __init__(self, stage: Stage, view: View, identity: str) -> None:
-        self.threads = stage.place.executor.num_workers()
+        self.threads = min(stage.place.executor.num_workers(), usable_cores())
         self._texts = TextReader(view)
         self._stage, self._view, self._identity = stage, view, identity
 

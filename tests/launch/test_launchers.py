@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from foundation.cores import usable_cores
 from foundation.errors import ConfigError
 from launch.launchers import Inline, TorchRun
 
@@ -35,7 +36,7 @@ def test_torchrun_has_nothing_to_say_of_threads(tmp_path: Path, monkeypatch: pyt
     script = tmp_path / "script.py"
     script.write_text("import os; print('threads', os.environ['OMP_NUM_THREADS'])")
     ended = subprocess.run([*TorchRun(processes=2).prefix(), str(script)], capture_output=True, text=True, check=True)
-    share = max(1, len(os.sched_getaffinity(0)) // 2) if sys.platform == "linux" else max(1, (os.cpu_count() or 1) // 2)
+    share = max(1, usable_cores() // 2)
     assert ended.stdout.split("\n") == [f"threads {share}"] * 2 + [""]
     assert "OMP_NUM_THREADS" not in ended.stderr
 

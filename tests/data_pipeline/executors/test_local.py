@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.executors.executor import WorkerDied
-from data_pipeline.executors.local import AHEAD, Local, usable_cores
+from data_pipeline.executors.local import AHEAD, Local
 from data_pipeline.executors.worker import WorkerError, portable
+from foundation.cores import usable_cores
 from foundation.errors import InputError, SettingError
 
 SCRIPT = """
