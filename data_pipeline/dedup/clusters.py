@@ -57,11 +57,12 @@ def keep_order(found: Clusters, lengths: np.ndarray | None, preference: np.ndarr
     """Return candidates in the order they are judged: of a cluster the lowest preference first, of equals the longest.
 
     Args:
-        lengths, preference: (n,) of every document of the corpus; None: it does not count.
+        lengths: (k,) of every candidate; None: it does not count.
+        preference: (n,) of every document of the corpus; None: it does not count.
     """
     documents, clusters = found
     keys = [documents]
-    keys += [] if lengths is None else [-lengths[documents]]
+    keys += [] if lengths is None else [-lengths]
     keys += [] if preference is None else [preference[documents]]
     order = np.lexsort((*keys, clusters))
     return Ranked(order, documents[order], clusters[order])

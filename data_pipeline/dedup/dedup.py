@@ -66,7 +66,7 @@ class Dedup(ABC):
         order_alone: arguments that say which document stays, for `exact` as well, and change nothing that is measured.
         files_alone: arguments that say which files are read and written: no result depends on their names.
         prefers: whether `preference` is to be asked.
-        limits: arguments that only say where a run is stopped: no result depends on them.
+        limits: arguments that say where a run is stopped, or how much memory it takes: no result depends on them.
         max_loss_frac: a source that loses a larger share of its documents to `exact` and `near` stops the run.
         signing: how signatures are made; None where there are none.
         signatures: files of stored ones. They are taken where they are known, and then not `features` but `unsigned`

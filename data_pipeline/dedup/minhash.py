@@ -19,7 +19,7 @@ from data_pipeline.dedup.guards import check_clusters
 from data_pipeline.dedup.keep import Keep, KeepOrder
 from data_pipeline.dedup.lsh import SCurve, checked_bands, describe_bands, min_equal_values
 from data_pipeline.dedup.planted import MIN_PAIRS, SelfTest, containment, jaccard, judge_planted, plant
-from data_pipeline.dedup.sets import AnySets, shingle_sets
+from data_pipeline.dedup.sets import AnySets, num_shingles, shingle_sets
 from data_pipeline.dedup.signatures import SIGNERS, Engine
 from data_pipeline.dedup.signing import Signing
 from data_pipeline.dedup.words import join_words
@@ -46,7 +46,7 @@ class MinHash(Dedup):
         seed: of the permutations; 1 is datasketch's default.
         keep: which document stays: `longest`; `first` in corpus order; `newest` or highest `score`, by `keep_field`;
             `source`, by `keep_sources`. By `containment` no shorter document is kept for a longer one, whatever this
-            says; both stay.
+            says; both stay, and `longest` counts shingles.
         keep_field: field of the metadata: a number, for `newest` also a date as ISO 8601 writes it.
         keep_sources: names of all sources, that which stays first.
         engine: how signatures are made: `fast`, of the 64-bit hashes that verification compares by; `compatible`, every
@@ -65,9 +65,9 @@ class MinHash(Dedup):
         SettingError: a value that can't work.
     """
 
-    near_alone = frozenset({"threshold", "rule", "bands", "rows", "memory_bytes", "max_cluster"})
+    near_alone = frozenset({"threshold", "rule", "bands", "rows", "max_cluster"})
     order_alone = frozenset({"keep", "keep_field", "keep_sources"})
-    limits = frozenset({"max_loss_frac"})
+    limits = frozenset({"max_loss_frac", "memory_bytes"})
 
     def __init__(
         self,
@@ -166,9 +166,18 @@ class MinHash(Dedup):
         signatures = [part.signatures for part in features]
         likeness = Likeness(self.threshold, self.rule == "containment", min_equal_values(self._sought, self.num_perm))
         comparison = Comparison(likeness, self.bands, self.rows)
-        lengths = None if self._order.keep == "first" else np.concatenate([part.num_chars for part in features])
-        ranked = keep_order(found, lengths, preference)
+        ranked = keep_order(found, self._lengths(found, sets, features), preference)
         return verify(ranked, sets, partial(rows_at, signatures), comparison, meter)
+
+    def _lengths(self, found: Clusters, sets: Sequence[AnySets], features: list[Features]) -> np.ndarray | None:
+        """Return what `longest` goes by, (k,) int64 of every candidate; None where length does not count."""
+        if self._order.keep == "first":
+            return None
+        if self.rule == "containment":  # by letters the one judged first may have fewer shingles, and both would stay
+            return num_shingles(sets)
+        num_chars = np.concatenate([part.num_chars for part in features])
+        lengths: np.ndarray = num_chars[found.documents]
+        return lengths
 
     def test_on(self, texts: list[str]) -> SelfTest | None:
         planted = plant(texts, self.ngram)

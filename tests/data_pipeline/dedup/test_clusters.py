@@ -29,7 +29,7 @@ def test_blocks_do_not_show(random_corpus: Any, keep: Any, block_shingles: int) 
     texts = random_corpus(3, 200)
     features = MinHash(num_perm=64, bands=32, rows=2).features(pa.array(texts, pa.large_string()))
     found = find_clusters([features.signatures], 32, 2, 1 << 20, Meter("", None, ""))
-    order = keep_order(found, features.num_chars if keep == "longest" else None)
+    order = keep_order(found, features.num_chars[found.documents] if keep == "longest" else None)
     comparison = Comparison(Likeness(0.6, False, min_equal_values(0.6, 64)), 32, 2)
     candidates = pa.array([texts[i] for i in found.documents.tolist()], pa.large_string())
     sets = [shingle_sets(candidates[:30], 5), shingle_sets(candidates[30:], 5)]

@@ -78,8 +78,8 @@ def test_preference_then_length_then_place_decide() -> None:
     found = Clusters(np.array([1, 2, 3, 5, 6]), np.array([1, 1, 1, 5, 1]))
     lengths = np.array([0, 7, 9, 9, 0, 1, 50])
     preference = np.array([0, 0, 0, 0, 0, 0, 1.0])
-    assert keep_order(found, lengths, preference).documents.tolist() == [2, 3, 1, 6, 5]
-    assert keep_order(found, lengths).documents.tolist() == [6, 2, 3, 1, 5]
+    assert keep_order(found, lengths[found.documents], preference).documents.tolist() == [2, 3, 1, 6, 5]
+    assert keep_order(found, lengths[found.documents]).documents.tolist() == [6, 2, 3, 1, 5]
     assert keep_order(found, None).documents.tolist() == [1, 2, 3, 6, 5]
 
 

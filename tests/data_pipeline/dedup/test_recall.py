@@ -73,10 +73,8 @@ def test_recall_against_all_pairs(
     def is_sought(i: int, k: int, jaccard: float) -> bool:
         if rule == "jaccard":
             return jaccard >= threshold
-        # the longer one is judged first; by letters that is not always the one of more shingles
-        first, second = (i, k) if (-len(texts[i]), i) < (-len(texts[k]), k) else (k, i)
-        holds = len(sets[second]) <= len(sets[first]) and len(sets[i] & sets[k]) >= threshold * len(sets[second])
-        return holds and jaccard >= threshold / (2 - threshold)
+        smaller = min(len(sets[i]), len(sets[k]))
+        return len(sets[i] & sets[k]) >= threshold * smaller and jaccard >= threshold / (2 - threshold)
 
     sought = [pair for pair, jaccard in pairs.items() if is_sought(*pair, jaccard)]
     left = [pair for pair in sought if not removed.keys() & set(pair)]
