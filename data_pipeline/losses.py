@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from data_pipeline.ledger import Account, Book, listed, total
+from data_pipeline.output_dir import REMOVED
 from data_pipeline.storage import read_removed
 from data_pipeline.unreadable import first_unreadable
 from foundation.errors import GroundworkError
@@ -192,7 +193,7 @@ def _by_stage(accounts: Sequence[tuple[str, Account]]) -> list[str]:
 
 def _example(source: str, files: Sequence[Path]) -> str:
     """Return the measure of the first removed document of a source that has one, as a clause."""
-    tables = (read_removed(path, COLUMNS) for path in files if path.suffix == ".parquet")
+    tables = (read_removed(path, COLUMNS) for path in files if path.parent.parent.name == REMOVED)
     rows = (row for table in tables for row in table.to_pylist())
     for row in rows:
         if row["source"] == source and row["value"] is not None:

@@ -61,7 +61,8 @@ class Measure:
             f"the text of document {identifier!r} ({place}, from 0; source {source!r}); of {error.num_compared} "
             f"documents of its partition that were signed anew to compare, {error.num_wrong} differ. What is signed is "
             "the text as cleaning leaves it. Where all differ, the signatures are made in another way than here "
-            f"({made}) or of text that was not cleaned; where few do, those texts have changed: leave their rows out"
+            f"({made}): set dedup.engine, dedup.seed and dedup.ngram as they were made, or clean= where they are of "
+            "text as it came; where few do, those texts have changed: leave their rows out"
         )
 
 

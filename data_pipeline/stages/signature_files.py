@@ -189,9 +189,8 @@ class LayOut:
         wrong = pc.not_equal(lengths, self._num_perm)
         if pc.any(wrong).as_py():
             place = _first(wrong)
-            raise _bad_row(
-                file, row + place, f"has {lengths[place]} values; dedup.num_perm={self._num_perm} are needed"
-            )
+            needed = f"dedup.num_perm={self._num_perm} are needed (set it to theirs where all rows are so)"
+            raise _bad_row(file, row + place, f"has {lengths[place]} values; {needed}")
         values = column.flatten()
         if values.null_count:
             raise _bad_row(file, row + _first(values.is_null()) // self._num_perm, "has a value that is null")

@@ -63,7 +63,7 @@ def test_documents_that_are_held_out_are_not_left_to_train_on() -> None:
 
 
 def test_the_example_of_a_damaged_file_is_not_told(tmp_path: Path, flip: Callable[[Path, str], None]) -> None:
-    path = tmp_path / "a.parquet"
+    path = tmp_path / "removed" / "clean" / "a.parquet"
     row = {"id": "a", "source": "web", "file": "a.jsonl", "row": 0, "stage": "clean", "reason": "short", "snippet": ""}
     write_removed(path, [row | {"value": 3.0, "threshold": 20.0}])
     books = [("clean", {"web": account(1, {"short": 1})})]
