@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any, NamedTuple, Protocol
 
 import numba
@@ -99,10 +100,11 @@ def find_clusters(
     with ThreadPoolExecutor(plan.threads) as pool:
         keys = (np.empty if plan.in_memory else on_disk)((bands, num_docs), np.uint64)
         _write_keys(parts, rows, keys, pool, progress)
-        for first in range(0, len(units), plan.threads):
-            now = units[first : first + plan.threads]
-            for _ in pool.map(_Lane.connect, lanes, [keys[band] for band, _ in now], [range_ for _, range_ in now]):
-                progress.add(num_docs)
+        free = SimpleQueue[_Lane]()
+        for lane in lanes:
+            free.put(lane)
+        for _ in pool.map(lambda unit: _connect(free, keys[unit[0]], unit[1]), units):
+            progress.add(num_docs)
     for lane in lanes[1:]:
         _join_all(lane.parents, lanes[0].parents)
     return Clusters(*_components(lanes[0].parents))
@@ -111,16 +113,19 @@ def find_clusters(
 def plan_work(num_docs: int, bands: int, memory_bytes: int, threads: int) -> Plan:
     """Return how the work is cut to the memory: that of the keys, the units' rooms, and all union-finds but one.
 
-    Fewer threads than may work do so where the rooms of more would have to be smaller than a band.
+    Fewer threads than may work do so where the rooms of more would have to be smaller than a band. Keys go to disk
+    where twice as many can work then: what is read of it is mostly in memory all the same.
     """
-    rooms = [
-        (chosen, chosen * ENTRY_BYTES * num_docs + (chosen - 1) * PARENT_BYTES * num_docs)
-        for chosen in range(min(threads, bands), 0, -1)
-    ]
-    for keys_bytes in (KEY_BYTES * bands * num_docs, 0):
-        for chosen, room_bytes in rooms:
-            if keys_bytes + room_bytes <= memory_bytes:
-                return Plan(keys_bytes > 0, chosen, num_docs, 1)
+    most = min(threads, bands)
+    keys_bytes = KEY_BYTES * bands * num_docs
+    in_memory, on_disk = (
+        min((granted + PARENT_BYTES * num_docs) // max((ENTRY_BYTES + PARENT_BYTES) * num_docs, 1), most)
+        for granted in (memory_bytes - keys_bytes, memory_bytes)
+    )
+    if in_memory >= 1 and 2 * in_memory > on_disk:
+        return Plan(True, in_memory, num_docs, 1)
+    if on_disk >= 1:
+        return Plan(False, on_disk, num_docs, 1)
     entries = max(memory_bytes // ENTRY_BYTES, MIN_ENTRIES)
     return Plan(False, 1, entries, -(-num_docs // int(FILL * entries)))
 
@@ -156,6 +161,13 @@ def _blocks(parts: Sequence[Rows]) -> Iterator[tuple[int, np.ndarray]]:
             block = part[start : start + BLOCK_DOCS]
             yield first, block
             first += len(block)
+
+
+def _connect(free: SimpleQueue[_Lane], keys: np.ndarray, range_: int) -> None:
+    """Work on a unit with a lane that is free; there is one for every thread."""
+    lane = free.get()
+    lane.connect(keys, range_)
+    free.put(lane)
 
 
 class _Entries(NamedTuple):
@@ -206,6 +218,27 @@ def band_keys(signatures: np.ndarray, first_column: int, rows: int) -> np.ndarra
     for document in range(len(signatures)):
         keys[document] = _key(signatures, document, first_column, rows)
     return keys
+
+
+@numba.njit(cache=True, nogil=True)
+def bucket_numbers(signatures: np.ndarray, bands: int, rows: int) -> np.ndarray:
+    """Return a number for each document and band, (n, bands) uint32, below n * bands: equal ones where keys are."""
+    n = len(signatures)
+    numbers = np.empty((n, bands), np.uint32)
+    slots = _power_of_two(2 * n)
+    keys, first = np.empty(slots, np.uint64), np.empty(slots, np.uint32)
+    mask = np.uint64(slots - 1)
+    for band in range(bands):
+        first[:] = 0  # one more than the first document of a key
+        for document in range(n):
+            key = _key(signatures, document, band * rows, rows)
+            slot = key & mask
+            while first[slot] != 0 and keys[slot] != key:
+                slot = (slot + np.uint64(1)) & mask
+            if first[slot] == 0:
+                keys[slot], first[slot] = key, document + 1
+            numbers[document, band] = band * n + first[slot] - 1
+    return numbers
 
 
 @numba.njit(cache=True, nogil=True)

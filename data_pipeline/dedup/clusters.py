@@ -7,14 +7,16 @@ Chains of candidates glue what is not alike (marin-community/marin#6851: an unve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from data_pipeline.dedup.bands import Clusters, band_keys
+from data_pipeline.dedup.bands import Clusters, bucket_numbers
 from data_pipeline.dedup.dedup import NearResult
-from data_pipeline.dedup.greedy import KEPT, Block, Likeness, judge
-from data_pipeline.dedup.sets import AnySets, Sets, joined, num_shingles, sets_at
+from data_pipeline.dedup.greedy import KEPT, Block, Likeness, Verdicts, judge
+from data_pipeline.dedup.sets import NO_SETS, AnySets, Sets, joined, num_shingles, sets_at
 from data_pipeline.documents import Removals
 from foundation.progress import Meter
 
@@ -74,6 +76,7 @@ def verify(
     signatures: Signatures,
     comparison: Comparison,
     progress: Meter,
+    threads: int = 1,
     block_shingles: int = BLOCK_SHINGLES,
 ) -> NearResult:
     """Judge all candidates. The result depends on nothing but the documents and the settings.
@@ -82,14 +85,16 @@ def verify(
         ranked: the candidates.
         parts: their shingle sets by ascending position, laid end to end.
         progress: receives every candidate once.
+        threads: that judge clusters at the same time.
         block_shingles: of sets that are read at a time. In memory are the sets and signatures of one block and of the
             documents kept so far in the cluster that is being judged.
     """
-    judging = _Judging(ranked, comparison)
-    for start, stop in _blocks(num_shingles(parts)[ranked.places], block_shingles):
-        sets = sets_at(parts, ranked.places[start:stop])
-        judging.block(start, stop, sets, signatures(ranked.documents[start:stop]))
-        progress.add(stop - start)
+    with ThreadPoolExecutor(threads) as pool:
+        judging = _Judging(ranked, comparison, pool, threads)
+        for start, stop in _blocks(num_shingles(parts)[ranked.places], block_shingles):
+            sets = sets_at(parts, ranked.places[start:stop])
+            judging.block(start, stop, sets, signatures(ranked.documents[start:stop]))
+            progress.add(stop - start)
     return judging.result()
 
 
@@ -108,34 +113,59 @@ def _blocks(sizes: np.ndarray, block_shingles: int) -> Iterator[tuple[int, int]]
 class _Judging:
     """Walks the ranks block by block; holds sets and signatures of kept ones that later ones may be compared with."""
 
-    def __init__(self, ranked: Ranked, comparison: Comparison) -> None:
+    def __init__(self, ranked: Ranked, comparison: Comparison, pool: ThreadPoolExecutor, threads: int) -> None:
         k = len(ranked.documents)
-        self._ranked, self._comparison = ranked, comparison
+        self._ranked, self._comparison, self._pool, self._threads = ranked, comparison, pool, threads
         self._witness, self._similarity = np.full(k, KEPT, np.int64), np.zeros(k)
         self._nearest, self._tally = np.zeros(k), np.zeros(3, np.int64)
         self._carried = np.zeros(0, np.int64)  # ranks whose sets and signatures are held
-        self._sets = Sets(np.zeros(0, np.uint64), np.zeros(1, np.int64))
+        self._sets = NO_SETS
         self._signatures: np.ndarray | None = None
 
     def block(self, start: int, stop: int, sets: Sets, signatures: np.ndarray) -> None:
         """Judge the ranks from `start` to before `stop`, whose shingle sets and signatures these are."""
         ranks = np.concatenate([self._carried, np.arange(start, stop)])
+        sets, signatures = self._with_carried(sets, signatures)
+        witness, similarity, nearest = self._judge(self._ranked.clusters[ranks], sets, signatures)
+        removed = np.flatnonzero(witness != KEPT)
+        self._witness[ranks[removed]] = ranks[witness[removed]]
+        self._similarity[ranks[removed]] = similarity[removed]
+        self._nearest[start:stop] = nearest[len(self._carried) :]
+        # what is kept of the last cluster, which may go on
+        is_open = self._ranked.clusters[ranks] == self._ranked.clusters[stop - 1]
+        carried = np.flatnonzero(is_open & (witness == KEPT))
+        self._carried, self._sets = ranks[carried], sets_at([sets], carried)
+        self._signatures = signatures[carried]
+
+    def _with_carried(self, sets: Sets, signatures: np.ndarray) -> tuple[Sets, np.ndarray]:
+        """Return those of the carried documents and of more; what was held is let go, it may be gigabytes."""
         sets = joined(self._sets, sets)
         if self._signatures is not None:
             signatures = np.concatenate([self._signatures, signatures])
-        buckets = _buckets(signatures, self._comparison.bands, self._comparison.rows)
-        block = Block(buckets, sets.hashes, sets.starts, signatures)
-        verdicts = judge(block, len(self._carried), self._comparison.likeness)
-        removed = np.flatnonzero(verdicts.witness != KEPT)
-        self._witness[ranks[removed]] = ranks[verdicts.witness[removed]]
-        self._similarity[ranks[removed]] = verdicts.similarity[removed]
-        self._nearest[start:stop] = verdicts.nearest[len(self._carried) :]
-        self._tally += verdicts.tally
-        # what is kept of the last cluster, which may go on
-        is_open = self._ranked.clusters[ranks] == self._ranked.clusters[stop - 1]
-        carried = np.flatnonzero(is_open & (verdicts.witness == KEPT))
-        self._carried, self._sets = ranks[carried], sets_at([sets], carried)
-        self._signatures = signatures[carried]
+        self._sets, self._signatures = NO_SETS, None
+        return sets, signatures
+
+    def _judge(self, clusters: np.ndarray, sets: Sets, signatures: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return witness, similarity and nearest of each document of a block; whole clusters go to each thread.
+
+        Args:
+            clusters: (n,) int64, ascending runs; those of the carried documents first.
+        """
+
+        def judged(cut: tuple[int, int]) -> Verdicts:
+            first, stop = cut
+            mine = signatures[first:stop]
+            buckets = bucket_numbers(mine, self._comparison.bands, self._comparison.rows)
+            block = Block(buckets, sets.hashes, sets.starts[first : stop + 1], mine)
+            return judge(block, len(self._carried) if first == 0 else 0, self._comparison.likeness)
+
+        cuts = _cuts(clusters, 4 * self._threads if self._threads > 1 else 1)
+        found = list(self._pool.map(judged, cuts))
+        self._tally += sum(verdicts.tally for verdicts in found)
+        firsts = [first for first, _ in cuts]
+        witness = [np.where(v.witness == KEPT, KEPT, v.witness + first) for v, first in zip(found, firsts, strict=True)]
+        columns = (witness, [v.similarity for v in found], [v.nearest for v in found])
+        return tuple(np.concatenate(column) for column in columns)
 
     def result(self) -> NearResult:
         """Return what was decided of all ranks."""
@@ -166,11 +196,9 @@ class _Judging:
         return NearResult(removals, clusters, counts, self._nearest[self._nearest > 0])
 
 
-def _buckets(signatures: np.ndarray, bands: int, rows: int) -> np.ndarray:
-    """Return the number of each document's bucket of each band, (n, bands) int64."""
-    n = len(signatures)
-    numbers = np.empty((n, bands), np.int64)
-    for band in range(bands):
-        _, numbers[:, band] = np.unique(band_keys(signatures, band * rows, rows), return_inverse=True)
-    numbers += np.arange(bands) * n
-    return numbers
+def _cuts(clusters: np.ndarray, parts: int) -> list[tuple[int, int]]:
+    """Return about so many runs of whole clusters, of about one length: the first document, and the one behind."""
+    borders = np.flatnonzero(np.append(clusters[1:] != clusters[:-1], True)) + 1  # where a cluster ends
+    wanted = np.arange(1, parts + 1) * len(clusters) // parts
+    ends = np.unique(borders[np.searchsorted(borders, wanted)])
+    return list(pairwise([0, *ends.tolist()]))

@@ -21,20 +21,22 @@ class Likeness(NamedTuple):
         threshold: of their similarity.
         directional: similarity is the share of the document's own shingles that the kept one holds, which must have as
             many shingles or more; else Jaccard, |a and b| / |a or b|.
-        min_equal: a pair with fewer equal values of their signatures is not compared; see `lsh.min_equal_values`.
+        min_equal: (101,) int64, by the least Jaccard similarity that a pair may have to be alike, in hundredths: with
+            fewer equal values of their signatures they are not compared; see `lsh.min_equal_values`.
     """
 
     threshold: float
     directional: bool
-    min_equal: int
+    min_equal: np.ndarray
 
 
 class Block(NamedTuple):
     """n documents in keep order.
 
     Attributes:
-        buckets: (n, bands) int64: equal numbers, and only these, are a band in common; all below n * bands.
-        pool, starts: the shingle set of document i is pool[starts[i] : starts[i + 1]], uint64, sorted, without repeats.
+        buckets: (n, bands) uint32: equal numbers, and only these, are a band in common; all below n * bands.
+        pool, starts: the shingle set of document i is pool[starts[i] : starts[i + 1]], uint64, sorted, without repeats;
+            starts need not begin at 0.
         signatures: (n, num_perm) uint32.
     """
 
@@ -69,7 +71,7 @@ class _Kept(NamedTuple):
     places: np.ndarray
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def judge(block: Block, num_carried: int, likeness: Likeness) -> Verdicts:
     """Judge the documents of a block; the first `num_carried` were kept before and stay.
 
@@ -92,18 +94,21 @@ def judge(block: Block, num_carried: int, likeness: Likeness) -> Verdicts:
                 verdicts.nearest[place] = _nearest(place, met, equal, block, likeness.directional)
         if verdicts.witness[place] == KEPT:
             for bucket in mine:
-                kept.places[kept.starts[bucket] + kept.sizes[bucket]] = place
-                kept.sizes[bucket] += 1
+                kept.places[np.int64(kept.starts[bucket]) + np.int64(kept.sizes[bucket])] = place
+                kept.sizes[bucket] += np.uint32(1)
     return verdicts
 
 
 @numba.njit(cache=True)
 def _no_kept(buckets: np.ndarray) -> _Kept:
     """Return room for all documents in their buckets."""
-    starts = np.zeros(buckets.size + 1, np.int64)
-    for bucket in buckets.ravel():
-        starts[bucket + 1] += 1
-    return _Kept(np.cumsum(starts), np.zeros(buckets.size, np.int64), np.empty(buckets.size, np.int64))
+    starts = np.zeros(buckets.size + 1, np.uint32)
+    for row in buckets:
+        for bucket in row:
+            starts[np.int64(bucket) + 1] += np.uint32(1)
+    for bucket in range(buckets.size):
+        starts[bucket + 1] += starts[bucket]
+    return _Kept(starts, np.zeros(buckets.size, np.uint32), np.empty(buckets.size, np.uint32))
 
 
 @numba.njit(cache=True)
@@ -116,7 +121,7 @@ def _find_witness(
     likeness: Likeness,
     verdicts: Verdicts,
 ) -> None:
-    close = met[equal >= likeness.min_equal]
+    close = _close(place, met, equal, block, likeness)
     verdicts.tally[2] += len(met) - len(close)
     mine = block.pool[block.starts[place] : block.starts[place + 1]]
     for candidate in _by_shared(close, shared):
@@ -135,13 +140,14 @@ def _find_witness(
 @numba.njit(cache=True)
 def _meet(mine: np.ndarray, kept: _Kept, shared: np.ndarray) -> np.ndarray:
     """Return the kept documents of the buckets `mine`, each once; adds to `shared`, (n,) int32, in how many each is."""
-    room = 0
+    room = np.int64(0)
     for bucket in mine:
-        room += kept.sizes[bucket]
+        room += np.int64(kept.sizes[bucket])
     met, count = np.empty(room, np.int64), 0
     for bucket in mine:
-        for at in range(kept.starts[bucket], kept.starts[bucket] + kept.sizes[bucket]):
-            place = kept.places[at]
+        first = np.int64(kept.starts[bucket])
+        for at in range(first, first + np.int64(kept.sizes[bucket])):
+            place = np.int64(kept.places[at])
             if shared[place] == 0:
                 met[count] = place
                 count += 1
@@ -159,6 +165,22 @@ def _equal_values(place: int, others: np.ndarray, signatures: np.ndarray) -> np.
     for i in range(len(others)):
         equal[i] = num_equal(signatures[place], signatures[others[i]])
     return equal
+
+
+@numba.njit(cache=True)
+def _close(place: int, others: np.ndarray, equal: np.ndarray, block: Block, likeness: Likeness) -> np.ndarray:
+    """Return those of `others` that may be alike, by the equal values of their signatures; equal: (m,) int64."""
+    close, count = np.empty(len(others), np.int64), 0
+    size = block.starts[place + 1] - block.starts[place]
+    for i in range(len(others)):
+        least = likeness.threshold
+        if likeness.directional:  # of sets of such sizes, of which the one holds as much of the other
+            common = likeness.threshold * size
+            least = common / (size + block.starts[others[i] + 1] - block.starts[others[i]] - common)
+        if equal[i] >= likeness.min_equal[min(int(100 * least), 100)]:
+            close[count] = others[i]
+            count += 1
+    return close[:count]
 
 
 @numba.njit(cache=True)

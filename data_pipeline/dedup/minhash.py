@@ -37,8 +37,8 @@ class MinHash(Dedup):
         threshold: similarity of two documents' shingle sets, in (0, 1], from which one of them goes.
         rule: what similarity is: `jaccard`, of both sets the shared part; `containment`, of the removed document's
             shingles the part that the kept one holds, which must have as many or more. Bands find pairs by their
-            Jaccard similarity, so those of two documents of one length, t / (2 - t) at a containment of t; a short
-            document within a much longer one is found by luck alone.
+            Jaccard similarity: those chosen find two documents of one length, t / (2 - t) at a containment of t; a part
+            of a much longer document takes bands of fewer rows, such as 64 of 2.
         num_perm: 32-bit values per signature.
         ngram: words per shingle.
         bands: groups that a signature is cut into; None chooses bands and rows (lsh.choose_bands).
@@ -54,7 +54,7 @@ class MinHash(Dedup):
         memory_bytes: for the bands: 8 bytes a document and band, and 24 a document and thread. Where that is more, the
             bands' keys lie on disk, and a band is looked at in parts. It changes no result.
         max_cluster: documents that bands may connect; more stop the run. The kept ones of a cluster are in memory
-            together, about 4 GB for a million of 500 words. Clusters of 10^5 copies are usual in web crawls.
+            together, about 8 GB for a million of 500 words. Clusters of 10^5 copies are usual in web crawls.
         max_loss_frac: share of a source's documents that may go as duplicates, exact and near ones together; more, and
             100 or more, stop the run. Whole crawls lost up to 90 % to earlier ones; what is known of wipe-outs by
             mistake lost 97 % and more.
@@ -144,7 +144,7 @@ class MinHash(Dedup):
         sets = corpus.sets_at(found.documents, self._make_sets)
         with progress("near", num_docs, "docs") as meter:
             meter.add(num_docs - len(found.documents))
-            return self._verified(found, sets, features, preference, meter)
+            return self._verified(found, sets, features, preference, meter, corpus.threads)
 
     def _clusters(self, features: list[Features], corpus: Corpus, meter: Meter) -> Clusters:
         parts = [part.signatures for part in features]
@@ -162,12 +162,19 @@ class MinHash(Dedup):
         features: list[Features],
         preference: np.ndarray | None,
         meter: Meter,
+        threads: int = 1,
     ) -> NearResult:
         signatures = [part.signatures for part in features]
-        likeness = Likeness(self.threshold, self.rule == "containment", min_equal_values(self._sought, self.num_perm))
+        likeness = Likeness(self.threshold, self.rule == "containment", self._min_equal())
         comparison = Comparison(likeness, self.bands, self.rows)
         ranked = keep_order(found, self._lengths(found, sets, features), preference)
-        return verify(ranked, sets, partial(rows_at, signatures), comparison, meter)
+        return verify(ranked, sets, partial(rows_at, signatures), comparison, meter, threads)
+
+    def _min_equal(self) -> np.ndarray:
+        """Return `Likeness.min_equal`; by Jaccard the threshold is the least of every pair."""
+        if self.rule == "jaccard":
+            return np.full(101, min_equal_values(self.threshold, self.num_perm))
+        return np.array([min_equal_values(least / 100, self.num_perm) for least in range(101)])
 
     def _lengths(self, found: Clusters, sets: Sequence[AnySets], features: list[Features]) -> np.ndarray | None:
         """Return what `longest` goes by, (k,) int64 of every candidate; None where length does not count."""

@@ -25,6 +25,9 @@ class Sets(NamedTuple):
     starts: np.ndarray
 
 
+NO_SETS = Sets(np.zeros(0, np.uint64), np.zeros(1, np.int64))
+
+
 class AnySets(Protocol):
     """Sets that may lie on disk: `Sets`, or what reads them."""
 

@@ -42,7 +42,7 @@ def shingle_set(words: np.ndarray, ngram: int) -> np.ndarray:
     Args:
         ngram: words per shingle; a document of fewer words is one shingle of all.
     """
-    hashes = shingle_hashes(words, ngram)
+    hashes = np.concatenate([shingle_hashes(block, ngram) for block in word_blocks(words, ngram)])
     hashes.sort()  # a tenth of what np.unique takes
     return _without_repeats(hashes)
 
@@ -65,9 +65,10 @@ def word_blocks(words: np.ndarray, ngram: int, most: int = BLOCK_BYTES) -> Itera
     """
     start = 0
     while start + most < len(words):
-        spaces = np.flatnonzero(words[start : start + most] == _SPACE)
-        if len(spaces) < ngram:  # words of a megabyte
-            spaces = np.flatnonzero(words[start:] == _SPACE)[:ngram]
+        spaces, size = np.flatnonzero(words[start : start + most] == _SPACE), most
+        while len(spaces) < ngram and start + size < len(words):  # words of a megabyte
+            size *= 2
+            spaces = np.flatnonzero(words[start : start + size] == _SPACE)
         if len(spaces) < ngram:
             break
         yield words[start : start + spaces[-1]]

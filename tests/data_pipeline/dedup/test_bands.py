@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from data_pipeline.dedup.bands import Plan, band_keys, find_clusters, plan_work, rows_at
+from data_pipeline.dedup.bands import Plan, band_keys, bucket_numbers, find_clusters, plan_work, rows_at
 from foundation.progress import Meter
 
 MILLION = 1_000_000
@@ -79,9 +79,10 @@ def test_a_plan_takes_no_more_than_was_granted(num_docs: int, bands: int, memory
 
 
 def test_memory_is_first_for_the_keys_then_for_threads() -> None:
-    """A million documents of 25 bands: 200 MB of keys, 24 MB a room."""
+    """A million documents of 25 bands: 200 MB of keys, 24 MB a room; on disk where twice as many can work then."""
     assert plan_work(MILLION, 25, 1 << 30, 2) == Plan(in_memory=True, threads=2, entries=MILLION, num_ranges=1)
-    assert plan_work(MILLION, 25, 230_000_000, 2) == Plan(in_memory=True, threads=1, entries=MILLION, num_ranges=1)
+    assert plan_work(MILLION, 25, 290_000_000, 4) == Plan(in_memory=True, threads=3, entries=MILLION, num_ranges=1)
+    assert plan_work(MILLION, 25, 230_000_000, 4) == Plan(in_memory=False, threads=4, entries=MILLION, num_ranges=1)
     assert plan_work(MILLION, 25, 1 << 27, 2) == Plan(in_memory=False, threads=2, entries=MILLION, num_ranges=1)
     assert plan_work(MILLION, 25, 1 << 24, 2) == Plan(in_memory=False, threads=1, entries=699_050, num_ranges=2)
 
@@ -114,6 +115,19 @@ def test_keys_of_rows_that_hardly_differ_are_all_different() -> None:
     assert len(np.unique(keys)) == 1_000_000
     ones = [float((keys >> np.uint64(bit) & np.uint64(1)).mean()) for bit in range(64)]
     assert 0.49 < min(ones) < max(ones) < 0.51
+
+
+@given(ROWS)
+def test_bucket_numbers_are_equal_where_bands_are(rows: list[list[int]]) -> None:
+    signatures = np.array(rows, np.uint32).reshape(-1, 7)
+    numbers = bucket_numbers(signatures, 3, 2)
+    assert (numbers < max(len(rows), 1) * 3).all()
+    flat = {number: set() for number in numbers.ravel().tolist()}  # type: dict[int, set[tuple[int, ...]]]
+    for row, mine in zip(signatures.tolist(), numbers.tolist(), strict=True):
+        for band, number in enumerate(mine):
+            flat[number].add((band, *row[2 * band : 2 * band + 2]))
+    assert all(len(cut) == 1 for cut in flat.values())
+    assert len(flat) == sum(len({tuple(row[2 * b : 2 * b + 2]) for row in rows}) for b in range(3))
 
 
 def test_no_documents_no_clusters() -> None:

@@ -22,15 +22,16 @@ def all_equal(positions: np.ndarray) -> np.ndarray:
     return np.zeros((len(positions), 8), np.uint32)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("block_shingles", [1, 50, 400])
 @pytest.mark.parametrize("keep", ["first", "longest"])
-def test_blocks_do_not_show(random_corpus: Any, keep: Any, block_shingles: int) -> None:
+def test_blocks_and_threads_do_not_show(random_corpus: Any, keep: Any, block_shingles: int, threads: int) -> None:
     """A cluster's documents are read in many blocks; kept ones of earlier blocks still count."""
     texts = random_corpus(3, 200)
     features = MinHash(num_perm=64, bands=32, rows=2).features(pa.array(texts, pa.large_string()))
     found = find_clusters([features.signatures], 32, 2, 1 << 20, Meter("", None, ""))
     order = keep_order(found, features.num_chars[found.documents] if keep == "longest" else None)
-    comparison = Comparison(Likeness(0.6, False, min_equal_values(0.6, 64)), 32, 2)
+    comparison = Comparison(Likeness(0.6, False, np.full(101, min_equal_values(0.6, 64))), 32, 2)
     candidates = pa.array([texts[i] for i in found.documents.tolist()], pa.large_string())
     sets = [shingle_sets(candidates[:30], 5), shingle_sets(candidates[30:], 5)]
     asked: list[int] = []
@@ -39,12 +40,12 @@ def test_blocks_do_not_show(random_corpus: Any, keep: Any, block_shingles: int) 
         asked.append(len(positions))
         return np.asarray(features.signatures[positions])
 
-    def run(block_shingles: int) -> Any:
-        return verify(order, sets, signatures, comparison, Meter("", None, ""), block_shingles)
+    def run(block_shingles: int, threads: int) -> Any:
+        return verify(order, sets, signatures, comparison, Meter("", None, ""), threads, block_shingles)
 
-    whole = run(10**9)
+    whole = run(10**9, threads=1)
     assert len(asked) == 1
-    cut = run(block_shingles)
+    cut = run(block_shingles, threads)
     assert len(asked) > 3
     assert list(cut.removals) == list(whole.removals)
     assert cut.counts == whole.counts
@@ -76,7 +77,7 @@ def test_a_hundred_thousand_copies() -> None:
     """Every band of every document is the same: linear, and no bucket holds more than the one that stays."""
     n = 100_000
     found = Clusters(np.arange(n), np.zeros(n, np.int64))
-    comparison = Comparison(Likeness(0.8, False, 0), 4, 2)
+    comparison = Comparison(Likeness(0.8, False, np.zeros(101, np.int64)), 4, 2)
     sets = shingle_sets(pa.array(["a b c"] * n, pa.large_string()), 5)
     result = verify(keep_order(found, None), [sets], all_equal, comparison, Meter("", None, ""))
     assert result.counts["pairs_verified"] == len(result.removals) == n - 1
@@ -87,9 +88,9 @@ def test_a_hub_that_is_like_nobody_removes_nobody() -> None:
     """One bucket of 500 texts without a shingle in common."""
     texts = [" ".join(f"{i}_{j}" for j in range(10)) for i in range(500)]
     found = Clusters(np.arange(500), np.zeros(500, np.int64))
-    comparison = Comparison(Likeness(0.1, False, 0), 4, 2)
+    comparison = Comparison(Likeness(0.1, False, np.zeros(101, np.int64)), 4, 2)
     sets = shingle_sets(pa.array(texts, pa.large_string()), 5)
-    result = verify(keep_order(found, None), [sets], all_equal, comparison, Meter("", None, ""), 100)
+    result = verify(keep_order(found, None), [sets], all_equal, comparison, Meter("", None, ""), 1, 100)
     assert not result.removals
     assert result.counts["pairs_below_threshold"] == result.counts["pairs_verified"] == 500 * 499 // 2
     assert (result.counts["clusters"], result.counts["largest_cluster"]) == (1, 500)

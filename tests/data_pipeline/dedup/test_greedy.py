@@ -39,7 +39,7 @@ def plain_loop(
         shared = {k: sum(map(eq, mine, bands[k])) for k in range(place) if witness[k] == KEPT}
         met = [] if place < num_carried else [k for k, number in shared.items() if number]
         equal = {k: sum(map(eq, signatures[place], signatures[k])) for k in met}
-        close = [k for k in met if equal[k] >= likeness.min_equal]
+        close = [k for k in met if equal[k] >= least_equal(sets[place], sets[k], likeness)]
         ruled_out += len(met) - len(close)
         found = (KEPT, 0.0)
         for k in sorted(close, key=lambda k: (-shared[k], k)):
@@ -56,6 +56,13 @@ def plain_loop(
     return witness, similarity, nearest, [compared, below, ruled_out]
 
 
+def least_equal(mine: set[int], other: set[int], likeness: Likeness) -> int:
+    """By the least Jaccard similarity at which the other set holds enough of mine."""
+    common = likeness.threshold * len(mine)
+    least = common / (len(mine) + len(other) - common) if likeness.directional else likeness.threshold
+    return int(likeness.min_equal[min(int(100 * least), 100)])
+
+
 @given(DOCUMENTS, st.sampled_from([0.25, 0.5, 0.8, 1.0]), st.booleans(), st.integers(0, NUM_PERM), st.integers(0, 4))
 def test_decides_as_the_plain_loop(
     documents: list[tuple[list[int], set[int], list[int]]],
@@ -64,11 +71,11 @@ def test_decides_as_the_plain_loop(
     min_equal: int,
     num_carried: int,
 ) -> None:
-    buckets = np.array([document[0] for document in documents], np.int64) + 4 * np.arange(BANDS)
+    buckets = (np.array([document[0] for document in documents]) + 4 * np.arange(BANDS)).astype(np.uint32)
     sets = [sorted(document[1]) for document in documents]
     pool = np.array([element for set_ in sets for element in set_], np.uint64)
     signatures = np.array([document[2] for document in documents], np.uint32)
-    likeness = Likeness(threshold, directional, min_equal)
+    likeness = Likeness(threshold, directional, np.arange(101) * min_equal // 100)
     verdicts = judge(Block(buckets, pool, np.cumsum([0, *map(len, sets)]), signatures), num_carried, likeness)
     found = tuple(each.tolist() for each in verdicts)
     assert found == plain_loop(documents, likeness, num_carried)

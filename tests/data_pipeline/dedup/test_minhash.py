@@ -162,3 +162,12 @@ def test_describes_its_curve() -> None:
 def test_a_setting_that_cannot_work_is_refused_by_its_key(settings_: dict[str, Any], key: str) -> None:
     with pytest.raises(SettingError, match=f"^{key}: "):
         MinHash(**settings_)
+
+
+@pytest.mark.parametrize(("bands", "rows"), [(128, 1), (64, 2)])
+def test_containment_finds_a_part_of_a_longer_text_where_bands_do(run_near: RunNear, bands: int, rows: int) -> None:
+    """Of 1,000 words 400: a Jaccard similarity of 0.4, which many bands of few rows find and no filter rules out."""
+    long = [f"w{i}" for i in range(1000)]
+    texts = [" ".join(long), " ".join(long[300:700]), " ".join(f"v{i}" for i in range(200))]
+    result = run_near(MinHash(rule="containment", bands=bands, rows=rows), texts)
+    assert [(removal.position, removal.kept, removal.similarity) for removal in result.removals] == [(1, 0, 1.0)]

@@ -46,6 +46,16 @@ def test_blocks_have_every_shingle_once(text: str, ngram: int, most: int) -> Non
     assert np.array_equal(np.concatenate(hashes), shingle_hashes(words, ngram))
 
 
+def test_words_longer_than_a_block_are_looked_at_a_few_times() -> None:
+    """Of 128 MB in words of 60 kB every block is near its place: to the end of the text it would be 10^11 bytes."""
+    words = np.full(1 << 27, ord("x"), np.uint8)
+    words[60_000 - 1 :: 60_000] = ord(" ")
+    blocks = list(word_blocks(words, 5, 1 << 16))
+    num_words = [int((block == ord(" ")).sum()) + 1 for block in blocks]
+    assert sum(number - 4 for number in num_words) == int((words == ord(" ")).sum()) + 1 - 4
+    assert sum(map(len, blocks)) < 3 * len(words)
+
+
 @given(TEXTS, st.integers(1, 6))
 def test_a_set_is_sorted_and_has_no_repeats(text: str, ngram: int) -> None:
     words = np.frombuffer(joined_words(text), np.uint8)
