@@ -59,10 +59,13 @@ class Measure:
         return SignaturesError(
             f"dedup.signatures: {stored.where(error.row)}: {error.num_equal} of {stored.num_perm} values are those of "
             f"the text of document {identifier!r} ({place}, from 0; source {source!r}); of {error.num_compared} "
-            f"documents of its partition that were signed anew to compare, {error.num_wrong} differ. What is signed is "
-            "the text as cleaning leaves it. Where all differ, the signatures are made in another way than here "
-            f"({made}): set dedup.engine, dedup.seed and dedup.ngram as they were made, or clean= where they are of "
-            "text as it came; where few do, those texts have changed: leave their rows out"
+            f"documents of its partition that were signed anew to compare, {error.num_wrong} differ. "
+            + (
+                f"So all are made in another way than here ({made}): set dedup.engine, dedup.seed and dedup.ngram as "
+                "they were made, or clean= where they are of text as it came: signed is what cleaning leaves of it"
+                if error.num_wrong == error.num_compared
+                else "So these texts have changed since they were signed: leave their rows out"
+            )
         )
 
 
@@ -95,7 +98,7 @@ def in_words(parts: list[dict[str, Any]], num_docs: int) -> str:
     taken, compared = (sum(part[name] for part in parts) for name in ("stored", "compared"))
     text = f"{taken:,} of {num_docs:,} documents have a stored signature"
     if not taken:
-        return f"{text}: their ids or words are others"
+        return f"warning: {text}: their ids or words are others, and dedup.signatures saves nothing"
     return f"{text}; {compared:,} of these were signed anew to compare, and are equal in every value"
 
 

@@ -189,8 +189,13 @@ class LayOut:
         wrong = pc.not_equal(lengths, self._num_perm)
         if pc.any(wrong).as_py():
             place = _first(wrong)
-            needed = f"dedup.num_perm={self._num_perm} are needed (set it to theirs where all rows are so)"
-            raise _bad_row(file, row + place, f"has {lengths[place]} values; {needed}")
+            has = f"has {lengths[place]} values, and dedup.num_perm={self._num_perm} are needed"
+            if pc.min(lengths) == pc.max(lengths):
+                raise SignaturesError(
+                    f"dedup.signatures: {file.path}, row {row + place:,} (from 0) {has}; so have all rows about it: "
+                    f"set dedup.num_perm={lengths[place]}"
+                )
+            raise _bad_row(file, row + place, has)
         values = column.flatten()
         if values.null_count:
             raise _bad_row(file, row + _first(values.is_null()) // self._num_perm, "has a value that is null")

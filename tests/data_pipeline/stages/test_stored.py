@@ -239,7 +239,7 @@ BAD_TABLES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a row of another width": (
         {"id": ["a", "b"], "signature": pa.array([[1] * 16, [1] * 15], pa.list_(pa.uint32()))},
-        r"row 1 \(from 0\) has 15 values; dedup\.num_perm=16 are needed",
+        r"row 1 \(from 0\) has 15 values, and dedup\.num_perm=16 are needed",
     ),
     "a missing signature": (
         {"id": ["a", "b"], "signature": pa.array([[1] * 16, None], pa.list_(pa.uint32()))},
@@ -412,4 +412,7 @@ def test_signatures_that_no_document_has_are_spoken_of(
     corpus: Any, go: Go, write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     go(corpus(tmp_path / "out", signatures=[str(write(ids=[f"https://{number}" for number in range(300)]))]))
-    assert "exact: 0 of 300 documents have a stored signature: their ids or words are others" in capsys.readouterr().err
+    assert (
+        "exact: warning: 0 of 300 documents have a stored signature: their ids or words are others"
+        in capsys.readouterr().err
+    )
