@@ -11,7 +11,7 @@ import numpy as np
 
 from data_pipeline.dedup.corpus import Corpus
 from data_pipeline.dedup.dedup import Dedup, none_of
-from data_pipeline.dedup.keep import NoKeepValue
+from data_pipeline.dedup.keep import KeepOrder, NoKeepValue
 from data_pipeline.dedup.planted import SelfTest, sampled
 from data_pipeline.documents import keys_of
 from data_pipeline.ledger import Book
@@ -93,11 +93,13 @@ class _Duplicates(Stage):
         DuplicateLimit(self._dedup.max_loss_frac).check(mine, self.place.output_dir / REMOVED)
 
     def _preference(self, view: View) -> np.ndarray | None:
-        """Return what is preferred of each document that is still in, None where nothing is."""
-        if not self._dedup.prefers:
-            return None
-        found = self.place.executor.map(_Prefer(self._dedup, view.file_names), view.slices(view.alive))
-        return np.concatenate([np.zeros(0), *found])
+        """Return what the order of documents goes by, of each that is still in; None: lengths and positions alone."""
+        order = self._dedup.order
+        if order.reads_documents:
+            found = self.place.executor.map(_KeepValues(order, view.file_names), view.slices(view.alive))
+            return np.concatenate([np.zeros(0), *found])
+        of_partitions = order.values_of_sources(partition.source for partition in view.partitions)
+        return None if of_partitions is None else np.repeat(of_partitions, np.diff(view.starts))[view.alive]
 
 
 class ExactDuplicates(_Duplicates):
@@ -219,18 +221,17 @@ class NearDuplicates(_Duplicates):
         return tested
 
 
-class _Prefer:
+class _KeepValues:
     """Runs in a worker."""
 
-    def __init__(self, dedup: Dedup, file_names: list[str]) -> None:
-        self._dedup, self._file_names = dedup, file_names
+    def __init__(self, order: KeepOrder, file_names: list[str]) -> None:
+        self._order, self._file_names = order, file_names
 
     def __call__(self, piece: Slice) -> np.ndarray:
-        documents = piece.load()
         try:
-            return self._dedup.preference(documents, piece.partition.source)
+            return self._order.values(piece.metadata())
         except NoKeepValue as error:
-            files, rows = keys_of(documents)
+            files, rows = keys_of(piece.load())
             place = f"{self._file_names[files[error.position]]}, record {rows[error.position]:,}"
             raise GroundworkError(
                 f"dedup.keep_field: {place} (from 0; source {piece.partition.source!r}): {error.found}; every document "
