@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
@@ -68,6 +69,7 @@ class Dedup(ABC):
         order_alone: arguments that say which document stays, for `exact` as well, and change nothing that is measured.
         files_alone: arguments that say which files are read and written: no result depends on their names.
         limits: arguments that say where a run is stopped, or how much memory it takes: no result depends on them.
+        max_cluster: a larger `largest_cluster` among the counts of `near` stops the run.
         max_loss_frac: a source that loses a larger share of its documents to `exact` and `near` stops the run.
         signing: how signatures are made; None where there are none.
         signatures: files of stored ones. They are taken where they are known, and then not `features` but `unsigned`
@@ -82,6 +84,7 @@ class Dedup(ABC):
     order_alone: frozenset[str] = frozenset()
     files_alone = frozenset({"signatures", "save_signatures"})
     limits: frozenset[str] = frozenset()
+    max_cluster = sys.maxsize
     max_loss_frac = 1.0
     signing: Signing | None = None
     signatures: tuple[str, ...] = ()

@@ -28,6 +28,7 @@ from foundation.errors import require
 from foundation.progress import Meter, progress
 
 Rule = Literal["jaccard", "containment"]
+MAX_PERM = 4096
 
 
 class MinHash(Dedup):
@@ -39,7 +40,7 @@ class MinHash(Dedup):
             shingles the part that the kept one holds, which must have as many or more. Bands find pairs by their
             Jaccard similarity, so those of two documents of one length, t / (2 - t) at a containment of t; a short
             document within a much longer one is found by luck alone.
-        num_perm: 32-bit values per signature.
+        num_perm: 32-bit values per signature, at most MAX_PERM, of which an estimate has a standard error below 0.01.
         ngram: words per shingle.
         bands: groups that a signature is cut into; None chooses bands and rows (lsh.choose_bands).
         rows: values per band; set both or none.
@@ -65,9 +66,9 @@ class MinHash(Dedup):
         SettingError: a value that can't work.
     """
 
-    near_alone = frozenset({"threshold", "rule", "bands", "rows", "max_cluster"})
+    near_alone = frozenset({"threshold", "rule", "bands", "rows"})
     order_alone = ARGUMENTS
-    limits = frozenset({"max_loss_frac", "memory_bytes"})
+    limits = frozenset({"max_loss_frac", "max_cluster", "memory_bytes"})
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class MinHash(Dedup):
     ) -> None:
         allowed = "a number above 0 and up to 1; 0.8 is usual, 1 removes equal sets only"
         require(0 < threshold <= 1, "threshold", threshold, allowed)
-        require(num_perm >= 1, "num_perm", num_perm, "1 or more; 128 is usual")
+        require(1 <= num_perm <= MAX_PERM, "num_perm", num_perm, f"1 to {MAX_PERM}; 128 is usual")
         require(ngram >= 1, "ngram", ngram, "1 or more; 5 is usual")
         require(0 <= seed < 2**32, "seed", seed, "a number from 0 to below 2^32")
         allowed = f"{1 << 20} (1 MiB) or more; {1 << 30} (1 GiB) is usual"

@@ -15,6 +15,7 @@ import pytest
 
 from data_pipeline.dedup.dedup import Features
 from data_pipeline.dedup.exact import Exact
+from data_pipeline.dedup.guards import TooMuchAlike
 from data_pipeline.losses import NothingLeft, TooManyDuplicates
 from data_pipeline.pipeline import Result
 from data_pipeline.stages import view
@@ -233,6 +234,21 @@ def test_the_limit_is_no_part_of_what_is_done(
     go(alike(out, "text"))
     assert redone(go(alike(out, "text", max_loss_frac=1.0))) == []
     assert redone(go(alike(out, "text", max_loss_frac=0.5))) == []
+
+
+def test_a_cluster_within_the_limit_redoes_nothing_and_one_above_it_is_shown(
+    alike: Callable[..., dict[str, Any]], go: Go, redone: Redone, tmp_path: Path
+) -> None:
+    """The texts of field n differ in a word: bands connect all 150, none is unlike another."""
+    out = tmp_path / "out"
+    keys = {"max_loss_frac": 1.0, "threshold": 0.99}
+    go(alike(out, "n", **keys))
+    for limit in (1000, 150):
+        assert redone(go(alike(out, "n", **keys, max_cluster=limit))) == []
+    for _ in range(2):
+        with pytest.raises(TooMuchAlike, match=r"^dedup\.max_cluster: bands connect 150 of 150 .*'licence0 licence1 "):
+            go(alike(out, "n", **keys, max_cluster=149))
+    assert redone(go(alike(out, "n", **keys))) == ["near"]
 
 
 def test_bands_that_find_less_than_they_could_are_warned_of(
