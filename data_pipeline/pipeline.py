@@ -133,6 +133,7 @@ def run(
         BadLimit(max_bad_frac, min_bad_records),
     )
     duplicates, trainer = build(dedup), build(tokenizer)
+    duplicates.order.check_sources(source.name for source in cleaning.sources)
     stages: list[Stage] = [
         cleaning,
         ExactDuplicates(place, duplicates, dedup.raw),

@@ -87,9 +87,21 @@ class Records:
         Raises:
             DamagedFile: its record is no longer what was written.
         """
+        return [self._path(name), *(self.root / file for file in self._finished(name)["files"])]
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """Return the facts of a finished part.
+
+        Raises:
+            DamagedFile: its record is no longer what was written.
+        """
+        facts: dict[str, Any] = self._finished(name)["facts"]
+        return facts
+
+    def _finished(self, name: str) -> dict[str, Any]:
         record = self._read(name)
         assert record is not None, name
-        return [self._path(name), *(self.root / file for file in record["files"])]
+        return record
 
     def _read(self, name: str) -> dict[str, Any] | None:
         """Return a record; None where there is none, or one without a hash, as earlier versions wrote them."""

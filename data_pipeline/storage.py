@@ -117,16 +117,23 @@ def write_batch(path: Path, batch: pa.RecordBatch) -> str:
     return hash_bytes(data)
 
 
-def read_batch(path: Path, expected_hash: str) -> pa.RecordBatch:
+def read_batch(path: Path, expected_hash: str, column: str | None = None) -> pa.RecordBatch:
     """Read what `write_batch` wrote, after verifying every byte of it.
 
+    Args:
+        column: the only one to decompress; None for all.
     Raises:
         DamagedFile: the bytes are others than were written.
     """
     data = path.read_bytes()
     if hash_bytes(data) != expected_hash:
         raise DamagedFile(f"{path}: its bytes are not those that were written; remove its folder and run again")
-    with pa.ipc.open_file(pa.py_buffer(data)) as reader:
+    buffer = pa.py_buffer(data)
+    options = pa.ipc.IpcReadOptions()
+    if column is not None:
+        with pa.ipc.open_file(buffer) as reader:
+            options.included_fields = [reader.schema.get_field_index(column)]
+    with pa.ipc.open_file(buffer, options=options) as reader:
         return reader.get_batch(0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from data_pipeline.dedup.bands import Clusters, Rows
 from data_pipeline.dedup.corpus import Corpus
+from data_pipeline.dedup.keep import KeepOrder
 from data_pipeline.dedup.planted import SelfTest
 from data_pipeline.dedup.signing import Signing
 from data_pipeline.documents import Removals
@@ -63,10 +65,11 @@ class Dedup(ABC):
         seeks_near: whether `near` is to be asked. Where it seeks neither, no document is measured.
         near_alone: arguments that `near` alone depends on: another value of these measures no document again. An
             argument that is not named here counts for everything.
+        order: which document stays; the stages make a `preference` of each document of it.
         order_alone: arguments that say which document stays, for `exact` as well, and change nothing that is measured.
         files_alone: arguments that say which files are read and written: no result depends on their names.
-        prefers: whether `preference` is to be asked.
         limits: arguments that say where a run is stopped, or how much memory it takes: no result depends on them.
+        max_cluster: a larger `largest_cluster` among the counts of `near` stops the run.
         max_loss_frac: a source that loses a larger share of its documents to `exact` and `near` stops the run.
         signing: how signatures are made; None where there are none.
         signatures: files of stored ones. They are taken where they are known, and then not `features` but `unsigned`
@@ -77,10 +80,11 @@ class Dedup(ABC):
     seeks_exact = True
     seeks_near = True
     near_alone: frozenset[str] = frozenset()
+    order = KeepOrder("first")
     order_alone: frozenset[str] = frozenset()
     files_alone = frozenset({"signatures", "save_signatures"})
-    prefers = False
     limits: frozenset[str] = frozenset()
+    max_cluster = sys.maxsize
     max_loss_frac = 1.0
     signing: Signing | None = None
     signatures: tuple[str, ...] = ()
@@ -104,7 +108,8 @@ class Dedup(ABC):
 
         Args:
             features: of the whole corpus, in its order; positions count through them.
-            preference: (n,) float64, what `preference` gave of each document; None where it is not to be asked.
+            preference: (n,) float64, what `order` goes by of each document, the lowest first; None where it goes by
+                lengths and positions alone.
         """
 
     @abstractmethod
@@ -118,14 +123,6 @@ class Dedup(ABC):
         Raises:
             TooMuchAlike: more than was allowed; see dedup.guards.
         """
-
-    def preference(self, documents: pa.RecordBatch, source: str) -> np.ndarray:
-        """Return which documents of a source are taken first, and so stay: (n,) float64, the lowest first.
-
-        Raises:
-            NoKeepValue: a document does not say it.
-        """
-        return np.zeros(len(documents))
 
     def test_on(self, texts: list[str]) -> SelfTest | None:
         """Plant near-duplicates in a sample of the corpus, seek them, and return how they fared.

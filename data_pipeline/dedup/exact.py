@@ -9,6 +9,7 @@ import xxhash
 
 from data_pipeline.dedup.corpus import Corpus
 from data_pipeline.dedup.dedup import Dedup, Features, NearResult, checked_loss, none_of
+from data_pipeline.dedup.keep import ARGUMENTS, Keep, KeepOrder
 from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Removals
 
@@ -65,16 +66,30 @@ def remove_exact(features: list[Features], preference: np.ndarray | None = None)
 
 
 class Exact(Dedup):
-    """Removes documents whose words equal an earlier document's.
+    """Removes documents whose words equal a kept document's.
 
     Args:
+        keep: which document stays: `first` in corpus order, and so does `longest`, for their words are equal; `newest`
+            or highest `score`, by `keep_field`; `source`, by `keep_sources`.
+        keep_field: field of the metadata: a number, for `newest` also a date as ISO 8601 writes it.
+        keep_sources: names of all sources, that which stays first.
         max_loss_frac: share of a source's documents that may go; more, and 100 or more, stop the run.
+    Raises:
+        SettingError: a value that can't work.
     """
 
     seeks_near = False
+    order_alone = ARGUMENTS
     limits = frozenset({"max_loss_frac"})
 
-    def __init__(self, max_loss_frac: float = 0.95) -> None:
+    def __init__(
+        self,
+        keep: Keep = "first",
+        keep_field: str | None = None,
+        keep_sources: list[str] | None = None,
+        max_loss_frac: float = 0.95,
+    ) -> None:
+        self.order = KeepOrder(keep, keep_field, keep_sources)
         self.max_loss_frac = checked_loss(max_loss_frac)
 
     def features(self, texts: pa.LargeStringArray) -> Features:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -11,9 +12,10 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from foundation.errors import GroundworkError, SettingError, require
+from foundation.errors import ConfigError, GroundworkError, SettingError, nearest, require
 
 Keep = Literal["longest", "first", "newest", "score", "source"]
+ARGUMENTS = frozenset({"keep", "keep_field", "keep_sources"})  # of a Dedup, that make its `KeepOrder`
 _OF_A_FIELD = ("newest", "score")
 
 
@@ -21,7 +23,7 @@ class NoKeepValue(GroundworkError):
     """A document does not say what `keep` goes by.
 
     Attributes:
-        position: of the document, in the batch that was looked at.
+        position: of the document, among those that were looked at.
         found: what is wrong with it.
     """
 
@@ -32,13 +34,14 @@ class NoKeepValue(GroundworkError):
 
 @dataclass(frozen=True, slots=True)
 class KeepOrder:
-    """An order of documents. Whatever it is, of equals the longest comes first, then the earliest in the corpus.
+    """An order of documents. Of those that it has no order for, the earliest in the corpus comes first.
 
     Attributes:
         keep: `longest`; `first` in the corpus, whatever the length; `newest` or highest `score`, by a field of the
-            metadata; `source`, in the order of `sources`.
+            metadata; `source`, in the order of `sources`. Each but `first` takes the longest of equals before the
+            earliest; exact copies have the same words, so of them `longest` is the earliest as well.
         field: of the metadata: a number, for `newest` also a date as ISO 8601 writes it.
-        sources: names, that which stays first.
+        sources: names, that which stays first; those of other corpora may be among them.
     Raises:
         SettingError: what `keep` needs is not there, or something that it does not look at is set.
     """
@@ -62,27 +65,46 @@ class KeepOrder:
 
     @property
     def reads_documents(self) -> bool:
-        """Whether `values` is to be asked; else the order follows from lengths and positions."""
-        return self.keep in (*_OF_A_FIELD, "source")
+        """Whether it goes by what documents say, `values`."""
+        return self.keep in _OF_A_FIELD
 
-    def values(self, batch: pa.RecordBatch, source: str) -> np.ndarray:
-        """Return (n,) float64 of a source's documents, the lowest first.
+    def check_sources(self, names: Iterable[str]) -> None:
+        """Refuse an order of sources that leaves one of the corpus out.
 
+        Args:
+            names: of all the corpus's sources.
+        Raises:
+            ConfigError: the first one that is missing.
+        """
+        if self.sources is None:
+            return
+        names = list(names)
+        missing = [name for name in names if name not in self.sources]
+        if missing:
+            strays = [name for name in self.sources if name not in names]
+            raise ConfigError(
+                f"dedup.keep_sources: source {missing[0]!r} of the corpus is not in {self.sources}; name all of the "
+                f"corpus's: {', '.join(names)}"
+                + "".join(f"; {stray!r} is none of them{nearest(stray, missing)}" for stray in strays)
+            )
+
+    def values(self, metadata: pa.LargeStringArray) -> np.ndarray:
+        """Return what documents are ordered by, (n,) float64, the lowest first.
+
+        Args:
+            metadata: of n documents, each a JSON object.
         Raises:
             NoKeepValue: a document without the field, or with what is no number or date there.
-            SettingError: a source that `sources` does not name.
         """
-        if self.keep == "source":
-            return np.full(len(batch), self._place(source), np.float64)
-        metadata = batch.column("metadata").to_pylist()
-        values = (self._value(position, orjson.loads(fields)) for position, fields in enumerate(metadata))
+        fields = map(orjson.loads, metadata.to_pylist())
+        values = (self._value(position, each) for position, each in enumerate(fields))
         return -np.fromiter(values, np.float64, len(metadata))
 
-    def _place(self, source: str) -> int:
-        assert self.sources is not None
-        if source not in self.sources:
-            raise SettingError(f"dedup.keep_sources: source {source!r} is not in {self.sources}; name them all")
-        return self.sources.index(source)
+    def values_of_sources(self, sources: Iterable[str]) -> np.ndarray | None:
+        """Return what documents of these sources are ordered by, (n,) float64; None where sources do not count."""
+        if self.sources is None:
+            return None
+        return np.array([self.sources.index(source) for source in sources], np.float64)
 
     def _value(self, position: int, fields: dict[str, Any]) -> float:
         if fields.get(str(self.field)) is None:

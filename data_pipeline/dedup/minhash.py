@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Literal
 
@@ -16,7 +16,7 @@ from data_pipeline.dedup.dedup import Dedup, Features, NearResult, checked_loss,
 from data_pipeline.dedup.exact import count_chars, hash_of_words, hashes_array, remove_exact, unsigned_features
 from data_pipeline.dedup.greedy import Likeness
 from data_pipeline.dedup.guards import check_clusters
-from data_pipeline.dedup.keep import Keep, KeepOrder
+from data_pipeline.dedup.keep import ARGUMENTS, Keep, KeepOrder
 from data_pipeline.dedup.lsh import SCurve, checked_bands, describe_bands, min_equal_values
 from data_pipeline.dedup.planted import MIN_PAIRS, SelfTest, containment, jaccard, judge_planted, plant
 from data_pipeline.dedup.sets import AnySets, num_shingles, shingle_sets
@@ -28,6 +28,7 @@ from foundation.errors import require
 from foundation.progress import Meter, progress
 
 Rule = Literal["jaccard", "containment"]
+MAX_PERM = 4096
 
 
 class MinHash(Dedup):
@@ -39,7 +40,7 @@ class MinHash(Dedup):
             shingles the part that the kept one holds, which must have as many or more. Bands find pairs by their
             Jaccard similarity: those chosen find two documents of one length, t / (2 - t) at a containment of t; a part
             of a much longer document takes bands of fewer rows, such as 64 of 2.
-        num_perm: 32-bit values per signature.
+        num_perm: 32-bit values per signature, at most MAX_PERM, of which an estimate has a standard error below 0.01.
         ngram: words per shingle.
         bands: groups that a signature is cut into; None chooses bands and rows (lsh.choose_bands).
         rows: values per band; set both or none.
@@ -65,9 +66,9 @@ class MinHash(Dedup):
         SettingError: a value that can't work.
     """
 
-    near_alone = frozenset({"threshold", "rule", "bands", "rows", "max_cluster"})
-    order_alone = frozenset({"keep", "keep_field", "keep_sources"})
-    limits = frozenset({"max_loss_frac", "memory_bytes"})
+    near_alone = frozenset({"threshold", "rule", "bands", "rows"})
+    order_alone = ARGUMENTS
+    limits = frozenset({"max_loss_frac", "max_cluster", "memory_bytes"})
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class MinHash(Dedup):
     ) -> None:
         allowed = "a number above 0 and up to 1; 0.8 is usual, 1 removes equal sets only"
         require(0 < threshold <= 1, "threshold", threshold, allowed)
-        require(num_perm >= 1, "num_perm", num_perm, "1 or more; 128 is usual")
+        require(1 <= num_perm <= MAX_PERM, "num_perm", num_perm, f"1 to {MAX_PERM}; 128 is usual")
         require(ngram >= 1, "ngram", ngram, "1 or more; 5 is usual")
         require(0 <= seed < 2**32, "seed", seed, "a number from 0 to below 2^32")
         allowed = f"{1 << 20} (1 MiB) or more; {1 << 30} (1 GiB) is usual"
@@ -98,8 +99,7 @@ class MinHash(Dedup):
         require(max_cluster >= 2, "max_cluster", max_cluster, "2 or more documents; 1000000 is usual")
         self.memory_bytes, self.max_cluster = memory_bytes, max_cluster
         self.max_loss_frac = checked_loss(max_loss_frac)
-        self._order = KeepOrder(keep, keep_field, keep_sources)
-        self.prefers = self._order.reads_documents
+        self.order = KeepOrder(keep, keep_field, keep_sources)
         self.threshold, self.rule, self.num_perm, self.ngram, self.seed = threshold, rule, num_perm, ngram, seed
         self.engine: Engine = engine
         self.signing = Signing(engine, num_perm, seed, ngram)
@@ -110,29 +110,28 @@ class MinHash(Dedup):
         self.bands, self.rows = checked_bands(self._sought, num_perm, bands, rows)
 
     def features(self, texts: pa.LargeStringArray) -> Features:
-        signer = SIGNERS[self.engine](self.num_perm, self.seed, self.ngram)
         signatures = np.empty((len(texts), self.num_perm), np.uint32)
         hashes = []
-        for row, words in enumerate(join_words(texts)):
+        for row, (words, signature) in enumerate(self._signed(texts)):
             hashes.append(hash_of_words(words))
-            signatures[row] = signer.sign(words)
+            signatures[row] = signature
         return Features(hashes_array(hashes), count_chars(texts), signatures)
 
     def unsigned(self, texts: pa.LargeStringArray) -> Features:
         return unsigned_features(texts)
 
     def sign(self, texts: pa.LargeStringArray) -> np.ndarray:
+        row = np.dtype((np.uint32, self.num_perm))
+        return np.fromiter((signature for _, signature in self._signed(texts)), row, len(texts))
+
+    def _signed(self, texts: pa.LargeStringArray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the joined words of each text and its signature, (num_perm,) uint32."""
         signer = SIGNERS[self.engine](self.num_perm, self.seed, self.ngram)
-        signatures = np.empty((len(texts), self.num_perm), np.uint32)
-        for row, words in enumerate(join_words(texts)):
-            signatures[row] = signer.sign(words)
-        return signatures
+        for words in join_words(texts):
+            yield words, signer.sign(words)
 
     def exact(self, features: list[Features], preference: np.ndarray | None = None) -> Removals:
         return remove_exact(features, preference)
-
-    def preference(self, documents: pa.RecordBatch, source: str) -> np.ndarray:
-        return self._order.values(documents, source)
 
     def near(self, features: list[Features], corpus: Corpus, preference: np.ndarray | None = None) -> NearResult:
         num_docs = sum(map(len, features))
@@ -178,7 +177,7 @@ class MinHash(Dedup):
 
     def _lengths(self, found: Clusters, sets: Sequence[AnySets], features: list[Features]) -> np.ndarray | None:
         """Return what `longest` goes by, (k,) int64 of every candidate; None where length does not count."""
-        if self._order.keep == "first":
+        if self.order.keep == "first":
             return None
         if self.rule == "containment":  # by letters the one judged first may have fewer shingles, and both would stay
             return num_shingles(sets)

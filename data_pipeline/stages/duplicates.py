@@ -11,13 +11,13 @@ import numpy as np
 
 from data_pipeline.dedup.corpus import Corpus
 from data_pipeline.dedup.dedup import Dedup, none_of
-from data_pipeline.dedup.keep import NoKeepValue
+from data_pipeline.dedup.keep import KeepOrder, NoKeepValue
 from data_pipeline.dedup.planted import SelfTest, sampled
 from data_pipeline.documents import keys_of
 from data_pipeline.ledger import Book
 from data_pipeline.losses import DuplicateLimit
 from data_pipeline.output_dir import DEDUPLICATION, REMOVED, SIGNATURES
-from data_pipeline.records import keep_only
+from data_pipeline.records import Records, keep_only
 from data_pipeline.stages.corpus import StoredCorpus
 from data_pipeline.stages.decide import decide
 from data_pipeline.stages.deduplication import write_summary
@@ -40,6 +40,7 @@ from foundation.hashes import hash_json
 from foundation.progress import progress
 
 EXACT, NEAR = "exact", "near"
+STORED = "stored"  # in settings and facts: what stored signatures are known by
 COUNTS = {"stored_signatures_taken": "stored", "stored_signatures_compared": "compared"}  # name -> of a part's facts
 
 
@@ -77,11 +78,6 @@ class _Duplicates(Stage):
         names |= self._dedup.files_alone | self._dedup.limits
         return {name: value for name, value in self._raw.items() if name not in names}
 
-    def _with_files(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return settings with what changes when stored signatures do."""
-        states = [path_state(path) for path in self._stored_paths]
-        return settings | ({"stored": states} if states else {})
-
     @property
     def _measured(self) -> dict[str, Any]:
         """The settings that what is measured of a document depends on."""
@@ -93,11 +89,13 @@ class _Duplicates(Stage):
         DuplicateLimit(self._dedup.max_loss_frac).check(mine, self.place.output_dir / REMOVED)
 
     def _preference(self, view: View) -> np.ndarray | None:
-        """Return what is preferred of each document that is still in, None where nothing is."""
-        if not self._dedup.prefers:
-            return None
-        found = self.place.executor.map(_Prefer(self._dedup, view.file_names), view.slices(view.alive))
-        return np.concatenate([np.zeros(0), *found])
+        """Return what the order of documents goes by, of each that is still in; None: lengths and positions alone."""
+        order = self._dedup.order
+        if order.reads_documents:
+            found = self.place.executor.map(_KeepValues(order, view.file_names), view.slices(view.alive))
+            return np.concatenate([np.zeros(0), *found])
+        of_partitions = order.values_of_sources(partition.source for partition in view.partitions)
+        return None if of_partitions is None else np.repeat(of_partitions, np.diff(view.starts))[view.alive]
 
 
 class ExactDuplicates(_Duplicates):
@@ -116,7 +114,8 @@ class ExactDuplicates(_Duplicates):
     def settings(self) -> Any:
         """All but those of `near` alone: another threshold measures nothing anew."""
         saved = {"save_signatures": True} if self._dedup.save_signatures else {}
-        return self._with_files(self._without(self._dedup.near_alone)) | saved
+        states = [path_state(path) for path in self._stored_paths]
+        return self._without(self._dedup.near_alone) | saved | ({STORED: states} if states else {})
 
     def run(self, view: View, before: Book) -> Outcome:
         saved = self.place.output_dir / SIGNATURES
@@ -132,7 +131,7 @@ class ExactDuplicates(_Duplicates):
         removals = none_of("exact_duplicate")
         if self._dedup.seeks_exact:
             removals = self._dedup.exact(parts, self._preference(view))
-        return decide(self, view, before, removals, None, [*files, *written], {"counts": counts})
+        return decide(self, view, before, removals, None, [*files, *written], {"counts": counts, STORED: content})
 
     def _stored(self) -> tuple[Stored | None, str]:
         """Return the stored signatures that were given, and the hash of their content."""
@@ -191,7 +190,16 @@ class NearDuplicates(_Duplicates):
     loosen = "dedup.threshold= sets the limit, dedup=exact removes copies alone"
 
     def settings(self) -> Any:
-        return self._with_files(self._without(frozenset()))
+        """With what is in stored signatures, as `exact` found it: a file that was only touched changes nothing here."""
+        if not self._stored_paths:
+            return self._without(frozenset())
+        exact = Records(self.place.work / EXACT, self.place.output_dir).facts("stage")  # finished: its turn is over
+        return self._without(frozenset()) | {STORED: exact["facts"][STORED]}
+
+    def stands(self, facts: dict[str, Any]) -> bool:
+        """Return whether it would not be stopped now: under a smaller limit it is done again, and says by what text."""
+        largest: int = facts.get("counts", {}).get("largest_cluster", 0)
+        return largest <= self._dedup.max_cluster
 
     def run(self, view: View, before: Book) -> Outcome:
         keep_only(self.place.output_dir / DEDUPLICATION, [])  # it describes what is about to change
@@ -219,18 +227,17 @@ class NearDuplicates(_Duplicates):
         return tested
 
 
-class _Prefer:
+class _KeepValues:
     """Runs in a worker."""
 
-    def __init__(self, dedup: Dedup, file_names: list[str]) -> None:
-        self._dedup, self._file_names = dedup, file_names
+    def __init__(self, order: KeepOrder, file_names: list[str]) -> None:
+        self._order, self._file_names = order, file_names
 
     def __call__(self, piece: Slice) -> np.ndarray:
-        documents = piece.load()
         try:
-            return self._dedup.preference(documents, piece.partition.source)
+            return self._order.values(piece.metadata())
         except NoKeepValue as error:
-            files, rows = keys_of(documents)
+            files, rows = keys_of(piece.load())
             place = f"{self._file_names[files[error.position]]}, record {rows[error.position]:,}"
             raise GroundworkError(
                 f"dedup.keep_field: {place} (from 0; source {piece.partition.source!r}): {error.found}; every document "

@@ -72,6 +72,11 @@ class Slice:
             batch = batch.set_column(batch.schema.get_field_index("text"), SCHEMA.field("text"), texts)
         return batch if self.mask.all() else batch.filter(pa.array(self.mask))
 
+    def metadata(self) -> pa.LargeStringArray:
+        """Return their metadata, without decompressing the texts."""
+        metadata = read_batch(self.path, self.partition.batch_hash, "metadata").column("metadata")
+        return metadata.filter(pa.array(self.mask))
+
     def texts(self) -> pa.LargeStringArray:
         """Return their texts."""
         return self.load().column("text")

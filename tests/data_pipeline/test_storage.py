@@ -77,6 +77,7 @@ def test_documents_come_back(tmp_path_factory: pytest.TempPathFactory, texts: li
     path = tmp_path_factory.mktemp("batches") / "0.arrow"
     content_hash = write_batch(path, batch(texts))
     assert read_batch(path, content_hash).equals(batch(texts))
+    assert read_batch(path, content_hash, "text").equals(batch(texts).select(["text"]))
 
 
 def test_any_flipped_bit_of_a_partition_is_refused(tmp_path: Path) -> None:

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.dedup.corpus import TextsInMemory
 from data_pipeline.dedup.dedup import clusters_of
 from data_pipeline.dedup.exact import Exact, exact_duplicates
+from data_pipeline.dedup.keep import KeepOrder
+from data_pipeline.dedup.minhash import MinHash
+from foundation.errors import SettingError
 
 # few letters, so that equal texts are likely; İ, ß, ſ, Σ change under lower() in unusual ways; \x1c, \x85, \u2003 are
 # white space to split(), \u200b is none
@@ -55,6 +59,14 @@ def test_another_copy_may_stay_and_the_cluster_is_the_same() -> None:
     assert [(r.position, r.kept, r.cluster) for r in removals] == [(0, 3, 0), (1, 4, 1), (2, 3, 0)]
     found = clusters_of(removals)
     assert (found.documents.tolist(), found.clusters.tolist()) == ([0, 1, 2, 3, 4], [0, 1, 0, 0, 1])
+
+
+def test_the_earliest_stays_unless_told_otherwise() -> None:
+    assert [Exact().order.keep, MinHash().order.keep] == ["first", "longest"]
+    for order in (Exact(keep="newest", keep_field="date").order, MinHash(keep="newest", keep_field="date").order):
+        assert order == KeepOrder("newest", "date")
+    with pytest.raises(SettingError, match=r"^keep_sources: "):
+        Exact(keep="source")
 
 
 def test_nothing_given_nothing_removed() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -11,35 +12,40 @@ from data_pipeline.dedup.bands import Clusters
 from data_pipeline.dedup.clusters import keep_order
 from data_pipeline.dedup.exact import exact_duplicates
 from data_pipeline.dedup.keep import KeepOrder, NoKeepValue
-from data_pipeline.documents import SCHEMA, from_texts
-from foundation.errors import SettingError
+from foundation.errors import ConfigError, SettingError
 
 
-def documents(*metadata: dict[str, Any]) -> pa.RecordBatch:
-    batch = from_texts(["text"] * len(metadata))
-    columns = [batch.column(name) for name in SCHEMA.names[:-1]]
-    fields = pa.array([json.dumps(each) for each in metadata], pa.large_string())
-    return pa.RecordBatch.from_arrays([*columns, fields], schema=SCHEMA)
+def metadata(*fields: dict[str, Any]) -> pa.LargeStringArray:
+    return pa.array([json.dumps(each) for each in fields], pa.large_string())
 
 
 def test_the_newest_comes_first_whatever_its_zone() -> None:
     dates = ["2024-05-31", "2024-05-31T12:00:00+13:00", "2024-05-31T01:00:00Z", "20230101"]
-    values = KeepOrder("newest", "date").values(documents(*({"date": date} for date in dates)), "web")
+    values = KeepOrder("newest", "date").values(metadata(*({"date": date} for date in dates)))
     assert np.argsort(values).tolist() == [2, 0, 1, 3]
 
 
 def test_the_highest_score_comes_first() -> None:
-    values = KeepOrder("score", "q").values(documents({"q": 0.5}, {"q": 2}, {"q": -1}), "web")
+    values = KeepOrder("score", "q").values(metadata({"q": 0.5}, {"q": 2}, {"q": -1}))
     assert np.argsort(values).tolist() == [1, 0, 2]
 
 
 def test_sources_come_in_the_order_given() -> None:
-    order = KeepOrder("source", sources=["books", "web"])
-    batch = documents({}, {})
-    assert order.values(batch, "books").tolist() == [0, 0]
-    assert order.values(batch, "web").tolist() == [1, 1]
-    with pytest.raises(SettingError, match=r"^dedup\.keep_sources: source 'news' is not in \['books', 'web'\]"):
-        order.values(batch, "news")
+    values = KeepOrder("source", sources=["books", "web"]).values_of_sources(["web", "books", "web"])
+    assert values is not None and values.tolist() == [1, 0, 1]
+    assert KeepOrder("newest", "date").values_of_sources(["web"]) is None
+
+
+def test_an_order_of_sources_has_all_of_the_corpus() -> None:
+    order = KeepOrder("source", sources=["book", "web", "old"])
+    order.check_sources(["web", "book"])  # one that is not of this corpus does no harm
+    message = (
+        "dedup.keep_sources: source 'books' of the corpus is not in ['book', 'web', 'old']; name all of the corpus's: "
+        "web, books; 'book' is none of them, did you mean 'books'?; 'old' is none of them"
+    )
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        order.check_sources(["web", "books"])
+    KeepOrder("longest").check_sources(["web", "books"])
 
 
 @pytest.mark.parametrize(
@@ -54,7 +60,7 @@ def test_sources_come_in_the_order_given() -> None:
 )
 def test_a_document_that_does_not_say_it_is_named(keep: Any, fields: dict[str, Any], found: str) -> None:
     with pytest.raises(NoKeepValue, match=found) as error:
-        KeepOrder(keep, "date").values(documents({"date": 5}, fields), "web")
+        KeepOrder(keep, "date").values(metadata({"date": 5}, fields))
     assert error.value.position == 1
 
 

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from math import comb
+
 import numpy as np
 import pytest
 from datasketch.lsh import _false_positive_probability
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
 from data_pipeline.dedup.lsh import (
     HOPELESS_RECALL,
+    PAIRS_A_MISS,
     SCurve,
     candidate_probability,
     checked_bands,
@@ -119,6 +122,36 @@ def test_the_curve_for_the_page_ends_at_1() -> None:
     assert points[0.8] == candidate_probability(0.8, 25, 5)
     assert points[1.0] == 1
     assert min(points) == 0.3
+
+
+def min_equal_in_integers(threshold: float, num_perm: int) -> int:
+    """The plain reference: P(at most `equal` are equal) as a fraction, exact."""
+    hits, of = threshold.as_integer_ratio()
+    fewer, all_ = 0, of**num_perm
+    for equal in range(num_perm):
+        fewer += comb(num_perm, equal) * hits**equal * (of - hits) ** (num_perm - equal)
+        if fewer * PAIRS_A_MISS >= all_:
+            return equal
+    return num_perm
+
+
+@settings(deadline=None)
+@given(st.floats(0, 1, exclude_min=True) | st.integers(1, 100).map(lambda percent: percent / 100), st.integers(1, 600))
+def test_equal_values_are_as_many_as_integers_say(threshold: float, num_perm: int) -> None:
+    assert min_equal_values(threshold, num_perm) == min_equal_in_integers(threshold, num_perm)
+
+
+@pytest.mark.parametrize("num_perm", [1024, 4096])
+@pytest.mark.parametrize("eighths", range(1, 8))
+def test_equal_values_of_long_signatures_too(eighths: int, num_perm: int) -> None:
+    """In eighths the integers are short."""
+    assert min_equal_values(eighths / 8, num_perm) == min_equal_in_integers(eighths / 8, num_perm)
+
+
+def test_what_rounding_could_decide_rules_out_less() -> None:
+    """P(none of 2 is equal) is 1e-6 at 0.999."""
+    assert (min_equal_in_integers(0.999 + 1e-13, 2), min_equal_values(0.999 + 1e-13, 2)) == (1, 0)
+    assert (min_equal_in_integers(0.999 + 1e-9, 2), min_equal_values(0.999 + 1e-9, 2)) == (1, 1)
 
 
 @given(st.floats(0.01, 1.0), st.integers(1, 256))

@@ -151,6 +151,7 @@ def test_describes_its_curve() -> None:
         ({"threshold": 0.0}, "threshold"),
         ({"threshold": 1.5}, "threshold"),
         ({"num_perm": 0}, "num_perm"),
+        ({"num_perm": 4097}, "num_perm"),
         ({"ngram": 0}, "ngram"),
         ({"seed": -1}, "seed"),
         ({"bands": 5}, "rows"),

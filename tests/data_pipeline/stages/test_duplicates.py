@@ -8,15 +8,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from data_pipeline.dedup.dedup import Features
 from data_pipeline.dedup.exact import Exact
+from data_pipeline.dedup.guards import TooMuchAlike
 from data_pipeline.losses import NothingLeft, TooManyDuplicates
 from data_pipeline.pipeline import Result
-from foundation.errors import GroundworkError
+from data_pipeline.stages import view
+from data_pipeline.stages.duplicates import _Duplicates
+from data_pipeline.stages.view import View
+from data_pipeline.storage import read_batch
+from foundation.errors import ConfigError, GroundworkError
 
 Config = Callable[..., dict[str, Any]]
 Go = Callable[..., Result]
@@ -96,8 +102,8 @@ def dated(tmp_path: Path, config: Config) -> Callable[..., dict[str, Any]]:
     return dated
 
 
-def removed_ids(folder: Path) -> dict[str, str]:
-    tables = [pq.read_table(path) for path in sorted((folder / "removed").rglob("*.parquet"))]
+def removed_ids(folder: Path, stage: str = "") -> dict[str, str]:
+    tables = [pq.read_table(path) for path in sorted((folder / "removed" / stage).rglob("*.parquet"))]
     return {row["id"]: row["kept_id"] for table in tables for row in table.to_pylist()}
 
 
@@ -121,6 +127,55 @@ def test_a_missing_date_is_refused_with_its_key_file_and_record(
 ) -> None:
     with pytest.raises(GroundworkError, match=r"^dedup\.keep_field: .*a\.jsonl, record 0 .*no such field .*date"):
         go(dated(tmp_path / "out", keep="newest", keep_field="day"))
+
+
+EXACT = {"_target_": "data_pipeline.dedup.exact.Exact"}
+
+
+def test_exact_copies_alone_follow_keep_too(dated: Callable[..., dict[str, Any]], go: Go, tmp_path: Path) -> None:
+    """Copies are those of odd number, the earlier in books; see `dated`."""
+    out = tmp_path / "out"
+    go(dated(out, **EXACT))
+    earlier = {f"web-{n}": f"books-{n}" for n in range(1, 13, 2)}
+    assert removed_ids(out, "exact") == earlier
+    measured = {path: path.stat().st_mtime_ns for path in (out / "work" / "exact").glob("?????-?????.npz")}
+    go(dated(out, **EXACT, keep="longest"))
+    assert removed_ids(out, "exact") == earlier
+    go(dated(out, **EXACT, keep="newest", keep_field="date"))
+    newer = {n: ("books", "web") if n % 3 == 0 else ("web", "books") for n in range(1, 13, 2)}
+    assert removed_ids(out, "exact") == {f"{old}-{n}": f"{new}-{n}" for n, (new, old) in newer.items()}
+    go(dated(out, **EXACT, keep="source", keep_sources=["web", "books"]))
+    assert removed_ids(out, "exact") == {books: web for web, books in earlier.items()}
+    assert measured == {path: path.stat().st_mtime_ns for path in measured}
+
+
+def test_an_order_of_sources_reads_no_document_and_one_by_a_field_no_text(
+    dated: Callable[..., dict[str, Any]], go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read is counted where it is decompressed, while what was measured is kept."""
+    out, columns = tmp_path / "out", []
+    go(dated(out, **EXACT))
+    preference = _Duplicates._preference
+
+    def watched(stage: _Duplicates, found: View) -> np.ndarray | None:
+        with monkeypatch.context() as patch:
+            patch.setattr(view, "read_batch", lambda *given: columns.append(given[2:]) or read_batch(*given))
+            return preference(stage, found)
+
+    monkeypatch.setattr(_Duplicates, "_preference", watched)
+    go(dated(out, **EXACT, keep="source", keep_sources=["books", "web"]))
+    assert not columns
+    go(dated(out, **EXACT, keep="newest", keep_field="date"))
+    assert set(columns) == {("metadata",)}
+
+
+def test_a_source_without_a_place_is_refused_before_anything_is_read(
+    dated: Callable[..., dict[str, Any]], go: Go, tmp_path: Path
+) -> None:
+    for dedup in ({}, EXACT):
+        with pytest.raises(ConfigError, match=r"^dedup\.keep_sources: source 'books' .*did you mean 'books'\?$"):
+            go(dated(tmp_path / "out", **dedup, keep="source", keep_sources=["web", "book"]))
+        assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture
@@ -155,7 +210,7 @@ def alike(tmp_path: Path, config: Config) -> Callable[..., dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("text_key", "stage", "dedup"),
-    [("l", "exact", {}), ("l", "exact", {"_target_": "data_pipeline.dedup.exact.Exact"}), ("n", "near", {})],
+    [("l", "exact", {}), ("l", "exact", EXACT), ("n", "near", {})],
 )
 def test_a_wrong_text_key_stops_the_run_and_is_shown_as_what_it_is(
     alike: Callable[..., dict[str, Any]], go: Go, tmp_path: Path, text_key: str, stage: str, dedup: dict[str, Any]
@@ -179,6 +234,21 @@ def test_the_limit_is_no_part_of_what_is_done(
     go(alike(out, "text"))
     assert redone(go(alike(out, "text", max_loss_frac=1.0))) == []
     assert redone(go(alike(out, "text", max_loss_frac=0.5))) == []
+
+
+def test_a_cluster_within_the_limit_redoes_nothing_and_one_above_it_is_shown(
+    alike: Callable[..., dict[str, Any]], go: Go, redone: Redone, tmp_path: Path
+) -> None:
+    """The texts of field n differ in a word: bands connect all 150, none is unlike another."""
+    out = tmp_path / "out"
+    keys = {"max_loss_frac": 1.0, "threshold": 0.99}
+    go(alike(out, "n", **keys))
+    for limit in (1000, 150):
+        assert redone(go(alike(out, "n", **keys, max_cluster=limit))) == []
+    for _ in range(2):
+        with pytest.raises(TooMuchAlike, match=r"^dedup\.max_cluster: bands connect 150 of 150 .*'licence0 licence1 "):
+            go(alike(out, "n", **keys, max_cluster=149))
+    assert redone(go(alike(out, "n", **keys))) == ["near"]
 
 
 def test_bands_that_find_less_than_they_could_are_warned_of(
