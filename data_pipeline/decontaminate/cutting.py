@@ -11,8 +11,10 @@ from data_pipeline.decontaminate.spans import Span
 # behind the end of a sentence, with the quotes and brackets that close it and the space up to the next; a line's end
 # alone is none: text may be wrapped anywhere
 _CLOSERS = "\"'\u201d\u2019\u00bb\u203a)\\]*_"
+_STOPS = r".!?\u2026"
 _BORDER = re.compile(
-    rf"(?P<stop>[.!?\u2026]+)[{_CLOSERS}]*\s+"
+    # a run of stops is tried at its beginning alone and never given back: else a row of n dots takes n^2 steps
+    rf"(?<![{_STOPS}])(?P<stop>[{_STOPS}]++)[{_CLOSERS}]*+\s++"
     r"|[\u0964\u0965\u061f\u06d4\u0589\u1362\u104b]+\s*"  # danda, Arabic, Urdu, Armenian, Ethiopic, Burmese
     r"|[\u3002\uff01\uff1f\uff61]+[\u300d\u300f\uff09\u201d\u2019\u300b\u3009\u3011]*\s*"  # Chinese, Japanese
     r"|\n\s*\n"

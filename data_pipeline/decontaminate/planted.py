@@ -9,6 +9,7 @@ from itertools import cycle, islice
 import pyarrow as pa
 
 from data_pipeline.decontaminate.testsets import HELD_OUT, TestItem
+from data_pipeline.decontaminate.words import APOSTROPHES, normal
 
 MOST_ITEMS = 100  # of the test sets, and as many held-out documents
 MOST_CHARS = 20_000  # of an item that is planted: what the measurement costs is bounded
@@ -23,7 +24,8 @@ def _rewrapped(text: str) -> str:
 
 def _repunctuated(text: str) -> str:
     """Other punctuation in place of its own, and some behind every third word."""
-    plain = "".join(";" if unicodedata.category(char)[0] == "P" and char not in "'\u2019" else char for char in text)
+    marks = {char for char in set(text) if unicodedata.category(char)[0] == "P" and set(normal(char)) - APOSTROPHES}
+    plain = "".join(";" if char in marks else char for char in text)
     return " ".join(word if number % 3 else f"*{word}* \u2014" for number, word in enumerate(plain.split()))
 
 

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+import re
+import time
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.decontaminate.cutting import spans_to_cut
+from data_pipeline.decontaminate.cutting import _BORDER, spans_to_cut
 from data_pipeline.decontaminate.spans import Span
+
+# what ends a sentence, written plainly; it takes n^2 steps for n dots
+GOING_BACK = re.compile(
+    "[.!?\u2026]+[\"'\u201d\u2019\u00bb\u203a)\\]*_]*\\s+|[\u0964\u0965\u061f\u06d4\u0589\u1362\u104b]+\\s*"
+    "|[\u3002\uff01\uff1f\uff61]+[\u300d\u300f\uff09\u201d\u2019\u300b\u3009\u3011]*\\s*|\n\\s*\n"
+)
 
 
 def cut(text: str, *held: str) -> list[str]:
@@ -62,3 +70,20 @@ def test_pieces_hold_every_span_and_end_on_borders_of_code_points(text: str, dat
     assert all(any(first <= start and end <= last for first, last in pieces) for start, end in spans)
     assert all(before[1] < after[0] for before, after in pairwise(pieces))
     assert all(text.encode()[first:last].decode() for first, last in pieces)
+
+
+@pytest.mark.parametrize(
+    "unit", [".", "!", "\u2026", ")", ".)", '?"', ".!?\u2026", "\u0964", "\u3002\u300d", "\n ", " ", ". "]
+)
+def test_long_runs_are_cut_in_linear_time(unit: str) -> None:
+    """A million signs: with a look at the rest of the run from each of them it would take hours."""
+    text = "a" + unit * (1_000_000 // len(unit)) + "b"
+    begun = time.perf_counter()
+    assert spans_to_cut(text, [(0, 1)])[0][0] == 0
+    assert time.perf_counter() - begun < 30
+
+
+@given(st.text(st.sampled_from("aM.!?\u2026)'\u3002\u300d\u0964 \n1"), max_size=30))
+def test_borders_are_those_of_the_pattern_that_may_go_back(text: str) -> None:
+    ends = [match.end() for match in GOING_BACK.finditer(text)]
+    assert [match.end() for match in _BORDER.finditer(text)] == ends

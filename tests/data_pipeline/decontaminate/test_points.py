@@ -19,6 +19,7 @@ HARD = "aBßİǰſŉΐ"
 HARD += (
     "\u0301\u0323\u0345\u0344\u034f\u0e33\u0e31\u0e01\u0e49中か\u3099ｶﾞ\u1100\u1161\u11a8가각\u0995\u09be\u09c7\u0bbe"
 )
+HARD += "´\u0384\u1fbd\u1fbf\u1ffd\u1fcd\u1ffe\u0300\u2032\u2035\u3164\u1160\u115f\ud7b0\u05d1\u05bc\u05b7\u05c1\u0921"
 HARD += "\u0915\u094d\u093c\u064b\u0651'’\xad\u200b\u200d\ufe0f.,-_ \n1²½㌖ﷺﬁ\U0001f600\U0001d15e"
 TEXTS = st.text(st.sampled_from(HARD) | st.characters(codec="utf-8"), max_size=30)
 

@@ -19,13 +19,22 @@ def test_classes_are_those_of_each_code_point() -> None:
         ("Don't stop—DON’T!", "dont stop dont"),
         ("“Well-known” facts (e.g. 3.14)", "well known facts e g 3 14"),
         ("one\n  two\tthree", "one two three"),
-        ("soft\xadhyphen zero\u200bwidth", "softhyphen zerowidth"),
+        ("soft\xadhyphen zero\u200bwidth \ufeffno\u2060break\u200d", "softhyphen zero width nobreak"),
+        ("gra\u034fpheme \u3164fil\u115fl\u1160er\uffa0", "grapheme filler"),
+        ("\u182c\u1820\u1828\u180e\u1820", "\u182c\u1820\u1828\u1820"),  # Mongolian, a vowel separator in one word
         ("Straße STRASSE ﬁne ｆｉｎｅ", "strasse strasse fine fine"),
         ("e\u0301te\u0301 \u00e9t\u00e9", "\u00e9t\u00e9 \u00e9t\u00e9"),
         ("\u03b0 \u03ab\u0301 \u01f0", "\u03b0 \u03b0 \u01f0"),  # folding takes these letters apart
         ("**bold** _under_ `code`", "bold under code"),
         ("中文 字, ab中c", "中 文 字 ab 中 c"),
         ("\u0301 . \ufe0f", ""),
+        ("한국어 질문A", "한 국 어 질 문 a"),
+        ("\u1112\u119e\u11ab", "\u1112 \u119e \u11ab"),  # an old syllable
+        ("5\u203210\u2033 = 5'10''", "510 510"),
+        ("\u1fcda \u1fbf\u0300a", "a a"),  # psili and varia, one sign and two
+        # where nobody can say which was meant
+        ("south-\nern southern well-\nknown well-known", "south ern southern well known well known"),
+        ("1,000 1000 1, 2 1,2", "1 000 1000 1 2 1 2"),
         ("ไทย", "ไ ท ย"),
         ("\u0e04\u0e33", "\u0e04\u0e4d \u0e32"),  # NFKC takes this vowel sign apart into a mark and a letter
     ],
