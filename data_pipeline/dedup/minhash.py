@@ -173,7 +173,7 @@ class MinHash(Dedup):
         """Return `Likeness.min_equal`; by Jaccard the threshold is the least of every pair."""
         if self.rule == "jaccard":
             return np.full(101, min_equal_values(self.threshold, self.num_perm))
-        return np.array([min_equal_values(least / 100, self.num_perm) for least in range(101)])
+        return np.array([0, *(min_equal_values(least / 100, self.num_perm) for least in range(1, 101))])
 
     def _lengths(self, found: Clusters, sets: Sequence[AnySets], features: list[Features]) -> np.ndarray | None:
         """Return what `longest` goes by, (k,) int64 of every candidate; None where length does not count."""
