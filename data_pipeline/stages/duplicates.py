@@ -7,13 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from data_pipeline.dedup.corpus import Corpus
 from data_pipeline.dedup.dedup import Dedup, none_of
-from data_pipeline.dedup.keep import KeepOrder, NoKeepValue
 from data_pipeline.dedup.planted import SelfTest, sampled
-from data_pipeline.documents import keys_of
 from data_pipeline.ledger import Book
 from data_pipeline.losses import DuplicateLimit
 from data_pipeline.output_dir import DEDUPLICATION, REMOVED, SIGNATURES
@@ -23,6 +19,7 @@ from data_pipeline.stages.decide import decide
 from data_pipeline.stages.deduplication import write_summary
 from data_pipeline.stages.features import read_features
 from data_pipeline.stages.measure import Measure, check_ids, in_words
+from data_pipeline.stages.preference import preference
 from data_pipeline.stages.signature_files import LayOut, look_at, path_state, signature_paths
 from data_pipeline.stages.signatures import SaveSignatures
 from data_pipeline.stages.stage import (
@@ -35,7 +32,6 @@ from data_pipeline.stages.stage import (
 )
 from data_pipeline.stages.stored import Stored, index_stored
 from data_pipeline.stages.view import Slice, View
-from foundation.errors import GroundworkError
 from foundation.hashes import hash_json
 from foundation.progress import progress
 
@@ -61,6 +57,7 @@ class _Duplicates(Stage):
         "stages/duplicates.py",
         "stages/features.py",
         "stages/measure.py",
+        "stages/preference.py",
         "stages/removed.py",
         "stages/signature_files.py",
         "stages/signatures.py",
@@ -88,18 +85,9 @@ class _Duplicates(Stage):
         mine = [(stage, book) for stage, book in books if stage in (EXACT, NEAR)]
         DuplicateLimit(self._dedup.max_loss_frac).check(mine, self.place.output_dir / REMOVED)
 
-    def _preference(self, view: View) -> np.ndarray | None:
-        """Return what the order of documents goes by, of each that is still in; None: lengths and positions alone."""
-        order = self._dedup.order
-        if order.reads_documents:
-            found = self.place.executor.map(_KeepValues(order, view.file_names), view.slices(view.alive))
-            return np.concatenate([np.zeros(0), *found])
-        of_partitions = order.values_of_sources(partition.source for partition in view.partitions)
-        return None if of_partitions is None else np.repeat(of_partitions, np.diff(view.starts))[view.alive]
-
 
 class ExactDuplicates(_Duplicates):
-    """Measures every document, and removes those whose words equal an earlier one's."""
+    """Measures every document, and removes those whose words equal a kept one's."""
 
     name = EXACT
     title = "exact duplicates"
@@ -130,7 +118,7 @@ class ExactDuplicates(_Duplicates):
         parts = [read_features(self.folder, partition.name) for partition in view.partitions if partition.num_docs]
         removals = none_of("exact_duplicate")
         if self._dedup.seeks_exact:
-            removals = self._dedup.exact(parts, self._preference(view))
+            removals = self._dedup.exact(parts, preference(self._dedup.order, view, self.place.executor))
         return decide(self, view, before, removals, None, [*files, *written], {"counts": counts, STORED: content})
 
     def _stored(self) -> tuple[Stored | None, str]:
@@ -194,7 +182,7 @@ class NearDuplicates(_Duplicates):
         if not self._stored_paths:
             return self._without(frozenset())
         exact = Records(self.place.work / EXACT, self.place.output_dir).facts("stage")  # finished: its turn is over
-        return self._without(frozenset()) | {STORED: exact["facts"][STORED]}
+        return self._without(frozenset()) | {STORED: exact["facts"].get(STORED)}
 
     def stands(self, facts: dict[str, Any]) -> bool:
         """Return whether it would not be stopped now: under a smaller limit it is done again, and says by what text."""
@@ -212,7 +200,7 @@ class NearDuplicates(_Duplicates):
         folder = self.place.work / EXACT
         parts = [read_features(folder, piece.partition.name, piece.mask) for piece in view.slices(view.alive)]
         corpus = StoredCorpus(self, view, hash_json([self._measured, self.code_hash]))
-        result = self._dedup.near(parts, corpus, self._preference(view))
+        result = self._dedup.near(parts, corpus, preference(self._dedup.order, view, self.place.executor))
         tested = self._tested(view, corpus)
         files = write_summary(self.place.output_dir / DEDUPLICATION, view, corpus.texts_at, result, tested)
         counts = result.counts | (tested.counts if tested is not None else {})
@@ -225,21 +213,3 @@ class NearDuplicates(_Duplicates):
         for line in str(tested).splitlines() if tested is not None else []:
             print(f"{self.name}: {line}", file=sys.stderr)
         return tested
-
-
-class _KeepValues:
-    """Runs in a worker."""
-
-    def __init__(self, order: KeepOrder, file_names: list[str]) -> None:
-        self._order, self._file_names = order, file_names
-
-    def __call__(self, piece: Slice) -> np.ndarray:
-        try:
-            return self._order.values(piece.metadata())
-        except NoKeepValue as error:
-            files, rows = keys_of(piece.load())
-            place = f"{self._file_names[files[error.position]]}, record {rows[error.position]:,}"
-            raise GroundworkError(
-                f"dedup.keep_field: {place} (from 0; source {piece.partition.source!r}): {error.found}; every document "
-                "must say it: mend the input, name another field, or set another dedup.keep"
-            ) from error

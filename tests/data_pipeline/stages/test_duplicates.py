@@ -18,9 +18,8 @@ from data_pipeline.dedup.exact import Exact
 from data_pipeline.dedup.guards import TooMuchAlike
 from data_pipeline.losses import NothingLeft, TooManyDuplicates
 from data_pipeline.pipeline import Result
-from data_pipeline.stages import view
-from data_pipeline.stages.duplicates import _Duplicates
-from data_pipeline.stages.view import View
+from data_pipeline.stages import duplicates, view
+from data_pipeline.stages.preference import preference
 from data_pipeline.storage import read_batch
 from foundation.errors import ConfigError, GroundworkError
 
@@ -149,20 +148,27 @@ def test_exact_copies_alone_follow_keep_too(dated: Callable[..., dict[str, Any]]
     assert measured == {path: path.stat().st_mtime_ns for path in measured}
 
 
+def test_near_copies_follow_the_order_of_sources(dated: Callable[..., dict[str, Any]], go: Go, tmp_path: Path) -> None:
+    """Those of even number, of which exact has taken none; books, which go, come first in the corpus."""
+    with pytest.raises(NothingLeft):
+        go(dated(tmp_path / "out", keep="source", keep_sources=["web", "books"]))
+    for stage, first in (("exact", 1), ("near", 2)):
+        assert removed_ids(tmp_path / "out", stage) == {f"books-{n}": f"web-{n}" for n in range(first, 13, 2)}
+
+
 def test_an_order_of_sources_reads_no_document_and_one_by_a_field_no_text(
     dated: Callable[..., dict[str, Any]], go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is read is counted where it is decompressed, while what was measured is kept."""
+    """What is read is noted where it is decompressed."""
     out, columns = tmp_path / "out", []
     go(dated(out, **EXACT))
-    preference = _Duplicates._preference
 
-    def watched(stage: _Duplicates, found: View) -> np.ndarray | None:
+    def watched(*given: Any) -> np.ndarray | None:
         with monkeypatch.context() as patch:
             patch.setattr(view, "read_batch", lambda *given: columns.append(given[2:]) or read_batch(*given))
-            return preference(stage, found)
+            return preference(*given)
 
-    monkeypatch.setattr(_Duplicates, "_preference", watched)
+    monkeypatch.setattr(duplicates, "preference", watched)
     go(dated(out, **EXACT, keep="source", keep_sources=["books", "web"]))
     assert not columns
     go(dated(out, **EXACT, keep="newest", keep_field="date"))
