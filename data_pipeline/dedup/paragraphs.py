@@ -45,8 +45,10 @@ class Paragraphs(ABC):
         seeks: whether anything is sought; else no text is read.
         keep: whether one copy stays: the first in the corpus, or none.
         max_documents: documents that may hold a unit.
-        min_left_bytes: a document of which less is left goes as a whole.
+        min_left_bytes: a document of which less is left goes as a whole, unless it keeps a copy for all others.
         memory_bytes: of what is counted at a time.
+        judge_alone: arguments that what goes alone depends on: another value of these counts no paragraph again.
+        limits: arguments that say how much memory it takes: no result depends on them.
     """
 
     seeks = True
@@ -54,6 +56,8 @@ class Paragraphs(ABC):
     max_documents: int = 1
     min_left_bytes: int = 1
     memory_bytes: int = 1 << 30
+    judge_alone: frozenset[str] = frozenset()
+    limits: frozenset[str] = frozenset()
 
     @abstractmethod
     def units(self, texts: pa.LargeStringArray) -> Units:
@@ -74,21 +78,33 @@ class RepeatedParagraphs(Paragraphs):
     """Cuts paragraphs, or lines, that more than `max_documents` documents hold.
 
     Two are the same when their words are, whatever their case and white space. Repetitions inside of one document count
-    once: they are what Gopher's rules on repetition look at.
+    once: they are what Gopher's rules on repetition look at. With keep=first the document that keeps the copy of a unit
+    stays, however little it holds: else the unit would be gone from the corpus.
+
+    "\\n" ends a line, and so does "\\r\\n", but no other end that Unicode knows ("\\r" alone, U+0085, U+2028, U+2029):
+    clean's rule `unicode` rewrites them, `clean=none` does not. A line is blank when all of it is white space to
+    Unicode, a no-break space (U+00A0) or an ideographic one (U+3000) too.
+
+    What is the same is told by 64 bits of hash: among n distinct units any two are taken for one with probability
+    n^2 / 2^65, 3 % at 10^9, and then one paragraph too many is cut.
 
     Args:
-        unit: `paragraph`, up to a blank line; or `line`.
+        unit: `paragraph`, up to and with the blank lines behind it; or `line`.
         max_documents: documents that may hold it; above, it is cut out of all but those that `keep` spares.
         min_words: shorter ones are never sought: "}" or "Yes." is in every document.
         keep: `first`: the first document that holds it keeps it; `none`: boilerplate, no document does.
-        min_left_bytes: a document of whose text less is left goes as a whole, UTF-8 bytes.
+        min_left_bytes: a document of whose text less is left goes as a whole, UTF-8 bytes; but one that keeps the copy
+            of a unit never does.
         memory_bytes: of what is counted at a time. Less reads the counts of the partitions more often, and changes no
-            result. Beside it are 24 bytes a repeated unit.
+            result. Beside it are 24 bytes a repeated unit, on disk and mapped once they are counted.
     Raises:
         SettingError: a value that can't work.
     Source: paragraph deduplication of dolma (allenai) and CCNet, line deduplication of RefinedWeb; by exact counts
     where they use a Bloom filter, whose order decides what is a copy.
     """
+
+    judge_alone = frozenset({"max_documents", "keep", "min_left_bytes"})
+    limits = frozenset({"memory_bytes"})
 
     def __init__(
         self,
@@ -123,7 +139,7 @@ class RepeatedParagraphs(Paragraphs):
 
 @numba.njit(cache=True)
 def _cut(data: np.ndarray, offsets: np.ndarray, newlines: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cut texts behind runs of newlines; lines of blanks alone belong to the run, where more than one is asked for.
+    """Cut texts behind runs of newlines; lines of white space belong to the run, where more than one is asked for.
 
     Args:
         data: (b,) uint8, UTF-8.
@@ -149,17 +165,38 @@ def _next_end(data: np.ndarray, place: int, stop: int, newlines: int) -> int:
     """Return the place behind the next run of `newlines` or more, else `stop`."""
     seen, end = 0, 0  # newlines of the run, and the place behind the last of them
     while place < stop:
-        byte = data[place]
-        place += 1
-        if byte == NEWLINE:
+        if data[place] == NEWLINE:
+            place += 1
             seen, end = seen + 1, place
-        elif seen and newlines > 1 and (byte == BLANK or TAB <= byte <= RETURN):
             continue
-        elif seen >= newlines:
+        blank = _blank_bytes(data, place) if seen and newlines > 1 else 0
+        if not blank and seen >= newlines:
             return end
-        else:
-            seen = 0
+        seen = seen if blank else 0
+        place += max(blank, 1)
     return end if seen >= newlines else stop
+
+
+@numba.njit(cache=True)
+def _blank_bytes(data: np.ndarray, place: int) -> int:
+    """Return the bytes of the character at a place of valid UTF-8 when it is white space, as `str.isspace` says, or 0.
+
+    These are tab to return, U+001C to U+0020, U+0085, U+00A0, U+1680, U+2000 to U+200A, U+2028, U+2029, U+202F,
+    U+205F, U+3000.
+    """
+    byte = data[place]
+    if byte < 0x80:
+        return int(TAB <= byte <= RETURN or 0x1C <= byte <= BLANK)
+    if byte == 0xC2:
+        return 2 * int(data[place + 1] == 0x85 or data[place + 1] == 0xA0)
+    if not 0xE1 <= byte <= 0xE3:
+        return 0
+    second, third = data[place + 1], data[place + 2]
+    if byte == 0xE2 and second == 0x80:
+        return 3 * int(third <= 0x8A or third == 0xA8 or third == 0xA9 or third == 0xAF)
+    if byte == 0xE2:
+        return 3 * int(second == 0x81 and third == 0x9F)
+    return 3 * int(third == 0x80 and second == (0x9A if byte == 0xE1 else 0x80))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,19 +245,23 @@ def _added_up(counted: Counted) -> Counted:
     return Counted(counted.hashes[starts], totals, counted.firsts[starts])
 
 
-def spans_to_cut(units: Units, repeated: np.ndarray, spared: np.ndarray) -> np.ndarray:
-    """Return which units go, (u,) bool.
+def spans_to_cut(
+    units: Units, repeated: np.ndarray, keepers: np.ndarray | None, indices: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which units go, and which are the one copy that stays, (u,) bool each.
 
     Args:
         repeated: (r,) uint64 sorted hashes of the units that too many documents hold.
-        spared: (r,) int64: the document, as `units` counts, that keeps its first copy of each; -1: none here.
+        keepers: (r,) int64: index of the document that keeps its first copy of each; None: no document does.
+        indices: (n,) int64 of the documents, which `units` counts from 0.
     """
+    stays = np.zeros(len(units.hashes), bool)
     if not len(repeated):
-        return np.zeros(len(units.hashes), bool)
+        return stays.copy(), stays
     places = np.searchsorted(repeated, units.hashes).clip(max=len(repeated) - 1)
-    goes = (repeated[places] == units.hashes) & (units.hashes != 0)
-    is_spared = goes & (spared[places] == units.documents)
-    firsts = np.unique(np.where(is_spared, units.hashes, 0), return_index=True)[1]
-    goes[firsts[is_spared[firsts]]] = False
-    chosen: np.ndarray = goes
-    return chosen
+    goes: np.ndarray = (repeated[places] == units.hashes) & (units.hashes != 0)
+    if keepers is not None:
+        own = np.flatnonzero(goes)
+        own = own[keepers[places[own]] == indices[units.documents[own]]]
+        stays[own[np.unique(units.hashes[own], return_index=True)[1]]] = True
+    return goes & ~stays, stays

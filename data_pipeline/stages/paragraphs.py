@@ -21,7 +21,7 @@ from data_pipeline.output_dir import REMOVED
 from data_pipeline.records import Part
 from data_pipeline.stages.cuts import Cuts
 from data_pipeline.stages.described import describe
-from data_pipeline.stages.features import StoredArray, read_stored
+from data_pipeline.stages.paragraph_counts import StoredCounts, StoredRepeated, write_counts
 from data_pipeline.stages.removed import named_in, write_evidence
 from data_pipeline.stages.stage import (
     Outcome,
@@ -38,36 +38,8 @@ from data_pipeline.storage import read_arrays, write_arrays
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
 
-COLUMNS = ("hashes", "num_documents", "firsts")  # of the counts of a partition
 _COUNT_BYTES = 64  # of a counted unit: its three numbers, twice, and their order
 CUT, EMPTIED = "repeated_paragraph", "repeated_paragraphs_alone"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredCounts:
-    """The counts of one partition, on disk; the documents are its rows.
-
-    Attributes:
-        first_index: of its documents.
-    """
-
-    first_index: int
-    hashes: StoredArray
-    num_documents: StoredArray
-    firsts: StoredArray
-
-    def __len__(self) -> int:
-        return self.hashes.shape[0]
-
-    def of_range(self, number: int, num_ranges: int) -> Counted:
-        """Return the counts of one range of hashes, documents by index."""
-        hashes = self.hashes.open()
-        ends = [np.uint64((each << 64) // num_ranges - (each > 0)) for each in (number, number + 1)]  # the last in them
-        start, stop = np.searchsorted(hashes, ends, side="right").tolist()
-        rows = slice(start if number else 0, stop)
-        columns = (np.array(column.open()[rows]) for column in (self.hashes, self.num_documents, self.firsts))
-        hashes, num_documents, firsts = columns
-        return Counted(hashes, num_documents, firsts + self.first_index)
 
 
 @dataclass(slots=True)
@@ -100,6 +72,7 @@ class CutParagraphs(Stage):
         "dedup/words.py",
         "stages/described.py",
         "stages/features.py",
+        "stages/paragraph_counts.py",
         "stages/paragraphs.py",
         "stages/removed.py",
     )
@@ -111,13 +84,18 @@ class CutParagraphs(Stage):
         self._paragraphs, self._raw = paragraphs, raw
 
     def settings(self) -> Any:
-        return {name: value for name, value in self._raw.items() if name != "memory_bytes"}  # changes no result
+        return self._without(self._paragraphs.limits)
+
+    def _without(self, names: frozenset[str]) -> dict[str, Any]:
+        """Return the config but for these arguments."""
+        return {name: value for name, value in self._raw.items() if name not in names}
 
     def run(self, view: View, before: Book) -> Outcome:
         if not self._paragraphs.seeks:
             return self._decided(view, before, np.zeros(0, np.int64), Cuts(), [], {})
-        repeated, counted = self._count(view)
-        judged = self._judge(view, repeated)
+        stored, counted = self._count(view)
+        repeated = stored.open()
+        judged = self._judge(view, stored, repeated)
         emptied, spans = np.concatenate(judged.emptied, axis=1), np.concatenate(judged.spans, axis=1)
         removals = self._evidence(view, repeated, emptied, spans)
         described = describe(self.place.executor, view, self.name, named_in(view, removals))
@@ -151,24 +129,28 @@ class CutParagraphs(Stage):
             utf8_bytes=int(view.sizes[view.alive].sum()),
         )
 
-    def _count(self, view: View) -> tuple[Counted, list[Path]]:
-        """Return the repeated paragraphs, and the files written."""
+    def _count(self, view: View) -> tuple[StoredRepeated, list[Path]]:
+        """Return the repeated paragraphs, and the files of the counts."""
         parts, files = [], []
-        for piece, name in self._parts(view, "count", [], _Count(self._paragraphs, self.folder)):
-            parts.append(StoredCounts(piece.first_index, *read_stored(self.folder / f"{name}.npz", COLUMNS)[1]))
+        counting = self._without(self._paragraphs.limits | self._paragraphs.judge_alone)
+        settings = hash_json([counting, self.code_hash])
+        for piece, name in self._parts(view, "count", settings, _Count(self._paragraphs, self.folder)):
+            parts.append(StoredCounts.read(self.folder / f"{name}.npz", piece.first_index))
             files += self.records.files(name)
         num_ranges = 1 + sum(map(len, parts)) * _COUNT_BYTES // self._paragraphs.memory_bytes
-        return add_counts([self._repeated(parts, number, num_ranges) for number in range(num_ranges)]), files
+        repeated = add_counts([self._repeated(parts, number, num_ranges) for number in range(num_ranges)])
+        return StoredRepeated.write(self.folder, repeated), files
 
     def _repeated(self, parts: list[StoredCounts], number: int, num_ranges: int) -> Counted:
         """Return the repeated paragraphs of one range of hashes."""
         counted = add_counts([part.of_range(number, num_ranges) for part in parts])
         return counted.rows(counted.num_documents > self._paragraphs.max_documents)
 
-    def _judge(self, view: View, repeated: Counted) -> _Judged:
+    def _judge(self, view: View, stored: StoredRepeated, repeated: Counted) -> _Judged:
         judged = _Judged()
-        settings = [hash_bytes(array.tobytes()) for array in (repeated.hashes, repeated.firsts)]
-        for piece, name in self._parts(view, "judge", settings, _Judge(self._paragraphs, repeated, self.folder)):
+        found = [hash_bytes(array.data) for array in (repeated.hashes, repeated.firsts)]
+        settings = hash_json([self.identity, found])
+        for piece, name in self._parts(view, "judge", settings, _Judge(self._paragraphs, stored, self.folder)):
             part = read_arrays(self.folder / f"{name}.npz")
             judged.files += self.records.files(name)
             judged.emptied.append(np.stack([piece.first_index + part["emptied"], part["left"]]))
@@ -190,14 +172,18 @@ class CutParagraphs(Stage):
         return cut, Removals(EMPTIED, np.searchsorted(view.positions, emptied[0]), least, value=left)
 
     def _parts(
-        self, view: View, what: str, settings: list[str], function: Callable[[Slice], Part]
+        self, view: View, what: str, settings: str, function: Callable[[Slice], Part]
     ) -> Iterator[tuple[Slice, str]]:
-        """Do a pass; yield each piece and the name of its part."""
+        """Do a pass; yield each piece and the name of its part.
+
+        Args:
+            settings: hash of all that a part depends on beside its texts.
+        """
         pieces = list(view.slices(view.alive))
 
         def tasks() -> Iterator[Task[Slice]]:
             for piece in pieces:
-                key = hash_json([self.identity, *settings, piece.content_hash, hash_bytes(piece.mask.tobytes())])
+                key = hash_json([settings, piece.content_hash, hash_bytes(piece.mask.tobytes())])
                 yield task(self.records, f"{what}-{piece.partition.name}", key, piece)
 
         title = "count paragraphs" if what == "count" else self.name
@@ -220,43 +206,38 @@ class _Count:
         counted = count_documents(units)
         firsts = np.flatnonzero(piece.mask)[counted.firsts]
         path = self._folder / f"count-{piece.partition.name}.npz"
-        write_arrays(path, dict(zip(COLUMNS, (counted.hashes, counted.num_documents, firsts), strict=True)))
+        write_counts(path, Counted(counted.hashes, counted.num_documents, firsts))
         return Part({"utf8_bytes": num_bytes(texts)}, [path])
 
 
 class _Judge:
     """Runs in a worker: what is cut out of a partition's documents, and which of them hold too little else."""
 
-    def __init__(self, paragraphs: Paragraphs, repeated: Counted, folder: Path) -> None:
+    def __init__(self, paragraphs: Paragraphs, repeated: StoredRepeated, folder: Path) -> None:
         self._paragraphs, self._repeated, self._folder = paragraphs, repeated, folder
 
     def __call__(self, piece: Slice) -> Part:
         texts, rows = piece.texts(), np.flatnonzero(piece.mask)
         units = self._paragraphs.units(texts)
-        goes = spans_to_cut(units, self._repeated.hashes, self._spared(piece))
+        repeated = self._repeated.open()
+        keepers = repeated.firsts if self._paragraphs.keep == "first" else None
+        goes, spared = spans_to_cut(units, repeated.hashes, keepers, piece.indices())
         chosen = Cuts(units.documents[goes], units.starts[goes], units.stops[goes])
         left = _left_bytes(chosen.apply(texts))
-        emptied = np.unique(chosen.documents[left[chosen.documents] < self._paragraphs.min_left_bytes])
+        left_little = np.unique(chosen.documents[left[chosen.documents] < self._paragraphs.min_left_bytes])
+        emptied = np.setdiff1d(left_little, units.documents[spared])  # with a keeper its paragraph would be lost
         stays = ~np.isin(chosen.documents, emptied)
         arrays = {
             "rows": rows[chosen.documents[stays]],
             "starts": chosen.starts[stays],
             "stops": chosen.stops[stays],
-            "found": np.searchsorted(self._repeated.hashes, units.hashes[goes][stays]),
+            "found": np.searchsorted(repeated.hashes, units.hashes[goes][stays]),
             "emptied": rows[emptied],
             "left": left[emptied],
         }
         path = self._folder / f"judge-{piece.partition.name}.npz"
         write_arrays(path, arrays)
         return Part({"utf8_bytes": num_bytes(texts)}, [path])
-
-    def _spared(self, piece: Slice) -> np.ndarray:
-        """Return which of these documents, by place among them, keeps its copy of each repeated paragraph; else -1."""
-        indices, firsts = piece.indices(), self._repeated.firsts
-        if self._paragraphs.keep == "none" or not len(indices):
-            return np.full(len(firsts), -1)
-        places = np.searchsorted(indices, firsts).clip(max=len(indices) - 1)
-        return np.where(indices[places] == firsts, places, -1)
 
 
 def _left_bytes(texts: pa.LargeStringArray) -> np.ndarray:

@@ -25,12 +25,12 @@ from data_pipeline.dedup.paragraphs import (
 )
 from foundation.errors import SettingError
 
-TEXTS = st.lists(st.text(st.sampled_from("ab é\n\n \t"), max_size=30), max_size=8)
+TEXTS = st.lists(st.text(st.sampled_from("ab é\n\n \t\r\x85\u3000\u200b"), max_size=30), max_size=8)
 
 
 def plain_units(text: str, unit: Unit) -> list[str]:
     """A text cut behind each run of ends."""
-    end = r"\n(?:[ \t\r\f\v]*\n)+" if unit == "paragraph" else r"\n+"
+    end = r"\n(?:\s*\n)+" if unit == "paragraph" else r"\n+"
     pieces, begin = [], 0
     for found in re.finditer(end, text):
         pieces.append(text[begin : found.end()])
@@ -55,6 +55,13 @@ def test_units_are_the_text_cut_behind_its_ends(texts: list[str], unit: Unit) ->
     assert ["".join(pieces) for pieces in found] == texts
 
 
+def test_a_line_of_any_white_space_is_blank_and_of_no_other_character() -> None:
+    codes = [code for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    units = RepeatedParagraphs(min_words=1).units(array([f"a\n{chr(code)}\nb" for code in codes]))
+    cut = np.bincount(units.documents, minlength=len(codes)) == 2
+    assert [codes[place] for place in np.flatnonzero(cut)] == [code for code in codes if chr(code).isspace()]
+
+
 @given(texts=TEXTS, min_words=st.integers(1, 3))
 def test_two_units_are_the_same_when_their_words_are(texts: list[str], min_words: int) -> None:
     units = RepeatedParagraphs(min_words=min_words).units(array(texts))
@@ -75,16 +82,21 @@ def test_what_goes_is_what_the_plain_rule_says(seed: int) -> None:
     texts = ["\n\n".join(rng.choices(paragraphs, k=rng.randint(1, 6))) for _ in range(10)]
     units = RepeatedParagraphs(min_words=1).units(array(texts))
     repeated = np.unique(rng.sample(np.unique(units.hashes).tolist(), 4)).astype(np.uint64)
-    spared = np.array([rng.randint(-1, 9) for _ in repeated])
-    seen, expected = set(), []
+    indices = np.array(sorted(rng.sample(range(100), 10)))  # of the documents in the corpus
+    keepers = np.array([rng.choice([100, *indices.tolist()]) for _ in repeated])  # 100: of another partition
+    seen, expected, stay = set(), [], []
     for document, hash_ in zip(units.documents.tolist(), units.hashes.tolist(), strict=True):
-        keeper = dict(zip(repeated.tolist(), spared.tolist(), strict=True)).get(hash_)
-        is_first = keeper == document and hash_ not in seen
-        if keeper == document:
+        keeper = dict(zip(repeated.tolist(), keepers.tolist(), strict=True)).get(hash_)
+        is_first = keeper == indices[document] and hash_ not in seen
+        if keeper == indices[document]:
             seen.add(hash_)
         expected.append(keeper is not None and not is_first)
-    assert spans_to_cut(units, repeated, spared).tolist() == expected
-    assert not spans_to_cut(units, repeated[:0], spared[:0]).any()
+        stay.append(is_first)
+    goes, stays = spans_to_cut(units, repeated, keepers, indices)
+    assert (goes.tolist(), stays.tolist()) == (expected, stay)
+    goes, stays = spans_to_cut(units, repeated, None, indices)
+    assert (goes.tolist(), stays.any()) == (np.isin(units.hashes, repeated).tolist(), False)
+    assert not np.any(spans_to_cut(units, repeated[:0], keepers[:0], indices))
 
 
 @given(st.lists(st.lists(st.lists(st.integers(0, 5), max_size=4), max_size=4), max_size=4))

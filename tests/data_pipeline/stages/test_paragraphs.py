@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import pickle
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,16 +16,29 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from data_pipeline.dedup.paragraphs import Counted, RepeatedParagraphs
 from data_pipeline.pipeline import Result
-from data_pipeline.stages.features import read_stored
-from data_pipeline.stages.paragraphs import COLUMNS, StoredCounts
-from data_pipeline.storage import write_arrays
+from data_pipeline.stages.paragraph_counts import StoredCounts, StoredRepeated, write_counts
+from data_pipeline.stages.paragraphs import _Judge
 
 Config = Callable[..., dict[str, Any]]
 Go = Callable[[dict[str, Any]], Result]
 MENU = "Home News Sport Weather and all the other pages of this site"
 NOTICE = "Copyright by whoever wrote this page in the year in which it was written"
 REPEATED = "data_pipeline.dedup.paragraphs.RepeatedParagraphs"
+# a run that is killed with its workers as the parent reads of the second file's first partition that it is finished
+KILLED_AT = """
+import json, os, signal, sys
+from data_pipeline.pipeline import check_config, run
+
+def kill(event, arguments):
+    if event == "open" and str(arguments[0]).endswith(f"paragraphs/{sys.argv[2]}-00001-00000.json"):
+        os.killpg(0, signal.SIGKILL)
+
+if __name__ == "__main__":
+    sys.addaudithook(kill)
+    run(**check_config(json.loads(sys.argv[1])))
+"""
 
 
 def corpus(folder: Path) -> dict[str, list[str]]:
@@ -129,6 +146,113 @@ def test_the_same_bytes_with_any_number_of_workers_and_when_done_again(
     assert output_hashes(tmp_path / "one") == output_hashes(tmp_path / "three")
 
 
+@pytest.mark.parametrize(("keep", "unit"), [("none", "paragraph"), ("first", "line"), ("none", "line")])
+def test_the_same_bytes_with_one_worker_and_two(
+    settings: Callable[..., dict[str, Any]], go: Go, output_hashes: Any, tmp_path: Path, keep: str, unit: str
+) -> None:
+    corpus(tmp_path)
+    change = {"paragraphs__unit": unit, "paragraphs__min_left_bytes": 250}
+    one = go(settings("one", keep, **change))
+    (stage,) = (stage for stage in one.stages if stage.name == "paragraphs")
+    assert stage.facts["counts"]["paragraphs_cut"] and stage.book["pages"].dropped
+    go(settings("two", keep, executor__workers=2, **change))
+    assert output_hashes(tmp_path / "one") == output_hashes(tmp_path / "two")
+
+
+def test_a_document_that_keeps_a_copy_for_others_stays_however_little_it_holds(
+    settings: Callable[..., dict[str, Any]], go: Go, decoded: Any, tmp_path: Path
+) -> None:
+    own = [" ".join(f"own{number}w{word}" for word in range(30)) for number in range(40)]
+    texts = [MENU, *(f"{MENU}\n\n{words}" for words in own), f"{MENU}\n\nalone", f"{NOTICE}\n\n{MENU}", NOTICE]
+    lines = (json.dumps({"id": f"a{row}", "text": text}) + "\n" for row, text in enumerate(texts))
+    (tmp_path / "a.jsonl").write_text("".join(lines))
+    exact = {"_target_": "data_pipeline.dedup.exact.Exact"}
+    go(settings("out", dedup=exact, paragraphs__min_left_bytes=100))  # more than the menu has, or the notice
+    found = [text for split in decoded(tmp_path / "out").values() for texts in split.values() for text in texts]
+    assert sorted(text.strip() for text in found) == sorted([MENU, *own, NOTICE])
+    rows = [
+        row
+        for path in sorted((tmp_path / "out/removed/paragraphs").iterdir())
+        for row in pq.read_table(path).to_pylist()
+    ]
+    gone = {row["id"] for row in rows if row["reason"] == "repeated_paragraphs_alone"}
+    assert gone == {"a41", "a43"}  # "alone", and the second notice
+    kept = {row["kept_id"] for row in rows if row["reason"] == "repeated_paragraph"}
+    assert kept and not kept & gone
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "counts_again", "judges_again"),
+    [
+        ("max_documents", 2, False, True),
+        ("keep", "none", False, True),
+        ("min_left_bytes", 2, False, True),
+        ("memory_bytes", 1 << 20, False, False),
+        ("min_words", 4, True, True),
+        ("unit", "line", True, True),
+    ],
+)
+def test_only_what_counting_depends_on_counts_again(
+    settings: Callable[..., dict[str, Any]],
+    go: Go,
+    tmp_path: Path,
+    setting: str,
+    value: Any,
+    counts_again: bool,
+    judges_again: bool,
+) -> None:
+    corpus(tmp_path)
+    go(settings("out"))
+    work = tmp_path / "out/work/paragraphs"
+    counted = {path: path.stat().st_mtime_ns for path in work.glob("count-*.json")}
+    judged = {path: path.stat().st_mtime_ns for path in work.glob("judge-*.json")}
+    assert counted and judged and not list(work.glob("repeated.*"))
+    go(settings("out", **{f"paragraphs__{setting}": value}))
+    assert {path.stat().st_mtime_ns > time for path, time in counted.items()} == {counts_again}
+    assert {path.stat().st_mtime_ns > time for path, time in judged.items()} == {judges_again}
+
+
+def test_workers_map_the_repeated_paragraphs(tmp_path: Path) -> None:
+    """What is sent to a worker is as small for many of them, and what it maps needs no copy to be searched."""
+    hashes = np.arange(100_000, dtype=np.uint64)
+    numbers = np.arange(100_000)
+    stored = StoredRepeated.write(tmp_path, Counted(hashes, numbers + 1, numbers + 2))
+    sent = pickle.dumps(_Judge(RepeatedParagraphs(), stored, tmp_path))
+    assert len(sent) < 5_000
+    found = pickle.loads(pickle.dumps(stored)).open()
+    assert found.hashes.flags.aligned and not found.hashes.flags.owndata
+    for array, expected in ((found.hashes, hashes), (found.num_documents, numbers + 1), (found.firsts, numbers + 2)):
+        assert array.dtype == expected.dtype and array.tolist() == expected.tolist()
+    none = StoredRepeated.write(tmp_path, Counted(hashes[:0], numbers[:0], numbers[:0])).open()
+    assert len(none.hashes) == len(none.firsts) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("keep", "unit"), [("first", "paragraph"), ("none", "line")])
+@pytest.mark.parametrize("what", ["count", "judge"])
+def test_a_kill_in_either_pass_changes_no_byte(
+    settings: Callable[..., dict[str, Any]],
+    go: Go,
+    output_hashes: Any,
+    tmp_path: Path,
+    keep: str,
+    unit: str,
+    what: str,
+) -> None:
+    corpus(tmp_path)
+    change = {"paragraphs__unit": unit, "paragraphs__min_left_bytes": 250, "executor__workers": 2}
+    go(settings("undisturbed", keep, **change))
+    work = tmp_path / "killed/work/paragraphs"
+    tree = settings("killed", keep, **change)
+    killed = subprocess.run([sys.executable, "-c", KILLED_AT, json.dumps(tree), what], start_new_session=True)
+    assert killed.returncode == -signal.SIGKILL
+    done = {path: path.stat().st_mtime_ns for path in work.glob("*.json")}
+    assert len([path for path in done if path.name.startswith(what)]) >= 2 and not (work / "stage.json").exists()
+    go(tree)
+    assert output_hashes(tmp_path / "killed") == output_hashes(tmp_path / "undisturbed")
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+
+
 @pytest.mark.parametrize("num_ranges", [1, 2, 7, 1000])
 def test_every_count_is_in_one_range(tmp_path: Path, num_ranges: int) -> None:
     hashes = np.unique(np.random.default_rng(0).integers(0, 2**64, 500, dtype=np.uint64))
@@ -136,8 +260,8 @@ def test_every_count_is_in_one_range(tmp_path: Path, num_ranges: int) -> None:
     hashes = np.unique(np.concatenate([hashes, borders, borders - np.uint64(1)]))  # 0 - 1 is the largest of all
     numbers = np.arange(len(hashes))
     path = tmp_path / "counts.npz"
-    write_arrays(path, dict(zip(COLUMNS, (hashes, numbers, numbers), strict=True)))
-    stored = StoredCounts(10, *read_stored(path, COLUMNS)[1])
+    write_counts(path, Counted(hashes, numbers, numbers))
+    stored = StoredCounts.read(path, 10)
     found = [stored.of_range(number, num_ranges) for number in range(num_ranges)]
     assert np.concatenate([each.hashes for each in found]).tolist() == hashes.tolist()
     assert np.concatenate([each.num_documents for each in found]).tolist() == numbers.tolist()
