@@ -31,9 +31,9 @@ import pyarrow as pa
 from decontaminate_peers import PEERS, peak_mb, read
 from table import cpu_name, ratio, spread, table
 
+from data_pipeline.decontaminate.index import words_of
 from data_pipeline.decontaminate.ngram import NGram
 from data_pipeline.decontaminate.planted import COPIES
-from data_pipeline.decontaminate.testsets import TestItem
 from data_pipeline.decontaminate.verdicts import removed_rows
 from data_pipeline.sources.jsonl import Jsonl
 
@@ -121,7 +121,7 @@ def measure_ours(folder: Path) -> Record:
     documents, items = read(folder / "documents.jsonl"), read(folder / "items.jsonl")
     texts = pa.array(documents, pa.large_string())
     decontaminator = NGram()
-    index = decontaminator.build([TestItem("test", str(at), item) for at, item in enumerate(items)])
+    index = decontaminator.build(words_of(pa.array(items, pa.large_string())))
     decontaminator.find(
         index, pa.array([documents[0], "e\u0301"], pa.large_string())
     )  # the kernels and tables are loaded
@@ -131,7 +131,7 @@ def measure_ours(folder: Path) -> Record:
     in_training = found.documents < json.loads((folder / "num_training.json").read_text())
     frequencies = np.bincount(found.ngrams[in_training], minlength=index.num_ngrams)
     held = decontaminator.judge(index, decontaminator.counting(index, frequencies), found)
-    removed = held.documents[removed_rows(held, decontaminator.min_coverage)].tolist()
+    removed = held.documents[removed_rows(held)].tolist()
     seconds = time.process_time() - started
     return {"seconds": seconds, "peak_mb": peak_mb(), "version": "this commit", "removed": removed}
 
