@@ -38,8 +38,8 @@ class NGram(Decontaminator):
 
     Args:
         n: words per n-gram.
-        min_coverage: share of an item's words, in (0, 1], from which a document holds it: of those that count, and
-            half of it of all.
+        min_coverage: share of an item's words, in (0, 1], from which a document holds it: of those that count; and
+            half of this share of all its words.
         max_document_frequency: documents of the corpus that an n-gram may occur in and still count.
         min_words: items of fewer words aren't sought: "the answer" is in every book.
         test_sets: files or patterns, see decontaminate.testsets; the held-out documents are sought in any case.

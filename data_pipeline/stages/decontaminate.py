@@ -104,11 +104,12 @@ class Decontaminate(Stage):
         known = Known(statuses, judged.counts, work.index.num_words, work.counting.item_words)
         sets = by_set(self._items, statuses)
         self._warn_of_common(sets)
-        planted = work.find_planted(items.take(self._planted_places(can_plant, statuses)))
+        is_sought = ~np.isin(statuses, [STATUSES.index(status) for status in (TOO_SHORT, COMMON)])
+        planted = work.find_planted(items.take(self._planted_places(can_plant & is_sought)))
         print(f"{self.name}: planted copies found: {_in_words(planted)}", file=sys.stderr)
         written = [
             *write_contamination(folder, self._items, items.calls(), known, judged.listed),
-            write_summary(folder, {"sets": sets, "planted": planted}),
+            write_summary(folder, {"sets": sets, "planted": planted, "sought": int(is_sought.sum())}),
         ]
         counts = _counts(work, statuses, judged)
         pieces, documents = counts["contaminated_pieces_cut"], counts["contaminated_documents_cut"]
@@ -131,10 +132,9 @@ class Decontaminate(Stage):
         written.clear()
         return StoredIndex(self.folder / "index", self._decontaminator.build(words)), files, can_plant
 
-    def _planted_places(self, can_plant: np.ndarray, statuses: np.ndarray) -> np.ndarray:
+    def _planted_places(self, can_plant: np.ndarray) -> np.ndarray:
         """Return the numbers of the items that are planted: spread over the test sets', and over the held-out ones."""
-        not_sought = [STATUSES.index(status) for status in (TOO_SHORT, COMMON)]
-        fit = np.flatnonzero(can_plant & ~np.isin(statuses, not_sought))
+        fit = np.flatnonzero(can_plant)
         return np.concatenate([_spread(fit[fit < len(self._items)]), _spread(fit[fit >= len(self._items)])])
 
     def _warn_of_common(self, sets: dict[str, dict[str, int]]) -> None:
@@ -166,7 +166,7 @@ class Decontaminate(Stage):
         facts |= {"training": view.num_left(left), "bytes_in_and_removed": lost}
         return Outcome(
             output=hash_json([hash_bytes(gone.astype("<i8").tobytes()), cuts.hash()]),
-            book=account_decision(view, gone, [CONTAMINATED] * len(gone), before),
+            book=account_decision(view, gone, CONTAMINATED, before),
             files=[*files, path],
             facts=facts,
             utf8_bytes=int(view.sizes[view.training].sum()),

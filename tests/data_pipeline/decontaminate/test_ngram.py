@@ -193,6 +193,15 @@ def test_common_phrases_do_not_count() -> None:
     assert found == (11, "t#0", 40 / 52)  # of the words in n-grams of its own, which reach 12 words into the licence
 
 
+def test_one_rare_ngram_of_a_long_item_condemns_no_document() -> None:
+    """All but 13 of 100 words are common: what counts is held whole, and the document stays; with 26 it goes."""
+    for rare, gone in ((13, []), (26, [11])):
+        licence, own = prose(1, 100 - rare).split(), prose(2, rare).split()
+        common = [f"{' '.join(licence)} {prose(10 + i)}" for i in range(11)]
+        texts = [*common, f"{prose(5)} {' '.join(own)} {prose(6)}"]
+        assert [at for at, _, _ in judge(NGram(), [" ".join([*licence, *own])], texts)] == gone
+
+
 def test_short_items_are_sought_whole_and_very_short_ones_never() -> None:
     texts = ["What is the CAPITAL of France?", "The capital of Spain is what?", "Paris is large, France too."]
     items = ["what is the capital of france", "Paris is"]
