@@ -49,7 +49,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(script: Path, tree: dict[str, Any], *more: str) -> subprocess.Popen[str]:
-    """Start a run; more: a folder, at the first removal (or other audited event, named behind it) of a file of which the
+    """Start a run; more: a folder, at the first removal of a file of which (or the audited event named behind it) the
     process kills itself."""
     command = [sys.executable, str(script), json.dumps(tree), *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
