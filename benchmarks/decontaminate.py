@@ -7,7 +7,8 @@ Paragraphs of every twentieth document are the test items, those of 8 to 200 wor
 document is left out; copies of each kind of data_pipeline.decontaminate.planted, and one with every twentieth word
 changed, stand between paragraphs of the others. `--janitor` is the file
 lm_eval/decontamination/janitor.py of lm-evaluation-harness. Each side runs in a process of its own, in turns, on one
-core; documents and index are in memory before the clock starts, and the seconds are the processor's.
+core; documents and index are in memory before the clock starts, and the seconds are the processor's. Of a page that is
+there what begins with REMARKS stays.
 """
 
 from __future__ import annotations
@@ -29,15 +30,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from decontaminate_peers import PEERS, peak_mb, read
-from table import cpu_name, ratio, spread, table
+from table import commit_of, cpu_name, ratio, spread, table
 
+from data_pipeline.decontaminate.index import words_of
 from data_pipeline.decontaminate.ngram import NGram
 from data_pipeline.decontaminate.planted import COPIES
-from data_pipeline.decontaminate.testsets import TestItem
 from data_pipeline.decontaminate.verdicts import removed_rows
 from data_pipeline.sources.jsonl import Jsonl
 
 OURS = "groundwork"
+REPOSITORY = Path(__file__).resolve().parent.parent
+REMARKS = "**What they show.**"  # begins what people write on the page
 MOST_ITEMS = 200
 ITEM_WORDS = ((8, 200), (30, 200))  # questions are short; long items alone
 Record = dict[str, Any]
@@ -48,6 +51,10 @@ def _edited(text: str) -> str:
     return " ".join(word if at % 20 else "changed" for at, word in enumerate(text.split(), start=1))
 
 
+COMMAND = """```
+pip install 'datatrove[processing]' spacy
+python benchmarks/decontaminate.py --input peps.jsonl --janitor janitor.py --out docs/benchmarks/decontaminate_cpu.md
+```"""
 KINDS = {**COPIES, "edited": _edited}
 
 
@@ -58,10 +65,16 @@ def main() -> None:
         print(json.dumps(measure_ours(options.measure_ours)))
         return
     parts = [part for item_words in ITEM_WORDS for part in measure(item_words, options)]
-    text = "\n\n".join([*parts, _note(options)])
+    text = "\n\n".join(["# Decontamination", *parts, _notes(options), COMMAND]) + "\n"
     print(text)
     if options.out:
-        options.out.write_text(f"# Decontamination beside its peers\n\n{text}\n")
+        options.out.write_text(text + remarks_of(options.out))
+
+
+def remarks_of(page: Path) -> str:
+    """Return what people wrote on a page, with the line before it; nothing where there is none."""
+    _, begin, remarks = (page.read_text() if page.is_file() else "").partition(REMARKS)
+    return f"\n{begin}{remarks}" if begin else ""
 
 
 def measure(item_words: tuple[int, int], options: argparse.Namespace) -> list[str]:
@@ -78,7 +91,7 @@ def measure(item_words: tuple[int, int], options: argparse.Namespace) -> list[st
             for side, measured in records.items():
                 measured.append(run(side, folder, options))
                 print(f"{side}: {measured[-1].get('seconds', measured[-1])}", file=sys.stderr)
-        size = (folder / "documents.jsonl").stat().st_size
+        size = sum(len(text.encode()) for text in read(folder / "documents.jsonl"))
         num_items = len(read(folder / "items.jsonl"))
     return [_title(options.input, kinds, size, num_items, item_words), report(records, kinds, size)]
 
@@ -119,21 +132,20 @@ def _write(path: Path, texts: list[str]) -> None:
 def measure_ours(folder: Path) -> Record:
     """Find, count and judge with the default settings, in this process."""
     documents, items = read(folder / "documents.jsonl"), read(folder / "items.jsonl")
-    texts = pa.array(documents, pa.large_string())
     decontaminator = NGram()
-    index = decontaminator.build([TestItem("test", str(at), item) for at, item in enumerate(items)])
+    index = decontaminator.build(words_of(pa.array(items, pa.large_string())))
     decontaminator.find(
         index, pa.array([documents[0], "e\u0301"], pa.large_string())
     )  # the kernels and tables are loaded
     started = time.process_time()
-    found = decontaminator.find(index, texts)
+    found = decontaminator.find(index, pa.array(documents, pa.large_string()))
     # as in the self-test of every run, the planted copies make no phrase a common one
     in_training = found.documents < json.loads((folder / "num_training.json").read_text())
     frequencies = np.bincount(found.ngrams[in_training], minlength=index.num_ngrams)
     held = decontaminator.judge(index, decontaminator.counting(index, frequencies), found)
-    removed = held.documents[removed_rows(held, decontaminator.min_coverage)].tolist()
+    removed = held.documents[removed_rows(held)].tolist()
     seconds = time.process_time() - started
-    return {"seconds": seconds, "peak_mb": peak_mb(), "version": "this commit", "removed": removed}
+    return {"seconds": seconds, "peak_mb": peak_mb(), "version": commit_of(REPOSITORY), "removed": removed}
 
 
 def run(side: str, folder: Path, options: argparse.Namespace) -> Record:
@@ -183,16 +195,20 @@ def _title(path: Path, kinds: list[str], size: int, num_items: int, item_words: 
     )
 
 
-def _note(options: argparse.Namespace) -> str:
+def _notes(options: argparse.Namespace) -> str:
     libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "pyarrow"))
-    return (
-        f"Processor seconds, medians of {options.repeats} runs, in turns, with the least and the most. One core of "
-        f"{cpu_name()}, Python {platform.python_version()}, {libraries}. A peer removes a document (the Janitor: "
-        "changes it) for one n-gram of 13 words; ours for half of an item's words in such n-grams (of 11 for items of "
-        "13 to 19 words), and for an item of fewer words as a whole; the copies make no phrase a common one. Edited: "
-        "every twentieth word is another. Others removed: documents without a copy, which may share a paragraph with "
-        "the documents that the items are from."
-    )
+    notes = [
+        f"measured at commit {commit_of(REPOSITORY)}, --max-bytes {options.max_bytes}, --repeats {options.repeats}",
+        f"machine: {cpu_name()}, one core; Python {platform.python_version()}, {libraries}",
+        "processor seconds, medians of the runs, in turns, with the least and the most; MB are of the text in UTF-8; "
+        "ours hold the making of the Arrow array",
+        "a peer removes a document (the Janitor: changes it) for one n-gram of 13 words; ours for half of an item's "
+        "words in such n-grams (of 11 for items of 13 to 19 words), and for an item of fewer words as a whole",
+        "the copies make no phrase a common one, as in the self-test of every run",
+        "truncated: the first three quarters; edited: every twentieth word is another; others removed: documents "
+        "without a copy, which may share a paragraph with the documents that the items are from",
+    ]
+    return "\n".join(f"- {note}" for note in notes)
 
 
 def _options() -> argparse.Namespace:

@@ -126,10 +126,11 @@ def large_losses(stage: str, book: Book, text_bytes: dict[str, list[int]]) -> li
         share = went / came if came else 0.0
         if gone > LARGE_FRAC * account.num_in or share > LARGE_FRAC:
             of_text = f" ({share:.0%} of the text)" if went else ""
-            lines.append(
-                f"{stage}: removed {gone:,} of {account.num_in:,} documents of source {source!r}{of_text}: "
-                f"{listed(account.reasons())}; see removed/ and report.html"
-            )
+            removed = f"removed {gone:,} of {account.num_in:,} documents of source {source!r}{of_text}: "
+            removed += listed(account.reasons())
+            if not gone:
+                removed = f"cut {share:.0%} of the text of source {source!r}"
+            lines.append(f"{stage}: {removed}; see removed/ and report.html")
     return lines
 
 

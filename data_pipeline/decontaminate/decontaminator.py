@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.decontaminate.index import Counting, NGramIndex, build_index
+from data_pipeline.decontaminate.index import Counting, ItemWords, NGramIndex, build_index, laid_end_to_end
 from data_pipeline.decontaminate.testsets import TestItem
 from data_pipeline.decontaminate.verdicts import Found, Held
 
@@ -34,8 +34,12 @@ class Decontaminator(ABC):
         """Read the test sets. The caller adds the held-out documents as items of the set `held_out`."""
 
     @abstractmethod
-    def build(self, items: list[TestItem]) -> NGramIndex:
-        """Return the index of all items."""
+    def build(self, words: ItemWords) -> NGramIndex:
+        """Return the index of all items.
+
+        Args:
+            words: of the items.
+        """
 
     @abstractmethod
     def find(self, index: NGramIndex, texts: pa.LargeStringArray) -> Found:
@@ -62,8 +66,8 @@ class NoDecontaminate(Decontaminator):
     def test_items(self) -> list[TestItem]:
         return []
 
-    def build(self, items: list[TestItem]) -> NGramIndex:
-        return build_index([], 1, 1)
+    def build(self, words: ItemWords) -> NGramIndex:
+        return build_index(laid_end_to_end([]), 1, 1)
 
     def find(self, index: NGramIndex, texts: pa.LargeStringArray) -> Found:
         return Found(np.zeros(0, np.int64), np.zeros(0, np.int64))
@@ -72,4 +76,4 @@ class NoDecontaminate(Decontaminator):
         return index.counting(np.zeros(len(document_frequencies), bool))
 
     def judge(self, index: NGramIndex, counting: Counting, found: Found) -> Held:
-        return Held(found.documents, found.ngrams, np.zeros(0))
+        return Held(found.documents, found.ngrams, np.zeros(0), np.zeros(0, bool))

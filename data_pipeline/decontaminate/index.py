@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,12 +23,22 @@ from data_pipeline.decontaminate.kernels import (
     room_for_words,
 )
 from data_pipeline.decontaminate.points import folding_points, normal_points, segment_sizes
-from data_pipeline.decontaminate.testsets import TestItem
 from data_pipeline.decontaminate.words import normal
-from data_pipeline.documents import SNIPPET_CHARS, utf8_buffers
+from data_pipeline.documents import utf8_buffers
 
 _BITS_PER_ANCHOR = 4  # 2^4: one place in sixteen is looked at for nothing
-_ITEMS_AT_A_TIME = 10_000
+
+
+class ItemWords(NamedTuple):
+    """The words of test items, 8 bytes a word: all that an index is made of.
+
+    Attributes:
+        hashes: (m,) uint64, of the items' words laid end to end.
+        counts: (num_items,) int64, words of each item.
+    """
+
+    hashes: np.ndarray
+    counts: np.ndarray
 
 
 class Counting(NamedTuple):
@@ -58,17 +69,20 @@ class Holders(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NGramIndex:
-    """What judges documents. Arrays and names only, so it travels to workers.
+    """What judges documents: arrays, in memory or mapped from a file that all workers share.
+
+    A held-out word takes 8 bytes of the hash of its n-gram, 4 of the n-gram's number in its item, 4 to 8 of the
+    directory, 2 to 4 of the anchors: 18 to 24. While it is built there are its word's hash, the n-grams' order and
+    their sorted hashes besides: 60 at most.
 
     Attributes:
         table: the n-grams' hashes; an n-gram's number is its place there.
-        place_starts: (num_ngrams + 1,) int64.
+        place_starts: (num_ngrams + 1,) of integers.
         places: (p,) of integers: n-gram g stands at places[place_starts[g] : place_starts[g + 1]], ascending.
         item_firsts: (num_items + 1,) int64: item i's n-grams, in its order, are the places from item_firsts[i] on.
         widths: (num_items,) int64, words per n-gram of each item; 0: too short to be sought, and no document is ever
             removed for it.
-        names: of the items, `<set>#<item>`.
-        begins: of their texts, for evidence.
+        num_words: (num_items,) int64, of each item.
         points: folding_points().
     """
 
@@ -77,9 +91,13 @@ class NGramIndex:
     places: np.ndarray
     item_firsts: np.ndarray
     widths: np.ndarray
-    names: list[str]
-    begins: list[str]
+    num_words: np.ndarray
     points: Points
+
+    @property
+    def num_items(self) -> int:
+        """Number of items, those that aren't sought among them."""
+        return len(self.widths)
 
     @property
     def num_ngrams(self) -> int:
@@ -112,7 +130,7 @@ class NGramIndex:
 
     def holders(self, ngrams: np.ndarray) -> Holders:
         """Return where items hold these n-grams, by n-gram."""
-        starts = self.place_starts[ngrams]
+        starts = self.place_starts[ngrams].astype(np.int64)
         sizes = self.place_starts[ngrams + 1] - starts
         firsts = np.repeat(starts - (np.cumsum(sizes) - sizes), sizes)
         places = self.places[firsts + np.arange(len(firsts))].astype(np.int64)
@@ -183,44 +201,52 @@ def word_hashes(text: str, points: Points) -> np.ndarray:
     return words.hashes[:count].copy()  # the room is freed
 
 
-def build_index(items: list[TestItem], n: int, min_words: int) -> NGramIndex:
+def build_index(words: ItemWords, n: int, min_words: int) -> NGramIndex:
     """Index the items' n-grams, see `ngram_widths`."""
-    points = folding_points()
-    words, num_words = _words_of(items, points)
-    widths = ngram_widths(num_words, n, min_words)
-    firsts = np.concatenate([[0], np.cumsum(num_words)])
-    ngrams = hash_ngrams(words, firsts, widths)
+    widths = ngram_widths(words.counts, n, min_words)
+    firsts = np.concatenate([[0], np.cumsum(words.counts)])
+    ngrams = hash_ngrams(words.hashes, firsts, widths)
     order = np.argsort(ngrams, kind="stable").astype(_places_type(len(ngrams)))
     ngrams = ngrams[order]
     is_new = np.concatenate([[True], ngrams[1:] != ngrams[:-1]])[: len(ngrams)]
-    sizes = np.where(widths > 0, num_words - widths + 1, 0)
+    sizes = np.where(widths > 0, words.counts - widths + 1, 0)
     return NGramIndex(
-        _table(ngrams[is_new], words, firsts, widths),
-        np.append(np.flatnonzero(is_new), len(ngrams)),
-        order,
-        np.concatenate([[0], np.cumsum(sizes)]),
-        widths,
-        [item.name for item in items],
-        [item.text[:SNIPPET_CHARS] for item in items],
-        points,
+        _table(ngrams[is_new], words.hashes, firsts, widths),
+        _fixed(np.append(np.flatnonzero(is_new), len(ngrams)).astype(_places_type(len(ngrams)))),
+        _fixed(order),
+        _fixed(np.concatenate([[0], np.cumsum(sizes)])),
+        _fixed(widths),
+        words.counts,
+        folding_points(),
     )
 
 
-def _words_of(items: list[TestItem], points: Points) -> tuple[np.ndarray, np.ndarray]:
-    """Return the words of all items laid end to end, and how many each has."""
-    hashes, counts = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
-    for first in range(0, len(items), _ITEMS_AT_A_TIME):
-        texts = [item.text for item in items[first : first + _ITEMS_AT_A_TIME]]
-        data, offsets = utf8_buffers(pa.array(texts, pa.large_string()))
-        found, count = hash_texts(data, offsets, points, room_for_words(int(np.diff(offsets).max())))
-        given_up = np.flatnonzero(count == GIVEN_UP)
-        added = [word_hashes(texts[at], points) for at in given_up.tolist()]
-        count[given_up] = 0
-        before = np.cumsum(count)[given_up]
-        count[given_up] = [len(each) for each in added]
-        hashes.append(np.insert(found, np.repeat(before, count[given_up]), np.concatenate([hashes[0], *added])))
-        counts.append(count)
-    return np.concatenate(hashes), np.concatenate(counts)
+def words_of(texts: pa.LargeStringArray) -> ItemWords:
+    """Return the words of texts."""
+    data, offsets = utf8_buffers(texts)
+    room = room_for_words(int(np.diff(offsets).max(initial=0)))
+    hashes, counts = hash_texts(data, offsets, folding_points(), room)
+    given_up = np.flatnonzero(counts == GIVEN_UP)
+    if not len(given_up):
+        return ItemWords(hashes, counts)
+    added = [word_hashes(texts[at].as_py(), folding_points()) for at in given_up.tolist()]
+    counts[given_up] = 0
+    before = np.cumsum(counts)[given_up]
+    counts[given_up] = [len(each) for each in added]
+    hashes = np.insert(hashes, np.repeat(before, counts[given_up]), np.concatenate([hashes[:0], *added]))
+    return ItemWords(hashes, counts)
+
+
+def laid_end_to_end(parts: Sequence[ItemWords]) -> ItemWords:
+    """Return the items of all parts, one part after the other."""
+    hashes = [np.zeros(0, np.uint64), *(part.hashes for part in parts)]
+    return ItemWords(np.concatenate(hashes), np.concatenate([np.zeros(0, np.int64), *(part.counts for part in parts)]))
+
+
+def _fixed(array: np.ndarray) -> np.ndarray:
+    """Return an array that can't be changed, as a mapped one: for another kind of array kernels are compiled again."""
+    array.flags.writeable = False
+    return array
 
 
 def _places_type(num_places: int) -> type[np.integer[Any]]:
@@ -233,14 +259,17 @@ def _table(hashes: np.ndarray, words: np.ndarray, firsts: np.ndarray, widths: np
     prefixes = np.arange(2**bits, dtype=np.uint64) << np.uint64(64 - bits)
     starts = np.append(np.searchsorted(hashes, prefixes), len(hashes)).astype(_places_type(len(hashes)))
     lengths = np.unique(widths[widths > 0])
+    lengths = lengths if len(lengths) else np.array([1])
     anchor_bits = max(3, bits + _BITS_PER_ANCHOR)
     table = Table(
         hashes,
         starts,
         np.uint64(64 - bits),
-        lengths if len(lengths) else np.array([1]),
+        lengths,
         np.zeros(2 ** (anchor_bits - 3), np.uint8),
         np.uint64(64 - anchor_bits),
     )
     mark_anchors(words, firsts, widths, table)
+    for array in (table.hashes, table.starts, table.lengths, table.anchors):
+        _fixed(array)
     return table

@@ -7,11 +7,20 @@ import pyarrow as pa
 
 from data_pipeline.decontaminate.decontaminator import Decontaminator
 from data_pipeline.decontaminate.errors import DecontaminationError
-from data_pipeline.decontaminate.index import Counting, NGramIndex, build_index, word_hashes, words_covered
+from data_pipeline.decontaminate.index import (
+    Counting,
+    ItemWords,
+    NGramIndex,
+    build_index,
+    word_hashes,
+    words_covered,
+)
 from data_pipeline.decontaminate.points import folding_points
 from data_pipeline.decontaminate.testsets import TestItem, read_test_sets
 from data_pipeline.decontaminate.verdicts import Found, Held
 from foundation.errors import require
+
+MIN_OF_ALL = 0.5  # times min_coverage: the least share of all words of an item, common phrases among them
 
 
 class NGram(Decontaminator):
@@ -21,14 +30,16 @@ class NGram(Decontaminator):
     13) where it has fewer than 1.5 n words; an item of fewer than n words is one n-gram, the whole item. What a
     document holds of it are the words that lie in at least one n-gram that both have. An n-gram that occurs in more
     than `max_document_frequency` documents of the corpus is a common phrase and doesn't count, neither as held nor as
-    part of the item; an item of such n-grams alone is never found.
+    part of the item; an item of such n-grams alone is never found. Where common phrases are most of an item, the rest
+    is few words: what is held must be half of that share of all its words, too.
     Source of the rule: 67 % of a manual's pages share some 13-gram with a held-out page, so a share must decide; a
     share of words, not of n-grams, of which one changed word breaks 13: docs/decisions.md has the measurements.
     marin-community/marin#7635 for the common phrases.
 
     Args:
         n: words per n-gram.
-        min_coverage: share of an item's words, in (0, 1], from which a document holds it.
+        min_coverage: share of an item's words, in (0, 1], from which a document holds it: of those that count; and
+            half of this share of all its words.
         max_document_frequency: documents of the corpus that an n-gram may occur in and still count.
         min_words: items of fewer words aren't sought: "the answer" is in every book.
         test_sets: files or patterns, see decontaminate.testsets; the held-out documents are sought in any case.
@@ -82,16 +93,18 @@ class NGram(Decontaminator):
                 )
         return [item for items in sets.values() for item in items]
 
-    def build(self, items: list[TestItem]) -> NGramIndex:
+    def build(self, words: ItemWords) -> NGramIndex:
         """Return the index of all items.
 
+        Args:
+            words: of the items.
         Raises:
             DecontaminationError: none of them can be sought.
         """
-        index = build_index(items, self.n, self.min_words)
+        index = build_index(words, self.n, self.min_words)
         if not index.num_ngrams:
             raise DecontaminationError(
-                f"decontaminate: none of {len(items)} test items (held-out documents among them) has at least "
+                f"decontaminate: none of {index.num_items} test items (held-out documents among them) has at least "
                 f"{self.min_words} words, and decontamination against nothing is never clean; "
                 "hold out more (mix.held_out_frac), name test sets, or choose decontaminate=none"
             )
@@ -115,6 +128,8 @@ class NGram(Decontaminator):
         pairs = np.sort(found.documents[counts][holders.rows] * len(index.places) + holders.places)
         documents, places = np.divmod(pairs, max(1, len(index.places)))
         items = np.searchsorted(index.item_firsts, places, side="right") - 1
-        firsts, words = words_covered(documents * len(index.names) + items, places, index.widths[items])
+        firsts, words = words_covered(documents * index.num_items + items, places, index.widths[items])
         documents, items = documents[firsts], items[firsts]
-        return Held(documents, items, words / counting.item_words[items])
+        coverage = words / counting.item_words[items]
+        is_enough = words >= self.min_coverage * MIN_OF_ALL * index.num_words[items]
+        return Held(documents, items, coverage, (coverage >= self.min_coverage) & is_enough)

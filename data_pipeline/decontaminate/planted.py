@@ -8,7 +8,7 @@ from itertools import cycle, islice
 
 import pyarrow as pa
 
-from data_pipeline.decontaminate.testsets import HELD_OUT, TestItem
+from data_pipeline.decontaminate.testsets import TestItem
 from data_pipeline.decontaminate.words import APOSTROPHES, normal
 
 MOST_ITEMS = 100  # of the test sets, and as many held-out documents
@@ -43,14 +43,6 @@ COPIES: dict[str, Callable[[str], str]] = {
 }
 
 
-def planted_items(items: list[TestItem], is_sought: list[bool]) -> list[int]:
-    """Return the places of the items that are planted: spread over those that can be found and aren't too long."""
-    fit = [place for place, item in enumerate(items) if is_sought[place] and len(item.text) <= MOST_CHARS]
-    named = [place for place in fit if items[place].set != HELD_OUT]
-    held_out = [place for place in fit if items[place].set == HELD_OUT]
-    return [*_spread(named), *_spread(held_out)]
-
-
 def planted_documents(items: list[TestItem], kind: str) -> pa.LargeStringArray:
     """Return a document for each item, with a copy of this kind between words that mean nothing."""
     copies = (COPIES[kind](item.text) for item in items)
@@ -60,7 +52,3 @@ def planted_documents(items: list[TestItem], kind: str) -> pa.LargeStringArray:
 
 def _filler(num_words: int, first: int) -> str:
     return " ".join(islice(cycle(_FILLER), first, first + num_words))
-
-
-def _spread(places: list[int]) -> list[int]:
-    return [places[i * len(places) // MOST_ITEMS] for i in range(MOST_ITEMS)] if len(places) > MOST_ITEMS else places

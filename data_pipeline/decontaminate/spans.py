@@ -26,8 +26,8 @@ def item_spans(
     counts = np.flatnonzero(counting[hits.ngrams])
     holders = index.holders(hits.ngrams[counts])
     hit, items = counts[holders.rows], holders.items
-    keys = hits.documents[hit] * len(index.names) + items
-    chosen = np.isin(keys, [document * len(index.names) + item for document, item in wanted])
+    keys = hits.documents[hit] * index.num_items + items
+    chosen = np.isin(keys, [document * index.num_items + item for document, item in wanted])
     hit, items = hit[chosen], items[chosen]
     order = np.lexsort((hits.starts[hit], items, hits.documents[hit]))
     found: dict[tuple[int, int], list[Span]] = defaultdict(list)

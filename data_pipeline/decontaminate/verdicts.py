@@ -31,24 +31,23 @@ class Held(NamedTuple):
         documents, items: (p,) int64.
         coverage: (p,) float64, of the item's words that lie in n-grams which count: the share that lies in those which
             the document holds.
+        is_held: (p,) bool: whether the document holds so much that it goes.
     """
 
     documents: np.ndarray
     items: np.ndarray
     coverage: np.ndarray
+    is_held: np.ndarray
 
 
-def removed_rows(held: Held, min_coverage: float) -> np.ndarray:
-    """Return, for each document that holds an item, the row of it: of several the one held most, then the first.
-
-    Args:
-        min_coverage: from which a document holds an item.
-    """
-    order = np.lexsort((held.items, -held.coverage, held.documents))
-    _, firsts = np.unique(held.documents[order], return_index=True)
-    best = order[firsts]
-    rows: np.ndarray = best[held.coverage[best] >= min_coverage]
-    return rows
+def removed_rows(held: Held) -> np.ndarray:
+    """Return, for each document that holds an item, the row of it: of several the one held most, then the first."""
+    rows = np.flatnonzero(held.is_held)
+    documents = held.documents[rows]
+    order = np.lexsort((held.items[rows], -held.coverage[rows], documents))
+    _, firsts = np.unique(documents[order], return_index=True)
+    best: np.ndarray = rows[order[firsts]]
+    return best
 
 
 def removals(held: Held, rows: np.ndarray, names: list[str], min_coverage: float) -> list[Removal]:
@@ -56,12 +55,12 @@ def removals(held: Held, rows: np.ndarray, names: list[str], min_coverage: float
 
     Args:
         rows: removed_rows.
-        names: of the items.
+        names: of the item of each row.
     """
-    columns = zip(*(column[rows].tolist() for column in held), strict=True)
+    columns = zip(held.documents[rows].tolist(), held.coverage[rows].tolist(), names, strict=True)
     return [
-        Removal(at, "contaminated", value=coverage, threshold=min_coverage, test_item=names[item], coverage=coverage)
-        for at, item, coverage in columns
+        Removal(at, "contaminated", value=coverage, threshold=min_coverage, test_item=name, coverage=coverage)
+        for at, coverage, name in columns
     ]
 
 
@@ -73,28 +72,25 @@ class ItemCounts:
         contaminated, partial: (num_items,) int64, documents that hold it, and that hold less of it.
     """
 
-    def __init__(self, num_items: int, min_coverage: float) -> None:
-        self._min_coverage = min_coverage
+    def __init__(self, num_items: int) -> None:
         self.coverage = np.zeros(num_items)
         self.contaminated, self.partial = np.zeros(num_items, np.int64), np.zeros(num_items, np.int64)
 
     def add(self, held: Held) -> None:
         """Count what other documents hold."""
-        is_held = held.coverage >= self._min_coverage
         np.maximum.at(self.coverage, held.items, held.coverage)
-        self.contaminated += np.bincount(held.items[is_held], minlength=len(self.coverage))
-        self.partial += np.bincount(held.items[~is_held], minlength=len(self.coverage))
+        np.add.at(self.contaminated, held.items[held.is_held], 1)
+        np.add.at(self.partial, held.items[~held.is_held], 1)
 
-    def statuses(self, is_sought: np.ndarray, counts: np.ndarray) -> list[str]:
-        """Return the status of each item.
+    def statuses(self, is_sought: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Return the status of each item, (num_items,) int8, a place in STATUSES.
 
         Args:
             is_sought: (num_items,) bool.
             counts: (num_items,) bool: whether any n-gram of it counts.
         """
-        numbers = np.select(
+        return np.select(
             [~is_sought, ~counts, self.contaminated > 0, self.partial > 0],
-            [STATUSES.index(status) for status in (TOO_SHORT, COMMON, CONTAMINATED, PARTIAL)],
-            STATUSES.index(CLEAN),
+            [np.int8(STATUSES.index(status)) for status in (TOO_SHORT, COMMON, CONTAMINATED, PARTIAL)],
+            np.int8(STATUSES.index(CLEAN)),
         )
-        return [STATUSES[number] for number in numbers.tolist()]

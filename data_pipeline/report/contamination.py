@@ -22,8 +22,9 @@ def show_contamination(page: Page, output_dir: Path) -> None:
     page.section("Test sets")
     page.text(
         "What the documents held before any of them went. Contaminated: one held at least decontaminate.min_coverage "
-        "of the item's words, and went, or lost its sentences. Partial: some hold less of it, and stay as they are "
-        "unless they hold another item. "
+        "of the item's words that count (those in n-grams that are no common phrases) and half of that share of all "
+        "its words, and went, or lost its sentences. Partial: some hold less of it, and stay as they are unless they "
+        "hold another item. "
         "Clean: none holds an n-gram of it that is no common phrase. Too short, or of common phrases alone: not "
         f"sought, so that nothing is known. {DECONTAMINATION}/ has a line an item, with the documents and where it "
         "lies in them, and for evaluators the items that are clean."
@@ -34,8 +35,11 @@ def show_contamination(page: Page, output_dir: Path) -> None:
         for name, counts in summary["sets"].items()
     ]
     page.table(["test set", "items", *(status.replace("_", " ") for status in statuses)], rows)
+    num_items = sum(sum(counts.values()) for counts in summary["sets"].values())
     page.text(
         "What these settings find: copies of items were planted in made-up documents, which are no part of the corpus. "
+        f"Planted are some of the {summary['sought']:,} items that are sought, of {num_items:,} in all: what is too "
+        "short or a common phrase is never found. "
         "A truncated copy is the first three quarters of an item; of one of few words that is too little to be found."
     )
     planted: list[list[str | int]] = [

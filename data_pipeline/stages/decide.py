@@ -39,7 +39,7 @@ def decide(
         facts: for reports.
     """
     gone = view.positions[removals.positions]
-    book = account_decision(view, gone, [removals.reason] * len(gone), before)
+    book = account_decision(view, gone, removals.reason, before)
     clusters = clusters_of(removals) if clusters is None else clusters
     executor, folder = stage.place.executor, stage.place.output_dir
     named = np.union1d(named_in(view, [removals]), view.positions[clusters.documents])

@@ -15,18 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
 from data_pipeline.decontaminate.decontaminator import Decontaminator
-from data_pipeline.decontaminate.index import NGramIndex
-from data_pipeline.decontaminate.testsets import HELD_OUT, TestItem
-from data_pipeline.decontaminate.verdicts import COMMON, CONTAMINATED, TOO_SHORT, Found, Held, ItemCounts
+from data_pipeline.decontaminate.index import laid_end_to_end
+from data_pipeline.decontaminate.planted import MOST_CHARS, MOST_ITEMS
+from data_pipeline.decontaminate.testsets import HELD_OUT
+from data_pipeline.decontaminate.verdicts import COMMON, CONTAMINATED, STATUSES, TOO_SHORT, Found, Held, ItemCounts
 from data_pipeline.ledger import Book
 from data_pipeline.output_dir import DECONTAMINATION, REMOVED
 from data_pipeline.records import keep_only
-from data_pipeline.stages.contamination import Listed, by_set, in_words, merge, write_contamination, write_summary
+from data_pipeline.stages.contamination import Known, Listed, by_set, in_words, write_contamination, write_summary
 from data_pipeline.stages.cuts import Cuts, joined
-from data_pipeline.stages.judging import Find, Judge, Judging
+from data_pipeline.stages.item_files import ItemFiles, WriteHeldOut, write_named
+from data_pipeline.stages.judging import Find, Judge, Judging, find_path, judge_path
+from data_pipeline.stages.mapped import Mapped, StoredIndex
 from data_pipeline.stages.stage import (
     Outcome,
     Stage,
@@ -60,7 +62,10 @@ class Decontaminate(Stage):
         "decontaminate",
         "stages/contamination.py",
         "stages/decontaminate.py",
+        "stages/features.py",
+        "stages/item_files.py",
         "stages/judging.py",
+        "stages/mapped.py",
         "stages/removed.py",
     )
     libraries = ("numpy", "pyarrow", "xxhash")
@@ -84,30 +89,65 @@ class Decontaminate(Stage):
         folder = self.place.output_dir / DECONTAMINATION
         keep_only(folder, [])  # it describes what is about to change
         if not self._decontaminator.seeks:
-            return self._decided(view, before, _Judged(ItemCounts(0, 1.0)), [])
-        held_out = self._held_out_items(view)
-        items = [*self._items, *held_out]
-        index = self._decontaminator.build(items)
+            return self._decided(view, before, _Judged(ItemCounts(0), Listed(self.folder)), [])
+        stored, items, can_plant = self._index(view)
         training = view.training
         settings = self._settings_of_finding(view)
-        frequencies, found = self._find(view, training, index, settings)
+        frequencies, found = self._find(view, training, stored, settings)
         shown = [view.file_names, [partition.source for partition in view.partitions]]  # in the evidence of each part
-        settings = hash_json([self.identity, settings, hash_bytes(frequencies.tobytes()), shown])
-        work = Judging(self._decontaminator, index, self._decontaminator.counting(index, frequencies), view.file_names)
+        settings = hash_json([self.identity, settings, hash_bytes(frequencies.data), shown])
+        counting = self._decontaminator.counting(stored.index, frequencies)
+        marks = Mapped(self.folder / "counting", counting._asdict())
+        work = Judging(self._decontaminator, stored, marks, items, view.file_names)
         judged = self._judge(view, training, work, settings)
-        statuses = judged.counts.statuses(index.widths > 0, work.counting.item_words > 0)
-        sets = by_set(items, statuses)
-        planted = work.find_planted(items, statuses)
+        statuses = judged.counts.statuses(work.index.widths > 0, work.counting.item_words > 0)
+        known = Known(statuses, judged.counts, work.index.num_words, work.counting.item_words)
+        sets = by_set(self._items, statuses)
+        self._warn_of_common(sets)
+        is_sought = ~np.isin(statuses, [STATUSES.index(status) for status in (TOO_SHORT, COMMON)])
+        planted = work.find_planted(items.take(self._planted_places(can_plant & is_sought)))
         print(f"{self.name}: planted copies found: {_in_words(planted)}", file=sys.stderr)
         written = [
-            *write_contamination(folder, items, statuses, judged.counts, judged.listed),
-            write_summary(folder, {"sets": sets, "planted": planted}),
+            *write_contamination(folder, self._items, items.calls(), known, judged.listed),
+            write_summary(folder, {"sets": sets, "planted": planted, "sought": int(is_sought.sum())}),
         ]
         counts = _counts(work, statuses, judged)
         pieces, documents = counts["contaminated_pieces_cut"], counts["contaminated_documents_cut"]
         cut = f"{pieces:,} pieces cut out of {documents:,} documents; " if pieces else ""
         facts = {"note": cut + in_words(sets), "counts": counts}
         return self._decided(view, before, judged, [*found, *judged.files, *written], **facts)
+
+    def _index(self, view: View) -> tuple[StoredIndex, ItemFiles, np.ndarray]:
+        """Return the index of all items, the held-out documents behind those of the test sets; what they are called;
+        and which are not too long to be planted, (num_items,) bool. Workers read the held-out documents, which lie in
+        all partitions."""
+        written = [write_named(self.folder / "items.arrow", self._items)]
+        with progress("held-out items", int(view.held_out.sum()), "docs") as meter:
+            for each in self.place.executor.map(WriteHeldOut(self.folder), view.slices(view.held_out)):
+                written.append(each)
+                meter.add(len(each.num_chars))
+        words = laid_end_to_end([each.words for each in written])
+        files = ItemFiles([each.path for each in written], [len(each.num_chars) for each in written])
+        can_plant = np.concatenate([each.num_chars for each in written]) <= MOST_CHARS
+        written.clear()
+        return StoredIndex(self.folder / "index", self._decontaminator.build(words)), files, can_plant
+
+    def _planted_places(self, can_plant: np.ndarray) -> np.ndarray:
+        """Return the numbers of the items that are planted: spread over the test sets', and over the held-out ones."""
+        fit = np.flatnonzero(can_plant)
+        return np.concatenate([_spread(fit[fit < len(self._items)]), _spread(fit[fit >= len(self._items)])])
+
+    def _warn_of_common(self, sets: dict[str, dict[str, int]]) -> None:
+        """Say which test sets have items that nothing was removed for: a phrase everybody uses, or a leak in many."""
+        for name, counts in sets.items():
+            if counts[COMMON] and name != HELD_OUT:
+                print(
+                    f"warning: {self.name}: {counts[COMMON]:,} of the {sum(counts.values()):,} items of {name!r} are "
+                    "common phrases: each n-gram of them is in more documents than decontaminate.max_document_frequency"
+                    f", so these documents stay; where they are leaks and no phrases, set it higher; the items are in "
+                    f"{DECONTAMINATION}/{name}.jsonl, with the status {COMMON}",
+                    file=sys.stderr,
+                )
 
     def _settings_of_finding(self, view: View) -> str:
         """Return the hash of all that the n-grams found in a partition depend on beside it."""
@@ -126,49 +166,39 @@ class Decontaminate(Stage):
         facts |= {"training": view.num_left(left), "bytes_in_and_removed": lost}
         return Outcome(
             output=hash_json([hash_bytes(gone.astype("<i8").tobytes()), cuts.hash()]),
-            book=account_decision(view, gone, [CONTAMINATED] * len(gone), before),
+            book=account_decision(view, gone, CONTAMINATED, before),
             files=[*files, path],
             facts=facts,
             utf8_bytes=int(view.sizes[view.training].sum()),
         )
 
-    def _held_out_items(self, view: View) -> list[TestItem]:
-        """Return the held-out documents as test items; they lie in all partitions, so workers read them."""
-        items: list[TestItem] = []
-        with progress("held-out items", int(view.held_out.sum()), "docs") as meter:
-            for found in self.place.executor.map(_items_of, view.slices(view.held_out)):
-                items += found
-                meter.add(len(found))
-        return items
-
     def _find(
-        self, view: View, training: np.ndarray, index: NGramIndex, settings: str
+        self, view: View, training: np.ndarray, stored: StoredIndex, settings: str
     ) -> tuple[np.ndarray, list[Path]]:
         """Return in how many training documents each n-gram occurs, and the files written."""
-        frequencies = np.zeros(index.num_ngrams, np.int64)
+        frequencies = np.zeros(stored.index.num_ngrams, np.int64)
         files: list[Path] = []
         tasks = self._tasks("find", view, training, settings)
         with progress(self.name, int(view.sizes[training].sum()), "B", "text") as meter:
-            for name, facts in do_parts(
-                self.place.executor, self.records, tasks, Find(self._decontaminator, index, self.folder)
-            ):
-                found = Found(**read_arrays(self.folder / f"{name}.npz"))
-                frequencies += np.bincount(found.ngrams, minlength=index.num_ngrams)
+            function = Find(self._decontaminator, stored, self.folder)
+            for name, facts in do_parts(self.place.executor, self.records, tasks, function):
+                found = Found(**read_arrays(find_path(self.folder, name.removeprefix("find-"))))
+                np.add.at(frequencies, found.ngrams, 1)
                 files += self.records.files(name)
                 meter.add(facts["utf8_bytes"])
         return frequencies, files
 
     def _judge(self, view: View, training: np.ndarray, work: Judging, settings: str) -> _Judged:
-        judged = _Judged(ItemCounts(len(work.index.names), self._decontaminator.min_coverage))
+        judged = _Judged(ItemCounts(work.index.num_items), Listed(self.folder))
         tasks = self._tasks("judge", view, training, settings)
         function = Judge(work, self.folder, self.place.output_dir / REMOVED / self.name)
         for name, _ in do_parts(self.place.executor, self.records, tasks, function):
-            arrays = read_arrays(self.folder / f"{name}.npz")
+            partition = name.removeprefix("judge-")
+            arrays = read_arrays(judge_path(self.folder, partition))
             judged.counts.add(Held(*(arrays[column] for column in Held._fields)))
             judged.gone.append(arrays["gone"])
             judged.cuts.append(Cuts.of(arrays))
-            listed = orjson.loads((self.folder / f"{name}.listed").read_bytes())
-            merge(judged.listed, {int(item): documents for item, documents in listed.items()})
+            judged.listed.add(partition)
             judged.files += self.records.files(name)
         return judged
 
@@ -178,11 +208,9 @@ class Decontaminate(Stage):
             yield task(self.records, f"{what}-{piece.partition.name}", key, piece)
 
 
-def _items_of(piece: Slice) -> list[TestItem]:
-    """Runs in a worker."""
-    batch = piece.load()
-    ids_and_texts = zip(batch.column("id").to_pylist(), batch.column("text").to_pylist(), strict=True)
-    return [TestItem(HELD_OUT, identifier, text) for identifier, text in ids_and_texts]
+def _spread(places: np.ndarray) -> np.ndarray:
+    """Return MOST_ITEMS of these, evenly; all where they are fewer."""
+    return places[np.arange(MOST_ITEMS) * len(places) // MOST_ITEMS] if len(places) > MOST_ITEMS else places
 
 
 def _held_out_hash(view: View) -> str:
@@ -191,12 +219,12 @@ def _held_out_hash(view: View) -> str:
     return hash_json([texts, hash_bytes(np.flatnonzero(view.held_out).astype("<i8").tobytes())])
 
 
-def _counts(work: Judging, statuses: list[str], judged: _Judged) -> dict[str, int]:
+def _counts(work: Judging, statuses: np.ndarray, judged: _Judged) -> dict[str, int]:
     """Return numbers for the ledger: what was sought, what could not be, what was cut."""
     return {
         "test_items": len(statuses),
-        "items_too_short": statuses.count(TOO_SHORT),
-        "items_of_common_ngrams": statuses.count(COMMON),
+        "items_too_short": int((statuses == STATUSES.index(TOO_SHORT)).sum()),
+        "items_of_common_ngrams": int((statuses == STATUSES.index(COMMON)).sum()),
         "ngrams": work.index.num_ngrams,
         "common_ngrams": int((~work.counting.ngrams).sum()),
         "contaminated_pieces_cut": sum(len(cuts) for cuts in judged.cuts),
@@ -214,7 +242,7 @@ class _Judged:
     each, of indices."""
 
     counts: ItemCounts
-    listed: Listed = field(default_factory=dict)
+    listed: Listed
     gone: list[np.ndarray] = field(default_factory=list)
     cuts: list[Cuts] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)

@@ -6,28 +6,39 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
 from data_pipeline.decontaminate.cutting import spans_to_cut
 from data_pipeline.decontaminate.decontaminator import Decontaminator
 from data_pipeline.decontaminate.index import Counting, NGramIndex
-from data_pipeline.decontaminate.planted import COPIES, planted_documents, planted_items
+from data_pipeline.decontaminate.planted import COPIES, planted_documents
 from data_pipeline.decontaminate.spans import Span, item_spans
 from data_pipeline.decontaminate.testsets import TestItem
-from data_pipeline.decontaminate.verdicts import COMMON, TOO_SHORT, Found, Held, removals, removed_rows
+from data_pipeline.decontaminate.verdicts import Found, Held, removals, removed_rows
 from data_pipeline.documents import Removal
 from data_pipeline.records import Part
-from data_pipeline.stages.contamination import Listed, Spans, chosen_rows, describe
+from data_pipeline.stages.contamination import Entry, Spans, chosen_rows, describe, write_listed
 from data_pipeline.stages.cuts import Cuts
+from data_pipeline.stages.item_files import ItemFiles
+from data_pipeline.stages.mapped import Mapped, StoredIndex
 from data_pipeline.stages.removed import Origin, rows_of
 from data_pipeline.stages.view import Slice, num_bytes
-from data_pipeline.storage import read_arrays, write_arrays, write_file, write_removed
+from data_pipeline.storage import read_arrays, write_arrays, write_removed
 
 CUT = "contaminated_sentences"  # the reason of a cut
+
+
+def find_path(folder: Path, partition: str) -> Path:
+    """Return the file of the n-grams that a partition's documents hold."""
+    return folder / f"find-{partition}.npz"
+
+
+def judge_path(folder: Path, partition: str) -> Path:
+    """Return the file of what a partition's documents hold of items, and of the verdicts."""
+    return folder / f"judge-{partition}.npz"
 
 
 class Find:
@@ -37,53 +48,60 @@ class Find:
         folder: of the stage in work/.
     """
 
-    def __init__(self, decontaminator: Decontaminator, index: NGramIndex, folder: Path) -> None:
-        self._decontaminator, self._index, self._folder = decontaminator, index, folder
+    def __init__(self, decontaminator: Decontaminator, stored: StoredIndex, folder: Path) -> None:
+        self._decontaminator, self._stored, self._folder = decontaminator, stored, folder
 
     def __call__(self, piece: Slice) -> Part:
         texts = piece.texts()
-        path = self._folder / f"find-{piece.partition.name}.npz"
-        write_arrays(path, self._decontaminator.find(self._index, texts)._asdict())
+        path = find_path(self._folder, piece.partition.name)
+        write_arrays(path, self._decontaminator.find(self._stored.index, texts)._asdict())
         return Part({"utf8_bytes": num_bytes(texts)}, [path])
 
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """What verdicts follow from.
+    """What verdicts follow from. What grows with the items is mapped: it travels to workers as the names of files.
 
     Attributes:
+        marks: of `Counting`.
+        items: what they are called.
         file_names: by file number.
     """
 
     decontaminator: Decontaminator
-    index: NGramIndex
-    counting: Counting
+    stored: StoredIndex
+    marks: Mapped
+    items: ItemFiles
     file_names: list[str]
+
+    @property
+    def index(self) -> NGramIndex:
+        """The n-grams of all items."""
+        return self.stored.index
+
+    @property
+    def counting(self) -> Counting:
+        """Which n-grams count."""
+        return Counting(**self.marks.arrays)
 
     def judge(self, found: Found) -> tuple[Held, np.ndarray]:
         """Return what documents hold, and the rows of it for which documents go."""
         held = self.decontaminator.judge(self.index, self.counting, found)
-        return held, removed_rows(held, self.decontaminator.min_coverage)
+        return held, removed_rows(held)
 
     def holds_an_item(self, text: str) -> bool:
         """Return whether a document of this text would go."""
         found = self.decontaminator.find(self.index, pa.array([text], pa.large_string()))
         return len(self.judge(found)[1]) > 0
 
-    def removals(self, held: Held, rows: np.ndarray) -> list[Removal]:
-        """Return why the documents of these rows go."""
-        return removals(held, rows, self.index.names, self.decontaminator.min_coverage)
-
-    def find_planted(self, items: list[TestItem], statuses: list[str]) -> dict[str, dict[str, int]]:
+    def find_planted(self, items: list[TestItem]) -> dict[str, dict[str, int]]:
         """Return kind -> how many copies of test items were planted in made-up documents, and how many these settings
         find. They are no part of the corpus."""
-        places = planted_items(items, [status not in (TOO_SHORT, COMMON) for status in statuses])
-        chosen = [items[place] for place in places]
         results: dict[str, dict[str, int]] = {}
         for kind in COPIES:
-            found = self.decontaminator.find(self.index, planted_documents(chosen, kind))
+            found = self.decontaminator.find(self.index, planted_documents(items, kind))
             _, gone = self.judge(found)
-            results[kind] = {"planted": len(chosen), "found": len(gone)}
+            results[kind] = {"planted": len(items), "found": len(gone)}
         return results
 
 
@@ -93,13 +111,36 @@ class _Verdict:
 
     Attributes:
         gone: places of those that go. cuts: place, start and stop of each piece that is cut out of another.
-        listed: for the lines of the items. rows: the evidence.
+        listed: for the lines of the items: item, coverage, what its line says. rows: the evidence.
     """
 
     gone: list[int] = field(default_factory=list)
     cuts: list[tuple[int, int, int]] = field(default_factory=list)
-    listed: Listed = field(default_factory=dict)
+    listed: list[tuple[int, float, Entry]] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+class _Removed(NamedTuple):
+    """What goes of a document that holds an item.
+
+    Attributes:
+        removals: one, or one for each piece that is cut.
+        item: the one held most. begin: of its text.
+    """
+
+    removals: list[Removal]
+    item: int
+    begin: str
+
+    @property
+    def position(self) -> int:
+        """The document, in the batch."""
+        return self.removals[0].position
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the document stays without these pieces."""
+        return self.removals[0].start is not None
 
 
 class Judge:
@@ -115,15 +156,15 @@ class Judge:
 
     def __call__(self, piece: Slice) -> Part:
         name = piece.partition.name
-        held, best = self._work.judge(Found(**read_arrays(self._folder / f"find-{name}.npz")))
+        held, best = self._work.judge(Found(**read_arrays(find_path(self._folder, name))))
         verdict = self._verdict(piece, held, best) if len(held.items) else _Verdict()
-        path, listed_path = self._folder / f"judge-{name}.npz", self._folder / f"judge-{name}.listed"
+        path = judge_path(self._folder, name)
         indices = piece.indices()
         documents, starts, stops = np.array(verdict.cuts, np.int64).reshape(-1, 3).T
         cuts = Cuts(indices[documents], starts, stops)
         write_arrays(path, {**held._asdict(), "gone": indices[np.array(verdict.gone, np.int64)], **cuts.arrays()})
-        write_file(listed_path, orjson.dumps({str(item): entries for item, entries in verdict.listed.items()}))
-        return Part({}, [path, listed_path, *write_removed(self._removed / f"{name}.parquet", verdict.rows)])
+        listed = write_listed(self._folder, name, verdict.listed)
+        return Part({}, [path, *listed, *write_removed(self._removed / f"{name}.parquet", verdict.rows)])
 
     def _verdict(self, piece: Slice, held: Held, best: np.ndarray) -> _Verdict:
         """Judge documents that hold something.
@@ -132,22 +173,27 @@ class Judge:
             best: the rows of `held` for which documents go or are cut.
         """
         work = self._work
-        holds = np.flatnonzero(held.coverage >= work.decontaminator.min_coverage)
+        holds = np.flatnonzero(held.is_held)
         shown = np.union1d(chosen_rows(held), holds)
         documents, places = np.unique(held.documents[shown], return_inverse=True)
         batch = piece.load().take(pa.array(documents))
-        here = Held(places, held.items[shown], held.coverage[shown])
+        here = Held(places, held.items[shown], held.coverage[shown], held.is_held[shown])
         wanted = set(zip(here.documents.tolist(), here.items.tolist(), strict=True))
-        spans = item_spans(work.index, work.counting.ngrams, work.index.find(batch.column("text")), wanted)
-        removed: list[tuple[list[Removal], int]] = []
+        index = work.index
+        spans = item_spans(index, work.counting.ngrams, index.find(batch.column("text")), wanted)
+        removed: list[_Removed] = []
         in_documents: dict[int, list[Span]] = defaultdict(list)
         for row in np.searchsorted(shown, holds).tolist():
             in_documents[int(places[row])] += spans[int(places[row]), int(here.items[row])]
         best = np.searchsorted(shown, best)
-        for removal, item in zip(work.removals(here, best), here.items[best].tolist(), strict=True):
+        names_and_begins = work.items.names_and_begins(here.items[best])
+        names = [name for name, _ in names_and_begins]
+        found = removals(here, best, names, work.decontaminator.min_coverage)
+        for removal, item, (_, begin) in zip(found, here.items[best].tolist(), names_and_begins, strict=True):
             text = batch.column("text")[removal.position].as_py()
             pieces = self._pieces(text, in_documents[removal.position])
-            removed.append(([replace(removal, reason=CUT, start=a, stop=b) for a, b in pieces] or [removal], item))
+            cut = [replace(removal, reason=CUT, start=a, stop=b) for a, b in pieces]
+            removed.append(_Removed(cut or [removal], item, begin))
         return self._described(piece, batch, here, spans, removed, documents)
 
     def _pieces(self, text: str, spans: list[Span]) -> list[Span]:
@@ -167,31 +213,31 @@ class Judge:
         batch: pa.RecordBatch,
         here: Held,
         spans: Spans,
-        removed: list[tuple[list[Removal], int]],
+        removed: list[_Removed],
         documents: np.ndarray,
     ) -> _Verdict:
         """Return the verdict with its evidence.
 
         Args:
             batch, here, spans: of the documents that are shown.
-            removed: what goes of each document that holds an item, and the item held most.
+            removed: what goes of each document that holds an item.
             documents: of the slice, those in the batch.
         """
         verdict = _Verdict()
         origin = Origin(self._removed.name, piece.partition.source, self._work.file_names)
-        gone = {each[0].position for each, _ in removed if each[0].start is None}
-        cut = {each[0].position for each, _ in removed} - gone
+        gone = {each.position for each in removed if not each.is_cut}
+        cut = {each.position for each in removed} - gone
         entries = describe(batch, here, spans, gone, cut, origin)
-        for (_, item), entry in entries.items():
-            verdict.listed.setdefault(item, []).append(entry)
-        for of_document, item in removed:
-            rows = rows_of(batch, of_document, origin, [None] * len(of_document))
-            for row, removal in zip(rows, of_document, strict=True):
+        shown = zip(entries.items(), here.coverage.tolist(), strict=True)
+        verdict.listed = [(item, coverage, entry) for ((_, item), entry), coverage in shown]
+        for each in removed:
+            rows = rows_of(batch, each.removals, origin, [None] * len(each.removals))
+            for row, removal in zip(rows, each.removals, strict=True):
                 if removal.start is None:
-                    row["snippet"] = entries[removal.position, item]["excerpt"]
+                    row["snippet"] = entries[removal.position, each.item]["excerpt"]
                     verdict.gone.append(int(documents[removal.position]))
                 else:
                     assert removal.stop is not None
                     verdict.cuts.append((int(documents[removal.position]), removal.start, removal.stop))
-                verdict.rows.append(row | {"test_snippet": self._work.index.begins[item]})
+                verdict.rows.append(row | {"test_snippet": each.begin})
         return verdict

@@ -123,7 +123,7 @@ class CutParagraphs(Stage):
             lost[source][1] += int(cut[mask].sum())
         return Outcome(
             output=hash_json([hash_bytes(gone.astype("<i8").tobytes()), cuts.hash()]),
-            book=account_decision(view, gone, [EMPTIED] * len(gone), before),
+            book=account_decision(view, gone, EMPTIED, before),
             files=[*files, path],
             facts=facts | {"bytes_in_and_removed": lost},
             utf8_bytes=int(view.sizes[view.alive].sum()),

@@ -46,7 +46,7 @@ class Split(Stage):
         write_arrays(path, {"held_out": held_out})
         return Outcome(
             output=hash_bytes(held_out.astype("<i8").tobytes()),
-            book=account_decision(view, np.zeros(0, np.int64), [], before),
+            book=account_decision(view, np.zeros(0, np.int64), "", before),
             files=[path],
             facts={"note": self._note(len(held_out), len(positions)), "training": view.num_left(training)},
         )

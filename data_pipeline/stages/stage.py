@@ -235,8 +235,8 @@ def task(records: Records, name: str, key: str, item: Item) -> Task[Item]:
     return Task(name, key, None if found is not None else item, found)
 
 
-def account_decision(view: View, gone: np.ndarray, reasons: list[str], before: Book) -> Book:
-    """Return the book of a stage that removed documents.
+def account_decision(view: View, gone: np.ndarray, reason: str, before: Book) -> Book:
+    """Return the book of a stage that removed documents, all for one reason.
 
     The fingerprint of what came in is the one that the stage before wrote; those of what went are taken anew from the
     stored keys: that they add up is a check and no tautology.
@@ -244,7 +244,6 @@ def account_decision(view: View, gone: np.ndarray, reasons: list[str], before: B
     Args:
         view: before the removal.
         gone: (m,) int64 indices of the removed documents, each once.
-        reasons: of each.
         before: the book of the stage before.
     """
     stays = view.alive.copy()
@@ -253,12 +252,11 @@ def account_decision(view: View, gone: np.ndarray, reasons: list[str], before: B
     removed[gone] = True
     book: Book = {}
     for source, mask in view.source_masks():
-        mine = mask[gone]
-        dropped = Counter(reason for reason, is_mine in zip(reasons, mine, strict=True) if is_mine)
+        lost = int(mask[gone].sum())
         book[source] = Account(
             num_in=before[source].num_out,
             num_out=int((stays & mask).sum()),
-            dropped=dropped,
+            dropped=Counter({reason: lost} if lost else {}),
             fingerprint_in=before[source].fingerprint_out,
             fingerprint_out=fingerprint(view.files[stays & mask], view.rows[stays & mask]),
             fingerprint_dropped=fingerprint(view.files[removed & mask], view.rows[removed & mask]),

@@ -86,6 +86,12 @@ def test_a_large_loss_is_one_of_documents_or_of_their_text() -> None:
     assert large_losses("clean", {"web": account(100, {"short": 10})}, {"web": [1000, 100]}) == []
 
 
+def test_a_stage_that_only_cuts_says_how_much() -> None:
+    assert large_losses("paragraphs", {"s": account(100)}, {"s": [1000, 300]}) == [
+        "paragraphs: cut 30% of the text of source 's'; see removed/ and report.html"
+    ]
+
+
 def test_what_was_removed_before_is_a_clause_of_all_sources() -> None:
     books = [("clean", {"web": account(9, {"short": 2}), "books": account(4, {"short": 1})}), ("tokenizer", {})]
     assert removed_before(books) == "; 13 were read, earlier stages removed (clean: short 3)"

@@ -27,7 +27,7 @@ from data_pipeline.pipeline import check_config, run
 from foundation.errors import GroundworkError
 
 def kill_at_removal(event, arguments):
-    if event == "os.remove" and str(arguments[0]).startswith(sys.argv[2]):
+    if event == (sys.argv[3:] or ["os.remove"])[0] and str(arguments[0]).startswith(sys.argv[2]):
         os.kill(os.getpid(), signal.SIGKILL)
 
 if __name__ == "__main__":
@@ -49,7 +49,8 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(script: Path, tree: dict[str, Any], *more: str) -> subprocess.Popen[str]:
-    """Start a run; more: a folder, at the first removal of a file of which the process kills itself."""
+    """Start a run; more: a folder, at the first removal of a file of which (or the audited event named behind it) the
+    process kills itself."""
     command = [sys.executable, str(script), json.dumps(tree), *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
@@ -164,3 +165,19 @@ def test_a_second_run_waits_and_then_names_the_owner(
     assert process.returncode == 1
     assert f"process {os.getpid()} on " in err and "Traceback" not in err
     assert not (out / "work").exists()
+
+
+def test_a_kill_between_the_verdicts_and_the_report_of_test_sets_changes_no_byte(
+    script: Path, tree: dict[str, Any], ends_as_undisturbed: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    """The process dies as it puts the first file of decontamination/ in its place; all verdicts stand by then."""
+    work = tmp_path / "out" / "work" / "decontaminate"
+    process = start(script, tree, str(tmp_path / "out" / "decontamination"), "os.rename")
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL
+    assert not (work / "stage.json").exists()
+    before = {path: path.stat().st_mtime_ns for path in work.glob("judge-*.json")}
+    assert before and not list((tmp_path / "out" / "decontamination").glob("*.jsonl"))
+    ends_as_undisturbed()
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert not (work / "index").exists()  # what only the work needed is gone

@@ -8,8 +8,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.decontaminate import testsets
-from data_pipeline.decontaminate.index import NGramIndex, build_index, ngram_widths, words_covered
+from data_pipeline.decontaminate.index import NGramIndex, build_index, ngram_widths, words_covered, words_of
 from data_pipeline.decontaminate.kernels import count_words
 from data_pipeline.decontaminate.words import words
 
@@ -17,7 +16,7 @@ TEXT = st.lists(st.sampled_from("abc"), max_size=12).map(" ".join)
 
 
 def build(texts: list[str], n: int, min_words: int) -> NGramIndex:
-    return build_index([testsets.TestItem("t", str(i), text) for i, text in enumerate(texts)], n, min_words)
+    return build_index(words_of(pa.array(texts, pa.large_string())), n, min_words)
 
 
 def find(index: NGramIndex, text: str) -> np.ndarray:
@@ -114,4 +113,4 @@ def test_a_text_that_needs_its_normal_form_is_searched_in_its_place() -> None:
 def test_travels_to_a_worker() -> None:
     index = pickle.loads(pickle.dumps(build(["a b c"], 2, 1)))
     assert len(find(index, "x a b c")) == 2
-    assert index.names == ["t#0"]
+    assert index.num_words.tolist() == [3]

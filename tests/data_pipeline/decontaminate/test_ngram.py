@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.decontaminate import testsets
 from data_pipeline.decontaminate.decontaminator import Decontaminator
 from data_pipeline.decontaminate.errors import DecontaminationError
-from data_pipeline.decontaminate.index import NGramIndex, build_index
+from data_pipeline.decontaminate.index import NGramIndex, build_index, laid_end_to_end, words_of
 from data_pipeline.decontaminate.ngram import NGram
 from data_pipeline.decontaminate.verdicts import removals, removed_rows
 from data_pipeline.decontaminate.words import words
@@ -32,7 +31,7 @@ def prose(seed: int, num_words: int = 200) -> str:
 
 
 def judge(decontaminator: Decontaminator, items: list[str], texts: list[str], cut: int = 0) -> list[Any]:
-    index = decontaminator.build([testsets.TestItem("t", str(i), text) for i, text in enumerate(items)])
+    index = decontaminator.build(words_of(pa.array(items, pa.large_string())))
     return judge_with(decontaminator, index, texts, cut)
 
 
@@ -44,8 +43,9 @@ def judge_with(decontaminator: Decontaminator, index: NGramIndex, texts: list[st
     judged = []
     for each, shift in zip(found, (0, cut), strict=True):
         held = decontaminator.judge(index, decontaminator.counting(index, np.asarray(frequencies)), each)
-        rows = removed_rows(held, decontaminator.min_coverage)
-        gone = removals(held, rows, index.names, decontaminator.min_coverage)
+        rows = removed_rows(held)
+        names = [f"t#{item}" for item in held.items[rows].tolist()]
+        gone = removals(held, rows, names, decontaminator.min_coverage)
         judged += [(each.position + shift, each.test_item, each.coverage) for each in gone]
     return judged
 
@@ -79,8 +79,11 @@ def plain_rule(
         for number, (item, found) in enumerate(zip(items, of_text, strict=True)):
             counting = {gram for gram in runs(item, width_of(item)) if frequency[gram] <= max_frequency}
             if found & counting:
-                coverages.append((words_in(item, found & counting) / words_in(item, counting), -number))
-        if coverages and max(coverages)[0] >= min_coverage:
+                held_words = words_in(item, found & counting)
+                coverage = held_words / words_in(item, counting)
+                if coverage >= min_coverage and held_words / len(words(item)) >= min_coverage / 2:
+                    coverages.append((coverage, -number))
+        if coverages:
             coverage, number = max(coverages)
             removed.append((position, f"t#{-number}", coverage))
     return removed
@@ -99,7 +102,7 @@ TEXT = st.lists(st.sampled_from(["a", "B", "c,", "d'", "中"]), max_size=15).map
 def test_judges_as_the_plain_rule(
     items: list[str], texts: list[str], n: int, min_coverage: float, max_frequency: int
 ) -> None:
-    index = build_index([testsets.TestItem("t", str(i), text) for i, text in enumerate(items)], n, 2)
+    index = build_index(words_of(pa.array(items, pa.large_string())), n, 2)
     found = judge_with(NGram(n, min_coverage, max_frequency, min_words=2), index, texts, len(texts) // 2)
     assert found == plain_rule(items, texts, n, min_coverage, max_frequency, 2)
 
@@ -190,6 +193,15 @@ def test_common_phrases_do_not_count() -> None:
     assert found == (11, "t#0", 40 / 52)  # of the words in n-grams of its own, which reach 12 words into the licence
 
 
+def test_one_rare_ngram_of_a_long_item_condemns_no_document() -> None:
+    """All but 13 of 100 words are common: what counts is held whole, and the document stays; with 26 it goes."""
+    for rare, gone in ((13, []), (26, [11])):
+        licence, own = prose(1, 100 - rare).split(), prose(2, rare).split()
+        common = [f"{' '.join(licence)} {prose(10 + i)}" for i in range(11)]
+        texts = [*common, f"{prose(5)} {' '.join(own)} {prose(6)}"]
+        assert [at for at, _, _ in judge(NGram(), [" ".join([*licence, *own])], texts)] == gone
+
+
 def test_short_items_are_sought_whole_and_very_short_ones_never() -> None:
     texts = ["What is the CAPITAL of France?", "The capital of Spain is what?", "Paris is large, France too."]
     items = ["what is the capital of france", "Paris is"]
@@ -212,7 +224,7 @@ def test_decontamination_against_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DecontaminationError, match="none of the 1 items of 'answers' has 3 words"):
         NGram(test_sets=[str(path)]).test_items()
     with pytest.raises(DecontaminationError, match="none of 0 test items"):
-        NGram().build([])
+        NGram().build(laid_end_to_end([]))
 
 
 @pytest.mark.parametrize(

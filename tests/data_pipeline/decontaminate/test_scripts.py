@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.decontaminate.index import NGramIndex
+from data_pipeline.decontaminate.index import NGramIndex, words_of
 from data_pipeline.decontaminate.ngram import NGram
 from data_pipeline.decontaminate.testsets import TestItem
 from data_pipeline.decontaminate.verdicts import removed_rows
@@ -106,7 +106,7 @@ def changed(item: TestItem, chance: random.Random) -> str:
 
 @functools.cache
 def index_of_all() -> NGramIndex:
-    return NGram().build(list(items().values()))
+    return NGram().build(words_of(pa.array([item.text for item in items().values()], pa.large_string())))
 
 
 @settings(max_examples=20)
@@ -119,15 +119,15 @@ def test_the_verdict_stays(form: Literal["NFC", "NFD"], seed: int) -> None:
     texts = [unicodedata.normalize(form, f"x {changed(item, chance)} y") for item in items().values()]
     found = decontaminator.find(index, pa.array(texts, pa.large_string()))
     held = decontaminator.judge(index, index.counting(np.ones(index.num_ngrams, bool)), found)
-    rows = removed_rows(held, 1.0)
+    rows = removed_rows(held)
     assert held.documents[rows].tolist() == list(range(len(texts)))
-    assert [index.names[item] for item in held.items[rows]] == [item.name for item in items().values()]
+    assert held.items[rows].tolist() == list(range(len(texts)))
 
 
 @pytest.mark.parametrize("sign", [*sorted(APOSTROPHES), "\u0374", "\u1fef", "\u1ffd", "\uff07", "\uff40"], ids=ascii)
 def test_any_sign_may_be_the_apostrophe(sign: str) -> None:
     text = "We don't think it's theirs; they'd say that's o'clock, wouldn't they?"
-    index = NGram().build([TestItem("t", "0", text)])
+    index = NGram().build(words_of(pa.array([text], pa.large_string())))
     for form in ("NFC", "NFD"):
         for recased in (text, text.upper()):
             copy = "x " + unicodedata.normalize(form, recased.replace("'", sign)) + " y"

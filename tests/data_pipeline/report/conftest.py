@@ -99,6 +99,7 @@ CONTAMINATION = {
         "held_out": {"contaminated": 0, "partial": 0, "clean": 3},
     },
     "planted": {"verbatim": {"planted": 100, "found": 100}, "truncated": {"planted": 100, "found": 87}},
+    "sought": 1310,
 }
 
 

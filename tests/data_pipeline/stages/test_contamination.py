@@ -64,6 +64,8 @@ def test_every_item_has_a_status(leaky: Path) -> None:
     expected = ["contaminated", "clean", "partial", "clean", "common_phrases", "clean", "too_short"]
     assert [line["status"] for line in lines] == expected
     assert [(line["num_contaminated"], line["num_partial"]) for line in lines[:3]] == [(2, 0), (0, 0), (0, 1)]
+    assert [line["words"] for line in lines] == [30, 30, 30, 30, 30, 30, 2]
+    assert [line["counted_words"] for line in lines] == [30, 30, 30, 30, 0, 30, 0]
     assert lines[0]["coverage"] == 1.0 and lines[2]["coverage"] == 14 / 30
     sets = json.loads((leaky / "out/decontamination/summary.json").read_text())["sets"]
     assert sets["quiz"] == {"contaminated": 1, "partial": 1, "clean": 3, "too_short": 1, "common_phrases": 1}
@@ -169,3 +171,66 @@ def test_a_file_that_is_gone_is_made_again(leaky: Path, config: Config, go: Go) 
     result = go(_tree(config, leaky, leaky / "out"))
     assert [stage.name for stage in result.stages if stage.redone] == ["decontaminate"]
     assert path.read_bytes() == before
+
+
+def test_the_warning_names_the_set_whose_items_are_common(
+    leaky: Path, config: Config, go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go(_tree(config, leaky, tmp_path / "out"))
+    printed = capsys.readouterr().err
+    assert "warning: decontaminate: 1 of the 7 items of 'quiz' are common phrases" in printed
+    assert "'held_out' are common" not in printed
+    go(_tree(config, leaky, tmp_path / "out", max_document_frequency=5))
+    assert "common phrases:" not in capsys.readouterr().err
+
+
+def removed_ids(out: Path) -> set[str]:
+    paths = (out / "removed/decontaminate").glob("*.parquet")
+    return {row["id"] for path in paths for row in pq.read_table(path).to_pylist()}
+
+
+def test_the_order_of_the_input_files_changes_no_verdict(config: Config, go: Go, tmp_path: Path) -> None:
+    """Nothing is held out by chance: the split goes by a document's key, which the order of the files is part of."""
+    halves = [dict(list(LEAKY.items())[at::2]) for at in range(2)]
+    found = []
+    for order in (("a", "b"), ("b", "a")):
+        folder = tmp_path / "".join(order)
+        folder.mkdir()
+        for name, leaks, shift in zip(order, halves, (0, 200), strict=True):
+            records = [{"id": f"plain{at}", "text": prose(100 + shift + at)} for at in range(30)]
+            records += [{"id": key, "text": text} for key, text in leaks.items()]
+            (folder / f"{name}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+        (folder / "quiz.jsonl").write_text("".join(json.dumps(item) + "\n" for item in ITEMS))
+        corpus = {"_target_": "data_pipeline.sources.jsonl.Jsonl", "paths": [str(folder / "[ab].jsonl")]}
+        tree = _tree(config, folder, folder / "out", max_document_frequency=100)
+        go(tree | {"corpus": corpus, "mix": tree["mix"] | {"held_out_frac": 0.01}})
+        held_out = {line["item"] for line in lines_of(folder / "out/decontamination/held_out.jsonl")}
+        found.append((removed_ids(folder / "out"), held_out))
+    leaks = {name for name in LEAKY if name != "part"}
+    assert found[0][0] | (found[0][1] & leaks) == leaks == found[1][0] | (found[1][1] & leaks)
+
+
+def _hard(folder: Path) -> None:
+    """Write documents to cut: letters apart (the kernel gives these up), two items in one, partitions of such alone."""
+    apart = [f"e\u0301te\u0301. {prose(200 + at)}. So {WHOLE}. {prose(300 + at)}." for at in range(30)]
+    twice = f"{prose(7)}. {WHOLE}. {prose(8)}. {ITEMS[1]['question']}. {prose(9)}."
+    texts = [*(prose(100 + at) for at in range(60)), *apart, twice, f"Q: {WHOLE}"]
+    lines = [json.dumps({"id": str(at), "text": text}) for at, text in enumerate(texts)]
+    (folder / "docs.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / "quiz.jsonl").write_text("".join(json.dumps(item) + "\n" for item in ITEMS))
+
+
+def test_cuts_are_the_same_bytes_with_any_number_of_workers_even_where_the_kernel_gives_all_up(
+    config: Config, go: Go, tmp_path: Path, output_hashes: Callable[[Path], dict[str, str]], decoded: Any
+) -> None:
+    _hard(tmp_path)
+    outs = [tmp_path / f"out{workers}" for workers in (1, 2)]
+    for out, workers in zip(outs, (1, 2), strict=True):
+        go(_tree(config, tmp_path, out, workers, action="cut", max_document_frequency=100) | {"name": "same"})
+    first, second = map(output_hashes, outs)
+    assert first == second
+    assert any(name.startswith("removed/decontaminate") for name in first)
+    texts = [text for split in decoded(outs[0]).values() for of_source in split.values() for text in of_source]
+    trained = [text for of_source in decoded(outs[0])["train"].values() for text in of_source]
+    assert not any(WHOLE in text for text in trained)
+    assert sum(text.startswith("e\u0301te\u0301. ") or text.startswith("\u00e9t\u00e9. ") for text in texts) == 30
