@@ -16,6 +16,7 @@ import platform
 import sys
 import tempfile
 import time
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,7 +25,10 @@ from runs import REPOSITORY, Record, run_peer, tree_mb
 from table import commit_of, cpu_name, ratio, spread, table
 
 from data_pipeline.dedup.bands import find_clusters
-from data_pipeline.stages.features import StoredRows
+from data_pipeline.stages.features import StoredArray, StoredRows
+from data_pipeline.storage import scratch_array
+from foundation.cores import usable_cores
+from foundation.progress import Meter
 
 NUM_PERM, BANDS, ROWS = 128, 25, 5
 BLOCK_DOCS = 1 << 13
@@ -53,10 +57,12 @@ def signatures(path: Path, size: int) -> np.ndarray:
 
 def ours(path: Path, size: int, memory_bytes: int) -> Record:
     """Find the clusters, of signatures as the pipeline has them."""
-    find_clusters([np.zeros((2, NUM_PERM), np.uint32)], BANDS, ROWS, memory_bytes)  # loads the kernels
-    rows = StoredRows(signatures(path, size), np.arange(size))
+    silent, on_disk = Meter("", None, ""), partial(scratch_array, path.parent)
+    find_clusters([np.zeros((2, NUM_PERM), np.uint32)], BANDS, ROWS, memory_bytes, silent)  # loads the kernels
+    stored = StoredArray(path, 0, signatures(path, size).shape, np.dtype(np.uint32))
+    rows = StoredRows(stored, np.arange(size))
     before, started = tree_mb(os.getpid(), mapped=False), time.perf_counter()
-    found = find_clusters([rows], BANDS, ROWS, memory_bytes)
+    found = find_clusters([rows], BANDS, ROWS, memory_bytes, silent, usable_cores(), on_disk)
     return {"seconds": time.perf_counter() - started, "before_mb": before, "found": len(found.documents)}
 
 
