@@ -24,6 +24,7 @@ MAX_PAIRS = len(LEVELS) * len(LENGTHS) * len(EDITS)  # each level, length and ed
 MIN_PAIRS = 10  # fewer say nothing
 MAX_DOCUMENTS = 400  # that are sampled, in runs at SAMPLED_PLACES: of a large corpus as many partitions are read
 SAMPLED_PLACES = 16
+LEAST_RECALL = 0.95  # of planted pairs; of a few dozen one or two may be missed by chance
 WITHIN = 0.025  # a pair lands at its level or less than this above it, or it is left out
 TRIES = 3  # of amounts
 CHARS_A_WORD = 8  # of text that is taken: more than words of most languages have
@@ -127,8 +128,13 @@ class SelfTest:
         by_level = ", ".join(f"{each.name}: {each.found} of {each.similar}" for each in self.levels if each.similar)
         similar = f"{self.found:,} of {self.similar:,} at the threshold or above were found"
         return f"{self.planted:,} planted pairs: {similar}, {self.rightly:,} of {self.removed:,} removals right" + (
-            f"\nfound by similarity: {by_level}" if by_level else ""
+            f"\nfound by Jaccard similarity: {by_level}" if by_level else ""
         )
+
+    @property
+    def misses(self) -> bool:
+        """Whether the settings find too few, or remove what they should not."""
+        return self.found < LEAST_RECALL * self.similar or self.rightly < self.removed
 
 
 def sampled(num_docs: int) -> np.ndarray:

@@ -210,6 +210,8 @@ class NearDuplicates(_Duplicates):
     def _tested(self, view: View, corpus: Corpus) -> SelfTest | None:
         """Return what planted near-duplicates say of the settings. Taken after the search, when texts are at hand."""
         tested = self._dedup.test_on(corpus.texts_at(sampled(len(view.positions))))
-        for line in str(tested).splitlines() if tested is not None else []:
-            print(f"{self.name}: {line}", file=sys.stderr)
+        if tested is None:
+            return None
+        for line in str(tested).splitlines():
+            print(f"{'warning: ' if tested.misses else ''}{self.name}: {line}", file=sys.stderr)
         return tested

@@ -137,7 +137,7 @@ def test_a_wrong_removal_and_one_without_a_kept_witness_are_counted() -> None:
     assert (tested.removed, tested.rightly) == (4, 1)  # of 0 and 1 neither stays, 2 is no copy of 5
     assert str(tested) == (
         "3 planted pairs: 2 of 2 at the threshold or above were found, 1 of 4 removals right\n"
-        "found by similarity: 0.6: 1 of 1, 0.95: 1 of 1"
+        "found by Jaccard similarity: 0.6: 1 of 1, 0.95: 1 of 1"
     )
 
 
@@ -163,3 +163,14 @@ def test_it_is_cheap_whatever_the_texts_are() -> None:
         dedup.test_on(sample)
         seconds.append(time.process_time() - started)
     assert seconds[1] < 5 * seconds[0]
+
+
+def test_settings_that_miss_say_so(texts: list[str]) -> None:
+    """By containment no shorter document stays for a longer one: with keep=first every second pair may stay whole."""
+    first, longest = (
+        MinHash(rule="containment", threshold=0.7, keep=keep).test_on(texts) for keep in ("first", "longest")
+    )
+    assert first is not None
+    assert longest is not None
+    assert first.misses
+    assert not longest.misses
