@@ -22,7 +22,7 @@ from data_pipeline.decontaminate.kernels import (
     mark_anchors,
     room_for_words,
 )
-from data_pipeline.decontaminate.points import folding_points, normal_points, segment_sizes
+from data_pipeline.decontaminate.points import folding_points, normal_points, spans_in_text
 from data_pipeline.decontaminate.words import normal
 from data_pipeline.documents import utf8_buffers
 
@@ -122,11 +122,8 @@ class NGramIndex:
         hits = find_ngrams(data, offsets, normal_points(), self.table, room_for_words(len(data)))
         if not len(hits.ngrams):
             return hits
-        in_text, in_normal = segment_sizes(text)
-        stops = np.cumsum(in_normal)
-        in_text = np.concatenate([[0], np.cumsum(in_text)])
-        first, last = np.searchsorted(stops, hits.starts, side="right"), np.searchsorted(stops, hits.ends)
-        return hits._replace(starts=in_text[first], ends=in_text[last + 1])
+        starts, ends = spans_in_text(text, hits.starts, hits.ends)
+        return hits._replace(starts=starts, ends=ends)
 
     def holders(self, ngrams: np.ndarray) -> Holders:
         """Return where items hold these n-grams, by n-gram."""

@@ -31,6 +31,7 @@ from data_pipeline.decontaminate.kernels import (
 from data_pipeline.decontaminate.words import ASSIGNED, char_classes, normal
 
 _SEPARATOR = "\0"
+_PIECE_CHARS = 1024  # of a text of which segments are sought: the less, the more normal forms are made of little
 _VOWELS, _TAILS = range(0x1161, 0x1176), range(0x11A8, 0x11C3)  # of Hangul, which join the letters before them
 
 
@@ -70,31 +71,80 @@ def _letters(entries: np.ndarray) -> np.ndarray:
     return letters
 
 
-def segments(text: str) -> Iterator[str]:
-    """Yield the segments of a text; their normal forms, laid end to end, are the text's."""
-    return (match.group() for match in _segment().finditer(text))
+def spans_in_text(text: str, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the segments of a text that make up spans of its normal form, as bytes of the text, (h,) int64 each.
+
+    Only the pieces of the text in which a span begins or ends are taken apart.
+
+    Args:
+        starts, ends: (h,) int64, UTF-8 bytes of normal(text); no span is empty.
+    """
+    pieces = list(_pieces(text))
+    piece_sizes = np.array([(len(piece.encode()), len(normal(piece).encode())) for piece in pieces], np.int64)
+    firsts = np.cumsum(piece_sizes, axis=0) - piece_sizes
+    places = np.concatenate([starts, ends - 1])
+    piece_of = np.searchsorted(firsts[:, 1], places, side="right") - 1
+    order = np.argsort(piece_of, kind="stable")
+    numbers, begins = np.unique(piece_of[order], return_index=True)
+    found = np.empty((len(places), 2), np.int64)
+    for number, rows in zip(numbers.tolist(), np.split(order, begins[1:]), strict=True):
+        in_text, in_normal = np.cumsum(_segment_sizes(pieces[number]), axis=1)
+        segment = np.searchsorted(in_normal, places[rows] - firsts[number, 1], side="right")
+        found[rows, 1] = firsts[number, 0] + in_text[segment]
+        found[rows, 0] = firsts[number, 0] + np.append(0, in_text)[segment]
+    return found[: len(starts), 0], found[len(starts) :, 1]
 
 
-def segment_sizes(text: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the UTF-8 bytes of each segment, and those of its normal form, (s,) int64 each."""
-    sizes = []
-    for part in _run_or_segment().findall(text):
-        # in a run of ASCII each byte is a segment, and its normal form a byte
-        size = (1, 1, len(part)) if part.isascii() else (len(part.encode()), len(normal(part).encode()), 1)
-        sizes.append(size)
-    in_text, in_normal, times = np.array(sizes, np.int64).reshape(-1, 3).T
-    return np.repeat(in_text, times), np.repeat(in_normal, times)
+def _pieces(text: str) -> Iterator[str]:
+    """Yield a text in pieces of whole segments."""
+    first = 0
+    while first < len(text):
+        border = _starter().search(text, first + _PIECE_CHARS)
+        stop = border.start() if border else len(text)
+        yield text[first:stop]
+        first = stop
+
+
+def _segment_sizes(text: str) -> np.ndarray:
+    """Return the UTF-8 bytes of each segment, and those of its normal form, (2, s) int64."""
+    points = _code_points(text)
+    borders = segment_borders(text)
+    in_text = np.add.reduceat(1 + (points > 0x7F) + (points > 0x7FF) + (points > 0xFFFF), borders[:-1])
+    in_normal = in_text.copy()  # a segment of one byte is ASCII and stays one
+    for segment in np.flatnonzero(in_text > 1).tolist():
+        in_normal[segment] = _normal_size(text[borders[segment] : borders[segment + 1]])
+    return np.stack([in_text, in_normal])
+
+
+@functools.lru_cache(4096)
+def _normal_size(segment: str) -> int:
+    return len(normal(segment).encode())
+
+
+def segment_borders(text: str) -> np.ndarray:
+    """Return where the segments of a text begin and where it ends, in code points, (s + 1,) int64.
+
+    Their normal forms, laid end to end, are the text's.
+    """
+    begins = ~_follow_each()[_code_points(text)]
+    begins[:1] = True
+    return np.append(np.flatnonzero(begins), len(text))
+
+
+def _code_points(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
 
 
 @functools.cache
-def _run_or_segment() -> re.Pattern[str]:
-    return re.compile(f"[\0-\x7f]+(?=[\0-\x7f]|$)|{_segment().pattern}")
+def _follow_each() -> np.ndarray:
+    follow = np.zeros(0x110000, bool)
+    follow[[ord(char) for char in _special() if _follows(char)]] = True
+    return follow
 
 
 @functools.cache
-def _segment() -> re.Pattern[str]:
-    following = "".join(char for char in _special() if _follows(char))
-    return re.compile(f"[^{following}][{following}]*|[{following}]+")
+def _starter() -> re.Pattern[str]:
+    return re.compile(f"[^{''.join(map(chr, np.flatnonzero(_follow_each()).tolist()))}]")
 
 
 def _entry(folded: str, classes: np.ndarray, expansions: list[int]) -> np.uint32:
@@ -137,7 +187,8 @@ def _joins() -> _Joins:
     firsts = {chr(point) for point in range(0x1100, 0x1113)}
     seconds = {chr(point) for part in (_VOWELS, _TAILS) for point in part}
     for char, form in _forms("NFD"):
-        pair = unicodedata.decomposition(char).split() if form != char else []
+        is_joined = form != char and unicodedata.normalize("NFC", char) == char  # else no normal form joins the pair
+        pair = unicodedata.decomposition(char).split() if is_joined else []
         if len(pair) == 2:
             firsts.add(chr(int(pair[0], 16)))
             seconds.add(chr(int(pair[1], 16)))

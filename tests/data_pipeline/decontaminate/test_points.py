@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import functools
+import tracemalloc
+import unicodedata
+from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_pipeline.decontaminate import points
 from data_pipeline.decontaminate.kernels import GIVEN_UP, Points, hash_words, room_for_words
-from data_pipeline.decontaminate.points import folding_points, normal_points, segments
+from data_pipeline.decontaminate.points import folding_points, normal_points, segment_borders
 from data_pipeline.decontaminate.words import normal, words
 
 SURROGATES = range(0xD800, 0xE000)
@@ -21,7 +26,8 @@ HARD += (
 )
 HARD += "´\u0384\u1fbd\u1fbf\u1ffd\u1fcd\u1ffe\u0300\u2032\u2035\u3164\u1160\u115f\ud7b0\u05d1\u05bc\u05b7\u05c1\u0921"
 HARD += "\u0915\u094d\u093c\u064b\u0651'’\xad\u200b\u200d\ufe0f.,-_ \n1²½㌖ﷺﬁ\U0001f600\U0001d15e"
-TEXTS = st.text(st.sampled_from(HARD) | st.characters(codec="utf-8"), max_size=30)
+TEXTS_OF = st.sampled_from(HARD) | st.characters(codec="utf-8")
+TEXTS = st.text(TEXTS_OF, max_size=30)
 
 
 def kernel(text: str, points: Points) -> tuple[list[int] | None, list[tuple[int, int]]]:
@@ -32,6 +38,10 @@ def kernel(text: str, points: Points) -> tuple[list[int] | None, list[tuple[int,
     if count == GIVEN_UP:
         return None, []
     return room.hashes[:count].tolist(), list(zip(room.starts[:count], room.ends[:count], strict=True))
+
+
+def segments(text: str) -> list[str]:
+    return [text[first:stop] for first, stop in pairwise(segment_borders(text).tolist())]
 
 
 @functools.cache
@@ -74,9 +84,53 @@ def test_the_kernel_finds_the_words_of_the_definition(text: str) -> None:
 
 @given(TEXTS)
 def test_the_normal_form_is_that_of_the_segments(text: str) -> None:
-    parts = list(segments(text))
+    parts = segments(text)
     assert "".join(parts) == text
     assert "".join(normal(part) for part in parts) == normal(text)
+
+
+@given(st.text(TEXTS_OF, min_size=1, max_size=40), st.integers(1, 8), st.data())
+def test_spans_of_the_normal_form_lie_in_these_segments(text: str, piece_chars: int, data: st.DataObject) -> None:
+    parts = segments(text)
+    in_text = np.cumsum([0, *(len(part.encode()) for part in parts)])
+    in_normal = np.cumsum([0, *(len(normal(part).encode()) for part in parts)])
+    if in_normal[-1] == 0:
+        return
+    places = st.integers(0, int(in_normal[-1]) - 1)
+    spans = np.sort([[data.draw(places), data.draw(places)] for _ in range(3)], axis=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(points, "_PIECE_CHARS", piece_chars)
+        starts, ends = points.spans_in_text(text, spans[:, 0], spans[:, 1] + 1)
+    holding = [[int(np.flatnonzero(in_normal <= place)[-1]) for place in span] for span in spans.tolist()]
+    assert starts.tolist() == [in_text[first] for first, _ in holding]
+    assert ends.tolist() == [in_text[last + 1] for _, last in holding]
+
+
+def test_a_long_text_is_not_held_segment_by_segment() -> None:
+    """6 MB in NFD with one hit: what is held besides the text stays near its size."""
+    text = unicodedata.normalize("NFD", "Tiếng Việt có nhiều dấu. ") * 150_000
+    starts = np.array([len(normal(text).encode()) // 2])
+    tracemalloc.start()
+    points.spans_in_text(text, starts, starts + 9)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * len(text.encode())
+
+
+def test_all_pairs_of_a_letter_and_its_mark_apart() -> None:
+    """Those that normal forms join and those that they leave, with another mark between and behind them."""
+    pairs = [unicodedata.decomposition(chr(code)).split() for code in range(0x110000)]
+    texts = ["".join(chr(int(part, 16)) for part in pair) for pair in pairs if len(pair) == 2 and "<" not in pair[0]]
+    assert len(texts) > 1000
+    for base, mark in texts:
+        for text in (
+            f"a{base}{mark}b",
+            f"{base}\u0323{mark}",
+            f"{base}{mark}\u0301c",
+            f"{mark}{base} {base}\u05bc{mark}",
+        ):
+            hashes, _ = kernel(text, folding_points())
+            assert hashes is None or hashes == expected(text), ascii(text)
 
 
 @given(st.text(st.sampled_from("aBé中か'., \n1\xad\u094d\u0915"), max_size=30))
@@ -97,8 +151,14 @@ def test_text_of_these_scripts_is_not_given_up() -> None:
         "السَّلَامُ عَلَيْكُمْ",
         "ภาษาไทยน้ำ",
         "한국어 질문",
+        "בְּרֵאשִׁית בָּרָא אֱלֹהִים אֵת הַשָּׁמַיִם וְאֵת הָאָרֶץ",
+        "लड़का पढ़ता है, क़लम और ज़मीन बड़ी",
+        "বাড়ি যায়, গাড়ি হয়ে",
+        "ਜ਼ਮੀਨ ਸ਼ਹਿਰ ਫ਼ਸਲ",
+        "ଓଡ଼ିଆ ପଢ଼ା",
         "日本語の質問",
     ]
+    texts = [unicodedata.normalize("NFC", text) for text in texts]
     assert [text for text in texts if kernel(text, folding_points())[0] is None] == []
     assert kernel("de\u0301compose\u0301", folding_points())[0] is None
 
