@@ -109,7 +109,8 @@ class KeepOrder:
     def _value(self, position: int, fields: dict[str, Any]) -> float:
         if fields.get(str(self.field)) is None:
             there = ", ".join(sorted(fields)) or "none"
-            raise NoKeepValue(position, f"the document has no such field (its fields: {there})")
+            lacks = "this field is null" if self.field in fields else f"the document has no such field (has: {there})"
+            raise NoKeepValue(position, lacks)
         value = fields[str(self.field)]
         number = _seconds(value) if self.keep == "newest" and isinstance(value, str) else value
         if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):

@@ -122,12 +122,6 @@ def read_stored(path: Path, large: tuple[str, ...]) -> tuple[dict[str, np.ndarra
         raise DamagedFile(f"{path}: it is not what was written ({error}); remove its folder and run again") from error
 
 
-def find_arrays(path: Path, names: list[str]) -> list[StoredArray]:
-    """Return where arrays of an .npz file lie; nothing of them is verified."""
-    with zipfile.ZipFile(path) as archive:
-        return [_find(path, archive.getinfo(f"{name}.npy")) for name in names]
-
-
 def _find(path: Path, member: zipfile.ZipInfo) -> StoredArray:
     """Return where an array lies in an archive."""
     with path.open("rb") as file:

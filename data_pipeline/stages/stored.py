@@ -14,9 +14,8 @@ import pyarrow as pa
 
 from data_pipeline.dedup.dedup import Dedup, Features
 from data_pipeline.dedup.signing import SignaturesError
-from data_pipeline.stages.features import find_arrays
+from data_pipeline.stages.mapped import Mapped
 from data_pipeline.stages.signature_files import SignatureFile, id_keys
-from data_pipeline.storage import write_arrays
 
 SAMPLE_EVERY, MIN_SAMPLE = 16, 64  # of a partition's documents with a stored signature, how many are signed anew
 
@@ -26,13 +25,14 @@ class Stored:
     """Stored signatures; small, so that it can be sent to workers.
 
     Attributes:
-        index: .npz of firsts and seconds, (n,) uint64, the halves of the keys, sorted; rows, (n,) int64.
+        index: firsts and seconds, (n,) uint64, the halves of the keys, sorted; rows, (n,) int64. Aligned: of an array
+            in an .npz each search would make a copy.
         values: of each file; paths: of what it was made of.
         starts: (files + 1,) int64, first row of each.
         by_words, by_id: whether any is found so.
     """
 
-    index: Path
+    index: Mapped
     values: list[Path]
     paths: list[Path]
     starts: np.ndarray
@@ -42,7 +42,7 @@ class Stored:
 
     def find(self, keys: np.ndarray) -> np.ndarray:
         """Return the row of each key, (m,) int64, -1 where there is none; keys: (m, 2) uint64."""
-        firsts, seconds, rows = (each.open() for each in find_arrays(self.index, ["firsts", "seconds", "rows"]))
+        firsts, seconds, rows = (self.index.arrays[name] for name in ("firsts", "seconds", "rows"))
         found = np.full(len(keys), -1, np.int64)
         places = np.searchsorted(firsts, keys[:, 0])
         pending = np.arange(len(keys))
@@ -87,7 +87,7 @@ def index_stored(folder: Path, files: list[SignatureFile], facts: list[dict[str,
     rows = np.lexsort((all_keys[:, 1], all_keys[:, 0]))
     all_keys = all_keys[rows]
     stored = Stored(
-        folder / "stored.npz",
+        Mapped(folder / "stored.keys", {"firsts": all_keys[:, 0], "seconds": all_keys[:, 1], "rows": rows}),
         [folder / f"{file.name}.values" for file in files],
         [file.path for file in files],
         np.cumsum([0, *(each["rows"] for each in facts)], dtype=np.int64),
@@ -103,7 +103,6 @@ def index_stored(folder: Path, files: list[SignatureFile], facts: list[dict[str,
             f"dedup.signatures: {first} and {second} have one id; which of them is the document's is not to be told: "
             "leave one of them out"
         )
-    write_arrays(stored.index, {"firsts": all_keys[:, 0], "seconds": all_keys[:, 1], "rows": rows})
     return stored
 
 

@@ -51,8 +51,8 @@ def test_an_order_of_sources_has_all_of_the_corpus() -> None:
 @pytest.mark.parametrize(
     ("keep", "fields", "found"),
     [
-        ("newest", {"day": 3}, "no such field .its fields: day."),
-        ("newest", {"date": None}, "no such field"),
+        ("newest", {"day": 3}, "no such field .has: day."),
+        ("newest", {"date": None}, "this field is null"),
         ("newest", {"date": "31 May 2024"}, "'31 May 2024' is not a number or a date such as 2024-05-31"),
         ("score", {"date": "2024-05-31"}, "'2024-05-31' is not a number"),
         ("score", {"date": True}, "True is not a number"),
