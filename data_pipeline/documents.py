@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from foundation.hashes import hash_pairs
-
 # A document's key is (file number in sorted input order, row); `id` is the record's own where it has one, else
 # `<file name>#<row>`. Large strings: a partition may hold more than 2 GiB of text.
 SCHEMA = pa.schema(
@@ -25,6 +23,13 @@ SCHEMA = pa.schema(
 MODULUS = 1 << 128  # of fingerprints
 _BLOCK_KEYS = 1 << 14  # hashed at a time: what is made on the way stays in the processor's cache
 SNIPPET_CHARS = 240  # of a removed document, and of the one kept in its place: enough to judge by eye
+# of xxh3-128 for inputs of 9 to 16 bytes and seed 0. Source: xxHash 0.8, doc/xxhash_spec.md, "XXH3 Algorithm Overview"
+_FLIP_LOW = np.uint64(0x78E5C0CC4EE679CB ^ 0x2172FFCC7DD05A82)  # of its default secret, bytes 32 to 48
+_FLIP_HIGH = np.uint64(0x8E2443F7744608B8 ^ 0x4C263A81E69035E0)  # bytes 48 to 64
+_PRIME32_2 = np.uint64(0x85EBCA77)
+_PRIME64_1, _PRIME64_2 = np.uint64(0x9E3779B185EBCA87), np.uint64(0xC2B2AE3D27D4EB4F)
+_PRIME_MX1 = np.uint64(0x165667919E3779F9)
+_LOW_HALF, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,3 +162,35 @@ def fingerprint(files: np.ndarray, rows: np.ndarray) -> int:
 def _sum(values: np.ndarray) -> int:
     """Return the sum of up to 2^32 uint64."""
     return (int((values >> np.uint64(32)).sum()) << 32) + int((values & np.uint64(0xFFFFFFFF)).sum())
+
+
+def hash_pairs(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the xxh3-128 of the 16 bytes of each pair of integers, little-endian, as `xxhash.xxh3_128_intdigest` does.
+
+    Args:
+        first, second: (n,) uint64.
+    Returns:
+        high, low: (n,) uint64 each, the halves of the hashes.
+    """
+    high, low = _multiply(first ^ second ^ _FLIP_LOW, _PRIME64_1)
+    low = low + np.uint64((16 - 1) << 54)
+    second = second ^ _FLIP_HIGH
+    high = high + second + (second & _LOW_HALF) * (_PRIME32_2 - np.uint64(1))
+    low = low ^ high.byteswap()
+    carried, low = _multiply(low, _PRIME64_2)
+    return _avalanche(carried + high * _PRIME64_2), _avalanche(low)
+
+
+def _multiply(values: np.ndarray, factor: np.uint64) -> tuple[np.ndarray, np.ndarray]:
+    """Return the upper and the lower 64 bits of products, by halves as in long multiplication."""
+    low, high = values & _LOW_HALF, values >> _HALF
+    factor_low, factor_high = factor & _LOW_HALF, factor >> _HALF
+    cross = high * factor_low + (low * factor_low >> _HALF)
+    middle = low * factor_high + (cross & _LOW_HALF)
+    return high * factor_high + (cross >> _HALF) + (middle >> _HALF), values * factor
+
+
+def _avalanche(values: np.ndarray) -> np.ndarray:
+    values = (values ^ (values >> np.uint64(37))) * _PRIME_MX1
+    mixed: np.ndarray = values ^ (values >> _HALF)
+    return mixed

@@ -7,7 +7,7 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.documents import Removal, Removals, fingerprint
+from data_pipeline.documents import Removal, Removals, fingerprint, hash_pairs
 
 KEYS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=8)
 
@@ -52,3 +52,11 @@ def test_columns_are_the_removals_they_stand_for() -> None:
     span = Removals("cut", np.array([2]), value=np.array([3.0]), start=np.array([5]), stop=np.array([8]))
     assert list(span) == [Removal(2, "cut", value=3.0, start=5, stop=8)]
     assert not Removals("none", np.zeros(0, np.int64))
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1)), max_size=20))
+def test_pairs_have_the_hashes_of_their_bytes(pairs: list[tuple[int, int]]) -> None:
+    keys = np.array(pairs, "<u8").reshape(-1, 2)
+    high, low = (half.tolist() for half in hash_pairs(keys[:, 0], keys[:, 1]))
+    hashes = [above << 64 | below for above, below in zip(high, low, strict=True)]
+    assert hashes == [xxhash.xxh3_128_intdigest(key.tobytes()) for key in keys]

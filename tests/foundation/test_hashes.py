@@ -2,12 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundation.hashes import READ_BYTES, hash_bytes, hash_file, hash_json, hash_pairs
+from foundation.hashes import READ_BYTES, hash_bytes, hash_file, hash_json
 
 # of xxHash's own test suite: XXH3_128bits of no bytes with seed 0
 EMPTY = "99aa06d3014798d86001c324468d497f"
@@ -46,11 +44,3 @@ def test_a_flipped_bit_changes_the_hash(data: bytes, draw: st.DataObject) -> Non
     changed = bytearray(data)
     changed[place // 8] ^= 1 << place % 8
     assert hash_bytes(changed) != hash_bytes(data)
-
-
-@given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1)), max_size=20))
-def test_pairs_have_the_hashes_of_their_bytes(pairs: list[tuple[int, int]]) -> None:
-    keys = np.array(pairs, "<u8").reshape(-1, 2)
-    high, low = (half.tolist() for half in hash_pairs(keys[:, 0], keys[:, 1]))
-    hashes = [above << 64 | below for above, below in zip(high, low, strict=True)]
-    assert hashes == [xxhash.xxh3_128_intdigest(key.tobytes()) for key in keys]

@@ -34,7 +34,7 @@ def test_ranks_share_the_cores_unless_the_user_has_shared_them_out(monkeypatch: 
 def test_torchrun_has_nothing_to_say_of_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     script = tmp_path / "script.py"
-    script.write_text("import os; print('threads', os.environ['OMP_NUM_THREADS'])")
+    script.write_text("import os; os.write(1, f\"threads {os.environ['OMP_NUM_THREADS']}\\n\".encode())")
     ended = subprocess.run([*TorchRun(processes=2).prefix(), str(script)], capture_output=True, text=True, check=True)
     share = max(1, usable_cores() // 2)
     assert ended.stdout.split("\n") == [f"threads {share}"] * 2 + [""]
