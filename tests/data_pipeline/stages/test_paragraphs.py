@@ -203,7 +203,7 @@ def test_only_what_counting_depends_on_counts_again(
 ) -> None:
     corpus(tmp_path)
     go(settings("out"))
-    work = tmp_path / "out/work/paragraphs"
+    work = tmp_path / "out" / "work" / "paragraphs"
     counted = {path: path.stat().st_mtime_ns for path in work.glob("count-*.json")}
     judged = {path: path.stat().st_mtime_ns for path in work.glob("judge-*.json")}
     assert counted and judged and not list(work.glob("repeated.*"))
@@ -242,7 +242,7 @@ def test_a_kill_in_either_pass_changes_no_byte(
     corpus(tmp_path)
     change = {"paragraphs__unit": unit, "paragraphs__min_left_bytes": 250, "executor__workers": 2}
     go(settings("undisturbed", keep, **change))
-    work = tmp_path / "killed/work/paragraphs"
+    work = tmp_path / "killed" / "work" / "paragraphs"
     tree = settings("killed", keep, **change)
     killed = subprocess.run([sys.executable, "-c", KILLED_AT, json.dumps(tree), what], start_new_session=True)
     assert killed.returncode == -signal.SIGKILL

@@ -22,9 +22,9 @@ from data_pipeline.documents import from_texts
 from data_pipeline.pipeline import Result
 from data_pipeline.stages import signature_files
 from data_pipeline.stages import stored as module
-from data_pipeline.stages.signature_files import LayOut, SignatureFile, id_keys, look_at, signature_paths
+from data_pipeline.stages.signature_files import LayOut, look_at, signature_paths
 from data_pipeline.stages.signatures import METADATA, schema
-from data_pipeline.stages.stored import Stored, index_stored, sample_of, take_stored
+from data_pipeline.stages.stored import Stored, index_stored, take_stored
 from foundation.errors import ConfigError, InputError
 
 Config = Callable[..., dict[str, Any]]
@@ -130,38 +130,6 @@ def test_our_own_are_taken_by_words_whatever_the_id_and_what_changed_is_signed(
     assert np.flatnonzero(taken.rows < 0).tolist() == [7]
     assert not taken.is_by_id.any()
     assert np.array_equal(taken.features.signatures[:], DEDUP.features(pa.array(texts, pa.large_string())).signatures)
-
-
-def test_keys_that_share_a_half_are_told_apart(tmp_path: Path) -> None:
-    """Against a dict, with keys so few that firsts repeat."""
-    rng = np.random.default_rng(0)
-    keys = np.unique(rng.integers(0, 12, (90, 2), dtype=np.uint64), axis=0)
-    rng.shuffle(keys)
-    keys.tofile(tmp_path / "stored-00000.keys")
-    file = SignatureFile(0, tmp_path / "x", by_words=True)
-    stored = index_stored(tmp_path, [file], [{"rows": len(keys), "content": ""}], NUM_PERM)
-    rows = {tuple(key): row for row, key in enumerate(keys.tolist())}
-    asked = rng.integers(0, 14, (500, 2), dtype=np.uint64)
-    assert stored.find(asked).tolist() == [rows.get(tuple(key), -1) for key in asked.tolist()]
-    assert stored.find(asked[:0]).tolist() == []
-
-
-def test_ids_of_every_script_have_keys_of_their_own() -> None:
-    ids = ["", "a", "é", "e\u0301", "中", "\U0001f600", "a\x00", "\x00a"]
-    for type_ in (pa.string(), pa.large_string()):
-        array = pa.array(["before", *ids], type_)[1:]
-        assert len(np.unique(id_keys(array), axis=0)) == len(ids)
-        assert np.array_equal(id_keys(array), id_keys(pa.array(ids, pa.large_string())))
-    assert id_keys(pa.array([], pa.string())).shape == (0, 2)
-
-
-@pytest.mark.parametrize(
-    ("known", "size"), [(0, 0), (1, 1), (64, 64), (65, 64), (1024, 64), (1040, 65), (16_000, 1000)]
-)
-def test_the_sample_is_spread_over_all(known: int, size: int) -> None:
-    sample = sample_of(np.arange(known) * 3)
-    assert len(np.unique(sample)) == len(sample) == size
-    assert not size or np.diff([*sample, known * 3]).max() <= 3 * -(-known // size)
 
 
 SIGNED_OTHERWISE: dict[str, Callable[[str], np.ndarray]] = {
