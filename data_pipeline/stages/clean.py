@@ -43,7 +43,7 @@ class Clean(Stage):
 
     name = CLEAN
     title = "clean"
-    code = ("sources", "clean", "stages/clean.py", "stages/inputs.py", "stages/removed.py")
+    code = ("sources", "clean", "stages/clean.py", "stages/described.py", "stages/inputs.py", "stages/removed.py")
     libraries = ("numpy", "orjson", "pyarrow", "zstandard")
     loosen = "clean.rules.<rule>.<limit>= sets a limit, clean=none removes nothing"
 

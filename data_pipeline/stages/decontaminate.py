@@ -28,7 +28,7 @@ from data_pipeline.stages.contamination import Known, Listed, by_set, in_words, 
 from data_pipeline.stages.cuts import Cuts, joined
 from data_pipeline.stages.item_files import ItemFiles, WriteHeldOut, write_named
 from data_pipeline.stages.judging import Find, Judge, Judging, find_path, judge_path
-from data_pipeline.stages.mapped import Mapped, StoredIndex
+from data_pipeline.stages.mapped import Mapped
 from data_pipeline.stages.stage import (
     Outcome,
     Stage,
@@ -39,6 +39,7 @@ from data_pipeline.stages.stage import (
     do_parts,
     task,
 )
+from data_pipeline.stages.stored_index import StoredIndex
 from data_pipeline.stages.view import Slice, View, decision_path
 from data_pipeline.storage import read_arrays, write_arrays
 from foundation.hashes import hash_bytes, hash_json
@@ -62,11 +63,13 @@ class Decontaminate(Stage):
         "decontaminate",
         "stages/contamination.py",
         "stages/decontaminate.py",
+        "stages/described.py",
         "stages/features.py",
         "stages/item_files.py",
         "stages/judging.py",
         "stages/mapped.py",
         "stages/removed.py",
+        "stages/stored_index.py",
     )
     libraries = ("numpy", "pyarrow", "xxhash")
     loosen = (

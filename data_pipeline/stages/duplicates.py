@@ -56,6 +56,8 @@ class _Duplicates(Stage):
         "stages/described.py",
         "stages/duplicates.py",
         "stages/features.py",
+        "stages/inputs.py",
+        "stages/mapped.py",
         "stages/measure.py",
         "stages/preference.py",
         "stages/removed.py",

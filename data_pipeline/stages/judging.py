@@ -23,8 +23,9 @@ from data_pipeline.records import Part
 from data_pipeline.stages.contamination import Entry, Spans, chosen_rows, describe, write_listed
 from data_pipeline.stages.cuts import Cuts
 from data_pipeline.stages.item_files import ItemFiles
-from data_pipeline.stages.mapped import Mapped, StoredIndex
+from data_pipeline.stages.mapped import Mapped
 from data_pipeline.stages.removed import Origin, rows_of
+from data_pipeline.stages.stored_index import StoredIndex
 from data_pipeline.stages.view import Slice, num_bytes
 from data_pipeline.storage import read_arrays, write_arrays, write_removed
 

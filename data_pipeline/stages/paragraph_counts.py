@@ -10,7 +10,8 @@ import numpy as np
 
 from data_pipeline.dedup.paragraphs import Counted
 from data_pipeline.stages.features import StoredArray, read_stored
-from data_pipeline.storage import write_arrays, write_file
+from data_pipeline.stages.mapped import Mapped
+from data_pipeline.storage import write_arrays
 
 COLUMNS = tuple(field.name for field in fields(Counted))
 
@@ -56,27 +57,16 @@ class StoredCounts:
         return Counted(hashes, num_documents, firsts + self.first_index)
 
 
-@dataclass(frozen=True, slots=True)
 class StoredRepeated:
-    """The repeated paragraphs of the corpus, on disk: workers map them and share the pages. Arrays as of `Counted`.
+    """The repeated paragraphs of the corpus: workers map them and share the pages.
 
-    Each lies in a file of its own, at its very beginning: an array that is not aligned is copied where it is searched.
+    Args:
+        path: of the file that is written.
     """
 
-    hashes: StoredArray
-    num_documents: StoredArray
-    firsts: StoredArray
-
-    @classmethod
-    def write(cls, folder: Path, repeated: Counted) -> StoredRepeated:
-        """Write them; the files are no output and go when the stage is finished."""
-        stored = {}
-        for name in COLUMNS:
-            array, path = getattr(repeated, name), folder / f"repeated.{name}"
-            write_file(path, array.view(np.uint8).data)
-            stored[name] = StoredArray(path, 0, array.shape, array.dtype)
-        return cls(**stored)
+    def __init__(self, path: Path, repeated: Counted) -> None:
+        self._mapped = Mapped(path, {name: getattr(repeated, name) for name in COLUMNS})
 
     def open(self) -> Counted:
         """Return them, mapped."""
-        return Counted(self.hashes.open(), self.num_documents.open(), self.firsts.open())
+        return Counted(**self._mapped.arrays)

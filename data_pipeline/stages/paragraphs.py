@@ -72,6 +72,7 @@ class CutParagraphs(Stage):
         "dedup/words.py",
         "stages/described.py",
         "stages/features.py",
+        "stages/mapped.py",
         "stages/paragraph_counts.py",
         "stages/paragraphs.py",
         "stages/removed.py",
@@ -139,7 +140,7 @@ class CutParagraphs(Stage):
             files += self.records.files(name)
         num_ranges = 1 + sum(map(len, parts)) * _COUNT_BYTES // self._paragraphs.memory_bytes
         repeated = add_counts([self._repeated(parts, number, num_ranges) for number in range(num_ranges)])
-        return StoredRepeated.write(self.folder, repeated), files
+        return StoredRepeated(self.folder / "repeated.arrays", repeated), files
 
     def _repeated(self, parts: list[StoredCounts], number: int, num_ranges: int) -> Counted:
         """Return the repeated paragraphs of one range of hashes."""

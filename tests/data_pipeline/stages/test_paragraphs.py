@@ -216,14 +216,14 @@ def test_workers_map_the_repeated_paragraphs(tmp_path: Path) -> None:
     """What is sent to a worker is as small for many of them, and what it maps needs no copy to be searched."""
     hashes = np.arange(100_000, dtype=np.uint64)
     numbers = np.arange(100_000)
-    stored = StoredRepeated.write(tmp_path, Counted(hashes, numbers + 1, numbers + 2))
+    stored = StoredRepeated(tmp_path / "many", Counted(hashes, numbers + 1, numbers + 2))
     sent = pickle.dumps(_Judge(RepeatedParagraphs(), stored, tmp_path))
     assert len(sent) < 5_000
     found = pickle.loads(pickle.dumps(stored)).open()
     assert found.hashes.flags.aligned and not found.hashes.flags.owndata
     for array, expected in ((found.hashes, hashes), (found.num_documents, numbers + 1), (found.firsts, numbers + 2)):
         assert array.dtype == expected.dtype and array.tolist() == expected.tolist()
-    none = StoredRepeated.write(tmp_path, Counted(hashes[:0], numbers[:0], numbers[:0])).open()
+    none = StoredRepeated(tmp_path / "none", Counted(hashes[:0], numbers[:0], numbers[:0])).open()
     assert len(none.hashes) == len(none.firsts) == 0
 
 

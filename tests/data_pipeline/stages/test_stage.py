@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.metadata
 import shutil
@@ -25,8 +26,14 @@ from data_pipeline.records import Part, Records
 from data_pipeline.sources.jsonl import Jsonl
 from data_pipeline.sources.source import Block, InputFile, Parsed
 from data_pipeline.stages import stage as module
+from data_pipeline.stages.clean import Clean
+from data_pipeline.stages.decontaminate import Decontaminate
+from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
+from data_pipeline.stages.paragraphs import CutParagraphs
+from data_pipeline.stages.shards import WriteShards
 from data_pipeline.stages.split import Split
-from data_pipeline.stages.stage import Task, Workplace, do_parts
+from data_pipeline.stages.stage import Stage, Task, Workplace, do_parts
+from data_pipeline.stages.tokenizer import TrainTokenizer
 from foundation.hashes import hash_json
 
 Config = Callable[..., dict[str, Any]]
@@ -155,3 +162,27 @@ def test_stages_that_did_not_hand_over_the_same_documents_are_refused(
     path.write_bytes(orjson.dumps(record | {"hash": hash_json(record)}))
     with pytest.raises(LedgerUnbalanced, match=r"source 'web': paragraphs gave out .* split took in .* remove work/"):
         go(config(made.folder, out))
+
+
+def imported_by(file: str) -> set[str]:
+    """Return the files of stages/ that one needs, and that those need."""
+    found: set[str] = set()
+    left = [file]
+    while left:
+        each = left.pop()
+        if each in found:
+            continue
+        found.add(each)
+        nodes = ast.walk(ast.parse((module.ROOM / each).read_text(encoding="utf-8")))
+        names = [str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)]
+        left += [f"stages/{name.rpartition('.')[2]}.py" for name in names if name.startswith("data_pipeline.stages.")]
+    return found
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [Clean, ExactDuplicates, NearDuplicates, CutParagraphs, Split, Decontaminate, TrainTokenizer, WriteShards],
+)
+def test_the_code_of_a_stage_names_all_that_it_imports_of_the_stages(stage: type[Stage]) -> None:
+    needed = imported_by(f"stages/{stage.__module__.rpartition('.')[2]}.py")
+    assert needed <= {*module.SHARED_CODE, *stage.code}

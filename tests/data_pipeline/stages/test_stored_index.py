@@ -11,7 +11,7 @@ import pyarrow as pa
 from data_pipeline.decontaminate.index import build_index, words_of
 from data_pipeline.decontaminate.testsets import TestItem
 from data_pipeline.stages.item_files import ItemFiles, write_named
-from data_pipeline.stages.mapped import StoredIndex
+from data_pipeline.stages.stored_index import StoredIndex
 
 
 def stored(folder: Path, num_items: int) -> tuple[StoredIndex, pa.LargeStringArray]:
