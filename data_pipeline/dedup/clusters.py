@@ -16,7 +16,7 @@ import numpy as np
 from data_pipeline.dedup.bands import Clusters, bucket_numbers
 from data_pipeline.dedup.dedup import NearResult
 from data_pipeline.dedup.greedy import KEPT, Block, Likeness, Verdicts, judge
-from data_pipeline.dedup.sets import NO_SETS, AnySets, Sets, joined, num_shingles, sets_at
+from data_pipeline.dedup.sets import NO_SETS, AnySets, Sets, num_shingles, sets_at
 from data_pipeline.documents import Removals
 from foundation.progress import Meter
 
@@ -92,8 +92,7 @@ def verify(
     with ThreadPoolExecutor(threads) as pool:
         judging = _Judging(ranked, comparison, pool, threads)
         for start, stop in _blocks(num_shingles(parts)[ranked.places], block_shingles):
-            sets = sets_at(parts, ranked.places[start:stop])
-            judging.block(start, stop, sets, signatures(ranked.documents[start:stop]))
+            judging.block(start, stop, parts, signatures(ranked.documents[start:stop]))
             progress.add(stop - start)
     return judging.result()
 
@@ -122,10 +121,14 @@ class _Judging:
         self._sets = NO_SETS
         self._signatures: np.ndarray | None = None
 
-    def block(self, start: int, stop: int, sets: Sets, signatures: np.ndarray) -> None:
-        """Judge the ranks from `start` to before `stop`, whose shingle sets and signatures these are."""
+    def block(self, start: int, stop: int, parts: Sequence[AnySets], signatures: np.ndarray) -> None:
+        """Judge the ranks from `start` to before `stop`, whose signatures these are.
+
+        Args:
+            parts: the shingle sets of all candidates by ascending position, laid end to end.
+        """
         ranks = np.concatenate([self._carried, np.arange(start, stop)])
-        sets, signatures = self._with_carried(sets, signatures)
+        sets, signatures = self._with_carried(parts, self._ranked.places[start:stop], signatures)
         witness, similarity, nearest = self._judge(self._ranked.clusters[ranks], sets, signatures)
         removed = np.flatnonzero(witness != KEPT)
         self._witness[ranks[removed]] = ranks[witness[removed]]
@@ -137,9 +140,12 @@ class _Judging:
         self._carried, self._sets = ranks[carried], sets_at([sets], carried)
         self._signatures = signatures[carried]
 
-    def _with_carried(self, sets: Sets, signatures: np.ndarray) -> tuple[Sets, np.ndarray]:
+    def _with_carried(
+        self, parts: Sequence[AnySets], places: np.ndarray, signatures: np.ndarray
+    ) -> tuple[Sets, np.ndarray]:
         """Return those of the carried documents and of more; what was held is let go, it may be gigabytes."""
-        sets = joined(self._sets, sets)
+        held = len(self._carried)
+        sets = sets_at([self._sets, *parts], np.concatenate([np.arange(held), held + places]))
         if self._signatures is not None:
             signatures = np.concatenate([self._signatures, signatures])
         self._sets, self._signatures = NO_SETS, None

@@ -68,13 +68,6 @@ def sets_at(parts: Sequence[AnySets], places: np.ndarray) -> Sets:
     return Sets(hashes, starts)
 
 
-def joined(one: Sets, other: Sets) -> Sets:
-    """Return the sets of both, in memory."""
-    return Sets(
-        np.concatenate([one.hashes, other.hashes]), np.concatenate([one.starts, one.starts[-1] + other.starts[1:]])
-    )
-
-
 @numba.njit(cache=True)
 def _copy(hashes: np.ndarray, starts: np.ndarray, rows: np.ndarray, to: np.ndarray, at: np.ndarray) -> None:
     """Copy the sets of these rows, each to its place."""

@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.dedup.sets import Sets, joined, num_shingles, sets_at, shingle_sets
+from data_pipeline.dedup.sets import Sets, num_shingles, sets_at, shingle_sets
 
 SETS = st.lists(st.lists(st.integers(0, 9), unique=True).map(sorted), max_size=8)
 
@@ -38,8 +38,3 @@ def test_sets_at_any_places_of_any_parts(parts: list[list[list[int]]], data: st.
     places = data.draw(st.lists(st.integers(0, len(plain) - 1), max_size=12)) if plain else []
     found = sets_at([sets_of(part) for part in parts], np.array(places, np.int64))
     assert lists_of(found) == [plain[place] for place in places]
-
-
-@given(SETS, SETS)
-def test_joined(one: list[list[int]], other: list[list[int]]) -> None:
-    assert lists_of(joined(sets_of(one), sets_of(other))) == one + other
