@@ -46,11 +46,13 @@ class NGram(Decontaminator):
         fields: set name -> fields of its jsonl records that make up an item.
         action: `drop`: a document that holds an item goes; `cut`: it loses the sentences that hold it.
         max_cuts: with `cut`, a document that would lose more pieces than this goes; 10 as in GPT-3's decontamination.
+        min_left_frac: with `cut`, a document of which less than this share of its UTF-8 bytes would be left goes; 0: one
+            of which nothing would be left.
     Raises:
         SettingError: a value that can't work.
     """
 
-    judge_alone = frozenset({"min_coverage", "max_document_frequency", "action", "max_cuts"})
+    judge_alone = frozenset({"min_coverage", "max_document_frequency", "action", "max_cuts", "min_left_frac"})
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class NGram(Decontaminator):
         fields: dict[str, list[str]] | None = None,
         action: str = "drop",
         max_cuts: int = 10,
+        min_left_frac: float = 0.5,
     ) -> None:
         require(n >= 1, "n", n, "1 or more words; 13 is usual")
         require(max_document_frequency >= 1, "max_document_frequency", max_document_frequency, "1 or more documents")
@@ -69,11 +72,13 @@ class NGram(Decontaminator):
         require(1 <= min_words <= n, "min_words", min_words, f"a number from 1 to n, which is {n}")
         require(action in ("drop", "cut"), "action", action, "drop (the document) or cut (the sentences)")
         require(max_cuts >= 1, "max_cuts", max_cuts, "1 or more pieces; 10 is usual; action=drop cuts nothing")
+        require(0 <= min_left_frac < 1, "min_left_frac", min_left_frac, "a share from 0, for any, to below 1")
         for name, names in (fields or {}).items():
             require(bool(names), f"fields.{name}", names, "at least one field, or leave the set out")
         self.n, self.min_coverage, self.min_words = n, min_coverage, min_words
         self.max_document_frequency = max_document_frequency
         self.max_cuts = max_cuts if action == "cut" else 0
+        self.min_left_frac = min_left_frac
         self.test_sets, self.fields = test_sets or [], fields or {}
 
     def test_items(self) -> list[TestItem]:
