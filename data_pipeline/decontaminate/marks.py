@@ -1,9 +1,9 @@
 """Long runs of marks, put in their canonical order before Python makes a normal form of them.
 
 `unicodedata.normalize` sorts the marks behind a letter by insertion: a run of n that stand in the wrong order takes n^2
-steps, and 2 MB of them half an hour. A run that is in order already takes n. To sort a text's marks gives another spelling
-of the same text, so that no normal form changes: the stream-safe format of Unicode Standard Annex 15, section 13, which
-sets a joiner behind each 30 marks, is bounded as well, but leaves spellings apart that are equal.
+steps, and 2 MB of them half an hour. A run that is in order already takes n. To sort a text's marks gives another
+spelling of the same text, so that no normal form changes: the stream-safe format of Unicode Standard Annex 15, section
+13, which sets a joiner behind each 30 marks, is bounded as well, but leaves spellings apart that are equal.
 """
 
 from __future__ import annotations

@@ -12,10 +12,9 @@ from data_pipeline.decontaminate.index import (
     ItemWords,
     NGramIndex,
     build_index,
-    word_hashes,
     words_covered,
+    words_of_text,
 )
-from data_pipeline.decontaminate.points import folding_points
 from data_pipeline.decontaminate.testsets import TestItem, read_test_sets
 from data_pipeline.decontaminate.verdicts import Found, Held
 from foundation.errors import require
@@ -41,13 +40,14 @@ class NGram(Decontaminator):
         min_coverage: share of an item's words, in (0, 1], from which a document holds it: of those that count; and
             half of this share of all its words.
         max_document_frequency: documents of the corpus that an n-gram may occur in and still count.
-        min_words: items of fewer words aren't sought: "the answer" is in every book.
+        min_words: items of fewer words aren't sought: "the answer" is in every book. A letter of a script without
+            spaces (Chinese, Japanese, Korean, Thai, ...) is half a word.
         test_sets: files or patterns, see decontaminate.testsets; the held-out documents are sought in any case.
         fields: set name -> fields of its jsonl records that make up an item.
         action: `drop`: a document that holds an item goes; `cut`: it loses the sentences that hold it.
         max_cuts: with `cut`, a document that would lose more pieces than this goes; 10 as in GPT-3's decontamination.
-        min_left_frac: with `cut`, a document of which less than this share of its UTF-8 bytes would be left goes; 0: one
-            of which nothing would be left.
+        min_left_frac: with `cut`, a document of which less than this share of its UTF-8 bytes would be left goes; 0:
+            one of which nothing would be left.
     Raises:
         SettingError: a value that can't work.
     """
@@ -87,14 +87,14 @@ class NGram(Decontaminator):
         Raises:
             DecontaminationError: a set is missing, empty or damaged, or none of its items has `min_words` words.
         """
-        points = folding_points()
-        sets = read_test_sets(self.test_sets, self.fields, lambda text: len(word_hashes(text, points)) < self.n)
+        sets = read_test_sets(self.test_sets, self.fields, lambda text: words_of_text(text).counts[0] < self.n)
         for name, items in sets.items():
-            if all(len(word_hashes(item.text, points)) < self.min_words for item in items):
+            if all(words_of_text(item.text).half_words[0] < 2 * self.min_words for item in items):
                 raise DecontaminationError(
-                    f"decontaminate.test_sets: none of the {len(items)} items of {name!r} has {self.min_words} words, "
-                    "and decontamination against nothing is never clean; name other fields in "
-                    "decontaminate.fields, or set decontaminate.min_words lower"
+                    f"decontaminate.test_sets: none of the {len(items)} items of {name!r} has {self.min_words} words "
+                    f"({2 * self.min_words} letters of Chinese, Korean, Thai and the like), and decontamination "
+                    "against nothing is never clean; name other fields in decontaminate.fields, or set "
+                    "decontaminate.min_words lower"
                 )
         return [item for items in sets.values() for item in items]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.decontaminate import marks, words
-from data_pipeline.decontaminate.index import word_hashes
+from data_pipeline.decontaminate.index import words_of_text
 from data_pipeline.decontaminate.marks import marks_in_order, may_hold_long_runs
-from data_pipeline.decontaminate.points import folding_points
 from data_pipeline.decontaminate.words import normal
 
 # of several classes and of none, which fold to a letter, join the letter before, or are no marks but become some
@@ -46,9 +46,9 @@ def test_the_normal_form_is_pythons(text: str) -> None:
 
 @given(TEXTS)
 def test_canonically_equal_texts_have_the_same_words(text: str) -> None:
-    hashes = word_hashes(text, folding_points()).tolist()
-    assert hashes == word_hashes(unicodedata.normalize("NFC", text), folding_points()).tolist()
-    assert hashes == word_hashes(unicodedata.normalize("NFD", text), folding_points()).tolist()
+    hashes = words_of_text(text).hashes.tolist()
+    assert hashes == words_of_text(unicodedata.normalize("NFC", text)).hashes.tolist()
+    assert hashes == words_of_text(unicodedata.normalize("NFD", text)).hashes.tolist()
 
 
 def test_what_becomes_marks_alone_is_what_the_database_says() -> None:
@@ -87,7 +87,7 @@ def steps_out_of_order(text: str, form: Any) -> int:
     """How often a mark of lower class stands right behind one of a higher."""
     forms = {char: [unicodedata.combining(each) for each in unicodedata.normalize(form, char)] for char in set(text)}
     classes = [each for char in text for each in forms[char]]
-    return sum(after < before and after > 0 for before, after in zip(classes, classes[1:], strict=False))
+    return sum(after < before and after > 0 for before, after in pairwise(classes))
 
 
 def test_text_without_long_runs_is_not_looked_through() -> None:

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.decontaminate.index import word_hashes
-from data_pipeline.decontaminate.points import folding_points
+from data_pipeline.decontaminate.index import words_of_text
 from data_pipeline.decontaminate.words import char_class, char_classes, words
 
 CLASSES = char_classes()
@@ -72,4 +71,4 @@ def test_canonically_equal_spellings_have_the_same_words() -> None:
     typed = re.sub("([\u05b0-\u05bb])([\u05bc\u05c1])", r"\2\1", ordered)
     assert typed != ordered
     assert words(typed) == words(ordered)
-    assert word_hashes(typed, folding_points()).tolist() == word_hashes(ordered, folding_points()).tolist()
+    assert words_of_text(typed).hashes.tolist() == words_of_text(ordered).hashes.tolist()
