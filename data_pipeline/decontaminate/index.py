@@ -188,7 +188,7 @@ def _in_order(parts: list[Hits]) -> Hits:
 
 
 def words_of_text(text: str) -> ItemWords:
-    """Return the words of one text: a 64-bit hash of each of `words.words(text)`."""
+    """Return the words of one text, as of the only item: a 64-bit hash of each of `words.words(text)`."""
     return _words_by(text, folding_points())
 
 

@@ -245,6 +245,8 @@ def test_decontamination_against_nothing_is_an_error(tmp_path: Path) -> None:
         ({"min_coverage": 1.01}, "min_coverage"),
         ({"max_document_frequency": 0}, "max_document_frequency"),
         ({"min_words": 14}, "min_words"),
+        ({"min_left_frac": 1.0}, "min_left_frac"),
+        ({"min_left_frac": -0.1}, "min_left_frac"),
         ({"fields": {"a": []}}, "fields.a"),
     ],
 )
