@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import re
+import unicodedata
 from itertools import accumulate
 
 from data_pipeline.decontaminate.spans import Span
@@ -59,6 +60,8 @@ def _is_abbreviation(text: str, border: re.Match[str]) -> bool:
     """Return whether the point of what looks like a border belongs to the word before it."""
     if border["stop"] != "." or "\n\n" in border.group():
         return False
-    before = text[max(0, border.start() - _LONGEST_BEFORE) : border.start()]
+    before = unicodedata.normalize("NFC", text[max(0, border.start() - _LONGEST_BEFORE) : border.start()])
+    # a mark is no part of a word to a pattern, and the last letter of a word with points would be an initial
+    before = "".join("x" if unicodedata.category(char)[0] == "M" else char for char in before)
     follows_small = text[border.end() : border.end() + 1].islower()
     return bool(_ABBREVIATED.search(before) or (follows_small and _PERHAPS_ABBREVIATED.search(before)))

@@ -20,6 +20,7 @@ class Decontaminator(ABC):
         min_coverage: share of an item, from which a document holds it.
         max_cuts: a document that holds one loses the sentences of it, and goes if that were more pieces than these.
             With 0 every such document goes.
+        min_left_frac: such a document goes, too, if less than this share of its UTF-8 bytes were left.
         judge_alone: arguments that what follows from the n-grams found alone depends on: another value of these reads
             no text again. An argument that is not named here counts for everything.
     """
@@ -27,6 +28,7 @@ class Decontaminator(ABC):
     seeks = True
     min_coverage = 1.0
     max_cuts = 0
+    min_left_frac = 0.0
     judge_alone: frozenset[str] = frozenset()
 
     @abstractmethod

@@ -35,10 +35,13 @@ class ItemWords(NamedTuple):
     Attributes:
         hashes: (m,) uint64, of the items' words laid end to end.
         counts: (num_items,) int64, words of each item.
+        half_words: (num_items,) int64, the length by which an item is too short to be sought: a letter of a script
+            without spaces is half a word, as Chinese and Korean words have two letters, more or less.
     """
 
     hashes: np.ndarray
     counts: np.ndarray
+    half_words: np.ndarray
 
 
 class Counting(NamedTuple):
@@ -161,17 +164,17 @@ def words_covered(groups: np.ndarray, places: np.ndarray, widths: np.ndarray) ->
     return firsts, np.add.reduceat(words, firsts) if len(firsts) else words
 
 
-def ngram_widths(num_words: np.ndarray, n: int, min_words: int) -> np.ndarray:
+def ngram_widths(num_words: np.ndarray, half_words: np.ndarray, n: int, min_words: int) -> np.ndarray:
     """Return of how many words the n-grams are by which an item is sought, (m,) int64; 0: it isn't.
 
     Of n words; in an item of fewer than 1.5 n words of a sixth less (11 of 13), so that most of it is enough; an item
     of fewer than n words is one n-gram, the whole item.
 
     Args:
-        num_words: (m,) int64, of the items.
+        num_words, half_words: (m,) int64, of the items.
         min_words: an item of fewer isn't sought.
     """
-    cases = [num_words < min_words, num_words < n, 2 * num_words < 3 * n]
+    cases = [half_words < 2 * min_words, num_words < n, 2 * num_words < 3 * n]
     widths: np.ndarray = np.select(cases, [0, num_words, n - n // 6], n)
     return widths
 
@@ -184,23 +187,24 @@ def _in_order(parts: list[Hits]) -> Hits:
     return Hits(documents, ngrams, starts, ends, parts[0].given_up)
 
 
-def word_hashes(text: str, points: Points) -> np.ndarray:
-    """Return a 64-bit hash of each of `words.words(text)`, (m,) uint64.
+def words_of_text(text: str) -> ItemWords:
+    """Return the words of one text, as of the only item: a 64-bit hash of each of `words.words(text)`."""
+    return _words_by(text, folding_points())
 
-    Args:
-        points: folding_points().
-    """
+
+def _words_by(text: str, points: Points) -> ItemWords:
     data = np.frombuffer(text.encode(), np.uint8)
     words = room_for_words(len(data))
     count = hash_words(data, 0, len(data), points, words)
     if count == GIVEN_UP:
-        return word_hashes(normal(text), normal_points())
-    return words.hashes[:count].copy()  # the room is freed
+        return _words_by(normal(text), normal_points())
+    half_words = 2 * count - words.num_alone
+    return ItemWords(words.hashes[:count].copy(), np.array([count]), half_words)  # the room is freed
 
 
 def build_index(words: ItemWords, n: int, min_words: int) -> NGramIndex:
     """Index the items' n-grams, see `ngram_widths`."""
-    widths = ngram_widths(words.counts, n, min_words)
+    widths = ngram_widths(words.counts, words.half_words, n, min_words)
     firsts = np.concatenate([[0], np.cumsum(words.counts)])
     ngrams = hash_ngrams(words.hashes, firsts, widths)
     order = np.argsort(ngrams, kind="stable").astype(_places_type(len(ngrams)))
@@ -222,22 +226,22 @@ def words_of(texts: pa.LargeStringArray) -> ItemWords:
     """Return the words of texts."""
     data, offsets = utf8_buffers(texts)
     room = room_for_words(int(np.diff(offsets).max(initial=0)))
-    hashes, counts = hash_texts(data, offsets, folding_points(), room)
+    hashes, counts, num_alone = hash_texts(data, offsets, folding_points(), room)
     given_up = np.flatnonzero(counts == GIVEN_UP)
     if not len(given_up):
-        return ItemWords(hashes, counts)
-    added = [word_hashes(texts[at].as_py(), folding_points()) for at in given_up.tolist()]
+        return ItemWords(hashes, counts, 2 * counts - num_alone)
+    added = laid_end_to_end([words_of_text(texts[at].as_py()) for at in given_up.tolist()])
     counts[given_up] = 0
     before = np.cumsum(counts)[given_up]
-    counts[given_up] = [len(each) for each in added]
-    hashes = np.insert(hashes, np.repeat(before, counts[given_up]), np.concatenate([hashes[:0], *added]))
-    return ItemWords(hashes, counts)
+    half_words = 2 * counts - num_alone
+    counts[given_up], half_words[given_up] = added.counts, added.half_words
+    return ItemWords(np.insert(hashes, np.repeat(before, added.counts), added.hashes), counts, half_words)
 
 
 def laid_end_to_end(parts: Sequence[ItemWords]) -> ItemWords:
     """Return the items of all parts, one part after the other."""
-    hashes = [np.zeros(0, np.uint64), *(part.hashes for part in parts)]
-    return ItemWords(np.concatenate(hashes), np.concatenate([np.zeros(0, np.int64), *(part.counts for part in parts)]))
+    nothing = ItemWords(np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.int64))
+    return ItemWords(*(np.concatenate(column) for column in zip(nothing, *parts, strict=True)))
 
 
 def _fixed(array: np.ndarray) -> np.ndarray:

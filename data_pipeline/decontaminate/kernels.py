@@ -52,11 +52,13 @@ class Words(NamedTuple):
     Attributes:
         hashes: (m,) uint64.
         starts, ends: (m,) int64, where each lies, in bytes.
+        num_alone: (1,) int64, how many of them are letters of a script without spaces.
     """
 
     hashes: np.ndarray
     starts: np.ndarray
     ends: np.ndarray
+    num_alone: np.ndarray
 
 
 class Table(NamedTuple):
@@ -99,7 +101,7 @@ class Hits(NamedTuple):
 def room_for_words(num_bytes: int) -> Words:
     """Return room for the words of a text: no code point gives more than twice its bytes."""
     most = 2 * num_bytes + 1  # pages that are not touched take no memory
-    return Words(np.empty(most, np.uint64), np.empty(most, np.int64), np.empty(most, np.int64))
+    return Words(np.empty(most, np.uint64), np.empty(most, np.int64), np.empty(most, np.int64), np.zeros(1, np.int64))
 
 
 @numba.njit(cache=True)
@@ -112,7 +114,7 @@ def hash_words(data: np.ndarray, first: int, stop: int, points: Points, words: W
     Returns:
         The number of words, or GIVEN_UP.
     """
-    count = 0
+    count, num_alone = 0, 0
     kind = BREAK  # of the word that is open: LETTER, ALONE, or BREAK where none is
     value = np.uint64(0)
     before = 0  # the joins of the code point before; AFTER_ASCII: look at that byte
@@ -155,6 +157,7 @@ def hash_words(data: np.ndarray, first: int, stop: int, points: Points, words: W
             letter = int(entry >> _SHIFT)
             if letter == ALONE or (letter == LETTER and kind != LETTER):
                 count = _next_word(words, count, kind, value, border, at)
+                num_alone += letter == ALONE
                 value, kind = (_FNV_OFFSET ^ np.uint64(entry & _POINT)) * _FNV_PRIME, letter
             elif letter == BREAK and kind != BREAK:
                 words.hashes[count - 1], words.ends[count - 1] = _mix64(value), border
@@ -168,6 +171,7 @@ def hash_words(data: np.ndarray, first: int, stop: int, points: Points, words: W
                 entry = points.expansions[expansion]
     if kind != BREAK:
         words.hashes[count - 1], words.ends[count - 1] = _mix64(value), stop
+    words.num_alone[0] = num_alone
     return count
 
 
@@ -181,23 +185,26 @@ def _next_word(words: Words, count: int, kind: int, value: np.uint64, end: int, 
 
 
 @numba.njit(cache=True)
-def hash_texts(data: np.ndarray, offsets: np.ndarray, points: Points, words: Words) -> tuple[np.ndarray, np.ndarray]:
+def hash_texts(
+    data: np.ndarray, offsets: np.ndarray, points: Points, words: Words
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hash the words of texts; arguments as of `find_ngrams`.
 
     Returns:
-        The words of all texts laid end to end, (m,) uint64, and how many each has, (texts,) int64, GIVEN_UP among them.
+        The words of all texts laid end to end, (m,) uint64; how many each has, (texts,) int64, GIVEN_UP among them; and
+        how many of these are letters of a script without spaces, (texts,) int64.
     """
     hashes, filled = np.empty(1024, np.uint64), 0
-    counts = np.empty(len(offsets) - 1, np.int64)
+    counts, num_alone = np.empty(len(offsets) - 1, np.int64), np.zeros(len(offsets) - 1, np.int64)
     for text in range(len(counts)):
         count = hash_words(data, offsets[text], offsets[text + 1], points, words)
-        counts[text] = count
+        counts[text], num_alone[text] = count, words.num_alone[0]
         for word in range(count):
             if filled == len(hashes):
                 hashes = np.concatenate((hashes, np.empty_like(hashes)))
             hashes[filled] = words.hashes[word]
             filled += 1
-    return hashes[:filled].copy(), counts
+    return hashes[:filled].copy(), counts, num_alone
 
 
 @numba.njit(cache=True)

@@ -12,10 +12,9 @@ from data_pipeline.decontaminate.index import (
     ItemWords,
     NGramIndex,
     build_index,
-    word_hashes,
     words_covered,
+    words_of_text,
 )
-from data_pipeline.decontaminate.points import folding_points
 from data_pipeline.decontaminate.testsets import TestItem, read_test_sets
 from data_pipeline.decontaminate.verdicts import Found, Held
 from foundation.errors import require
@@ -41,16 +40,19 @@ class NGram(Decontaminator):
         min_coverage: share of an item's words, in (0, 1], from which a document holds it: of those that count; and
             half of this share of all its words.
         max_document_frequency: documents of the corpus that an n-gram may occur in and still count.
-        min_words: items of fewer words aren't sought: "the answer" is in every book.
+        min_words: items of fewer words aren't sought: "the answer" is in every book. A letter of a script without
+            spaces (Chinese, Japanese, Korean, Thai, ...) is half a word.
         test_sets: files or patterns, see decontaminate.testsets; the held-out documents are sought in any case.
         fields: set name -> fields of its jsonl records that make up an item.
         action: `drop`: a document that holds an item goes; `cut`: it loses the sentences that hold it.
         max_cuts: with `cut`, a document that would lose more pieces than this goes; 10 as in GPT-3's decontamination.
+        min_left_frac: with `cut`, a document of which less than this share of its UTF-8 bytes would be left goes; 0:
+            one of which nothing would be left.
     Raises:
         SettingError: a value that can't work.
     """
 
-    judge_alone = frozenset({"min_coverage", "max_document_frequency", "action", "max_cuts"})
+    judge_alone = frozenset({"min_coverage", "max_document_frequency", "action", "max_cuts", "min_left_frac"})
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class NGram(Decontaminator):
         fields: dict[str, list[str]] | None = None,
         action: str = "drop",
         max_cuts: int = 10,
+        min_left_frac: float = 0.5,
     ) -> None:
         require(n >= 1, "n", n, "1 or more words; 13 is usual")
         require(max_document_frequency >= 1, "max_document_frequency", max_document_frequency, "1 or more documents")
@@ -69,11 +72,13 @@ class NGram(Decontaminator):
         require(1 <= min_words <= n, "min_words", min_words, f"a number from 1 to n, which is {n}")
         require(action in ("drop", "cut"), "action", action, "drop (the document) or cut (the sentences)")
         require(max_cuts >= 1, "max_cuts", max_cuts, "1 or more pieces; 10 is usual; action=drop cuts nothing")
+        require(0 <= min_left_frac < 1, "min_left_frac", min_left_frac, "a share from 0, for any, to below 1")
         for name, names in (fields or {}).items():
             require(bool(names), f"fields.{name}", names, "at least one field, or leave the set out")
         self.n, self.min_coverage, self.min_words = n, min_coverage, min_words
         self.max_document_frequency = max_document_frequency
         self.max_cuts = max_cuts if action == "cut" else 0
+        self.min_left_frac = min_left_frac
         self.test_sets, self.fields = test_sets or [], fields or {}
 
     def test_items(self) -> list[TestItem]:
@@ -82,14 +87,14 @@ class NGram(Decontaminator):
         Raises:
             DecontaminationError: a set is missing, empty or damaged, or none of its items has `min_words` words.
         """
-        points = folding_points()
-        sets = read_test_sets(self.test_sets, self.fields, lambda text: len(word_hashes(text, points)) < self.n)
+        sets = read_test_sets(self.test_sets, self.fields, lambda text: words_of_text(text).counts[0] < self.n)
         for name, items in sets.items():
-            if all(len(word_hashes(item.text, points)) < self.min_words for item in items):
+            if all(words_of_text(item.text).half_words[0] < 2 * self.min_words for item in items):
                 raise DecontaminationError(
-                    f"decontaminate.test_sets: none of the {len(items)} items of {name!r} has {self.min_words} words, "
-                    "and decontamination against nothing is never clean; name other fields in "
-                    "decontaminate.fields, or set decontaminate.min_words lower"
+                    f"decontaminate.test_sets: none of the {len(items)} items of {name!r} has {self.min_words} words "
+                    f"({2 * self.min_words} letters of Chinese, Korean, Thai and the like), and decontamination "
+                    "against nothing is never clean; name other fields in decontaminate.fields, or set "
+                    "decontaminate.min_words lower"
                 )
         return [item for items in sets.values() for item in items]
 

@@ -32,6 +32,7 @@ from data_pipeline.decontaminate.words import ASSIGNED, char_classes, normal
 
 _SEPARATOR = "\0"
 _PIECE_CHARS = 1024  # of a text of which segments are sought: the less, the more normal forms are made of little
+_REMEMBERED_CHARS = 64  # of a segment whose size is remembered: a letter and its marks, not megabytes of marks
 _VOWELS, _TAILS = range(0x1161, 0x1176), range(0x11A8, 0x11C3)  # of Hangul, which join the letters before them
 
 
@@ -116,8 +117,12 @@ def _segment_sizes(text: str) -> np.ndarray:
     return np.stack([in_text, in_normal])
 
 
-@functools.lru_cache(4096)
 def _normal_size(segment: str) -> int:
+    return _remembered_size(segment) if len(segment) <= _REMEMBERED_CHARS else len(normal(segment).encode())
+
+
+@functools.lru_cache(4096)
+def _remembered_size(segment: str) -> int:
     return len(normal(segment).encode())
 
 

@@ -44,12 +44,12 @@ def _add(spans: list[Span], start: int, end: int) -> None:
         spans.append((start, end))
 
 
-def excerpt(text: str, start: int) -> str:
+def excerpt(data: bytes, start: int) -> str:
     """Return the part of a text that holds a byte, with a little of what is before it.
 
     Args:
+        data: the text in UTF-8: encoded once, as a document may hold thousands of items.
         start: of a span.
     """
-    data = text.encode()
     begin = max(0, start - _BEFORE_BYTES)
     return data[begin : begin + 4 * SNIPPET_CHARS].decode(errors="ignore")[:SNIPPET_CHARS]

@@ -2,7 +2,8 @@
 
 A text becomes its NFKC form, case-folded. Then
 - letters, digits and the marks on them make words; everything else (white space, punctuation, symbols) ends a word, and
-  so does a zero width space, which is written between words;
+  so does a zero width space, which is written between words, and a visible sign that is a format character to Unicode
+  (the Arabic signs of a verse, a year, a page);
 - apostrophes and other invisible characters (soft hyphens, joiners, byte order marks, variation selectors, Mongolian
   vowel separators, which stand inside a word) are dropped: don't, don’t, don´t = dont;
 - a letter of a script whose lines may break at any letter (Chinese, Japanese, Thai, Korean, ...) is a word of its own:
@@ -28,6 +29,7 @@ import unicodedata
 import numpy as np
 
 from data_pipeline.decontaminate.kernels import ALONE, BREAK, DROPPED, LETTER, MARK
+from data_pipeline.decontaminate.marks import marks_in_order, may_hold_long_runs
 
 # signs that people use as apostrophes, after those that look like one in Unicode Technical Standard 39, without letters
 APOSTROPHES = frozenset(
@@ -60,7 +62,9 @@ _SPACELESS = (
     (0x1AFF0, 0x1B2FF),  # kana extensions, Nushu
     (0x20000, 0x3FFFF),  # ideographs, extensions B and later
 )
-_ZERO_WIDTH_SPACE = 0x200B
+# what is a format character and ends a word: a zero width space; visible signs that stand before a number (Unicode's
+# Prepended_Concatenation_Mark), but for the Syriac abbreviation mark, U+070F, a line over the letters of one word
+_FORMATS_THAT_BREAK = frozenset({0x200B, *range(0x0600, 0x0606), 0x06DD, 0x0890, 0x0891, 0x08E2, 0x110BD, 0x110CD})
 # what is invisible and no format character to Unicode, but a mark or a letter
 _INVISIBLE = (
     (0x034F, 0x034F),  # combining grapheme joiner
@@ -78,9 +82,12 @@ def normal(text: str) -> str:
 
     An apostrophe that NFKC would take apart into a space and a mark becomes the plain one first.
     """
+    has_long_runs = may_hold_long_runs(text)
+    text = marks_in_order(text, "NFD") if has_long_runs else text
     text = unicodedata.normalize("NFC", text)  # one of them may be the beginning of another sign
     for sign in _SPACED:
         text = text.replace(sign, "'")
+    text = marks_in_order(text, "NFKD") if has_long_runs else text
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
@@ -104,7 +111,7 @@ def char_class(code: int) -> int:
     """Return BREAK, LETTER, ALONE, MARK or DROPPED for a code point."""
     char = chr(code)
     category = unicodedata.category(char)
-    if code == _ZERO_WIDTH_SPACE:
+    if code in _FORMATS_THAT_BREAK:
         return BREAK
     if char in APOSTROPHES or category == "Cf" or _lies_in(code, _INVISIBLE):
         return DROPPED
@@ -131,7 +138,7 @@ def char_classes() -> np.ndarray:
     for first, last in _INVISIBLE:
         classes[first : last + 1] = DROPPED
     classes[[ord(char) for char in APOSTROPHES]] = DROPPED
-    classes[_ZERO_WIDTH_SPACE] = BREAK
+    classes[list(_FORMATS_THAT_BREAK)] = BREAK
     return classes
 
 

@@ -50,7 +50,8 @@ def describe(
         gone, cut: documents that are removed, and those that sentences are cut out of.
     """
     pairs = list(zip(held.documents.tolist(), held.items.tolist(), strict=True))
-    ids, files, rows, texts = (batch.column(name).to_pylist() for name in ("id", "file", "row", "text"))
+    ids, files, rows = (batch.column(name).to_pylist() for name in ("id", "file", "row"))
+    texts = batch.column("text").cast(pa.large_binary()).to_pylist()
     return {
         (document, item): {
             "id": ids[document],

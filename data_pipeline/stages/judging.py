@@ -199,12 +199,13 @@ class Judge:
 
     def _pieces(self, text: str, spans: list[Span]) -> list[Span]:
         """Return what is cut out of a document; nothing where it goes as a whole."""
-        if not self._work.decontaminator.max_cuts:
+        rules = self._work.decontaminator
+        if not rules.max_cuts:
             return []
         pieces = spans_to_cut(text, spans)
         data = text.encode()
         left = b"".join(data[end:start] for (_, end), (start, _) in pairwise([(0, 0), *pieces, (len(data), 0)]))
-        if len(pieces) > self._work.decontaminator.max_cuts or not left.strip():
+        if len(pieces) > rules.max_cuts or len(left) < rules.min_left_frac * len(data) or not left.strip():
             return []
         return [] if self._work.holds_an_item(left.decode()) else pieces  # what was apart may meet at a seam
 

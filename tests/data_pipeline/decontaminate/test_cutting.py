@@ -54,6 +54,10 @@ def cut(text: str, *held: str) -> list[str]:
             ["\u4ed6\u8bf4\uff1a\u201c\u4e00\u3002\u201d"],
         ),
         ("\u090f\u0915\u0964 \u0926\u094b\u0964 \u0924\u0940\u0928", ["\u0926\u094b"], ["\u0926\u094b\u0964 "]),
+        # a last letter behind a mark is no initial, as one with an accent is
+        ("\u05d1\u05b8\u05bc\u05e8\u05b8\u05d0. Two. Three.", ["Two"], ["Two. "]),
+        ("\u092f\u0939 \u0939\u0948. Two. Three.", ["Two"], ["Two. "]),
+        ("Co\u0301 da\u0302\u0301u. Two by E\u0301. Smith. Three.", ["Two"], ["Two by E\u0301. Smith. "]),
         ("End of it by Mr.\n\nTwo. Three.", ["Two"], ["Two. "]),
     ],
 )

@@ -8,9 +8,16 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.decontaminate.index import NGramIndex, build_index, ngram_widths, words_covered, words_of
-from data_pipeline.decontaminate.kernels import count_words
-from data_pipeline.decontaminate.words import words
+from data_pipeline.decontaminate.index import (
+    NGramIndex,
+    build_index,
+    ngram_widths,
+    words_covered,
+    words_of,
+    words_of_text,
+)
+from data_pipeline.decontaminate.kernels import ALONE, count_words
+from data_pipeline.decontaminate.words import char_class, words
 
 TEXT = st.lists(st.sampled_from("abc"), max_size=12).map(" ".join)
 
@@ -85,7 +92,7 @@ def test_words_that_count_are_those_of_ngrams_that_do(counts: list[list[bool]], 
 def test_any_run_of_three_quarters_of_an_item_is_half_of_it() -> None:
     """For all numbers of words from 15 on; of 13 and 14 words 11 must be there, of fewer all."""
     num_words = np.arange(1, 2000)
-    for length, width in zip(num_words.tolist(), ngram_widths(num_words, 13, 3).tolist(), strict=True):
+    for length, width in zip(num_words.tolist(), ngram_widths(num_words, 2 * num_words, 13, 3).tolist(), strict=True):
         run = length if length < 13 else 11 if length < 15 else length * 3 // 4
         assert width == 0 if length < 3 else width <= run
         assert 2 * run >= length
@@ -108,6 +115,16 @@ def test_a_text_that_needs_its_normal_form_is_searched_in_its_place() -> None:
     assert hits.documents.tolist() == [0, 1, 1, 2]
     texts = [apart.encode()[start:end].decode() for start, end in zip(hits.starts[1:3], hits.ends[1:3], strict=True)]
     assert [unicodedata.normalize("NFC", text) for text in texts] == ["TRÈS bien", "le garçon — a été là"]
+
+
+@given(st.lists(st.text("ab 中か국ไe\u0301ﾊﾞ\u1112\u1161㌖é1.\n", max_size=12), max_size=5))
+def test_a_letter_of_a_script_without_spaces_is_half_a_word(texts: list[str]) -> None:
+    """Of text that the kernel reads, and of text that it gives up."""
+    found = words_of(pa.array(texts, pa.large_string()))
+    one_by_one = [[2 - (char_class(ord(word[0])) == ALONE) for word in words(text)] for text in texts]
+    assert found.counts.tolist() == [len(each) for each in one_by_one]
+    assert found.half_words.tolist() == [sum(each) for each in one_by_one]
+    assert [int(words_of_text(text).half_words[0]) for text in texts] == found.half_words.tolist()
 
 
 def test_travels_to_a_worker() -> None:

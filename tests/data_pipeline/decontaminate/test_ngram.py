@@ -57,7 +57,7 @@ def plain_rule(
 
     def width_of(item: str) -> int:
         length = len(words(item))
-        if length < min_words:
+        if sum(0.5 if word == "中" else 1 for word in words(item)) < min_words:
             return 0
         return min(length, n if length < n or length >= 1.5 * n else n - n // 6)
 
@@ -209,6 +209,16 @@ def test_short_items_are_sought_whole_and_very_short_ones_never() -> None:
     assert judge(NGram(min_words=2), items, texts) == [(0, "t#0", 1.0), (2, "t#1", 1.0)]
 
 
+def test_three_letters_of_a_script_without_spaces_are_no_phrase() -> None:
+    """Six are as three words elsewhere: a short question is sought, one common word isn't."""
+    items = ["博物馆", "博物馆在哪儿", "도서관", "도서관은 어디", "why is it", "why 是吗", "why is 吗"]
+    for item, is_sought in zip(items, [False, True, False, True, True, False, False], strict=True):
+        index = build_index(words_of(pa.array([item, "one two three"], pa.large_string())), 13, 3)
+        assert (index.widths > 0).tolist() == [is_sought, True], item
+        found = judge(NGram(), [item, "one two three"], [f"x {item} y"])
+        assert found == ([(0, "t#0", 1.0)] if is_sought else []), item
+
+
 def test_reads_its_test_sets(tmp_path: Path) -> None:
     path = tmp_path / "gsm8k.jsonl"
     path.write_bytes(orjson.dumps({"question": QUESTION, "answer": "#### 72"}) + b"\n")
@@ -235,6 +245,8 @@ def test_decontamination_against_nothing_is_an_error(tmp_path: Path) -> None:
         ({"min_coverage": 1.01}, "min_coverage"),
         ({"max_document_frequency": 0}, "max_document_frequency"),
         ({"min_words": 14}, "min_words"),
+        ({"min_left_frac": 1.0}, "min_left_frac"),
+        ({"min_left_frac": -0.1}, "min_left_frac"),
         ({"fields": {"a": []}}, "fields.a"),
     ],
 )

@@ -27,7 +27,11 @@ HARD += (
 HARD += "´\u0384\u1fbd\u1fbf\u1ffd\u1fcd\u1ffe\u0300\u2032\u2035\u3164\u1160\u115f\ud7b0\u05d1\u05bc\u05b7\u05c1\u0921"
 HARD += "\u0915\u094d\u093c\u064b\u0651'’\xad\u200b\u200d\ufe0f.,-_ \n1²½㌖ﷺﬁ\U0001f600\U0001d15e"
 TEXTS_OF = st.sampled_from(HARD) | st.characters(codec="utf-8")
-TEXTS = st.text(TEXTS_OF, max_size=30)
+MARKS = st.sampled_from("\u0301\u0323\u0345\u0344\u05b7\u05bcﾞ\u3099\u0f73\u034f\u0e49")
+LONG_RUNS = st.builds("".join, st.lists(MARKS, min_size=140, max_size=200))  # which are sorted before Python would
+TEXTS = st.text(TEXTS_OF, max_size=30) | st.builds(
+    "".join, st.tuples(st.text(TEXTS_OF, max_size=5), LONG_RUNS, st.text(TEXTS_OF, max_size=5))
+)
 
 
 def kernel(text: str, points: Points) -> tuple[list[int] | None, list[tuple[int, int]]]:

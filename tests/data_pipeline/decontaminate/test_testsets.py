@@ -40,6 +40,18 @@ def test_named_fields_make_up_the_item(tmp_path: Path) -> None:
     assert read(path, mmlu=["q", "choices"])["mmlu"][0].text == "Which?\nthis\nthat"
 
 
+def test_a_file_that_is_named_twice_by_a_link_is_two_sets(tmp_path: Path) -> None:
+    """Each with fields of its own: a question counts without its answer, and an answer without its question."""
+    path = write(tmp_path / "gsm.jsonl", lines({"question": "How many?", "answer": "Four"}))
+    link = tmp_path / "gsm_answers.jsonl"
+    link.symlink_to(path.name)
+    items = read(path, link, gsm_answers=["answer"])
+    assert {name: [item.text for item in of_set] for name, of_set in items.items()} == {
+        "gsm": ["How many?"],
+        "gsm_answers": ["Four"],
+    }
+
+
 @pytest.mark.parametrize("compress", [gzip.compress, zstandard.ZstdCompressor().compress])
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
 def test_compressed_sets_are_read_and_cut_ones_refused(tmp_path: Path, compress: object, suffix: str) -> None:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import re
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_pipeline.decontaminate.index import words_of_text
 from data_pipeline.decontaminate.words import char_class, char_classes, words
 
 CLASSES = char_classes()
@@ -32,6 +36,11 @@ def test_classes_are_those_of_each_code_point() -> None:
         ("\u1112\u119e\u11ab", "\u1112 \u119e \u11ab"),  # an old syllable
         ("5\u203210\u2033 = 5'10''", "510 510"),
         ("\u1fcda \u1fbf\u0300a", "a a"),  # psili and varia, one sign and two
+        (
+            "\u0643\u0644\u06dd\u0661\u0662\u0642 \u0635\u0603\u0663",
+            "\u0643\u0644 \u0661\u0662\u0642 \u0635 \u0663",
+        ),  # Arabic signs
+        ("\u0729\u070f\u0715\u0721", "\u0729\u0715\u0721"),  # Syriac, one abbreviated word
         # where nobody can say which was meant
         ("south-\nern southern well-\nknown well-known", "south ern southern well known well known"),
         ("1,000 1000 1, 2 1,2", "1 000 1000 1 2 1 2"),
@@ -53,3 +62,13 @@ def test_punctuation_and_wrapping_cannot_change_the_words(parts: list[str]) -> N
     plain = words(" ".join(parts))
     assert words("\n\n".join(parts)) == words(", ".join(parts)) == words("” — “".join(parts)) == plain
     assert words("**" + "** _".join(parts) + "...") == plain
+
+
+def test_canonically_equal_spellings_have_the_same_words() -> None:
+    """Hebrew with its points: as NFC orders them, and as they are typed, the dagesh and the shin's dot first."""
+    ordered = "\u05d1\u05bc\u05b0\u05e8\u05b5\u05d0\u05e9\u05c1\u05b4\u05d9\u05ea \u05d1\u05bc\u05b8\u05e8\u05b8\u05d0"
+    ordered = unicodedata.normalize("NFC", ordered)
+    typed = re.sub("([\u05b0-\u05bb])([\u05bc\u05c1])", r"\2\1", ordered)
+    assert typed != ordered
+    assert words(typed) == words(ordered)
+    assert words_of_text(typed).hashes.tolist() == words_of_text(ordered).hashes.tolist()

@@ -121,7 +121,7 @@ def test_sentences_that_hold_an_item_are_cut_out_of_the_document(
     config: Config, go: Go, tmp_path: Path, decoded: Any, max_cuts: int
 ) -> None:
     """Two test items in one document are two pieces; one that is nothing else goes as a whole."""
-    kept = ["Héllo there, this stays.\n\n", f"It stays (too)!{chr(10)}And {prose(9, 20)}.\n\n", "The end of it."]
+    kept = ["Héllo there, this stays.\n\n", f"It stays (too)!{chr(10)}And {prose(9, 80)}.\n\n", "The end of it."]
     other = str(ITEMS[1]["question"])
     twice = f"{kept[0]}Well: {WHOLE.upper()}? {kept[1]}{other}.\n\n{kept[2]}"
     once = f"{prose(5)}. So {WHOLE}. {prose(6)}."
@@ -153,7 +153,10 @@ def test_a_cut_that_would_bring_an_item_together_takes_the_document(config: Conf
     """Two halves of an item, each too short to be found, stand around another item."""
     halves = [prose(70, 12), prose(71, 12)]
     items = [{"question": WHOLE}, {"question": " ".join(halves)}]
-    texts = {"meet": f"{halves[0]}. {WHOLE}. {halves[1]}.", "apart": f"{halves[0]}. {WHOLE}. So {halves[1]}."}
+    texts = {
+        "meet": f"{prose(8)}. {halves[0]}. {WHOLE}. {halves[1]}.",
+        "apart": f"{prose(9)}. {halves[0]}. {WHOLE}. So {halves[1]}.",
+    }
     records = [{"id": f"plain{number}", "text": prose(100 + number)} for number in range(60)]
     records += [{"id": name, "text": text} for name, text in texts.items()]
     (tmp_path / "docs.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
@@ -162,6 +165,28 @@ def test_a_cut_that_would_bring_an_item_together_takes_the_document(config: Conf
     paths = (tmp_path / "out/removed/decontaminate").glob("*.parquet")
     reasons = {row["id"]: row["reason"] for path in paths for row in pq.read_table(path).to_pylist()}
     assert reasons == {"meet": "contaminated", "apart": "contaminated_sentences"}
+
+
+@pytest.mark.parametrize(("min_left_frac", "stay"), [(0.5, {"half"}), (0.0, {"half", "scrap"})])
+def test_a_document_that_is_mostly_a_test_item_goes_as_a_whole(
+    config: Config, go: Go, tmp_path: Path, decoded: Any, min_left_frac: float, stay: set[str]
+) -> None:
+    """Of two documents as many bytes as are cut are left, and one less; of a third white space."""
+    item = f"Q: {WHOLE}. "
+    left = "é" + "b" * (len(item) - 2)
+    texts = {"half": f"{item}{left}", "scrap": f"{item}{left[:-1]}", "empty": f"{item}\n\n \n"}
+    records = [{"id": f"plain{number}", "text": prose(100 + number)} for number in range(60)]
+    records += [{"id": name, "text": text} for name, text in texts.items()]
+    (tmp_path / "docs.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    (tmp_path / "quiz.jsonl").write_text(json.dumps(ITEMS[0]) + "\n")
+    changes = {"action": "cut", "min_left_frac": min_left_frac}
+    go(_tree(config, tmp_path, tmp_path / "out", **changes))
+    paths = (tmp_path / "out/removed/decontaminate").glob("*.parquet")
+    reasons = {row["id"]: row["reason"] for path in paths for row in pq.read_table(path).to_pylist()}
+    assert set(reasons) == set(texts)
+    assert {name for name, reason in reasons.items() if reason == "contaminated_sentences"} == stay
+    trained = [text for of_source in decoded(tmp_path / "out")["train"].values() for text in of_source]
+    assert (left in trained, left[:-1] in trained) == (True, "scrap" in stay)
 
 
 def test_a_file_that_is_gone_is_made_again(leaky: Path, config: Config, go: Go) -> None:

@@ -24,7 +24,13 @@ def _note(result: Result) -> str:
 
 @pytest.mark.parametrize(
     ("setting", "value", "finds_again"),
-    [("min_coverage", 0.6, False), ("max_document_frequency", 99, False), ("n", 12, True), ("min_words", 4, True)],
+    [
+        ("min_coverage", 0.6, False),
+        ("max_document_frequency", 99, False),
+        ("min_left_frac", 0.2, False),
+        ("n", 12, True),
+        ("min_words", 4, True),
+    ],
 )
 def test_only_what_counting_depends_on_finds_again(
     made: Any, out: Path, config: Config, go: Go, setting: str, value: float, finds_again: bool
