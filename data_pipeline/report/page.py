@@ -35,7 +35,7 @@ def write_report(output_dir: Path, titles: Mapping[str, str], remarks: Mapping[s
 
     Args:
         output_dir: of a finished pipeline.
-        titles: stage -> its title, in the order in which documents pass them.
+        titles: stage -> its title, in the order in which documents pass them; those that are off left out.
         remarks: stage -> text on how it works with its settings, e.g. the S-curve of deduplication.
     Returns:
         The page's path.
@@ -45,24 +45,44 @@ def write_report(output_dir: Path, titles: Mapping[str, str], remarks: Mapping[s
     books = read_books(output_dir)
     manifest = Manifest.load(output_dir)
     timing = read_json(output_dir / TIMING)["stages"] if (output_dir / TIMING).is_file() else {}
-    written = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    page = Page(output_dir.name, f"{_subtitle(books, manifest)} Written {written}.")
+    page = Page(output_dir.name, f"{_subtitle(books, manifest)} Written {_now()}.")
     _glance(page, books, manifest, timing)
-    _way(page, books, titles)
-    _reasons(page, books, titles)
-    for stage in books:
-        if stage == duplicates.STAGE:
-            duplicates.show_near_duplicates(page, output_dir, titles[stage])
-        else:
-            _removed(page, output_dir, stage, titles[stage])
-    show_contamination(page, output_dir)
-    _quarantined(page, output_dir)
+    _documents(page, output_dir, books, titles)
     _counts(page, output_dir, titles, remarks)
     _lengths(page, output_dir, manifest)
     _sources(page, manifest)
     _timing(page, timing, titles)
     _settings(page, output_dir)
     return page.write(output_dir / REPORT)
+
+
+def write_stopped(output_dir: Path, books: dict[str, Book], titles: Mapping[str, str], why: str) -> Path:
+    """Write report.html of a run that was stopped by what became of its documents: as far as it came.
+
+    Args:
+        books: stage -> book, of those that ran.
+        titles: as for `write_report`.
+        why: the error's message.
+    """
+    page = Page(output_dir.name, f"Stopped. Written {_now()}.")
+    page.section("Why it stopped")
+    page.text(one_line(why))
+    _documents(page, output_dir, {stage: book for stage, book in books.items() if book}, titles)
+    return page.write(output_dir / REPORT)
+
+
+def _documents(page: Page, output_dir: Path, books: dict[str, Book], titles: Mapping[str, str]) -> None:
+    """Show what became of the documents, and the evidence of each stage."""
+    _way(page, books, titles)
+    _reasons(page, books, titles)
+    for stage in [stage for stage in books if stage in titles]:
+        if stage == duplicates.STAGE:
+            duplicates.show_near_duplicates(page, output_dir, titles[stage])
+        else:
+            _removed(page, output_dir, stage, titles[stage])
+    if "decontaminate" in books:
+        show_contamination(page, output_dir)
+    _quarantined(page, output_dir)
 
 
 def read_books(output_dir: Path) -> dict[str, Book]:
@@ -72,6 +92,10 @@ def read_books(output_dir: Path) -> dict[str, Book]:
         stage: {source: Account.from_json(account) for source, account in book.items()}
         for stage, book in stages.items()
     }
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _ends(books: dict[str, Book]) -> tuple[int, int]:
@@ -115,6 +139,8 @@ def _way(page: Page, books: dict[str, Book], titles: Mapping[str, str]) -> None:
     page.text("Full: what a stage passed on. Hatched: what it removed. Each bar begins with what the one before left.")
     bars = []
     for stage, book in books.items():
+        if stage not in titles:
+            continue
         account = total(book)
         lost = account.dropped.total() + account.quarantined.total()
         note = f"{account.num_out:,}" + (f"  (−{lost:,})" if lost else "")

@@ -12,7 +12,7 @@ import numba
 {before}
 print(numba.njit(lambda x: x + 1)(1), "awkward" in sys.modules)
 """
-CALL = "from data_pipeline.executors.kernels import load_no_extensions; load_no_extensions()"
+CALL = "from data_pipeline.executors.kernels import prepare_numba; prepare_numba()"
 
 
 @pytest.mark.slow
