@@ -72,10 +72,11 @@ def write_stopped(output_dir: Path, books: dict[str, Book], titles: Mapping[str,
 
 
 def _documents(page: Page, output_dir: Path, books: dict[str, Book], titles: Mapping[str, str]) -> None:
-    """Show what became of the documents, and the evidence of each stage."""
+    """Show what became of the documents, and the evidence of each stage; of one without a title nothing: it is off."""
+    books = {stage: book for stage, book in books.items() if stage in titles}
     _way(page, books, titles)
     _reasons(page, books, titles)
-    for stage in [stage for stage in books if stage in titles]:
+    for stage in books:
         if stage == duplicates.STAGE:
             duplicates.show_near_duplicates(page, output_dir, titles[stage])
         else:
@@ -139,8 +140,6 @@ def _way(page: Page, books: dict[str, Book], titles: Mapping[str, str]) -> None:
     page.text("Full: what a stage passed on. Hatched: what it removed. Each bar begins with what the one before left.")
     bars = []
     for stage, book in books.items():
-        if stage not in titles:
-            continue
         account = total(book)
         lost = account.dropped.total() + account.quarantined.total()
         note = f"{account.num_out:,}" + (f"  (−{lost:,})" if lost else "")
