@@ -126,7 +126,7 @@ def _closing(meter: Meter) -> str:
 
 
 def human(amount: float | None, unit: str = "") -> str:
-    """Return an amount with a decimal prefix: `19.8 MB`, `3.1 kdocs`, `12 docs`, `1 doc`."""
+    """Return an amount with a decimal prefix: `19.8 MB`, `3.1k docs`, `12 docs`, `1 doc`."""
     if amount is None:
         return "?"
     if amount == 1:
@@ -134,6 +134,7 @@ def human(amount: float | None, unit: str = "") -> str:
     for prefix in UNITS:
         if abs(amount) < 1000 or prefix == UNITS[-1]:
             digits = 0 if prefix == "" and (amount >= 100 or amount == int(amount)) else 1
-            return f"{amount:.{digits}f} {prefix}{unit}".rstrip()
+            named = f"{prefix} {unit}" if unit.islower() else f" {prefix}{unit}"  # a word, or the symbol of a unit
+            return f"{amount:.{digits}f}{named}".rstrip()
         amount /= 1000
     raise AssertionError(amount)

@@ -32,7 +32,7 @@ with progress("encode", 2e6, "B") as meter:
         (1, "B", "1 B"),
         (12.34, "docs", "12.3 docs"),
         (999, "", "999"),
-        (3141, "docs", "3.1 kdocs"),
+        (3141, "docs", "3.1k docs"),
         (19_800_000, "B", "19.8 MB"),
         (7e15, "B", "7000.0 TB"),
         (None, "B", "?"),
