@@ -15,7 +15,7 @@ from data_pipeline.output_dir import REMOVED
 from data_pipeline.storage import read_removed
 from data_pipeline.unreadable import first_unreadable
 from foundation.errors import GroundworkError
-from foundation.text import one_line
+from foundation.text import number_of, one_line
 
 LARGE_FRAC = 0.1  # of the documents or of their text; less is the usual work of the rules
 COLUMNS = ["id", "source", "reason", "value", "threshold"]  # of the evidence
@@ -160,7 +160,7 @@ def large_losses(stage: str, book: Book, text_bytes: dict[str, list[int]], evide
         share = went / came if came else 0.0
         if gone > LARGE_FRAC * account.num_in or share > LARGE_FRAC:
             of_text = f" ({share:.0%} of the text)" if went else ""
-            removed = f"removed {gone:,} of {account.num_in:,} documents of source {source!r}{of_text}: "
+            removed = f"removed {gone:,} of {number_of(account.num_in, 'document')} of source {source!r}{of_text}: "
             removed += listed(account.reasons())
             if not gone:
                 removed = f"cut {share:.0%} of the text of source {source!r}"
@@ -214,7 +214,7 @@ def _nothing_left(
     if held_out:  # by the split, which removes nothing
         became.append(f"split: held out {held_out:,}")
         ways.append(f"split: {loosen['split']}")
-    records = "1 record was" if read == 1 else f"{read:,} records were"
+    records = f"{number_of(read, 'record')} {'was' if read == 1 else 'were'}"
     return (
         f"source {source!r}: no document is left to train on after {stage}: {records} read "
         f"({'; '.join(became) or 'the input is empty'}{example}). "

@@ -22,7 +22,7 @@ from data_pipeline.shards.reader import open_split
 from foundation.files import read_json
 from foundation.page import Bar, Page, Pair, Sample, number
 from foundation.progress import human
-from foundation.text import one_line
+from foundation.text import number_of, one_line
 
 SPLIT_NAMES = {"train": "training", "val": "validation"}
 MAX_QUARANTINED = 20
@@ -112,7 +112,7 @@ def _sum(manifest: Manifest, split: str, field: str) -> int:
 def _subtitle(books: dict[str, Book], manifest: Manifest) -> str:
     read, left = _ends(books)
     tokens = sum(_sum(manifest, split, "tokens") for split in SPLITS)
-    return f"{read:,} documents read, {left:,} kept as {tokens:,} tokens."
+    return f"{number_of(read, 'document')} read, {left:,} kept as {tokens:,} tokens."
 
 
 def _glance(page: Page, books: dict[str, Book], manifest: Manifest, timing: dict[str, Any]) -> None:
@@ -263,7 +263,7 @@ def _lengths(page: Page, output_dir: Path, manifest: Manifest) -> None:
             [shard.lengths for stream in open_split(output_dir, manifest, split).values() for shard in stream.shards]
         )
         low, middle, high = np.percentile(lengths, [10, 50, 90])
-        page.heading(f"{len(lengths):,} {SPLIT_NAMES[split]} documents")
+        page.heading(number_of(len(lengths), f"{SPLIT_NAMES[split]} document"))
         page.text(
             f"Half have at most {middle:,.0f} tokens, a tenth at most {low:,.0f}, a tenth at least {high:,.0f}; "
             f"the longest has {lengths.max():,}. Their end-of-text counts."

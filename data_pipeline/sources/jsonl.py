@@ -30,7 +30,7 @@ from data_pipeline.sources.records import (
 )
 from data_pipeline.sources.source import Block, InputFile, Parsed, Source
 from foundation.errors import InputError, nearest, require
-from foundation.text import one_line
+from foundation.text import number_of, one_line
 
 KEYS_SHOWN = 20
 
@@ -209,8 +209,9 @@ class _KeySearch:
         keys = sorted(self._keys)
         shown = ", ".join(repr(key) for key in keys[:KEYS_SHOWN]) or "none"
         raise InputError(
-            f"{file.where}: none of its {self._num_objects} records has the key {self.text_key!r} (corpus.text_key); "
-            f"keys seen: {shown}{nearest(self.text_key, keys)}; set corpus.text_key= to the one that holds the text"
+            f"{file.where}: none of its {number_of(self._num_objects, 'record')} has the key {self.text_key!r} "
+            f"(corpus.text_key); keys seen: {shown}{nearest(self.text_key, keys)}; set corpus.text_key= to the one "
+            "that holds the text"
         )
 
 
