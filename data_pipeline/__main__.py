@@ -15,7 +15,7 @@ from types import FrameType
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from data_pipeline.executors.kernels import load_no_extensions
+from data_pipeline.executors.kernels import prepare_numba
 from foundation.config.compose import CommandLine, plain, run_hydra
 from foundation.config.suggest import other_options_named
 from foundation.errors import ConfigError, GroundworkError
@@ -61,7 +61,7 @@ def _guarded(config: DictConfig, command: CommandLine) -> int:
     from data_pipeline.pipeline import check_config, run
     from data_pipeline.summary import print_summary
 
-    load_no_extensions()
+    prepare_numba()
     try:
         with other_options_named(command.conf_dirs, HydraConfig.get().runtime.choices):
             arguments = check_config(_named(plain(config)), command.allowed)

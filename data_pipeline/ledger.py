@@ -124,9 +124,9 @@ def listed(reasons: Counter[str], most: int | None = None) -> str:
     """Return reasons with their counts, the most frequent first: `gopher_too_few_words 12, gopher_stop_words 3`.
 
     Args:
-        most: how many are named; the rest are summed up as `others`.
+        most: how many are named; the rest are summed up as `others`, but for a single one, which has its name.
     """
-    named = reasons.most_common(most)
+    named = reasons.most_common(None if most is not None and len(reasons) == most + 1 else most)
     shown = [f"{reason} {count:,}" for reason, count in named]
     others = reasons.total() - sum(count for _, count in named)
     return ", ".join([*shown, f"others {others:,}"] if others else shown)

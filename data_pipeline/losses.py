@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow.compute as pc
 
@@ -14,12 +15,13 @@ from data_pipeline.output_dir import REMOVED
 from data_pipeline.storage import read_removed
 from data_pipeline.unreadable import first_unreadable
 from foundation.errors import GroundworkError
-from foundation.text import one_line
+from foundation.text import number_of, one_line
 
 LARGE_FRAC = 0.1  # of the documents or of their text; less is the usual work of the rules
 COLUMNS = ["id", "source", "reason", "value", "threshold"]  # of the evidence
 MIN_LOST = 100  # duplicates: a smaller loss never stops a run, whatever its share
-_KEPT = ["kept_id", "kept_snippet"]
+_PLACE = ["kept_file", "kept_row"]
+T = TypeVar("T")
 SHOWN_CHARS = 160  # of the text that most duplicates went for
 
 
@@ -94,7 +96,7 @@ class DuplicateLimit:
             raise TooManyDuplicates(
                 f"dedup.max_loss_frac: {lost:,} of the {first.num_in:,} documents of source {source!r} "
                 f"({lost / first.num_in:.1%}) are duplicates ({by_stage}), more than {self.max_frac:.1%}; {times:,} of "
-                f"them went for one, {one_line(kept, 90)}, that begins {one_line(begin, SHOWN_CHARS)!r}. Where that is "
+                f"them went for one, {kept}, that begins {one_line(begin, SHOWN_CHARS)!r}. Where that is "
                 "not what your documents hold, the wrong field is read as text: set the source's text_key to another. "
                 "Where they are copies, go on with dedup.max_loss_frac=1; nothing is done twice. Each of them, with "
                 f"the one it went for, is in {' and '.join(map(str, folders))}"
@@ -102,20 +104,52 @@ class DuplicateLimit:
 
 
 def _hub(folders: Sequence[Path], source: str) -> tuple[str, str, int]:
-    """Return the id and the beginning of the document that most of a source's duplicates went for, and how many."""
-    times: Counter[tuple[str, str]] = Counter()
-    for path in sorted(path for folder in folders for path in folder.rglob("*.parquet")):
-        table = read_removed(path, ["source", *_KEPT])
-        mine = table.filter(pc.equal(table["source"], source)).group_by(_KEPT).aggregate([([], "count_all")])
-        times.update({(row["kept_id"], row["kept_snippet"]): row["count_all"] for row in mine.to_pylist()})
-    (kept, begin), count = times.most_common(1)[0]
-    return kept, begin, count
+    """Return the place and the beginning of the document that most of a source's duplicates went for, and how many."""
+    paths = sorted(path for folder in folders for path in folder.rglob("*.parquet"))
+    file, row = frequent(_places(paths, source))
+    count, named, begin = 0, "", ""
+    for path in paths:
+        table = read_removed(path, ["source", *_PLACE, "kept_id", "kept_snippet"])
+        is_its = pc.and_(pc.equal(table["kept_file"], file), pc.equal(table["kept_row"], row))
+        its = table.filter(pc.and_(is_its, pc.equal(table["source"], source)))
+        count += len(its)
+        for found in its.slice(0, 1).to_pylist():
+            named, begin = f"{one_line(found['kept_id'], 90)} ({file}, record {row:,} from 0)", found["kept_snippet"]
+    return named, begin, count
 
 
-def large_losses(stage: str, book: Book, text_bytes: dict[str, list[int]]) -> list[str]:
+def _places(paths: Iterable[Path], source: str) -> Iterator[tuple[tuple[str, int], int]]:
+    """Yield file and row of documents that duplicates of a source went for, and how many, file after file."""
+    for path in paths:
+        table = read_removed(path, ["source", *_PLACE])
+        mine = table.filter(pc.equal(table["source"], source)).group_by(_PLACE).aggregate([([], "count_all")])
+        for row in mine.to_pylist():
+            yield (row["kept_file"], row["kept_row"]), row["count_all"]
+
+
+def frequent(counts: Iterable[tuple[T, int]], most: int = 1 << 16) -> T:
+    """Return the most frequent item, or nearly so, of any number of them in little memory.
+
+    Args:
+        counts: items, each as often as it comes, with how often it was seen.
+        most: items that are kept at a time, twice as many between two clearings. One that makes up more than
+            1 / most of all is never lost.
+    Source: Misra and Gries, "Finding repeated elements" (1982), whose decrements are taken in one go.
+    """
+    times: Counter[T] = Counter()
+    for item, count in counts:
+        times[item] += count
+        if len(times) >= 2 * most:
+            less = times.most_common(most + 1)[-1][1]
+            times = Counter({each: number - less for each, number in times.items() if number > less})
+    return times.most_common(1)[0][0]
+
+
+def large_losses(stage: str, book: Book, text_bytes: dict[str, list[int]], evidence: Sequence[Path]) -> list[str]:
     """Return a line for each source of which this stage removed much.
 
     Args:
+        evidence: the folders where what it removed is.
         text_bytes: source -> bytes of text that came in, bytes of it that were removed; a stage that removes nothing
             may leave it empty.
     """
@@ -126,11 +160,11 @@ def large_losses(stage: str, book: Book, text_bytes: dict[str, list[int]]) -> li
         share = went / came if came else 0.0
         if gone > LARGE_FRAC * account.num_in or share > LARGE_FRAC:
             of_text = f" ({share:.0%} of the text)" if went else ""
-            removed = f"removed {gone:,} of {account.num_in:,} documents of source {source!r}{of_text}: "
+            removed = f"removed {gone:,} of {number_of(account.num_in, 'document')} of source {source!r}{of_text}: "
             removed += listed(account.reasons())
             if not gone:
                 removed = f"cut {share:.0%} of the text of source {source!r}"
-            lines.append(f"{stage}: {removed}; see removed/ and report.html")
+            lines.append(f"{stage}: {removed}; see {' and '.join(map(str, evidence))}")
     return lines
 
 
@@ -148,7 +182,7 @@ def removed_before(books: Sequence[tuple[str, Book]]) -> str:
 def check_left(
     books: Sequence[tuple[str, Book]],
     training: dict[str, int],
-    advice: dict[str, str],
+    advice: Callable[[str], str],
     loosen: Mapping[str, str],
     files: Sequence[Path],
 ) -> None:
@@ -157,7 +191,7 @@ def check_left(
     Args:
         books: stage and its book, in the order of the stages.
         training: source -> documents left to train on, where the stage knows; else all that it gave out count.
-        advice: source -> what else to try with it.
+        advice: returns what else to try with a source.
         loosen: stage -> what to set so that it removes less; empty where there is nothing.
         files: that the stage wrote, the evidence of what it removed among them.
     Raises:
@@ -168,7 +202,7 @@ def check_left(
         if not training.get(source, account.num_out):
             passed = [(name, earlier[source]) for name, earlier in books if source in earlier]
             message = _nothing_left(stage, source, passed, loosen, _example(source, files))
-            raise NothingLeft(f"{message}{advice[source]}.{first_unreadable(files, source)}")
+            raise NothingLeft(f"{message}{advice(source)}.{first_unreadable(files, source)}")
 
 
 def _nothing_left(
@@ -180,7 +214,7 @@ def _nothing_left(
     if held_out:  # by the split, which removes nothing
         became.append(f"split: held out {held_out:,}")
         ways.append(f"split: {loosen['split']}")
-    records = "1 record was" if read == 1 else f"{read:,} records were"
+    records = f"{number_of(read, 'record')} {'was' if read == 1 else 'were'}"
     return (
         f"source {source!r}: no document is left to train on after {stage}: {records} read "
         f"({'; '.join(became) or 'the input is empty'}{example}). "

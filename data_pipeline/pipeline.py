@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,15 @@ from data_pipeline.dedup.dedup import Dedup
 from data_pipeline.dedup.paragraphs import Paragraphs
 from data_pipeline.executors.executor import Executor
 from data_pipeline.ledger import Account, Book
-from data_pipeline.losses import BadLimit, check_left, large_losses, removed_before
+from data_pipeline.losses import (
+    BadLimit,
+    NothingLeft,
+    TooManyDuplicates,
+    TooManyUnreadable,
+    check_left,
+    large_losses,
+    removed_before,
+)
 from data_pipeline.mix.split import HeldOut, SplitError
 from data_pipeline.output_dir import (
     CLUSTERS,
@@ -37,12 +46,12 @@ from data_pipeline.output_dir import (
     reclaim,
 )
 from data_pipeline.records import Part, keep_only
-from data_pipeline.report.page import write_report
+from data_pipeline.report.page import write_report, write_stopped
 from data_pipeline.shards import manifest
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.shards.writer import Sharder
 from data_pipeline.sources.names import with_source_names
-from data_pipeline.sources.source import Corpus
+from data_pipeline.sources.source import Corpus, Source
 from data_pipeline.stages.clean import Clean
 from data_pipeline.stages.decontaminate import Decontaminate
 from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
@@ -60,6 +69,13 @@ from foundation.errors import require
 from foundation.files import folder_lock, write_atomic, write_json
 from foundation.hashes import hash_json
 
+Books = list[tuple[str, Book]]  # stage and its book, in the order of the stages
+LIMITS = (
+    NothingLeft,
+    TooManyDuplicates,
+    TooManyUnreadable,
+    SplitError,
+)  # on what becomes of the input
 VOUCHED = (TrainTokenizer.name, WriteShards.name)  # the stages whose files the manifest vouches for
 
 
@@ -72,6 +88,7 @@ class Finished:
         facts: what it wrote down for them and for reports.
         timing: seconds, documents, utf8_bytes of the run that did it.
         redone: whether this run did it.
+        is_off: whether its settings left nothing to do.
     """
 
     name: str
@@ -80,6 +97,7 @@ class Finished:
     facts: dict[str, Any]
     timing: dict[str, float]
     redone: bool
+    is_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +166,7 @@ def run(
     with folder_lock(folder), room_for(folder), place.executor:
         place.work.mkdir(exist_ok=True)  # the proof that the folder is ours, before anything else is written
         reclaim(folder)
-        finished = _do_all(place, stages)
+        finished = _do_all(place, stages, {source.name: source for source in cleaning.sources})
         weights = {source.name: source.weight for source in cleaning.sources}
         return _publish(place, stages, finished, weights, config_yaml(config))
 
@@ -171,23 +189,45 @@ def _check(partition_bytes: int, max_bad_frac: float, min_bad_records: int) -> N
     require(min_bad_records >= 0, "min_bad_records", min_bad_records, "a number of records from 0; 10 is usual")
 
 
-def _do_all(place: Workplace, stages: list[Stage]) -> list[Finished]:
-    """Bring every stage to its end, in order."""
+def _do_all(place: Workplace, stages: list[Stage], sources: Mapping[str, Source]) -> list[Finished]:
+    """Bring every stage to its end, in order; where a limit stops them, leave a page of what became of the documents.
+
+    Args:
+        sources: by name.
+    """
+    books: Books = []
+    try:
+        return _do_each(place, stages, sources, books)
+    except LIMITS as error:
+        titles = {stage.name: stage.title for stage in stages if not stage.is_off}
+        page = write_stopped(place.output_dir, dict(books), titles, str(error))
+        end = "" if str(error).endswith(".") else "."
+        raise type(error)(f"{error}{end} What became of the documents so far: {page}") from error
+
+
+def _do_each(place: Workplace, stages: list[Stage], sources: Mapping[str, Source], books: Books) -> list[Finished]:
+    """Bring every stage to its end, in order.
+
+    Args:
+        books: receives each stage's, before anything is made of it.
+    """
     finished: list[Finished] = []
     loosen = {stage.name: stage.loosen for stage in stages}
     view = View(place.work, [], [])
-    before, book, is_warned = "", Book(), False
+    before, is_warned = "", False
     for stage in stages:
         key = stage.key(before)
         done = _find(stage, key)
         if done is None:
             is_warned = is_warned or _warn_of_replacement(stage, key)
-            done = _redo(stage, key, view, book, finished, loosen)
+            done = _redo(stage, key, view, books, loosen, sources)
+        else:
+            books.append((stage.name, done.book))
         _tidy(stage)
         finished.append(done)
-        stage.check([(each.name, each.book) for each in finished])
+        stage.check(books)
         view = stage.leaves(view, done.facts)
-        before, book = hash_json([before, done.output]), done.book or book
+        before = hash_json([before, done.output])
     return finished
 
 
@@ -219,24 +259,25 @@ def _warn_of_replacement(stage: Stage, key: str) -> bool:
 
 
 def _redo(
-    stage: Stage, key: str, view: View, before: Book, finished: list[Finished], loosen: dict[str, str]
+    stage: Stage, key: str, view: View, books: Books, loosen: Mapping[str, str], sources: Mapping[str, Source]
 ) -> Finished:
     output_dir = stage.place.output_dir
     stage.records.forget("stage")
     for name in (LEDGER, CONFIG, REPORT, *([manifest.NAME] if stage.name in VOUCHED else [])):
         (output_dir / name).unlink(missing_ok=True)
     started = time.monotonic()
-    books = [(done.name, done.book) for done in finished]
+    before = [book for _, book in books if book]
     try:
-        outcome = stage.run(view, before)
-    except SplitError as error:  # few documents to split may be the work of an earlier stage
-        raise SplitError(f"{error}{removed_before(books)}") from error
+        outcome = stage.run(view, before[-1] if before else {})
+    except SplitError as error:  # few documents to split may be the work of an earlier stage, or of the wrong field
+        advice = "".join(source.advice() for source in sources.values())
+        raise SplitError(f"{error}{removed_before(books)}{advice}") from error
     ledger.check_book(stage.name, outcome.book)
     books.append((stage.name, outcome.book))
-    advice = (finished[0].facts if finished else outcome.facts)["advice"]
-    folders = [stage.place.output_dir / name for name in (REMOVED, QUARANTINE)]
+    folders = [output_dir / name / stage.name for name in (REMOVED, QUARANTINE)]
     evidence = [path for path in outcome.files if any(path.is_relative_to(folder) for folder in folders)]
-    check_left(books, outcome.facts.get("training", {}), advice, loosen, evidence)
+    training: dict[str, int] = outcome.facts.get("training", {})
+    check_left(books, training, lambda source: sources[source].advice(), loosen, evidence)
     record = {
         "output": outcome.output,
         "book": {source: account.to_json() for source, account in outcome.book.items()},
@@ -244,7 +285,8 @@ def _redo(
         "timing": _timing(outcome, time.monotonic() - started),
     }
     stage.records.commit("stage", key, Part(record, outcome.files))
-    for line in large_losses(stage.name, outcome.book, outcome.facts.get("bytes_in_and_removed", {})):
+    found = [folder for folder in folders if folder.is_dir()]
+    for line in large_losses(stage.name, outcome.book, outcome.facts.get("bytes_in_and_removed", {}), found):
         print(f"warning: {line}", file=sys.stderr)
     return _finished(stage, record, redone=True)
 
@@ -260,7 +302,7 @@ def _tidy(stage: Stage) -> None:
 
 def _finished(stage: Stage, record: dict[str, Any], redone: bool) -> Finished:
     book = {source: Account.from_json(account) for source, account in record["book"].items()}
-    return Finished(stage.name, record["output"], book, record["facts"], record["timing"], redone)
+    return Finished(stage.name, record["output"], book, record["facts"], record["timing"], redone, stage.is_off)
 
 
 def _timing(outcome: Outcome, seconds: float) -> dict[str, float]:
@@ -285,5 +327,6 @@ def _publish(
     made = manifest_of(finished[-1].facts, weights)
     made.save(place.output_dir)
     remarks = {done.name: done.facts["remark"] for done in finished if done.facts.get("remark")}
-    page = write_report(place.output_dir, {stage.name: stage.title for stage in stages}, remarks)
+    titles = {stage.name: stage.title for stage in stages if not stage.is_off}
+    page = write_report(place.output_dir, titles, remarks)
     return Result(place.output_dir, made, finished, page)

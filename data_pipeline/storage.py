@@ -38,6 +38,8 @@ REMOVED_SCHEMA = pa.schema(
         pa.field("value", pa.float64()),
         pa.field("threshold", pa.float64()),
         pa.field("kept_id", pa.large_string()),
+        pa.field("kept_file", pa.string()),  # where it is: ids need not be unique
+        pa.field("kept_row", pa.int64()),
         pa.field("similarity", pa.float64()),
         pa.field("cluster", pa.int64()),  # near-duplicates that bands connect, alike or not, have the same number
         pa.field("test_item", pa.large_string()),

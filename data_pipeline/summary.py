@@ -10,7 +10,7 @@ from rich.text import Text
 
 from data_pipeline.ledger import listed, total
 from data_pipeline.output_dir import QUARANTINE
-from data_pipeline.pipeline import Result
+from data_pipeline.pipeline import Finished, Result
 from data_pipeline.shards.manifest import SPLITS
 from foundation.progress import human
 
@@ -32,26 +32,32 @@ def print_summary(result: Result) -> None:
 
 
 def _stages(result: Result) -> Table:
-    table = Table(title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for name, justify in (("stage", "left"), ("in", "right"), ("out", "right"), ("seconds", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    table.add_column("removed")
-    table.add_column("")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("stage", no_wrap=True)
+    for name in ("in", "out", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("removed; notes", overflow="fold")  # the last one alone is wrapped
     for done in result.stages:
-        account = total(done.book)
-        seconds = f"{done.timing['seconds']:.1f}" if done.redone else "kept"
-        numbers = (f"{account.num_in:,}", f"{account.num_out:,}") if done.book else ("", "")
-        removed = listed(account.reasons(), MOST_REASONS)
-        table.add_row(done.name, *numbers, seconds, removed, str(done.facts.get("note", "")))
+        table.add_row(done.name, *_row(done))
     return table
+
+
+def _row(done: Finished) -> tuple[str, str, str, str]:
+    if done.is_off:
+        return "", "", "off", ""
+    account = total(done.book)
+    numbers = (f"{account.num_in:,}", f"{account.num_out:,}") if done.book else ("", "")
+    seconds = f"{done.timing['seconds']:.1f}" if done.redone else "kept"
+    said = (listed(account.reasons(), MOST_REASONS), str(done.facts.get("note", "")))
+    return *numbers, seconds, "; ".join(filter(None, said))
 
 
 def _data(result: Result) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("split", "source"):
-        table.add_column(name)
+    table.add_column("split", no_wrap=True)
+    table.add_column("source", overflow="fold")
     for name in ("documents", "tokens", "text", "bytes/token", "shards"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for split in SPLITS:
         for source, held in result.manifest.splits[split].items():
             of_text = held.tokens - held.documents  # the end-of-text tokens stand for no text

@@ -22,7 +22,7 @@ WORDS = {
     "depth": "it is nested too deep",
     "number": "it holds a number beyond the range of a double",
     "not_object": "it is JSON, but no object",
-    "missing_text": "it lacks the key of the text (corpus.text_key)",
+    "missing_text": "it lacks the key of the text (corpus.text_key= names another)",
     "text_type": "what stands under the key of the text is no text",
     "dup_key": "a key stands twice in one object",
     "too_long": "it is longer than corpus.max_doc_bytes",

@@ -9,10 +9,24 @@ from collections.abc import Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 LINE_EVERY_S = 5.0  # without a terminal: seldom enough to read a log, often enough to see that it lives
+SHOWN_S = 0.1  # of compiling; less is none, in a closing line
 UNITS = ("", "k", "M", "G", "T")
+_aside_s = 0.0  # of this process
+
+
+def set_aside(seconds: float) -> None:
+    """Tell of time that compiling took: no rate counts it, the closing line names it."""
+    global _aside_s
+    _aside_s += seconds
+
+
+def aside_s() -> float:
+    """Return the seconds that were set aside since the process began."""
+    return _aside_s
 
 
 class Meter:
@@ -23,6 +37,7 @@ class Meter:
         self.what = f" of {what}" if what else ""
         self.done = 0.0
         self.started = self._shown = time.monotonic()
+        self._aside_s = _aside_s
 
     def add(self, amount: float) -> None:
         """Add finished work, in the meter's unit."""
@@ -38,10 +53,17 @@ class Meter:
             self._shown = time.monotonic()
             print(self.line(), file=sys.stderr, flush=True)
 
+    def compiled_s(self) -> float:
+        """Return the seconds of its time that went into compiling."""
+        return _aside_s - self._aside_s
+
+    def rate(self) -> float:
+        """Return the work done a second, in the meter's unit."""
+        return self.done / max(time.monotonic() - self.started - self.compiled_s(), 1e-9)
+
     def line(self) -> str:
         """Return the state in words: `encode: 12.0 MB of 19.8 MB (61 %), 5.1 MB/s, 2 s left`."""
-        elapsed = max(time.monotonic() - self.started, 1e-9)
-        rate = self.done / elapsed
+        rate = self.rate()
         share = f" ({self.done / self.total:.0%})" if self.total else ""
         of = (f" of {human(self.total, self.unit)}" if self.total else "") + self.what + share
         left = (
@@ -88,7 +110,8 @@ def progress(label: str, total: float | None = None, unit: str = "", what: str =
         yield meter
         print(_closing(meter), file=sys.stderr, flush=True)
         return
-    columns = (TextColumn("{task.description:<14}"), BarColumn(), _Rate(), TimeRemainingColumn())
+    whole = Column(no_wrap=True)  # in a narrow terminal the bar gives way
+    columns = (TextColumn("{task.description:<14}"), BarColumn(), _Rate(whole), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bars:
         meter = _BarMeter(label, total, unit, what, bars)
         yield meter
@@ -97,17 +120,21 @@ def progress(label: str, total: float | None = None, unit: str = "", what: str =
 
 def _closing(meter: Meter) -> str:
     elapsed = max(time.monotonic() - meter.started, 1e-9)
-    done, rate = human(meter.done, meter.unit), human(meter.done / elapsed, meter.unit)
-    return f"{meter.label}: {done}{meter.what} in {elapsed:.1f} s ({rate}/s)"
+    done, rate, compiled_s = human(meter.done, meter.unit), human(meter.rate(), meter.unit), meter.compiled_s()
+    compiling = f", {compiled_s:.1f} s of it compiling kernels, once for all runs" if compiled_s >= SHOWN_S else ""
+    return f"{meter.label}: {done}{meter.what} in {elapsed:.1f} s{compiling} ({rate}/s)"
 
 
 def human(amount: float | None, unit: str = "") -> str:
-    """Return an amount with a decimal prefix: `19.8 MB`, `3.1 kdocs`, `12 docs`."""
+    """Return an amount with a decimal prefix: `19.8 MB`, `3.1k docs`, `12 docs`, `1 doc`."""
     if amount is None:
         return "?"
+    if amount == 1:
+        unit = unit.removesuffix("s")
     for prefix in UNITS:
         if abs(amount) < 1000 or prefix == UNITS[-1]:
             digits = 0 if prefix == "" and (amount >= 100 or amount == int(amount)) else 1
-            return f"{amount:.{digits}f} {prefix}{unit}".rstrip()
+            named = f"{prefix} {unit}" if unit.islower() else f" {prefix}{unit}"  # a word, or the symbol of a unit
+            return f"{amount:.{digits}f}{named}".rstrip()
         amount /= 1000
     raise AssertionError(amount)

@@ -37,6 +37,11 @@ def one_line(text: str, max_chars: int | None = None) -> str:
     return line if max_chars is None or len(line) <= max_chars else line[: max(max_chars - 1, 0)] + "…"
 
 
+def number_of(number: int, what: str) -> str:
+    """Return a number of things in words: `1 document`, `1,234 documents`."""
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
 def _draw(match: re.Match[str]) -> str:
     code = ord(match[0])
     if code < 0x20:

@@ -69,9 +69,10 @@ class Exact(Dedup):
     """Removes documents whose words equal a kept document's.
 
     Args:
-        keep: which document stays: `first` in corpus order, and so does `longest`, for their words are equal; `newest`
-            or highest `score`, by `keep_field`; `source`, by `keep_sources`.
-        keep_field: field of the metadata: a number, for `newest` also a date as ISO 8601 writes it.
+        keep: which document stays: `first` in corpus order, and so does `longest`, for their words are equal; `newest`,
+            `oldest` or highest `score`, by `keep_field`; `source`, by `keep_sources`.
+        keep_field: field of the metadata: a number, for `newest` and `oldest` also a date as ISO 8601 writes it. A
+            document without it goes before any that has it.
         keep_sources: names of all sources, that which stays first.
         max_loss_frac: share of a source's documents that may go; more, and 100 or more, stop the run.
     Raises:

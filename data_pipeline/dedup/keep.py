@@ -14,13 +14,14 @@ import pyarrow as pa
 
 from foundation.errors import ConfigError, GroundworkError, SettingError, nearest, require
 
-Keep = Literal["longest", "first", "newest", "score", "source"]
+Keep = Literal["longest", "first", "newest", "oldest", "score", "source"]
 ARGUMENTS = frozenset({"keep", "keep_field", "keep_sources"})  # of a Dedup, that make its `KeepOrder`
-_OF_A_FIELD = ("newest", "score")
+_OF_A_FIELD = ("newest", "oldest", "score")
+_DATED = ("newest", "oldest")
 
 
 class NoKeepValue(GroundworkError):
-    """A document does not say what `keep` goes by.
+    """What a document says is nothing that `keep` can go by.
 
     Attributes:
         position: of the document, among those that were looked at.
@@ -37,11 +38,12 @@ class KeepOrder:
     """An order of documents. Of those that it has no order for, the earliest in the corpus comes first.
 
     Attributes:
-        keep: `longest`; `first` in the corpus, whatever the length; `newest` or highest `score`, by a field of the
-            metadata; `source`, in the order of `sources`. Each but `first` takes the longest of equals before the
-            earliest; exact copies have the same words, so of them `longest` is the earliest as well.
-        field: of the metadata: a number, for `newest` also a date as ISO 8601 writes it.
-        sources: names, that which stays first; those of other corpora may be among them.
+        keep: `longest`; `first` in the corpus, whatever the length; `newest`, `oldest` or highest `score`, by a field
+            of the metadata; `source`, in the order of `sources`. Each but `first` takes the longest of equals before
+            the earliest; exact copies have the same words, so of them `longest` is the earliest as well.
+        field: of the metadata: a number, for `newest` and `oldest` also a date as ISO 8601 writes it. A document
+            without it comes after all that have it.
+        sources: the names of the corpus's sources, that which stays first.
     Raises:
         SettingError: what `keep` needs is not there, or something that it does not look at is set.
     """
@@ -69,36 +71,34 @@ class KeepOrder:
         return self.keep in _OF_A_FIELD
 
     def check_sources(self, names: Iterable[str]) -> None:
-        """Refuse an order of sources that leaves one of the corpus out.
+        """Refuse an order of sources that leaves one of the corpus out, or names one that it has not.
 
         Args:
             names: of all the corpus's sources.
         Raises:
-            ConfigError: the first one that is missing.
+            ConfigError: says which they are, and which there are.
         """
         if self.sources is None:
             return
         names = list(names)
         missing = [name for name in names if name not in self.sources]
-        if missing:
-            strays = [name for name in self.sources if name not in names]
-            raise ConfigError(
-                f"dedup.keep_sources: source {missing[0]!r} of the corpus is not in {self.sources}; name all of the "
-                f"corpus's: {', '.join(names)}"
-                + "".join(f"; {stray!r} is none of them{nearest(stray, missing)}" for stray in strays)
-            )
+        strays = [name for name in self.sources if name not in names]
+        wrong = [f"source {name!r} of the corpus is not in {self.sources}" for name in missing[:1]]
+        wrong += [f"{stray!r} is no source of this corpus{nearest(stray, missing or names)}" for stray in strays]
+        if wrong:
+            raise ConfigError(f"dedup.keep_sources: {'; '.join(wrong)}; name each of the corpus's: {', '.join(names)}")
 
     def values(self, metadata: pa.LargeStringArray) -> np.ndarray:
         """Return what documents are ordered by, (n,) float64, the lowest first.
 
         Args:
-            metadata: of n documents, each a JSON object.
+            metadata: of n documents, each a JSON object. One where the field is missing or null gets infinity.
         Raises:
-            NoKeepValue: a document without the field, or with what is no number or date there.
+            NoKeepValue: a document with what is no number or date there.
         """
         fields = map(orjson.loads, metadata.to_pylist())
         values = (self._value(position, each) for position, each in enumerate(fields))
-        return -np.fromiter(values, np.float64, len(metadata))
+        return np.fromiter(values, np.float64, len(metadata))
 
     def values_of_sources(self, sources: Iterable[str]) -> np.ndarray | None:
         """Return what documents of these sources are ordered by, (n,) float64; None where sources do not count."""
@@ -107,16 +107,14 @@ class KeepOrder:
         return np.array([self.sources.index(source) for source in sources], np.float64)
 
     def _value(self, position: int, fields: dict[str, Any]) -> float:
-        if fields.get(str(self.field)) is None:
-            there = ", ".join(sorted(fields)) or "none"
-            lacks = "this field is null" if self.field in fields else f"the document has no such field (has: {there})"
-            raise NoKeepValue(position, lacks)
-        value = fields[str(self.field)]
-        number = _seconds(value) if self.keep == "newest" and isinstance(value, str) else value
+        value = fields.get(str(self.field))
+        if value is None:
+            return math.inf
+        number = _seconds(value) if self.keep in _DATED and isinstance(value, str) else value
         if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-            allowed = "a number or a date such as 2024-05-31" if self.keep == "newest" else "a number"
+            allowed = "a number or a date such as 2024-05-31" if self.keep in _DATED else "a number"
             raise NoKeepValue(position, f"{value!r} is not {allowed}")
-        return float(number)
+        return float(number) if self.keep == "oldest" else -float(number)
 
 
 def _seconds(date: str) -> float | None:

@@ -45,10 +45,11 @@ class MinHash(Dedup):
         bands: groups that a signature is cut into; None chooses bands and rows (lsh.choose_bands).
         rows: values per band; set both or none.
         seed: of the permutations; 1 is datasketch's default.
-        keep: which document stays: `longest`; `first` in corpus order; `newest` or highest `score`, by `keep_field`;
-            `source`, by `keep_sources`. By `containment` no shorter document is kept for a longer one, whatever this
-            says; both stay, and `longest` counts shingles.
-        keep_field: field of the metadata: a number, for `newest` also a date as ISO 8601 writes it.
+        keep: which document stays: `longest`; `first` in corpus order; `newest`, `oldest` or highest `score`, by
+            `keep_field`; `source`, by `keep_sources`. By `containment` no shorter document is kept for a longer one,
+            whatever this says; both stay, and `longest` counts shingles.
+        keep_field: field of the metadata: a number, for `newest` and `oldest` also a date as ISO 8601 writes it. A
+            document without it goes before any that has it.
         keep_sources: names of all sources, that which stays first.
         engine: how signatures are made: `fast`, of the 64-bit hashes that verification compares by; `compatible`, every
             value equal to datasketch's (scheme affine32, SHA-1); `datasketch`, by that library itself.

@@ -43,6 +43,7 @@ class Paragraphs(ABC):
 
     Attributes:
         seeks: whether anything is sought; else no text is read.
+        unit: what is sought.
         keep: whether one copy stays: the first in the corpus, or none.
         max_documents: documents that may hold a unit.
         min_left_bytes: a document of which less is left goes as a whole, unless it keeps a copy for all others.
@@ -52,6 +53,7 @@ class Paragraphs(ABC):
     """
 
     seeks = True
+    unit: Unit = "paragraph"
     keep: Keep = "first"
     max_documents: int = 1
     min_left_bytes: int = 1

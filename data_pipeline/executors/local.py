@@ -14,6 +14,7 @@ from data_pipeline.executors.executor import Executor, Item, Result, WorkerDied
 from data_pipeline.executors.worker import work
 from foundation.cores import usable_cores
 from foundation.errors import require
+from foundation.progress import set_aside
 
 AHEAD = 4  # finished results a worker may be ahead of the slowest item: results are small, items are not
 
@@ -93,6 +94,7 @@ class _Call:
         self._next: tuple[int, Any] | None = None
         self._most_ahead = AHEAD * most_workers
         self._results: dict[int, tuple[bool, Any]] = {}
+        self._compiled_s: dict[int, float] = {}  # by worker
 
     def results(self) -> Iterator[Any]:
         turn = 0
@@ -140,10 +142,18 @@ class _Call:
             assert isinstance(pipe, connection.Connection)
             number, worker = self._busy.pop(pipe)
             try:
-                self._results[number] = pickle.loads(pipe.recv_bytes())
+                ok, value, compiled_s = pickle.loads(pipe.recv_bytes())
             except (EOFError, ConnectionResetError):
                 raise _died(worker) from None
+            self._results[number] = ok, value
+            self._set_aside(worker, compiled_s)
             self._idle.append(worker)
+
+    def _set_aside(self, worker: _Worker, compiled_s: float) -> None:
+        """Set aside what compiling took. Workers compile at the same time: of all it is that of the slowest."""
+        before = max(self._compiled_s.values(), default=0.0)
+        self._compiled_s[id(worker)] = self._compiled_s.get(id(worker), 0.0) + compiled_s
+        set_aside(max(self._compiled_s.values()) - before)
 
 
 def _died(worker: _Worker) -> WorkerDied:

@@ -47,8 +47,7 @@ class HeldOut:
         if len(lots) < 2:
             raise SplitError(
                 f"mix: {len(lots)} document{'' if len(lots) == 1 else 's'} to split, where one is to be held out and "
-                "one to be left to train on; give more (with corpus=text a file is one document unless "
-                "corpus.separator= cuts it)"
+                "one to be left to train on; give more"
             )
         held_out = lots < np.uint64(int(self.held_out_frac * 2**64))
         held_out[lots.argmin()], held_out[lots.argmax()] = True, False

@@ -22,7 +22,7 @@ from data_pipeline.shards.reader import open_split
 from foundation.files import read_json
 from foundation.page import Bar, Page, Pair, Sample, number
 from foundation.progress import human
-from foundation.text import one_line
+from foundation.text import number_of, one_line
 
 SPLIT_NAMES = {"train": "training", "val": "validation"}
 MAX_QUARANTINED = 20
@@ -35,7 +35,7 @@ def write_report(output_dir: Path, titles: Mapping[str, str], remarks: Mapping[s
 
     Args:
         output_dir: of a finished pipeline.
-        titles: stage -> its title, in the order in which documents pass them.
+        titles: stage -> its title, in the order in which documents pass them; those that are off left out.
         remarks: stage -> text on how it works with its settings, e.g. the S-curve of deduplication.
     Returns:
         The page's path.
@@ -45,9 +45,35 @@ def write_report(output_dir: Path, titles: Mapping[str, str], remarks: Mapping[s
     books = read_books(output_dir)
     manifest = Manifest.load(output_dir)
     timing = read_json(output_dir / TIMING)["stages"] if (output_dir / TIMING).is_file() else {}
-    written = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    page = Page(output_dir.name, f"{_subtitle(books, manifest)} Written {written}.")
+    page = Page(output_dir.name, f"{_subtitle(books, manifest)} Written {_now()}.")
     _glance(page, books, manifest, timing)
+    _documents(page, output_dir, books, titles)
+    _counts(page, output_dir, titles, remarks)
+    _lengths(page, output_dir, manifest)
+    _sources(page, manifest)
+    _timing(page, timing, titles)
+    _settings(page, output_dir)
+    return page.write(output_dir / REPORT)
+
+
+def write_stopped(output_dir: Path, books: dict[str, Book], titles: Mapping[str, str], why: str) -> Path:
+    """Write report.html of a run that was stopped by what became of its documents: as far as it came.
+
+    Args:
+        books: stage -> book, of those that ran.
+        titles: as for `write_report`.
+        why: the error's message.
+    """
+    page = Page(output_dir.name, f"Stopped. Written {_now()}.")
+    page.section("Why it stopped")
+    page.text(one_line(why))
+    _documents(page, output_dir, {stage: book for stage, book in books.items() if book}, titles)
+    return page.write(output_dir / REPORT)
+
+
+def _documents(page: Page, output_dir: Path, books: dict[str, Book], titles: Mapping[str, str]) -> None:
+    """Show what became of the documents, and the evidence of each stage; of one without a title nothing: it is off."""
+    books = {stage: book for stage, book in books.items() if stage in titles}
     _way(page, books, titles)
     _reasons(page, books, titles)
     for stage in books:
@@ -55,14 +81,9 @@ def write_report(output_dir: Path, titles: Mapping[str, str], remarks: Mapping[s
             duplicates.show_near_duplicates(page, output_dir, titles[stage])
         else:
             _removed(page, output_dir, stage, titles[stage])
-    show_contamination(page, output_dir)
+    if "decontaminate" in books:
+        show_contamination(page, output_dir)
     _quarantined(page, output_dir)
-    _counts(page, output_dir, titles, remarks)
-    _lengths(page, output_dir, manifest)
-    _sources(page, manifest)
-    _timing(page, timing, titles)
-    _settings(page, output_dir)
-    return page.write(output_dir / REPORT)
 
 
 def read_books(output_dir: Path) -> dict[str, Book]:
@@ -72,6 +93,10 @@ def read_books(output_dir: Path) -> dict[str, Book]:
         stage: {source: Account.from_json(account) for source, account in book.items()}
         for stage, book in stages.items()
     }
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _ends(books: dict[str, Book]) -> tuple[int, int]:
@@ -87,7 +112,7 @@ def _sum(manifest: Manifest, split: str, field: str) -> int:
 def _subtitle(books: dict[str, Book], manifest: Manifest) -> str:
     read, left = _ends(books)
     tokens = sum(_sum(manifest, split, "tokens") for split in SPLITS)
-    return f"{read:,} documents read, {left:,} kept as {tokens:,} tokens."
+    return f"{number_of(read, 'document')} read, {left:,} kept as {tokens:,} tokens."
 
 
 def _glance(page: Page, books: dict[str, Book], manifest: Manifest, timing: dict[str, Any]) -> None:
@@ -238,7 +263,7 @@ def _lengths(page: Page, output_dir: Path, manifest: Manifest) -> None:
             [shard.lengths for stream in open_split(output_dir, manifest, split).values() for shard in stream.shards]
         )
         low, middle, high = np.percentile(lengths, [10, 50, 90])
-        page.heading(f"{len(lengths):,} {SPLIT_NAMES[split]} documents")
+        page.heading(number_of(len(lengths), f"{SPLIT_NAMES[split]} document"))
         page.text(
             f"Half have at most {middle:,.0f} tokens, a tenth at most {low:,.0f}, a tenth at least {high:,.0f}; "
             f"the longest has {lengths.max():,}. Their end-of-text counts."

@@ -7,6 +7,7 @@ A line that can't be taken as it stands is quarantined under one of these reason
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from data_pipeline.sources.records import (
 )
 from data_pipeline.sources.source import Block, InputFile, Parsed, Source
 from foundation.errors import InputError, nearest, require
+from foundation.text import number_of, one_line
 
 KEYS_SHOWN = 20
 
@@ -115,6 +117,19 @@ class Jsonl(Source):
         documents = document_batch(file_number, rows, ids, texts, metadata)
         return Parsed(documents, quarantined, len(rows) + len(quarantined))
 
+    def advice(self) -> str:
+        """Return what the first record of all holds: the text may stand under another key."""
+        with contextlib.suppress(InputError, orjson.JSONDecodeError, StopIteration):
+            file = self.files()[0]
+            record = orjson.loads(next(self.blocks(file, 1)).data)
+            if isinstance(record, dict):
+                shown = ", ".join(_with_length(*field) for field in list(record.items())[:KEYS_SHOWN])
+                return (
+                    f"; or set corpus.text_key= where another field than {self.text_key!r} holds the text: the first "
+                    f"record of {file.name} has {shown}"
+                )
+        return ""
+
     def _record(self, line: bytes, top_keys: int, nested_keys: int, is_lossy: bool) -> dict[str, Any]:
         """Return a line's object, nothing of it lost; the arguments are what `json_scan` says of the line."""
         if len(line) > self.max_doc_bytes:
@@ -194,9 +209,14 @@ class _KeySearch:
         keys = sorted(self._keys)
         shown = ", ".join(repr(key) for key in keys[:KEYS_SHOWN]) or "none"
         raise InputError(
-            f"{file.where}: none of its {self._num_objects} records has the key {self.text_key!r} (corpus.text_key); "
-            f"keys seen: {shown}{nearest(self.text_key, keys)}"
+            f"{file.where}: none of its {number_of(self._num_objects, 'record')} has the key {self.text_key!r} "
+            f"(corpus.text_key); keys seen: {shown}{nearest(self.text_key, keys)}; set corpus.text_key= to the one "
+            "that holds the text"
         )
+
+
+def _with_length(key: str, value: Any) -> str:
+    return f"{one_line(key, 40)!r}" + (f" ({len(value):,} characters)" if isinstance(value, str) else "")
 
 
 def _why(error: orjson.JSONDecodeError, line: bytes) -> str:

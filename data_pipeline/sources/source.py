@@ -104,5 +104,8 @@ class Source(Corpus):
         """Parse one block. Pure: the same documents in any process. Bad records are quarantined."""
 
     def advice(self) -> str:
-        """Return what else to try when no document of the source is left: a clause that ends the error's message."""
+        """Return what else to try when too few documents of the source are left: a clause that ends the message.
+
+        Asked only then: it may look at the files again.
+        """
         return ""

@@ -92,7 +92,6 @@ class Clean(Stage):
                 "file_names": self.file_names,
                 "counts": dict(counts),
                 "bytes_in_and_removed": text_bytes,
-                "advice": {source.name: source.advice() for source in self.sources},
             },
             utf8_bytes=sum(partition["utf8_bytes"] for partition in partitions),
         )

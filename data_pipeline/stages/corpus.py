@@ -40,6 +40,8 @@ class StoredCorpus(Corpus):
         mask = np.zeros(len(self._view.alive), bool)
         mask[self._view.positions[positions]] = True
         pieces = list(self._view.slices(mask))
+        if not pieces:
+            return []
         with progress("shingles", int(self._view.sizes[mask].sum()), "B", "text") as meter:
             function = _MakeSets(make, self._stage.folder)
             for _, facts in do_parts(self._stage.place.executor, self._stage.records, self._tasks(pieces), function):

@@ -79,6 +79,7 @@ class Decontaminate(Stage):
     def __init__(self, place: Workplace, decontaminator: Decontaminator, raw: dict[str, Any]) -> None:
         super().__init__(place)
         self._decontaminator, self._raw = decontaminator, raw
+        self.is_off = not decontaminator.seeks
         self._items = decontaminator.test_items()  # what is wrong with them is said before the long work begins
 
     def settings(self) -> Any:

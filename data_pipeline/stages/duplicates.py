@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data_pipeline.dedup.corpus import Corpus
 from data_pipeline.dedup.dedup import Dedup, none_of
 from data_pipeline.dedup.planted import SelfTest, sampled
@@ -19,7 +21,7 @@ from data_pipeline.stages.decide import decide
 from data_pipeline.stages.deduplication import write_summary
 from data_pipeline.stages.features import read_features
 from data_pipeline.stages.measure import Measure, check_ids, in_words
-from data_pipeline.stages.preference import preference
+from data_pipeline.stages.preference import num_without, preference
 from data_pipeline.stages.signature_files import LayOut, look_at, path_state, signature_paths
 from data_pipeline.stages.signatures import SaveSignatures
 from data_pipeline.stages.stage import (
@@ -37,6 +39,7 @@ from foundation.progress import progress
 
 EXACT, NEAR = "exact", "near"
 STORED = "stored"  # in settings and facts: what stored signatures are known by
+WITHOUT_FIELD = "documents_without_keep_field"  # in counts
 COUNTS = {"stored_signatures_taken": "stored", "stored_signatures_compared": "compared"}  # name -> of a part's facts
 
 
@@ -82,6 +85,19 @@ class _Duplicates(Stage):
         """The settings that what is measured of a document depends on."""
         return self._without(self._dedup.near_alone | self._dedup.order_alone)
 
+    def _preference(self, view: View, counts: dict[str, int]) -> np.ndarray | None:
+        """Return what the order goes by; say and count how many documents have nothing of it."""
+        values = preference(self._dedup.order, view, self.place.executor)
+        without = 0 if values is None else num_without(values)
+        if values is not None and without:
+            counts[WITHOUT_FIELD] = without
+            print(
+                f"{self.name}: {without:,} of {len(values):,} documents have no {self._dedup.order.field!r} "
+                "(dedup.keep_field): they go before any that has it",
+                file=sys.stderr,
+            )
+        return values
+
     def check(self, books: Sequence[tuple[str, Book]]) -> None:
         """What is gone by now, exact and near duplicates together, may be too much of a source."""
         mine = [(stage, book) for stage, book in books if stage in (EXACT, NEAR)]
@@ -97,9 +113,21 @@ class ExactDuplicates(_Duplicates):
 
     def __init__(self, place: Workplace, dedup: Dedup, raw: dict[str, Any]) -> None:
         super().__init__(place, dedup, raw)
+        self.is_off = not (dedup.seeks_exact or dedup.seeks_near)
         # what is wrong with them is said before the long work begins
         files = enumerate(self._stored_paths)
         self._files = [look_at(path, number, dedup.signing) for number, path in files if dedup.signing]
+        self._warn_of_unsaid()
+
+    def _warn_of_unsaid(self) -> None:
+        """Signatures of a table of the user's own are held against the text, which is late: after cleaning."""
+        bare = [file.path for file in self._files if not file.has_metadata]
+        if bare and self._dedup.signing and self._dedup.signing.engine == "fast":
+            print(
+                f"warning: dedup.signatures: {bare[0]} does not say how its signatures were made, and no other program "
+                "makes those of dedup.engine=fast; for datasketch's, set dedup.engine=compatible",
+                file=sys.stderr,
+            )
 
     def settings(self) -> Any:
         """All but those of `near` alone: another threshold measures nothing anew."""
@@ -109,7 +137,7 @@ class ExactDuplicates(_Duplicates):
 
     def run(self, view: View, before: Book) -> Outcome:
         saved = self.place.output_dir / SIGNATURES
-        if not (self._dedup.seeks_exact or self._dedup.seeks_near):
+        if self.is_off:
             keep_only(saved, [])
             return decide(self, view, before, none_of("exact_duplicate"), None, [])
         stored, content = self._stored()
@@ -120,7 +148,7 @@ class ExactDuplicates(_Duplicates):
         parts = [read_features(self.folder, partition.name) for partition in view.partitions if partition.num_docs]
         removals = none_of("exact_duplicate")
         if self._dedup.seeks_exact:
-            removals = self._dedup.exact(parts, preference(self._dedup.order, view, self.place.executor))
+            removals = self._dedup.exact(parts, self._preference(view, counts))
         return decide(self, view, before, removals, None, [*files, *written], {"counts": counts, STORED: content})
 
     def _stored(self) -> tuple[Stored | None, str]:
@@ -179,6 +207,10 @@ class NearDuplicates(_Duplicates):
     title = "near duplicates"
     loosen = "dedup.threshold= sets the limit, dedup=exact removes copies alone"
 
+    def __init__(self, place: Workplace, dedup: Dedup, raw: dict[str, Any]) -> None:
+        super().__init__(place, dedup, raw)
+        self.is_off = not dedup.seeks_near
+
     def settings(self) -> Any:
         """With what is in stored signatures, as `exact` found it: a file that was only touched changes nothing here."""
         if not self._stored_paths:
@@ -193,7 +225,7 @@ class NearDuplicates(_Duplicates):
 
     def run(self, view: View, before: Book) -> Outcome:
         keep_only(self.place.output_dir / DEDUPLICATION, [])  # it describes what is about to change
-        if not self._dedup.seeks_near:
+        if self.is_off:
             return decide(self, view, before, none_of("near_duplicate"), None, [])
         description = self._dedup.describe()
         if description and len(view.positions) > 1:
@@ -202,10 +234,11 @@ class NearDuplicates(_Duplicates):
         folder = self.place.work / EXACT
         parts = [read_features(folder, piece.partition.name, piece.mask) for piece in view.slices(view.alive)]
         corpus = StoredCorpus(self, view, hash_json([self._measured, self.code_hash]))
-        result = self._dedup.near(parts, corpus, preference(self._dedup.order, view, self.place.executor))
+        counts: dict[str, int] = {}
+        result = self._dedup.near(parts, corpus, self._preference(view, counts))
         tested = self._tested(view, corpus)
         files = write_summary(self.place.output_dir / DEDUPLICATION, view, corpus.texts_at, result, tested)
-        counts = result.counts | (tested.counts if tested is not None else {})
+        counts |= result.counts | (tested.counts if tested is not None else {})
         facts = {"counts": counts, "remark": description}
         return decide(self, view, before, result.removals, result.clusters, files, facts)
 

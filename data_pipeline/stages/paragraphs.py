@@ -37,9 +37,10 @@ from data_pipeline.stages.view import Slice, View, decision_path, num_bytes
 from data_pipeline.storage import read_arrays, write_arrays
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
+from foundation.text import number_of
 
 _COUNT_BYTES = 64  # of a counted unit: its three numbers, twice, and their order
-CUT, EMPTIED = "repeated_paragraph", "repeated_paragraphs_alone"
+CUT, EMPTIED = "repeated_{}", "repeated_{}s_alone"  # of a unit
 
 
 @dataclass(slots=True)
@@ -78,11 +79,12 @@ class CutParagraphs(Stage):
         "stages/removed.py",
     )
     libraries = ("numpy", "pyarrow", "xxhash")
-    loosen = "paragraphs.max_documents= and paragraphs.min_words= sets the limits, paragraphs=none cuts nothing"
+    loosen = "paragraphs.max_documents= and paragraphs.min_words= set the limits, paragraphs=none cuts nothing"
 
     def __init__(self, place: Workplace, paragraphs: Paragraphs, raw: dict[str, Any]) -> None:
         super().__init__(place)
         self._paragraphs, self._raw = paragraphs, raw
+        self.is_off = not paragraphs.seeks
 
     def settings(self) -> Any:
         return self._without(self._paragraphs.limits)
@@ -92,7 +94,7 @@ class CutParagraphs(Stage):
         return {name: value for name, value in self._raw.items() if name not in names}
 
     def run(self, view: View, before: Book) -> Outcome:
-        if not self._paragraphs.seeks:
+        if self.is_off:
             return self._decided(view, before, np.zeros(0, np.int64), Cuts(), [], {})
         stored, counted = self._count(view)
         repeated = stored.open()
@@ -102,14 +104,14 @@ class CutParagraphs(Stage):
         described = describe(self.place.executor, view, self.name, named_in(view, removals))
         folder = self.place.output_dir / REMOVED / self.name
         written = write_evidence(self.place.executor, folder, self.name, view, removals, described)
-        gone, cuts = emptied[0], Cuts(*spans[:3])
+        gone, cuts, unit = emptied[0], Cuts(*spans[:3]), self._paragraphs.unit
         counts = {
-            "repeated_paragraphs": len(repeated.hashes),
-            "paragraphs_cut": len(cuts),
+            f"repeated_{unit}s": len(repeated.hashes),
+            f"{unit}s_cut": len(cuts),
             "documents_cut": len(np.unique(cuts.documents)),
             "bytes_cut": int((cuts.stops - cuts.starts).sum()),
         }
-        note = f"{len(cuts):,} paragraphs cut out of {counts['documents_cut']:,} documents"
+        note = f"{number_of(len(cuts), unit)} cut out of {number_of(counts['documents_cut'], 'document')}"
         files = [*counted, *judged.files, *written]
         return self._decided(view, before, gone, cuts, files, {"counts": counts, "note": note})
 
@@ -124,7 +126,7 @@ class CutParagraphs(Stage):
             lost[source][1] += int(cut[mask].sum())
         return Outcome(
             output=hash_json([hash_bytes(gone.astype("<i8").tobytes()), cuts.hash()]),
-            book=account_decision(view, gone, EMPTIED, before),
+            book=account_decision(view, gone, EMPTIED.format(self._paragraphs.unit), before),
             files=[*files, path],
             facts=facts | {"bytes_in_and_removed": lost},
             utf8_bytes=int(view.sizes[view.alive].sum()),
@@ -168,9 +170,10 @@ class CutParagraphs(Stage):
         kept = np.searchsorted(view.positions, repeated.firsts[found]) if self._paragraphs.keep == "first" else None
         positions = np.searchsorted(view.positions, indices)
         held_by = repeated.num_documents[found].astype(np.float64)
-        cut = Removals(CUT, positions, most, value=held_by, kept=kept, start=start, stop=stop)
+        unit = self._paragraphs.unit
+        cut = Removals(CUT.format(unit), positions, most, value=held_by, kept=kept, start=start, stop=stop)
         left = emptied[1].astype(np.float64)
-        return cut, Removals(EMPTIED, np.searchsorted(view.positions, emptied[0]), least, value=left)
+        return cut, Removals(EMPTIED.format(unit), np.searchsorted(view.positions, emptied[0]), least, value=left)
 
     def _parts(
         self, view: View, what: str, settings: str, function: Callable[[Slice], Part]
@@ -187,7 +190,7 @@ class CutParagraphs(Stage):
                 key = hash_json([settings, piece.content_hash, hash_bytes(piece.mask.tobytes())])
                 yield task(self.records, f"{what}-{piece.partition.name}", key, piece)
 
-        title = "count paragraphs" if what == "count" else self.name
+        title = f"count {self._paragraphs.unit}s" if what == "count" else self.name
         with progress(title, int(view.sizes[view.alive].sum()), "B", "text") as meter:
             done = do_parts(self.place.executor, self.records, tasks(), function)
             for piece, (name, facts) in zip(pieces, done, strict=True):

@@ -3,27 +3,49 @@
 from __future__ import annotations
 
 import numpy as np
+import orjson
 
 from data_pipeline.dedup.keep import KeepOrder, NoKeepValue
 from data_pipeline.documents import keys_of
 from data_pipeline.executors.executor import Executor
 from data_pipeline.stages.view import Slice, View
-from foundation.errors import GroundworkError
+from foundation.errors import GroundworkError, nearest
+
+MOST_LOOKED_AT, MOST_SHOWN = 100, 20  # documents; fields of them
 
 
 def preference(order: KeepOrder, view: View, executor: Executor) -> np.ndarray | None:
     """Return what an order goes by, of each document that is still in.
 
     Returns:
-        (documents still in,) float64, the lowest stays first; None where it goes by lengths and positions alone.
+        (documents still in,) float64, the lowest stays first, infinity where a document does not say it; None where it
+        goes by lengths and positions alone.
     Raises:
-        GroundworkError: a document does not say it; names its file and record.
+        GroundworkError: what a document says can't be used, names its file and record; or none says anything.
     """
     if order.reads_documents:
         found = executor.map(_Values(order, view.file_names), view.slices(view.alive))
-        return np.concatenate([np.zeros(0), *found])
+        values = np.concatenate([np.zeros(0), *found])
+        if len(values) and num_without(values) == len(values):
+            raise _none_has_it(order, view)
+        return values
     of_partitions = order.values_of_sources(partition.source for partition in view.partitions)
     return None if of_partitions is None else np.repeat(of_partitions, np.diff(view.starts))[view.alive]
+
+
+def num_without(values: np.ndarray) -> int:
+    """Return how many documents do not say what the order goes by; values: of `preference`."""
+    return int(np.isposinf(values).sum())
+
+
+def _none_has_it(order: KeepOrder, view: View) -> GroundworkError:
+    some = next(view.slices(view.alive)).metadata()[:MOST_LOOKED_AT].to_pylist()
+    fields = sorted({field for each in some for field in orjson.loads(each)})
+    return GroundworkError(
+        f"dedup.keep_field: no document has the field {order.field!r}; fields seen: "
+        f"{', '.join(map(repr, fields[:MOST_SHOWN])) or 'none'}{nearest(str(order.field), fields)}; name another "
+        "field, or set another dedup.keep"
+    )
 
 
 class _Values:
@@ -39,6 +61,6 @@ class _Values:
             files, rows = keys_of(piece.load())
             place = f"{self._file_names[files[error.position]]}, record {rows[error.position]:,}"
             raise GroundworkError(
-                f"dedup.keep_field: {place} (from 0; source {piece.partition.source!r}): {error.found}; every document "
-                "must say it: mend the input, name another field, or set another dedup.keep"
+                f"dedup.keep_field: {place} (from 0; source {piece.partition.source!r}): {error.found}; mend "
+                "the input, name another field, or set another dedup.keep"
             ) from error

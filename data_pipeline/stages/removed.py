@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,14 @@ from data_pipeline.stages.described import Described, Places
 from data_pipeline.stages.view import Slice, View, snippets
 from data_pipeline.storage import write_removed
 
-Kept = tuple[str, str]  # id and snippet of the document that was kept
+
+class Kept(NamedTuple):
+    """The document that was kept. Attributes: file: its number; row: in it; text: its beginning."""
+
+    file: int
+    row: int
+    id: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,9 @@ def rows_of(
             "reason": removal.reason,
             "value": removal.value,
             "threshold": removal.threshold,
-            "kept_id": witness[0] if witness else None,
+            "kept_id": witness.id if witness else None,
+            "kept_file": origin.file_names[witness.file] if witness else None,
+            "kept_row": witness.row if witness else None,
             "similarity": removal.similarity,
             "cluster": removal.cluster,
             "test_item": removal.test_item,
@@ -63,7 +72,7 @@ def rows_of(
             "start": removal.start,
             "stop": removal.stop,
             "snippet": begin,
-            "kept_snippet": witness[1] if witness and removal.start is None else None,  # of a span it is the same words
+            "kept_snippet": witness.text if witness and removal.start is None else None,  # else the same
         }
         for removal, (identifier, file, row), begin, witness in zip(removals, keys, begins, kept, strict=True)
     ]
@@ -161,4 +170,4 @@ class _WriteRows:
 
 def _kept(places: Places) -> list[Kept]:
     documents = places.load()
-    return list(zip(documents["id"].to_pylist(), documents["text"].to_pylist(), strict=True))
+    return [Kept(**row) for row in documents.select(Kept._fields).to_pylist()]

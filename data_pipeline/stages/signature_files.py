@@ -8,6 +8,7 @@ Two kinds, both parquet (nothing is unpickled):
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -34,6 +35,7 @@ from foundation.files import replacing
 from foundation.hashes import hash_json
 
 BLOCK_ROWS = 1 << 14  # read at a time: 8 MiB of 128 values
+BLOCK_BYTES, FIRST_ROWS = 1 << 16, 64  # read of a file that is only looked at
 _UNREADABLE = (pa.ArrowException, OSError)
 
 
@@ -44,11 +46,18 @@ class SignatureFile:
     Attributes:
         number: of the file; names what is made of it.
         by_words: whether it says of which words each signature is; else by id.
+        has_metadata: whether it says how they were made.
     """
 
     number: int
     path: Path
     by_words: bool
+    has_metadata: bool
+
+    @property
+    def key_column(self) -> str:
+        """The column that says what rows are found by."""
+        return WORDS_HASH if self.by_words else ID
 
     @property
     def name(self) -> str:
@@ -95,13 +104,14 @@ def path_state(path: Path) -> list[int]:
 
 
 def look_at(path: Path, number: int, signing: Signing) -> SignatureFile:
-    """Return a file that can be used as far as its schema and metadata say.
+    """Return a file that can be used as far as its schema, its metadata and its first rows say.
 
     Raises:
         SignaturesError: it can't; says what was found, what is expected and what to do.
     """
     try:
-        schema = pq.read_schema(path)
+        parquet = pq.ParquetFile(path, buffer_size=BLOCK_BYTES)  # of a column, not all that a row group has of it
+        schema = parquet.schema_arrow
         metadata = metadata_of(schema)
     except (*_UNREADABLE, orjson.JSONDecodeError) as error:
         raise SignaturesError(
@@ -124,7 +134,53 @@ def look_at(path: Path, number: int, signing: Signing) -> SignatureFile:
         "which can't be compared with affine32: leave the file out, its texts are signed anew"
     )
     _check_type(path, schema, SIGNATURE, _is_signature(types.get(SIGNATURE), signing.num_perm), allowed)
-    return SignatureFile(number, path, by_words)
+    file = SignatureFile(number, path, by_words, metadata is not None)
+    with parquet:
+        for row, batch in _telling(file, parquet):
+            _check_rows(file, batch, row, signing.num_perm)
+    return file
+
+
+def _telling(file: SignatureFile, parquet: pq.ParquetFile) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Yield the first rows, and those of row groups where a value is missing by what the footer counts: the first row
+    of each run, and the run."""
+    columns, row = [file.key_column, SIGNATURE], 0
+    try:
+        for batch in itertools.islice(parquet.iter_batches(FIRST_ROWS, columns=columns), 1):
+            yield 0, batch
+        for group in range(parquet.num_row_groups):
+            footer = parquet.metadata.row_group(group)
+            parts = [footer.column(place) for place in range(footer.num_columns)]
+            statistics = [part.statistics for part in parts if part.path_in_schema.split(".")[0] in columns]
+            if any(each is not None and each.null_count for each in statistics):
+                for batch in parquet.iter_batches(BLOCK_ROWS, [group], columns):
+                    yield row, batch
+                    row += len(batch)
+            else:
+                row += footer.num_rows
+    except _UNREADABLE as error:
+        raise _not_to_its_end(file.path, error) from error
+
+
+def _check_rows(file: SignatureFile, batch: pa.RecordBatch, first_row: int, num_perm: int) -> None:
+    """Raise where a row lacks something, or has another number of values; first_row: of the batch, in the file."""
+    for name in (file.key_column, SIGNATURE):
+        if batch.column(name).null_count:
+            raise _bad_row(file, first_row + _first(batch.column(name).is_null()), f"has no {name}")
+    lengths = pc.list_value_length(batch.column(SIGNATURE))
+    wrong = pc.not_equal(lengths, num_perm)
+    if pc.any(wrong).as_py():
+        place = _first(wrong)
+        has = f"has {lengths[place]} values, and dedup.num_perm={num_perm} are needed"
+        if pc.min(lengths) == pc.max(lengths):
+            raise SignaturesError(
+                f"dedup.signatures: {file.path}, row {first_row + place:,} (from 0) {has}; so have all rows about it: "
+                f"set dedup.num_perm={lengths[place]}"
+            )
+        raise _bad_row(file, first_row + place, has)
+    values = batch.column(SIGNATURE).flatten()
+    if values.null_count:
+        raise _bad_row(file, first_row + _first(values.is_null()) // num_perm, "has a value that is null")
 
 
 def _is_signature(type_: pa.DataType | None, num_perm: int) -> bool:
@@ -170,37 +226,16 @@ class LayOut:
     def _copy(self, file: SignatureFile, keys_file: BinaryIO, values_file: BinaryIO) -> dict[str, Any]:
         """Copy all rows; return their number, and the hash of what they say."""
         row, hashes = 0, (xxhash.xxh3_128(), xxhash.xxh3_128())
-        key_column = WORDS_HASH if file.by_words else ID
-        for batch in _batches(file.path, [key_column, SIGNATURE]):
-            for name in (key_column, SIGNATURE):
-                if batch.column(name).null_count:
-                    raise _bad_row(file, row + _first(batch.column(name).is_null()), f"has no {name}")
-            keys = file.keys(batch.column(key_column))
-            values = self._values(file, batch.column(SIGNATURE), row)
+        for batch in _batches(file.path, [file.key_column, SIGNATURE]):
+            _check_rows(file, batch, row, self._num_perm)
+            keys = file.keys(batch.column(file.key_column))
+            values = batch.column(SIGNATURE).flatten().to_numpy().astype("<u4", copy=False)
             for array, target, hash_ in zip((keys, values), (keys_file, values_file), hashes, strict=True):
                 target.write(array.tobytes())
                 hash_.update(array.tobytes())
             row += len(batch)
         content = [file.by_words, *(hash_.hexdigest() for hash_ in hashes)]
         return {"rows": row, "content": hash_json(content), "by_words": file.by_words}
-
-    def _values(self, file: SignatureFile, column: pa.Array, row: int) -> np.ndarray:
-        lengths = pc.list_value_length(column)
-        wrong = pc.not_equal(lengths, self._num_perm)
-        if pc.any(wrong).as_py():
-            place = _first(wrong)
-            has = f"has {lengths[place]} values, and dedup.num_perm={self._num_perm} are needed"
-            if pc.min(lengths) == pc.max(lengths):
-                raise SignaturesError(
-                    f"dedup.signatures: {file.path}, row {row + place:,} (from 0) {has}; so have all rows about it: "
-                    f"set dedup.num_perm={lengths[place]}"
-                )
-            raise _bad_row(file, row + place, has)
-        values = column.flatten()
-        if values.null_count:
-            raise _bad_row(file, row + _first(values.is_null()) // self._num_perm, "has a value that is null")
-        array: np.ndarray = values.to_numpy().astype("<u4", copy=False)
-        return array
 
 
 def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -209,9 +244,13 @@ def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
             yield from parquet.iter_batches(BLOCK_ROWS, columns=columns)
     except _UNREADABLE as error:
-        raise SignaturesError(
-            f"dedup.signatures: {path}: it can't be read to its end ({error}); restore the file, or leave it out"
-        ) from error
+        raise _not_to_its_end(path, error) from error
+
+
+def _not_to_its_end(path: Path, error: Exception) -> SignaturesError:
+    return SignaturesError(
+        f"dedup.signatures: {path}: it can't be read to its end ({error}); restore the file, or leave it out"
+    )
 
 
 def _first(flags: pa.Array) -> int:

@@ -83,6 +83,7 @@ class Stage(ABC):
         code: the modules and folders of data_pipeline that it runs, relative paths.
         libraries: packages whose versions may change the bytes that it gives.
         loosen: what to set so that it removes less, for the error when nothing is left.
+        is_off: whether its settings leave every document as it is, without a look at it.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Stage(ABC):
     code: tuple[str, ...]
     libraries: tuple[str, ...] = ("numpy", "pyarrow")
     loosen: str = ""
+    is_off: bool = False
 
     def __init__(self, place: Workplace) -> None:
         self.place = place

@@ -16,6 +16,7 @@ from data_pipeline.storage import write_file
 from data_pipeline.tokenize.trainer import TokenizerTrainer
 from foundation.hashes import hash_bytes, hash_file
 from foundation.progress import human
+from foundation.text import number_of
 
 
 class TrainTokenizer(Stage):
@@ -59,7 +60,10 @@ class TrainTokenizer(Stage):
         tokenizer_json = self._trainer.train(_texts(view, chosen), total)
         write_file(self.path, tokenizer_json)
         tokenizer_hash = hash_bytes(tokenizer_json)
-        facts = {"tokenizer_hash": tokenizer_hash, "note": f"{human(total, 'B')} of {len(chosen):,} documents"}
+        facts = {
+            "tokenizer_hash": tokenizer_hash,
+            "note": f"{human(total, 'B')} of {number_of(len(chosen), 'document')}",
+        }
         return Outcome(tokenizer_hash, {}, [self.path], facts, utf8_bytes=total)
 
 

@@ -96,4 +96,5 @@ def test_reasons_are_listed_the_most_frequent_first_and_the_rest_summed_up() -> 
     reasons = account([0, 1, 2, 3], [], [0, 1, 2], [3]).reasons() + Counter({"a": 2000, "b": 2})
     assert listed(reasons) == "a 2,000, short 3, b 2, json (unreadable) 1"
     assert listed(reasons, 2) == "a 2,000, short 3, others 3"
+    assert listed(reasons, 3) == listed(reasons)  # no name is longer than its own
     assert listed(Counter()) == listed(Counter(), 4) == ""

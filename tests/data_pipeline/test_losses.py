@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import random
 import re
 from collections import Counter
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data_pipeline.ledger import Account
 from data_pipeline.losses import (
@@ -22,6 +25,7 @@ from data_pipeline.losses import (
     TooManyDuplicates,
     TooManyUnreadable,
     check_left,
+    frequent,
     large_losses,
     removed_before,
 )
@@ -35,6 +39,10 @@ Redone = Callable[[Result], list[str]]
 LOOSEN = {"clean": "clean=none", "exact": "", "near": "dedup=none", "split": "mix.held_out_frac="}
 
 
+def no_advice(source: str) -> str:
+    return ""
+
+
 def account(num_in: int, dropped: dict[str, int] | None = None, quarantined: dict[str, int] | None = None) -> Account:
     gone = Counter(dropped or {}), Counter(quarantined or {})
     return Account(num_in, num_in - gone[0].total() - gone[1].total(), dropped=gone[0], quarantined=gone[1])
@@ -44,22 +52,22 @@ def test_nothing_is_left_names_every_stage_that_removed_something_and_its_settin
     clean = account(1003, {"gopher_too_few_words": 900, "too_short": 99}, {"json": 2})
     books = [("clean", {"web": clean}), ("exact", {"web": account(2)}), ("near", {"web": account(2, {"alike": 2})})]
     with pytest.raises(NothingLeft) as raised:
-        check_left(books, {}, {"web": "; or try this"}, LOOSEN, [])
+        check_left(books, {}, lambda source: f"; or try this with {source}", LOOSEN, [])
     assert str(raised.value) == (
         "source 'web': no document is left to train on after near: 1,003 records were read "
         "(clean: gopher_too_few_words 900, too_short 99, json (unreadable) 2; near: alike 2). "
-        "Loosen the rules (clean: clean=none; near: dedup=none), or give other input; or try this."
+        "Loosen the rules (clean: clean=none; near: dedup=none), or give other input; or try this with web."
     )
-    check_left(books[:2], {}, {"web": ""}, LOOSEN, [])  # two are left
+    check_left(books[:2], {}, no_advice, LOOSEN, [])  # two are left
 
 
 def test_documents_that_are_held_out_are_not_left_to_train_on() -> None:
     books = [("clean", {"books": account(3)}), ("split", {"books": account(3)})]
-    check_left(books, {"books": 1}, {"books": ""}, LOOSEN, [])
+    check_left(books, {"books": 1}, no_advice, LOOSEN, [])
     with pytest.raises(
         NothingLeft, match=r"after split: 3 records were read \(split: held out 3\)\. .*mix\.held_out_frac="
     ):
-        check_left(books, {"books": 0}, {"books": ""}, LOOSEN, [])
+        check_left(books, {"books": 0}, no_advice, LOOSEN, [])
 
 
 def test_the_example_of_a_damaged_file_is_not_told(tmp_path: Path, flip: Callable[[Path, str], None]) -> None:
@@ -68,27 +76,29 @@ def test_the_example_of_a_damaged_file_is_not_told(tmp_path: Path, flip: Callabl
     write_removed(path, [row | {"value": 3.0, "threshold": 20.0}])
     books = [("clean", {"web": account(1, {"short": 1})})]
     with pytest.raises(NothingLeft, match=r"e\.g\. a: short 3, limit 20"):
-        check_left(books, {}, {"web": ""}, LOOSEN, [path])
+        check_left(books, {}, no_advice, LOOSEN, [path])
     flip(path, "value")
     with pytest.raises(DamagedFile, match=r"a\.parquet: it is not what was written"):
-        check_left(books, {}, {"web": ""}, LOOSEN, [path])
+        check_left(books, {}, no_advice, LOOSEN, [path])
 
 
 def test_a_large_loss_is_one_of_documents_or_of_their_text() -> None:
     book = {"web": account(100, {"short": 10}), "books": account(20, {"long": 1}, {"json": 2})}
-    (line,) = large_losses("clean", book, {})
+    found = [Path("out/removed/clean"), Path("out/quarantine/clean")]
+    (line,) = large_losses("clean", book, {}, found)
     assert line.startswith("clean: removed 3 of 20 documents of source 'books': json (unreadable) 2, long 1; ")
-    lines = large_losses("clean", book, {"web": [1000, 101], "books": [1000, 10]})
+    assert line.endswith("; see out/removed/clean and out/quarantine/clean")
+    lines = large_losses("clean", book, {"web": [1000, 101], "books": [1000, 10]}, found)
     assert [line.partition(": ")[2][:50] for line in lines] == [
         "removed 10 of 100 documents of source 'web' (10% o",
         "removed 3 of 20 documents of source 'books' (1% of",
     ]
-    assert large_losses("clean", {"web": account(100, {"short": 10})}, {"web": [1000, 100]}) == []
+    assert large_losses("clean", {"web": account(100, {"short": 10})}, {"web": [1000, 100]}, found) == []
 
 
 def test_a_stage_that_only_cuts_says_how_much() -> None:
-    assert large_losses("paragraphs", {"s": account(100)}, {"s": [1000, 300]}) == [
-        "paragraphs: cut 30% of the text of source 's'; see removed/ and report.html"
+    assert large_losses("paragraphs", {"s": account(100)}, {"s": [1000, 300]}, [Path("removed/paragraphs")]) == [
+        "paragraphs: cut 30% of the text of source 's'; see removed/paragraphs"
     ]
 
 
@@ -174,6 +184,57 @@ def test_a_split_of_what_little_earlier_stages_left_says_what_they_took(config: 
         go(config(tmp_path, tmp_path / "out", corpus=text, decontaminate__test_sets=[]))
 
 
+def wrong_field(tmp_path: Path, text: Callable[[int], str], number: int = 20) -> dict[str, Any]:
+    """A corpus whose documents stand in `body`, and something else in `text`."""
+    lines = [{"text": text(i), "body": f"the words of page {i} " * (i + 3), "n": i} for i in range(number)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    jsonl = "data_pipeline.sources.jsonl.Jsonl"
+    return {"_target_": jsonl, "paths": [str(tmp_path / "a.jsonl")], "source": "pages"}
+
+
+HINT = (
+    "; or set corpus.text_key= where another field than 'text' holds the text: the first record of a.jsonl has 'text' "
+    "(4 characters), 'body' (60 characters), 'n'"
+)
+
+
+def test_a_small_corpus_of_which_the_wrong_field_is_read_says_which_fields_there_are(
+    config: Config, tmp_path: Path, go: Go, parse_page: Callable[[Path], Any]
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(SplitError) as raised:
+        go(config(tmp_path, out, corpus=wrong_field(tmp_path, lambda i: "page"), decontaminate__test_sets=[]))
+    removed = "20 were read, earlier stages removed (exact: exact_duplicate 19)"
+    assert str(raised.value).endswith(f"{removed}{HINT}. What became of the documents so far: {out / 'report.html'}")
+    page = parse_page(out / "report.html")
+    assert removed in page.text and ["exact duplicates", "exact_duplicate", "removed", "19", "95.00%"] in page.tables[0]
+    assert "Removed: exact duplicates" in page.texts and "held-out split" not in page.texts
+
+    length = {"_target_": "data_pipeline.clean.length.Length", "min_words": 2}
+    clean = {"_target_": "data_pipeline.clean.rules.Rules", "rules": {"length": length}}
+    corpus = wrong_field(tmp_path, lambda i: f"p{i:03d}")
+    with pytest.raises(NothingLeft) as nothing:
+        go(config(tmp_path, out, corpus=corpus, clean=clean, decontaminate__test_sets=[]))
+    assert f"{HINT}. What became" in str(nothing.value)
+    assert "Removed: clean" in parse_page(out / "report.html").texts
+
+
+def test_what_a_limit_stops_leaves_a_page_and_the_next_run_its_own(
+    config: Config, tmp_path: Path, go: Go, parse_page: Callable[[Path], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "one two"}\n{"text": "three four"}\n' + "{broken\n" * 8)
+    jsonl = {"_target_": "data_pipeline.sources.jsonl.Jsonl", "paths": [str(tmp_path / "a.jsonl")], "source": "pages"}
+    nothing = {"_target_": "data_pipeline.decontaminate.decontaminator.NoDecontaminate"}
+    tree = config(tmp_path, tmp_path / "out", corpus=jsonl, decontaminate=nothing, tokenizer__vocab_size=257)
+    with pytest.raises(TooManyUnreadable, match=r"What became of the documents so far: .*report\.html$"):
+        go(tree | {"min_bad_records": 5})
+    assert f"; see {tmp_path / 'out' / 'quarantine' / 'clean'}\n" in capsys.readouterr().err
+    stopped = parse_page(tmp_path / "out" / "report.html")
+    assert "Unreadable records" in stopped.texts and "Why it stopped" in stopped.texts
+    go(tree)
+    assert "Why it stopped" not in parse_page(tmp_path / "out" / "report.html").texts
+
+
 def test_a_source_that_the_split_holds_out_whole_ends_the_run_there(config: Config, go: Go, tmp_path: Path) -> None:
     for name, count in (("books", 1), ("web", 12)):
         (tmp_path / name).mkdir()
@@ -194,7 +255,11 @@ def test_a_source_that_the_split_holds_out_whole_ends_the_run_there(config: Conf
 def evidence(removed: Path, stage: str, source: str, kept: list[str]) -> None:
     """Write what a stage removed: a row for each, with the id of the one that was kept."""
     fields = {"source": source, "file": "f", "stage": stage, "reason": "x", "snippet": ""}
-    rows = [fields | {"id": str(i), "row": i, "kept_id": k, "kept_snippet": f"text of {k}"} for i, k in enumerate(kept)]
+    rows = [
+        fields
+        | {"id": str(i), "row": i, "kept_id": k, "kept_file": "f", "kept_row": ord(k), "kept_snippet": f"text of {k}"}
+        for i, k in enumerate(kept)
+    ]
     for number in (0, 1):
         write_removed(removed / stage / f"{source}-{number}.parquet", rows[number::2])
 
@@ -213,9 +278,21 @@ def test_a_source_that_loses_too_much_to_both_stages_together_shows_the_text_tha
     message = str(error.value)
     assert message.startswith(
         "dedup.max_loss_frac: 190 of the 200 documents of source 'books' (95.0%) are duplicates (exact: 100, near: 90)"
-        ", more than 94.9%; 110 of them went for one, b, that begins 'text of b'."
+        ", more than 94.9%; 110 of them went for one, b (f, record 98 from 0), that begins 'text of b'."
     )
     assert str(tmp_path / "exact") in message and str(tmp_path / "near") in message
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 9)), min_size=1), st.integers(1, 8))
+def test_the_most_frequent_of_many_is_told_in_little_memory(counts: list[tuple[int, int]], most: int) -> None:
+    """Whatever makes up more than one of `most` parts survives; so one that makes up half is always found."""
+    times: Counter[int] = Counter()
+    for item, count in counts:
+        times[item] += count
+    assert times[frequent(counts, len(times) + 1)] == max(times.values())  # nothing is cleared
+    (item, count), *_ = times.most_common()
+    found = frequent([*counts, (item, times.total() + 1)], most + 1)
+    assert found == item and count
 
 
 def test_a_small_loss_of_duplicates_never_stops_a_run(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def test_every_document_comes_out_or_is_accounted_for(made: Any, finished: Path,
     for row in removed:
         if row["stage"] in ("exact", "near"):
             assert row["similarity"] >= 0.8 and row["kept_snippet"] and row["kept_id"] not in made.copies
+            assert row["kept_id"] == f"{row['kept_file']}-{row['kept_row']}"
         if row["reason"] == "contaminated":
             assert row["test_item"].startswith("test#") and row["coverage"] >= 0.5
     lines = [line for path in (finished / "quarantine").rglob("*.jsonl") for line in path.read_text().splitlines()]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -34,8 +38,56 @@ def test_the_table_has_every_reason_and_the_numbers_of_the_manifest(
     print_summary(Result(tmp_path, manifest, stages, tmp_path / "report.html"))
     said = capsys.readouterr().err.splitlines()
     assert said == [line.rstrip() for line in said]
+    assert "clean      3,020  2,990      1.2  a 9, b 8, c 5, json (unreadable) 4, others 4" in said
     lines = [" ".join(line.split()) for line in said]
     assert "clean 3,020 2,990 1.2 a 9, b 8, c 5, json (unreadable) 4, others 4" in lines
     assert "tokenizer kept 2.0 MB of 10 documents" in lines
     assert "train web 10 1,010 4.0 kB 4.00 1" in lines  # 4,000 bytes by 1,000 tokens that stand for text
     assert f"quarantine: {tmp_path / 'quarantine'}" in lines
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_on_a_terminal_no_line_is_wider_and_no_word_of_it_is_cut(columns: int) -> None:
+    """What the last column can't hold goes on below, under itself."""
+    shown = on_a_terminal(columns)
+    assert max(map(len, shown)) <= columns
+    start = next(line.index("removed; notes") for line in shown if "removed; notes" in line)
+    first = next(number for number, line in enumerate(shown) if line.startswith("clean"))
+    last = next(number for number, line in enumerate(shown) if line.startswith("exact"))
+    assert last - first > 1
+    assert " ".join(line[start:].strip() for line in shown[first:last]) == NOTE
+    assert [line[:start].split() for line in shown[first:last]] == [
+        ["clean", "9", "4", "1.2"],
+        *[[]] * (last - first - 1),
+    ]
+    assert shown[last].split() == ["exact", "off"]
+
+
+NOTE = "gopher_words_too_short 3, gopher_alpha_words 2; " + ", ".join(f"set_{n}: {n},000 clean" for n in range(10, 20))
+TERMINAL = """
+from collections import Counter
+from pathlib import Path
+from data_pipeline.ledger import Account
+from data_pipeline.pipeline import Finished, Result
+from data_pipeline.shards.manifest import Manifest
+from data_pipeline.summary import print_summary
+gone = Counter(gopher_words_too_short=3, gopher_alpha_words=2)
+book = {{"web": Account(num_in=9, num_out=4, dropped=gone)}}
+stages = [
+    Finished("clean", "", book, {{"note": {note!r}.partition("; ")[2]}}, {{"seconds": 1.2}}, redone=True),
+    Finished("exact", "", {{"web": Account(num_in=4, num_out=4)}}, {{}}, {{"seconds": 0.0}}, True, is_off=True),
+]
+manifest = Manifest("0" * 32, 300, 0, "uint16", {{"train": {{}}, "val": {{}}}})
+print_summary(Result(Path("out"), manifest, stages, Path("out/report.html")))
+"""
+
+
+def on_a_terminal(columns: int) -> list[str]:
+    ours, theirs = pty.openpty()
+    environment = {"TERM": "dumb", "COLUMNS": str(columns), "PYTHONPATH": os.pathsep.join(sys.path)}
+    child = subprocess.Popen([sys.executable, "-c", TERMINAL.format(note=NOTE)], stderr=theirs, env=environment)
+    child.wait()
+    os.close(theirs)
+    shown = os.read(ours, 1 << 20).decode()
+    os.close(ours)
+    return shown.splitlines()

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from foundation import progress as module
-from foundation.progress import Meter, human, progress
+from foundation.progress import Meter, human, progress, set_aside
 
 BAR = """
 import time
@@ -28,9 +28,11 @@ with progress("encode", 2e6, "B") as meter:
     [
         (0, "docs", "0 docs"),
         (12, "docs", "12 docs"),
+        (1, "docs", "1 doc"),
+        (1, "B", "1 B"),
         (12.34, "docs", "12.3 docs"),
         (999, "", "999"),
-        (3141, "docs", "3.1 kdocs"),
+        (3141, "docs", "3.1k docs"),
         (19_800_000, "B", "19.8 MB"),
         (7e15, "B", "7000.0 TB"),
         (None, "B", "?"),
@@ -55,6 +57,17 @@ def test_what_is_counted_is_said() -> None:
     with contextlib.redirect_stderr(io.StringIO()) as said, progress("encode", 2e6, "B", "text") as closing:
         closing.add(2e6)
     assert said.getvalue().startswith("encode: 2.0 MB of text in 0.")
+
+
+def test_compiling_is_named_and_in_no_rate() -> None:
+    with contextlib.redirect_stderr(io.StringIO()) as said, progress("near", None, "docs") as meter:
+        meter.started = time.monotonic() - 12.0
+        set_aside(10.0)
+        meter.add(100)
+        assert meter.line() == "near: 100 docs, 50.0 docs/s"
+    assert said.getvalue() == (
+        "near: 100 docs in 12.0 s, 10.0 s of it compiling kernels, once for all runs (50.0 docs/s)\n"
+    )
 
 
 def test_without_a_total_there_is_no_share() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundation.text import one_line, visible
+from foundation.text import number_of, one_line, visible
 
 # Unicode's Prepended_Concatenation_Mark: signs that enclose the number after them, formats with a glyph of their own
 SHOWN_FORMATS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
@@ -79,3 +79,7 @@ def test_a_cut_line_ends_with_an_ellipsis() -> None:
     assert one_line("abcdef", 4) == "abc…"
     assert one_line("abcd", 4) == "abcd"
     assert one_line("a\nb") == "a␊b"
+
+
+def test_one_of_a_thing_is_no_plural() -> None:
+    assert [number_of(n, "document") for n in (0, 1, 1234)] == ["0 documents", "1 document", "1,234 documents"]

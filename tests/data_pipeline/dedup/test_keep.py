@@ -12,6 +12,7 @@ from data_pipeline.dedup.bands import Clusters
 from data_pipeline.dedup.clusters import keep_order
 from data_pipeline.dedup.exact import exact_duplicates
 from data_pipeline.dedup.keep import KeepOrder, NoKeepValue
+from data_pipeline.stages.preference import num_without
 from foundation.errors import ConfigError, SettingError
 
 
@@ -23,6 +24,15 @@ def test_the_newest_comes_first_whatever_its_zone() -> None:
     dates = ["2024-05-31", "2024-05-31T12:00:00+13:00", "2024-05-31T01:00:00Z", "20230101"]
     values = KeepOrder("newest", "date").values(metadata(*({"date": date} for date in dates)))
     assert np.argsort(values).tolist() == [2, 0, 1, 3]
+
+
+@pytest.mark.parametrize("keep", ["newest", "oldest", "score"])
+def test_a_document_without_the_field_comes_last(keep: Any) -> None:
+    years = [{"date": 2020}, {}, {"date": -1}, {"date": None}, {"date": 2024}]
+    values = KeepOrder(keep, "date").values(metadata(*years))
+    order = [2, 0, 4] if keep == "oldest" else [4, 0, 2]
+    assert np.argsort(values, kind="stable").tolist() == [*order, 1, 3]
+    assert num_without(values) == 2
 
 
 def test_the_highest_score_comes_first() -> None:
@@ -38,27 +48,30 @@ def test_sources_come_in_the_order_given() -> None:
 
 def test_an_order_of_sources_has_all_of_the_corpus() -> None:
     order = KeepOrder("source", sources=["book", "web", "old"])
-    order.check_sources(["web", "book"])  # one that is not of this corpus does no harm
-    message = (
-        "dedup.keep_sources: source 'books' of the corpus is not in ['book', 'web', 'old']; name all of the corpus's: "
-        "web, books; 'book' is none of them, did you mean 'books'?; 'old' is none of them"
-    )
-    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
-        order.check_sources(["web", "books"])
+    order.check_sources(["web", "old", "book"])
+    for names, message in (
+        (["web", "book"], "'old' is no source of this corpus; name each of the corpus's: web, book"),
+        (
+            ["web", "books", "old"],
+            "source 'books' of the corpus is not in ['book', 'web', 'old']; 'book' is no source of this corpus, did "
+            "you mean 'books'?; name each of the corpus's: web, books, old",
+        ),
+    ):
+        with pytest.raises(ConfigError, match=f"^dedup.keep_sources: {re.escape(message)}$"):
+            order.check_sources(names)
     KeepOrder("longest").check_sources(["web", "books"])
 
 
 @pytest.mark.parametrize(
     ("keep", "fields", "found"),
     [
-        ("newest", {"day": 3}, "no such field .has: day."),
-        ("newest", {"date": None}, "this field is null"),
+        ("oldest", {"date": ""}, "'' is not a number or a date such as 2024-05-31"),
         ("newest", {"date": "31 May 2024"}, "'31 May 2024' is not a number or a date such as 2024-05-31"),
         ("score", {"date": "2024-05-31"}, "'2024-05-31' is not a number"),
         ("score", {"date": True}, "True is not a number"),
     ],
 )
-def test_a_document_that_does_not_say_it_is_named(keep: Any, fields: dict[str, Any], found: str) -> None:
+def test_a_document_that_says_what_cannot_be_used_is_named(keep: Any, fields: dict[str, Any], found: str) -> None:
     with pytest.raises(NoKeepValue, match=found) as error:
         KeepOrder(keep, "date").values(metadata({"date": 5}, fields))
     assert error.value.position == 1
@@ -72,7 +85,8 @@ def test_a_document_that_does_not_say_it_is_named(keep: Any, fields: dict[str, A
         ({"keep": "first", "field": "date"}, "keep_field: 'date', but keep=first does not look at it"),
         ({"keep": "score", "field": "q", "sources": ["a"]}, "keep_sources: .*does not look at it"),
         ({"keep": "source", "sources": ["a", "b", "a"]}, "keep_sources: .* names a source twice"),
-        ({"keep": "oldest"}, "keep: .*oldest.*one of longest, first, newest, score, source"),
+        ({"keep": "oldest"}, "keep_field: None, and keep=oldest goes by it"),
+        ({"keep": "best"}, "keep: .*best.*one of longest, first, newest, oldest, score, source"),
     ],
 )
 def test_what_keep_needs_and_nothing_else_is_set(arguments: dict[str, Any], message: str) -> None:

@@ -61,7 +61,7 @@ def test_one_at_least_on_each_side_and_still_the_same_and_more() -> None:
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_fewer_than_two_documents_cannot_be_split(number: int) -> None:
-    with pytest.raises(SplitError, match=rf"mix: {number} documents? to split, .*corpus\.separator="):
+    with pytest.raises(SplitError, match=rf"mix: {number} documents? to split, .*give more$"):
         HeldOut().is_held_out(*keys(number, 1))
 
 

@@ -72,6 +72,12 @@ def test_the_way_of_the_documents_is_drawn_to_scale(output_dir: Path, parse_page
     assert notes == ["17  (−27)", "16  (−1)", "12  (−4)", "11  (−1)"]
 
 
+def test_a_stage_that_is_off_is_no_step_of_the_way(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:
+    titles = {stage: title for stage, title in TITLES.items() if stage != "exact"}
+    page = parse_page(write_report(output_dir, titles, {}))
+    assert [text for text in page.texts if "(−" in text] == ["17  (−27)", "12  (−4)", "11  (−1)"]
+
+
 def test_the_evidence_is_shown_and_stays_text(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:
     page = parse_page(write_report(output_dir, TITLES, {}))
     assert page.text.count("</pre><script>alert(1)</script>␛[31m␀ tail") == 5 + 2 + 1  # removed, unreadable, a cluster
@@ -153,7 +159,8 @@ def test_every_number_of_the_pipelines_own_stages_has_a_meaning(finished: Path) 
     counted = {name for stage in read_json(finished / "ledger.json")["counts"].values() for name in stage}
     cleaned = Unicode().apply(from_texts(["a\r\nb", "e\u0301", "a\x00b"])).changed
     assert len(cleaned) == 3 and len(counted) > 5
-    assert counted | set(cleaned) == set(MEANINGS)
+    by_settings = {"repeated_lines", "lines_cut", "documents_without_keep_field"}
+    assert counted | set(cleaned) | by_settings == set(MEANINGS)
 
 
 def test_stages_come_in_their_order(output_dir: Path) -> None:

@@ -121,11 +121,30 @@ def test_the_newest_of_exact_and_near_copies_stays_and_nothing_is_measured_for_i
     assert len(set(near["cluster"].to_pylist())) == len(near) == 6  # a pair each
 
 
-def test_a_missing_date_is_refused_with_its_key_file_and_record(
+def test_a_field_that_no_document_has_is_refused(dated: Callable[..., dict[str, Any]], go: Go, tmp_path: Path) -> None:
+    with pytest.raises(GroundworkError, match=r"^dedup\.keep_field: no document has the field 'dat'; .*mean 'date'"):
+        go(dated(tmp_path / "out", keep="newest", keep_field="dat"))
+
+
+def test_documents_without_a_date_go_first_and_are_counted(
+    dated: Callable[..., dict[str, Any]], go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = dated(tmp_path / "out", keep="oldest", keep_field="date")
+    books = tmp_path / "dated" / "books" / "a.jsonl"
+    records = [json.loads(line) for line in books.read_text().splitlines()]
+    books.write_text("".join(json.dumps({**each, "date": None}) + "\n" for each in records))
+    with pytest.raises(NothingLeft, match="source 'books'"):
+        go(tree)
+    assert removed_ids(tmp_path / "out", "exact") == {f"books-{n}": f"web-{n}" for n in range(1, 13, 2)}
+    said = capsys.readouterr().err
+    assert f"exact: {len(records):,} of {2 * len(records):,} documents have no 'date' (dedup.keep_field)" in said
+
+
+def test_a_date_that_is_none_is_refused_with_its_file_and_record(
     dated: Callable[..., dict[str, Any]], go: Go, tmp_path: Path
 ) -> None:
-    with pytest.raises(GroundworkError, match=r"^dedup\.keep_field: .*a\.jsonl, record 0 .*no such field .*date"):
-        go(dated(tmp_path / "out", keep="newest", keep_field="day"))
+    with pytest.raises(GroundworkError, match=r"^dedup\.keep_field: .*a\.jsonl, record 0 .*'.*' is not a number"):
+        go(dated(tmp_path / "out", keep="score", keep_field="date"))
 
 
 EXACT = {"_target_": "data_pipeline.dedup.exact.Exact"}
@@ -179,7 +198,7 @@ def test_a_source_without_a_place_is_refused_before_anything_is_read(
     dated: Callable[..., dict[str, Any]], go: Go, tmp_path: Path
 ) -> None:
     for dedup in ({}, EXACT):
-        with pytest.raises(ConfigError, match=r"^dedup\.keep_sources: source 'books' .*did you mean 'books'\?$"):
+        with pytest.raises(ConfigError, match=r"^dedup\.keep_sources: source 'books' .*did you mean 'books'\?; "):
             go(dated(tmp_path / "out", **dedup, keep="source", keep_sources=["web", "book"]))
         assert not (tmp_path / "out").exists()
 

@@ -154,7 +154,7 @@ def test_the_same_bytes_with_one_worker_and_two(
     change = {"paragraphs__unit": unit, "paragraphs__min_left_bytes": 250}
     one = go(settings("one", keep, **change))
     (stage,) = (stage for stage in one.stages if stage.name == "paragraphs")
-    assert stage.facts["counts"]["paragraphs_cut"] and stage.book["pages"].dropped
+    assert stage.facts["counts"][f"{unit}s_cut"] and stage.book["pages"].dropped[f"repeated_{unit}s_alone"]
     go(settings("two", keep, executor__workers=2, **change))
     assert output_hashes(tmp_path / "one") == output_hashes(tmp_path / "two")
 

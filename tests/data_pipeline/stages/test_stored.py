@@ -22,7 +22,7 @@ from data_pipeline.documents import from_texts
 from data_pipeline.pipeline import Result
 from data_pipeline.stages import signature_files
 from data_pipeline.stages import stored as module
-from data_pipeline.stages.signature_files import LayOut, look_at, signature_paths
+from data_pipeline.stages.signature_files import FIRST_ROWS, LayOut, look_at, signature_paths
 from data_pipeline.stages.signatures import METADATA, schema
 from data_pipeline.stages.stored import Stored, index_stored, take_stored
 from foundation.errors import ConfigError, InputError
@@ -33,6 +33,7 @@ Redone = Callable[[Result], list[str]]
 Write = Callable[..., Path]
 NUM_PERM = 16
 DEDUP = MinHash(num_perm=NUM_PERM, engine="compatible")
+SIGNING = Signing("compatible", NUM_PERM, seed=1, ngram=5)
 TEXTS = [f"The  words of document {number} and {number % 7} more of them" for number in range(300)]
 IDS = [f"id-{number}" for number in range(300)]
 
@@ -81,7 +82,7 @@ def documents(texts: list[str], ids: list[str]) -> pa.RecordBatch:
 def ours(path: Path, texts: list[str], **changed: Any) -> Path:
     """Write a file as the pipeline does, with a change in what stands beside it."""
     features = MinHash(num_perm=NUM_PERM, engine="compatible").features(pa.array(texts, pa.large_string()))
-    made = schema(Signing("compatible", NUM_PERM, 1, 5))
+    made = schema(SIGNING)
     metadata = orjson.loads((made.metadata or {})[METADATA]) | changed
     columns = {
         "id": IDS[: len(texts)],
@@ -238,6 +239,32 @@ def test_a_table_that_cannot_be_one_of_signatures_is_refused(
         stored_in(tmp_path / "bad.parquet")
 
 
+@pytest.mark.parametrize("what", sorted(set(BAD_TABLES) - {"an id twice"}))
+def test_what_its_head_shows_is_refused_before_any_work(tmp_path: Path, what: str) -> None:
+    columns, said = BAD_TABLES[what]
+    pq.write_table(pa.table(columns), tmp_path / "bad.parquet")
+    with pytest.raises(SignaturesError, match=rf"^dedup\.signatures: .*bad\.parquet.*{said}"):
+        look_at(tmp_path / "bad.parquet", 0, SIGNING)
+
+
+@pytest.mark.parametrize("missing", ["id", "signature"])
+def test_a_missing_value_is_found_by_what_the_footer_counts_and_by_all_rows_where_it_counts_none(
+    tmp_path: Path, stored_in: Callable[..., Stored], missing: str
+) -> None:
+    path, bad = tmp_path / "bad.parquet", 2 * FIRST_ROWS + 30
+    columns = {"id": IDS, "signature": [[1] * NUM_PERM] * len(IDS)}
+    columns[missing] = [*columns[missing][:bad], None, *columns[missing][bad + 1 :]]
+    table = pa.table(columns, pa.schema({"id": pa.string(), "signature": pa.list_(pa.uint32())}))
+    said = rf"row {bad} \(from 0\) has no {missing}"
+    pq.write_table(table, path, row_group_size=100)
+    with pytest.raises(SignaturesError, match=said):
+        look_at(path, 0, SIGNING)
+    pq.write_table(table, path, row_group_size=100, write_statistics=False)
+    look_at(path, 0, SIGNING)
+    with pytest.raises(SignaturesError, match=said):
+        stored_in(path)
+
+
 def test_an_id_in_two_files_is_refused(write: Write, stored_in: Callable[..., Stored]) -> None:
     one, other = write(TEXTS[:5], IDS[:5], "one.parquet"), write(TEXTS[4:9], IDS[4:9], "other.parquet")
     said = r"(one\.parquet, row 4 .*other\.parquet, row 0|other\.parquet, row 0 .*one\.parquet, row 4) .*have one id"
@@ -367,6 +394,18 @@ def test_an_id_of_two_texts_is_refused_and_one_of_two_copies_is_not(
     go(corpus(tmp_path / "one", [*TEXTS, TEXTS[3].upper()], [*IDS, "id-3"], signatures=[str(table)]))
     with pytest.raises(SignaturesError, match=r"row 3 \(from 0\): several documents of the corpus have its id"):
         go(corpus(tmp_path / "two", [*TEXTS, "Another text of this id"], [*IDS, "id-3"], signatures=[str(table)]))
+
+
+def test_a_table_that_says_nothing_is_warned_of_where_only_our_own_can_fit(
+    corpus: Any, go: Go, write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write()
+    with pytest.raises(SignaturesError, match=r"0 of 16 values are those of the text"):
+        go(corpus(tmp_path / "out", signatures=[str(table)], engine="fast"))
+    first, *_ = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"warning: dedup.signatures: {table} does not say") and "engine=compatible" in first
+    go(corpus(tmp_path / "out", signatures=[str(table)]))
+    assert "does not say" not in capsys.readouterr().err
 
 
 def test_files_of_the_output_folder_are_refused(corpus: Any, go: Go, tmp_path: Path) -> None:

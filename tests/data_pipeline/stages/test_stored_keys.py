@@ -20,7 +20,7 @@ def test_keys_that_share_a_half_are_told_apart(tmp_path: Path) -> None:
     keys = np.unique(rng.integers(0, 12, (90, 2), dtype=np.uint64), axis=0)
     rng.shuffle(keys)
     keys.tofile(tmp_path / "stored-00000.keys")
-    file = SignatureFile(0, tmp_path / "x", by_words=True)
+    file = SignatureFile(0, tmp_path / "x", by_words=True, has_metadata=True)
     stored = index_stored(tmp_path, [file], [{"rows": len(keys), "content": ""}], NUM_PERM)
     rows = {tuple(key): row for row, key in enumerate(keys.tolist())}
     asked = rng.integers(0, 14, (500, 2), dtype=np.uint64)

@@ -27,7 +27,7 @@ def test_the_first_each_tenth_and_the_last_step_are_shown(
     assert [line.split("/")[0].split()[1] for line in shown] == ["1", "10", "20", "2,000"]
     assert len({line.index(name) for line in shown for name in ("loss",)}) == 1
     assert shown[1] == (
-        "step    10/2,000   loss  4.9900   lr 3.00e-04   grad norm   1.250   10.2 ktokens/s   left 3:19"
+        "step    10/2,000   loss  4.9900   lr 3.00e-04   grad norm   1.250   10.2k tokens/s   left 3:19"
     )
 
 
@@ -89,7 +89,7 @@ def test_the_end_says_how_fast_it_was(plan: Plan, make_line: MakeLine, capsys: p
     console = Console(plan)
     console.log(make_line(1))
     console.close("finished")
-    assert capsys.readouterr().out.splitlines()[-1] == "median step 100 ms, 10.2 ktokens/s at the end"
+    assert capsys.readouterr().out.splitlines()[-1] == "median step 100 ms, 10.2k tokens/s at the end"
 
 
 def test_a_terminal_that_knows_only_ascii_is_no_reason_to_fail(
