@@ -133,6 +133,7 @@ class Exact(Dedup):
     seeks_near = False
     order_alone = ARGUMENTS
     limits = frozenset({"max_loss_frac", "memory_bytes"})
+    memory_bytes = MEMORY_BYTES  # of a subclass that has a constructor of its own
 
     def __init__(
         self,

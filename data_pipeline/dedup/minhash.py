@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline.dedup.bands import Clusters, find_clusters, rows_at
-from data_pipeline.dedup.clusters import Comparison, keep_order, verify
+from data_pipeline.dedup.clusters import BLOCK_SHINGLES, Comparison, keep_order, verify
 from data_pipeline.dedup.corpus import Corpus, MakeSets, TextsInMemory
 from data_pipeline.dedup.dedup import Dedup, Features, NearResult, checked_loss, none_of
 from data_pipeline.dedup.exact import (
@@ -37,6 +37,7 @@ from foundation.progress import Meter, progress
 
 Rule = Literal["jaccard", "containment"]
 MAX_PERM = 4096
+BLOCK_BYTES_A_SHINGLE = 32  # of a document that is compared: its shingles, its signature, its bands
 
 
 class MinHash(Dedup):
@@ -62,7 +63,8 @@ class MinHash(Dedup):
             value equal to datasketch's (scheme affine32, SHA-1); `datasketch`, by that library itself.
         memory_bytes: for the bands: 8 bytes a document and band, and 24 a document and thread. Where that is more, the
             bands' keys lie on disk, and a band is looked at in parts. For exact copies before: 80 a document; with less
-            their hashes are read more often. It changes no result.
+            their hashes are read more often. Where it is under 256 MiB, fewer documents are compared at a time as well.
+            It changes no result.
         max_cluster: documents that bands may connect; more stop the run. The kept ones of a cluster are in memory
             together, about 8 GB for a million of 500 words. Clusters of 10^5 copies are usual in web crawls.
         max_loss_frac: share of a source's documents that may go as duplicates, exact and near ones together; more, and
@@ -174,7 +176,8 @@ class MinHash(Dedup):
         likeness = Likeness(self.threshold, self.rule == "containment", self._min_equal())
         comparison = Comparison(likeness, self.bands, self.rows)
         ranked = keep_order(found, self._lengths(found, sets, features), preference)
-        return verify(ranked, sets, partial(rows_at, signatures), comparison, meter, threads)
+        block_shingles = min(BLOCK_SHINGLES, self.memory_bytes // BLOCK_BYTES_A_SHINGLE)
+        return verify(ranked, sets, partial(rows_at, signatures), comparison, meter, threads, block_shingles)
 
     def _min_equal(self) -> np.ndarray:
         """Return `Likeness.min_equal`; by Jaccard the threshold is the least of every pair."""
