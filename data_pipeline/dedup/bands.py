@@ -38,7 +38,7 @@ MakeArray = Callable[[tuple[int, ...], Any], np.ndarray]  # of a shape and a dty
 
 
 class Rows(Protocol):
-    """Rows of a matrix, (n, width) uint32, that may lie on disk: an array, or what reads those that are asked for."""
+    """Rows of an array, (n,) or (n, width), that may lie on disk: an array, or what reads those that are asked for."""
 
     def __len__(self) -> int: ...
 
@@ -134,10 +134,14 @@ def rows_at(parts: Sequence[Rows], positions: np.ndarray) -> np.ndarray:
     """Return the rows at (m,) int64 positions of all parts laid end to end, in that order."""
     ends = np.cumsum([len(part) for part in parts])
     part_of = np.searchsorted(ends, positions, side="right")
-    found = np.empty((len(positions), parts[0][:0].shape[1]), np.uint32)
-    for number in np.unique(part_of).tolist():
-        here = part_of == number
-        found[here] = parts[number][positions[here] - (ends[number] - len(parts[number]))]
+    order = np.argsort(part_of, kind="stable")
+    borders = np.searchsorted(part_of[order], np.arange(len(parts) + 1)).tolist()
+    like = parts[0][:0]
+    found = np.empty((len(positions), *like.shape[1:]), like.dtype)
+    for number, (start, stop) in enumerate(itertools.pairwise(borders)):
+        if start < stop:
+            here = order[start:stop]
+            found[here] = parts[number][positions[here] - (ends[number] - len(parts[number]))]
     return found
 
 

@@ -21,7 +21,7 @@ from data_pipeline.documents import Removals
 from foundation.progress import Meter
 
 BLOCK_SHINGLES = 1 << 23  # whose sets are compared at a time: 64 MiB
-BLOCK_DOCS = 1 << 17  # the same for short texts: signatures and bands of a document take 2 KB
+DOC_SHINGLES = 1 << 6  # that a document counts for at least: signature and bands of one of a short text take about 2 KB
 
 Signatures = Callable[[np.ndarray], np.ndarray]  # of documents by (m,) int64 positions: (m, num_perm) uint32
 
@@ -98,13 +98,12 @@ def verify(
 
 
 def _blocks(sizes: np.ndarray, block_shingles: int) -> Iterator[tuple[int, int]]:
-    """Cut ranks into runs of at most `block_shingles` (one larger document excepted) and at most BLOCK_DOCS."""
-    ends = np.cumsum(sizes)
+    """Cut ranks into runs of at most `block_shingles`, one larger document excepted."""
+    ends = np.cumsum(np.maximum(sizes, DOC_SHINGLES))
     start = 0
     while start < len(sizes):
         before = ends[start - 1] if start else 0
         stop = max(int(np.searchsorted(ends, before + block_shingles, side="right")), start + 1)
-        stop = min(stop, start + BLOCK_DOCS)
         yield start, stop
         start = stop
 

@@ -20,17 +20,17 @@ from foundation.errors import require
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What deduplication knows of n documents, row i of document i. Small beside the text; plain arrays, so it travels.
+    """What deduplication knows of n documents, row i of document i. Arrays where they were just made, and travel; later
+    they may lie on disk, and what reads them stands in their place.
 
     Attributes:
         word_hashes: (n, 2) uint64, the two halves of the xxh3-128 of the document's words; see dedup.exact.
         num_chars: (n,) int64, code points of the text.
-        signatures: (n, num_perm) uint32 MinHash; num_perm is 0 where no near-duplicates are sought. An array where they
-            were just made; later they may lie on disk.
+        signatures: (n, num_perm) uint32 MinHash; num_perm is 0 where no near-duplicates are sought.
     """
 
-    word_hashes: np.ndarray
-    num_chars: np.ndarray
+    word_hashes: Rows
+    num_chars: Rows
     signatures: Rows
 
     def __len__(self) -> int:

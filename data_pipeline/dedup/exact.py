@@ -12,6 +12,11 @@ from data_pipeline.dedup.dedup import Dedup, Features, NearResult, checked_loss,
 from data_pipeline.dedup.keep import ARGUMENTS, Keep, KeepOrder
 from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Removals
+from foundation.errors import require
+
+MEMORY_BYTES = 1 << 30
+SORTED_BYTES = 80  # of a document whose hash is compared: the hash twice, its position, two orders, what runs it begins
+_HALF = np.uint64(32)
 
 
 def hash_of_words(words: np.ndarray) -> bytes:
@@ -35,6 +40,17 @@ def unsigned_features(texts: pa.LargeStringArray) -> Features:
     return Features(hashes_array(hashes), count_chars(texts), np.zeros((len(texts), 0), np.uint32))
 
 
+def checked_memory(memory_bytes: int) -> int:
+    """Return the bytes that a search may take.
+
+    Raises:
+        SettingError: they are too few to work with.
+    """
+    allowed = f"{1 << 20} (1 MiB) or more; {MEMORY_BYTES} (1 GiB) is usual"
+    require(memory_bytes >= 1 << 20, "memory_bytes", memory_bytes, allowed)
+    return memory_bytes
+
+
 def exact_duplicates(hashes: np.ndarray, preference: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Find the rows that repeat another row.
 
@@ -55,14 +71,48 @@ def exact_duplicates(hashes: np.ndarray, preference: np.ndarray | None = None) -
     return duplicates[ascending], kept[ascending]
 
 
-def remove_exact(features: list[Features], preference: np.ndarray | None = None) -> Removals:
-    """Return every document whose words' hash a kept one has, with that one; a cluster is all of one hash."""
-    if not features:
-        return none_of("exact_duplicate")
-    duplicates, kept = exact_duplicates(np.concatenate([part.word_hashes for part in features]), preference)
+def remove_exact(
+    features: list[Features], preference: np.ndarray | None = None, memory_bytes: int = MEMORY_BYTES
+) -> Removals:
+    """Return every document whose words' hash a kept one has, with that one; a cluster is all of one hash.
+
+    Args:
+        features: their hashes may lie on disk.
+        preference: (n,) float64, of equal documents the lowest stays; None: the first.
+        memory_bytes: for the hashes that are looked at together, one range of them at a time. What it is changes no
+            result. Copies of one text have one hash and are in memory together, whatever it is.
+    """
+    num_ranges = 1 + sum(map(len, features)) * SORTED_BYTES // memory_bytes
+    found = [_copies_of_range(features, preference, number, num_ranges) for number in range(num_ranges)]
+    duplicates, kept, cluster = (np.concatenate(column) for column in zip(*found, strict=True))
+    order = np.argsort(duplicates)
+    alike = np.ones(len(order))
+    return Removals("exact_duplicate", duplicates[order], kept=kept[order], similarity=alike, cluster=cluster[order])
+
+
+def _copies_of_range(
+    features: list[Features], preference: np.ndarray | None, number: int, num_ranges: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return positions of the copies among the documents of one range of hashes, (m,) int64 each: of each copy, of the
+    one that stays for it, and of the first of all that are equal to both."""
+    hashes, positions = _range_of(features, number, num_ranges)
+    duplicates, kept = exact_duplicates(hashes, None if preference is None else preference[positions])
     of_each, first_rows, places = np.unique(kept, return_index=True, return_inverse=True)
-    cluster = np.minimum(of_each, duplicates[first_rows])[places]
-    return Removals("exact_duplicate", duplicates, kept=kept, similarity=np.ones(len(kept)), cluster=cluster)
+    firsts = np.minimum(of_each, duplicates[first_rows])
+    return positions[duplicates], positions[kept], positions[firsts[places]]
+
+
+def _range_of(features: list[Features], number: int, num_ranges: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the hashes of one range, (n, 2) uint64, and the positions that have them, (n,) int64, ascending."""
+    hashes, positions = [np.zeros((0, 2), np.uint64)], [np.zeros(0, np.int64)]
+    first = 0
+    for part in features:
+        of_part = part.word_hashes[:]
+        inside = ((of_part[:, 0] >> _HALF) * np.uint64(num_ranges)) >> _HALF == np.uint64(number)
+        hashes.append(of_part[inside])
+        positions.append(first + np.flatnonzero(inside))
+        first += len(part)
+    return np.concatenate(hashes), np.concatenate(positions)
 
 
 class Exact(Dedup):
@@ -74,6 +124,8 @@ class Exact(Dedup):
         keep_field: field of the metadata: a number, for `newest` and `oldest` also a date as ISO 8601 writes it. A
             document without it goes before any that has it.
         keep_sources: names of all sources, that which stays first.
+        memory_bytes: for hashes that are compared at a time, 80 a document; with less the stored ones are read more
+            often. It changes no result.
         max_loss_frac: share of a source's documents that may go; more, and 100 or more, stop the run.
     Raises:
         SettingError: a value that can't work.
@@ -81,23 +133,26 @@ class Exact(Dedup):
 
     seeks_near = False
     order_alone = ARGUMENTS
-    limits = frozenset({"max_loss_frac"})
+    limits = frozenset({"max_loss_frac", "memory_bytes"})
+    memory_bytes = MEMORY_BYTES  # of a subclass that has a constructor of its own
 
     def __init__(
         self,
         keep: Keep = "first",
         keep_field: str | None = None,
         keep_sources: list[str] | None = None,
+        memory_bytes: int = MEMORY_BYTES,
         max_loss_frac: float = 0.95,
     ) -> None:
         self.order = KeepOrder(keep, keep_field, keep_sources)
+        self.memory_bytes = checked_memory(memory_bytes)
         self.max_loss_frac = checked_loss(max_loss_frac)
 
     def features(self, texts: pa.LargeStringArray) -> Features:
         return unsigned_features(texts)
 
     def exact(self, features: list[Features], preference: np.ndarray | None = None) -> Removals:
-        return remove_exact(features, preference)
+        return remove_exact(features, preference, self.memory_bytes)
 
     def near(self, features: list[Features], corpus: Corpus, preference: np.ndarray | None = None) -> NearResult:
         return NearResult(none_of("near_duplicate"))

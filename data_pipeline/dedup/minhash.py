@@ -10,10 +10,18 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline.dedup.bands import Clusters, find_clusters, rows_at
-from data_pipeline.dedup.clusters import Comparison, keep_order, verify
+from data_pipeline.dedup.clusters import BLOCK_SHINGLES, Comparison, keep_order, verify
 from data_pipeline.dedup.corpus import Corpus, MakeSets, TextsInMemory
 from data_pipeline.dedup.dedup import Dedup, Features, NearResult, checked_loss, none_of
-from data_pipeline.dedup.exact import count_chars, hash_of_words, hashes_array, remove_exact, unsigned_features
+from data_pipeline.dedup.exact import (
+    MEMORY_BYTES,
+    checked_memory,
+    count_chars,
+    hash_of_words,
+    hashes_array,
+    remove_exact,
+    unsigned_features,
+)
 from data_pipeline.dedup.greedy import Likeness
 from data_pipeline.dedup.guards import check_clusters
 from data_pipeline.dedup.keep import ARGUMENTS, Keep, KeepOrder
@@ -29,6 +37,7 @@ from foundation.progress import Meter, progress
 
 Rule = Literal["jaccard", "containment"]
 MAX_PERM = 4096
+BLOCK_BYTES_A_SHINGLE = 32  # of a document that is compared: its shingles, its signature, its bands
 
 
 class MinHash(Dedup):
@@ -54,7 +63,9 @@ class MinHash(Dedup):
         engine: how signatures are made: `fast`, of the 64-bit hashes that verification compares by; `compatible`, every
             value equal to datasketch's (scheme affine32, SHA-1); `datasketch`, by that library itself.
         memory_bytes: for the bands: 8 bytes a document and band, and 24 a document and thread. Where that is more, the
-            bands' keys lie on disk, and a band is looked at in parts. It changes no result.
+            bands' keys lie on disk, and a band is looked at in parts. For exact copies before: 80 a document; with less
+            their hashes are read more often. Where it is under 256 MiB, fewer documents are compared at a time as well.
+            It changes no result.
         max_cluster: documents that bands may connect; more stop the run. The kept ones of a cluster are in memory
             together, about 8 GB for a million of 500 words. Clusters of 10^5 copies are usual in web crawls.
         max_loss_frac: share of a source's documents that may go as duplicates, exact and near ones together; more, and
@@ -84,7 +95,7 @@ class MinHash(Dedup):
         keep_field: str | None = None,
         keep_sources: list[str] | None = None,
         engine: Engine = "fast",
-        memory_bytes: int = 1 << 30,
+        memory_bytes: int = MEMORY_BYTES,
         max_cluster: int = 1_000_000,
         max_loss_frac: float = 0.95,
         signatures: list[str] | None = None,
@@ -95,10 +106,8 @@ class MinHash(Dedup):
         require(1 <= num_perm <= MAX_PERM, "num_perm", num_perm, f"1 to {MAX_PERM}; 128 is usual")
         require(ngram >= 1, "ngram", ngram, "1 or more; 5 is usual")
         require(0 <= seed < 2**32, "seed", seed, "a number from 0 to below 2^32")
-        allowed = f"{1 << 20} (1 MiB) or more; {1 << 30} (1 GiB) is usual"
-        require(memory_bytes >= 1 << 20, "memory_bytes", memory_bytes, allowed)
         require(max_cluster >= 2, "max_cluster", max_cluster, "2 or more documents; 1000000 is usual")
-        self.memory_bytes, self.max_cluster = memory_bytes, max_cluster
+        self.memory_bytes, self.max_cluster = checked_memory(memory_bytes), max_cluster
         self.max_loss_frac = checked_loss(max_loss_frac)
         self.order = KeepOrder(keep, keep_field, keep_sources)
         self.threshold, self.rule, self.num_perm, self.ngram, self.seed = threshold, rule, num_perm, ngram, seed
@@ -132,7 +141,7 @@ class MinHash(Dedup):
             yield words, signer.sign(words)
 
     def exact(self, features: list[Features], preference: np.ndarray | None = None) -> Removals:
-        return remove_exact(features, preference)
+        return remove_exact(features, preference, self.memory_bytes)
 
     def near(self, features: list[Features], corpus: Corpus, preference: np.ndarray | None = None) -> NearResult:
         num_docs = sum(map(len, features))
@@ -168,7 +177,8 @@ class MinHash(Dedup):
         likeness = Likeness(self.threshold, self.rule == "containment", self._min_equal())
         comparison = Comparison(likeness, self.bands, self.rows)
         ranked = keep_order(found, self._lengths(found, sets, features), preference)
-        return verify(ranked, sets, partial(rows_at, signatures), comparison, meter, threads)
+        block_shingles = min(BLOCK_SHINGLES, self.memory_bytes // BLOCK_BYTES_A_SHINGLE)
+        return verify(ranked, sets, partial(rows_at, signatures), comparison, meter, threads, block_shingles)
 
     def _min_equal(self) -> np.ndarray:
         """Return `Likeness.min_equal`; by Jaccard the threshold is the least of every pair."""
@@ -182,9 +192,7 @@ class MinHash(Dedup):
             return None
         if self.rule == "containment":  # by letters the one judged first may have fewer shingles, and both would stay
             return num_shingles(sets)
-        num_chars = np.concatenate([part.num_chars for part in features])
-        lengths: np.ndarray = num_chars[found.documents]
-        return lengths
+        return rows_at([part.num_chars for part in features], found.documents)
 
     def test_on(self, texts: list[str]) -> SelfTest | None:
         planted = plant(texts, self.ngram)

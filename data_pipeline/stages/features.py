@@ -1,6 +1,6 @@
-"""The files of what was measured of a partition: small arrays are read, the large one stays on disk until it is used.
+"""The files of what was measured of a partition: it stays on disk until it is used.
 
-Signatures are most of the features, half a gigabyte a million documents; shingle sets are larger than the text. They
+Features are half a gigabyte a million documents, most of it signatures; shingle sets are larger than the text. They
 are mapped: what is read of them is the system's to keep or to drop. Mapped anew each time: a mapping holds a file open,
 and a process may have only so many.
 """
@@ -19,7 +19,8 @@ from data_pipeline.dedup.dedup import Features
 from data_pipeline.dedup.sets import Sets
 from data_pipeline.storage import DamagedFile, write_arrays
 
-SIGNATURES, HASHES = "signatures", "hashes"  # the large arrays
+FEATURES = tuple(field.name for field in fields(Features))
+HASHES = "hashes"  # the large array of sets
 _CHUNK_BYTES = 1 << 20
 
 
@@ -40,16 +41,20 @@ class StoredArray:
 
 
 class StoredRows:
-    """Some rows of a matrix on disk, as documents of a partition: `len`, and rows of them by slice or positions."""
+    """Some rows of an array on disk, as documents of a partition: `len`, and rows of them by slice or positions.
 
-    def __init__(self, stored: StoredArray, chosen: np.ndarray) -> None:
+    Args:
+        chosen: (documents,) of any integers, which rows; None for all.
+    """
+
+    def __init__(self, stored: StoredArray, chosen: np.ndarray | None) -> None:
         self._stored, self._chosen = stored, chosen
 
     def __len__(self) -> int:
-        return len(self._chosen)
+        return self._stored.shape[0] if self._chosen is None else len(self._chosen)
 
     def __getitem__(self, rows: slice | np.ndarray, /) -> np.ndarray:
-        return np.array(self._stored.open()[self._chosen[rows]])
+        return np.array(self._stored.open()[rows if self._chosen is None else self._chosen[rows]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +77,20 @@ def features_path(folder: Path, partition: str) -> Path:
 
 def write_features(path: Path, features: Features) -> None:
     """Write the features of a partition's documents."""
-    write_arrays(path, {field.name: getattr(features, field.name) for field in fields(features)})
+    write_arrays(path, {name: getattr(features, name) for name in FEATURES})
 
 
 def read_features(folder: Path, partition: str, mask: np.ndarray | None = None) -> Features:
-    """Return the features of a partition's documents, their signatures as `StoredRows`.
+    """Return the features of a partition's documents as `StoredRows`.
 
     Args:
-        mask: (documents,) bool: which of them; None for all.
+        mask: (documents,) bool: which of them, 4 bytes each are held; None for all.
     Raises:
         DamagedFile: the file is cut short or a bit of it flipped.
     """
-    small, (stored,) = read_stored(features_path(folder, partition), (SIGNATURES,))
-    chosen = np.arange(stored.shape[0]) if mask is None else np.flatnonzero(mask)
-    return Features(**{name: array[chosen] for name, array in small.items()}, signatures=StoredRows(stored, chosen))
+    _, stored = read_stored(features_path(folder, partition), FEATURES)
+    chosen = None if mask is None or mask.all() else np.flatnonzero(mask).astype(np.uint32)
+    return Features(*(StoredRows(array, chosen) for array in stored))
 
 
 def write_sets(path: Path, sets: Sets) -> None:

@@ -44,7 +44,7 @@ class Measure:
             raise self._differs(error, documents, piece.partition.source, self._stored) from error
         write_features(path, taken.features)
         by_id = _by_id_path(self._folder, name)
-        words = np.ascontiguousarray(taken.features.word_hashes[taken.is_by_id, 0])
+        words = np.ascontiguousarray(taken.features.word_hashes[taken.is_by_id][:, 0])
         write_arrays(by_id, {"rows": taken.rows[taken.is_by_id], "words": words})
         return Part(facts | {"stored": int((taken.rows >= 0).sum()), "compared": taken.compared}, [path, by_id])
 

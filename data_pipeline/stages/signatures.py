@@ -63,7 +63,7 @@ class SaveSignatures:
     def __call__(self, piece: Slice) -> Part:
         documents, name = piece.load(), piece.partition.name
         features = read_features(self._features, name)
-        hashes = pa.py_buffer(np.ascontiguousarray(features.word_hashes).tobytes())
+        hashes = pa.py_buffer(np.ascontiguousarray(features.word_hashes[:]).tobytes())
         values = pa.array(features.signatures[:].reshape(-1))
         columns = {
             ID: documents.column("id"),

@@ -130,7 +130,7 @@ def take_stored(dedup: Dedup, stored: Stored, documents: pa.RecordBatch) -> Take
     """
     texts = documents.column("text")
     bare = dedup.unsigned(texts)
-    rows = stored.find(bare.word_hashes) if stored.by_words else np.full(len(texts), -1, np.int64)
+    rows = stored.find(bare.word_hashes[:]) if stored.by_words else np.full(len(texts), -1, np.int64)
     is_by_id = np.zeros(len(texts), bool)
     if stored.by_id:
         left = np.flatnonzero(rows < 0)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.dedup.corpus import TextsInMemory
-from data_pipeline.dedup.dedup import clusters_of
-from data_pipeline.dedup.exact import Exact, exact_duplicates
+from data_pipeline.dedup.dedup import Features, clusters_of
+from data_pipeline.dedup.exact import Exact, exact_duplicates, remove_exact
 from data_pipeline.dedup.keep import KeepOrder
 from data_pipeline.dedup.minhash import MinHash
 from foundation.errors import SettingError
@@ -78,3 +78,25 @@ def test_seeks_no_near_duplicates() -> None:
     features = Exact().features(pa.array(["a b c", "a b d"], pa.large_string()))
     result = Exact().near([features], TextsInMemory(["a b c", "a b d"]))
     assert (list(result.removals), result.counts) == ([], {})
+
+
+@given(st.lists(st.sampled_from([0, 1, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]), max_size=40), st.booleans())
+def test_how_many_ranges_hashes_are_looked_at_in_changes_nothing(halves: list[int], is_preferred: bool) -> None:
+    hashes = np.array([[half % 3, half] for half in halves], np.uint64).reshape(-1, 2)
+    cut = len(halves) // 3
+    parts = [
+        Features(each, np.zeros(len(each), np.int64), np.zeros((len(each), 0), np.uint32))
+        for each in (hashes[:cut], hashes[cut:])
+    ]
+    preference = -np.arange(float(len(halves))) if is_preferred else None
+    whole = remove_exact(parts, preference)
+    for memory_bytes in (1000, 100):  # a few ranges; about one a document
+        ranges = remove_exact(parts, preference, memory_bytes)
+        for one, other in zip(whole.columns().items(), ranges.columns().items(), strict=True):
+            assert one[0] == other[0] and np.array_equal(one[1], other[1])
+        assert np.array_equal(whole.positions, ranges.positions)
+
+
+def test_too_little_memory_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"memory_bytes: 1000.*1048576 \(1 MiB\) or more"):
+        Exact(memory_bytes=1000)
