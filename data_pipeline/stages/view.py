@@ -78,8 +78,11 @@ class Slice:
         return metadata.filter(pa.array(self.mask))
 
     def texts(self) -> pa.LargeStringArray:
-        """Return their texts."""
-        return self.load().column("text")
+        """Return their texts, without decompressing anything else."""
+        texts = read_batch(self.path, self.partition.batch_hash, "text").column("text")
+        for cuts in self.cuts:
+            texts = cuts.apply(texts)
+        return texts if self.mask.all() else texts.filter(pa.array(self.mask))
 
     def indices(self) -> np.ndarray:
         """Return their indices, (n,) int64."""
