@@ -95,3 +95,7 @@ def test_text_without_long_runs_is_not_looked_through() -> None:
     assert not any(may_hold_long_runs(text) for text in texts)
     assert may_hold_long_runs("a" * 50 + "\u0301" * 143)
     assert marks_in_order("a\u0301\u0323b", "NFD") == "a\u0301\u0323b"  # short runs are left to Python
+
+
+def test_no_mark_stands_behind_the_planes_that_are_looked_at() -> None:
+    assert not any(unicodedata.combining(chr(code)) for code in range(marks.MARKED_PLANES, 0x110000))
