@@ -138,10 +138,10 @@ def frequent(counts: Iterable[tuple[T, int]], most: int = 1 << 16) -> T:
     """
     times: Counter[T] = Counter()
     for item, count in counts:
-        times[item] += count
-        if len(times) >= 2 * most:
+        if item not in times and len(times) >= 2 * most:  # before it comes in: where all are equal, none stays
             less = times.most_common(most + 1)[-1][1]
             times = Counter({each: number - less for each, number in times.items() if number > less})
+        times[item] += count
     return times.most_common(1)[0][0]
 
 

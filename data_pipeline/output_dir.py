@@ -15,6 +15,7 @@ WORK, REMOVED, CLUSTERS, SIGNATURES = "work", "removed", "clusters", "signatures
 QUARANTINE, DEDUPLICATION, DECONTAMINATION = "quarantine", "deduplication", "decontamination"
 TEMPORARY = ".*.tmp*"  # as foundation.files and the shards' writer name them
 LEDGER, TIMING, CONFIG, REPORT = "ledger.json", "timing.json", "config.yaml", "report.html"
+STOPPED = "stopped.html"  # the page of a run that was stopped where a finished folder keeps its own
 MAX_NAME_BYTES = 255  # on every file system in use; a missing parent hides that a name is too long
 
 

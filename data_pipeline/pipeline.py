@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from data_pipeline import ledger
 from data_pipeline.clean.rules import Rule
 from data_pipeline.decontaminate.decontaminator import Decontaminator
 from data_pipeline.dedup.dedup import Dedup
+from data_pipeline.dedup.guards import TooMuchAlike
 from data_pipeline.dedup.paragraphs import Paragraphs
 from data_pipeline.executors.executor import Executor
 from data_pipeline.ledger import Account, Book
@@ -40,6 +41,7 @@ from data_pipeline.output_dir import (
     QUARANTINE,
     REMOVED,
     REPORT,
+    STOPPED,
     TIMING,
     check_output_dir,
     choose_output_dir,
@@ -70,12 +72,8 @@ from foundation.files import folder_lock, write_atomic, write_json
 from foundation.hashes import hash_json
 
 Books = list[tuple[str, Book]]  # stage and its book, in the order of the stages
-LIMITS = (
-    NothingLeft,
-    TooManyDuplicates,
-    TooManyUnreadable,
-    SplitError,
-)  # on what becomes of the input
+# on what becomes of the input
+LIMITS = (NothingLeft, SplitError, TooManyDuplicates, TooManyUnreadable, TooMuchAlike)
 VOUCHED = (TrainTokenizer.name, WriteShards.name)  # the stages whose files the manifest vouches for
 
 
@@ -263,17 +261,18 @@ def _redo(
 ) -> Finished:
     output_dir = stage.place.output_dir
     stage.records.forget("stage")
-    for name in (LEDGER, CONFIG, REPORT, *([manifest.NAME] if stage.name in VOUCHED else [])):
+    for name in (LEDGER, CONFIG, REPORT, STOPPED, *([manifest.NAME] if stage.name in VOUCHED else [])):
         (output_dir / name).unlink(missing_ok=True)
     started = time.monotonic()
     before = [book for _, book in books if book]
     try:
         outcome = stage.run(view, before[-1] if before else {})
     except SplitError as error:  # few documents to split may be the work of an earlier stage, or of the wrong field
-        advice = "".join(source.advice() for source in sources.values())
-        raise SplitError(f"{error}{removed_before(books)}{advice}") from error
+        fewest = min(before[-1] if before else sources, key=lambda name: before[-1][name].num_out if before else 0)
+        raise SplitError(f"{error}{removed_before(books)}{sources[fewest].advice()}") from error
     ledger.check_book(stage.name, outcome.book)
     books.append((stage.name, outcome.book))
+    _keep_outputs(stage, outcome.files)  # an earlier run's must not stand beside these on the page of a stopped run
     folders = [output_dir / name / stage.name for name in (REMOVED, QUARANTINE)]
     evidence = [path for path in outcome.files if any(path.is_relative_to(folder) for folder in folders)]
     training: dict[str, int] = outcome.facts.get("training", {})
@@ -295,9 +294,14 @@ def _tidy(stage: Stage) -> None:
     """Remove what a finished stage no longer has. After its commit, so that a kill on the way costs nothing; of a stage
     that stands, too: what that kill left over is gone before the ledger vouches for removed/ and quarantine/."""
     kept = stage.records.files("stage")
-    outputs = (stage.place.output_dir / each / stage.name for each in (REMOVED, CLUSTERS, QUARANTINE))
-    for folder in (stage.folder, *outputs):
-        keep_only(folder, kept)
+    keep_only(stage.folder, kept)
+    _keep_outputs(stage, kept)
+
+
+def _keep_outputs(stage: Stage, files: Sequence[Path]) -> None:
+    """Leave these alone of the evidence of a stage."""
+    for each in (REMOVED, CLUSTERS, QUARANTINE):
+        keep_only(stage.place.output_dir / each / stage.name, files)
 
 
 def _finished(stage: Stage, record: dict[str, Any], redone: bool) -> Finished:
@@ -328,5 +332,6 @@ def _publish(
     made.save(place.output_dir)
     remarks = {done.name: done.facts["remark"] for done in finished if done.facts.get("remark")}
     titles = {stage.name: stage.title for stage in stages if not stage.is_off}
+    (place.output_dir / STOPPED).unlink(missing_ok=True)
     page = write_report(place.output_dir, titles, remarks)
     return Result(place.output_dir, made, finished, page)

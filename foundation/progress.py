@@ -76,7 +76,7 @@ class _BarMeter(Meter):
     def __init__(self, label: str, total: float | None, unit: str, what: str, bars: Progress) -> None:
         super().__init__(label, total, unit, what)
         self._bars = bars
-        self._task = bars.add_task(label, total=total, unit=unit, what=self.what)
+        self._task = bars.add_task(label, total=total, meter=self)
 
     def expect(self, total: float) -> None:
         super().expect(total)
@@ -88,10 +88,9 @@ class _BarMeter(Meter):
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        unit = task.fields["unit"]
-        of = f"/{human(task.total, unit)}" if task.total else ""
-        done = f"{human(task.completed, unit)}{of}{task.fields['what']}"
-        return Text(f"{done}  {human(task.finished_speed or task.speed or 0.0, unit)}/s")
+        meter: Meter = task.fields["meter"]
+        of = f"/{human(task.total, meter.unit)}" if task.total else ""
+        return Text(f"{human(task.completed, meter.unit)}{of}{meter.what}  {human(meter.rate(), meter.unit)}/s")
 
 
 @contextlib.contextmanager

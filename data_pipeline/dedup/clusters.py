@@ -78,6 +78,7 @@ def verify(
     progress: Meter,
     threads: int = 1,
     block_shingles: int = BLOCK_SHINGLES,
+    doc_shingles: int = DOC_SHINGLES,
 ) -> NearResult:
     """Judge all candidates. The result depends on nothing but the documents and the settings.
 
@@ -88,10 +89,12 @@ def verify(
         threads: that judge clusters at the same time.
         block_shingles: of sets that are read at a time. In memory are the sets and signatures of one block and of the
             documents kept so far in the cluster that is being judged.
+        doc_shingles: that a document counts for at least: its signature and its bands take room, too.
     """
     with ThreadPoolExecutor(threads) as pool:
         judging = _Judging(ranked, comparison, pool, threads)
-        for start, stop in _blocks(num_shingles(parts)[ranked.places], block_shingles):
+        sizes = np.maximum(num_shingles(parts)[ranked.places], doc_shingles)
+        for start, stop in _blocks(sizes, block_shingles):
             judging.block(start, stop, parts, signatures(ranked.documents[start:stop]))
             progress.add(stop - start)
     return judging.result()
@@ -99,7 +102,7 @@ def verify(
 
 def _blocks(sizes: np.ndarray, block_shingles: int) -> Iterator[tuple[int, int]]:
     """Cut ranks into runs of at most `block_shingles`, one larger document excepted."""
-    ends = np.cumsum(np.maximum(sizes, DOC_SHINGLES))
+    ends = np.cumsum(sizes)
     start = 0
     while start < len(sizes):
         before = ends[start - 1] if start else 0

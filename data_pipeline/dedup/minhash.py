@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline.dedup.bands import Clusters, find_clusters, rows_at
-from data_pipeline.dedup.clusters import BLOCK_SHINGLES, Comparison, keep_order, verify
+from data_pipeline.dedup.clusters import BLOCK_SHINGLES, DOC_SHINGLES, Comparison, keep_order, verify
 from data_pipeline.dedup.corpus import Corpus, MakeSets, TextsInMemory
 from data_pipeline.dedup.dedup import Dedup, Features, NearResult, checked_loss, none_of
 from data_pipeline.dedup.exact import (
@@ -37,6 +37,7 @@ from foundation.progress import Meter, progress
 
 Rule = Literal["jaccard", "containment"]
 MAX_PERM = 4096
+_BYTES_A_BAND = 16  # of a document that is compared: its bucket's number, and what finding that takes
 BLOCK_BYTES_A_SHINGLE = 32  # of a document that is compared: its shingles, its signature, its bands
 
 
@@ -178,7 +179,10 @@ class MinHash(Dedup):
         comparison = Comparison(likeness, self.bands, self.rows)
         ranked = keep_order(found, self._lengths(found, sets, features), preference)
         block_shingles = min(BLOCK_SHINGLES, self.memory_bytes // BLOCK_BYTES_A_SHINGLE)
-        return verify(ranked, sets, partial(rows_at, signatures), comparison, meter, threads, block_shingles)
+        doc_bytes = 4 * self.num_perm + _BYTES_A_BAND * self.bands
+        doc_shingles = max(DOC_SHINGLES, doc_bytes // BLOCK_BYTES_A_SHINGLE)
+        read = partial(rows_at, signatures)
+        return verify(ranked, sets, read, comparison, meter, threads, block_shingles, doc_shingles)
 
     def _min_equal(self) -> np.ndarray:
         """Return `Likeness.min_equal`; by Jaccard the threshold is the least of every pair."""

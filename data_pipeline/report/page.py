@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.ledger import Account, Book, total
-from data_pipeline.output_dir import CONFIG, LEDGER, QUARANTINE, REMOVED, REPORT, TIMING
+from data_pipeline.output_dir import CONFIG, LEDGER, QUARANTINE, REMOVED, REPORT, STOPPED, TIMING
 from data_pipeline.report import duplicates
 from data_pipeline.report.contamination import show_contamination
 from data_pipeline.report.counts import MEANINGS
@@ -57,18 +57,22 @@ def write_report(output_dir: Path, titles: Mapping[str, str], remarks: Mapping[s
 
 
 def write_stopped(output_dir: Path, books: dict[str, Book], titles: Mapping[str, str], why: str) -> Path:
-    """Write report.html of a run that was stopped by what became of its documents: as far as it came.
+    """Write the page of a run that was stopped by what became of its documents: as far as it came.
+
+    It is report.html, but stopped.html where the folder is still a finished one: that keeps its own.
 
     Args:
         books: stage -> book, of those that ran.
         titles: as for `write_report`.
         why: the error's message.
+    Returns:
+        Its path.
     """
     page = Page(output_dir.name, f"Stopped. Written {_now()}.")
     page.section("Why it stopped")
     page.text(one_line(why))
     _documents(page, output_dir, {stage: book for stage, book in books.items() if book}, titles)
-    return page.write(output_dir / REPORT)
+    return page.write(output_dir / (STOPPED if (output_dir / LEDGER).exists() else REPORT))
 
 
 def _documents(page: Page, output_dir: Path, books: dict[str, Book], titles: Mapping[str, str]) -> None:

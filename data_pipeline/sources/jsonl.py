@@ -125,8 +125,8 @@ class Jsonl(Source):
             if isinstance(record, dict):
                 shown = ", ".join(_with_length(*field) for field in list(record.items())[:KEYS_SHOWN])
                 return (
-                    f"; or set corpus.text_key= where another field than {self.text_key!r} holds the text: the first "
-                    f"record of {file.name} has {shown}"
+                    f"; or set the source's text_key (corpus.text_key=) where another field than {self.text_key!r} "
+                    f"holds the text: the first record of {file.name} has {shown}"
                 )
         return ""
 
@@ -210,8 +210,8 @@ class _KeySearch:
         shown = ", ".join(repr(key) for key in keys[:KEYS_SHOWN]) or "none"
         raise InputError(
             f"{file.where}: none of its {number_of(self._num_objects, 'record')} has the key {self.text_key!r} "
-            f"(corpus.text_key); keys seen: {shown}{nearest(self.text_key, keys)}; set corpus.text_key= to the one "
-            "that holds the text"
+            f"(corpus.text_key); keys seen: {shown}{nearest(self.text_key, keys)}; set the source's text_key to the "
+            "one that holds the text"
         )
 
 

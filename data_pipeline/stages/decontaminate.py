@@ -44,6 +44,7 @@ from data_pipeline.stages.view import Slice, View, decision_path
 from data_pipeline.storage import read_arrays, write_arrays
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
+from foundation.text import number_of
 
 Planted = dict[str, dict[str, int]]  # kind of copy -> how many were planted, how many found
 
@@ -117,7 +118,7 @@ class Decontaminate(Stage):
         ]
         counts = _counts(work, statuses, judged)
         pieces, documents = counts["contaminated_pieces_cut"], counts["contaminated_documents_cut"]
-        cut = f"{pieces:,} pieces cut out of {documents:,} documents; " if pieces else ""
+        cut = f"{number_of(pieces, 'piece')} cut out of {number_of(documents, 'document')}; " if pieces else ""
         facts = {"note": cut + in_words(sets), "counts": counts}
         return self._decided(view, before, judged, [*found, *judged.files, *written], **facts)
 

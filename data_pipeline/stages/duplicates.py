@@ -36,6 +36,7 @@ from data_pipeline.stages.stored import Stored, index_stored
 from data_pipeline.stages.view import Slice, View
 from foundation.hashes import hash_json
 from foundation.progress import progress
+from foundation.text import number_of
 
 EXACT, NEAR = "exact", "near"
 STORED = "stored"  # in settings and facts: what stored signatures are known by
@@ -92,7 +93,7 @@ class _Duplicates(Stage):
         if values is not None and without:
             counts[WITHOUT_FIELD] = without
             print(
-                f"{self.name}: {without:,} of {len(values):,} documents have no {self._dedup.order.field!r} "
+                f"{self.name}: {without:,} of {number_of(len(values), 'document')} without {self._dedup.order.field!r} "
                 "(dedup.keep_field): they go before any that has it",
                 file=sys.stderr,
             )

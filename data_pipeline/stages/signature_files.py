@@ -110,8 +110,7 @@ def look_at(path: Path, number: int, signing: Signing) -> SignatureFile:
         SignaturesError: it can't; says what was found, what is expected and what to do.
     """
     try:
-        parquet = pq.ParquetFile(path, buffer_size=BLOCK_BYTES)  # of a column, not all that a row group has of it
-        schema = parquet.schema_arrow
+        schema = pq.read_schema(path)
         metadata = metadata_of(schema)
     except (*_UNREADABLE, orjson.JSONDecodeError) as error:
         raise SignaturesError(
@@ -135,7 +134,7 @@ def look_at(path: Path, number: int, signing: Signing) -> SignatureFile:
     )
     _check_type(path, schema, SIGNATURE, _is_signature(types.get(SIGNATURE), signing.num_perm), allowed)
     file = SignatureFile(number, path, by_words, metadata is not None)
-    with parquet:
+    with pq.ParquetFile(path, buffer_size=BLOCK_BYTES) as parquet:  # of a column, not all a row group has of it
         for row, batch in _telling(file, parquet):
             _check_rows(file, batch, row, signing.num_perm)
     return file

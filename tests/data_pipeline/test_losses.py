@@ -193,8 +193,8 @@ def wrong_field(tmp_path: Path, text: Callable[[int], str], number: int = 20) ->
 
 
 HINT = (
-    "; or set corpus.text_key= where another field than 'text' holds the text: the first record of a.jsonl has 'text' "
-    "(4 characters), 'body' (60 characters), 'n'"
+    "; or set the source's text_key (corpus.text_key=) where another field than 'text' holds the text: the first "
+    "record of a.jsonl has 'text' (4 characters), 'body' (60 characters), 'n'"
 )
 
 
@@ -233,6 +233,39 @@ def test_what_a_limit_stops_leaves_a_page_and_the_next_run_its_own(
     assert "Unreadable records" in stopped.texts and "Why it stopped" in stopped.texts
     go(tree)
     assert "Why it stopped" not in parse_page(tmp_path / "out" / "report.html").texts
+
+    finished = (tmp_path / "out" / "report.html").read_bytes()
+    with pytest.raises(TooManyUnreadable, match=r"stopped\.html$"):
+        go(tree | {"min_bad_records": 5})
+    assert (tmp_path / "out" / "report.html").read_bytes() == finished  # nothing of what it shows has changed
+    assert "Why it stopped" in parse_page(tmp_path / "out" / "stopped.html").texts
+    go(tree)
+    assert not (tmp_path / "out" / "stopped.html").exists()
+
+
+def test_the_page_of_a_stopped_run_shows_nothing_that_an_earlier_run_removed(
+    config: Config, tmp_path: Path, go: Go
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text(f'{{"text": "of{name}"}}\n{{broken {name}\n{{"text": "too{name}"}}\n')
+    length = {"_target_": "data_pipeline.clean.length.Length", "min_words": 2}
+    clean = {"_target_": "data_pipeline.clean.rules.Rules", "rules": {"length": length}}
+    for names in (["a", "b"], ["a"]):
+        paths = [str(tmp_path / f"{name}.jsonl") for name in names]
+        corpus = {"_target_": "data_pipeline.sources.jsonl.Jsonl", "paths": paths, "source": "pages"}
+        with pytest.raises(NothingLeft):
+            go(
+                config(
+                    tmp_path,
+                    tmp_path / "out",
+                    corpus=corpus,
+                    clean=clean,
+                    partition_bytes=1,
+                    decontaminate__test_sets=[],
+                )
+            )
+        page = (tmp_path / "out" / "report.html").read_text()
+        assert [f"too{name}" in page for name in ("a", "b")] == [name in names for name in ("a", "b")]
 
 
 def test_a_source_that_the_split_holds_out_whole_ends_the_run_there(config: Config, go: Go, tmp_path: Path) -> None:
@@ -290,9 +323,13 @@ def test_the_most_frequent_of_many_is_told_in_little_memory(counts: list[tuple[i
     for item, count in counts:
         times[item] += count
     assert times[frequent(counts, len(times) + 1)] == max(times.values())  # nothing is cleared
-    (item, count), *_ = times.most_common()
-    found = frequent([*counts, (item, times.total() + 1)], most + 1)
-    assert found == item and count
+    item = times.most_common(1)[0][0]
+    assert frequent([*counts, (item, times.total() + 1)], most + 1) == item
+
+
+@pytest.mark.parametrize("number", [7, 8, 9, 16])
+def test_of_many_that_are_equally_frequent_one_is_told(number: int) -> None:
+    assert frequent([(item, 1) for item in range(number)], most=4) in range(number)
 
 
 def test_a_small_loss_of_duplicates_never_stops_a_run(tmp_path: Path) -> None:
