@@ -31,7 +31,7 @@ Go = Callable[[dict[str, Any]], Result]
 Record = dict[str, Any]
 NUM_FILES, PLAIN = 6, "plain"
 WORDS = [f"{a}{b}{c}" for a in "bdfgklmnpr" for b in "aeiou" for c in ("n", "sto", "rim")]
-OF_PLACE = ("file", "row", "cluster")  # columns that say where a document stands
+OF_PLACE = ("file", "row", "kept_file", "kept_row", "cluster")  # columns that say where a document stands
 
 
 def prose(rng: random.Random, words: int = 60) -> str:
