@@ -137,6 +137,19 @@ class NGramIndex:
         items = np.searchsorted(self.item_firsts, places, side="right") - 1
         return Holders(np.repeat(np.arange(len(ngrams)), sizes), items, places)
 
+    def least(self, values: np.ndarray) -> np.ndarray:
+        """Return of each item the least of its n-grams' values, (num_items,) int64; 0 where it has none.
+
+        Args:
+            values: (num_ngrams,) of integers.
+        """
+        laid = np.zeros(len(self.places), np.int64)
+        laid[self.places] = np.repeat(values, np.diff(self.place_starts))
+        least = np.zeros(self.num_items, np.int64)
+        has = np.flatnonzero(np.diff(self.item_firsts))
+        least[has] = np.minimum.reduceat(laid, self.item_firsts[has]) if len(has) else least[has]
+        return least
+
     def counting(self, ngrams: np.ndarray) -> Counting:
         """Return what counts of the items.
 

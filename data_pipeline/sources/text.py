@@ -99,7 +99,10 @@ class Text(Source):
     def advice(self) -> str:
         if self.separator is not None:
             return ""
-        return "; a file is one document unless a separator cuts it, e.g. corpus.separator='\\n\\n' at empty lines"
+        return (
+            "; a file is one document unless the source's separator cuts it, "
+            "e.g. corpus.separator='\\n\\n' at empty lines"
+        )
 
     def _refusal(self, data: bytes) -> str | None:
         """Return why a document can't be taken, or None."""

@@ -151,27 +151,29 @@ class Known(NamedTuple):
     Attributes:
         statuses: (num_items,) int8, places in STATUSES.
         words, counted: (num_items,) int64: its words, and those of them that lie in an n-gram which counts.
+        frequencies: (num_items,) int64: in how many documents each of its n-grams is, at least.
     """
 
     statuses: np.ndarray
     counts: ItemCounts
     words: np.ndarray
     counted: np.ndarray
+    frequencies: np.ndarray
 
 
 def write_contamination(
-    folder: Path, items: list[TestItem], calls: Iterable[tuple[str, str]], known: Known, listed: Listed
+    folder: Path, items: list[TestItem], calls: Iterable[tuple[str, str, str]], known: Known, listed: Listed
 ) -> Iterator[Path]:
     """Write the files of all sets but the summary; yield them. Lines are written as they are made.
 
     Args:
         folder: `decontamination`.
         items: of the test sets, those of a set one after the other.
-        calls: of all items, the held-out ones behind the others: the set, and what it is called there.
+        calls: of all items, the held-out ones behind the others: the set, what it is called there, how it begins.
     """
     numbered = zip(enumerate(calls), listed.of_items(len(known.statuses)), strict=True)
     for name, members in groupby(numbered, key=lambda each: each[0][1][0]):
-        lines = (_line(number, name, item, known, entries) for (number, (_, item)), entries in members)
+        lines = (_line(number, call, known, entries) for (number, call), entries in members)
         yield _written(folder / f"{name}.jsonl", lines)
     is_clean = known.statuses == STATUSES.index(CLEAN)
     for name, of_set in groupby(zip(items, is_clean[: len(items)].tolist(), strict=True), key=lambda each: each[0].set):
@@ -218,13 +220,16 @@ def in_words(sets: dict[str, dict[str, int]], most: int = 3) -> str:
     return "; ".join([*lines, *([f"{more} more sets in decontamination/{SUMMARY}"] if more > 0 else [])])
 
 
-def _line(number: int, name: str, item: str, known: Known, entries: list[bytes]) -> bytes:
+def _line(number: int, call: tuple[str, str, str], known: Known, entries: list[bytes]) -> bytes:
+    name, item, begin = call
     content = {
         "set": name,
         "item": item,
+        "text": begin,
         "status": STATUSES[known.statuses[number]],
         "words": int(known.words[number]),
         "counted_words": int(known.counted[number]),
+        "document_frequency": int(known.frequencies[number]),
         "coverage": float(known.counts.coverage[number]),
         "num_contaminated": int(known.counts.contaminated[number]),
         "num_partial": int(known.counts.partial[number]),

@@ -21,6 +21,7 @@ from data_pipeline.decontaminate.index import laid_end_to_end
 from data_pipeline.decontaminate.planted import MOST_CHARS, MOST_ITEMS
 from data_pipeline.decontaminate.testsets import HELD_OUT
 from data_pipeline.decontaminate.verdicts import COMMON, CONTAMINATED, STATUSES, TOO_SHORT, Found, Held, ItemCounts
+from data_pipeline.documents import SNIPPET_CHARS
 from data_pipeline.ledger import Book
 from data_pipeline.output_dir import DECONTAMINATION, REMOVED
 from data_pipeline.records import keep_only
@@ -44,7 +45,7 @@ from data_pipeline.stages.view import Slice, View, decision_path
 from data_pipeline.storage import read_arrays, write_arrays
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
-from foundation.text import number_of
+from foundation.text import number_of, one_line
 
 Planted = dict[str, dict[str, int]]  # kind of copy -> how many were planted, how many found
 
@@ -106,12 +107,14 @@ class Decontaminate(Stage):
         work = Judging(self._decontaminator, stored, marks, items, view.file_names)
         judged = self._judge(view, training, work, settings)
         statuses = judged.counts.statuses(work.index.widths > 0, work.counting.item_words > 0)
-        known = Known(statuses, judged.counts, work.index.num_words, work.counting.item_words)
+        least = work.index.least(frequencies)
+        known = Known(statuses, judged.counts, work.index.num_words, work.counting.item_words, least)
         sets = by_set(self._items, statuses)
-        self._warn_of_common(sets)
+        self._warn_of_common(sets, np.where(statuses == STATUSES.index(COMMON), least, 0))
         is_sought = ~np.isin(statuses, [STATUSES.index(status) for status in (TOO_SHORT, COMMON)])
         planted = work.find_planted(items.take(self._planted_places(can_plant & is_sought)))
-        print(f"{self.name}: planted copies found: {_in_words(planted)}", file=sys.stderr)
+        found_of = _in_words(planted) if len(is_sought[can_plant & is_sought]) else "no item could be planted"
+        print(f"{self.name}: planted copies found: {found_of}", file=sys.stderr)
         written = [
             *write_contamination(folder, self._items, items.calls(), known, judged.listed),
             write_summary(folder, {"sets": sets, "planted": planted, "sought": int(is_sought.sum())}),
@@ -142,15 +145,23 @@ class Decontaminate(Stage):
         fit = np.flatnonzero(can_plant)
         return np.concatenate([_spread(fit[fit < len(self._items)]), _spread(fit[fit >= len(self._items)])])
 
-    def _warn_of_common(self, sets: dict[str, dict[str, int]]) -> None:
-        """Say which test sets have items that nothing was removed for: a phrase everybody uses, or a leak in many."""
+    def _warn_of_common(self, sets: dict[str, dict[str, int]], frequencies: np.ndarray) -> None:
+        """Say which test sets have items that nothing was removed for: a phrase everybody uses, or a leak in many.
+
+        Args:
+            frequencies: (num_items,) int64, in how many documents the n-grams of such an item are, at least; else 0.
+        """
+        of_set = np.array([item.set for item in self._items])
         for name, counts in sets.items():
             if counts[COMMON] and name != HELD_OUT:
+                number = int(np.where(of_set == name, frequencies[: len(of_set)], 0).argmax())
                 print(
                     f"warning: {self.name}: {counts[COMMON]:,} of the {sum(counts.values()):,} items of {name!r} are "
                     "common phrases: each n-gram of them is in more documents than decontaminate.max_document_frequency"
-                    f", so these documents stay; where they are leaks and no phrases, set it higher; the items are in "
-                    f"{DECONTAMINATION}/{name}.jsonl, with the status {COMMON}",
+                    f", so these documents stay; one, in {frequencies[number]:,} documents or more, begins "
+                    f"{one_line(self._items[number].text, SNIPPET_CHARS // 2)!r}. Where they are leaks and no phrases, "
+                    f"set it higher; the items are in {DECONTAMINATION}/{name}.jsonl, with the status {COMMON} and "
+                    "their document_frequency",
                     file=sys.stderr,
                 )
 

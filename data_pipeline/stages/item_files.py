@@ -87,13 +87,15 @@ class ItemFiles:
         """Return `<set>#<item>` of some items and the beginnings of their texts; numbers: (m,) int64."""
         return [(f"{set_}#{item}", begin) for set_, item, begin in self._rows(numbers, whole=False)]
 
-    def calls(self) -> Iterator[tuple[str, str]]:
-        """Yield the set of each item and what it is called there, in order."""
+    def calls(self) -> Iterator[tuple[str, str, str]]:
+        """Yield the set of each item, what it is called there, and the beginning of its text, in order."""
         for path, count in zip(self._paths, np.diff(self._firsts).tolist(), strict=True):
             for first in range(0, count, _ITEMS_AT_A_TIME):
                 with pa.memory_map(str(path)) as source:
                     batch = pa.ipc.open_file(source).get_batch(0).slice(first, _ITEMS_AT_A_TIME)
-                    rows = list(zip(batch.column("set").to_pylist(), batch.column("item").to_pylist(), strict=True))
+                    begins = pc.utf8_slice_codeunits(batch.column("text"), 0, SNIPPET_CHARS)
+                    columns = (batch.column("set"), batch.column("item"), begins)
+                    rows = list(zip(*(column.to_pylist() for column in columns), strict=True))
                 yield from rows
 
     def _rows(self, numbers: np.ndarray, whole: bool) -> list[tuple[str, str, str]]:

@@ -147,6 +147,11 @@ def _is_key(text: str) -> bool:
 def _mended(key: str, value: str, why: str) -> str:
     """Return what to do about a value that Hydra's grammar has no reading for."""
     for opening, closing in PAIRS.items():
+        if value.count(opening) > value.count(closing) and value.rstrip().endswith(","):
+            return (
+                f"it ends behind a comma: the shell cut it at the blank that followed; quote all of it: "
+                f"{key}='{value} ...{closing}'"
+            )
         if value.count(opening) > value.count(closing):
             return f"a {opening} has no {closing}; close it, and quote it all for the shell: {key}='{value}{closing}'"
         if value.count(opening) < value.count(closing):

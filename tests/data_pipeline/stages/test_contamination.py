@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from data_pipeline.documents import SNIPPET_CHARS
 from data_pipeline.pipeline import Result
 
 Config = Callable[..., dict[str, Any]]
@@ -66,6 +67,8 @@ def test_every_item_has_a_status(leaky: Path) -> None:
     assert [(line["num_contaminated"], line["num_partial"]) for line in lines[:3]] == [(2, 0), (0, 0), (0, 1)]
     assert [line["words"] for line in lines] == [30, 30, 30, 30, 30, 30, 2]
     assert [line["counted_words"] for line in lines] == [30, 30, 30, 30, 0, 30, 0]
+    assert [line["document_frequency"] for line in lines[:3]] == [2, 0, 0] and lines[4]["document_frequency"] > 4
+    assert lines[0]["text"] == WHOLE[:SNIPPET_CHARS] and lines[6]["document_frequency"] == 0
     assert lines[0]["coverage"] == 1.0 and lines[2]["coverage"] == 14 / 30
     sets = json.loads((leaky / "out/decontamination/summary.json").read_text())["sets"]
     assert sets["quiz"] == {"contaminated": 1, "partial": 1, "clean": 3, "too_short": 1, "common_phrases": 1}

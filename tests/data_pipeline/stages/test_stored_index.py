@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from data_pipeline.decontaminate.index import build_index, words_of
 from data_pipeline.decontaminate.testsets import TestItem
+from data_pipeline.documents import SNIPPET_CHARS
 from data_pipeline.stages.item_files import ItemFiles, write_named
 from data_pipeline.stages.stored_index import StoredIndex
 
@@ -38,4 +39,4 @@ def test_items_are_looked_up_by_number_over_all_files(tmp_path: Path) -> None:
     numbers = np.array([6, 0, 3, 2, 3])
     assert files.take(numbers) == [items[number] for number in numbers]
     assert files.names_and_begins(numbers) == [(items[number].name, items[number].text[:240]) for number in numbers]
-    assert list(files.calls()) == [(item.set, item.item) for item in items]
+    assert list(files.calls()) == [(item.set, item.item, item.text[:SNIPPET_CHARS]) for item in items]

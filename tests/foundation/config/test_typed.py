@@ -55,6 +55,7 @@ def test_flags_stand_anywhere_and_the_rest_are_overrides() -> None:
         ("+a=1,2", "+a: '1,2' is several values"),
         ("a=range(1,3)", "add -m"),
         ("a=[x/*.jsonl", "a: '[x/*.jsonl' can't be read; a [ has no ]; close it, and quote it all for the shell: "),
+        ("a=[x,", "a: '[x,' can't be read; it ends behind a comma: the shell cut it at the blank that followed; "),
         ("a=x]", "a ] has no [ before it"),
         ("a={b:1", "a { has no }"),
         ("a='x", "it has a quote ' without its second"),
