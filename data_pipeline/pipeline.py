@@ -250,8 +250,8 @@ def _warn_of_replacement(stage: Stage, key: str) -> bool:
     what = f"{manifest.SHARDS}/ is" if stage.name == WriteShards.name else f"tokenizer.json and {manifest.SHARDS}/ are"
     print(
         f"warning: {output_dir}: stage {stage.name} is done anew: where it comes out different, {what} replaced, and a "
-        f"run that was trained on them can't go on ({LEDGER}, {CONFIG} and {REPORT} speak of a finished folder: they go "
-        "now and come again at the end); to keep them, stop now and give another name= or output_dir=",
+        f"run that was trained on them can't go on ({LEDGER}, {CONFIG} and {REPORT} speak of a finished folder: they "
+        "go now and come again at the end); to keep them, stop now and give another name= or output_dir=",
         file=sys.stderr,
     )
     return True
