@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from foundation.progress import human
+from pretrain.checkpoint.changes import table
 from pretrain.metrics.flops import peak_flops
 from pretrain.plan import counted, epochs
 from pretrain.train import Run
@@ -53,6 +54,28 @@ def first_step(run: Run) -> str:
         f"step {run.progress.step + 1} of {plan.max_steps}: {counted(plan.grad_accum_steps, 'micro batch')} of "
         f"{plan.micro_batch_size * plan.seq_len:,} tokens a rank; its line comes after it"
     )
+
+
+def changes_told(run: Run) -> str:
+    """Return what is other than in the checkpoint that the run goes on from; empty where nothing is."""
+    found, now = run.checkpointer.resumption, run.progress
+    if found is None or not found.changes:
+        return ""
+    lines = [f"resume: what changed since step {found.step}", table(found.changes)]
+    for group, what in found.afresh.items():
+        lines += [f"  {group} begins anew: {text}" for text in what]
+    keys = {change.key for change in found.changes}
+    if any(key.startswith(("optim.", "schedule.", "trainer.max_")) for key in keys):
+        before, next_lr = run.log.last.get("lr"), run.optimizer.lr * run.schedule.factor(now.step)
+        was = "" if before is None else f"{before:.3g} in step {now.step}, "
+        last = run.optimizer.lr * run.schedule.factor(max(run.plan.max_steps - 1, now.step))
+        lines.append(
+            f"  the schedule goes on at step {now.step} of {run.plan.max_steps}: learning rate {was}"
+            f"{next_lr:.3g} in step {now.step + 1}, {last:.3g} in the last"
+        )
+    if "optim" not in found.afresh and any(key.startswith("optim.") for key in keys):
+        lines.append("  the optimizer's state goes on as it was saved")
+    return "\n".join(lines)
 
 
 def _arithmetic(run: Run) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ import torch
 from foundation.config import Node, build, check
 from foundation.errors import ConfigError
 from foundation.hashes import hash_json
-from pretrain.checkpoint.gate import gate_facts
+from pretrain.checkpoint.changes import journal_lines
+from pretrain.checkpoint.gate import CONFIG, gate_facts
 from pretrain.data.loader import ShardLoader, Shards
-from pretrain.describe import describe, facts_of, first_step
+from pretrain.describe import changes_told, describe, facts_of, first_step
+from pretrain.json_lines import JsonLines, read_lines
 from pretrain.mesh import Mesh, set_determinism, start_mesh
 from pretrain.metrics.flops import peak_flops
 from pretrain.metrics.lines import DROPPED, MetricsFile, read_metrics
@@ -74,7 +76,7 @@ def run_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> tuple[Status, 
             config = check_config(tree, allowed)
         set_determinism(build(config["trainer"]).deterministic)
         run, run_dir = assemble(mesh, Config(**config)), Path(tree["runs_dir"]) / tree["run_name"]
-        with claimed(run_dir, tree, mesh) as ended, run.signal.listening():
+        with claimed(run_dir, tree, mesh, run.checkpointer.saves) as ended, run.signal.listening():
             if ended and mesh.is_main and not was_trained_on(run_dir, run.loader.dataset.fingerprint):
                 print(f"data.path: {tree['data']['path']} holds other shards now than those {run_dir} was trained on")
             status = ended or execute(run, tree, run_dir)
@@ -163,15 +165,17 @@ def assemble(mesh: Mesh, config: Config) -> Run:
         progress=Progress(),
         max_grad_norm=settings.max_grad_norm,
         compiled=compiled,
-        gate=gate_of(config.model, loader, plan),
+        gate=gate_of(config, loader, plan),
     )
 
 
-def gate_of(model: Node[Model], loader: ShardLoader, plan: Plan) -> dict[str, Any]:
-    """Return what a checkpoint must agree in: the model's shape, and what decides which tokens a step holds."""
+def gate_of(config: Config, loader: ShardLoader, plan: Plan) -> dict[str, Any]:
+    """Return what a resumed run is compared with: the config, and what decides which tokens a step holds."""
     data = loader.dataset
-    facts = gate_facts(model.values, data.manifest.tokenizer_hash, data.fingerprint, plan)
-    return facts | {f"data.{key}": value for key, value in loader.identity().items()}
+    facts = gate_facts(config.model.values, data.manifest.tokenizer_hash, data.fingerprint, plan)
+    facts |= {f"data.{key}": value for key, value in loader.identity().items()}
+    values = {field.name: getattr(config, field.name) for field in fields(config)}
+    return facts | {CONFIG: {key: value.raw if isinstance(value, Node) else value for key, value in values.items()}}
 
 
 def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
@@ -182,6 +186,7 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
     try:
         with run.mesh.failing_together():
             if resumed(run, tree["resume"], run_dir):
+                run.mesh.on_main(lambda: tell_changes(run, run_dir))
                 say(f"resume: from step {run.progress.step} of {run.plan.max_steps}")
             elif run.mesh.is_main and next(read_metrics(run_dir / METRICS), None):
                 say(f"no checkpoint in {run_dir}; starting anew: its earlier lines move to {DROPPED}")
@@ -217,6 +222,19 @@ def resumed(run: Run, resume: str, run_dir: Path) -> bool:
     if is_own_checkpoint(run_dir, resume) and not run.mesh.restarts:
         return restore(run, resume)
     return restore(run) or restore(run, resume)
+
+
+def tell_changes(run: Run, run_dir: Path) -> None:
+    """Show what is other than in the checkpoint, and write down what of it matters, once."""
+    if text := changes_told(run):
+        print(text)
+    found, journal = run.checkpointer.resumption, JsonLines(run_dir / JOURNAL)
+    if found is None:
+        return
+    written = list(read_lines(journal.path))  # a kill before the next checkpoint brings the run here again
+    for line in journal_lines(found.changes, found.step, found.afresh):
+        if line not in written:
+            journal.append(line, durable=True)
 
 
 def end(run: Run, run_dir: Path, status: Status, reason: str, begun: bool) -> None:

@@ -11,29 +11,12 @@ from typing import Any
 from foundation.config.compose import config_yaml, read_config
 from foundation.errors import ConfigError
 from foundation.files import FolderUnusable, folder_lock, read_json, write_atomic, write_json
+from pretrain.checkpoint.changes import compare, leaves, refusal
+from pretrain.checkpoint.integrity import step_folders
+from pretrain.checkpoint.rules import Class
 from pretrain.mesh import Mesh
 from pretrain.run_files import CHECKPOINTS, CONFIG, METRICS, STATUS
 from pretrain.types import Status
-
-# Keys that change how a run is watched or where it computes, not what it computes: they may differ from run to run.
-FREE = (
-    "resume",
-    "allow_change",
-    "runs_dir",
-    "run_name",
-    "launcher",
-    "logger",
-    "profile",
-    "parallel",
-    "eval",
-    "checkpoint",
-    "data.path",  # the checkpoint knows the shards by their hash, wherever they lie
-    "data.prefetch_steps",
-    "trainer.device_type",
-    "trainer.micro_batch_size",
-)
-# Keys that decide what a step is made of or which tensors there are: a run with others is another run.
-FIXED = ("model", "seed", "trainer.seq_len", "trainer.global_batch_size", "data.mixture", "data.mask_after_eot")
 
 
 class RunExists(ConfigError):
@@ -41,27 +24,30 @@ class RunExists(ConfigError):
 
 
 @contextlib.contextmanager
-def claimed(folder: Path, tree: dict[str, Any], mesh: Mesh) -> Iterator[Status | None]:
+def claimed(folder: Path, tree: dict[str, Any], mesh: Mesh, saves: bool = True) -> Iterator[Status | None]:
     """Hold the folder as this run's own; yield how the run ended if there is nothing left to do.
 
     Args:
         folder: runs/<run_name>. tree: the resolved config. mesh: rank 0 acts, every rank learns of it.
+        saves: whether this run has checkpoints.
     Raises:
         RunExists: the folder holds a run with another config. FolderLocked: another process trains in it.
         ConfigError: it can't be written.
     """
     with contextlib.ExitStack() as held:
-        ended = mesh.on_main(lambda: _lock_and_claim(folder, tree, mesh.restarts, held))
+        ended = mesh.on_main(lambda: _lock_and_claim(folder, tree, mesh.restarts, saves, held))
         yield Status(ended) if ended else None
 
 
-def _lock_and_claim(folder: Path, tree: dict[str, Any], restarts: int, held: contextlib.ExitStack) -> str | None:
+def _lock_and_claim(
+    folder: Path, tree: dict[str, Any], restarts: int, saves: bool, held: contextlib.ExitStack
+) -> str | None:
     try:
         if tree["resume"] == "never" and not restarts:  # a restart goes on with what this command began
             with folder_lock(folder):
                 move_aside(folder)
         held.enter_context(folder_lock(folder))
-        changed = claim(folder, tree, tree["allow_change"] or [])
+        changed = claim(folder, tree, tree["allow_change"] or [], saves)
         return None if changed else _ended(folder, tree["resume"], restarts)
     except FolderUnusable as error:
         raise ConfigError(f"runs_dir: {error}") from error
@@ -122,32 +108,30 @@ def move_aside(folder: Path) -> None:
         folder.rename(_free_name(folder))
 
 
-def claim(folder: Path, tree: dict[str, Any], allow_change: list[str]) -> bool:
-    """Make the folder this run's own: write config.yaml, or check that the one in it is the same run.
+def claim(folder: Path, tree: dict[str, Any], allow_change: list[str], saves: bool = True) -> bool:
+    """Make the folder this run's own: write config.yaml, or compare the one in it.
+
+    Where there are checkpoints nothing is refused here: the one that is taken is compared, with its data, versions and
+    device besides, so that all that differs is told at once.
 
     Args:
-        folder: runs/<run_name>. tree: the resolved config. allow_change: full keys that may differ.
+        folder: runs/<run_name>. tree: the resolved config. allow_change: full keys or groups that may differ.
+        saves: whether this run has checkpoints: with checkpoint=none there is none to compare with.
     Returns:
-        Whether an allowed key differs from the run's last config.
+        Whether a key differs from the run's last config that is not free.
     Raises:
-        RunExists: keys differ that are neither free nor allowed; lists them with both values.
+        RunExists: without a checkpoint, keys differ that are neither free nor allowed; shows all that differ.
     """
     saved = folder / CONFIG
     folder.mkdir(parents=True, exist_ok=True)
     if not (saved.exists() and has_trained(folder)):
         write_atomic(saved, config_yaml(tree))
         return False
-    changed = differences(read_config(saved), tree)
-    fixed = [key for key in changed if _covered(key, FIXED)]
-    refused = {key: pair for key, pair in changed.items() if not _covered(key, (*FREE, *allow_change)) or key in fixed}
-    if refused:
-        go_on = "" if fixed else f", or go on so: allow_change=[{','.join(sorted(refused))}]"
-        lines = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, (old, new) in sorted(refused.items()))
-        raise RunExists(
-            f"run_name: {folder} holds a run with another config:\n{lines}\n"
-            f"choose another run_name=, start anew with resume=never (the old folder is kept){go_on}"
-        )
-    return any(_covered(key, tuple(allow_change)) for key in changed)
+    is_gated = bool(step_folders(folder / CHECKPOINTS)) and saves
+    changes = compare(leaves(read_config(saved)), leaves(tree), [] if is_gated else allow_change)
+    if not is_gated and (told := refusal(changes, allow_change)):
+        raise RunExists(f"run_name: {folder} holds a run with another config:\n{told}")
+    return any(change.kind is not Class.FREE for change in changes)
 
 
 def begin(folder: Path, tree: dict[str, Any]) -> None:
@@ -165,16 +149,6 @@ def has_trained(folder: Path) -> bool:
     return (folder / METRICS).exists() or (folder / CHECKPOINTS).exists()
 
 
-def differences(old: Any, new: Any, key: str = "") -> dict[str, tuple[Any, Any]]:
-    """Return full key -> (old value, new value) for every leaf that differs; None stands for a missing one."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        found: dict[str, tuple[Any, Any]] = {}
-        for name in {**old, **new}:
-            found |= differences(old.get(name), new.get(name), f"{key}.{name}" if key else str(name))
-        return found
-    return {} if old == new and type(old) is type(new) else {key: (old, new)}
-
-
 def write_status(folder: Path, status: Status, reason: str, step: int) -> None:
     """Write status.json: how the run ended, why, and after which step."""
     write_json(folder / STATUS, {"status": status.value, "reason": reason, "step": step})
@@ -190,10 +164,6 @@ def status_stamp(folder: Path) -> int | None:
     """Return what differs after every `write_status`; None while there is no status.json."""
     path = folder / STATUS
     return path.stat().st_mtime_ns if path.exists() else None
-
-
-def _covered(key: str, prefixes: tuple[str, ...]) -> bool:
-    return any(key == prefix or key.startswith(prefix + ".") for prefix in prefixes)
 
 
 def _free_name(folder: Path) -> Path:

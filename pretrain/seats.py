@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -161,9 +162,25 @@ class Guard(ABC):
         """Take back what `facts` gave."""
 
 
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """What a run that goes on has other than the checkpoint.
+
+    Attributes:
+        step: that it goes on from.
+        changes: every key that differs, each with its verdict (pretrain/checkpoint/changes.py).
+        afresh: group of the config -> what of its state begins anew, in words.
+    """
+
+    step: int
+    changes: tuple[Any, ...] = ()
+    afresh: dict[str, list[str]] = field(default_factory=dict)
+
+
 class Checkpointer(ABC):
     """Writes and finds checkpoints of one run."""
 
+    resumption: Resumption | None = None  # of the last load that found a checkpoint
     # whether a run that stops can go on: decides what it is told, and which lines it may leave to a save
     saves: bool = True
 

@@ -16,6 +16,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 from foundation.errors import ConfigError, require
 from foundation.files import pretty_json
 from foundation.progress import human
+from pretrain.checkpoint.afresh import OPTIMIZER, SPIKE, fitting
 from pretrain.checkpoint.description import METADATA, require_same_tensors
 from pretrain.checkpoint.errors import (
     CheckpointError,
@@ -25,7 +26,7 @@ from pretrain.checkpoint.errors import (
     SaveFailed,
     UnhealthyCheckpoint,
 )
-from pretrain.checkpoint.gate import GATE, require_same_run
+from pretrain.checkpoint.gate import require_same_run
 from pretrain.checkpoint.integrity import (
     Manifest,
     commit,
@@ -34,7 +35,6 @@ from pretrain.checkpoint.integrity import (
     step_folders,
     write_file,
 )
-from pretrain.checkpoint.other_guard import is_of_another_guard, without_guard
 from pretrain.checkpoint.reading import (
     Opened,
     load_tensors,
@@ -50,7 +50,7 @@ from pretrain.checkpoint.store import Writer
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.run_files import CHECKPOINTS
-from pretrain.seats import Checkpointer
+from pretrain.seats import Checkpointer, Resumption
 from pretrain.types import TrainState
 
 RANDOM = "random"  # the key of a rank's facts that this room adds
@@ -102,6 +102,7 @@ class DcpCheckpoint(Checkpointer):
         self._mesh, self._max_steps, self._run_dir = mesh, plan.max_steps, run_dir
         self._folder = run_dir / CHECKPOINTS
         self._saved_step: int | None = None
+        self.resumption = None
 
     def due(self, step: int) -> bool:
         return step > 0 and (step % self._every_steps == 0 or step == self._max_steps)
@@ -213,18 +214,18 @@ class DcpCheckpoint(Checkpointer):
     def _load_one(self, folder: Path, state: TrainState, opens: Callable[[], Opened]) -> Opened:
         rank, world_size = self._mesh.rank, self._mesh.world_size
         opened = self._together(DamagedCheckpoint, opens)
-        saved, present = opened.facts.get(GATE, {}), state.facts.get(GATE, {})
-        self._together(ResumeRefused, lambda: require_same_run(folder, saved, present))
-        tensors = state.tensors
-        if is_of_another_guard(opened, state):
-            opened, tensors = without_guard(opened, state)
-            if self._mesh.is_main:
-                say(f"{folder}: saved with another guard (spike), whose state is left there; this run's begins anew")
+        ranks = (opened.manifest.world_size, world_size)
+        changes = self._together(ResumeRefused, lambda: require_same_run(folder, opened.facts, state.facts, ranks))
+        fits = fitting(opened, state, any(change.key.startswith(f"{OPTIMIZER}.") for change in changes))
+        opened, tensors = fits.opened, fits.tensors
+        if SPIKE in fits.afresh and self._mesh.is_main:
+            say(f"{folder}: saved with another guard (spike), whose state is left there; this run's begins anew")
         self._together(CheckpointMismatch, lambda: require_same_tensors(folder, opened.metadata, tensors))
         self._together(DamagedCheckpoint, lambda: verify_share(opened, rank, world_size))
         self._together(DamagedCheckpoint, lambda: self._restore_random(opened))
         load_tensors(opened, tensors)
         state.facts = opened.facts
+        self.resumption = Resumption(opened.manifest.step, tuple(changes), fits.afresh)
         self._saved_step = opened.manifest.step if folder.parent.resolve() == self._folder.resolve() else None
         return opened
 

@@ -1,21 +1,19 @@
-"""What must be the same for a run to go on: compared before any tensor is read; lists every key that differs."""
+"""What must be the same for a run to go on, and what else it was made of: compared before any tensor is read."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from foundation.files import canonical_json
+from pretrain.checkpoint.changes import Change, compare, leaves, refusal
 from pretrain.checkpoint.errors import ResumeRefused
+from pretrain.checkpoint.rules import ENVIRONMENT, RANKS, SHARDS, SOURCES, TOKENIZER
 from pretrain.plan import Plan
 
 GATE = "gate"  # the key of the facts under which the compared values are saved
-SHARDS, TOKENIZER = "manifest.json of data.path", "tokenizer.json"  # keys whose values are hashes
-SOURCES = "data.sources"  # a source's name -> what decides which of its tokens a step holds
+CONFIG = "config"  # among these, the resolved config: a tree
 SAMPLES = "samples_per_epoch"
-_REMADE = "a run goes on with its own shards alone: make them again with the settings they had"
-_ABSENT = "nothing"
-_SHOWN_CHARS = 80
+_REMADE = "make them again with the settings they had"
 
 
 def gate_facts(model: dict[str, Any], tokenizer_hash: str, data_hash: str, plan: Plan) -> dict[str, Any]:
@@ -39,54 +37,70 @@ def gate_facts(model: dict[str, Any], tokenizer_hash: str, data_hash: str, plan:
     }
 
 
-def require_same_run(folder: Path, saved: dict[str, Any], present: dict[str, Any]) -> None:
-    """Compare the facts that must be equal.
+def require_same_run(
+    folder: Path, saved: dict[str, Any], present: dict[str, Any], ranks: tuple[int, int] = (1, 1)
+) -> list[Change]:
+    """Compare what a checkpoint was made of with this run: settings, data, tokenizer, versions, device, ranks.
+
+    A part that one side does not tell, such as the environment in a checkpoint of before it was kept, is not compared.
 
     Args:
         folder: the checkpoint, for the message.
-        saved: its gate facts.
+        saved: its facts.
         present: this run's.
+        ranks: those that saved it, and this run's.
+    Returns:
+        What differs and may.
     Raises:
-        ResumeRefused: other shards, or the settings that differ, each with the saved and the present value.
+        ResumeRefused: a key differs that may not, or that allow_change does not name; shows all that differ.
     """
-    old, new = _leaves(saved), _leaves(present)
-    differing = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-    remade = SHARDS in differing
-    # Other shards have other counts and another tokenizer as a rule: neither is a setting that could be set back.
-    settings = [key for key in differing if not (remade and (key in (SHARDS, TOKENIZER) or key.startswith(SOURCES)))]
-    lines = [f"{key}: saved {_cut(old.get(key, _ABSENT))}, now {_cut(new.get(key, _ABSENT))}" for key in settings]
-    if remade:
-        lines.insert(0, _told(saved, present, TOKENIZER in differing))
-    if lines:
-        back = [text for asked, text in ((remade, _REMADE), (settings, "set these back")) if asked]
-        listed = "\n  ".join(lines)
-        raise ResumeRefused(
-            f"{folder}: saved by a run that differs in what must stay the same:\n  {listed}\n"
-            f"{' and '.join(back)}, or start another run with run_name=... or resume=never"
-        )
+    old, new = _told(saved, present, ranks[0]), _told(present, saved, ranks[1])
+    allowed = _allowed(present)
+    changes = compare(old, new, allowed)
+    if remade := any(change.key == SHARDS for change in changes):
+        # Other shards have other counts and another tokenizer as a rule: neither is a setting that could be set back.
+        changes = [_in_words(each, saved, present, changes) for each in changes if not _comes_of_shards(each.key)]
+    if told := refusal(changes, allowed):
+        made = f"\nof other shards: {_REMADE}" if remade else ""
+        step = saved.get("step")
+        since = "" if step is None else f" since step {step}"
+        raise ResumeRefused(f"{folder}: what changed{since} can't all go on:\n{told}{made}")
+    return changes
 
 
-def _told(saved: dict[str, Any], present: dict[str, Any], tokenizer: bool) -> str:
-    """Return in words that the data folder holds other shards than the run's: what of them is seen to differ."""
-    old, new = saved.get(SOURCES, {}), present.get(SOURCES, {})
-    seen = []
+def _told(facts: dict[str, Any], other: dict[str, Any], ranks: int) -> dict[str, str]:
+    """Return what is compared of one side, flat: parts that the other side does not tell are left out."""
+    gate = dict(facts.get(GATE, {}))
+    config, environment = gate.pop(CONFIG, {}), facts.get(ENVIRONMENT, {})
+    found = leaves(gate) if gate else {}
+    if other.get(GATE, {}).get(CONFIG):
+        found |= leaves(config) if config else {}
+    if other.get(ENVIRONMENT) and environment:
+        found |= leaves(environment, ENVIRONMENT)
+    return found | leaves(ranks, RANKS)
+
+
+def _allowed(present: dict[str, Any]) -> list[str]:
+    return list(present.get(GATE, {}).get(CONFIG, {}).get("allow_change") or [])
+
+
+def _comes_of_shards(key: str) -> bool:
+    return key == TOKENIZER or key.startswith(SOURCES)
+
+
+def _in_words(change: Change, saved: dict[str, Any], present: dict[str, Any], changes: list[Change]) -> Change:
+    """Return the change of the shards told by what is seen to differ: a hash can't be set back by anybody."""
+    if change.key != SHARDS:
+        return change
+    old, new = (facts.get(GATE, {}).get(SOURCES, {}) for facts in (saved, present))
+    then, now = [], []
     for name in sorted(old.keys() | new.keys()):
-        then, now = (f"{each[name][SAMPLES]:,}" if name in each else "none" for each in (old, new))
-        if then != now:
-            seen.append(f"{name} {then} samples an epoch then, {now} now")
-    seen += ["another tokenizer"] if tokenizer else []
-    return f"data.path: holds other shards than those the run was trained on{': ' if seen else ''}{', '.join(seen)}"
-
-
-def _leaves(facts: Any, key: str = "") -> dict[str, str]:
-    """Return full key -> JSON of every value that is no mapping: false is not 0."""
-    if not isinstance(facts, dict) or (key and not facts):
-        return {key: canonical_json(facts).decode()}
-    found: dict[str, str] = {}
-    for name, value in facts.items():
-        found |= _leaves(value, f"{key}.{name}" if key else name)
-    return found
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
+        counts = [f"{name} {each[name][SAMPLES]:,}" if name in each else f"no {name}" for each in (old, new)]
+        if counts[0] != counts[1]:
+            then.append(counts[0])
+            now.append(counts[1])
+    unit = " samples an epoch" if then else ""
+    seen = (f"{', '.join(side)}{unit}" for side in (then or ["the run's own"], now or ["others"]))
+    tokenizer = ", another tokenizer" if any(each.key == TOKENIZER for each in changes) else ""
+    old_text, new_text = seen
+    return Change("shards of data.path", old_text, new_text + tokenizer, change.kind, change.allowed, change.then)

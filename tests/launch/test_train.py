@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from foundation.files import folder_lock
@@ -212,10 +213,19 @@ def test_a_change_is_refused_allowed_or_begun_anew(terminal: Any, tiny: list[str
     terminal.type(*run)
     longer = [*run, "trainer.max_steps=4"]
     refused = terminal.type(*longer, ranks=2, code=2)
-    assert "trainer.max_steps: 2 there, 4 now" in refused
-    assert "allow_change=[trainer.max_steps]" in refused
+    assert "step_00000002: what changed since step 2 can't all go on:\n" in refused
+    assert "trainer.max_steps  2      4    needs allow_change=[trainer.max_steps]: the length" in refused
+    assert "ranks              1      2    free: the same samples in the same batches" in refused
+    assert "to go on so: allow_change=[trainer.max_steps]; or choose another run_name=" in refused
     assert "Traceback" not in refused
-    assert "from step 2 of 4" in terminal.type(*longer, "allow_change=[trainer.max_steps]")
+    assert not (terminal.folder / "runs/x/journal.jsonl").exists()
+    text = terminal.type(*longer, "allow_change=[trainer.max_steps]")
+    assert "resume: what changed since step 2\n" in text and "allowed by allow_change" in text
+    assert "the schedule goes on at step 2 of 4: learning rate 0.00033 in step 2, 0.00033 in step 3" in text
+    assert "from step 2 of 4" in text
+    (line,) = (orjson.loads(line) for line in (terminal.folder / "runs/x/journal.jsonl").read_bytes().splitlines())
+    length = {"key": "trainer.max_steps", "old": 2, "new": 4}
+    assert line == {"event": "change", "step": 2, "afresh": [], **length}
     assert "finished at step 4 already" in terminal.type(*longer)
     assert "finished at step 4:" in terminal.type(*longer, "resume=never")
     assert len(lines(terminal.folder / "runs/x.1")) == len(lines(terminal.folder / "runs/x")) == 4
@@ -235,7 +245,9 @@ def test_data_made_anew_under_a_run_is_told_finished_or_not(
     assert "finished at step 2 already" in ended
     assert "data.path: made holds other shards now than those runs/x was trained on\n" in ended
     refused = terminal.type(*run, "trainer.max_steps=4", "allow_change=[trainer.max_steps]", code=2)
-    assert "data.path: holds other shards than those the run was trained on: pydocs " in refused
+    assert re.search(
+        r"shards of data\.path  pydocs [\d,]+ samples an epoch +no pydocs, web [\d,]+ samples an epoch, ", refused
+    )
 
 
 def test_a_folder_in_use_is_left_alone_by_all_ranks(terminal: Any, tiny: list[str]) -> None:

@@ -12,7 +12,6 @@ from pretrain.run_folder import (
     RunExists,
     begin,
     claim,
-    differences,
     move_aside,
     read_status,
     require_name,
@@ -59,15 +58,26 @@ def test_a_free_key_may_differ(tmp_path: Path) -> None:
 
 def test_a_key_that_only_begins_like_a_free_one_may_not(tmp_path: Path) -> None:
     trained(tmp_path / "run")
-    with pytest.raises(RunExists, match=r"data\.path_of_more: None there, 'e' now\n  loggers: None there, 1 now"):
+    with pytest.raises(
+        RunExists, match=r'data\.path_of_more  nothing  "e"  needs .*\n  loggers            nothing  1    needs'
+    ):
         claim(tmp_path / "run", TREE | {"loggers": 1, "data": TREE["data"] | {"path_of_more": "e"}}, [])
 
 
 def test_checkpoints_alone_make_it_a_run(tmp_path: Path) -> None:
     claim(tmp_path / "run", TREE, [])
     (tmp_path / "run/checkpoints").mkdir()
-    with pytest.raises(RunExists, match="seed: 1 there, 2 now"):
+    with pytest.raises(RunExists, match=r"seed  1 +2 +refused: "):
         claim(tmp_path / "run", TREE | {"seed": 2}, [])
+
+
+def test_where_there_is_a_checkpoint_it_is_what_is_compared(tmp_path: Path) -> None:
+    claim(tmp_path / "run", TREE, [])
+    (tmp_path / "run/checkpoints/step_00000010").mkdir(parents=True)
+    assert claim(tmp_path / "run", TREE | {"seed": 2}, [])
+    assert not claim(tmp_path / "run", TREE | {"logger": {"x": 2}}, [])
+    with pytest.raises(RunExists, match="seed"):  # checkpoint=none opens none
+        claim(tmp_path / "run", TREE | {"seed": 2}, [], saves=False)
 
 
 def test_another_key_is_refused_with_both_values_and_what_to_do(tmp_path: Path) -> None:
@@ -75,11 +85,11 @@ def test_another_key_is_refused_with_both_values_and_what_to_do(tmp_path: Path) 
     with pytest.raises(RunExists) as caught:
         claim(tmp_path / "run", TREE | {"optim": {"lr": 2e-3}, "precision": 2}, [])
     for part in (
-        "optim.lr: 0.001 there, 0.002 now",
-        "precision: None there, 2 now",
+        "optim.lr   0.001    0.002  needs allow_change=[optim.lr]",
+        "precision  nothing  2      needs allow_change=[precision]",
         "run_name=",
         "resume=never",
-        "allow_change=[",
+        "to go on so: allow_change=[optim.lr,precision]; or ",
     ):
         assert part in str(caught.value)
 
@@ -115,7 +125,7 @@ def test_an_allowed_change_becomes_the_runs_config_when_it_goes_on(tmp_path: Pat
 )
 def test_what_makes_it_another_run_cannot_be_allowed(tmp_path: Path, key: str, changed: dict[str, Any]) -> None:
     trained(tmp_path / "run")
-    with pytest.raises(RunExists, match=f"{key}: (1|None) there, 2 now") as caught:
+    with pytest.raises(RunExists, match=f"{key} +(1|nothing) +2 +refused: ") as caught:
         claim(tmp_path / "run", TREE | changed, [key])
     assert "go on so" not in str(caught.value)
 
@@ -132,10 +142,6 @@ def test_a_start_that_failed_is_not_kept(tmp_path: Path) -> None:
     claim(tmp_path / "run", TREE, [])  # nor what a sweep writes for a trial that is about to start
     move_aside(tmp_path / "run")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
-
-
-def test_differences_tell_a_missing_key_and_a_changed_type() -> None:
-    assert differences({"a": 1, "b": {"c": 1}}, {"a": 1.0, "b": {}}) == {"a": (1, 1.0), "b.c": (1, None)}
 
 
 def test_a_status_is_read_back_and_forgotten(tmp_path: Path) -> None:
