@@ -42,13 +42,17 @@ class Child:
         prefix: what stands before launch/train.py on its command line.
         config_dir: where that config.yaml lies.
         extra_targets: the arguments that admit a user's own classes.
+        output: file that takes what it prints, behind what is there; None leaves it on this process's console.
     Attributes:
         stopped: whether this process was asked to stop meanwhile.
     """
 
-    def __init__(self, prefix: list[str], config_dir: Path, extra_targets: list[str]) -> None:
+    def __init__(
+        self, prefix: list[str], config_dir: Path, extra_targets: list[str], output: Path | None = None
+    ) -> None:
         config = [f"--config-path={config_dir.resolve()}", "--config-name=config"]
         self._command = [*prefix, str(TRAIN), *config, *extra_targets]
+        self._output = output
         self._process: subprocess.Popen[bytes] | None = None
         self._unsent: list[signal.Signals] = []
         self._stopped_s: float | None = None
@@ -58,6 +62,11 @@ class Child:
     def stopped(self) -> bool:
         return self._stopped_s is not None
 
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None before it is started."""
+        return None if self._process is None else self._process.pid
+
     def run(self) -> int:
         """Run it to its end; a stop meant for this process goes on to the child, which saves.
 
@@ -65,10 +74,13 @@ class Child:
             Its exit code; 128 + the signal's number where one killed it, as shells say.
         """
         environment = os.environ | {LAUNCHED: "1"}
-        with (
-            self._handing_on(),
-            subprocess.Popen(self._command, env=environment, start_new_session=True) as self._process,
-        ):
+        with contextlib.ExitStack() as held:
+            output = None if self._output is None else held.enter_context(self._output.open("ab"))
+            held.enter_context(self._handing_on())
+            errors = None if output is None else subprocess.STDOUT
+            self._process = held.enter_context(
+                subprocess.Popen(self._command, env=environment, start_new_session=True, stdout=output, stderr=errors)
+            )
             for number in self._unsent:
                 self._process.send_signal(number)
             code = self._process.wait()

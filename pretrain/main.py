@@ -16,6 +16,7 @@ from foundation.errors import ConfigError
 from foundation.hashes import hash_json
 from pretrain.checkpoint.changes import journal_lines
 from pretrain.checkpoint.gate import CONFIG, gate_facts
+from pretrain.checkpoint.state import seed_generators
 from pretrain.data.loader import ShardLoader, Shards
 from pretrain.describe import changes_told, describe, facts_of, first_step
 from pretrain.json_lines import JsonLines, read_lines
@@ -135,7 +136,7 @@ class Config:
 def assemble(mesh: Mesh, config: Config) -> Run:
     """Build everything; nothing is written yet."""
     settings, run_dir = build(config.trainer), Path(config.runs_dir) / config.run_name
-    torch.manual_seed(hash_seed(config.seed, mesh.rank))  # of dropout; weights and data order have their own generators
+    seed_generators(hash_seed(config.seed, mesh.rank))  # of dropout; weights and data order have their own generators
     shards = build(config.data)
     plan = settings.plan(mesh.dp_size, shards.samples_per_epoch(settings.seq_len), config.seed)
     tokenizer = Tokenizer.load(shards.dataset.path, shards.dataset.manifest)

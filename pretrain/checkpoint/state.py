@@ -164,7 +164,15 @@ def derive_random_states(states: dict[str, Any], rank: int, world_size: int) -> 
     Args:
         states: rank 0's saved states.
     """
-    seed = int(hash_json([states, rank, world_size]), 16)
+    seed_generators(int(hash_json([states, rank, world_size]), 16))
+
+
+def seed_generators(seed: int) -> None:
+    """Seed all global generators of this process: what is not seeded begins anew with every start.
+
+    Args:
+        seed: as long as it likes; each generator takes what it can.
+    """
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
     torch.manual_seed(seed % 2**63)  # also seeds the CPU's and every device's generator

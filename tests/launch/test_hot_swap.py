@@ -24,11 +24,22 @@ def run(tiny: list[str]) -> list[str]:
     return [*line, "eval=none", "run_name=x", "trainer.max_steps=4", "checkpoint.every_steps=2"]
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test's run is kept for the others."""
+    return tmp_path_factory.mktemp("kept") / "x"
+
+
 @pytest.fixture
-def run_dir(terminal: Any, run: list[str]) -> Path:
-    """The folder of a run of four steps."""
-    terminal.type(*run)
-    return Path(terminal.folder / "runs/x")
+def run_dir(terminal: Any, run: list[str], kept: Path) -> Path:
+    """The folder of a run of four steps, trained once."""
+    folder = Path(terminal.folder / "runs/x")
+    if kept.exists():
+        shutil.copytree(kept, folder)
+    else:
+        terminal.type(*run)
+        shutil.copytree(folder, kept)
+    return folder
 
 
 def journal(run_dir: Path) -> list[dict[str, Any]]:
@@ -47,7 +58,11 @@ def test_another_optimizer_goes_on_with_the_weights_and_says_what_begins_anew(
     other = [*run, "optim=sgd", "trainer.max_steps=6"]
     refused = terminal.type(*other, code=2)
     assert "to go on so: allow_change=[optim,trainer.max_steps]; or" in refused
-    assert journal(run_dir) == [] and moments(run_dir / "checkpoints/step_00000004") == {"exp_avg", "exp_avg_sq", "step"}
+    assert journal(run_dir) == [] and moments(run_dir / "checkpoints/step_00000004") == {
+        "exp_avg",
+        "exp_avg_sq",
+        "step",
+    }
     text = terminal.type(*other, "allow_change=[optim,trainer.max_steps]")
     parameters = re.search(r"optim begins anew: momentum_buffer of (\d+) parameters begin at zero", text)
     assert parameters
@@ -97,12 +112,15 @@ def test_with_nothing_changed_nothing_is_told(terminal: Any, run: list[str], run
 
 
 def test_a_folder_of_another_model_is_refused_whatever_is_allowed(terminal: Any, run: list[str], run_dir: Path) -> None:
-    before = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
+    def files() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file() and path.name != ".lock"}
+
+    before = files()
     text = terminal.type(*run, "model.num_layers=1", "optim.lr=1e-2", "allow_change=[model,optim]", code=2)
     assert "model.num_layers  2       1     refused: the weights are those of the other model" in text
     assert "optim.lr          0.0006  0.01  allowed by allow_change" in text
     assert "set back what is refused; or choose another run_name=" in text and "Traceback" not in text
-    assert {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()} == before
+    assert files() == before
 
 
 def test_a_checkpoint_of_a_newer_format_asks_for_a_newer_version(terminal: Any, run: list[str], run_dir: Path) -> None:
@@ -112,7 +130,9 @@ def test_a_checkpoint_of_a_newer_format_asks_for_a_newer_version(terminal: Any, 
     content["format"] = 99
     path.write_bytes(pretty_json({**content, "hash": hash_json(content)}))
     text = terminal.type(*run, "trainer.max_steps=6", "allow_change=[trainer]", code=2)
-    assert re.search(r"error: \S+step_00000004/manifest\.json: format 99, this version reads \d+; update groundwork", text)
+    assert re.search(
+        r"error: \S+step_00000004/manifest\.json: format 99, this version reads \d+; update groundwork", text
+    )
     assert path.exists() and "Traceback" not in text
 
 

@@ -20,6 +20,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
         ("launch/generate.py --help", 0, "num_samples=1"),
         ("launch/generate.py", 0, "num_samples=1"),
         ("launch/generate.py rn=runs/x", 2, "did you mean 'run'"),
+        ("launch/verify_resume.py --help", 0, "verify.kills=3"),
+        ("launch/verify_resume.py verify.kill=3", 2, "did you mean 'kills'"),
     ],
 )
 def test_no_torch_for_help_and_mistyped_lines(line: str, code: int, expected: str) -> None:

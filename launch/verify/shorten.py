@@ -1,0 +1,74 @@
+"""The user's own config as a run of a few steps: same model, data, optimizer and batch, a schedule of the same form."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from foundation.config import build
+from foundation.errors import ConfigError
+from pretrain.main import check_config
+from pretrain.seats import Launcher
+
+MAX_EVAL_TOKENS, MAX_NEW_TOKENS = 65_536, 8
+NO_LOGGER = {"_target_": "pretrain.metrics.loggers.NoLogger"}
+NO_PROFILER = {"_target_": "pretrain.metrics.profiler.NoProfiler"}
+
+
+def shortened(tree: dict[str, Any], steps: int, max_steps: int, runs_dir: Path) -> dict[str, Any]:
+    """Return the config of a run of `steps` steps that saves and measures every few.
+
+    Args:
+        tree: the resolved config.
+        steps: of the short run.
+        max_steps: of the whole one, by which lengths in the schedule are scaled.
+        runs_dir: where the short one goes.
+    Raises:
+        ConfigError: the run saves nothing, or not every few steps.
+    """
+    short = copy.deepcopy(tree)
+    short |= {"runs_dir": str(runs_dir), "resume": "auto", "allow_change": []}
+    short |= {"logger": NO_LOGGER, "profile": NO_PROFILER}
+    short["trainer"] |= {"max_steps": steps, "max_tokens": None, "max_epochs": None}
+    if "every_steps" not in short["checkpoint"]:
+        raise ConfigError(
+            f"checkpoint: {short['checkpoint']['_target_']} has no every_steps, so nothing would be saved on the way; "
+            "choose checkpoint=default"
+        )
+    short["checkpoint"] |= {"every_steps": steps // 4, "keep_last": 1000}
+    _measure_every(short["eval"], max(2, steps * 3 // 8))
+    for key, value in short["schedule"].items():
+        if key.endswith("_steps") and isinstance(value, int):
+            short["schedule"][key] = round(value * steps / max(max_steps, steps))
+    return short
+
+
+def _measure_every(node: Any, steps: int) -> None:
+    """Set the interval, and bounds on the work, of every evaluator in the tree."""
+    if not isinstance(node, dict):
+        return
+    if "every_steps" in node:
+        node["every_steps"] = steps
+        for key, most in (("max_tokens", MAX_EVAL_TOKENS), ("max_new_tokens", MAX_NEW_TOKENS)):
+            if isinstance(node.get(key), int):
+                node[key] = min(node[key], most)
+    for value in node.values():
+        _measure_every(value, steps)
+
+
+def prefix_for(tree: dict[str, Any], processes: int, allowed: tuple[str, ...]) -> list[str]:
+    """Return what starts a run on `processes` ranks: the config's own launcher where it counts them, else torchrun's.
+
+    Args:
+        tree: the resolved config.
+        processes: ranks.
+        allowed: module prefixes that a `_target_` may come from.
+    """
+    node = tree["launcher"]
+    if "processes" in node:
+        node = node | {"processes": processes}
+    elif processes > 1:
+        node = {"_target_": "launch.launchers.TorchRun", "processes": processes}
+    launcher: Launcher = build(check_config(tree | {"launcher": node}, allowed)["launcher"])
+    return launcher.prefix()
