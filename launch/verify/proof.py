@@ -23,7 +23,7 @@ from launch.trials import checked, compose
 from launch.verify.compare import Row, compare_runs, table
 from launch.verify.kills import EVALUATION, SAVE, Files, Killer, Moment, moments
 from launch.verify.line import Settings
-from launch.verify.shorten import prefix_for, shortened
+from launch.verify.shorten import intervals, prefix_for, shortened
 from launch.verify.witness import batches_of
 from pretrain.checkpoint.integrity import folder_name
 from pretrain.main import Config, assemble, check_config
@@ -92,6 +92,7 @@ class Proof:
     def __init__(self, command: CommandLine, settings: Settings, tree: dict[str, Any], folder: Path) -> None:
         self._allowed, self._extra_targets = command.allowed, command.extra_targets
         self._settings, self._folder, self._log = settings, folder, folder / "log.txt"
+        (folder / "tmp").mkdir()
         on_gpus = (
             build(check_config(tree, command.allowed)["trainer"]).device_type != "cpu" and torch.cuda.is_available()
         )
@@ -103,7 +104,6 @@ class Proof:
         self._sizes = self._usable_sizes(plan)
         self._starts = itertools.count(1)
         self._num_starts = 1 + settings.kills + 1 + len(self._sizes)
-        plan = self._plan(self._tree | {"trainer": self._tree["trainer"]})
         share = plan.micro_batch_size * settings.processes
         if plan.global_batch_size % share:
             raise ConfigError(
@@ -151,8 +151,7 @@ class Proof:
     def _kill(self) -> list[Row]:
         """Kill a run and start it again, as often as asked; then compare it with the whole one."""
         steps, processes = self._settings.steps, self._settings.processes
-        every = steps // 4
-        eval_every = max(2, steps * 3 // 8)
+        every, eval_every = intervals(steps)
         hits: list[str] = []
         for moment in moments(self._settings.kills, steps, every, eval_every, self._settings.seed):
             ended = self._start(KILLED, f"to be killed: {moment.kind} {moment.step}", processes, moment=moment)
@@ -188,7 +187,7 @@ class Proof:
             asked = ", ".join(map(str, self._settings.world_sizes)) or "none"
             where = "" if self._num_gpus is None else f" on {counted(self._num_gpus, 'GPU')}"
             return [Row("other numbers of ranks", asked, f"no two of them share the batch out{where}", None)]
-        every, worst = self._settings.steps // 4, 0.0
+        every, worst = intervals(self._settings.steps)[0], 0.0
         expected = list(batches_of(self._folder / "witness" / WHOLE))
         before, other_batches = None, []
         for number, size in enumerate(self._sizes):
@@ -249,7 +248,9 @@ class Proof:
             tree |= {"resume": str(run_dir / CHECKPOINTS / folder_name(go_back_to))}
         config_dir = self._folder / "starts" / str(number)
         write_atomic(config_dir / "config.yaml", config_yaml(tree))
-        child = Child(prefix_for(tree, processes, self._allowed), config_dir, self._extra_targets, self._log)
+        # what is killed leaves its temporary files: they go with the folder
+        prefix = ["env", f"TMPDIR={self._folder / 'tmp'}", *prefix_for(tree, processes, self._allowed)]
+        child = Child(prefix, config_dir, self._extra_targets, self._log)
         files = Files(run_dir)
         killer = Killer(child, _due(files, moment, until), self._wait_s(moment))
         started_s = time.monotonic()

@@ -36,12 +36,18 @@ def shortened(tree: dict[str, Any], steps: int, max_steps: int, runs_dir: Path) 
             f"checkpoint: {short['checkpoint']['_target_']} has no every_steps, so nothing would be saved on the way; "
             "choose checkpoint=default"
         )
-    short["checkpoint"] |= {"every_steps": steps // 4, "keep_last": 1000}
-    _measure_every(short["eval"], max(2, steps * 3 // 8))
+    save_every, measure_every = intervals(steps)
+    short["checkpoint"] |= {"every_steps": save_every, "keep_last": 1000}
+    _measure_every(short["eval"], measure_every)
     for key, value in short["schedule"].items():
         if key.endswith("_steps") and isinstance(value, int):
             short["schedule"][key] = round(value * steps / max(max_steps, steps))
     return short
+
+
+def intervals(steps: int) -> tuple[int, int]:
+    """Return the steps between two saves, and between two evaluations: some of them meet, some do not."""
+    return steps // 4, steps * 3 // 8
 
 
 def _measure_every(node: Any, steps: int) -> None:
