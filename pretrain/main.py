@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from foundation.config import Node, build, check
 from foundation.errors import ConfigError
 from foundation.hashes import hash_json
 from pretrain.checkpoint.changes import journal_lines
-from pretrain.checkpoint.gate import CONFIG, gate_facts
+from pretrain.checkpoint.gate import CONFIG, DEFAULTS, gate_facts
 from pretrain.checkpoint.state import seed_generators
 from pretrain.data.loader import ShardLoader, Shards
 from pretrain.describe import changes_told, describe, facts_of, first_step
@@ -176,7 +177,16 @@ def gate_of(config: Config, loader: ShardLoader, plan: Plan) -> dict[str, Any]:
     facts = gate_facts(config.model.values, data.manifest.tokenizer_hash, data.fingerprint, plan)
     facts |= {f"data.{key}": value for key, value in loader.identity().items()}
     values = {field.name: getattr(config, field.name) for field in fields(config)}
-    return facts | {CONFIG: {key: value.raw if isinstance(value, Node) else value for key, value in values.items()}}
+    tree = {key: value.raw if isinstance(value, Node) else value for key, value in values.items()}
+    defaults = {key: value for node in values.values() if isinstance(node, Node) for key, value in defaults_of(node)}
+    return facts | {CONFIG: tree, DEFAULTS: defaults}
+
+
+def defaults_of(node: Node[Any]) -> Iterator[tuple[str, Any]]:
+    """Yield full key and value of each plain default of a node's class."""
+    for name, parameter in inspect.signature(node.target).parameters.items():
+        if name not in RUNTIME and isinstance(parameter.default, str | int | float | None):
+            yield f"{node.key}.{name}", parameter.default
 
 
 def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:

@@ -20,6 +20,7 @@ from pretrain.run_files import CHECKPOINTS, METRICS
 
 LOOK_S = 0.002  # between two looks at the run's files
 LIST_S = 0.3  # between two looks at which processes there are
+TELL_S = 20.0  # between two words on a long run
 STEP, SAVE, EVALUATION = "step", "save", "evaluation"
 
 
@@ -107,19 +108,20 @@ class Killer(threading.Thread):
         child: that is about to run.
         is_due: asked again and again; true: now.
         wait_s: seconds that go by between.
+        tell: called every TELL_S seconds meanwhile.
     Attributes:
         has_killed: whether it came to that.
     """
 
-    def __init__(self, child: Child, is_due: Callable[[], bool], wait_s: float = 0.0) -> None:
+    def __init__(self, child: Child, is_due: Callable[[], bool], wait_s: float, tell: Callable[[], object]) -> None:
         super().__init__(daemon=True)
-        self._child, self._is_due, self._wait_s = child, is_due, wait_s
+        self._child, self._is_due, self._wait_s, self._tell = child, is_due, wait_s, tell
         self._over = threading.Event()
         self.has_killed = False
 
     def run(self) -> None:
         known: list[int] = []
-        listed_s = 0.0
+        listed_s, told_s = 0.0, time.monotonic()
         while not self._over.wait(LOOK_S):
             if self._child.pid is None:
                 continue
@@ -130,6 +132,9 @@ class Killer(threading.Thread):
                 return
             if time.monotonic() - listed_s > LIST_S:  # listing takes time that a short save may not last
                 known, listed_s = descendants(self._child.pid), time.monotonic()
+            if time.monotonic() - told_s > TELL_S:
+                self._tell()
+                told_s = time.monotonic()
 
     def end(self) -> None:
         """Stop waiting: the child has ended."""

@@ -252,7 +252,13 @@ class Proof:
         prefix = ["env", f"TMPDIR={self._folder / 'tmp'}", *prefix_for(tree, processes, self._allowed)]
         child = Child(prefix, config_dir, self._extra_targets, self._log)
         files = Files(run_dir)
-        killer = Killer(child, _due(files, moment, until), self._wait_s(moment))
+        steps = self._settings.steps
+        killer = Killer(
+            child,
+            _due(files, moment, until),
+            self._wait_s(moment),
+            tell=lambda: print(f"  step {files.last_step()} of {steps}", flush=True),
+        )
         started_s = time.monotonic()
         killer.start()
         try:

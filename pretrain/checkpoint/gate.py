@@ -12,6 +12,7 @@ from pretrain.plan import Plan
 
 GATE = "gate"  # the key of the facts under which the compared values are saved
 CONFIG = "config"  # among these, the resolved config: a tree
+DEFAULTS = "defaults"  # and what its classes take where a key is left out: full key -> value
 SAMPLES = "samples_per_epoch"
 _REMADE = "make them again with the settings they had"
 
@@ -70,14 +71,27 @@ def require_same_run(
 
 def _told(facts: dict[str, Any], other: dict[str, Any], ranks: int) -> dict[str, str]:
     """Return what is compared of one side, flat: parts that the other side does not tell are left out."""
-    gate = dict(facts.get(GATE, {}))
+    gate, others = dict(facts.get(GATE, {})), other.get(GATE, {})
     config, environment = gate.pop(CONFIG, {}), facts.get(ENVIRONMENT, {})
+    gate.pop(DEFAULTS, None)
     found = leaves(gate) if gate else {}
-    if other.get(GATE, {}).get(CONFIG):
-        found |= leaves(config) if config else {}
+    if config and others.get(CONFIG):
+        found |= _left_out(config, others) | leaves(config)
     if other.get(ENVIRONMENT) and environment:
         found |= leaves(environment, ENVIRONMENT)
     return found | leaves(ranks, RANKS)
+
+
+def _left_out(config: dict[str, Any], others: dict[str, Any]) -> dict[str, str]:
+    """Return the defaults of keys that the config lacks and the other side has: a class that got a new key since."""
+    found: dict[str, str] = {}
+    for key, value in others.get(DEFAULTS, {}).items():
+        group = key.partition(".")[0]
+        nodes = (config.get(group), others[CONFIG].get(group))
+        targets = [node.get("_target_") for node in nodes if isinstance(node, dict)]
+        if len(targets) == 2 and targets[0] == targets[1]:
+            found |= leaves(value, key)
+    return found
 
 
 def _allowed(present: dict[str, Any]) -> list[str]:

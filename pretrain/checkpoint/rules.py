@@ -58,6 +58,7 @@ RULES = {
     "data._target_": _OTHER_BATCHES,
     "data.path": _FREE,  # the checkpoint knows the shards by their hash, wherever they lie
     "data.prefetch_steps": _FREE,
+    "data.max_epochs_per_source": _FREE,
     "data.mixture": _OTHER_BATCHES,
     "data.mask_after_eot": Rule(Class.REFUSED, "the loss before it is of other targets"),
     SOURCES: _OTHER_BATCHES,
@@ -76,6 +77,8 @@ RULES = {
     "trainer.max_epochs": Rule(Class.ASKS, "the length, and with it the learning rate of every step to come"),
     "trainer.max_grad_norm": Rule(Class.ASKS, "from here on"),
     "trainer.device_type": _BITS,
+    "trainer.hang_timeout_s": _FREE,
+    "trainer.check_replicas_every_steps": _FREE,
     "trainer.compile": _BITS,
     "trainer.deterministic": _BITS,
     ENVIRONMENT: _BITS,

@@ -104,6 +104,16 @@ def test_what_is_allowed_or_free_goes_on_and_says_so(plan: Plan) -> None:
     assert {change.verdict.partition(":")[0] for change in found} == {"free", "allowed by allow_change"}
 
 
+def test_a_key_that_a_class_got_since_is_no_change_at_its_default(plan: Plan) -> None:
+    since = of(plan, optim={"foreach": None, "amsgrad": True})
+    since |= {"defaults": {"optim.foreach": None, "optim.amsgrad": False}}
+    assert "optim.amsgrad  false  true  needs" in refused(of(plan), since)
+    assert "foreach" not in refused(of(plan), since)
+    other = since | {"config": since["config"] | {"optim": since["config"]["optim"] | {"_target_": "c.C"}}}
+    assert "optim.foreach" in refused(of(plan), other)  # of another class: there it is a key of its own
+    assert require_same_run(FOLDER, {"gate": since}, {"gate": since | {"defaults": {}}}) == []
+
+
 def test_allow_change_does_not_lift_what_is_refused(plan: Plan) -> None:
     other = dataclasses.replace(plan, seed=5)
     text = refused(of(plan), facts(other) | {"config": CONFIG | {"allow_change": ["seed", "optim"], "seed": 5}})
