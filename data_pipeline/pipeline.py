@@ -3,8 +3,9 @@
 Each stage has a key, the hash of all that its result depends on: its settings, its code, and the output of the stage
 before. An output is known by its content: where a stage is done again and gives the same, those after it stay.
 
-manifest.json exists only while tokenizer.json and the shards are complete and belong together, ledger.json only while
-it matches removed/ and quarantine/. Both are deleted before the files they describe change and are written last.
+manifest.json and config.yaml exist only while tokenizer.json and the shards are complete and belong together,
+ledger.json only while it matches removed/ and quarantine/. All are deleted before the files they describe change, and
+are written last.
 """
 
 from __future__ import annotations
@@ -250,8 +251,8 @@ def _warn_of_replacement(stage: Stage, key: str) -> bool:
     what = f"{manifest.SHARDS}/ is" if stage.name == WriteShards.name else f"tokenizer.json and {manifest.SHARDS}/ are"
     print(
         f"warning: {output_dir}: stage {stage.name} is done anew: where it comes out different, {what} replaced, and a "
-        f"run that was trained on them can't go on ({LEDGER}, {CONFIG} and {REPORT} speak of a finished folder: they "
-        "go now and come again at the end); to keep them, stop now and give another name= or output_dir=",
+        f"run that was trained on them can't go on ({LEDGER} and {REPORT} speak of a finished folder: they go now and "
+        "come again at the end); to keep them, stop now and give another name= or output_dir=",
         file=sys.stderr,
     )
     return True
@@ -262,7 +263,7 @@ def _redo(
 ) -> Finished:
     output_dir = stage.place.output_dir
     stage.records.forget("stage")
-    for name in (LEDGER, CONFIG, REPORT, STOPPED, *([manifest.NAME] if stage.name in VOUCHED else [])):
+    for name in (LEDGER, REPORT, STOPPED, *([manifest.NAME, CONFIG] if stage.name in VOUCHED else [])):
         (output_dir / name).unlink(missing_ok=True)
     started = time.monotonic()
     before = [book for _, book in books if book]
