@@ -135,7 +135,8 @@ def assemble(mesh: Mesh, config: Config) -> Run:
     settings, run_dir = build(config.trainer), Path(config.runs_dir) / config.run_name
     torch.manual_seed(hash_seed(config.seed, mesh.rank))  # of dropout; weights and data order have their own generators
     shards = build(config.data)
-    plan = settings.plan(mesh.dp_size, shards.samples_per_epoch(settings.seq_len), config.seed)
+    per_epoch, budgets = shards.samples_per_epoch(settings.seq_len), shards.budgets(settings.seq_len)
+    plan = settings.plan(mesh.dp_size, per_epoch, config.seed, budgets)
     tokenizer = Tokenizer.load(shards.dataset.path, shards.dataset.manifest)
     loader = shards.loader(plan, mesh)
 
