@@ -35,6 +35,7 @@ class Mixture:
         self._block_samples = block_samples
         self.counts = largest_remainder(weights, block_samples)
         self._block = chairman_assignment(self.counts)
+        self._positions = [np.flatnonzero(self._block == source) for source in range(len(weights))]
         self._ranks = _ranks(self._block, len(weights))
 
     def locate(self, samples: Int64s) -> tuple[Int64s, Int64s]:
@@ -52,7 +53,8 @@ class Mixture:
     def drawn(self, num_samples: int) -> Int64s:
         """Return (num_sources,) int64: how many of the run's first `num_samples` come from each source."""
         blocks, rest = divmod(num_samples, self._block_samples)
-        return blocks * self.counts + np.bincount(self._block[:rest], minlength=len(self.counts))
+        begun = [np.searchsorted(positions, rest) for positions in self._positions]
+        return blocks * self.counts + np.array(begun, dtype=np.int64)
 
 
 def run_block(num_samples: int) -> int:

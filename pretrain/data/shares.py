@@ -83,14 +83,17 @@ def require_few_epochs(dataset: Dataset, plan: Plan, drawn: Mapping[str, int], l
     name = max(drawn, key=lambda name: drawn[name] / held[name])
     if limit is None or drawn[name] - plan.global_batch_size < limit * held[name]:
         return
-    epochs, tokens = drawn[name] / held[name], held[name] * plan.seq_len
+    epochs = drawn[name] / held[name]
+    arithmetic = (
+        f"{drawn[name] * plan.seq_len:,} of the run's {plan.max_tokens:,} tokens come from it, and it holds "
+        f"{held[name] * plan.seq_len:,}: that is {epochs:,.2f} times, and the limit is {limit:g}"
+    )
     shorter = f"a run of at most trainer.max_tokens={math.floor(plan.max_tokens * limit / epochs)}"
     fewer = shorter if len(drawn) == 1 else f"a smaller weight or budget of it in data.mixture, {shorter}"
     raise DataError(
-        f"data.max_epochs_per_source: the run would read the source {name!r} of {dataset.path} {epochs:,.2f} times, the "
-        f"limit is {limit:g}: {drawn[name] * plan.seq_len:,} of the run's {plan.max_tokens:,} tokens come from it, and it "
-        f"holds {tokens:,}; past 4 times, tokens that are read again teach little (arXiv:2305.16264). Give {fewer}, or "
-        f"more text; where so many times are meant, data.max_epochs_per_source={math.ceil(epochs)} (null for any number)"
+        f"data.max_epochs_per_source: the run would read the source {name!r} of {dataset.path} too often. {arithmetic} "
+        f"(past 4 times, tokens that are read again teach little, arXiv:2305.16264). Give {fewer}, or more text; "
+        f"where so many times are meant, data.max_epochs_per_source={math.ceil(epochs)} (null for any number)"
     )
 
 
