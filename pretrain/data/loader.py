@@ -128,7 +128,7 @@ class ShardLoader:
         plan = self._plan
         samples = Samples(self.dataset, plan.seq_len, plan.seed, self._shards.mixture, self.planned)
         drawn = samples.drawn(plan.max_steps * plan.global_batch_size)
-        require_few_epochs(self.dataset, plan, drawn, self._shards.max_epochs_per_source)
+        require_few_epochs(self.dataset, plan, drawn, self._shards.max_epochs_per_source, self.planned is not None)
         return samples
 
     def micro_batches(self, data_step: int) -> list[Batch]:

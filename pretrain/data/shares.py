@@ -66,7 +66,9 @@ def planned_samples(dataset: Dataset, plan: Plan, mixture: Mapping[str, Share] |
     return {name: budgets.get(name) or counts[name] for name in shares}
 
 
-def require_few_epochs(dataset: Dataset, plan: Plan, drawn: Mapping[str, int], limit: float | None) -> None:
+def require_few_epochs(
+    dataset: Dataset, plan: Plan, drawn: Mapping[str, int], limit: float | None, has_budgets: bool = False
+) -> None:
     """Refuse a run that reads a source too often; what only fills its last global batch is let through.
 
     Args:
@@ -74,6 +76,7 @@ def require_few_epochs(dataset: Dataset, plan: Plan, drawn: Mapping[str, int], l
         plan: of the run.
         drawn: source -> the samples that the run reads of it.
         limit: times; None for any number.
+        has_budgets: whether the sources' parts change with the length of the run.
     Raises:
         DataError: the source read most often, with the arithmetic.
     Source: Muennighoff et al., Scaling Data-Constrained Language Models, 2023, arXiv:2305.16264: up to 4 epochs,
@@ -88,7 +91,8 @@ def require_few_epochs(dataset: Dataset, plan: Plan, drawn: Mapping[str, int], l
         f"{drawn[name] * plan.seq_len:,} of the run's {plan.max_tokens:,} tokens come from it, and it holds "
         f"{held[name] * plan.seq_len:,}: that is {epochs:,.2f} times, and the limit is {limit:g}"
     )
-    shorter = f"a run of at most trainer.max_tokens={math.floor(plan.max_tokens * limit / epochs)}"
+    longest = math.floor(plan.max_tokens * limit / epochs)
+    shorter = "a shorter run" if has_budgets else f"a run of at most trainer.max_tokens={longest}"
     fewer = shorter if len(drawn) == 1 else f"a smaller weight or budget of it in data.mixture, {shorter}"
     raise DataError(
         f"data.max_epochs_per_source: the run would read the source {name!r} of {dataset.path} too often. {arithmetic} "
