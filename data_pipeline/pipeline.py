@@ -166,8 +166,7 @@ def run(
         place.work.mkdir(exist_ok=True)  # the proof that the folder is ours, before anything else is written
         reclaim(folder)
         finished = _do_all(place, stages, {source.name: source for source in cleaning.sources})
-        weights = {source.name: source.weight for source in cleaning.sources}
-        return _publish(place, stages, finished, weights, config_yaml(config))
+        return _publish(place, stages, finished, cleaning.sources, config_yaml(config))
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGETS) -> dict[str, Any]:
@@ -321,7 +320,7 @@ def _timing(outcome: Outcome, seconds: float) -> dict[str, float]:
 
 
 def _publish(
-    place: Workplace, stages: list[Stage], finished: list[Finished], weights: dict[str, float], config: bytes
+    place: Workplace, stages: list[Stage], finished: list[Finished], sources: list[Source], config: bytes
 ) -> Result:
     """Write what speaks of the whole: the ledger, the timing, the config, the manifest, the page."""
     books = {done.name: done.book for done in finished if done.book}
@@ -330,7 +329,8 @@ def _publish(
     write_atomic(place.output_dir / LEDGER, ledger.ledger_json(books, counts))
     write_atomic(place.output_dir / CONFIG, config)
     write_json(place.output_dir / TIMING, {"stages": {done.name: done.timing for done in finished}})
-    made = manifest_of(finished[-1].facts, weights)
+    weights, budgets = ({source.name: getattr(source, key) for source in sources} for key in ("weight", "budget"))
+    made = manifest_of(finished[-1].facts, weights, budgets)
     made.save(place.output_dir)
     remarks = {done.name: done.facts["remark"] for done in finished if done.facts.get("remark")}
     titles = {stage.name: stage.title for stage in stages if not stage.is_off}

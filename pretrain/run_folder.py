@@ -29,6 +29,7 @@ FREE = (
     "checkpoint",
     "data.path",  # the checkpoint knows the shards by their hash, wherever they lie
     "data.prefetch_steps",
+    "data.max_epochs_per_source",
     "trainer.device_type",
     "trainer.micro_batch_size",
 )
