@@ -133,7 +133,7 @@ class Config:
 def assemble(mesh: Mesh, config: Config) -> Run:
     """Build everything; nothing is written yet."""
     settings, run_dir = build(config.trainer), Path(config.runs_dir) / config.run_name
-    torch.manual_seed(hash_seed(config.seed, mesh.rank))  # of dropout; weights and data order have their own generators
+    torch.manual_seed(hash_seed(config.seed, mesh.rank))  # of a user's model; ours draws from none
     shards = build(config.data)
     per_epoch, budgets = shards.samples_per_epoch(settings.seq_len), shards.budgets(settings.seq_len)
     plan = settings.plan(mesh.dp_size, per_epoch, config.seed, budgets)
@@ -163,6 +163,7 @@ def assemble(mesh: Mesh, config: Config) -> Run:
         signal=StopSignal(says=mesh.is_main, under_torchrun=launched_by_torchrun(), saves=checkpointer.saves),
         progress=Progress(),
         max_grad_norm=settings.max_grad_norm,
+        check_replicas_every_steps=settings.check_replicas_every_steps,
         compiled=compiled,
         gate=gate_of(config.model, loader, plan),
     )

@@ -93,6 +93,8 @@ class TrainerSettings:
         device_type: auto takes cuda, else mps, else cpu.
         compile: torch.compile, a block at a time; None compiles on cuda alone.
         deterministic: only kernels with reproducible sums; slower on GPUs.
+        check_replicas_every_steps: steps between two comparisons of what the ranks hold, besides that before each save;
+            None for those alone.
     Raises:
         SettingError: a number that can't be, two lengths at once.
     """
@@ -109,12 +111,15 @@ class TrainerSettings:
         device_type: DeviceType = "auto",
         compile: bool | None = None,  # noqa: A002 (the field's word for it)
         deterministic: bool = False,
+        check_replicas_every_steps: int | None = 1000,
     ) -> None:
         sizes = {"seq_len": seq_len, "global_batch_size": global_batch_size, "micro_batch_size": micro_batch_size}
         lengths = {"max_steps": max_steps, "max_tokens": max_tokens, "max_epochs": max_epochs}
         given = {name: value for name, value in lengths.items() if value is not None}
         for name, value in {**sizes, **given}.items():
             require(value > 0, name, value, "a number above 0, or null" if name in given else "1 or more")
+        every, allowed = check_replicas_every_steps, "1 or more, or null to compare the ranks before saves alone"
+        require(every is None or every >= 1, "check_replicas_every_steps", every, allowed)
         allowed = "a number above 0, or null for no clipping"
         require(max_grad_norm is None or max_grad_norm > 0, "max_grad_norm", max_grad_norm, allowed)
         for name, value in given.items():
@@ -124,6 +129,7 @@ class TrainerSettings:
         self.max_steps, self.max_tokens, self.max_epochs = max_steps, max_tokens, max_epochs
         self.max_grad_norm, self.device_type = max_grad_norm, device_type
         self.compile, self.deterministic = compile, deterministic
+        self.check_replicas_every_steps = check_replicas_every_steps
 
     def plan(self, dp_size: int, samples_per_epoch: int, seed: int, budgets: Budgets | None = None) -> Plan:
         """Return the run in numbers.

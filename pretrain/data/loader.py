@@ -18,6 +18,7 @@ from torch import Tensor
 
 from foundation.errors import require
 from pretrain.data.dataset import Dataset, open_data
+from pretrain.data.keys import sample_keys
 from pretrain.data.prefetch import Prefetcher
 from pretrain.data.samples import Samples
 from pretrain.data.shares import budgets_of, planned_samples, require_few_epochs
@@ -30,9 +31,13 @@ Int64s = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class _HostStep:
-    """One rank's step: samples_AB (grad_accum_steps, micro_batch_size); tokens_ABT (.., .., seq_len + 1) int32."""
+    """One rank's step: samples_AB (grad_accum_steps, micro_batch_size); tokens_ABT (.., .., seq_len + 1) int32.
+
+    keys_AB are int64, one a sample.
+    """
 
     samples_AB: Int64s
+    keys_AB: Tensor
     tokens_ABT: Tensor
 
 
@@ -144,7 +149,8 @@ class ShardLoader:
         targets_ABT = tokens_ABT[..., 1:].to(torch.int64, memory_format=torch.contiguous_format)
         if self._shards.mask_after_eot:
             targets_ABT.masked_fill_(inputs_ABT == self.dataset.manifest.eot_id, IGNORE)
-        return [Batch(*batch) for batch in zip(inputs_ABT, targets_ABT, step.samples_AB, strict=True)]
+        keys_AB = step.keys_AB.to(self._device, non_blocking=True)
+        return [Batch(*batch) for batch in zip(inputs_ABT, targets_ABT, step.samples_AB, keys_AB, strict=True)]
 
     def close(self) -> None:
         """Stop reading ahead."""
@@ -173,7 +179,8 @@ class ShardLoader:
     def _read(self, data_step: int) -> _HostStep:
         samples_AB = rank_samples(self._plan, self._mesh.dp_rank, data_step)
         tokens = torch.from_numpy(self.samples.read(samples_AB.ravel()))
-        return _HostStep(samples_AB, self._pinned(tokens.view(*samples_AB.shape, -1)))
+        keys_AB = torch.from_numpy(sample_keys(self._plan.seed, data_step, samples_AB))
+        return _HostStep(samples_AB, self._pinned(keys_AB), self._pinned(tokens.view(*samples_AB.shape, -1)))
 
     def _pinned(self, tokens: Tensor) -> Tensor:
         if self._device.type != "cuda":
