@@ -3,8 +3,9 @@
 Each stage has a key, the hash of all that its result depends on: its settings, its code, and the output of the stage
 before. An output is known by its content: where a stage is done again and gives the same, those after it stay.
 
-manifest.json exists only while tokenizer.json and the shards are complete and belong together, ledger.json only while
-it matches removed/ and quarantine/. Both are deleted before the files they describe change and are written last.
+manifest.json and config.yaml exist only while tokenizer.json and the shards are complete and belong together,
+ledger.json only while it matches removed/ and quarantine/. All are deleted before the files they describe change, and
+are written last.
 """
 
 from __future__ import annotations
@@ -165,8 +166,7 @@ def run(
         place.work.mkdir(exist_ok=True)  # the proof that the folder is ours, before anything else is written
         reclaim(folder)
         finished = _do_all(place, stages, {source.name: source for source in cleaning.sources})
-        weights = {source.name: source.weight for source in cleaning.sources}
-        return _publish(place, stages, finished, weights, config_yaml(config))
+        return _publish(place, stages, finished, cleaning.sources, config_yaml(config))
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGETS) -> dict[str, Any]:
@@ -250,8 +250,8 @@ def _warn_of_replacement(stage: Stage, key: str) -> bool:
     what = f"{manifest.SHARDS}/ is" if stage.name == WriteShards.name else f"tokenizer.json and {manifest.SHARDS}/ are"
     print(
         f"warning: {output_dir}: stage {stage.name} is done anew: where it comes out different, {what} replaced, and a "
-        f"run that was trained on them can't go on ({LEDGER}, {CONFIG} and {REPORT} speak of a finished folder: they "
-        "go now and come again at the end); to keep them, stop now and give another name= or output_dir=",
+        f"run that was trained on them can't go on ({LEDGER} and {REPORT} speak of a finished folder: they go now and "
+        "come again at the end); to keep them, stop now and give another name= or output_dir=",
         file=sys.stderr,
     )
     return True
@@ -262,7 +262,7 @@ def _redo(
 ) -> Finished:
     output_dir = stage.place.output_dir
     stage.records.forget("stage")
-    for name in (LEDGER, CONFIG, REPORT, STOPPED, *([manifest.NAME] if stage.name in VOUCHED else [])):
+    for name in (LEDGER, REPORT, STOPPED, *([manifest.NAME, CONFIG] if stage.name in VOUCHED else [])):
         (output_dir / name).unlink(missing_ok=True)
     started = time.monotonic()
     before = [book for _, book in books if book]
@@ -320,7 +320,7 @@ def _timing(outcome: Outcome, seconds: float) -> dict[str, float]:
 
 
 def _publish(
-    place: Workplace, stages: list[Stage], finished: list[Finished], weights: dict[str, float], config: bytes
+    place: Workplace, stages: list[Stage], finished: list[Finished], sources: list[Source], config: bytes
 ) -> Result:
     """Write what speaks of the whole: the ledger, the timing, the config, the manifest, the page."""
     books = {done.name: done.book for done in finished if done.book}
@@ -329,7 +329,8 @@ def _publish(
     write_atomic(place.output_dir / LEDGER, ledger.ledger_json(books, counts))
     write_atomic(place.output_dir / CONFIG, config)
     write_json(place.output_dir / TIMING, {"stages": {done.name: done.timing for done in finished}})
-    made = manifest_of(finished[-1].facts, weights)
+    weights, budgets = ({source.name: getattr(source, key) for source in sources} for key in ("weight", "budget"))
+    made = manifest_of(finished[-1].facts, weights, budgets)
     made.save(place.output_dir)
     remarks = {done.name: done.facts["remark"] for done in finished if done.facts.get("remark")}
     titles = {stage.name: stage.title for stage in stages if not stage.is_off}

@@ -22,7 +22,7 @@ def describe(run: Run) -> str:
         f"plan: {run.plan.describe()}",
         f"evaluation: {run.evaluator.describe()}",
     ]
-    weights = {name: source["weight"] for name, source in run.loader.identity()["sources"].items()}
+    weights = run.loader.samples.weights
     if len(weights) > 1:
         counts, total = run.loader.epochs_at(run.plan.max_steps), sum(weights.values())
         shares = [f"{name} {weight / total:.1%}, {epochs(counts[name])}" for name, weight in weights.items()]

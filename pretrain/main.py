@@ -137,9 +137,10 @@ class Config:
 def assemble(mesh: Mesh, config: Config) -> Run:
     """Build everything; nothing is written yet."""
     settings, run_dir = build(config.trainer), Path(config.runs_dir) / config.run_name
-    seed_generators(hash_seed(config.seed, mesh.rank))  # of dropout; weights and data order have their own generators
+    seed_generators(hash_seed(config.seed, mesh.rank))  # of a user's code; our model draws from none
     shards = build(config.data)
-    plan = settings.plan(mesh.dp_size, shards.samples_per_epoch(settings.seq_len), config.seed)
+    per_epoch, budgets = shards.samples_per_epoch(settings.seq_len), shards.budgets(settings.seq_len)
+    plan = settings.plan(mesh.dp_size, per_epoch, config.seed, budgets)
     tokenizer = Tokenizer.load(shards.dataset.path, shards.dataset.manifest)
     loader = shards.loader(plan, mesh)
 
@@ -162,10 +163,11 @@ def assemble(mesh: Mesh, config: Config) -> Run:
         checkpointer=checkpointer,
         evaluator=build(config.eval, **seats, model=bare, loader=loader, tokenizer=tokenizer),
         profiler=build(config.profile, **seats),
-        log=build_log(config.logger, bare, plan, mesh, run_dir),
+        log=build_log(config.logger, bare, plan, mesh, run_dir, loader.epochs_at),
         signal=StopSignal(says=mesh.is_main, under_torchrun=launched_by_torchrun(), saves=checkpointer.saves),
         progress=Progress(),
         max_grad_norm=settings.max_grad_norm,
+        check_replicas_every_steps=settings.check_replicas_every_steps,
         compiled=compiled,
         gate=gate_of(config, loader, plan),
     )
@@ -292,14 +294,21 @@ def build_model(node: Node[Model], vocab_size: int, plan: Plan, device: torch.de
     return model
 
 
-def build_log(node: Node[Logger], model: Model, plan: Plan, mesh: Mesh, run_dir: Path) -> RunLog:
+def build_log(
+    node: Node[Logger],
+    model: Model,
+    plan: Plan,
+    mesh: Mesh,
+    run_dir: Path,
+    epochs_at: Callable[[int], dict[str, float]],
+) -> RunLog:
     """Build what writes metrics: files and loggers on rank 0, nothing elsewhere."""
     peak = peak_flops(mesh.device)
     flops_per_token, total = model.flops_per_token(plan.seq_len), peak * mesh.world_size if peak else None
     if not mesh.is_main:
-        return RunLog(plan, None, NoLogger(), flops_per_token, total)
+        return RunLog(plan, None, NoLogger(), flops_per_token, total, epochs_at)
     logger = build(node, run_dir=run_dir, plan=plan, mesh=mesh)
-    return RunLog(plan, MetricsFile(run_dir), logger, flops_per_token, total)
+    return RunLog(plan, MetricsFile(run_dir), logger, flops_per_token, total, epochs_at)
 
 
 def hash_seed(seed: int, rank: int) -> int:

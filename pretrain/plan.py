@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from foundation.errors import ConfigError, require
 from pretrain.mesh import DeviceType
+
+
+class Budgets(NamedTuple):
+    """What the sources of the training set bring to the length of a run where some have budgets of their own.
+
+    Attributes:
+        samples: sequences of all budgets. weighted_epoch: sequences of one pass over the sources that have weights.
+    """
+
+    samples: int
+    weighted_epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +88,13 @@ class TrainerSettings:
         micro_batch_size: sequences at a time on one rank.
         max_steps: length of the run in steps; at most one of the three lengths is set, none means one epoch.
         max_tokens: length of the run in tokens.
-        max_epochs: length of the run in passes over the data.
+        max_epochs: length of the run in passes over the data; those with a budget of their own come on top.
         max_grad_norm: gradients are scaled down to this L2 norm; None leaves them.
         device_type: auto takes cuda, else mps, else cpu.
         compile: torch.compile, a block at a time; None compiles on cuda alone.
         deterministic: only kernels with reproducible sums; slower on GPUs.
+        check_replicas_every_steps: steps between two comparisons of what the ranks hold, besides that before each save;
+            None for those alone.
     Raises:
         SettingError: a number that can't be, two lengths at once.
     """
@@ -97,12 +111,15 @@ class TrainerSettings:
         device_type: DeviceType = "auto",
         compile: bool | None = None,  # noqa: A002 (the field's word for it)
         deterministic: bool = False,
+        check_replicas_every_steps: int | None = 1000,
     ) -> None:
         sizes = {"seq_len": seq_len, "global_batch_size": global_batch_size, "micro_batch_size": micro_batch_size}
         lengths = {"max_steps": max_steps, "max_tokens": max_tokens, "max_epochs": max_epochs}
         given = {name: value for name, value in lengths.items() if value is not None}
         for name, value in {**sizes, **given}.items():
             require(value > 0, name, value, "a number above 0, or null" if name in given else "1 or more")
+        every, allowed = check_replicas_every_steps, "1 or more, or null to compare the ranks before saves alone"
+        require(every is None or every >= 1, "check_replicas_every_steps", every, allowed)
         allowed = "a number above 0, or null for no clipping"
         require(max_grad_norm is None or max_grad_norm > 0, "max_grad_norm", max_grad_norm, allowed)
         for name, value in given.items():
@@ -112,12 +129,19 @@ class TrainerSettings:
         self.max_steps, self.max_tokens, self.max_epochs = max_steps, max_tokens, max_epochs
         self.max_grad_norm, self.device_type = max_grad_norm, device_type
         self.compile, self.deterministic = compile, deterministic
+        self.check_replicas_every_steps = check_replicas_every_steps
 
-    def plan(self, dp_size: int, samples_per_epoch: int, seed: int) -> Plan:
+    def plan(self, dp_size: int, samples_per_epoch: int, seed: int, budgets: Budgets | None = None) -> Plan:
         """Return the run in numbers.
 
+        Args:
+            dp_size: ranks that share the batch.
+            samples_per_epoch: sequences of one pass over all sources in use.
+            seed: of the data order and the initial weights.
+            budgets: of the sources; None where all have weights.
         Raises:
-            ConfigError: the batch does not divide; shows the arithmetic and the nearest sizes that do.
+            ConfigError: the batch does not divide; shows the arithmetic and the nearest sizes that do. max_epochs is
+                set and every source has a budget.
         """
         share = self.micro_batch_size * dp_size
         if self.global_batch_size % share:
@@ -127,15 +151,20 @@ class TrainerSettings:
                 f"ranks = {self.micro_batch_size} x {dp_size} = {share}; "
                 f"the nearest that are: {', '.join(str(size) for size in (below, above) if size)}"
             )
-        steps = self._steps(samples_per_epoch)
+        steps = self._steps(budgets or Budgets(0, samples_per_epoch))
         return Plan(
             self.seq_len, self.global_batch_size, self.micro_batch_size, dp_size, steps, samples_per_epoch, seed
         )
 
-    def _steps(self, samples_per_epoch: int) -> int:
+    def _steps(self, budgets: Budgets) -> int:
         if self.max_steps is not None:
             return self.max_steps
         if self.max_tokens is not None:
             return math.ceil(self.max_tokens / (self.global_batch_size * self.seq_len))
-        samples = samples_per_epoch * (1.0 if self.max_epochs is None else self.max_epochs)
+        if self.max_epochs is not None and not budgets.weighted_epoch:
+            raise ConfigError(
+                f"trainer.max_epochs: {self.max_epochs} counts passes over the sources that have weights, and every "
+                "source of data.mixture has a budget of its own; leave it out: the budgets decide the length"
+            )
+        samples = budgets.samples + budgets.weighted_epoch * (1.0 if self.max_epochs is None else self.max_epochs)
         return max(1, math.ceil(samples / self.global_batch_size))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from foundation.errors import ConfigError
@@ -28,17 +29,27 @@ class RunLog:
         logger: likewise NoLogger there.
         flops_per_token: of forward and backward.
         peak_flops: FLOP/s of all devices together; None when unknown.
+        epochs_at: data steps done -> source -> how many times it has been read.
     Attributes:
         last: the newest line. postponed: whether it waits for an evaluation that a run that goes on makes.
     """
 
     def __init__(
-        self, plan: Plan, metrics: MetricsFile | None, logger: Logger, flops_per_token: float, peak_flops: float | None
+        self,
+        plan: Plan,
+        metrics: MetricsFile | None,
+        logger: Logger,
+        flops_per_token: float,
+        peak_flops: float | None,
+        epochs_at: Callable[[int], dict[str, float]],
     ) -> None:
         self._plan, self._metrics, self._logger = plan, metrics, logger
         self._flops_per_token, self._peak_flops = flops_per_token, peak_flops
+        self._epochs_at = epochs_at
         self._paused_s, self._last_finished_s = 0.0, time.perf_counter()
         self._last_beat_s = time.monotonic()
+        self._ended: dict[str, int] = {}  # source -> its last epoch that ended and has not been told
+        self._last_ended_s = -math.inf
         self.last: dict[str, Any] = {}
         self.postponed = False
         self._held = False
@@ -70,6 +81,7 @@ class RunLog:
         step_time_s = max(record.finished_s - self._last_finished_s, 1e-9)
         self._last_finished_s = record.finished_s
         tokens_per_s = record.num_targets / step_time_s
+        epochs = self._epochs_at(record.data_step + 1)
         self.last = {
             "step": record.step,
             "data_step": record.data_step,
@@ -79,12 +91,14 @@ class RunLog:
             "grad_norm": record.grad_norm,
             "skipped": record.skipped,
             "tokens_seen": tokens_seen,
+            "epochs": {name: float(f"{count:.6g}") for name, count in epochs.items()},
             "tokens_per_s": tokens_per_s,
             "step_time_s": step_time_s,
         }
         if self._peak_flops is not None:
             self.last["mfu"] = tokens_per_s * self._flops_per_token / self._peak_flops
         self._held = True
+        self._say_ends_of_epochs(record, epochs)
 
     def say_progress(self, step: int, done: int, total: int) -> None:
         """Say every few seconds how far a long step is; a short step prints nothing but its line.
@@ -98,6 +112,17 @@ class RunLog:
         self._last_beat_s = now_s
         if done and self._metrics is not None:
             print(f"step {step + 1}: {done} of {total} micro batches", file=sys.stderr, flush=True)
+
+    def _say_ends_of_epochs(self, record: Record, epochs: dict[str, float]) -> None:
+        """Say which sources have been read once more with this step; of small ones every few seconds at most."""
+        before = self._epochs_at(record.data_step)
+        self._ended |= {name: int(count) for name, count in epochs.items() if int(count) > int(before[name])}
+        now_s = time.monotonic()
+        if self._ended and now_s - self._last_ended_s >= LINE_EVERY_S:
+            ended = ", ".join(f"epoch {count} of {name}" for name, count in sorted(self._ended.items()))
+            if self._metrics is not None:
+                print(f"step {record.step}: {ended} ended", file=sys.stderr, flush=True)
+            self._ended, self._last_ended_s = {}, now_s
 
     def join(self, fields: dict[str, Any]) -> None:
         """Add an evaluation's fields to the held line and write it.

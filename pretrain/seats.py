@@ -44,11 +44,13 @@ class Model(nn.Module, ABC):
         """Fill every parameter: the same bits for a seed on any device and world size."""
 
     @abstractmethod
-    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor, keys_B: Tensor | None = None) -> Tensor:
         """Return () float32, the sum of nats over the targets that are not IGNORE.
 
         Args:
             inputs_BT, targets_BT: (batch, seq_len) int64.
+            keys_B: (batch,) int64, what all randomness of a sequence must be a function of, so that the split into
+                ranks and micro batches changes nothing; None where nobody cares, as in an example or a benchmark.
         """
 
     @abstractmethod
@@ -79,6 +81,10 @@ class Parallel(ABC):
     @abstractmethod
     def accumulate(self, wrapped: nn.Module, last: bool) -> AbstractContextManager[None]:
         """Return the context of one micro batch: gradients cross ranks in the last one only."""
+
+    @abstractmethod
+    def replicated(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return those of the state's tensors of which every rank holds all, so that they can be compared."""
 
 
 class Numerics(ABC):

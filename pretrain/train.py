@@ -13,6 +13,7 @@ from pretrain.checkpoint.state import random_states, restore_random_states
 from pretrain.data.loader import ShardLoader
 from pretrain.late import LateRecords
 from pretrain.mesh import Mesh
+from pretrain.parallel.replicas import compare_replicas
 from pretrain.plan import Plan
 from pretrain.run_log import RunLog
 from pretrain.seats import (
@@ -67,6 +68,7 @@ class Run:
     signal: StopSignal
     progress: Progress
     max_grad_norm: float | None
+    check_replicas_every_steps: int | None  # besides before each save
     compiled: str  # or why it is not
     gate: dict[str, Any]
 
@@ -93,8 +95,11 @@ def train(run: Run) -> Status:
         late.push(now.step, now.data_step - 1, lr, result)
         run.profiler.step(now.step)
         saves, evaluates = run.checkpointer.due(now.step), run.evaluator.due(now.step)
-        for record in late.ready(drain=saves or evaluates):
+        compares = compares_replicas(run)
+        for record in late.ready(drain=saves or evaluates or compares):
             status = graver(status, take(run, record))
+        if compares:
+            check_replicas(run)
         if saves:
             save(run)
         if evaluates and not evaluate(run):
@@ -140,7 +145,7 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
             run.log.say_progress(run.progress.step, number - 1, len(batches))
         with run.parallel.accumulate(run.wrapped, last=number == len(batches)):
             with run.numerics.autocast(mesh.device):
-                micro_sum = run.wrapped(batch.inputs_BT, batch.targets_BT)
+                micro_sum = run.wrapped(batch.inputs_BT, batch.targets_BT, batch.keys_B)
             (micro_sum * weight).backward()
         loss_sum += micro_sum.detach()
     loss = mesh.sum(loss_sum) / num_targets.clamp(min=1)
@@ -211,12 +216,36 @@ def evaluate(run: Run) -> bool:
 
 
 def save(run: Run) -> None:
-    """Write a checkpoint of this moment; every record has been taken by now."""
+    """Write a checkpoint of this moment; every record has been taken by now.
+
+    Raises:
+        ReplicasDiffer: nothing is written then.
+    """
     started_s = time.perf_counter()
+    check_replicas(run)
     with run.log.pause():
         run.log.sync()
         run.checkpointer.save(run.progress.step, state_of(run))
     run.signal.saving_took(time.perf_counter() - started_s)
+
+
+def compares_replicas(run: Run) -> bool:
+    """Return whether the ranks are compared after this step; a save compares them itself."""
+    every, step = run.check_replicas_every_steps, run.progress.step
+    return every is not None and step % every == 0 and not run.checkpointer.due(step)
+
+
+def check_replicas(run: Run) -> None:
+    """Compare what all ranks must hold alike: weights, moments, counters, guard, lr and counts.
+
+    Raises:
+        ReplicasDiffer: on every rank; names ranks and tensors.
+    """
+    now = run.progress
+    with run.log.pause():
+        state = state_of(run)
+        facts = asdict(now) | {"guard": run.guard.facts(), "lr": run.optimizer.lr * run.schedule.factor(now.step)}
+        compare_replicas(run.parallel.replicated(state.tensors), facts, run.mesh, now.step)
 
 
 def state_of(run: Run) -> TrainState:

@@ -33,11 +33,13 @@ class Batch:
         inputs_BT: (micro_batch_size, seq_len) int64 token ids.
         targets_BT: (micro_batch_size, seq_len) int64, the ids one to the right, IGNORE where masked.
         samples: (micro_batch_size,) int64 global sample numbers, on the host.
+        keys_B: (micro_batch_size,) int64, a hash of (seed, data_step, sample): what a model's randomness hangs on.
     """
 
     inputs_BT: Tensor
     targets_BT: Tensor
     samples: np.ndarray
+    keys_B: Tensor
 
 
 @dataclass(frozen=True, slots=True)

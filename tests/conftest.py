@@ -193,6 +193,7 @@ TINY = [
     "trainer.seq_len=32",
     "trainer.global_batch_size=8",
     "trainer.micro_batch_size=2",
+    "data.max_epochs_per_source=null",  # of a few pages of text, which a test reads as often as it likes
     "precision=float32",
     "eval.prompts=[]",
     "logger=console",

@@ -294,14 +294,16 @@ def _sources(page: Page, manifest: Manifest) -> None:
     page.text(
         "The trainer draws training sequences from the sources in these shares, whatever their sizes. Epochs: how "
         "often it has gone through a source when it has gone through each at least once; up to 4, repeated tokens are "
-        "nearly as good as new ones (arXiv:2305.16264)."
+        "nearly as good as new ones (arXiv:2305.16264). A source with a budget has a part of the run of its own, and "
+        "the shares are of the rest."
     )
-    weights = sum(source.weight for source in manifest.splits["train"].values())
+    weights = sum(source.weight for source in manifest.splits["train"].values() if source.budget is None)
     epochs = _epochs(manifest)
     rows: list[Iterable[str | int | float]] = []
     for split in SPLITS:
         for name, source in manifest.splits[split].items():
-            mixture = (_share(source.weight, weights), f"{epochs[name]:.2f}") if split == "train" else ("", "")
+            share = "a budget" if source.budget else _share(source.weight, weights)
+            mixture = (share, f"{epochs[name]:.2f}") if split == "train" else ("", "")
             counts = (source.documents, source.tokens, source.utf8_bytes, len(source.shards))
             rows.append([name, SPLIT_NAMES[split], *mixture, *counts])
     headers = ["source", "split", "share", "epochs", "documents", "tokens", "bytes of text", "shards"]
@@ -309,9 +311,14 @@ def _sources(page: Page, manifest: Manifest) -> None:
 
 
 def _epochs(manifest: Manifest) -> dict[str, float]:
-    """Return how often each source has been passed over when the one passed over least has been once."""
-    speeds = {name: source.weight / source.tokens for name, source in manifest.splits["train"].items()}
-    return {name: speed / min(speeds.values()) for name, speed in speeds.items()}
+    """Return how often each source is passed over: by its budget, else when the one passed over least has been once."""
+    train = manifest.splits["train"]
+    speeds = {name: each.weight / each.tokens for name, each in train.items() if each.budget is None}
+    epochs = {name: speed / min(speeds.values()) for name, speed in speeds.items()}
+    for name, source in train.items():
+        if source.budget is not None:
+            epochs[name] = source.budget.get("epochs") or source.budget["tokens"] / source.tokens
+    return epochs
 
 
 def _timing(page: Page, timing: dict[str, dict[str, float]], titles: Mapping[str, str]) -> None:

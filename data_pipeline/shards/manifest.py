@@ -4,6 +4,8 @@
  "splits": {"train": {"<source>": {"weight": 1.0, "tokens": ..., "documents": ..., "utf8_bytes": ...,
                                    "shards": [{"name": "<source>_00000", "num_tokens": ..., ...}]}},
             "val": {...}}}
+
+A source with a budget of its own has `"budget": {"epochs": 2.0}` or `{"tokens": 3e9}` beside its weight.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from data_pipeline.shards.budget import ALLOWED, is_budget
 from data_pipeline.shards.errors import ForeignTokenizer, ShardError
 from foundation.files import write_json
 from foundation.hashes import hash_bytes
@@ -51,10 +54,11 @@ class SourceManifest:
     """One source in one split.
 
     Attributes:
-        weight: its share of the mixture, relative to the other sources'.
+        weight: its share of the mixture, relative to the other sources'; not asked where there is a budget.
         tokens: with one end-of-text a document.
         utf8_bytes: of the documents' text, the denominator of bits per byte.
         shards: in the order in which they are laid end to end.
+        budget: what a run reads of it, {"tokens": n} or {"epochs": n}; None leaves it to the weight.
     """
 
     weight: float
@@ -62,6 +66,7 @@ class SourceManifest:
     documents: int
     utf8_bytes: int
     shards: list[ShardInfo]
+    budget: dict[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,11 @@ class Manifest:
 
     def save(self, data_dir: Path) -> None:
         """Write `data_dir/manifest.json` atomically: equal manifests give equal bytes."""
-        write_json(data_dir / NAME, {"format": FORMAT, **asdict(self)})
+        record = asdict(self)
+        for source in (source for split in record["splits"].values() for source in split.values()):
+            if source["budget"] is None:  # as manifests were before there were budgets
+                del source["budget"]
+        write_json(data_dir / NAME, {"format": FORMAT, **record})
 
     @classmethod
     def load(cls, data_dir: Path) -> Manifest:
@@ -169,6 +178,11 @@ class _Node:
             raise self.wrong("a number of at least 0")
         return float(self.value)
 
+    def budget(self) -> dict[str, float]:
+        if not is_budget(self.value):
+            raise self.wrong(ALLOWED)
+        return {unit: float(amount) for unit, amount in self.value.items()}
+
     def text(self, allowed: re.Pattern[str], described: str) -> str:
         if not isinstance(self.value, str) or not allowed.fullmatch(self.value):
             raise self.wrong(described)
@@ -198,6 +212,7 @@ def _source(node: _Node) -> SourceManifest:
         documents=node["documents"].integer(),
         utf8_bytes=node["utf8_bytes"].integer(),
         shards=[_shard(item) for item in node["shards"].items()],
+        budget=node["budget"].budget() if "budget" in node.value else None,
     )
     for key, total in (
         ("tokens", sum(shard.num_tokens for shard in source.shards)),

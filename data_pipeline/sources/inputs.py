@@ -10,18 +10,20 @@ import re
 import stat
 from pathlib import Path
 
+from data_pipeline.shards.budget import ALLOWED, is_budget
 from data_pipeline.sources.source import InputFile
 from foundation.errors import InputError, SettingError, require
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # a source's name is part of file names
 
 
-def check_source(source: str, weight: float) -> None:
+def check_source(source: str, weight: float, budget: dict[str, float] | None = None) -> None:
     """Check what every source is given.
 
     Args:
         source: the source's name, part of its shards' file names.
         weight: its share of the training mixture, relative to the other sources'.
+        budget: what a training run reads of it in place of the weight.
     Raises:
         SettingError: a value that can't work.
     """
@@ -31,6 +33,7 @@ def check_source(source: str, weight: float) -> None:
             "(where it is not set, it is the label in corpus.sources, else the last part of the data's name)"
         )
     require(math.isfinite(weight) and weight > 0, "weight", weight, "a number above 0")
+    require(budget is None or is_budget(budget), "budget", budget, f"{ALLOWED}, or null for the weight")
 
 
 def check_paths(paths: list[str]) -> None:

@@ -52,6 +52,7 @@ class Jsonl(Source):
         text_key: the key of the text.
         id_key: the key of the document's id, where it has one.
         weight: share of the training mixture, relative to the other sources'.
+        budget: what a training run reads of it in place of the weight: {"tokens": n} or {"epochs": n}.
         max_doc_bytes: a longer line is quarantined as `too_long`; bounds memory.
         max_window_bytes: the largest zstandard window that is decoded; bounds memory.
     Raises:
@@ -65,14 +66,15 @@ class Jsonl(Source):
         text_key: str = "text",
         id_key: str = "id",
         weight: float = 1.0,
+        budget: dict[str, float] | None = None,
         max_doc_bytes: int = MAX_DOC_BYTES,
         max_window_bytes: int = MAX_WINDOW_BYTES,
     ) -> None:
-        check_source(source, weight)
+        check_source(source, weight, budget)
         check_paths(paths)
         check_limits(max_doc_bytes, max_window_bytes)
         require(text_key != id_key, "id_key", id_key, "the key of each document's id, which is not text_key's")
-        self.name, self.weight = source, weight
+        self.name, self.weight, self.budget = source, weight, budget
         self.paths, self.text_key, self.id_key = paths, text_key, id_key
         self.max_doc_bytes, self.max_window_bytes = max_doc_bytes, max_window_bytes
 

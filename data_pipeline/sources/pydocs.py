@@ -42,6 +42,7 @@ class PyDocs(Source):
             with the topics of help(). None: PACKAGES.
         source: names the source's shards.
         weight: share of the training mixture, relative to the other sources'.
+        budget: what a training run reads of it in place of the weight: {"tokens": n} or {"epochs": n}.
     Raises:
         SettingError: a value that can't work.
     """
@@ -52,10 +53,11 @@ class PyDocs(Source):
         packages: list[str] | None = None,
         source: str = "pydocs",
         weight: float = 1.0,
+        budget: dict[str, float] | None = None,
     ) -> None:
-        check_source(source, weight)
+        check_source(source, weight, budget)
         require(max_bytes >= 1, "max_bytes", max_bytes, "1 byte or more")
-        self.name, self.weight = source, weight
+        self.name, self.weight, self.budget = source, weight, budget
         self.max_bytes = max_bytes
         self.packages = list(PACKAGES) if packages is None else list(packages)
         is_allowed = 0 < len(self.packages) == len(set(self.packages))

@@ -74,10 +74,12 @@ class Source(Corpus):
     Attributes:
         name: names its shards, `<name>_00000.bin`.
         weight: its share of the training mixture, relative to the other sources'.
+        budget: what a training run reads of it in place of the weight, {"tokens": n} or {"epochs": n}.
     """
 
     name: str
     weight: float
+    budget: dict[str, float] | None = None
 
     def sources(self) -> list[Source]:
         return [self]

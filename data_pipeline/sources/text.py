@@ -38,6 +38,7 @@ class Text(Source):
             None: a file is one document. The two characters "\" and "n" mean a line end, as they are typed in a
             shell; "\t" and "\r" likewise.
         weight: share of the training mixture, relative to the other sources'.
+        budget: what a training run reads of it in place of the weight: {"tokens": n} or {"epochs": n}.
         max_doc_bytes: a longer document is quarantined; bounds memory.
         max_window_bytes: the largest zstandard window that is decoded; bounds memory.
     Raises:
@@ -50,14 +51,15 @@ class Text(Source):
         source: str = "text",
         separator: str | None = None,
         weight: float = 1.0,
+        budget: dict[str, float] | None = None,
         max_doc_bytes: int = MAX_DOC_BYTES,
         max_window_bytes: int = MAX_WINDOW_BYTES,
     ) -> None:
-        check_source(source, weight)
+        check_source(source, weight, budget)
         check_paths(paths)
         check_limits(max_doc_bytes, max_window_bytes)
         require(separator != "", "separator", separator, "a text, or null for one document a file")
-        self.name, self.weight = source, weight
+        self.name, self.weight, self.budget = source, weight, budget
         self.paths, self.separator = paths, _unescaped(separator)
         self.max_doc_bytes, self.max_window_bytes = max_doc_bytes, max_window_bytes
 

@@ -29,6 +29,7 @@ from foundation.files import canonical_json
 from foundation.hashes import hash_json
 from foundation.progress import Meter, progress
 
+NO_CONTENT = ("paths", "weight", "budget")  # settings of a source that change no document
 Item = tuple[str, list[NumberedBlock]]  # a partition's name and what to parse
 
 
@@ -145,14 +146,15 @@ class Clean(Stage):
 def describe(source: Source) -> dict[str, Any]:
     """Return a source's settings as JSON values, by its attributes: one more source leaves the others as they are.
 
-    Where the files lie and how much the source weighs is left out: it changes no document; their names and content do.
+    Where the files lie and what a training run reads of them is left out: it changes no document; their names and
+    content do.
 
     Raises:
         ConfigError: an attribute is no JSON value, or an argument of the constructor no attribute; names it.
     """
     target = f"{type(source).__module__}.{type(source).__qualname__}"
     settings = {name: value for name, value in vars(source).items() if not name.startswith("_")}
-    settings = {name: value for name, value in settings.items() if name not in ("paths", "weight")}
+    settings = {name: value for name, value in settings.items() if name not in NO_CONTENT}
     for name, value in settings.items():
         try:
             canonical_json(value)
@@ -164,7 +166,7 @@ def describe(source: Source) -> dict[str, Any]:
     for name, argument in inspect.signature(type(source)).parameters.items():
         if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
             continue
-        if name not in {"paths", "weight", "source", *settings}:  # `source` is the attribute `name`
+        if name not in {*NO_CONTENT, "source", *settings}:  # `source` is the attribute `name`
             raise ConfigError(
                 f"{target}: its argument {name!r} is no attribute of this name; a source is read again when its "
                 f"attributes change: keep it as self.{name}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -132,12 +132,15 @@ def part_path(folder: Path, partition: str, split: str) -> Path:
     return folder / f"{partition}.{split}.npz"
 
 
-def manifest_of(facts: dict[str, Any], weights: dict[str, float]) -> Manifest:
+def manifest_of(
+    facts: dict[str, Any], weights: dict[str, float], budgets: Mapping[str, dict[str, float] | None] | None = None
+) -> Manifest:
     """Return the manifest of finished shards.
 
     Args:
         facts: what `WriteShards` wrote down.
         weights: source -> its share of the mixture.
+        budgets: source -> what a training run reads of it in place of the weight; None, or not there, for the weight.
     """
     splits = {
         split: {
@@ -147,6 +150,7 @@ def manifest_of(facts: dict[str, Any], weights: dict[str, float]) -> Manifest:
                 documents=total["documents"],
                 utf8_bytes=total["utf8_bytes"],
                 shards=[ShardInfo(**shard) for shard in total["shards"]],
+                budget=(budgets or {}).get(source),
             )
             for source, total in sources.items()
         }

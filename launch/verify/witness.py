@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from foundation.hashes import hash_bytes
 from pretrain.json_lines import JsonLines, read_lines
@@ -47,6 +47,9 @@ class Witness(Parallel):
     def accumulate(self, wrapped: nn.Module, last: bool) -> AbstractContextManager[None]:
         self._is_last = last
         return self._of.accumulate(wrapped, last)
+
+    def replicated(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return self._of.replicated(tensors)
 
 
 def batches_of(folder: Path) -> Iterator[list[str]]:

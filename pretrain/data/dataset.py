@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_pipeline.shards.budget import ALLOWED, is_budget
 from data_pipeline.shards.manifest import NAME as MANIFEST
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.shards.reader import TokenStream, open_split
@@ -14,6 +15,8 @@ from foundation.errors import nearest
 from foundation.hashes import hash_file
 from pretrain.data.advice import instead
 from pretrain.data.errors import DataError
+
+Share = float | dict[str, float]  # of a source in a run: its weight, or its budget, {"tokens": n} or {"epochs": n}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,37 +36,40 @@ class Dataset:
     train: dict[str, TokenStream]
     val: dict[str, TokenStream]
 
-    def weights(self, mixture: Mapping[str, float] | None = None) -> dict[str, float]:
-        """Return the weight of each source that takes part in training, in the order of the sources.
+    def shares(self, mixture: Mapping[str, Share] | None = None) -> dict[str, Share]:
+        """Return the weight or the budget of each source that takes part in training, in the order of the sources.
 
         Args:
-            mixture: source -> weight, instead of the manifest's; a source that isn't named, or is 0, is left out.
+            mixture: source -> weight or budget, instead of the manifest's; a source that isn't named, or is 0, is left
+                out.
         Raises:
-            DataError: an unknown source, a weight that is no positive number, or no source left.
+            DataError: an unknown source, what is neither weight nor budget, or no source left.
         """
+        given: dict[str, Share]
         if mixture is None:
-            given = {name: source.weight for name, source in self.manifest.splits["train"].items()}
+            train = self.manifest.splits["train"]
+            given = {name: source.weight if source.budget is None else source.budget for name, source in train.items()}
         else:
             given = dict(mixture)
-            for name, weight in given.items():
-                self._check_weight(name, weight)
-        used = {name: given[name] for name in self.train if given.get(name, 0) > 0}
+            for name, share in given.items():
+                self._check_share(name, share)
+        used = {name: given[name] for name in self.train if given.get(name, 0) != 0}
         if not used:
             raise DataError(
                 f"data.mixture: no source of {self.path} has a weight above 0; it holds {', '.join(self.train)}"
             )
         return used
 
-    def samples_per_epoch(self, seq_len: int, mixture: Mapping[str, float] | None = None) -> int:
+    def samples_per_epoch(self, seq_len: int, mixture: Mapping[str, Share] | None = None) -> int:
         """Return how many samples one pass over each source in use makes, all together.
 
         Args:
             seq_len: tokens a sample.
-            mixture: as `weights` takes it.
+            mixture: as `shares` takes it.
         Raises:
-            DataError: a source in use is shorter than one sample; as `weights`.
+            DataError: a source in use is shorter than one sample; as `shares`.
         """
-        return sum(self.num_samples(name, seq_len) for name in self.weights(mixture))
+        return sum(self.num_samples(name, seq_len) for name in self.shares(mixture))
 
     def num_samples(self, source: str, seq_len: int) -> int:
         """Return N, the samples of one source: seq_len targets each, and one token before the first.
@@ -80,14 +86,17 @@ class Dataset:
             )
         return (tokens - 1) // seq_len
 
-    def _check_weight(self, name: str, weight: float) -> None:
+    def _check_share(self, name: str, share: Share) -> None:
         if name not in self.train:
             raise DataError(
                 f"data.mixture.{name}: no source of {self.path} has this name{nearest(name, self.train)}; "
                 f"it holds {', '.join(self.train)}"
             )
-        if not (math.isfinite(weight) and weight >= 0):
-            raise DataError(f"data.mixture.{name}: {weight} is not a finite number of at least 0; only ratios count")
+        if isinstance(share, dict):
+            if not is_budget(share):
+                raise DataError(f"data.mixture.{name}: {share} is no budget; give {ALLOWED}, or a number for a weight")
+        elif not (math.isfinite(share) and share >= 0):
+            raise DataError(f"data.mixture.{name}: {share} is not a finite number of at least 0; only ratios count")
 
 
 def open_data(path: str | Path) -> Dataset:

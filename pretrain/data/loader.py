@@ -7,7 +7,6 @@ the number of ranks nor on the accumulation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,10 +18,12 @@ from torch import Tensor
 
 from foundation.errors import require
 from pretrain.data.dataset import Dataset, open_data
+from pretrain.data.keys import sample_keys
 from pretrain.data.prefetch import Prefetcher
 from pretrain.data.samples import Samples
+from pretrain.data.shares import budgets_of, planned_samples, require_few_epochs
 from pretrain.mesh import Mesh
-from pretrain.plan import Plan
+from pretrain.plan import Budgets, Plan
 from pretrain.types import IGNORE, Batch
 
 Int64s = npt.NDArray[np.int64]
@@ -30,9 +31,13 @@ Int64s = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class _HostStep:
-    """One rank's step: samples_AB (grad_accum_steps, micro_batch_size); tokens_ABT (.., .., seq_len + 1) int32."""
+    """One rank's step: samples_AB (grad_accum_steps, micro_batch_size); tokens_ABT (.., .., seq_len + 1) int32.
+
+    keys_AB are int64, one a sample.
+    """
 
     samples_AB: Int64s
+    keys_AB: Tensor
     tokens_ABT: Tensor
 
 
@@ -41,22 +46,28 @@ class Shards:
 
     Args:
         path: data folder, with manifest.json, tokenizer.json and shards/.
-        mixture: source -> weight, instead of the manifest's; sources that aren't named are left out.
+        mixture: source -> weight, or its budget, {"tokens": n} or {"epochs": n}, instead of the manifest's; sources
+            that aren't named are left out.
         mask_after_eot: take the first token of each document out of the loss: before it stands another document.
         prefetch_steps: steps read ahead by a thread; 0 reads when asked.
+        max_epochs_per_source: a run that would read a source more often is refused; None lets it.
     Raises:
-        SettingError: prefetch_steps is negative.
+        SettingError: prefetch_steps is negative, max_epochs_per_source is not above 0.
     """
 
     def __init__(
         self,
         path: str,
-        mixture: dict[str, float] | None = None,
+        mixture: dict[str, float | dict[str, float]] | None = None,
         mask_after_eot: bool = False,
         prefetch_steps: int = 2,
+        max_epochs_per_source: float | None = 4.0,
     ) -> None:
         require(prefetch_steps >= 0, "prefetch_steps", prefetch_steps, "0, for no thread, or more; 2 is enough")
-        self._path, self.mixture = path, mixture
+        allowed = "a number above 0, or null for no limit"
+        limit = max_epochs_per_source
+        require(limit is None or limit > 0, "max_epochs_per_source", limit, allowed)
+        self._path, self.mixture, self.max_epochs_per_source = path, mixture, limit
         self.mask_after_eot, self.prefetch_steps = mask_after_eot, prefetch_steps
 
     @cached_property
@@ -71,6 +82,14 @@ class Shards:
             DataError: as `Dataset.samples_per_epoch`.
         """
         return self.dataset.samples_per_epoch(seq_len, self.mixture)
+
+    def budgets(self, seq_len: int) -> Budgets | None:
+        """Return what the sources' budgets bring to the length of a run; None where no source has one.
+
+        Raises:
+            DataError: as `budgets_of`.
+        """
+        return budgets_of(self.dataset, seq_len, self.mixture)
 
     def loader(self, plan: Plan, mesh: Mesh) -> ShardLoader:
         """Return what reads this rank's part of the plan."""
@@ -96,9 +115,26 @@ class ShardLoader:
         return self._shards.dataset
 
     @cached_property
+    def planned(self) -> dict[str, int] | None:
+        """Samples of the run from each source, where some have budgets; None where all have weights.
+
+        Raises:
+            DataError: as `planned_samples`.
+        """
+        return planned_samples(self.dataset, self._plan, self._shards.mixture)
+
+    @cached_property
     def samples(self) -> Samples:
-        """The samples of the run, by number."""
-        return Samples(self.dataset, self._plan.seq_len, self._plan.seed, self._shards.mixture)
+        """The samples of the run, by number.
+
+        Raises:
+            DataError: the mixture and the length of the run don't go together, or would read a source too often.
+        """
+        plan = self._plan
+        samples = Samples(self.dataset, plan.seq_len, plan.seed, self._shards.mixture, self.planned)
+        drawn = samples.drawn(plan.max_steps * plan.global_batch_size)
+        require_few_epochs(self.dataset, plan, drawn, self._shards.max_epochs_per_source, self.planned is not None)
+        return samples
 
     def micro_batches(self, data_step: int) -> list[Batch]:
         """Return this rank's grad_accum_steps micro batches of the global batch `data_step`, on the device.
@@ -113,7 +149,8 @@ class ShardLoader:
         targets_ABT = tokens_ABT[..., 1:].to(torch.int64, memory_format=torch.contiguous_format)
         if self._shards.mask_after_eot:
             targets_ABT.masked_fill_(inputs_ABT == self.dataset.manifest.eot_id, IGNORE)
-        return [Batch(*batch) for batch in zip(inputs_ABT, targets_ABT, step.samples_AB, strict=True)]
+        keys_AB = step.keys_AB.to(self._device, non_blocking=True)
+        return [Batch(*batch) for batch in zip(inputs_ABT, targets_ABT, step.samples_AB, keys_AB, strict=True)]
 
     def close(self) -> None:
         """Stop reading ahead."""
@@ -128,9 +165,13 @@ class ShardLoader:
 
         A resumed run compares them.
         """
-        weights: Mapping[str, float] = self.dataset.weights(self._shards.mixture)
+        share = "weight" if self.planned is None else "samples_of_the_run"
         sources = {
-            name: {"weight": weights[name], "samples_per_epoch": source.num_samples, "tail_tokens": source.tail_tokens}
+            name: {
+                share: self.samples.weights[name],
+                "samples_per_epoch": source.num_samples,
+                "tail_tokens": source.tail_tokens,
+            }
             for name, source in self.samples.sources.items()
         }
         return {"mask_after_eot": self._shards.mask_after_eot, "sources": sources}
@@ -138,7 +179,8 @@ class ShardLoader:
     def _read(self, data_step: int) -> _HostStep:
         samples_AB = rank_samples(self._plan, self._mesh.dp_rank, data_step)
         tokens = torch.from_numpy(self.samples.read(samples_AB.ravel()))
-        return _HostStep(samples_AB, self._pinned(tokens.view(*samples_AB.shape, -1)))
+        keys_AB = torch.from_numpy(sample_keys(self._plan.seed, data_step, samples_AB))
+        return _HostStep(samples_AB, self._pinned(keys_AB), self._pinned(tokens.view(*samples_AB.shape, -1)))
 
     def _pinned(self, tokens: Tensor) -> Tensor:
         if self._device.type != "cuda":

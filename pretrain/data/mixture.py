@@ -1,4 +1,4 @@
-"""Which source each sample comes from: one precomputed block of 65,536 samples, repeated for ever.
+"""Which source each sample comes from: one precomputed block of 65,536 samples, repeated for ever; of budgets, the run.
 
 The counts of a block are the weights by largest remainder. Tijdeman's rule orders them: after any number of samples
 each source is within one sample of its share, hence within two over any window, also across the borders of blocks,
@@ -20,6 +20,7 @@ import numpy.typing as npt
 Int64s = npt.NDArray[np.int64]
 
 BLOCK_SAMPLES = 1 << 16
+MAX_BLOCK_SAMPLES = 1 << 20  # a block of so many is ordered in 1.3 s
 
 
 class Mixture:
@@ -27,11 +28,14 @@ class Mixture:
 
     Args:
         weights: one per source, positive and finite; only their ratios count.
+        block_samples: of the block that is repeated.
     """
 
-    def __init__(self, weights: Sequence[float]) -> None:
-        self.counts = largest_remainder(weights, BLOCK_SAMPLES)
+    def __init__(self, weights: Sequence[float], block_samples: int = BLOCK_SAMPLES) -> None:
+        self._block_samples = block_samples
+        self.counts = largest_remainder(weights, block_samples)
         self._block = chairman_assignment(self.counts)
+        self._positions = [np.flatnonzero(self._block == source) for source in range(len(weights))]
         self._ranks = _ranks(self._block, len(weights))
 
     def locate(self, samples: Int64s) -> tuple[Int64s, Int64s]:
@@ -42,14 +46,23 @@ class Mixture:
         Returns:
             (k,) int64 index of the source, (k,) int64 sample number within that source, from 0 without a gap.
         """
-        blocks, positions = np.divmod(samples, BLOCK_SAMPLES)
+        blocks, positions = np.divmod(samples, self._block_samples)
         sources = self._block[positions]
         return sources, blocks * self.counts[sources] + self._ranks[positions]
 
     def drawn(self, num_samples: int) -> Int64s:
         """Return (num_sources,) int64: how many of the run's first `num_samples` come from each source."""
-        blocks, rest = divmod(num_samples, BLOCK_SAMPLES)
-        return blocks * self.counts + np.bincount(self._block[:rest], minlength=len(self.counts))
+        blocks, rest = divmod(num_samples, self._block_samples)
+        begun = [np.searchsorted(positions, rest) for positions in self._positions]
+        return blocks * self.counts + np.array(begun, dtype=np.int64)
+
+
+def run_block(num_samples: int) -> int:
+    """Return the length of the block for a run of so many samples: all of it, or the fewest equal parts of one.
+
+    In a run of one block every budget is met to the sample; in one of m blocks to m samples, one of MAX_BLOCK_SAMPLES.
+    """
+    return -(-num_samples // -(-num_samples // MAX_BLOCK_SAMPLES))
 
 
 def largest_remainder(weights: Sequence[float], total: int) -> Int64s:

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.shards.reader import TokenStream
-from pretrain.data.dataset import Dataset
+from pretrain.data.dataset import Dataset, Share
 from pretrain.data.errors import DataError
-from pretrain.data.mixture import BLOCK_SAMPLES, Mixture
+from pretrain.data.mixture import BLOCK_SAMPLES, Mixture, run_block
 from pretrain.data.order import permute
 
 Int32s = npt.NDArray[np.int32]
@@ -85,25 +85,36 @@ class Samples:
         dataset: an open data folder.
         seq_len: targets per sample.
         seed: of the order.
-        mixture: as `Dataset.weights` takes it.
+        mixture: as `Dataset.shares` takes it.
+        planned: samples of the run from each source, where some have budgets; None where all have weights.
+    Attributes:
+        weights: source -> its part of the run, relative to the others'.
     Raises:
-        DataError: a source too short for one sample or of too small a weight; as `Dataset.weights`.
+        DataError: a source too short for one sample or of too small a weight; as `Dataset.shares`.
     """
 
-    def __init__(self, dataset: Dataset, seq_len: int, seed: int, mixture: Mapping[str, float] | None = None) -> None:
-        weights = dataset.weights(mixture)
-        self.seq_len = seq_len
+    def __init__(
+        self,
+        dataset: Dataset,
+        seq_len: int,
+        seed: int,
+        mixture: Mapping[str, Share] | None = None,
+        planned: Mapping[str, int] | None = None,
+    ) -> None:
+        weights = _weights(dataset.shares(mixture), planned)
+        self.seq_len, self.weights = seq_len, weights
         self.sources = {
             name: SourceSamples(name, dataset.train[name], dataset.num_samples(name, seq_len), seq_len, seed)
             for name in weights
         }
         self._ordered = list(self.sources.values())
-        self._mixture = Mixture(list(weights.values()))
+        block_samples = BLOCK_SAMPLES if planned is None else run_block(sum(planned.values()))
+        self._mixture = Mixture(list(weights.values()), block_samples)
         for name, count in zip(weights, self._mixture.counts.tolist(), strict=True):
             if count == 0:
                 raise DataError(
                     f"data.mixture.{name}: {weights[name]} of {sum(weights.values())} is less than one sample in "
-                    f"{BLOCK_SAMPLES:,}; raise it, or set it to 0 to leave the source out"
+                    f"{block_samples:,}; raise it, or set it to 0 to leave the source out"
                 )
 
     def read(self, samples: Int64s) -> Int32s:
@@ -123,7 +134,19 @@ class Samples:
             tokens_BT[rows] = reader.read(numbers[rows])
         return tokens_BT
 
+    def drawn(self, num_samples: int) -> dict[str, int]:
+        """Return how many of the run's first `num_samples` samples come from each source."""
+        return dict(zip(self.sources, self._mixture.drawn(num_samples).tolist(), strict=True))
+
     def epochs(self, num_samples: int) -> dict[str, float]:
         """Return how many times each source has been read after the run's first `num_samples` samples."""
-        drawn = self._mixture.drawn(num_samples).tolist()
-        return {name: count / self.sources[name].num_samples for name, count in zip(self.sources, drawn, strict=True)}
+        return {name: count / self.sources[name].num_samples for name, count in self.drawn(num_samples).items()}
+
+
+def _weights(shares: Mapping[str, Share], planned: Mapping[str, int] | None) -> dict[str, float]:
+    """Return the weight of each source in use: as it was given, or its part of the planned samples."""
+    if planned is not None:
+        return {name: planned[name] for name in shares}
+    weights = {name: share for name, share in shares.items() if not isinstance(share, dict)}
+    assert len(weights) == len(shares), "budgets are a part of a run, which planned samples know"
+    return weights

@@ -37,10 +37,12 @@ class History:
     Attributes:
         columns: name -> (lines,) float64.
         evaluated: the lines with an evaluation's fields, as they were written.
+        epochs: source -> how many times it has been read by the last line.
     """
 
     columns: dict[str, np.ndarray]
     evaluated: list[dict[str, Any]]
+    epochs: dict[str, float]
 
     @property
     def steps(self) -> np.ndarray:
@@ -103,14 +105,15 @@ def write_run_report(run_dir: Path, about: dict[str, str] | None = None) -> Path
 def read_history(path: Path) -> History:
     """Read metrics.jsonl into columns."""
     rows: dict[str, list[float]] = {name: [] for name in STEP_FIELDS}
-    evaluated = []
+    evaluated, epochs = [], {}
     for line in read_metrics(path):
         for name, values in rows.items():
             value = line.get(name)
             values.append(float(value) if isinstance(value, int | float) else np.nan)
         if not line.keys() <= set(STEP_FIELDS):
             evaluated.append(line)
-    return History({name: np.array(values, dtype=np.float64) for name, values in rows.items()}, evaluated)
+        epochs = line.get("epochs", {})
+    return History({name: np.array(values, dtype=np.float64) for name, values in rows.items()}, evaluated, epochs)
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
@@ -146,6 +149,7 @@ def _glance(page: Page, history: History, config: dict[str, Any], about: dict[st
     facts: dict[str, str | int | float | None] = {
         "Steps": int(history.steps[-1]),
         "Tokens seen": int(columns["tokens_seen"][-1]),
+        **{f"Epochs of {name}": float(f"{count:.3g}") for name, count in history.epochs.items()},
         f"Training loss, {_last_steps(history)}": history.last_mean("loss", LAST_STEPS),
     }
     for name, label in EVALUATED.items():

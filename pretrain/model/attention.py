@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from pretrain.model.dropout import dropout
 
 
 class LayerCache:
@@ -36,7 +39,7 @@ class CausalSelfAttention(nn.Module):
     Args:
         d_model: size of the last dim.
         num_heads: heads; divides d_model.
-        dropout: probability of zeroing an attention weight or an output, in training only.
+        dropout: probability of zeroing an attention weight or an output, where keys are given.
     """
 
     def __init__(self, d_model: int, num_heads: int, dropout: float) -> None:
@@ -46,7 +49,14 @@ class CausalSelfAttention(nn.Module):
         self.num_heads = num_heads
         self.dropout = dropout
 
-    def forward(self, x_BTD: Tensor, cache: LayerCache | None = None) -> Tensor:
+    def forward(self, x_BTD: Tensor, cache: LayerCache | None = None, keys_2B2: Tensor | None = None) -> Tensor:
+        """Return (B, T, D).
+
+        Args:
+            x_BTD: (B, T, D).
+            cache: of the positions before, which the new ones join.
+            keys_2B2: (2, B, 2) int32, `site_keys` of weights and output; None drops nothing.
+        """
         B, T, D = x_BTD.shape
         heads = (B, T, self.num_heads, D // self.num_heads)
         q_BHTK, k_BHTK, v_BHTK = (part.view(heads).transpose(1, 2) for part in self.qkv(x_BTD).split(D, dim=-1))
@@ -56,7 +66,26 @@ class CausalSelfAttention(nn.Module):
         if cache is not None:
             assert T == 1 or cache.length == 0, (T, cache.length)  # is_causal aligns at the first key
             k_BHTK, v_BHTK = cache.extend(k_BHTK, v_BHTK)
-        dropout = self.dropout if self.training else 0.0
-        y_BHTK = F.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, dropout_p=dropout, is_causal=is_causal)
-        y_BTD = y_BHTK.transpose(1, 2).reshape(B, T, D)
-        return F.dropout(self.out(y_BTD), self.dropout, self.training)
+        if keys_2B2 is None:
+            y_BHTK = F.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, is_causal=is_causal)
+        else:
+            # Masks are a function of keys, so computing again needs no random state: the weights of one layer at a time
+            # exist, where kept for the backward they would be those of all.
+            y_BHTK = checkpoint(
+                _attend_dropping, q_BHTK, k_BHTK, v_BHTK, is_causal, self.dropout, keys_2B2[0],
+                use_reentrant=False, preserve_rng_state=False,
+            )  # fmt: skip
+        y_BTD: Tensor = self.out(y_BHTK.transpose(1, 2).reshape(B, T, D))
+        return y_BTD if keys_2B2 is None else dropout(y_BTD, self.dropout, keys_2B2[1])
+
+
+def _attend_dropping(
+    q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor, is_causal: bool, probability: float, keys_B2: Tensor
+) -> Tensor:
+    """Attention with all weights in memory, (B, H, T, T): the kernels that need none draw masks of their own."""
+    scores_BHTT = q_BHTK @ k_BHTK.transpose(-1, -2) * q_BHTK.size(-1) ** -0.5
+    if is_causal:
+        future_TT = torch.ones(scores_BHTT.shape[-2:], dtype=torch.bool, device=q_BHTK.device).triu_(1)
+        scores_BHTT = scores_BHTT.masked_fill(future_TT, -torch.inf)
+    weights_BHTT = scores_BHTT.softmax(-1, dtype=torch.promote_types(scores_BHTT.dtype, torch.float32))
+    return dropout(weights_BHTT, probability, keys_B2).to(v_BHTK.dtype) @ v_BHTK

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pretrain.model.dropout import dropout
+
 WIDENING = 4  # width of the hidden layer in d_model, as in GPT-2
 
 
@@ -13,7 +15,7 @@ class FeedForward(nn.Module):
 
     Args:
         d_model: size of the last dim.
-        dropout: probability of zeroing an output, in training only.
+        dropout: probability of zeroing an output, where keys are given.
     Source: GPT-2; GELU in its tanh form (Hendrycks and Gimpel, arXiv:1606.08415, section 2).
     """
 
@@ -23,6 +25,13 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(WIDENING * d_model, d_model)
         self.dropout = dropout
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
+    def forward(self, x_BTD: Tensor, keys_B2: Tensor | None = None) -> Tensor:
+        """Return (B, T, D).
+
+        Args:
+            x_BTD: (B, T, D).
+            keys_B2: (B, 2) int32, `site_keys` of the output; None drops nothing.
+        """
         h_BTF = F.gelu(self.up(x_BTD), approximate="tanh")
-        return F.dropout(self.down(h_BTF), self.dropout, self.training)
+        y_BTD: Tensor = self.down(h_BTF)
+        return y_BTD if keys_B2 is None else dropout(y_BTD, self.dropout, keys_B2)

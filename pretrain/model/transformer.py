@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from foundation.errors import require
 from pretrain.model.attention import CausalSelfAttention, LayerCache
+from pretrain.model.dropout import dropout, site_keys
 from pretrain.model.errors import ModelError
 from pretrain.model.feed_forward import FeedForward
 from pretrain.model.init import init_parameters
@@ -19,6 +20,8 @@ from pretrain.seats import Model
 class Block(nn.Module):
     """One layer: attention across positions, then a feed-forward at each, both added to the residual stream."""
 
+    SITES = 3  # that drop: attention weights, attention output, feed-forward output
+
     def __init__(self, d_model: int, num_heads: int, dropout: float) -> None:
         super().__init__()
         self.attention_norm = LayerNorm(d_model)
@@ -26,9 +29,18 @@ class Block(nn.Module):
         self.feed_forward_norm = LayerNorm(d_model)
         self.feed_forward = FeedForward(d_model, dropout)
 
-    def forward(self, x_BTD: Tensor, cache: LayerCache | None = None) -> Tensor:
-        attended_BTD: Tensor = x_BTD + self.attention(self.attention_norm(x_BTD), cache)
-        fed_BTD: Tensor = self.feed_forward(self.feed_forward_norm(attended_BTD))
+    def forward(self, x_BTD: Tensor, cache: LayerCache | None = None, keys_SB2: Tensor | None = None) -> Tensor:
+        """Return (B, T, D).
+
+        Args:
+            x_BTD: (B, T, D).
+            cache: of its attention.
+            keys_SB2: (SITES, B, 2) int32, of `site_keys`; None drops nothing. A number of the site in their place would
+                have every layer compiled anew.
+        """
+        attention_keys, fed_keys = (None, None) if keys_SB2 is None else (keys_SB2[:2], keys_SB2[2])
+        attended_BTD: Tensor = x_BTD + self.attention(self.attention_norm(x_BTD), cache, attention_keys)
+        fed_BTD: Tensor = self.feed_forward(self.feed_forward_norm(attended_BTD), fed_keys)
         return attended_BTD + fed_BTD
 
 
@@ -87,16 +99,18 @@ class Transformer(Model):
         """
         return F.linear(self._hidden(inputs_BT, cache), self.token_embedding.weight).float()
 
-    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor, keys_B: Tensor | None = None) -> Tensor:
         """Return () float32, the sum of nats over the targets that are not IGNORE. The training path.
 
         Args:
             inputs_BT: (B, T) int64 ids.
             targets_BT: (B, T) int64, the ids one to the right, IGNORE where masked.
+            keys_B: (B,) int64, what dropout masks of each sequence are a function of; None draws them from torch's
+                global generator.
         Raises:
             ModelError: T is larger than context_len.
         """
-        x_ND = self._hidden(inputs_BT).flatten(0, 1)
+        x_ND = self._hidden(inputs_BT, keys_B=keys_B).flatten(0, 1)
         loss: Tensor = self.token_loss(x_ND, self.token_embedding.weight, targets_BT.flatten())
         return loss
 
@@ -127,7 +141,7 @@ class Transformer(Model):
         """
         return 6.0 * self.num_params() + 6.0 * self.num_layers * self.d_model * seq_len
 
-    def _hidden(self, inputs_BT: Tensor, cache: list[LayerCache] | None = None) -> Tensor:
+    def _hidden(self, inputs_BT: Tensor, cache: list[LayerCache] | None = None, keys_B: Tensor | None = None) -> Tensor:
         start = cache[0].length if cache else 0
         stop = start + inputs_BT.size(1)
         if stop > self.context_len:
@@ -136,11 +150,22 @@ class Transformer(Model):
                 "set trainer.seq_len to at most model.context_len"
             )
         x_BTD = self.token_embedding(inputs_BT) + self.position_embedding.weight[start:stop]
-        x_BTD = F.dropout(x_BTD, self.dropout, self.training)
+        keys_SB2 = self._dropout_keys(inputs_BT, keys_B)
+        if keys_SB2 is not None:
+            x_BTD = dropout(x_BTD, self.dropout, keys_SB2[-1])
         for i, block in enumerate(self.blocks):
-            x_BTD = block(x_BTD, cache[i] if cache else None)
+            keys = None if keys_SB2 is None else keys_SB2[i * Block.SITES : (i + 1) * Block.SITES]
+            x_BTD = block(x_BTD, cache[i] if cache else None, keys)
         normed_BTD: Tensor = self.final_norm(x_BTD)
         return normed_BTD
+
+    def _dropout_keys(self, inputs_BT: Tensor, keys_B: Tensor | None) -> Tensor | None:
+        """Return (sites, B, 2) int32, those of the blocks and last the embedding's; None where nothing is dropped."""
+        if not self.training or self.dropout == 0:
+            return None
+        if keys_B is None:
+            keys_B = torch.randint(2**63 - 1, inputs_BT.shape[:1], device=inputs_BT.device)
+        return site_keys(keys_B, len(self.blocks) * Block.SITES + 1)
 
 
 def _check_sizes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from contextlib import AbstractContextManager
 
 from torch import Tensor, nn
@@ -10,18 +11,32 @@ from torch.nn.parallel import DistributedDataParallel
 
 from foundation.errors import require
 from pretrain.mesh import Mesh
+from pretrain.parallel.errors import ParallelError
 from pretrain.seats import Model, Parallel
 
 
 class LossSum(nn.Module):
-    """Makes the call of a module the model's `loss_sum`: DDP prepares its backward only around a call."""
+    """Makes the call of a module the model's `loss_sum`: DDP prepares its backward only around a call.
+
+    Raises:
+        ParallelError: the model's `loss_sum` takes no keys.
+    """
 
     def __init__(self, model: Model) -> None:
         super().__init__()
+        signature = inspect.signature(model.loss_sum)
+        try:
+            signature.bind(None, None, None)
+        except TypeError:
+            raise ParallelError(
+                f"model._target_: {type(model).__name__}.loss_sum{signature} takes no keys of the samples; write "
+                "loss_sum(self, inputs_BT, targets_BT, keys_B=None): what it draws is to be a function of them, as in "
+                "pretrain/model/dropout.py; a model that draws nothing leaves them alone"
+            ) from None
         self.model = model
 
-    def forward(self, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
-        return self.model.loss_sum(inputs_BT, targets_BT)
+    def forward(self, inputs_BT: Tensor, targets_BT: Tensor, keys_B: Tensor | None = None) -> Tensor:
+        return self.model.loss_sum(inputs_BT, targets_BT, keys_B)
 
 
 class DDP(Parallel):
@@ -56,3 +71,6 @@ class DDP(Parallel):
         if last or not isinstance(wrapped, DistributedDataParallel):
             return contextlib.nullcontext()
         return wrapped.no_sync()
+
+    def replicated(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return tensors

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import zstandard
 
+from data_pipeline.losses import NothingLeft
 from data_pipeline.pipeline import Result
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.sources.source import TruncatedInput
@@ -24,6 +25,7 @@ Redone = Callable[[Result], list[str]]
 Hashes = Callable[[Path], dict[str, str]]
 ALL = ["clean", "exact", "near", "paragraphs", "split", "decontaminate", "tokenizer", "shards"]
 LONG_ONLY = {"long": {"_target_": "data_pipeline.clean.length.Length", "min_words": 120}}
+NONE_LEFT = {"long": {"_target_": "data_pipeline.clean.length.Length", "min_words": 1_000_000}}
 
 CHANGES: list[tuple[dict[str, Any], list[str]]] = [
     ({}, []),
@@ -98,6 +100,17 @@ def test_nothing_is_said_of_what_no_run_can_have_been_made_from_or_comes_out_as_
     go(config(made.folder, out))
     go(config(made.folder, tmp_path / "fresh"))
     assert "done anew" not in capsys.readouterr().err
+
+
+def test_a_changed_command_that_stops_before_the_tokenizer_leaves_shards_and_the_config_that_made_them(
+    made: Any, out: Path, config: Config, go: Go
+) -> None:
+    before = (out / "config.yaml").read_bytes()
+    with pytest.raises(NothingLeft):
+        go(config(made.folder, out, clean={"_target_": "data_pipeline.clean.rules.Rules", "rules": NONE_LEFT}))
+    assert (out / "config.yaml").read_bytes() == before
+    assert Manifest.load(out)
+    assert not (out / "ledger.json").exists()  # it would speak of other evidence than stands beside it
 
 
 @pytest.mark.parametrize("changes", TELLING)

@@ -21,7 +21,13 @@ PLAN = Plan(8, 4, 2, 1, 100, 1000, 0)
 
 
 def log(folder: Path, peak_flops: float | None = None) -> RunLog:
-    return RunLog(PLAN, MetricsFile(folder), NoLogger(), flops_per_token=10.0, peak_flops=peak_flops)
+    return RunLog(
+        PLAN, MetricsFile(folder), NoLogger(), flops_per_token=10.0, peak_flops=peak_flops, epochs_at=epochs_at
+    )
+
+
+def epochs_at(data_step: int) -> dict[str, float]:
+    return {"books": data_step / 10, "web": data_step / 1e6}
 
 
 def record(step: int, finished_s: float = 0.0) -> Record:
@@ -113,7 +119,7 @@ def test_loggers_hear_the_lines_that_the_file_holds(tmp_path: Path) -> None:
             self.heard.append(dict(line))
 
     listener = Listener()
-    run_log = RunLog(PLAN, MetricsFile(tmp_path), listener, flops_per_token=10.0, peak_flops=None)
+    run_log = RunLog(PLAN, MetricsFile(tmp_path), listener, flops_per_token=10.0, peak_flops=None, epochs_at=epochs_at)
     for step in (1, 2, 3):
         run_log.add(record(step), step, 32 * step)
         if step == 2:
@@ -135,7 +141,7 @@ def test_a_logger_is_told_of_the_end_although_the_disk_is_full(tmp_path: Path) -
             self.status = status
 
     logger = Ended()
-    full = RunLog(PLAN, FullDisk(tmp_path), logger, flops_per_token=10.0, peak_flops=None)
+    full = RunLog(PLAN, FullDisk(tmp_path), logger, flops_per_token=10.0, peak_flops=None, epochs_at=epochs_at)
     full.add(record(1), 1, 32)
     with pytest.raises(OSError, match="No space left"):
         full.close("failed")
@@ -171,6 +177,31 @@ def test_a_step_s_fields_are_the_ones_that_readers_know(tmp_path: Path) -> None:
         run_log.add(record(1), 1, 32)
     assert tuple(with_peak.last) == STEP_FIELDS
     assert (*without.last, "mfu") == STEP_FIELDS
+
+
+def test_a_line_counts_the_epochs_of_each_source_and_their_ends_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pretrain.run_log.LINE_EVERY_S", 0.0)
+    run_log = log(tmp_path)
+    for step in (9, 10, 11, 12):
+        run_log.add(record(step), step, 32 * step)
+    run_log.close("finished")
+    told = [line["epochs"] for line in read_metrics(tmp_path / "metrics.jsonl")]
+    assert told == [{"books": step / 10, "web": step / 1e6} for step in (9, 10, 11, 12)]
+    assert capsys.readouterr().err == "step 10: epoch 1 of books ended\n"
+
+
+def test_ends_of_epochs_that_come_fast_are_said_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_log = log(tmp_path)
+    for step in range(1, 35):
+        run_log.add(record(step), step, 32 * step)
+    assert capsys.readouterr().err == "step 10: epoch 1 of books ended\n"
+    monkeypatch.setattr("pretrain.run_log.LINE_EVERY_S", 0.0)
+    run_log.add(record(35), 35, 32 * 35)
+    assert capsys.readouterr().err == "step 35: epoch 3 of books ended\n"
 
 
 def test_a_line_that_comes_back_from_a_checkpoint_has_its_fields_in_order(tmp_path: Path) -> None:

@@ -140,11 +140,17 @@ def clean(value: Any) -> Any:
 
 
 def send(run: Any, line: dict[str, Any]) -> None:
-    """Log the numbers of one line, on the axis `step`, which may go back after a rewind; samples as a table."""
+    """Log the numbers of one line, on the axis `step`, which may go back after a rewind; samples as a table.
+
+    Numbers by source, such as `epochs`, go under `<name>/<source>`, as an evaluation names them.
+    """
     import wandb
 
     fields: dict[str, Any] = {}
-    for name, value in line.items():
+    of_sources = {
+        f"{name}/{key}": item for name, by in line.items() if isinstance(by, dict) for key, item in by.items()
+    }
+    for name, value in (line | of_sources).items():
         if isinstance(value, str):
             value = NON_FINITE.get(value)
         if name == SAMPLES:

@@ -17,7 +17,9 @@ VOCAB_SIZE = 1000
 Folder = Callable[..., Path]
 
 
-def write_split(folder: Path, documents: dict[str, list[np.ndarray]], weight: float) -> dict[str, SourceManifest]:
+def write_split(
+    folder: Path, documents: dict[str, list[np.ndarray]], weight: float, budget: dict[str, float] | None = None
+) -> dict[str, SourceManifest]:
     split = {}
     for source, texts in documents.items():
         ids = np.concatenate([np.append(text, EOT) for text in texts])
@@ -25,7 +27,7 @@ def write_split(folder: Path, documents: dict[str, list[np.ndarray]], weight: fl
         with SourceWriter(folder, source, np.dtype("<u2"), max_shard_bytes=5000) as writer:
             writer.add(ids, lengths)
             shards = writer.finish()
-        split[source] = SourceManifest(weight, len(ids), len(texts), 2 * sum(map(len, texts)), shards)
+        split[source] = SourceManifest(weight, len(ids), len(texts), 2 * sum(map(len, texts)), shards, budget)
     return split
 
 
@@ -42,19 +44,20 @@ def documents() -> Callable[[int, int], list[np.ndarray]]:
 
 @pytest.fixture
 def make_folder(tmp_path: Path) -> Folder:
-    """Write a data folder: (train={source: documents}, val=..., weights={source: w}) -> its path."""
+    """Write a data folder: (train={source: documents}, val=..., weights={source: w}, budgets=...) -> its path."""
 
     def make(
         train: dict[str, list[np.ndarray]],
         val: dict[str, list[np.ndarray]] | None = None,
         weights: dict[str, float] | None = None,
+        budgets: dict[str, dict[str, float]] | None = None,
         name: str = "data",
     ) -> Path:
         folder = tmp_path / name
         splits: dict[str, dict[str, SourceManifest]] = {"train": {}, "val": {}}
         for source, texts in train.items():
-            weight = (weights or {}).get(source, 1.0)
-            splits["train"] |= write_split(folder / "shards" / "train", {source: texts}, weight)
+            weight, budget = (weights or {}).get(source, 1.0), (budgets or {}).get(source)
+            splits["train"] |= write_split(folder / "shards" / "train", {source: texts}, weight, budget)
         splits["val"] |= write_split(folder / "shards" / "val", val or {"held": [np.arange(1, 50)]}, 1.0)
         (folder / "tokenizer.json").write_bytes(b"{}")
         Manifest(hash_bytes(b"{}"), VOCAB_SIZE, EOT, "uint16", splits).save(folder)

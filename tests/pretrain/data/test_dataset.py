@@ -44,8 +44,8 @@ def test_a_source_of_exactly_one_sample_counts_and_one_token_less_does_not(make_
 
 
 def test_weights_come_from_the_manifest_or_the_mixture(dataset: Dataset) -> None:
-    assert dataset.weights() == {"code": 1.0, "web": 3.0}
-    assert dataset.weights({"web": 1, "books": 5}) == {"books": 5, "web": 1}
+    assert dataset.shares() == {"code": 1.0, "web": 3.0}
+    assert dataset.shares({"web": 1, "books": 5}) == {"books": 5, "web": 1}
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_weights_come_from_the_manifest_or_the_mixture(dataset: Dataset) -> None
 )
 def test_an_impossible_mixture_is_refused(dataset: Dataset, mixture: dict[str, float], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        dataset.weights(mixture)
+        dataset.shares(mixture)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ Documents = Callable[[int, int], list[np.ndarray]]
 def load(
     path: Path, rank: int = 0, ranks: int = 1, batch: int = 16, micro: int = 4, seq_len: int = 32, **options: Any
 ) -> ShardLoader:
+    options = {"max_epochs_per_source": None, **options}  # a few steps of a plan of 100 over a few pages
     plan = Plan(seq_len, batch, micro, ranks, max_steps=100, samples_per_epoch=1, seed=5)
     return Shards(str(path), **options).loader(plan, Mesh(rank, ranks, rank, CPU))
 

@@ -50,7 +50,7 @@ class Bigram(Model):
         logits: Tensor = self.dropout(self.table_VV[inputs_BT])
         return logits
 
-    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor, keys_B: Tensor | None = None) -> Tensor:
         return nn.functional.cross_entropy(self(inputs_BT).flatten(0, 1), targets_BT.flatten(), reduction="sum")
 
     def new_cache(self) -> None:

@@ -127,7 +127,7 @@ class Uniform(Model):
     def init_weights(self, seed: int) -> None:
         nn.init.zeros_(self.bias)
 
-    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor, keys_B: Tensor | None = None) -> Tensor:
         return (targets_BT >= 0).sum() * math.log(PADDED)
 
     def flops_per_token(self, seq_len: int) -> float:

@@ -9,12 +9,17 @@ import torch
 from torch import Tensor
 
 from pretrain.model.attention import CausalSelfAttention, LayerCache
+from pretrain.model.dropout import dropout, is_dropped, site_keys
 
 D, HEADS = 12, 3
 
 
-def plain(attention: CausalSelfAttention, x_TD: Tensor) -> Tensor:
-    """One sequence: the softmax of q k / sqrt(head_dim) over the positions up to each one, weighing the values."""
+def plain(attention: CausalSelfAttention, x_TD: Tensor, key: int = 0) -> Tensor:
+    """One sequence: the softmax of q k / sqrt(head_dim) over the positions up to each one, weighing the values.
+
+    With dropout the weights lose those of site 0 after they were normalised.
+    """
+    p, T = attention.dropout, len(x_TD)
     K = D // HEADS
     q_TD, k_TD, v_TD = attention.qkv(x_TD).split(D, dim=-1)
     heads = []
@@ -23,7 +28,8 @@ def plain(attention: CausalSelfAttention, x_TD: Tensor) -> Tensor:
         rows = []
         for t in range(len(x_TD)):
             weights = [float(torch.exp(q_TK[t] @ k_TK[s] / math.sqrt(K))) for s in range(t + 1)]
-            rows.append(sum(weight * v_TK[s] for s, weight in enumerate(weights)) / sum(weights))
+            kept = [w * (not is_dropped(key, 0, head * T + t, s, p)) / (1 - p) for s, w in enumerate(weights)]
+            rows.append(sum(weight * v_TK[s] for s, weight in enumerate(kept)) / sum(weights))
         heads.append(torch.stack(rows))
     found: Tensor = attention.out(torch.cat(heads, dim=-1))
     return found
@@ -40,6 +46,16 @@ def test_attention_is_the_plain_formula(attention: CausalSelfAttention) -> None:
     with torch.no_grad():
         expected = torch.stack([plain(attention, x_TD) for x_TD in x_BTD])
         torch.testing.assert_close(attention(x_BTD), expected)
+
+
+def test_dropped_weights_are_the_plain_formula_s() -> None:
+    attention, x_BTD = CausalSelfAttention(D, HEADS, dropout=0.4), torch.randn(2, 7, D)
+    keys_B = torch.tensor([5, -6])
+    with torch.no_grad():
+        expected = torch.stack([plain(attention, x_TD, key) for x_TD, key in zip(x_BTD, [5, -6], strict=True)])
+        keys_2B2 = site_keys(keys_B, 2)
+        torch.testing.assert_close(attention(x_BTD, None, keys_2B2), dropout(expected, 0.4, keys_2B2[1]))
+        assert not torch.allclose(attention(x_BTD), expected)
 
 
 def test_positions_that_follow_a_cache_see_it(attention: CausalSelfAttention) -> None:

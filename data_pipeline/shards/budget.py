@@ -1,0 +1,18 @@
+"""What a source reads in a training run by a budget of its own, in place of a weight: tokens or epochs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+UNITS = ("tokens", "epochs")
+ALLOWED = "one of tokens and epochs with a number above 0, e.g. {epochs: 2} or {tokens: 3.0e+9}"
+
+
+def is_budget(value: Any) -> bool:
+    """Return whether a value, as a config or a manifest holds it, is a budget: one unit with a number above 0."""
+    if not isinstance(value, dict) or len(value) != 1:
+        return False
+    ((unit, amount),) = value.items()
+    is_number = isinstance(amount, int | float) and not isinstance(amount, bool)
+    return unit in UNITS and is_number and math.isfinite(amount) and amount > 0

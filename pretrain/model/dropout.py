@@ -1,0 +1,113 @@
+"""Dropout without a generator: whether a value is zeroed is a hash of its sample's key, its site and its place.
+
+So a sample has the same masks in any batch, on any rank, at any accumulation, after a resume, in a replay and when an
+activation is computed again. There is no state, so there is nothing to save.
+
+A site is a place in the model that drops, numbered from 0; sample and site give 64 bits, two words of 32. A row (all
+places but the last dim) turns them into two words of its own, and a channel takes the one in before the first
+multiplication and the other before the second. All in int32 that wraps around, in plain tensor operations, which
+torch.compile fuses; every shift is masked and only 31 bits are compared, so the sign of a word means nothing.
+
+Source: counter-based generators, Salmon et al., SC 2011; the multipliers of 32 bits are Chris Wellons' lowest-bias pair
+(hash-prospector), those of 64 bits Stafford's mix 13, as in splitmix64.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+MULTIPLIERS = (0x21F0AAAD, 0xD35A2D97)
+MULTIPLIERS_64 = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+GOLDEN, GOLDEN_64 = 0x9E3779B9, 0x9E3779B97F4A7C15  # steps between neighbours: 2^32 and 2^64 over the golden ratio
+BITS = 31  # of the hash that are compared with the probability
+
+
+def site_keys(keys_B: Tensor, num_sites: int) -> Tensor:
+    """Return (num_sites, B, 2) int32, the words of each site for each sample: what `dropout` takes, site by site.
+
+    Args:
+        keys_B: (B,) int64, one a sample (`Batch.keys_B`).
+        num_sites: places in the model that drop.
+    """
+    sites_S1 = torch.arange(1, num_sites + 1, device=keys_B.device).unsqueeze(1)
+    mixed_SB = keys_B + sites_S1 * _signed(GOLDEN_64, 64)
+    for shift, multiplier in zip((30, 27), MULTIPLIERS_64, strict=True):
+        mixed_SB = (mixed_SB ^ _shifted(mixed_SB, shift, 64)) * _signed(multiplier, 64)
+    mixed_SB = mixed_SB ^ _shifted(mixed_SB, 31, 64)
+    return mixed_SB.unsqueeze(-1).view(torch.int32)
+
+
+def dropout(x: Tensor, probability: float, keys_B2: Tensor) -> Tensor:
+    """Return `x` with values zeroed at this probability, and the others divided by one minus it.
+
+    Args:
+        x: (B, ..., C) of any float dtype.
+        probability: from 0 to below 1, of which 31 bits count.
+        keys_B2: (B, 2) int32, of `site_keys`.
+    """
+    return x.masked_fill(dropped(x.shape, probability, keys_B2), 0.0) * (1 / (1 - probability))
+
+
+def dropped(shape: torch.Size, probability: float, keys_B2: Tensor) -> Tensor:
+    """Return bool of this shape, True where `dropout` zeroes.
+
+    Args:
+        shape: (B, ..., C).
+        probability: from 0 to below 1.
+        keys_B2: (B, 2) int32, of `site_keys`.
+    """
+    rows_R = torch.arange(math.prod(shape[1:-1]), dtype=torch.int32, device=keys_B2.device) * _signed(GOLDEN, 32)
+    channels_C = torch.arange(shape[-1], dtype=torch.int32, device=keys_B2.device) * _signed(GOLDEN, 32)
+    words_BR2 = _mix(rows_R.unsqueeze(-1) + keys_B2.unsqueeze(1))
+    hashed_BRC = _mix(words_BR2[..., :1] + channels_C, words_BR2[..., 1:])
+    return (hashed_BRC.bitwise_and_((1 << BITS) - 1) < _threshold(probability)).view(shape)
+
+
+def is_dropped(key: int, site: int, row: int, channel: int, probability: float) -> bool:
+    """Return what `dropped` says of one value, in plain integers, for tests to hold it against.
+
+    Args:
+        key: of the sample, 64 bits with or without a sign.
+        site: number of the place in the model; row: number of all dims between; channel: place in the last dim.
+        probability: from 0 to below 1.
+    """
+    mixed = (key + (site + 1) * GOLDEN_64) % 2**64
+    for shift, multiplier in zip((30, 27), MULTIPLIERS_64, strict=True):
+        mixed = (mixed ^ mixed >> shift) * multiplier % 2**64
+    high, low = divmod(mixed ^ mixed >> 31, 2**32)
+    first, second = (_mix_one((row * GOLDEN + word) % 2**32) for word in (low, high))
+    return _mix_one((first + channel * GOLDEN) % 2**32, second) % (1 << BITS) < _threshold(probability)
+
+
+def _threshold(probability: float) -> int:
+    return round(probability * (1 << BITS))
+
+
+def _mix(words: Tensor, second: Tensor | int = 0) -> Tensor:
+    """Return int32 hashed in place: a bijection of `words`, and of `second`, which joins half way."""
+    words ^= _shifted(words, 16, 32)
+    words *= _signed(MULTIPLIERS[0], 32)
+    words += second
+    words ^= _shifted(words, 15, 32)
+    words *= _signed(MULTIPLIERS[1], 32)
+    words ^= _shifted(words, 15, 32)
+    return words
+
+
+def _mix_one(word: int, second: int = 0) -> int:
+    word = ((word ^ word >> 16) * MULTIPLIERS[0] + second) % 2**32
+    word = (word ^ word >> 15) * MULTIPLIERS[1] % 2**32
+    return word ^ word >> 15
+
+
+def _shifted(words: Tensor, shift: int, width: int) -> Tensor:
+    """Return the words shifted right, zeros coming in: torch's shift brings the sign."""
+    return (words >> shift).bitwise_and_((1 << (width - shift)) - 1)
+
+
+def _signed(constant: int, width: int) -> int:
+    """Return the number that has these bits as a signed one of this width."""
+    return constant - (1 << width) if constant >> (width - 1) else constant
