@@ -95,6 +95,7 @@ def train(run: Run) -> Status:
         saves, evaluates = run.checkpointer.due(now.step), run.evaluator.due(now.step)
         for record in late.ready(drain=saves or evaluates):
             status = graver(status, take(run, record))
+        look_after_saves(run)
         if saves:
             save(run)
         if evaluates and not evaluate(run):
@@ -103,6 +104,9 @@ def train(run: Run) -> Status:
         status = graver(status, take(run, record))
     if not run.checkpointer.due(now.step):
         save(run)
+    run.checkpointer.wait()
+    if status is Status.STOPPED:
+        run.checkpointer.reject(now.num_updates, f"the guard ended the run at step {now.step}, no clean step followed")
     run.log.flush()
     return status or Status.FINISHED
 
@@ -211,12 +215,19 @@ def evaluate(run: Run) -> bool:
 
 
 def save(run: Run) -> None:
-    """Write a checkpoint of this moment; every record has been taken by now."""
+    """Save this moment's state; every record has been taken by now. The steps are held as long as the seat needs it."""
     started_s = time.perf_counter()
     with run.log.pause():
         run.log.sync()
         run.checkpointer.save(run.progress.step, state_of(run))
     run.signal.saving_took(time.perf_counter() - started_s)
+
+
+def look_after_saves(run: Run) -> None:
+    """Raise the error of a save that goes on beside the steps; tell how long one took that has come to its end."""
+    took_s = run.checkpointer.poll(run.progress.num_updates)
+    if took_s is not None:
+        run.signal.saving_took(took_s)
 
 
 def state_of(run: Run) -> TrainState:

@@ -116,14 +116,14 @@ def plain_errors() -> Iterator[None]:
     DCP gathers the ranks' errors into one of its own with their tracebacks as text; it also warns that without a
     process group it works in one process, which is meant.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized")
-        try:
-            yield
-        except CheckpointException as error:
-            rank, (cause, _) = min(error.failures.items(), key=lambda entry: entry[0])
-            cause.add_note(f"on rank {rank}")
-            raise cause from None
+    # not restored after: a save's thread would restore what another one has changed meanwhile
+    warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized")
+    try:
+        yield
+    except CheckpointException as error:
+        rank, (cause, _) = min(error.failures.items(), key=lambda entry: entry[0])
+        cause.add_note(f"on rank {rank}")
+        raise cause from None
 
 
 def newest_checkpoint(run_dir: Path) -> Opened:

@@ -65,7 +65,7 @@ def run(mesh: Mesh, folder: Path) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     run_dir = folder / "run"
     checkpoints = run_dir / "checkpoints"
-    checkpointer = DcpCheckpoint(10, 3, mesh, PLAN, run_dir)
+    checkpointer = DcpCheckpoint(10, 3, mesh, PLAN, run_dir, asynchronous=False)
     for step in (10, 20, 30):
         state = state_of(step, sharded=True)
         torch.manual_seed(100 * step + mesh.rank)

@@ -52,7 +52,9 @@ def begin(
     """Make a run of its own with checkpoints at 10 and 20, of which the next save prunes the first."""
 
     def make(number: int) -> DcpCheckpoint:
-        checkpointer = DcpCheckpoint(10, keep_last=1, mesh=mesh, plan=plan, run_dir=tmp_path / f"run{number}")
+        checkpointer = DcpCheckpoint(
+            10, keep_last=1, mesh=mesh, plan=plan, run_dir=tmp_path / f"run{number}", asynchronous=False
+        )
         for step in (10, 20):
             checkpointer.save(step, make_state(step))
         return checkpointer

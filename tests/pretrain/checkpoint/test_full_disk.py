@@ -14,6 +14,7 @@ import torch
 from pretrain.checkpoint.checkpointer import DcpCheckpoint
 from pretrain.checkpoint.errors import SaveFailed
 from pretrain.checkpoint.integrity import verify
+from pretrain.checkpoint.room import bytes_needed
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.types import TrainState
@@ -35,7 +36,7 @@ def test_a_save_that_fails_in_the_middle_leaves_nothing_and_harms_nothing(
     checkpointer: DcpCheckpoint, make_state: MakeState, saved: Path, run_dir: Path, limit: int
 ) -> None:
     state = make_state(20)
-    needed = sum(tensor.nbytes for tensor in state.tensors.values()) + (1 << 20)
+    needed = bytes_needed(state.tensors, world_size=1)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
@@ -63,14 +64,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_foreseen_or_survived(
     mesh: Mesh, plan: Plan, make_state: MakeState, small_disk: Path, room_kb: int
 ) -> None:
-    checkpointer = DcpCheckpoint(10, 3, mesh, plan, small_disk)
+    checkpointer = DcpCheckpoint(10, 3, mesh, plan, small_disk, asynchronous=False)
     checkpointer.save(10, make_state(10))
     saved = small_disk / "checkpoints" / "step_00000010"
     free = shutil.disk_usage(small_disk).free
     (small_disk / "other").write_bytes(bytes(max(0, free - room_kb * 1024)))
     big = make_state(20)
     big.tensors["model.big"] = torch.zeros(300_000)
-    needed = sum(tensor.nbytes for tensor in big.tensors.values()) + (1 << 20)
+    needed = bytes_needed(big.tensors, world_size=1)
     with pytest.raises(SaveFailed, match="the disk has no room") as caught:
         checkpointer.save(20, big)
     as_before(small_disk, saved, caught.value, needed)
@@ -79,7 +80,7 @@ def test_a_full_disk_is_foreseen_or_survived(
 def test_a_disk_that_fills_up_while_saving_is_survived(
     mesh: Mesh, plan: Plan, make_state: MakeState, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpointer = DcpCheckpoint(10, 3, mesh, plan, small_disk)
+    checkpointer = DcpCheckpoint(10, 3, mesh, plan, small_disk, asynchronous=False)
     checkpointer.save(10, make_state(10))
     big = make_state(20)
     big.tensors["model.big"] = torch.zeros(500_000)
@@ -97,4 +98,4 @@ def test_a_folder_that_cannot_be_made_is_a_failed_save(
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(SaveFailed, match="could not be saved"):
-        DcpCheckpoint(10, 3, mesh, plan, tmp_path / "file").save(10, make_state(10))
+        DcpCheckpoint(10, 3, mesh, plan, tmp_path / "file", asynchronous=False).save(10, make_state(10))

@@ -25,7 +25,7 @@ def worker(load_module: Callable[[Path], ModuleType]) -> ModuleType:
 
 
 def one_rank(worker: ModuleType, run_dir: Path) -> DcpCheckpoint:
-    return DcpCheckpoint(10, 3, Mesh(0, 1, 0, torch.device("cpu")), worker.PLAN, run_dir)
+    return DcpCheckpoint(10, 3, Mesh(0, 1, 0, torch.device("cpu")), worker.PLAN, run_dir, asynchronous=False)
 
 
 @pytest.fixture(scope="module")
