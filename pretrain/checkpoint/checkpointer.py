@@ -226,8 +226,9 @@ class DcpCheckpoint(Checkpointer):
     def load(self, state: TrainState, path: str | None = None) -> bool:
         """Fill `state` and this process's random states; nothing is touched before every byte was verified.
 
-        Without `path` the newest checkpoint is taken; one that is damaged or holds NaN is moved aside, said on the
-        console and in journal.jsonl, and the one before it is taken. With a `path` in this run the later ones are moved
+        Without `path` the newest checkpoint is taken; one that is damaged, holds NaN or is labelled bad is moved aside,
+        said on the console and in journal.jsonl, and the one before it is taken. Where none is left but some that the
+        guard labelled bad, the newest of these is, and it is said. With a `path` in this run the later ones are moved
         aside, or the next restart would go on from them.
 
         Args:
@@ -243,25 +244,25 @@ class DcpCheckpoint(Checkpointer):
         if path is not None:
             self._load_named(Path(path), state)
             return True
+        listing = [(self._folder / name, bad) for name, bad in self._mesh.broadcast_json(self._listing())]
         problems: list[tuple[Path, str]] = []
-        for name, bad in self._mesh.broadcast_json(self._listing()):
-            folder = self._folder / name
+        for folder, bad in sorted(listing, key=lambda entry: entry[1] is not None):  # those labelled bad come last
             try:
-                if bad is not None:
-                    raise UnhealthyCheckpoint(f"{folder}: labelled bad: {bad}")
                 self._load_one(folder, state, partial(open_checkpoint, folder))
             except (DamagedCheckpoint, UnhealthyCheckpoint) as error:
                 problems.append((folder, str(error)))
                 continue
+            later = [] if bad is not None else listing[: listing.index((folder, bad))]
+            problems += [(path, f"{path}: labelled bad: {why}") for path, why in later if why is not None]
             on_main(self._mesh, partial(set_all_aside, problems, folder, self._run_dir))
-            self._is_loaded(folder)
+            self._is_loaded(folder, "no other can be used")
             return True
         if problems:
             raise none_usable(self._folder, [problem for _, problem in problems])
         return False
 
     def _listing(self) -> list[tuple[str, str | None]]:
-        """Return the checkpoints' names, the newest first; beside it why it is labelled bad, where it is."""
+        """Return the checkpoints' names, the newest first; beside each why it is labelled bad, where it is."""
         found = ((folder.name, read_label(folder)) for folder in step_folders(self._folder))
         return [(name, labelled.reason if labelled.label is Label.BAD else None) for name, labelled in found]
 
@@ -273,20 +274,26 @@ class DcpCheckpoint(Checkpointer):
                 f"{error}; name another checkpoint, or take the newest healthy one with resume=auto"
             ) from error
         on_main(self._mesh, lambda: leave_later(opened.folder, opened.manifest.step, self._run_dir))
-        if self._mesh.is_main and (found := read_label(folder)).label is Label.BAD:
-            say(f"{folder}: labelled bad: {found.reason}; taken all the same, and its label is open again")
-            self._label(folder, Label.PENDING)
-        self._is_loaded(folder)
+        self._is_loaded(folder, "it was asked for")
 
-    def _is_loaded(self, folder: Path) -> None:
-        """Say so, and take in what waits for its label on this timeline."""
+    def _is_loaded(self, folder: Path, why_bad: str) -> None:
+        """Say so, and take in what waits for its label on this timeline.
+
+        Args:
+            why_bad: why it is taken though it is labelled bad, if it is.
+        """
         if not self._mesh.is_main:
             return
+        is_own = folder.parent.resolve() == self._folder.resolve()
+        found = read_label(folder)
+        if found.label is Label.BAD:
+            say(f"{folder}: labelled bad: {found.reason}; taken all the same, {why_bad}")
+            if is_own:
+                self._label(folder, Label.PENDING)
         say(f"going on from {folder}")
         self._waiting.clear()
-        own = folder.parent.resolve() == self._folder.resolve()
-        for path in step_folders(self._folder) if own else []:
-            if read_label(path).label is Label.PENDING and path.name <= folder.name:
+        for path in step_folders(self._folder) if is_own else []:
+            if read_label(path).label is Label.PENDING and (step_of(path) or 0) <= (step_of(folder) or 0):
                 with contextlib.suppress(CheckpointError):  # damaged: nobody will go back to it
                     manifest = read_manifest(path)
                     self._waiting.add(path, updates_of(read_facts(path, manifest, FACTS), manifest.step))

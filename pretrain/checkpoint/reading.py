@@ -18,6 +18,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from pretrain.checkpoint.description import read_description, require_same_tensors
 from pretrain.checkpoint.errors import CheckpointError, UnhealthyCheckpoint
 from pretrain.checkpoint.integrity import MANIFEST, Manifest, read_manifest, step_folders, step_of, verify_file
+from pretrain.checkpoint.labels import Label, read_label
 from pretrain.checkpoint.state import FACTS, rank_facts_name, read_facts
 from pretrain.checkpoint.store import Reader
 from pretrain.run_files import CHECKPOINTS
@@ -129,11 +130,13 @@ def plain_errors() -> Iterator[None]:
 def newest_checkpoint(run_dir: Path) -> Opened:
     """Open the newest whole and healthy checkpoint of a run, e.g. to generate from it; the run folder isn't touched.
 
+    One that the guard labelled bad is taken where there is no other.
+
     Raises:
         CheckpointError: there is none; says what is wrong with each that was found.
     """
     problems = []
-    for folder in step_folders(run_dir / CHECKPOINTS):
+    for folder in sorted(step_folders(run_dir / CHECKPOINTS), key=lambda path: read_label(path).label is Label.BAD):
         try:
             opened = open_checkpoint(folder)
             verify_share(opened, rank=0, world_size=1)

@@ -14,7 +14,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from foundation.files import pretty_json
 from foundation.progress import human
-from pretrain.checkpoint.description import METADATA
+from pretrain.checkpoint.description import METADATA, require_tensors
 from pretrain.checkpoint.environment import ENVIRONMENT, environment
 from pretrain.checkpoint.errors import SaveFailed, SaveGivenUp
 from pretrain.checkpoint.integrity import Manifest, commit, folder_name, remove_leftovers, write_file
@@ -45,7 +45,7 @@ class Save:
         num_updates: accepted steps so far.
         took_s: from its beginning to its commit, when it stands.
     Raises:
-        NotTensorsOnly: a fact is no JSON.
+        NotTensorsOnly: a fact is no JSON, a tensor none or of a dtype that can't be saved.
     """
 
     def __init__(self, mesh: Mesh, folder: Path, step: int, final: bool, state: TrainState) -> None:
@@ -53,6 +53,7 @@ class Save:
         self._mesh, self._folder, self.step, self._is_final = mesh, folder, step, final
         self.path, self._temporary = folder / folder_name(step), folder / f".{folder_name(step)}.saving"
         self._tensors, self._given_up = dict(state.tensors), threading.Event()
+        require_tensors(self._tensors)
         made_with = {ENVIRONMENT: environment(mesh)} if mesh.is_main else {}  # the facts that rank 0 writes count
         self._facts = encode(state.facts | made_with, "facts")
         self._rank_facts = encode({RANDOM: random_states(mesh.device)}, "rank_facts")
