@@ -288,7 +288,7 @@ def offences(source: str) -> list[str]:
             name = ast.unparse(node.func)
             settings = {word.arg: getattr(word.value, "value", None) for word in node.keywords}
             is_plain = settings.get("allow_pickle") is False  # np.load of numbers alone
-            if name in FORBIDDEN_CALLS and not is_plain or name.split(".")[-1] in OBJECT_COLLECTIVES | {"extractall"}:
+            if (name in FORBIDDEN_CALLS and not is_plain) or name.split(".")[-1] in OBJECT_COLLECTIVES | {"extractall"}:
                 found.append(name)
             found += [f"{name}({key}=...)" for key, value in FORBIDDEN_SETTINGS.items() if settings.get(key) is value]
     return found
