@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
+import math
 import os
 import pickle  # to build what must never be loaded
 from collections.abc import Callable
@@ -30,7 +31,7 @@ from pretrain.checkpoint.errors import CheckpointError, NotTensorsOnly
 from pretrain.checkpoint.integrity import verify
 from pretrain.checkpoint.labels import LABEL, Label, read_label
 from pretrain.checkpoint.reading import load_tensors, newest_checkpoint, open_checkpoint
-from pretrain.checkpoint.store import Reader, Writer
+from pretrain.checkpoint.store import UNSHARED_ELEMENTS, Reader, Writer, all_finite
 from pretrain.types import TrainState
 
 FILES = ["facts.json", "manifest.json", "metadata.json", "rank_00000.bin", "rank_00000.json", "rank_00000.sum"]
@@ -86,6 +87,21 @@ def test_every_dtype_comes_back(checkpointer: object, run_dir: Path, same_tensor
 def test_huge_numbers_are_finite(checkpointer: object, run_dir: Path) -> None:
     checkpointer.save(10, TrainState({"x": torch.full((5,), 3e38), "y": torch.tensor([3e38, -3e38, 1e-45])}))
     assert newest_checkpoint(run_dir).manifest.healthy  # their sum is not
+
+
+@pytest.mark.parametrize("name", FLOATS)
+@pytest.mark.parametrize("size", [0, 1, 7, UNSHARED_ELEMENTS, 3 * UNSHARED_ELEMENTS + 5])
+def test_what_is_finite_is_what_the_plain_form_says(name: str, size: int) -> None:
+    generator = torch.Generator().manual_seed(size)
+    dtype = getattr(torch, name)
+    values = (torch.randn(size, generator=generator, dtype=torch.float64) * 100).to(dtype)
+    largest = torch.finfo(dtype).max
+    for value in (0.0, largest, -largest, math.nan, math.inf, -math.inf):
+        for place in {0, size // 2, size - 1} if size else set():
+            changed = values.clone()
+            changed[place] = value
+            assert all_finite(changed) == bool(torch.isfinite(changed).all()) == math.isfinite(value)
+    assert all_finite(values)
 
 
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.float8_e4m3fn])
