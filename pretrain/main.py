@@ -214,6 +214,7 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
             status = train(run)
         reason = reason_of(status, run)
     except KeyboardInterrupt:
+        run.checkpointer.abandon()
         status, reason = Status.PREEMPTED, "stopped by a second Ctrl-C; nothing was saved after the last checkpoint"
         raise
     except BaseException as error:
@@ -258,6 +259,7 @@ def end(run: Run, run_dir: Path, status: Status, reason: str, begun: bool) -> No
     """
     step = run.progress.step
     parts: list[tuple[str, Callable[[], object]]] = [
+        ("the last checkpoint", run.checkpointer.close),
         ("the loader", run.loader.close),
         ("the profiler", run.profiler.close),
         ("the log", lambda: run.log.close(status.value)),

@@ -26,6 +26,7 @@ DeviceType = Literal["auto", "cuda", "mps", "cpu"]
 SETTLE_S = 0.2  # far longer than dropping a tensor takes, far shorter than anyone waits for
 MEET_S = 0.05  # between two looks at who has started
 TIMEOUT = timedelta(minutes=10)  # a rank that is silent for longer is taken for dead
+HOST_TIMEOUT = timedelta(hours=1)  # beside the steps, e.g. for the slowest rank's share of a checkpoint
 REASON_TIMEOUT = timedelta(seconds=2)  # for a rank that fails to say why
 FAILED = "groundwork/failed"  # key of that reason in the ranks' store
 BY_TORCHRUN = "start with torchrun, which sets it, or unset RANK, WORLD_SIZE and their kin for a single process"
@@ -76,6 +77,13 @@ class Mesh:
         """Wait for all ranks."""
         if self.world_size > 1:
             dist.barrier()
+
+    def new_host_group(self) -> dist.ProcessGroup | None:
+        """Return a group of all ranks over gloo for the collectives of another thread; None in a single process.
+
+        A rank may keep the others waiting there for longer than in a step: those who have died are noticed in both.
+        """
+        return dist.new_group(timeout=HOST_TIMEOUT, backend="gloo") if self.world_size > 1 else None
 
     def broadcast_json(self, value: Any) -> Any:
         """Return rank 0's `value` (JSON values) on every rank."""

@@ -196,7 +196,35 @@ class Checkpointer(ABC):
 
     @abstractmethod
     def save(self, step: int, state: TrainState) -> None:
-        """Write a checkpoint: complete or absent. Called on every rank."""
+        """Write a checkpoint: complete or absent. Called on every rank; when it returns, the state may change."""
+
+    @abstractmethod
+    def poll(self, num_updates: int) -> float | None:
+        """Look after what is done beside the steps; called after every step on every rank, and cheap.
+
+        Args:
+            num_updates: accepted steps so far.
+        Returns:
+            How many seconds a save took that has come to its end; None where none has.
+        Raises:
+            GroundworkError: that of a save which failed meanwhile, at the same step on every rank.
+        """
+
+    @abstractmethod
+    def wait(self) -> None:
+        """Wait until the last save is on disk. Raises as `poll`."""
+
+    @abstractmethod
+    def reject(self, num_updates: int, reason: str) -> None:
+        """Label bad what was saved after the last accepted step: the guard has ended the run before another one."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Give up a save that is under way: the process is to end at once."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Wait for what is under way and let go of all that was held. Raises as `wait`."""
 
     @abstractmethod
     def load(self, state: TrainState, path: str | None = None) -> bool:

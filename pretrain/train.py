@@ -100,6 +100,7 @@ def train(run: Run) -> Status:
             status = graver(status, take(run, record))
         if compares:
             check_replicas(run)
+        look_after_saves(run)
         if saves:
             save(run)
         if evaluates and not evaluate(run):
@@ -108,6 +109,9 @@ def train(run: Run) -> Status:
         status = graver(status, take(run, record))
     if not run.checkpointer.due(now.step):
         save(run)
+    run.checkpointer.wait()
+    if status is Status.STOPPED:
+        run.checkpointer.reject(now.num_updates, f"the guard ended the run at step {now.step}, no clean step followed")
     run.log.flush()
     return status or Status.FINISHED
 
@@ -216,7 +220,7 @@ def evaluate(run: Run) -> bool:
 
 
 def save(run: Run) -> None:
-    """Write a checkpoint of this moment; every record has been taken by now.
+    """Save this moment's state; every record has been taken by now. The steps are held as long as the seat needs it.
 
     Raises:
         ReplicasDiffer: nothing is written then.
@@ -246,6 +250,13 @@ def check_replicas(run: Run) -> None:
         state = state_of(run)
         facts = asdict(now) | {"guard": run.guard.facts(), "lr": run.optimizer.lr * run.schedule.factor(now.step)}
         compare_replicas(run.parallel.replicated(state.tensors), facts, run.mesh, now.step)
+
+
+def look_after_saves(run: Run) -> None:
+    """Raise the error of a save that goes on beside the steps; tell how long one took that has come to its end."""
+    took_s = run.checkpointer.poll(run.progress.num_updates)
+    if took_s is not None:
+        run.signal.saving_took(took_s)
 
 
 def state_of(run: Run) -> TrainState:

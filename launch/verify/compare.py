@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
+from pretrain.checkpoint.environment import ENVIRONMENT
 from pretrain.checkpoint.gate import GATE
 from pretrain.checkpoint.integrity import step_folders
 from pretrain.checkpoint.reading import Opened, load_tensors, open_checkpoint
-from pretrain.checkpoint.rules import ENVIRONMENT
 from pretrain.json_lines import read_lines
 from pretrain.plan import counted
 from pretrain.run_files import CHECKPOINTS, JOURNAL, METRICS, SAMPLES

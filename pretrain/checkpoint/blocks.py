@@ -15,6 +15,7 @@ from foundation.hashes import BLOCK_BYTES
 from pretrain.checkpoint.errors import DamagedCheckpoint
 
 SUM_BYTES = 16  # one xxh3-128
+WRITE_BYTES = 16 * BLOCK_BYTES  # at a time: a thread that writes gives up the interpreter as seldom as that
 ALIGN_BYTES = 64  # of every chunk's start, so that any dtype may be viewed in place
 
 
@@ -23,7 +24,7 @@ class BlockWriter:
 
     Args:
         path: a file that doesn't exist yet.
-        wrote: called with how many bytes of the data are written, a block's at most; None where nobody counts.
+        wrote: called with how many bytes of the data are written, WRITE_BYTES at most; None where nobody counts.
     """
 
     def __init__(self, path: Path, wrote: Callable[[float], None] | None = None) -> None:
@@ -57,19 +58,21 @@ class BlockWriter:
 
     def _write(self, data: memoryview, wrote: Callable[[float], None] | None = None) -> None:
         while len(data):
-            piece = data[: BLOCK_BYTES - self.size_bytes % BLOCK_BYTES]
-            written = self._file.write(piece)  # may be short; the rest then fails with its reason, e.g. no space left
-            self._block.update(piece[:written])
-            self.size_bytes += written
+            written = self._file.write(data[:WRITE_BYTES])  # may be short; the rest then fails with its reason
+            self._hash(data[:written])
             if wrote is not None:
                 wrote(written)
-            if self.size_bytes % BLOCK_BYTES == 0:
-                self._end_block()
             data = data[written:]
 
-    def _end_block(self) -> None:
-        self._sums += self._block.digest()
-        self._block = xxhash.xxh3_128()
+    def _hash(self, data: memoryview) -> None:
+        while len(data):
+            piece = data[: BLOCK_BYTES - self.size_bytes % BLOCK_BYTES]
+            self._block.update(piece)
+            self.size_bytes += len(piece)
+            if self.size_bytes % BLOCK_BYTES == 0:
+                self._sums += self._block.digest()
+                self._block.reset()
+            data = data[len(piece) :]
 
     def sums(self) -> bytes:
         """Return the block sums, 16 bytes a block, after the last write; the last block may be short."""

@@ -2,61 +2,48 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
-from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
-from torch.distributed.checkpoint.state_dict_saver import save
 
 from foundation.errors import ConfigError, require
-from foundation.files import pretty_json
-from foundation.progress import human
 from pretrain.checkpoint.afresh import OPTIMIZER, SPIKE, fitting
-from pretrain.checkpoint.description import METADATA, require_same_tensors
+from pretrain.checkpoint.beside import Beside
+from pretrain.checkpoint.description import require_same_tensors
+from pretrain.checkpoint.environment import ENVIRONMENT, environment
 from pretrain.checkpoint.errors import (
     CheckpointError,
     CheckpointMismatch,
     DamagedCheckpoint,
     ResumeRefused,
-    SaveFailed,
     UnhealthyCheckpoint,
 )
 from pretrain.checkpoint.gate import require_same_run
-from pretrain.checkpoint.integrity import (
-    Manifest,
-    commit,
-    folder_name,
-    remove_leftovers,
-    step_folders,
-    write_file,
-)
+from pretrain.checkpoint.integrity import read_manifest, step_folders, step_of
+from pretrain.checkpoint.labels import Label, Waiting, read_label, write_label
 from pretrain.checkpoint.reading import (
     Opened,
     load_tensors,
     none_usable,
     open_checkpoint,
     open_named,
-    plain_errors,
     verify_share,
 )
 from pretrain.checkpoint.retention import leave_later, prune, say, set_all_aside
-from pretrain.checkpoint.state import FACTS, derive_random_states, encode, random_states, restore_random_states
-from pretrain.checkpoint.store import Writer
+from pretrain.checkpoint.saving import RANDOM, Save, on_main, updates_of
+from pretrain.checkpoint.state import FACTS, derive_random_states, read_facts, restore_random_states
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.run_files import CHECKPOINTS
 from pretrain.seats import Checkpointer, Resumption
 from pretrain.types import TrainState
 
-RANDOM = "random"  # the key of a rank's facts that this room adds
-JSON_BYTES = 1 << 20  # room that a save asks for besides the tensors
 AUTO = "or type auto or never"  # in place of a folder
-LARGE_BYTES = 10**9  # from here on a save takes long enough to be said before it is done
 Result = TypeVar("Result")
 
 
@@ -76,98 +63,174 @@ class NoCheckpoint(Checkpointer):
             raise ConfigError(f"resume: {path} can't be loaded with checkpoint=none; choose checkpoint=default")
         return False
 
+    def poll(self, num_updates: int) -> float | None:
+        return None
+
+    def wait(self) -> None:
+        pass
+
+    def reject(self, num_updates: int, reason: str) -> None:
+        pass
+
+    def abandon(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
 
 class DcpCheckpoint(Checkpointer):
     """Checkpoints in `<run_dir>/checkpoints/step_00000100/`, written by all ranks through torch.distributed.checkpoint.
 
-    A save is synchronous. Its files are written beside the others under a hidden name, flushed, and become a
-    checkpoint by one rename; after any crash there is the whole of it or nothing.
+    The step is held while the state is copied to host memory; the rest is done in a thread. Files are written beside
+    the others under a hidden name, flushed, and become a checkpoint by one rename; after any crash there is the whole
+    of it or nothing. One save is under way at a time: the next one waits for it.
 
     Args:
         every_steps: steps between two checkpoints; one more is written at the end.
-        keep_last: checkpoints kept; the last two healthy ones stay in any case.
+        keep_last: checkpoints kept; the last two that can be resumed from, the last two labelled healthy, and one that
+            ended a run stay in any case.
         mesh: the ranks.
         plan: gives the end.
         run_dir: a folder that all ranks see.
+        keep_every_steps: checkpoints of steps that are multiples of it stay for ever; None for none.
+        healthy_after_steps: accepted steps that must follow a checkpoint before it is labelled healthy; `every_steps`
+            where that is less.
+        asynchronous: False holds the step until the checkpoint is on disk, and takes no memory for a copy.
     Raises:
         SettingError: a number below 1.
     """
 
     saves = True
 
-    def __init__(self, every_steps: int, keep_last: int, mesh: Mesh, plan: Plan, run_dir: Path) -> None:
+    def __init__(
+        self,
+        every_steps: int,
+        keep_last: int,
+        mesh: Mesh,
+        plan: Plan,
+        run_dir: Path,
+        keep_every_steps: int | None = None,
+        healthy_after_steps: int = 100,
+        asynchronous: bool = True,
+    ) -> None:
         for key, value in {"every_steps": every_steps, "keep_last": keep_last}.items():
             require(value >= 1, key, value, "1 or more; checkpoint=none saves nothing")
-        self._every_steps, self._keep_last = every_steps, keep_last
+        require(healthy_after_steps >= 1, "healthy_after_steps", healthy_after_steps, "1 or more")
+        allowed = "1 or more, or null to keep none for ever"
+        require(keep_every_steps is None or keep_every_steps >= 1, "keep_every_steps", keep_every_steps, allowed)
+        self._every_steps, self._keep_last, self._keep_every_steps = every_steps, keep_last, keep_every_steps
+        self._healthy_after, self._asynchronous = min(healthy_after_steps, every_steps), asynchronous
         self._mesh, self._max_steps, self._run_dir = mesh, plan.max_steps, run_dir
         self._folder = run_dir / CHECKPOINTS
-        self._saved_step: int | None = None
+        self._saved_step: int | None = None  # on disk, or on its way
+        self._took_s: float | None = None  # of a save that the loop hasn't heard of yet
+        self._beside = Beside(mesh)
+        self._waiting = Waiting()  # on rank 0, which writes the labels
         self.resumption = None
 
     def due(self, step: int) -> bool:
         return step > 0 and (step % self._every_steps == 0 or step == self._max_steps)
 
     def save(self, step: int, state: TrainState) -> None:
-        """Write the checkpoint after `step` finished steps, together with the random states of every rank.
+        """Save the state after `step` finished steps, together with the random states of every rank.
+
+        Returns when the state may change again; `poll` and `wait` tell of the rest.
 
         Raises:
-            SaveFailed: the disk is full or gone, with bytes needed and free; the earlier checkpoints are as they were.
+            SaveFailed: the disk is full or gone, with bytes needed and free; or the memory is too small for a copy. The
+                earlier checkpoints are as they were. Also that of a save before.
             NotTensorsOnly: the state holds something that is neither tensor nor JSON.
         """
         if step == self._saved_step:
-            return  # a signal at a step that was due: it is on disk already
-        final, temporary = self._folder / folder_name(step), self._folder / f".{folder_name(step)}.saving"
-        facts = encode(state.facts, "facts")
-        rank_facts = encode({RANDOM: random_states(self._mesh.device)}, "rank_facts")
-        writer = Writer(temporary, self._mesh.rank, rank_facts)
-        size_bytes = sum(tensor.numel() * tensor.element_size() for tensor in state.tensors.values())
-        needed_bytes, started_s = size_bytes + JSON_BYTES, time.perf_counter()
-        if self._mesh.is_main and size_bytes >= LARGE_BYTES:
-            say(f"{final}: saving {human(size_bytes, 'B')}")
-        try:
-            self._on_main(lambda: self._prepare(temporary, needed_bytes))
-            _write(writer, state.tensors)
-            self._on_main(lambda: self._commit(writer, step, facts, temporary, final))
-        except OSError as error:
-            raise self._save_failed(step, needed_bytes, error) from error
-        finally:
-            if self._mesh.is_main:  # here no rank writes any more: all have reported
-                shutil.rmtree(temporary, ignore_errors=True)
+            return  # a signal at a step that was due: it is on disk already, or on its way
+        self._wait_for_the_one_before(step)
+        save = Save(self._mesh, self._folder, step, step == self._max_steps, state)
+        if not self._asynchronous:
+            save.prepare()
+            self._write(save)
+            self._is_saved(save)
+            return
+        self._beside.start(save, state.tensors, self._write)
         self._saved_step = step
+
+    def _write(self, save: Save, staged: dict[str, Tensor] | None = None, group: Any = None) -> None:
+        save.write(staged, group)
         if self._mesh.is_main:
-            say(f"{final}: {human(size_bytes, 'B')} saved in {time.perf_counter() - started_s:.1f} s")
-            prune(self._folder, self._keep_last)
+            prune(self._folder, self._keep_last, self._keep_every_steps)
 
-    def _prepare(self, temporary: Path, needed_bytes: int) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(self._folder)
-        if shutil.disk_usage(self._folder).free < needed_bytes:
-            raise OSError("the disk has no room for it")
-        temporary.mkdir()
+    def _wait_for_the_one_before(self, step: int) -> None:
+        before, is_waited_for, started_s = self._beside.under_way, not self._beside.ended, time.perf_counter()
+        self.wait()
+        if self._mesh.is_main and before is not None and is_waited_for:
+            say(
+                f"step {step} waited {time.perf_counter() - started_s:.1f} s for the checkpoint of step {before.step}, "
+                f"which took {before.took_s:.1f} s; raise checkpoint.every_steps to wait less"
+            )
 
-    def _commit(self, writer: Writer, step: int, facts: bytes, temporary: Path, final: Path) -> None:
-        files = dict(writer.files)
-        files[METADATA] = write_file(temporary / METADATA, pretty_json(writer.metadata))
-        files[FACTS] = write_file(temporary / FACTS, facts)
-        commit(temporary, final, Manifest(step, self._mesh.world_size, writer.not_finite, files))
-        if writer.not_finite:
-            names = ", ".join(writer.not_finite[:5])
-            say(f"{final}: holds NaN or infinity ({names}); it is kept for inspection and never resumed from")
+    def poll(self, num_updates: int) -> float | None:
+        if self._beside.under_way is not None and self._beside.ended_everywhere():
+            self.wait()
+        if self._mesh.is_main and self._beside.under_way is None:  # one under way may be pruning: labels wait
+            for folder in self._waiting.followed(num_updates, self._healthy_after):
+                self._label(folder, Label.HEALTHY)
+        self._took_s, took_s = None, self._took_s
+        return took_s
 
-    def _save_failed(self, step: int, needed_bytes: int, error: OSError) -> SaveFailed:
-        place = self._folder if self._folder.exists() else self._run_dir
-        free_bytes = shutil.disk_usage(place).free if place.exists() else 0
-        return SaveFailed(
-            f"{self._folder}: the checkpoint of step {step} could not be saved ({error}); it needs {needed_bytes} "
-            f"bytes, {free_bytes} are free; earlier checkpoints are as they were. Free space, lower "
-            "checkpoint.keep_last, or set runs_dir to a larger disk that all ranks see"
-        )
+    def wait(self) -> None:
+        if self._beside.under_way is not None:
+            self._saved_step = None  # until it is known to stand
+            self._is_saved(self._beside.join())
+
+    def _is_saved(self, save: Save) -> None:
+        self._saved_step, self._took_s = save.step, save.took_s
+        if self._mesh.is_main:
+            self._waiting.add(save.path, save.num_updates)
+
+    def reject(self, num_updates: int, reason: str) -> None:
+        self.wait()
+        if self._mesh.is_main:
+            for folder in self._waiting.unfollowed(num_updates):
+                say(f"{folder}: labelled bad: {reason}")
+                self._label(folder, Label.BAD, reason)
+
+    def _label(self, folder: Path, label: Label, reason: str = "") -> None:
+        if not folder.is_dir():
+            return  # pruned by now
+        try:
+            write_label(folder, label, reason)
+        except OSError as error:  # an opinion less: no reason to end the run
+            say(f"{folder}: can't be labelled {label.value} ({error})")
+
+    def newest_healthy(self, before_step: int | None = None) -> Path | None:
+        """Return the folder of the newest checkpoint labelled healthy, to which a run may go back; None without one.
+
+        Args:
+            before_step: only those of fewer finished steps.
+        Returns:
+            The same on every rank. Its bytes are verified when it is loaded.
+        """
+        self.wait()
+        found = (path for path in step_folders(self._folder) if read_label(path).label is Label.HEALTHY)
+        named = (path.name for path in found if before_step is None or (step_of(path) or 0) < before_step)
+        name = self._mesh.broadcast_json(next(named, None) if self._mesh.is_main else None)
+        return None if name is None else self._folder / name
+
+    def abandon(self) -> None:
+        self._beside.abandon()
+
+    def close(self) -> None:
+        try:
+            self.wait()
+        finally:
+            self._beside.close()
 
     def load(self, state: TrainState, path: str | None = None) -> bool:
         """Fill `state` and this process's random states; nothing is touched before every byte was verified.
 
-        Without `path` the newest checkpoint is taken; one that is damaged or holds NaN is moved aside, said on the
-        console and in journal.jsonl, and the one before it is taken. With a `path` in this run the later ones are moved
+        Without `path` the newest checkpoint is taken; one that is damaged, holds NaN or is labelled bad is moved aside,
+        said on the console and in journal.jsonl, and the one before it is taken. Where none is left but some that the
+        guard labelled bad, the newest of these is, and it is said. With a `path` in this run the later ones are moved
         aside, or the next restart would go on from them.
 
         Args:
@@ -179,23 +242,31 @@ class DcpCheckpoint(Checkpointer):
             ResumeRefused, CheckpointMismatch: it is another run's or another model's. One of another guard is none:
                 the live guard keeps its tensors and facts, and this is said.
         """
+        self.wait()
         if path is not None:
             self._load_named(Path(path), state)
             return True
-        names = self._mesh.broadcast_json([folder.name for folder in step_folders(self._folder)])
+        listing = [(self._folder / name, bad) for name, bad in self._mesh.broadcast_json(self._listing())]
         problems: list[tuple[Path, str]] = []
-        for folder in (self._folder / name for name in names):
+        for folder, bad in sorted(listing, key=lambda entry: entry[1] is not None):  # those labelled bad come last
             try:
                 self._load_one(folder, state, partial(open_checkpoint, folder))
             except (DamagedCheckpoint, UnhealthyCheckpoint) as error:
                 problems.append((folder, str(error)))
                 continue
-            self._on_main(partial(set_all_aside, problems, folder, self._run_dir))
-            self._say_loaded(folder)
+            later = [] if bad is not None else listing[: listing.index((folder, bad))]
+            problems += [(path, f"{path}: labelled bad: {why}") for path, why in later if why is not None]
+            on_main(self._mesh, partial(set_all_aside, problems, folder, self._run_dir))
+            self._is_loaded(folder, "no other can be used")
             return True
         if problems:
             raise none_usable(self._folder, [problem for _, problem in problems])
         return False
+
+    def _listing(self) -> list[tuple[str, str | None]]:
+        """Return the checkpoints' names, the newest first; beside each why it is labelled bad, where it is."""
+        found = ((folder.name, read_label(folder)) for folder in step_folders(self._folder))
+        return [(name, labelled.reason if labelled.label is Label.BAD else None) for name, labelled in found]
 
     def _load_named(self, folder: Path, state: TrainState) -> None:
         try:
@@ -204,18 +275,37 @@ class DcpCheckpoint(Checkpointer):
             raise DamagedCheckpoint(
                 f"{error}; name another checkpoint, or take the newest healthy one with resume=auto"
             ) from error
-        self._on_main(lambda: leave_later(opened.folder, opened.manifest.step, self._run_dir))
-        self._say_loaded(folder)
+        on_main(self._mesh, lambda: leave_later(opened.folder, opened.manifest.step, self._run_dir))
+        self._is_loaded(folder, "it was asked for")
 
-    def _say_loaded(self, folder: Path) -> None:
-        if self._mesh.is_main:
-            say(f"going on from {folder}")
+    def _is_loaded(self, folder: Path, why_bad: str) -> None:
+        """Say so, and take in what waits for its label on this timeline.
+
+        Args:
+            why_bad: why it is taken though it is labelled bad, if it is.
+        """
+        if not self._mesh.is_main:
+            return
+        is_own = folder.parent.resolve() == self._folder.resolve()
+        found = read_label(folder)
+        if found.label is Label.BAD:
+            say(f"{folder}: labelled bad: {found.reason}; taken all the same, {why_bad}")
+            if is_own:
+                self._label(folder, Label.PENDING)
+        say(f"going on from {folder}")
+        self._waiting.clear()
+        for path in step_folders(self._folder) if is_own else []:
+            if read_label(path).label is Label.PENDING and (step_of(path) or 0) <= (step_of(folder) or 0):
+                with contextlib.suppress(CheckpointError):  # damaged: nobody will go back to it
+                    manifest = read_manifest(path)
+                    self._waiting.add(path, updates_of(read_facts(path, manifest, FACTS), manifest.step))
 
     def _load_one(self, folder: Path, state: TrainState, opens: Callable[[], Opened]) -> Opened:
         rank, world_size = self._mesh.rank, self._mesh.world_size
         opened = self._together(DamagedCheckpoint, opens)
         ranks = (opened.manifest.world_size, world_size)
-        changes = self._together(ResumeRefused, lambda: require_same_run(folder, opened.facts, state.facts, ranks))
+        now = state.facts | {ENVIRONMENT: self._mesh.on_main(lambda: environment(self._mesh))}
+        changes = self._together(ResumeRefused, lambda: require_same_run(folder, opened.facts, now, ranks))
         fits = fitting(opened, state, any(change.key.startswith(f"{OPTIMIZER}.") for change in changes))
         opened, tensors = fits.opened, fits.tensors
         if SPIKE in fits.afresh and self._mesh.is_main:
@@ -237,17 +327,6 @@ class DcpCheckpoint(Checkpointer):
         else:
             derive_random_states(opened.rank_facts(0).get(RANDOM, {}), rank, world_size)
 
-    def _on_main(self, action: Callable[[], None]) -> None:
-        """Do something on rank 0; its OSError is raised on every rank."""
-        problem: str | None = None
-        if self._mesh.is_main:
-            try:
-                action()
-            except OSError as error:
-                problem = str(error)
-        if (problem := self._mesh.broadcast_json(problem)) is not None:
-            raise OSError(problem)
-
     def _together(self, error_type: type[CheckpointError], action: Callable[[], Result]) -> Result:
         """Do something on every rank. Where it fails on one, it fails on all: elsewhere with an `error_type`."""
         failed: CheckpointError | None = None
@@ -260,9 +339,3 @@ class DcpCheckpoint(Checkpointer):
         if failed and not self._mesh.is_main:
             say(f"rank {self._mesh.rank}: {failed}")
         raise failed or error_type("another rank can't use this checkpoint; its own message says why")
-
-
-def _write(writer: Writer, tensors: dict[str, Tensor]) -> None:
-    planner = DefaultSavePlanner(flatten_state_dict=False, flatten_sharded_tensors=False)
-    with plain_errors():
-        save(dict(tensors), storage_writer=writer, planner=planner)

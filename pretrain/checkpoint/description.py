@@ -73,6 +73,18 @@ def dtype_name(name: str, dtype: torch.dtype) -> str:
     return word
 
 
+def require_tensors(tensors: dict[str, Any]) -> None:
+    """Check that these can be saved.
+
+    Raises:
+        NotTensorsOnly: names the first that is no tensor, or of a dtype without a word here.
+    """
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, Tensor):
+            raise NotTensorsOnly(f"{name}: not a tensor; other state belongs into facts, as JSON")
+        dtype_name(name, tensor.dtype)
+
+
 def describe(metadata: Metadata, places: dict[MetadataIndex, Place]) -> dict[str, Any]:
     """Return DCP's metadata as JSON values.
 

@@ -33,5 +33,9 @@ class SaveFailed(CheckpointError):
     """Nothing was saved; the checkpoints before it are as they were."""
 
 
+class SaveGivenUp(CheckpointError):
+    """A save was ended from outside before it was done; the checkpoints before it are as they were."""
+
+
 class NotTensorsOnly(CheckpointError):
     """Something other than a tensor was to be saved or loaded; such an item could be unpickled, so it is refused."""

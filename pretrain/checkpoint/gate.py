@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from pretrain.checkpoint.changes import Change, compare, leaves, refusal
+from pretrain.checkpoint.environment import ENVIRONMENT
 from pretrain.checkpoint.errors import ResumeRefused
-from pretrain.checkpoint.rules import ENVIRONMENT, RANKS, SHARDS, SOURCES, TOKENIZER
+from pretrain.checkpoint.rules import RANKS, SHARDS, SOURCES, TOKENIZER
 from pretrain.plan import Plan
 
 GATE = "gate"  # the key of the facts under which the compared values are saved
@@ -78,7 +79,7 @@ def _told(facts: dict[str, Any], other: dict[str, Any], ranks: int) -> dict[str,
     if config and others.get(CONFIG):
         found |= _left_out(config, others) | leaves(config)
     if other.get(ENVIRONMENT) and environment:
-        found |= leaves(environment, ENVIRONMENT)
+        found |= leaves({key: text for key, text in environment.items() if key != "world_size"}, ENVIRONMENT)
     return found | leaves(ranks, RANKS)
 
 

@@ -16,6 +16,7 @@ from foundation.files import pretty_json, read_json, sync_dir, sync_file
 from foundation.hashes import hash_bytes, hash_file, hash_json
 from pretrain.checkpoint.blocks import BlockReader
 from pretrain.checkpoint.errors import DamagedCheckpoint, NewerCheckpoint
+from pretrain.checkpoint.labels import LABEL
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -39,13 +40,15 @@ class Manifest:
         step: finished steps.
         world_size: ranks that wrote it.
         not_finite: names of the tensors that held NaN or infinity; empty in a healthy checkpoint.
-        files: name -> size and hash, of every file but the manifest.
+        files: name -> size and hash, of every file but the manifest and the label.
+        final: whether the step was the run's last; one that an older version wrote doesn't say.
     """
 
     step: int
     world_size: int
     not_finite: list[str]
     files: dict[str, FileSum]
+    final: bool = False
 
     @property
     def healthy(self) -> bool:
@@ -153,7 +156,7 @@ def _check_listing(folder: Path, manifest: Manifest) -> None:
     if step_of(folder) not in (None, manifest.step):
         raise DamagedCheckpoint(f"{folder}: its manifest says step {manifest.step}; rename it back")
     present = {entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")}
-    for foreign in sorted(present - set(manifest.files) - {MANIFEST}):
+    for foreign in sorted(present - set(manifest.files) - {MANIFEST, LABEL}):
         raise DamagedCheckpoint(f"{folder / foreign}: not in the manifest; a checkpoint holds its own files only")
     for file, expected in sorted(manifest.files.items()):
         if file not in present:
@@ -187,7 +190,8 @@ def _manifest(content: dict[str, Any]) -> Manifest:
     for name in files:
         if not FILE_NAME.fullmatch(name):
             raise TypeError(f"file name {name!r}")
-    return Manifest(content["step"], content["world_size"], content["not_finite"], files)
+    final = content.get("final") is True
+    return Manifest(content["step"], content["world_size"], content["not_finite"], files, final)
 
 
 def verify_file(folder: Path, manifest: Manifest, name: str) -> None:

@@ -18,6 +18,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from pretrain.checkpoint.description import read_description, require_same_tensors
 from pretrain.checkpoint.errors import CheckpointError, UnhealthyCheckpoint
 from pretrain.checkpoint.integrity import MANIFEST, Manifest, read_manifest, step_folders, step_of, verify_file
+from pretrain.checkpoint.labels import Label, read_label
 from pretrain.checkpoint.state import FACTS, rank_facts_name, read_facts
 from pretrain.checkpoint.store import Reader
 from pretrain.run_files import CHECKPOINTS
@@ -116,24 +117,26 @@ def plain_errors() -> Iterator[None]:
     DCP gathers the ranks' errors into one of its own with their tracebacks as text; it also warns that without a
     process group it works in one process, which is meant.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized")
-        try:
-            yield
-        except CheckpointException as error:
-            rank, (cause, _) = min(error.failures.items(), key=lambda entry: entry[0])
-            cause.add_note(f"on rank {rank}")
-            raise cause from None
+    # not restored after: a save's thread would restore what another one has changed meanwhile
+    warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized")
+    try:
+        yield
+    except CheckpointException as error:
+        rank, (cause, _) = min(error.failures.items(), key=lambda entry: entry[0])
+        cause.add_note(f"on rank {rank}")
+        raise cause from None
 
 
 def newest_checkpoint(run_dir: Path) -> Opened:
     """Open the newest whole and healthy checkpoint of a run, e.g. to generate from it; the run folder isn't touched.
 
+    One that the guard labelled bad is taken where there is no other.
+
     Raises:
         CheckpointError: there is none; says what is wrong with each that was found.
     """
     problems = []
-    for folder in step_folders(run_dir / CHECKPOINTS):
+    for folder in sorted(step_folders(run_dir / CHECKPOINTS), key=lambda path: read_label(path).label is Label.BAD):
         try:
             opened = open_checkpoint(folder)
             verify_share(opened, rank=0, world_size=1)

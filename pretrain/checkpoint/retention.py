@@ -7,21 +7,35 @@ from pathlib import Path
 
 from foundation.text import visible
 from pretrain.checkpoint.errors import CheckpointError
-from pretrain.checkpoint.integrity import read_manifest, remove, set_aside, step_folders
+from pretrain.checkpoint.integrity import Manifest, read_manifest, remove, set_aside, step_folders, step_of
+from pretrain.checkpoint.labels import Label, read_label
 from pretrain.json_lines import JsonLines
 from pretrain.run_files import CHECKPOINTS, JOURNAL
 
 MIN_HEALTHY = 2  # never pruned: the newest may turn out to be useless
 
 
-def prune(folder: Path, keep_last: int) -> None:
-    """Delete all checkpoints in `folder` but the last `keep_last` and the last two healthy ones.
+def prune(folder: Path, keep_last: int, keep_every_steps: int | None = None) -> None:
+    """Delete the checkpoints in `folder` that no rule keeps.
 
-    A disk that can't delete doesn't stop the run: it is said on the console.
+    Kept are the last `keep_last`; the last two that can be resumed from, whether their label is still open or not; the
+    last two labelled healthy, to which a run may go back; every one of a multiple of `keep_every_steps`; every one that
+    ended a run. A disk that can't delete doesn't stop the run: it is said on the console.
+
+    Args:
+        folder: of the run's checkpoints.
+        keep_last: at least 1.
+        keep_every_steps: None for none.
     """
     folders = step_folders(folder)
-    healthy = [path for path in folders if _is_healthy(path)]
-    kept = {*folders[:keep_last], *healthy[:MIN_HEALTHY]}
+    manifests = {path: _manifest_of(path) for path in folders}
+    labels = {path: read_label(path).label for path in folders}
+    sound = [path for path in folders if (found := manifests[path]) and found.healthy and labels[path] is not Label.BAD]
+    healthy = [path for path in sound if labels[path] is Label.HEALTHY]
+    kept = {*folders[:keep_last], *sound[:MIN_HEALTHY], *healthy[:MIN_HEALTHY]}
+    kept |= {path for path, manifest in manifests.items() if manifest and manifest.final}
+    if keep_every_steps is not None:
+        kept |= {path for path in folders if (step_of(path) or 0) % keep_every_steps == 0}
     try:
         for path in (path for path in folders if path not in kept):
             remove(path)
@@ -29,11 +43,12 @@ def prune(folder: Path, keep_last: int) -> None:
         say(f"{folder}: old checkpoints can't be removed ({error}); remove them before the disk is full")
 
 
-def _is_healthy(folder: Path) -> bool:
+def _manifest_of(folder: Path) -> Manifest | None:
+    """Return its manifest; None where it isn't whole, as far as names and sizes tell."""
     try:
-        return read_manifest(folder).healthy
+        return read_manifest(folder)
     except CheckpointError:
-        return False
+        return None
 
 
 def set_all_aside(problems: list[tuple[Path, str]], loaded: Path, run_dir: Path) -> None:

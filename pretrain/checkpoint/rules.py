@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from pretrain.checkpoint.environment import ENVIRONMENT
+
 
 class Class(Enum):
     """What it takes to go on with another value."""
@@ -35,7 +37,6 @@ _OTHER_BATCHES = Rule(Class.REFUSED, "the steps before it were made of other sam
 
 SHARDS, TOKENIZER = "manifest.json of data.path", "tokenizer.json"  # keys whose values are hashes
 SOURCES = "data.sources"  # a source's name -> what decides which of its tokens a step holds
-ENVIRONMENT = "environment"  # what the run computes with: versions and device by name
 RANKS = "ranks"
 
 # The longest key that a full key is or lies below decides. One without a rule needs allow_change: nobody has said

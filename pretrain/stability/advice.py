@@ -15,7 +15,7 @@ def advise(record: Record, rise_nats: float, run_dir: Path, last_update: int) ->
     """Return what to do about a stop.
 
     The weights are those of the last update. Where that one spoilt them, no learning rate and no setting of the guard
-    mends them: the way on is a way back.
+    mends them: the way on is a way back, which the same line takes where there is a checkpoint of before that update.
 
     Args:
         record: the step that was one too many.
@@ -23,8 +23,11 @@ def advise(record: Record, rise_nats: float, run_dir: Path, last_update: int) ->
         run_dir: where checkpoints are looked for.
         last_update: the last step that touched the weights.
     """
-    begin = f"The same line goes on with new counts; {JOURNAL} names each step and its samples. If it stops again: "
     earlier = checkpoint_before(run_dir, last_update)
+    same_line = "goes on with new counts"
+    if earlier:
+        same_line = f"goes back to {earlier.name}, what was saved since the last update being labelled bad"
+    begin = f"The same line {same_line}; {JOURNAL} names each step and its samples. If it stops again: "
     way_back = "begin anew with resume=never and a lower optim.lr"
     if earlier:
         way_back = f"go back and learn more slowly with resume={earlier} optim.lr=... allow_change=[optim.lr]"

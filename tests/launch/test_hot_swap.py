@@ -111,6 +111,14 @@ def test_with_nothing_changed_nothing_is_told(terminal: Any, run: list[str], run
     assert [line["event"] for line in journal(run_dir)] == ["checkpoint_set_aside"]
 
 
+def test_other_versions_are_free_shown_and_journaled(terminal: Any, run: list[str], run_dir: Path) -> None:
+    line = [*run, f"resume={run_dir / 'checkpoints/step_00000002'}"]
+    text = terminal.type(*line, before="import torch; torch.__version__ = '9.9'")  # as if another one were installed
+    assert re.search(r'environment\.torch  "2\.\S+"  "9\.9"  free: bits may differ\n', text)
+    (found,) = (line for line in journal(run_dir) if line["event"] == "change")
+    assert (found["key"], found["new"], found["step"]) == ("environment.torch", "9.9", 2)
+
+
 def test_a_folder_of_another_model_is_refused_whatever_is_allowed(terminal: Any, run: list[str], run_dir: Path) -> None:
     def files() -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file() and path.name != ".lock"}

@@ -174,7 +174,7 @@ def test_another_number_of_ranks_goes_on_with_the_same_samples(terminal: Any, ti
 
 
 def test_a_restart_by_torchrun_goes_on_whatever_resume_says(terminal: Any, tiny: list[str]) -> None:
-    run = [*tiny, "trainer.max_steps=12", "checkpoint.every_steps=4", "eval=none"]
+    run = [*tiny, "trainer.max_steps=12", "checkpoint.every_steps=4", "checkpoint.asynchronous=false", "eval=none"]
     run = [text for text in run if not text.startswith("eval.")]
     terminal.type(*run, "run_name=first")
     restarted = terminal.environment | {"TORCHELASTIC_RESTART_COUNT": "1"}
@@ -189,7 +189,7 @@ def test_a_restart_by_torchrun_goes_on_whatever_resume_says(terminal: Any, tiny:
 
 def test_a_run_begun_with_anothers_checkpoint_goes_on_with_its_own(terminal: Any, tiny: list[str]) -> None:
     run = [*tiny, "trainer.max_steps=12", "checkpoint.every_steps=2", "checkpoint.keep_last=2", "eval=none"]
-    run = [text for text in run if not text.startswith("eval.")]
+    run = [*(text for text in run if not text.startswith("eval.")), "checkpoint.asynchronous=false"]
     terminal.type(*run, "run_name=first", before=killed("forward_backward", 3), code=-signal.SIGKILL)
     line = [*run, "run_name=y", f"resume={terminal.folder}/runs/first/checkpoints/step_00000002"]
     terminal.type(*line, before=killed("forward_backward", 7), code=-signal.SIGKILL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+import pretrain.train as loop
 from pretrain.checkpoint.checkpointer import NoCheckpoint
-from pretrain.checkpoint.errors import ResumeRefused
+from pretrain.checkpoint.errors import ResumeRefused, SaveFailed
 from pretrain.checkpoint.integrity import step_folders
+from pretrain.checkpoint.labels import Label, read_label
 from pretrain.checkpoint.reading import open_checkpoint
 from pretrain.evaluate.evaluator import NoEval
 from pretrain.mesh import Mesh
@@ -270,6 +273,71 @@ def test_a_checkpoint_never_outlives_the_lines_before_it(
     assert train(run) is Status.FINISHED
     run.loader.close()
     assert {f"step_{step:08d}" for step in (2, 4, 6, 8)} <= set(seen)
+
+
+class SavesEndBeforeTheirStepDoes:
+    """On the profiler's seat: what goes on beside the steps has ended when the loop looks after it."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def step(self, step: int) -> None:
+        while not self.run.checkpointer._beside.ended:
+            time.sleep(0.001)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_save_that_fails_beside_the_steps_ends_the_run_within_one(
+    worker: ModuleType, overrides: list[str], tmp_path: Path
+) -> None:
+    run = worker.make_run(CPU, [*overrides, "checkpoint=default", "checkpoint.every_steps=2"])
+    object.__setattr__(run, "profiler", SavesEndBeforeTheirStepDoes(run))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limit[1]))
+    try:
+        with pytest.raises(SaveFailed, match="step 2 could not be saved"):
+            train(run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        run.loader.close()
+    assert run.progress.step == 3
+    assert list((tmp_path / "run/checkpoints").iterdir()) == []
+
+
+def test_a_run_labels_what_it_saved(worker: ModuleType, overrides: list[str], tmp_path: Path) -> None:
+    run = worker.make_run(CPU, [*overrides, "checkpoint=default", "checkpoint.every_steps=2"])
+    told = list[float]()
+    run.signal.saving_took = told.append
+    object.__setattr__(run, "profiler", SavesEndBeforeTheirStepDoes(run))
+    assert train(run) is Status.FINISHED
+    run.checkpointer.close()
+    run.loader.close()
+    found = {path.name: read_label(path).label for path in step_folders(tmp_path / "run/checkpoints")}
+    healthy = dict.fromkeys(("step_00000004", "step_00000006"), Label.HEALTHY)
+    assert found == healthy | {"step_00000008": Label.PENDING}
+    assert len(told) == 4 + 3  # how long each was held; the last one ends after the loop
+
+
+def test_what_the_guard_s_stop_leaves_is_labelled_bad(
+    worker: ModuleType, overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = [*overrides, "checkpoint=default", "checkpoint.every_steps=3", "trainer.max_steps=12"]
+    run = worker.make_run(CPU, [*line, "spike.max_skips_in_row=2"])
+    real, calls = loop.norm_of_gradients, itertools.count()
+    norm = lambda model: real(model) * (float("nan") if next(calls) >= 5 else 1.0)  # noqa: E731
+    monkeypatch.setattr(loop, "norm_of_gradients", norm)
+    assert train(run) is Status.STOPPED
+    run.loader.close()
+    found = {path.name: read_label(path) for path in step_folders(tmp_path / "run/checkpoints")}
+    bad = [name for name, labelled in found.items() if labelled.label is Label.BAD]
+    last = f"step_{run.progress.step:08d}"
+    assert bad[0] == last and "step_00000006" in bad and "step_00000003" not in bad
+    assert found[last].reason == f"the guard ended the run at step {run.progress.step}, no clean step followed"
+    again = worker.make_run(CPU, line)
+    assert restore(again) and again.progress.step == 3
+    again.loader.close()
 
 
 @pytest.mark.slow

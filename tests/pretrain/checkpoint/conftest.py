@@ -62,7 +62,7 @@ def make_state() -> Callable[..., TrainState]:
 
 @pytest.fixture
 def checkpointer(mesh: Mesh, plan: Plan, run_dir: Path) -> DcpCheckpoint:
-    return DcpCheckpoint(every_steps=10, keep_last=3, mesh=mesh, plan=plan, run_dir=run_dir)
+    return DcpCheckpoint(every_steps=10, keep_last=3, mesh=mesh, plan=plan, run_dir=run_dir, asynchronous=False)
 
 
 @pytest.fixture

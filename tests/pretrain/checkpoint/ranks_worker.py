@@ -65,7 +65,7 @@ def run(mesh: Mesh, folder: Path) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     run_dir = folder / "run"
     checkpoints = run_dir / "checkpoints"
-    checkpointer = DcpCheckpoint(10, 3, mesh, PLAN, run_dir)
+    checkpointer = DcpCheckpoint(10, 3, mesh, PLAN, run_dir, asynchronous=False)
     for step in (10, 20, 30):
         state = state_of(step, sharded=True)
         torch.manual_seed(100 * step + mesh.rank)
@@ -109,6 +109,8 @@ def run(mesh: Mesh, folder: Path) -> dict[str, Any]:
     checkpointer.save(50, state)
     seen["unhealthy"] = attempt(lambda: checkpointer.load(live, str(checkpoints / "step_00000050")))
 
+    seen |= run_beside(mesh, folder / "beside")
+
     other = DcpCheckpoint(10, 3, mesh, PLAN, folder / "one")  # what one process saved
     live = state_of(99, sharded=True)
     seen["from one"] = other.load(live) and equal(live, state_of(7, sharded=True))
@@ -117,6 +119,47 @@ def run(mesh: Mesh, folder: Path) -> dict[str, Any]:
     if mesh.rank == 1:
         del wrong.tensors["model.a"]
     seen["mismatch"] = attempt(lambda: other.load(wrong))
+    return seen
+
+
+def run_beside(mesh: Mesh, run_dir: Path) -> dict[str, Any]:
+    """Save beside collectives of the steps, with tensors that change at once; then fail on one rank."""
+    seen: dict[str, Any] = {}
+    checkpointer = DcpCheckpoint(10, 3, mesh, PLAN, run_dir)
+    for step in (10, 20):
+        state = state_of(step, sharded=True)
+        torch.manual_seed(100 * step + mesh.rank)
+        random.seed(100 * step + mesh.rank)
+        checkpointer.save(step, state)
+        for tensor in state.tensors.values():
+            local(tensor).fill_(float("nan"))
+        while checkpointer.poll(0) is None:  # ends at the same turn on both ranks, or a sum would miss one
+            mesh.sum(torch.ones(1))
+    live = state_of(99, sharded=True)
+    checkpointer.load(live)
+    seen["beside"] = equal(live, state_of(20, sharded=True))
+    seen["mine"] = sorted(checkpointer._beside._names_to_write(live.tensors))
+    seen["copied"] = checkpointer._beside._staging.size_bytes
+
+    if mesh.rank == 1:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+    checkpointer.save(30, live)
+    turns = 0
+
+    def turn() -> None:
+        nonlocal turns
+        while True:
+            checkpointer.poll(0)
+            mesh.sum(torch.ones(1))
+            turns += 1
+
+    seen["failed beside"], seen["turns"] = attempt(turn), turns
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    mesh.barrier()
+    seen["folders beside"] = sorted(path.name for path in (run_dir / "checkpoints").iterdir())
+    mesh.barrier()
+    checkpointer.save(30, live)
+    checkpointer.close()
     return seen
 
 

@@ -14,7 +14,9 @@ from pretrain.checkpoint.blocks import BlockReader, BlockWriter
 from pretrain.checkpoint.errors import DamagedCheckpoint
 
 BLOCK = 65536
-sizes = st.lists(st.one_of(st.integers(0, 200), st.sampled_from([BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK])), max_size=8)
+sizes = st.lists(
+    st.one_of(st.integers(0, 200), st.sampled_from([BLOCK - 1, BLOCK, BLOCK + 1, 17 * BLOCK + 3])), max_size=8
+)
 
 
 def write(path: Path, chunks: list[bytes]) -> tuple[list[int], bytes]:

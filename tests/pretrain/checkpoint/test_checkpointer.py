@@ -19,6 +19,7 @@ from foundation.errors import ConfigError, SettingError
 from foundation.files import pretty_json
 from foundation.hashes import hash_json
 from pretrain.checkpoint.checkpointer import DcpCheckpoint, NoCheckpoint
+from pretrain.checkpoint.environment import environment
 from pretrain.checkpoint.errors import (
     CheckpointError,
     CheckpointMismatch,
@@ -57,7 +58,7 @@ def test_due_every_so_many_steps_and_at_the_end(checkpointer: DcpCheckpoint) -> 
 
 
 def test_a_saved_state_comes_back_with_facts_and_random_states(
-    checkpointer: DcpCheckpoint, make_state: MakeState, same_tensors: Callable[..., bool]
+    checkpointer: DcpCheckpoint, make_state: MakeState, same_tensors: Callable[..., bool], mesh: Mesh
 ) -> None:
     facts = {"loss": math.inf, "guard": {"skips": 1}, "line": {}, "gate": {"seed": 1}, "step": 10}
     state = TrainState(make_state(10).tensors, facts)
@@ -68,6 +69,7 @@ def test_a_saved_state_comes_back_with_facts_and_random_states(
     assert checkpointer.load(live) is True
     assert draw() == expected
     assert same_tensors(live.tensors, make_state(10).tensors)
+    assert live.facts.pop("environment") == environment(mesh)
     assert live.facts == facts
 
 
@@ -113,11 +115,11 @@ def test_the_newest_is_loaded_and_saving_twice_at_a_step_is_saving_once(
 
 
 def test_the_last_ones_are_kept(mesh: Mesh, plan: Plan, run_dir: Path, make_state: MakeState) -> None:
-    one = DcpCheckpoint(10, keep_last=1, mesh=mesh, plan=plan, run_dir=run_dir)
+    one = DcpCheckpoint(10, keep_last=1, mesh=mesh, plan=plan, run_dir=run_dir, asynchronous=False)
     for step in (10, 20, 30):
         one.save(step, make_state(step))
     assert names(run_dir) == ["step_00000020", "step_00000030"]  # two healthy ones in any case
-    three = DcpCheckpoint(10, keep_last=3, mesh=mesh, plan=plan, run_dir=run_dir)
+    three = DcpCheckpoint(10, keep_last=3, mesh=mesh, plan=plan, run_dir=run_dir, asynchronous=False)
     for step in (40, 50):
         three.save(step, make_state(step))
     assert names(run_dir) == ["step_00000030", "step_00000040", "step_00000050"]
@@ -249,7 +251,7 @@ def test_going_back_moves_the_later_ones_aside(
 def test_another_runs_checkpoint_leaves_this_run_as_it_is(
     mesh: Mesh, plan: Plan, make_state: MakeState, saved: Path, tmp_path: Path, run_dir: Path
 ) -> None:
-    other = DcpCheckpoint(10, 3, mesh, plan, tmp_path / "other")
+    other = DcpCheckpoint(10, 3, mesh, plan, tmp_path / "other", asynchronous=False)
     other.save(50, make_state(50))
     live = make_state(99)
     assert other.load(live, str(saved)) and live.facts["step"] == 10
@@ -259,7 +261,8 @@ def test_another_runs_checkpoint_leaves_this_run_as_it_is(
 def test_a_checkpoint_of_another_timeline_makes_room_and_is_kept(
     mesh: Mesh, plan: Plan, make_state: MakeState, saved: Path, run_dir: Path
 ) -> None:
-    DcpCheckpoint(10, 3, mesh, plan, run_dir).save(10, make_state(11))  # it began elsewhere: this one was not loaded
+    elsewhere = DcpCheckpoint(10, 3, mesh, plan, run_dir, asynchronous=False)  # this one was not loaded
+    elsewhere.save(10, make_state(11))
     assert names(run_dir) == ["step_00000010", "step_00000010.set_aside1"]
     assert open_checkpoint(saved).facts["step"] == 11
     assert open_checkpoint(saved.with_name("step_00000010.set_aside1")).facts["step"] == 10
@@ -329,7 +332,7 @@ def test_a_checkpoint_of_two_ranks_goes_on_in_one_with_random_states_of_its_own(
     draws = []
     for _ in range(2):
         live = make_state(99)
-        assert DcpCheckpoint(10, 3, mesh, plan, run_dir).load(live)
+        assert DcpCheckpoint(10, 3, mesh, plan, run_dir, asynchronous=False).load(live)
         draws.append(draw())
     assert draws[0] == draws[1]
 
@@ -337,7 +340,9 @@ def test_a_checkpoint_of_two_ranks_goes_on_in_one_with_random_states_of_its_own(
 @pytest.mark.parametrize(("key", "value"), [("every_steps", 0), ("keep_last", 0), ("every_steps", -5)])
 def test_numbers_that_cannot_be_are_named(mesh: Mesh, plan: Plan, run_dir: Path, key: str, value: int) -> None:
     with pytest.raises(SettingError, match=f"^{key}: {value} is not allowed; give 1 or more"):
-        DcpCheckpoint(**{"every_steps": 10, "keep_last": 3, key: value}, mesh=mesh, plan=plan, run_dir=run_dir)
+        DcpCheckpoint(
+            **{"every_steps": 10, "keep_last": 3, key: value}, mesh=mesh, plan=plan, run_dir=run_dir, asynchronous=False
+        )
 
 
 def test_none_saves_and_finds_nothing(make_state: MakeState) -> None:

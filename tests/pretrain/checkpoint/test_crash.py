@@ -55,6 +55,7 @@ def begin(
         checkpointer = DcpCheckpoint(10, keep_last=1, mesh=mesh, plan=plan, run_dir=tmp_path / f"run{number}")
         for step in (10, 20):
             checkpointer.save(step, make_state(step))
+            checkpointer.wait()
         return checkpointer
 
     return make
@@ -63,17 +64,21 @@ def begin(
 def test_a_save_killed_anywhere_leaves_whole_checkpoints(
     begin: Callable[[int], DcpCheckpoint], make_state: Callable[..., TrainState], tmp_path: Path
 ) -> None:
+    def save(checkpointer: DcpCheckpoint, step: int) -> None:
+        checkpointer.save(step, make_state(step))
+        checkpointer.wait()
+
     number, killed, newest = 0, True, set()
     while killed:
         checkpointer, folder = begin(number), tmp_path / f"run{number}"
-        killed = killed_at(number, folder, lambda: checkpointer.save(30, make_state(30)))  # noqa: B023 (called at once)
+        killed = killed_at(number, folder, lambda: save(checkpointer, 30))  # noqa: B023 (called at once)
         found = step_folders(folder / "checkpoints")
         assert len(found) >= 2 and all(verify(path) == [] for path in found)
         live = make_state(99)
         assert checkpointer.load(live) and f"step_{live.facts['step']:08d}" == found[0].name
         newest.add(live.facts["step"])
-        checkpointer.save(30, make_state(30))  # the resumed run gets there again, or has it
-        checkpointer.save(40, make_state(40))
+        save(checkpointer, 30)  # the resumed run gets there again, or has it
+        save(checkpointer, 40)
         assert sorted(path.name for path in (folder / "checkpoints").iterdir() if ".set_aside" not in path.name) == [
             "step_00000030",
             "step_00000040",

@@ -14,6 +14,7 @@ import torch
 from pretrain.checkpoint.checkpointer import DcpCheckpoint
 from pretrain.checkpoint.errors import SaveFailed
 from pretrain.checkpoint.integrity import verify
+from pretrain.checkpoint.room import bytes_needed
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.types import TrainState
@@ -35,7 +36,7 @@ def test_a_save_that_fails_in_the_middle_leaves_nothing_and_harms_nothing(
     checkpointer: DcpCheckpoint, make_state: MakeState, saved: Path, run_dir: Path, limit: int
 ) -> None:
     state = make_state(20)
-    needed = sum(tensor.nbytes for tensor in state.tensors.values()) + (1 << 20)
+    needed = bytes_needed(state.tensors, world_size=1)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
@@ -63,14 +64,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_foreseen_or_survived(
     mesh: Mesh, plan: Plan, make_state: MakeState, small_disk: Path, room_kb: int
 ) -> None:
-    checkpointer = DcpCheckpoint(10, 3, mesh, plan, small_disk)
+    checkpointer = DcpCheckpoint(10, 3, mesh, plan, small_disk, asynchronous=False)
     checkpointer.save(10, make_state(10))
     saved = small_disk / "checkpoints" / "step_00000010"
     free = shutil.disk_usage(small_disk).free
     (small_disk / "other").write_bytes(bytes(max(0, free - room_kb * 1024)))
     big = make_state(20)
     big.tensors["model.big"] = torch.zeros(300_000)
-    needed = sum(tensor.nbytes for tensor in big.tensors.values()) + (1 << 20)
+    needed = bytes_needed(big.tensors, world_size=1)
     with pytest.raises(SaveFailed, match="the disk has no room") as caught:
         checkpointer.save(20, big)
     as_before(small_disk, saved, caught.value, needed)
@@ -79,7 +80,7 @@ def test_a_full_disk_is_foreseen_or_survived(
 def test_a_disk_that_fills_up_while_saving_is_survived(
     mesh: Mesh, plan: Plan, make_state: MakeState, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpointer = DcpCheckpoint(10, 3, mesh, plan, small_disk)
+    checkpointer = DcpCheckpoint(10, 3, mesh, plan, small_disk, asynchronous=False)
     checkpointer.save(10, make_state(10))
     big = make_state(20)
     big.tensors["model.big"] = torch.zeros(500_000)
@@ -97,4 +98,53 @@ def test_a_folder_that_cannot_be_made_is_a_failed_save(
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(SaveFailed, match="could not be saved"):
-        DcpCheckpoint(10, 3, mesh, plan, tmp_path / "file").save(10, make_state(10))
+        DcpCheckpoint(10, 3, mesh, plan, tmp_path / "file", asynchronous=False).save(10, make_state(10))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_checkpoint_takes_no_more_than_was_asked_for(
+    checkpointer: DcpCheckpoint, make_state: MakeState, run_dir: Path, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    state = make_state(10)
+    for number in range(50):
+        size = int(torch.randint(0, 40_000, (), generator=generator))
+        state.tensors[f"model.t{number}"] = torch.zeros(size, dtype=torch.uint8)
+    checkpointer.save(10, state)
+    taken = sum(path.stat().st_size for path in (run_dir / "checkpoints/step_00000010").iterdir())
+    needed = bytes_needed(state.tensors, world_size=1)
+    assert taken <= needed < taken + (2 << 20)
+    vast = {"x": torch.zeros(1, dtype=torch.uint8).expand(1 << 40)}  # its block sums alone are 256 MiB
+    assert bytes_needed(vast, world_size=64) > (1 << 40) + (1 << 28)
+
+
+def test_too_few_files_are_foreseen(mesh: Mesh, plan: Plan, make_state: MakeState, tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=9m,nr_inodes=16", "tmpfs", str(folder)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"can't mount a tmpfs: {mounted.stderr.decode().strip()}")
+    try:
+        checkpointer = DcpCheckpoint(10, 3, mesh, plan, folder, asynchronous=False)
+        checkpointer.save(10, make_state(10))
+        with pytest.raises(SaveFailed, match=r"room for \d more files, 9 are needed.* earlier checkpoints are as they"):
+            checkpointer.save(20, make_state(20))
+        assert names(folder) == ["step_00000010"] and verify(folder / "checkpoints/step_00000010") == []
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_the_room_that_pruning_will_free_is_not_counted_on(
+    mesh: Mesh, plan: Plan, make_state: MakeState, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpointer = DcpCheckpoint(10, 1, mesh, plan, run_dir, asynchronous=False)
+    for step in (10, 20, 30):
+        checkpointer.save(step, make_state(step))
+    state = make_state(40)
+    usage, needed = shutil.disk_usage(run_dir), bytes_needed(state.tensors, world_size=1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed - 1))
+    with pytest.raises(SaveFailed, match=rf"it needs {needed} bytes, {needed - 1} are free"):
+        checkpointer.save(40, state)
+    assert names(run_dir) == ["step_00000020", "step_00000030"]

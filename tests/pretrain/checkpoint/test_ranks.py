@@ -25,7 +25,7 @@ def worker(load_module: Callable[[Path], ModuleType]) -> ModuleType:
 
 
 def one_rank(worker: ModuleType, run_dir: Path) -> DcpCheckpoint:
-    return DcpCheckpoint(10, 3, Mesh(0, 1, 0, torch.device("cpu")), worker.PLAN, run_dir)
+    return DcpCheckpoint(10, 3, Mesh(0, 1, 0, torch.device("cpu")), worker.PLAN, run_dir, asynchronous=False)
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +101,28 @@ def test_a_nan_in_one_ranks_share_makes_the_checkpoint_unhealthy(ranks: list[dic
 def test_a_mismatch_on_one_rank_stops_all(ranks: list[dict[str, Any]]) -> None:
     assert all(rank["mismatch"].startswith("CheckpointMismatch") for rank in ranks)
     assert "model.a: only in the checkpoint" in ranks[1]["mismatch"]
+
+
+def test_beside_the_steps_both_ranks_save_what_was_there(ranks: list[dict[str, Any]]) -> None:
+    assert all(rank["beside"] for rank in ranks)
+
+
+def test_beside_the_steps_the_bytes_are_the_same(folder: Path) -> None:
+    at_once, beside = (folder / name / "checkpoints/step_00000020" for name in ("run", "beside"))
+    for path in beside.iterdir():
+        assert path.read_bytes() == (at_once / path.name).read_bytes(), path.name
+    assert verify(beside.with_name("step_00000030")) == []
+
+
+def test_a_rank_copies_what_it_writes_and_no_more(ranks: list[dict[str, Any]]) -> None:
+    mine = [set(rank["mine"]) - {"model.sharded"} for rank in ranks]
+    assert mine[0] | mine[1] == {"model.a", "model.b", "model.c", "model.d", "optim.step"} and not mine[0] & mine[1]
+    whole = (4 * 40 * 300 + 7 * 50 + 1) * 4
+    assert all(0.4 * whole < rank["copied"] < 0.6 * whole for rank in ranks)
+
+
+def test_an_error_beside_the_steps_is_every_ranks_at_the_same_step(ranks: list[dict[str, Any]]) -> None:
+    for rank in ranks:
+        assert rank["failed beside"].startswith("SaveFailed") and "File too large" in rank["failed beside"]
+        assert rank["folders beside"] == ["step_00000010", "step_00000020"]
+    assert ranks[0]["turns"] == ranks[1]["turns"]

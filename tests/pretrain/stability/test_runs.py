@@ -80,14 +80,23 @@ def test_the_way_back_of_the_diagnosis_leads_on(type_line: Type, stopped: list[s
     assert [line["step"] for line in read_metrics(tmp_path / "runs/x/metrics.jsonl")] == list(range(1, 121))
 
 
-def test_the_same_line_goes_on_with_new_counts_to_the_next_stop(
+def test_the_same_line_goes_back_to_before_the_spoilt_weights_and_does_the_same_again(
     type_line: Type, stopped: list[str], tmp_path: Path
 ) -> None:
     before = json.loads((tmp_path / "runs/x/status.json").read_text())["step"]
     text = type_line(*stopped, code=3)
-    assert f"from step {before} of 120" in text
-    assert re.search(rf"stopped at step {before + 8}: step {before + 6}: 6 steps in a row", text)  # as from the start
+    assert re.search(rf"step_{before:08d}: labelled bad: .*\n  moved to step_{before:08d}.set_aside1", text)
+    assert "from step 80 of 120" in text and f"stopped at step {before}: " in text
     assert "checkpoints/step_00000080 optim.lr=" in reason(tmp_path)  # never one with the spoilt weights
+
+
+def test_who_names_what_was_labelled_bad_goes_on_from_it_with_new_counts(
+    type_line: Type, stopped: list[str], tmp_path: Path
+) -> None:
+    before = json.loads((tmp_path / "runs/x/status.json").read_text())["step"]
+    text = type_line(*stopped, f"resume=runs/x/checkpoints/step_{before:08d}", code=3)
+    assert f"from step {before} of 120" in text and "taken all the same, it was asked for" in text
+    assert re.search(rf"stopped at step {before + 8}: step {before + 6}: 6 steps in a row", text)  # as from the start
 
 
 @pytest.mark.parametrize("other", ["spike=none", "spike.window_steps=100", "spike.min_rise_nats=100000"])

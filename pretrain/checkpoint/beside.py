@@ -1,0 +1,134 @@
+"""Saving beside the steps: copied on the loop's thread, written on another, on all ranks, one at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from foundation.hashes import hash_json
+from pretrain.checkpoint.errors import CheckpointError, SaveFailed
+from pretrain.checkpoint.saving import Save
+from pretrain.checkpoint.staging import Staging, planned_names, state_bytes
+from pretrain.mesh import Mesh
+
+Write = Callable[[Save, dict[str, Tensor], Any], None]
+
+
+class Beside:
+    """At most one save that goes on while the steps do.
+
+    Args:
+        mesh: the ranks; each method but `close` and `abandon` is called on all of them.
+    """
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh, self._staging = mesh, Staging(mesh.device)
+        self._names: dict[str, set[str]] = {}  # by a hash of what is saved: what this rank writes of it
+        self._group: Any = None
+        self._under_way: tuple[Save, _Thread] | None = None
+
+    @property
+    def under_way(self) -> Save | None:
+        """The save that has not been joined yet; there is one on every rank or on none."""
+        return self._under_way[0] if self._under_way else None
+
+    @property
+    def ended(self) -> bool:
+        """Whether `join` would not wait on this rank."""
+        return self._under_way is None or self._under_way[1].ended
+
+    def ended_everywhere(self) -> bool:
+        """Return whether no rank would wait; asked on the hosts, no device is waited for."""
+        return int(self._mesh.sum(torch.tensor(int(self.ended)))) == self._mesh.world_size
+
+    def start(self, save: Save, tensors: dict[str, Tensor], write: Write) -> None:
+        """Copy what this rank writes; when this returns, the tensors may change, and `write` is under way.
+
+        Raises:
+            SaveFailed: there is no room on the disk, or none in memory for the copy.
+        """
+        assert self._under_way is None
+        mine = {name: tensors[name] for name in self._names_to_write(tensors)}
+        self._reserve(mine)
+        save.prepare()
+        if self._group is None:
+            self._group = self._mesh.new_host_group()  # the threads' collectives must not mix with the steps'
+        staged, group = self._staging.stage(mine), self._group
+        save.held()
+        self._under_way = save, _Thread(lambda: write(save, staged, group), f"checkpoint of step {save.step}")
+
+    def join(self) -> Save:
+        """Wait for the save under way and return it.
+
+        Raises:
+            SaveFailed, NotTensorsOnly: on every rank, as when it is written at once.
+        """
+        assert self._under_way is not None
+        (save, thread), self._under_way = self._under_way, None
+        thread.join()
+        return save
+
+    def abandon(self) -> None:
+        """End a save that is under way soon; nothing of it stays."""
+        if self._under_way is not None:
+            self._under_way[0].give_up()
+            with contextlib.suppress(CheckpointError):
+                self.join()
+
+    def close(self) -> None:
+        """Let go of memory and group; nothing is under way."""
+        self._group = None  # the mesh ends it with its own, when no thread is left
+        self._staging.release()
+
+    def _names_to_write(self, tensors: dict[str, Tensor]) -> list[str]:
+        """Return the names of what this rank will write; the ranks share what they hold alike."""
+        if self._mesh.world_size == 1:
+            return list(tensors)
+        key = hash_json([[name, list(tensor.shape), str(tensor.dtype)] for name, tensor in tensors.items()])
+        if key not in self._names:
+            self._names = {key: planned_names(tensors)}
+        return [name for name in tensors if name in self._names[key]]
+
+    def _reserve(self, tensors: dict[str, Tensor]) -> None:
+        problem: Exception | None = None
+        try:
+            self._staging.reserve(tensors)
+        except (MemoryError, RuntimeError) as error:
+            problem = error
+        if self._mesh.any(problem is not None):
+            raise SaveFailed(
+                f"checkpoint.asynchronous: a rank has no memory for a copy of the {state_bytes(tensors)} bytes that it "
+                f"writes ({problem or 'its own message says more'}); set checkpoint.asynchronous=false: "
+                "steps then wait for the disk"
+            ) from problem
+
+
+class _Thread:
+    """A thread that does one thing; its error is raised where it is waited for."""
+
+    def __init__(self, action: Callable[[], None], name: str) -> None:
+        self._action = action
+        self._error: BaseException | None = None
+        # daemon: an interpreter that is told to end at once doesn't wait for it
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._action()
+        except BaseException as error:
+            self._error = error
+
+    @property
+    def ended(self) -> bool:
+        return not self._thread.is_alive()
+
+    def join(self) -> None:
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
