@@ -26,7 +26,8 @@ class Change:
 
     Attributes:
         key: in full. saved, now: JSON of both values, ABSENT where there is none.
-        kind: what its rule says. allowed: whether allow_change covers it, which counts where the rule asks for it.
+        kind: what its rule says. allowed: whether allow_change covers it, now or when the run went on with it; counts
+            where the rule asks for it.
         then: what the change does, in words.
     """
 
@@ -73,12 +74,15 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def compare(saved: dict[str, str], now: dict[str, str], allowed: list[str]) -> list[Change]:
+def compare(
+    saved: dict[str, str], now: dict[str, str], allowed: list[str], accepted: dict[str, str] | None = None
+) -> list[Change]:
     """Return every key whose value differs, by name.
 
     Args:
         saved, now: as `leaves` gives them.
         allowed: keys and groups that may differ: allow_change.
+        accepted: values that the run has gone on with since it was saved: they need not be allowed again.
     Raises:
         ResumeRefused: one of `allowed` is of no group of either.
     """
@@ -92,7 +96,8 @@ def compare(saved: dict[str, str], now: dict[str, str], allowed: list[str]) -> l
     for key in sorted(saved.keys() | now.keys()):
         rule = rule_of(key)
         if rule.kind is not Class.UNSEEN and saved.get(key) != now.get(key):
-            is_allowed = any(covers(entry, key) for entry in allowed)
+            is_accepted = accepted is not None and key in accepted and accepted[key] == now.get(key)
+            is_allowed = is_accepted or any(covers(entry, key) for entry in allowed)
             values = (saved.get(key, ABSENT), now.get(key, ABSENT))
             found.append(Change(key, *values, rule.kind, is_allowed, rule.then))
     return found

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
+from foundation.config.compose import read_config
 from foundation.errors import ConfigError, require
 from pretrain.checkpoint.afresh import OPTIMIZER, SPIKE, fitting
 from pretrain.checkpoint.beside import Beside
@@ -39,7 +40,7 @@ from pretrain.checkpoint.saving import RANDOM, Save, on_main, updates_of
 from pretrain.checkpoint.state import FACTS, derive_random_states, read_facts, restore_random_states
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
-from pretrain.run_files import CHECKPOINTS
+from pretrain.run_files import CHECKPOINTS, CONFIG
 from pretrain.seats import Checkpointer, Resumption
 from pretrain.types import TrainState
 
@@ -305,7 +306,8 @@ class DcpCheckpoint(Checkpointer):
         opened = self._together(DamagedCheckpoint, opens)
         ranks = (opened.manifest.world_size, world_size)
         now = state.facts | {ENVIRONMENT: self._mesh.on_main(lambda: environment(self._mesh))}
-        changes = self._together(ResumeRefused, lambda: require_same_run(folder, opened.facts, now, ranks))
+        accepted = self._mesh.on_main(lambda: self._accepted(folder))
+        changes = self._together(ResumeRefused, lambda: require_same_run(folder, opened.facts, now, ranks, accepted))
         fits = fitting(opened, state, any(change.key.startswith(f"{OPTIMIZER}.") for change in changes))
         opened, tensors = fits.opened, fits.tensors
         if SPIKE in fits.afresh and self._mesh.is_main:
@@ -316,8 +318,16 @@ class DcpCheckpoint(Checkpointer):
         load_tensors(opened, tensors)
         state.facts = opened.facts
         self.resumption = Resumption(opened.manifest.step, tuple(changes), fits.afresh)
-        self._saved_step = opened.manifest.step if folder.parent.resolve() == self._folder.resolve() else None
+        self._saved_step = opened.manifest.step if self._is_own(folder) else None
         return opened
+
+    def _accepted(self, folder: Path) -> dict[str, Any] | None:
+        """Return the config that this run last went on with; None where the checkpoint is another run's."""
+        config = self._run_dir / CONFIG
+        return read_config(config) if self._is_own(folder) and config.exists() else None
+
+    def _is_own(self, folder: Path) -> bool:
+        return folder.parent.resolve() == self._folder.resolve()
 
     def _restore_random(self, opened: Opened) -> None:
         """Set this rank's random states; of another world size they are derived from rank 0's."""

@@ -40,7 +40,11 @@ def gate_facts(model: dict[str, Any], tokenizer_hash: str, data_hash: str, plan:
 
 
 def require_same_run(
-    folder: Path, saved: dict[str, Any], present: dict[str, Any], ranks: tuple[int, int] = (1, 1)
+    folder: Path,
+    saved: dict[str, Any],
+    present: dict[str, Any],
+    ranks: tuple[int, int] = (1, 1),
+    accepted: dict[str, Any] | None = None,
 ) -> list[Change]:
     """Compare what a checkpoint was made of with this run: settings, data, tokenizer, versions, device, ranks.
 
@@ -51,6 +55,7 @@ def require_same_run(
         saved: its facts.
         present: this run's.
         ranks: those that saved it, and this run's.
+        accepted: the config that the checkpoint's own run has gone on with since; None for another run's checkpoint.
     Returns:
         What differs and may.
     Raises:
@@ -58,7 +63,7 @@ def require_same_run(
     """
     old, new = _told(saved, present, ranks[0]), _told(present, saved, ranks[1])
     allowed = _allowed(present)
-    changes = compare(old, new, allowed)
+    changes = compare(old, new, allowed, leaves(accepted) if accepted else None)
     if remade := any(change.key == SHARDS for change in changes):
         # Other shards have other counts and another tokenizer as a rule: neither is a setting that could be set back.
         changes = [_in_words(each, saved, present, changes) for each in changes if not _comes_of_shards(each.key)]

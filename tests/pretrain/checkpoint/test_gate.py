@@ -104,6 +104,18 @@ def test_what_is_allowed_or_free_goes_on_and_says_so(plan: Plan) -> None:
     assert {change.verdict.partition(":")[0] for change in found} == {"free", "allowed by allow_change"}
 
 
+def test_what_the_run_has_gone_on_with_since_need_not_be_allowed_again(plan: Plan) -> None:
+    line = of(plan, trainer={"max_steps": 12})
+    (found,) = require_same_run(FOLDER, {"gate": of(plan)}, {"gate": line}, accepted=line["config"])
+    assert found.verdict.startswith("allowed by allow_change")
+    with pytest.raises(ResumeRefused, match=r"trainer\.max_steps  9      12   needs"):
+        require_same_run(FOLDER, {"gate": of(plan)}, {"gate": line}, accepted=CONFIG)
+    other = dataclasses.replace(plan, seed=5)
+    line = facts(other) | {"config": CONFIG | {"seed": 5}}
+    with pytest.raises(ResumeRefused, match="seed"):  # what is refused stays so
+        require_same_run(FOLDER, {"gate": of(plan)}, {"gate": line}, accepted=line["config"])
+
+
 def test_a_key_that_a_class_got_since_is_no_change_at_its_default(plan: Plan) -> None:
     since = of(plan, optim={"foreach": None, "amsgrad": True})
     since |= {"defaults": {"optim.foreach": None, "optim.amsgrad": False}}
