@@ -171,8 +171,8 @@ def _notes(options: argparse.Namespace) -> list[str]:
     packages = ["torch", "numpy", *(["megatron-core"] if importlib.util.find_spec("megatron") else [])]
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return [
-        f"- {options.tokens:,} tokens in one shard, each read about once; memory: of the process at its highest, pages of",
-        "  mapped files not counted; importing torch alone is most of it",
+        f"- {options.tokens:,} tokens in one shard, each read about once",
+        "- memory: of the process at its highest, without pages of mapped files; importing torch alone is most of it",
         f"- machine: {cpu_name()}, one thread; Python {platform.python_version()}, {versions}",
         f"- {options.repeats} repeats in turns, median (least to most); times its rate: median of the pairs'",
         f"- measured at commit {commit_of(HERE)}",
