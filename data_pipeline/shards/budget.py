@@ -14,5 +14,9 @@ def is_budget(value: Any) -> bool:
     if not isinstance(value, dict) or len(value) != 1:
         return False
     ((unit, amount),) = value.items()
-    is_number = isinstance(amount, int | float) and not isinstance(amount, bool)
-    return unit in UNITS and is_number and math.isfinite(amount) and amount > 0
+    return unit in UNITS and is_weight(amount) and amount > 0
+
+
+def is_weight(value: Any) -> bool:
+    """Return whether a value, as a config holds it, can be a weight: a finite number of at least 0."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0

@@ -85,7 +85,8 @@ class Shard:
         first, last = starts * size // BLOCK_BYTES, ((starts + length) * size - 1) // BLOCK_BYTES
         for offset in range(int((last - first).max()) + 1):
             blocks = np.minimum(first + offset, last)
-            for block in np.unique(blocks[~self._verified[blocks]]):
+            pending = blocks[~self._verified[blocks]]
+            for block in np.unique(pending) if pending.size else ():  # asked of every batch, an empty one costs 12 us
                 self._verify(int(block))
         # Every start's run as a row of one overlapping view; sliding_window_view takes 8 microseconds to say the same.
         windows: np.ndarray = np.ndarray((num_starts, length), self.dtype, self._tokens, strides=(size, size))

@@ -150,7 +150,7 @@ def manifest_of(
                 documents=total["documents"],
                 utf8_bytes=total["utf8_bytes"],
                 shards=[ShardInfo(**shard) for shard in total["shards"]],
-                budget=(budgets or {}).get(source),
+                budget=(budgets or {}).get(source) if split == SPLITS[0] else None,
             )
             for source, total in sources.items()
         }

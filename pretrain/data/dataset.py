@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_pipeline.shards.budget import ALLOWED, is_budget
 from data_pipeline.shards.manifest import NAME as MANIFEST
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.shards.reader import TokenStream, open_split
@@ -43,7 +41,7 @@ class Dataset:
             mixture: source -> weight or budget, instead of the manifest's; a source that isn't named, or is 0, is left
                 out.
         Raises:
-            DataError: an unknown source, what is neither weight nor budget, or no source left.
+            DataError: an unknown source, or no source left.
         """
         given: dict[str, Share]
         if mixture is None:
@@ -51,8 +49,8 @@ class Dataset:
             given = {name: source.weight if source.budget is None else source.budget for name, source in train.items()}
         else:
             given = dict(mixture)
-            for name, share in given.items():
-                self._check_share(name, share)
+            for name in given:
+                self._check_name(name)
         used = {name: given[name] for name in self.train if given.get(name, 0) != 0}
         if not used:
             raise DataError(
@@ -86,17 +84,12 @@ class Dataset:
             )
         return (tokens - 1) // seq_len
 
-    def _check_share(self, name: str, share: Share) -> None:
+    def _check_name(self, name: str) -> None:
         if name not in self.train:
             raise DataError(
                 f"data.mixture.{name}: no source of {self.path} has this name{nearest(name, self.train)}; "
                 f"it holds {', '.join(self.train)}"
             )
-        if isinstance(share, dict):
-            if not is_budget(share):
-                raise DataError(f"data.mixture.{name}: {share} is no budget; give {ALLOWED}, or a number for a weight")
-        elif not (math.isfinite(share) and share >= 0):
-            raise DataError(f"data.mixture.{name}: {share} is not a finite number of at least 0; only ratios count")
 
 
 def open_data(path: str | Path) -> Dataset:

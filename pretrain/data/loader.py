@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from data_pipeline.shards.budget import ALLOWED, is_budget, is_weight
 from foundation.errors import require
 from pretrain.data.dataset import Dataset, open_data
 from pretrain.data.keys import sample_keys
@@ -52,13 +53,14 @@ class Shards:
         prefetch_steps: steps read ahead by a thread; 0 reads when asked.
         max_epochs_per_source: a run that would read a source more often is refused; None lets it.
     Raises:
-        SettingError: prefetch_steps is negative, max_epochs_per_source is not above 0.
+        SettingError: prefetch_steps is negative, max_epochs_per_source is not above 0, or the mixture holds what is
+            neither weight nor budget.
     """
 
     def __init__(
         self,
         path: str,
-        mixture: dict[str, float | dict[str, float]] | None = None,
+        mixture: dict[str, Any] | None = None,
         mask_after_eot: bool = False,
         prefetch_steps: int = 2,
         max_epochs_per_source: float | None = 4.0,
@@ -67,6 +69,9 @@ class Shards:
         allowed = "a number above 0, or null for no limit"
         limit = max_epochs_per_source
         require(limit is None or limit > 0, "max_epochs_per_source", limit, allowed)
+        for name, share in (mixture or {}).items():
+            allowed = f"a weight, a number of at least 0 of which only ratios count; or a budget, {ALLOWED}"
+            require(is_budget(share) or is_weight(share), f"mixture.{name}", share, allowed)
         self._path, self.mixture, self.max_epochs_per_source = path, mixture, limit
         self.mask_after_eot, self.prefetch_steps = mask_after_eot, prefetch_steps
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 Int64s = npt.NDArray[np.int64]
 
 BLOCK_SAMPLES = 1 << 16
-MAX_BLOCK_SAMPLES = 1 << 20  # a block of so many is ordered in 1.3 s
+MAX_BLOCK_SAMPLES = 1 << 18  # a block of so many is ordered in 0.3 s, which a run that goes on waits for
 
 
 class Mixture:

@@ -30,7 +30,7 @@ NONE_LEFT = {"long": {"_target_": "data_pipeline.clean.length.Length", "min_word
 CHANGES: list[tuple[dict[str, Any], list[str]]] = [
     ({}, []),
     ({"executor__workers": 2, "name": "other", "max_bad_frac": 0.5}, []),
-    ({"corpus__sources__web__weight": 5.0}, []),
+    ({"corpus__sources__web__weight": 5.0, "corpus__sources__books__budget": {"epochs": 2.0}}, []),
     ({"shards__max_shard_bytes": 1 << 17}, ["shards"]),
     ({"tokenizer__vocab_size": 420}, ["tokenizer", "shards"]),
     ({"decontaminate__min_coverage": 0.6}, ["decontaminate"]),  # with the same result

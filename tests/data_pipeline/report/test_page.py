@@ -62,6 +62,16 @@ def test_the_numbers_are_those_of_the_ledger_and_the_manifest(
     assert ["books", "validation", "", "", "1", "33", "132", "1"] in sources
 
 
+def test_a_source_with_a_budget_has_no_share_of_the_rest(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:
+    path = output_dir / "manifest.json"
+    record = json.loads(path.read_text())
+    record["splits"]["train"]["books"]["budget"] = {"tokens": 2660}
+    path.write_text(json.dumps(record))
+    rows = [row for table in parse_page(write_report(output_dir, TITLES, {})).tables for row in table]
+    assert ["books", "training", "a budget", "2.50", "2", "1,064", "4,256", "1"] in rows
+    assert ["web", "training", "100.00%", "1.00", "6", "800", "3,200", "1"] in rows
+
+
 def test_the_way_of_the_documents_is_drawn_to_scale(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:
     page = parse_page(write_report(output_dir, TITLES, {}))
     widths = [float(tag["style"].removeprefix("width:").removesuffix("%")) for tag in page.of("i") if "style" in tag]

@@ -27,6 +27,21 @@ def test_is_read_as_it_was_written(folder: Path) -> None:
     assert record["vocab_size"] == 50_000
 
 
+def test_a_budget_is_kept_and_none_leaves_no_trace(folder: Path) -> None:
+    path = folder / "manifest.json"
+    assert b"budget" not in path.read_bytes()
+    record = orjson.loads(path.read_bytes())
+    record["splits"]["train"]["a"]["budget"] = {"epochs": 2}
+    path.write_bytes(orjson.dumps(record))
+    manifest = Manifest.load(folder)
+    assert {name: source.budget for name, source in manifest.splits["train"].items()} == {
+        "a": {"epochs": 2.0},
+        "b": None,
+    }
+    manifest.save(folder)
+    assert Manifest.load(folder) == manifest
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
@@ -41,6 +56,16 @@ def test_is_read_as_it_was_written(folder: Path) -> None:
         ("splits.train", None, "splits.train: None is not an object"),
         ("splits.train.a.weight", "1", "splits.train.a.weight: '1' is not a number"),
         ("splits.train.a.weight", -1, "splits.train.a.weight: -1 is not a number of at least 0"),
+        (
+            "splits.train.a.budget",
+            3e9,
+            "splits.train.a.budget: 3000000000.0 is not one of tokens and epochs with a number",
+        ),
+        (
+            "splits.train.a.budget",
+            {"epochs": 0},
+            r"splits.train.a.budget: \{'epochs': 0\} is not one of tokens and epochs",
+        ),
         ("splits.train.a.tokens", 5, r"splits.train.a.tokens: 5 is not the sum over its shards \(\d+\)"),
         ("splits.train.a.documents", 301, r"splits.train.a.documents: 301 is not the sum over its shards \(300\)"),
         ("splits.train.a.shards", {}, r"splits.train.a.shards: \{\} is not a list"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,6 +93,12 @@ def test_a_source_name_that_cannot_be_part_of_a_file_name_is_refused(source: str
 def test_a_weight_that_is_no_share_is_refused(weight: float) -> None:
     with pytest.raises(SettingError, match=r"^weight: "):
         check_source("web", weight)
+
+
+@pytest.mark.parametrize("budget", [{}, {"epochs": 0}, {"tokens": -1}, {"epochs": 1, "tokens": 1}, {"epoch": 1}, 2])
+def test_what_is_no_budget_is_refused(budget: Any) -> None:
+    with pytest.raises(SettingError, match=r"^budget: .* give one of tokens and epochs .*, or null for the weight"):
+        check_source("web", 1.0, budget)
 
 
 @pytest.mark.parametrize("paths", [[], [""]])

@@ -170,4 +170,4 @@ def test_a_source_is_known_by_its_settings_but_not_by_its_place_or_weight(
     for name, value in {**others, "source": "other"}.items():
         assert describe(kind(**needed, **{name: value})) != known, name
     moved = {"paths": ["elsewhere"]} if needed else {}
-    assert describe(kind(**{**needed, **moved, "weight": 9.0})) == known
+    assert describe(kind(**{**needed, **moved, "weight": 9.0, "budget": {"epochs": 2}})) == known

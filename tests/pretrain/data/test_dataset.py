@@ -52,8 +52,6 @@ def test_weights_come_from_the_manifest_or_the_mixture(dataset: Dataset) -> None
     ("mixture", "message"),
     [
         ({"wbe": 1.0}, r"data.mixture.wbe: no source .* did you mean 'web'\?; it holds books, code, web"),
-        ({"web": -1.0}, "data.mixture.web: -1.0 is not a finite number of at least 0"),
-        ({"web": float("inf")}, "data.mixture.web: inf is not a finite number"),
         ({"web": 0.0}, "no source of .* has a weight above 0; it holds books, code, web"),
     ],
 )

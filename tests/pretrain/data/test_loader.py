@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.shards.errors import DamagedShard
+from data_pipeline.shards.errors import DamagedShard, ShardError
 from data_pipeline.tokenize.trainer import ByteLevelBPE
 from foundation.errors import SettingError
 from pretrain.data.dataset import open_data
@@ -192,6 +194,28 @@ def test_damage_surfaces_at_the_step_that_reads_it_with_the_shard_s_name(
             loader.micro_batches(step)
 
 
+def test_a_folder_that_vanishes_amid_a_run_is_read_to_the_end(
+    folder: Path, loaders: Callable[..., ShardLoader]
+) -> None:
+    expected = [loaders(folder, prefetch_steps=0).micro_batches(step) for step in range(8)]
+    loader = loaders(folder, prefetch_steps=1)
+    found = [loader.micro_batches(0)]
+    shutil.rmtree(folder)
+    found += [loader.micro_batches(step) for step in range(1, 8)]
+    for theirs, mine in zip(expected, found, strict=True):
+        assert all(torch.equal(one.targets_BT, other.targets_BT) for one, other in zip(theirs, mine, strict=True))
+    with pytest.raises(DataError, match=r"data\.path: .* is no folder; make its shards with"):
+        load(folder).micro_batches(0)
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".idx", ".sum"])
+def test_a_manifest_without_one_of_its_files_is_refused_before_a_run_begins(folder: Path, suffix: str) -> None:
+    path = folder / "shards" / "train" / f"web_00001{suffix}"
+    path.unlink()
+    with pytest.raises(ShardError, match=rf"web_00001\{suffix}: missing.*; copy the folder again"):
+        load(folder).identity()
+
+
 def test_close_ends_the_thread(folder: Path) -> None:
     loader = load(folder, prefetch_steps=2)
     before = threading.active_count()
@@ -204,6 +228,25 @@ def test_close_ends_the_thread(folder: Path) -> None:
 def test_a_negative_prefetch_is_refused(folder: Path) -> None:
     with pytest.raises(SettingError, match=r"^prefetch_steps: -1 is not allowed; give 0, for no thread"):
         load(folder, prefetch_steps=-1)
+
+
+@pytest.mark.parametrize(
+    "share",
+    [
+        *(-1.0, math.inf, math.nan, "abc", True, None, [1.0], {}, {"epoch": 2}, {"epochs": 2, "tokens": 5}),
+        *({"epochs": -2}, {"tokens": 0}, {"tokens": math.inf}, {"epochs": "2"}, {"epochs": True}),
+    ],
+)
+def test_what_is_neither_weight_nor_budget_is_refused_by_its_key(folder: Path, share: Any) -> None:
+    with pytest.raises(SettingError) as error:
+        Shards(str(folder), {"web": 1.0, "code": share})
+    error.match(r"^mixture\.code: .* is not allowed; give a weight, a number .*; or a budget, one of tokens and epochs")
+    assert repr(share) in str(error.value)
+
+
+def test_a_limit_of_no_epochs_is_refused(folder: Path) -> None:
+    with pytest.raises(SettingError, match=r"^max_epochs_per_source: 0 is not allowed; give a number above 0, or null"):
+        Shards(str(folder), max_epochs_per_source=0)
 
 
 def test_the_folder_is_opened_once_for_the_plan_and_its_loader(folder: Path) -> None:

@@ -29,6 +29,7 @@ def make_line() -> Callable[..., dict[str, Any]]:
             "grad_norm": 1.25,
             "skipped": False,
             "tokens_seen": 1024 * step,
+            "epochs": {"web": step / 250},
             "tokens_per_s": 10_240.0,
             "step_time_s": 0.1,
         }

@@ -61,6 +61,7 @@ def test_the_page_says_what_the_files_say(run_dir: Path, parse_page: Callable[[P
     assert "Finished at step 500: all steps are done" in page.texts
     assert page.facts["Steps"] == "500"
     assert page.facts["Tokens seen"] == "512,000"
+    assert page.facts["Epochs of web"] == "2"
     assert page.facts["Validation loss"] == "3.5"
     assert page.facts["Training subset loss"] == "3.5"
     assert page.facts["Tokens per second"] == "10,240"

@@ -15,7 +15,7 @@ import pytest
 
 from foundation.errors import SettingError
 from pretrain.metrics.wandb import WandB
-from pretrain.metrics.wandb_child.__main__ import clean
+from pretrain.metrics.wandb_child.__main__ import clean, send
 
 MakeLine = Callable[..., dict[str, Any]]
 SECRET = "hunter2-canary"
@@ -209,6 +209,17 @@ def test_a_run_without_a_line_starts_nothing(run_dir: Path) -> None:
 def test_user_names_and_passwords_leave_addresses() -> None:
     value = {"a": ["s3://key:secret@bucket/x", 3], "b": "mail me@example.org", "c": None}
     assert clean(value) == {"a": ["s3://bucket/x", 3], "b": "mail me@example.org", "c": None}
+
+
+def test_numbers_by_source_go_under_names_of_their_own(make_line: MakeLine) -> None:
+    sent: list[dict[str, Any]] = []
+
+    class Run:
+        log = staticmethod(sent.append)
+
+    send(Run(), make_line(500, epochs={"web": 2.0, "books": 0.5}, grad_norm="Infinity"))
+    assert sent[0]["epochs/web"] == 2.0 and sent[0]["epochs/books"] == 0.5
+    assert "epochs" not in sent[0] and sent[0]["grad_norm"] == float("inf")
 
 
 @pytest.mark.parametrize(("name", "value"), [("queue_lines", 0), ("close_timeout_s", -1.0)])
