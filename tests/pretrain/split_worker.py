@@ -132,14 +132,15 @@ def weights(run: Run) -> dict[str, Tensor]:
     return {name: parameter.detach().clone() for name, parameter in run.model.named_parameters()}
 
 
-def main(data: Path, folder: Path) -> None:
-    with start_mesh("cpu") as mesh:
-        for number, case in enumerate(cases()):
-            runs = folder / str(number)
-            found = outcome(make_run(mesh, data, runs, case), runs)
-            if mesh.is_main:
-                torch.save(found, folder / f"{number}.pt")
+def run_cases(mesh: Mesh, data: Path, folder: Path, whole: bool = False) -> None:
+    """Write each case's outcome to <its number>.pt in `folder`."""
+    for number, case in enumerate(cases()):
+        runs = folder / str(number)
+        found = outcome(make_run(mesh, data, runs, case, whole), runs)
+        if mesh.is_main:
+            torch.save(found, folder / f"{number}.pt")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    with start_mesh("cpu") as its_mesh:
+        run_cases(its_mesh, Path(sys.argv[1]), Path(sys.argv[2]))

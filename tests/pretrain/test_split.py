@@ -39,22 +39,25 @@ def splits(load_module: Callable[[Path], ModuleType]) -> ModuleType:
 def whole(splits: ModuleType, data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
     """One process, one micro batch: each case's outcome."""
     folder = tmp_path_factory.mktemp("whole")
-    runs = [folder / str(number) for number, _ in enumerate(splits.cases())]
-    made = [splits.make_run(CPU, data_dir, path, case, True) for path, case in zip(runs, splits.cases(), strict=True)]
-    return [splits.outcome(run, path) for run, path in zip(made, runs, strict=True)]
+    splits.run_cases(CPU, data_dir, folder, whole=True)
+    return [torch.load(path, weights_only=True) for path in sorted(folder.glob("*.pt"))]
 
 
 @pytest.fixture(scope="module", params=[1, 2, 4])
 def split(
     request: pytest.FixtureRequest,
+    splits: ModuleType,
     data_dir: Path,
     tmp_path_factory: pytest.TempPathFactory,
     run_ranks: Callable[..., str],
 ) -> tuple[int, list[Found]]:
+    """The number of ranks, and each case's outcome with the batch in parts."""
     folder = tmp_path_factory.mktemp("split")
-    run_ranks(WORKER, data_dir, folder, ranks=request.param)
-    found = sorted(folder.glob("*.pt"))
-    return request.param, [torch.load(path, weights_only=True) for path in found]
+    if request.param == 1:
+        splits.run_cases(CPU, data_dir, folder)
+    else:
+        run_ranks(WORKER, data_dir, folder, ranks=request.param)
+    return request.param, [torch.load(path, weights_only=True) for path in sorted(folder.glob("*.pt"))]
 
 
 def error(found: Tensor, expected: Tensor) -> float:
