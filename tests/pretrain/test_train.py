@@ -273,7 +273,7 @@ def test_a_checkpoint_never_outlives_the_lines_before_it(
 
 
 @pytest.mark.slow
-def test_ranks_draw_dropout_of_their_own(
+def test_ranks_have_generators_of_their_own(
     overrides: list[str], tmp_path: Path, one_thread: dict[str, str], typed: Any
 ) -> None:
     line = [*overrides, "trainer.max_steps=1"]
