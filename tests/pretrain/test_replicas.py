@@ -33,7 +33,7 @@ AdamW.step = step
 def test_a_flipped_bit_ends_the_run_before_it_is_saved(
     overrides: list[str], tmp_path: Path, one_thread: dict[str, str], typed: Any
 ) -> None:
-    line = [*overrides, "checkpoint=default", "checkpoint.every_steps=2", "model.dropout=0.1"]
+    line = [*overrides, "checkpoint=default", "checkpoint.every_steps=2"]
     run = tmp_path / "run"
     code, text = typed.start(TRAIN, line, tmp_path, one_thread, ranks=2, before=FAULT).wait()
     assert code == 2, text
