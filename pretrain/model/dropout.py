@@ -5,8 +5,9 @@ activation is computed again. There is no state, so there is nothing to save.
 
 A site is a place in the model that drops, numbered from 0; sample and site give 64 bits, two words of 32. A row (all
 places but the last dim) turns them into two words of its own, and a channel takes the one in before the first
-multiplication and the other before the second. All in int32 that wraps around, in plain tensor operations, which
-torch.compile fuses; every shift is masked and only 31 bits are compared, so the sign of a word means nothing.
+multiplication and the other before the second. All in plain tensor operations, which torch.compile fuses: words of 32
+bits in int64, times constants of 31 bits and a sign, so nothing overflows. In int32 it would, and C++ that is compiled
+may take it that a signed number never does: with 16 rows of 32 the masks were others.
 
 Source: counter-based generators, Salmon et al., SC 2011; the multipliers of 32 bits are Chris Wellons' lowest-bias pair
 (hash-prospector), those of 64 bits Stafford's mix 13, as in splitmix64.
@@ -22,6 +23,7 @@ from torch import Tensor
 MULTIPLIERS = (0x21F0AAAD, 0xD35A2D97)
 MULTIPLIERS_64 = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 GOLDEN, GOLDEN_64 = 0x9E3779B9, 0x9E3779B97F4A7C15  # steps between neighbours: 2^32 and 2^64 over the golden ratio
+LOW_32_BITS = (1 << 32) - 1
 BITS = 31  # of the hash that are compared with the probability
 
 
@@ -59,8 +61,8 @@ def dropped(shape: torch.Size, probability: float, keys_B2: Tensor) -> Tensor:
         probability: from 0 to below 1.
         keys_B2: (B, 2) int32, of `site_keys`.
     """
-    rows_R = torch.arange(math.prod(shape[1:-1]), dtype=torch.int32, device=keys_B2.device) * _signed(GOLDEN, 32)
-    channels_C = torch.arange(shape[-1], dtype=torch.int32, device=keys_B2.device) * _signed(GOLDEN, 32)
+    rows_R = torch.arange(math.prod(shape[1:-1]), device=keys_B2.device) * _signed(GOLDEN, 32)
+    channels_C = torch.arange(shape[-1], device=keys_B2.device) * _signed(GOLDEN, 32)
     words_BR2 = _mix(rows_R.unsqueeze(-1) + keys_B2.unsqueeze(1))
     hashed_BRC = _mix(words_BR2[..., :1] + channels_C, words_BR2[..., 1:])
     return (hashed_BRC.bitwise_and_((1 << BITS) - 1) < _threshold(probability)).view(shape)
@@ -87,13 +89,16 @@ def _threshold(probability: float) -> int:
 
 
 def _mix(words: Tensor, second: Tensor | int = 0) -> Tensor:
-    """Return int32 hashed in place: a bijection of `words`, and of `second`, which joins half way."""
-    words ^= _shifted(words, 16, 32)
+    """Return int64 hashed in place: a bijection of `words`, and of `second`, which joins half way."""
+    words &= LOW_32_BITS
+    words ^= words >> 16
     words *= _signed(MULTIPLIERS[0], 32)
     words += second
-    words ^= _shifted(words, 15, 32)
+    words &= LOW_32_BITS
+    words ^= words >> 15
     words *= _signed(MULTIPLIERS[1], 32)
-    words ^= _shifted(words, 15, 32)
+    words &= LOW_32_BITS
+    words ^= words >> 15
     return words
 
 

@@ -102,8 +102,8 @@ def describe_difference(names: Sequence[str], found_RN: npt.NDArray[np.int64], s
     return (
         f"step {step}: the ranks no longer hold the same: {'; '.join(parts)}. Nothing was saved of it. A faulty device "
         "or memory does this (test the odd rank's, or leave its machine out), or a kernel that sums in no fixed order "
-        "(trainer.deterministic=true). The same line again goes on from the newest checkpoint: when it was saved, all "
-        "ranks were equal"
+        "(trainer.deterministic=true). The same line again goes on from the newest checkpoint, at which all ranks were "
+        "equal; without one it begins anew"
     )
 
 

@@ -73,3 +73,10 @@ def test_clipping_is_switched_off_by_null_and_the_error_says_so() -> None:
 def test_a_size_that_is_not_above_zero_is_named(key: str) -> None:
     with pytest.raises(SettingError, match=f"^{key}: 0 is not allowed; give "):
         settings(**{key: 0})
+
+
+def test_an_interval_of_the_ranks_comparison_is_one_or_null() -> None:
+    assert settings().check_replicas_every_steps == 1000
+    assert settings(check_replicas_every_steps=None).check_replicas_every_steps is None
+    with pytest.raises(SettingError, match=r"^check_replicas_every_steps: 0 is not allowed; give 1 or more, or null"):
+        settings(check_replicas_every_steps=0)

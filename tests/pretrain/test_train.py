@@ -341,7 +341,7 @@ def test_what_the_guard_s_stop_leaves_is_labelled_bad(
 
 
 @pytest.mark.slow
-def test_ranks_draw_dropout_of_their_own(
+def test_ranks_have_generators_of_their_own(
     overrides: list[str], tmp_path: Path, one_thread: dict[str, str], typed: Any
 ) -> None:
     line = [*overrides, "trainer.max_steps=1"]

@@ -21,6 +21,7 @@ from data_pipeline.tokenize.trainer import ByteLevelBPE
 from foundation.errors import SettingError
 from pretrain.data.dataset import open_data
 from pretrain.data.errors import DataError
+from pretrain.data.keys import sample_keys
 from pretrain.data.loader import ShardLoader, Shards, rank_samples
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
@@ -73,6 +74,7 @@ def test_gives_inputs_and_the_targets_one_to_the_right(folder: Path, loaders: Ca
         assert batch.inputs_BT.is_contiguous() and batch.targets_BT.is_contiguous()
         assert torch.equal(batch.inputs_BT[:, 1:], batch.targets_BT[:, :-1])
         assert batch.samples.tolist() == [3 * 16 + number * 4 + i for i in range(4)]
+        assert batch.keys_B.tolist() == sample_keys(seed=5, data_step=3, samples=batch.samples).tolist()
 
 
 @pytest.mark.parametrize(("ranks", "micro"), [(1, 1), (1, 2), (1, 16), (2, 4), (2, 8), (4, 4), (4, 1)])
@@ -84,7 +86,7 @@ def test_the_global_batch_is_the_same_for_any_split(
     split = [loaders(folder, rank, ranks, micro=micro, prefetch_steps=prefetch_steps) for rank in range(ranks)]
     for step in (0, 1, 2, 40, 41, 7):
         expected, found = global_batch([reference], step), global_batch(split, step)
-        for field in ("inputs_BT", "targets_BT"):
+        for field in ("inputs_BT", "targets_BT", "keys_B"):
             assert torch.equal(
                 torch.cat([getattr(batch, field) for batch in found]),
                 torch.cat([getattr(batch, field) for batch in expected]),

@@ -97,16 +97,16 @@ def test_on_a_gpu_a_compiler_that_is_named_has_to_be_there(gpu_tools: Path, monk
 
 
 @pytest.mark.slow
-def test_a_compiled_model_computes_the_same_and_keeps_its_names() -> None:
+def test_a_compiled_model_computes_the_same_drops_the_same_and_keeps_its_names() -> None:
     torch.manual_seed(0)
-    plain, compiled = (Transformer(2, 2, 32, context_len=16, vocab_size=128) for _ in range(2))
+    plain, compiled = (Transformer(2, 2, 32, context_len=16, vocab_size=128, dropout=0.2) for _ in range(2))
     if missing_for_compile(CPU):
         pytest.skip("no C++ compiler here")
     apply_compile(compiled, CPU)
     assert list(compiled.state_dict()) == list(plain.state_dict())
     ids_BT, targets_BT = torch.randint(0, 128, (2, 2, 16))
     targets_BT[0, :5] = -100
-    losses = [model.loss_sum(ids_BT, targets_BT) for model in (plain, compiled)]
+    losses = [model.loss_sum(ids_BT, targets_BT, torch.tensor([5, -3])) for model in (plain, compiled)]
     for loss in losses:
         loss.backward()
     torch.testing.assert_close(losses[1], losses[0])

@@ -12,6 +12,7 @@ from torch import Tensor
 from foundation.errors import SettingError
 from pretrain.mesh import Mesh
 from pretrain.parallel.ddp import DDP
+from pretrain.parallel.errors import ParallelError
 
 WORKER = Path(__file__).with_name("ddp_worker.py")
 
@@ -94,3 +95,13 @@ def test_one_rank_is_the_model_itself(worker: ModuleType) -> None:
 def test_a_bucket_without_room_is_refused_by_name() -> None:
     with pytest.raises(SettingError, match=r"^bucket_bytes: 0 is not allowed; give 1 or more"):
         DDP(bucket_bytes=0)
+
+
+def test_a_model_whose_loss_takes_no_keys_is_told_how_to(worker: ModuleType) -> None:
+    class Old(worker.Transformer):  # type: ignore[name-defined, misc]
+        def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:  # type: ignore[override]
+            return super().loss_sum(inputs_BT, targets_BT)
+
+    mesh = Mesh(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"))
+    with pytest.raises(ParallelError, match=r"Old\.loss_sum\(inputs_BT.*write loss_sum\(self, .*, keys_B=None\)"):
+        DDP().wrap(Old(2, 2, 16, context_len=16, vocab_size=64), mesh)
