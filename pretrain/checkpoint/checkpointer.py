@@ -14,6 +14,7 @@ from torch import Tensor
 from foundation.errors import ConfigError, require
 from pretrain.checkpoint.beside import Beside
 from pretrain.checkpoint.description import require_same_tensors
+from pretrain.checkpoint.environment import environment
 from pretrain.checkpoint.errors import (
     CheckpointError,
     CheckpointMismatch,
@@ -241,6 +242,7 @@ class DcpCheckpoint(Checkpointer):
                 the live guard keeps its tensors and facts, and this is said.
         """
         self.wait()
+        environment(self._mesh)  # a run begins with a load: the code is what it is now, it may be edited later
         if path is not None:
             self._load_named(Path(path), state)
             return True
