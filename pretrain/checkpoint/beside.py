@@ -69,8 +69,10 @@ class Beside:
             SaveFailed, NotTensorsOnly: on every rank, as when it is written at once.
         """
         assert self._under_way is not None
-        (save, thread), self._under_way = self._under_way, None
-        thread.join()
+        save, thread = self._under_way
+        thread.wait()  # a Ctrl-C in here leaves it under way: it is then given up
+        self._under_way = None
+        thread.raise_error()
         return save
 
     def abandon(self) -> None:
@@ -114,21 +116,25 @@ class _Thread:
     def __init__(self, action: Callable[[], None], name: str) -> None:
         self._action = action
         self._error: BaseException | None = None
+        self._done = threading.Event()  # a Thread whose `join` was interrupted counts as ended though it isn't
         # daemon: an interpreter that is told to end at once doesn't wait for it
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def _run(self) -> None:
         try:
             self._action()
         except BaseException as error:
             self._error = error
+        finally:
+            self._done.set()
 
     @property
     def ended(self) -> bool:
-        return not self._thread.is_alive()
+        return self._done.is_set()
 
-    def join(self) -> None:
-        self._thread.join()
+    def wait(self) -> None:
+        self._done.wait()
+
+    def raise_error(self) -> None:
         if self._error is not None:
             raise self._error

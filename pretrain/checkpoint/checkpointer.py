@@ -244,6 +244,7 @@ class DcpCheckpoint(Checkpointer):
                 the live guard keeps its tensors and facts, and this is said.
         """
         self.wait()
+        environment(self._mesh)  # a run begins with a load: the code is what it is now, it may be edited later
         if path is not None:
             self._load_named(Path(path), state)
             return True

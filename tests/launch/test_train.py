@@ -109,6 +109,7 @@ loop.{function} = then_killed
 def test_kills_and_the_same_line_again_give_the_bits_of_a_straight_run(terminal: Any, tiny: list[str]) -> None:
     run = [*tiny, "trainer.max_steps=12", "eval.every_steps=4", "checkpoint.every_steps=4"]
     run = [text for text in run if text != "eval.prompts=[]"] + ["eval.prompts=[The]", "eval.max_new_tokens=4"]
+    run += ["checkpoint.asynchronous=false"]  # what is on disk at each of these kills is known
     terminal.type(*run, "run_name=straight", ranks=2)
     for kill in (
         killed("forward_backward", 2),  # before the first checkpoint

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -183,6 +185,18 @@ def test_one_that_is_given_up_leaves_nothing(
     assert names(run_dir) == [saved.name]
     beside.abandon()  # there is none
     beside.close()
+
+
+def test_a_ctrl_c_while_it_is_waited_for_gives_it_up(
+    saved: Path, beside: DcpCheckpoint, make_state: MakeState, run_dir: Path, gate: threading.Event
+) -> None:
+    beside.save(20, make_state(20))
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        beside.wait()
+    threading.Timer(0.1, gate.set).start()
+    beside.abandon()
+    assert names(run_dir) == [saved.name]
 
 
 def test_a_copy_that_memory_has_no_room_for_is_named(
