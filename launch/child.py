@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from pretrain.run_folder import read_status, status_stamp
+from launch.exit_codes import CRASH_LOOP, DONE, FAILED, INTERRUPTED, STOPPED
+from pretrain.run_folder import is_crash_loop, read_status, status_stamp
 from pretrain.signals import ECHO_S, SIGNALS
 from pretrain.torchrun import launched_by_torchrun
 from pretrain.types import Status
 
-EXIT_CODES = {Status.FINISHED: 0, Status.PREEMPTED: 0, Status.STOPPED: 3, Status.FAILED: 1}
-INTERRUPTED = 128 + signal.SIGINT  # what shells say of a Ctrl-C: `train && next` then ends as well
+EXIT_CODES = {Status.FINISHED: DONE, Status.PREEMPTED: DONE, Status.STOPPED: STOPPED, Status.FAILED: FAILED}
 
 TRAIN = Path(__file__).with_name("train.py")
 # also what a closed window or Ctrl-\ sends: a child in a session of its own is out of the terminal's reach
@@ -84,6 +84,8 @@ class Child:
         code = self.run()
         if status_stamp(run_dir) in (before, None):
             return code  # it was refused, was over already, or was killed: this child wrote no status.json
+        if is_crash_loop(run_dir):
+            return CRASH_LOOP
         return exit_code(Status(read_status(run_dir)["status"]), self._interrupted)
 
     @contextlib.contextmanager

@@ -81,6 +81,7 @@ class TrainerSettings:
         device_type: auto takes cuda, else mps, else cpu.
         compile: torch.compile, a block at a time; None compiles on cuda alone.
         deterministic: only kernels with reproducible sums; slower on GPUs.
+        hang_timeout_s: how long a rank may give no sign before the watchdog names it, in seconds; None has no watchdog.
     Raises:
         SettingError: a number that can't be, two lengths at once.
     """
@@ -97,6 +98,7 @@ class TrainerSettings:
         device_type: DeviceType = "auto",
         compile: bool | None = None,  # noqa: A002 (the field's word for it)
         deterministic: bool = False,
+        hang_timeout_s: float | None = 300.0,
     ) -> None:
         sizes = {"seq_len": seq_len, "global_batch_size": global_batch_size, "micro_batch_size": micro_batch_size}
         lengths = {"max_steps": max_steps, "max_tokens": max_tokens, "max_epochs": max_epochs}
@@ -105,13 +107,15 @@ class TrainerSettings:
             require(value > 0, name, value, "a number above 0, or null" if name in given else "1 or more")
         allowed = "a number above 0, or null for no clipping"
         require(max_grad_norm is None or max_grad_norm > 0, "max_grad_norm", max_grad_norm, allowed)
+        allowed = "seconds, 5 or more, or null for no watchdog"
+        require(hang_timeout_s is None or hang_timeout_s >= 5, "hang_timeout_s", hang_timeout_s, allowed)
         for name, value in given.items():
             others = " and ".join(f"{other}={length}" for other, length in given.items() if other != name)
             require(not others, name, value, f"null, or null instead of {others}: one alone sets the length")
         self.seq_len, self.global_batch_size, self.micro_batch_size = seq_len, global_batch_size, micro_batch_size
         self.max_steps, self.max_tokens, self.max_epochs = max_steps, max_tokens, max_epochs
         self.max_grad_norm, self.device_type = max_grad_norm, device_type
-        self.compile, self.deterministic = compile, deterministic
+        self.compile, self.deterministic, self.hang_timeout_s = compile, deterministic, hang_timeout_s
 
     def plan(self, dp_size: int, samples_per_epoch: int, seed: int) -> Plan:
         """Return the run in numbers.
