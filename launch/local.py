@@ -67,8 +67,8 @@ class Ranks:
                 if code == 0 or refused or code in MEANT or self._stopped_s is not None:
                     break
                 if restarts < self._max_restarts:
-                    left = self._max_restarts - restarts
-                    _say(f"all ranks are started again, from the newest checkpoint; {left - 1} more restarts are left")
+                    number = f"{restarts + 1} of {self._max_restarts}"
+                    _say(f"all ranks are started again (restart {number}) and go on from the newest checkpoint")
         return code
 
     def _run_once(self, store: Path, restarts: int) -> int:
@@ -84,12 +84,8 @@ class Ranks:
 
     def _start(self, rank: int, store: Path, restarts: int) -> subprocess.Popen[bytes]:
         place: dict[str, object] = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, RESTARTS: restarts}
-        place |= {
-            PARENT: os.getpid(),
-            "WORLD_SIZE": self._processes,
-            "LOCAL_WORLD_SIZE": self._processes,
-            FILE_STORE: store,
-        }
+        place |= {"WORLD_SIZE": self._processes, "LOCAL_WORLD_SIZE": self._processes}
+        place |= {FILE_STORE: store, PARENT: os.getpid()}
         environment = os.environ | shared_threads(self._processes) | {name: str(it) for name, it in place.items()}
         # a session of its own: what the terminal sends comes through this process, once
         return subprocess.Popen([sys.executable, *self._command], env=environment, start_new_session=True)
