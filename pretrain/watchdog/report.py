@@ -93,7 +93,11 @@ def headline(hanging: list[Beat], silent_s: float, num_ranks: int, kills: bool) 
     wait = f"; {others} more {'rank waits' if others == 1 else 'ranks wait'} for it" if others else ""
     if len(hanging) > 1:
         wait = "; they can't be told apart" + (f", {others} more wait" if others else "")
-    then = "killed: restarted, all go on from the newest checkpoint" if kills else "left alone: nobody would restart it"
+    then = (
+        "killed: restarted, all go on from the newest checkpoint"
+        if kills
+        else "left alone: nobody would start them again"
+    )
     return (
         f"{names} on {socket.gethostname()} gave no sign for {silent_s:.0f} s: {where}, {doing}{wait}; "
         f"{'it is' if len(hanging) == 1 else 'they are'} {then}"
