@@ -1,0 +1,224 @@
+"""Ranks that are killed, stopped, hang, fail again and again; launchers that die; two runs on one folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pretrain.attempts import read_attempts
+from pretrain.metrics.lines import read_metrics
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at through /proc"),
+]
+HERE = Path(__file__).parent
+STEPS = "trainer.max_steps=8"
+SLOW_DISK = """
+import os, time
+real = os.fsync
+def fsync(descriptor):
+    if os.path.exists("slow"):
+        open("waited", "w").close()
+        time.sleep(60)
+    real(descriptor)
+os.fsync = fsync
+"""
+
+
+@pytest.fixture(scope="module")
+def processes(load_module: Callable[[Path], Any]) -> Any:
+    return load_module(HERE / "processes.py")
+
+
+@pytest.fixture
+def faulty(terminal: Any, tiny: list[str]) -> Callable[..., list[str]]:
+    """Arguments of a run in which something goes wrong."""
+    terminal.environment["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+
+    def line(what: str, *more: str) -> list[str]:
+        fault = ["extra_targets=[faults.]", "profile._target_=faults.Fault", f"profile.what={what}"]
+        return [*tiny, "run_name=x", "checkpoint.every_steps=2", *fault, *more]
+
+    return line
+
+
+Faulty = Callable[..., list[str]]
+FINDS_IT = f"import sys; sys.path.append({str(HERE)!r})"  # in a forked process, which read PYTHONPATH long ago
+
+
+def lines(run_dir: Path) -> list[dict[str, Any]]:
+    """The lines without what a clock says."""
+    clocks = ("tokens_per_s", "step_time_s")
+    return [{key: line[key] for key in line if key not in clocks} for line in read_metrics(run_dir / "metrics.jsonl")]
+
+
+def until(holds: Callable[[], bool], seconds: float = 120) -> None:
+    give_up_s = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < give_up_s, "it never came to that"
+        time.sleep(0.05)
+
+
+def test_a_rank_that_hangs_is_killed_and_all_go_on_with_the_same_bits(terminal: Any, faulty: Faulty) -> None:
+    whole = faulty("kill", "profile.at_step=100", STEPS, "run_name=whole", "trainer.hang_timeout_s=60")
+    terminal.type(*whole, ranks=2, before=FINDS_IT)
+    hangs = faulty("hold_lock", "profile.at_step=5", STEPS, "trainer.hang_timeout_s=5")
+    text = terminal.type(*hangs, ranks=2, before=FINDS_IT, code=-signal.SIGKILL)
+    assert "watchdog: rank 1 (process " in text
+    assert "in _hold_lock" in text
+    run_dir = terminal.folder / "runs/x"
+    ended = terminal.status("x")
+    assert (ended["status"], ended["step"]) == ("failed", 5)
+    assert ended["reason"].startswith("rank 1 (process ")
+    assert "gave no sign for" in ended["reason"]
+    assert "in _hold_lock" in (run_dir / "hang.txt").read_text()
+    terminal.environment["TORCHELASTIC_RESTART_COUNT"] = "1"
+    assert "from step 4 of 8" in terminal.type(*hangs, ranks=2, before=FINDS_IT)
+    assert lines(run_dir) == lines(terminal.folder / "runs/whole")
+    assert [attempt["status"] for attempt in read_attempts(run_dir)] == ["failed", "finished"]
+
+
+def test_a_rank_that_was_stopped_for_a_while_goes_on_with_the_same_bits(
+    terminal: Any, typed: Any, faulty: Faulty
+) -> None:
+    line = faulty("stop", "profile.at_step=3", STEPS)
+    train = HERE.parents[1] / "launch/train.py"
+    started = typed.start(train, line, terminal.folder, terminal.environment, ranks=2, before=FINDS_IT)
+    struck = terminal.folder / "struck"
+    until(struck.exists)
+    pid = int(struck.read_text())
+    until(lambda: "State:\tT" in Path(f"/proc/{pid}/status").read_text())
+    time.sleep(1.0)
+    os.kill(pid, signal.SIGCONT)
+    code, text = started.wait()
+    assert code == 0, text
+    stopped = lines(terminal.folder / "runs/x")
+    struck.touch()
+    terminal.type(*line, "run_name=whole", ranks=2, before=FINDS_IT)
+    assert stopped == lines(terminal.folder / "runs/whole")
+
+
+def test_a_crash_at_one_step_is_given_up_after_three_tries(terminal: Any, faulty: Faulty) -> None:
+    line = faulty("fail", "profile.at_step=5", "profile.rank=0", "profile.always=true", STEPS)
+    for restarts, code in enumerate([1, 1, 1, 4, 4]):
+        terminal.environment["TORCHELASTIC_RESTART_COUNT"] = str(restarts)
+        text = terminal.type(*line, before=FINDS_IT, code=code)
+        assert ("error: runs/x: a crash loop: 3 tries in a row failed after step 5:" in text) is (restarts == 3)
+    ended = terminal.status("x")
+    assert (ended["status"], ended["step"], ended["crash_loop"]) == ("failed", 5, True)
+    assert "ConnectionError: https://host/x is away\nstep 6 read the samples 40 to 47 " in ended["reason"]
+    terminal.environment["TORCHELASTIC_RESTART_COUNT"] = "0"
+    assert "from step 4 of 8" in terminal.type(*line, before=FINDS_IT, code=1)  # typed by hand, it tries
+    assert "crash_loop" not in terminal.status("x")
+    for path in (terminal.folder / "runs").rglob("*"):
+        assert path.is_dir() or b"canary" not in path.read_bytes(), path
+
+
+def test_of_two_runs_in_one_folder_one_waits_and_names_the_other(terminal: Any, typed: Any, tiny: list[str]) -> None:
+    patient = (
+        "import functools, pretrain.run_folder as it; it.folder_lock = functools.partial(it.folder_lock, wait_s=120)"
+    )
+    train = HERE.parents[1] / "launch/train.py"
+    line = [*tiny, "run_name=x", "trainer.max_steps=30"]
+    both = [typed.start(train, line, terminal.folder, terminal.environment, before=patient) for _ in range(2)]
+    texts = sorted((each.wait()[1] for each in both), key=len)
+    pids = [each.ranks[0].pid for each in both]
+    owner = (
+        f"waiting up to 120 s for process ({pids[0]}|{pids[1]}) on {socket.gethostname()}, since 20.*, launch/train.py"
+    )
+    assert "finished at step 30 already" in texts[0]
+    assert re.search(owner, texts[0])
+    assert "finished at step 30: all steps" in texts[1]
+    assert [line["step"] for line in lines(terminal.folder / "runs/x")] == list(range(1, 31))
+    assert not (terminal.folder / "runs/x/metrics.dropped.jsonl").exists()
+
+
+@pytest.fixture
+def launched(terminal: Any) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Type a line in earnest: its output goes to a file, and nothing of it is left after the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*line: str) -> subprocess.Popen[str]:
+        command = [sys.executable, str(HERE.parents[1] / "launch/train.py"), *line]
+        with (terminal.folder / f"out{len(started)}").open("w") as out:
+            environment = terminal.environment
+            started.append(
+                subprocess.Popen(command, cwd=terminal.folder, env=environment, stdout=out, stderr=out, text=True)
+            )
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()
+        each.wait()
+
+
+Launched = Callable[..., subprocess.Popen[str]]
+
+
+def test_launcher_local_restarts_opens_no_port_and_leaves_nothing_behind(
+    terminal: Any, processes: Any, faulty: Faulty, launched: Launched
+) -> None:
+    line = faulty("kill", "profile.at_step=3", "trainer.max_steps=100000", "launcher=local", "logger=default")
+    line = [text for text in line if text != "logger=console"]
+    run, attempts = launched(*line), terminal.folder / "runs/x"
+    until(lambda: len(read_attempts(attempts)) == 2)  # a rank was killed, all were started again
+    until(lambda: next(iter([each["step"] for each in lines(attempts)][-1:]), 0) > 10)
+    all_of_it = processes.below(run.pid)
+    assert sum("launch/train.py" in processes.command(pid) for pid in all_of_it) >= 3, (
+        terminal.folder / "out0"
+    ).read_text()
+    sockets = processes.listening([run.pid, *all_of_it])
+    assert not processes.beyond_loopback(set().union(*sockets.values()))
+    (launcher,) = [pid for pid in all_of_it if "-m launch.local" in processes.command(pid)]
+    os.kill(launcher, signal.SIGKILL)
+    run.wait(60)
+    until(lambda: not any(processes.command(pid) for pid in all_of_it))
+    assert terminal.status("x")["status"] == "preempted"
+    assert not list(terminal.folder.glob("runs/x/**/*.tmp*"))
+
+    step = terminal.status("x")["step"]
+    again = launched(*line)
+    until(lambda: lines(attempts)[-1]["step"] > step + 10)
+    (launcher,) = [pid for pid in processes.below(again.pid) if "-m launch.local" in processes.command(pid)]
+    os.kill(launcher, signal.SIGUSR1)
+    assert again.wait(60) == 0
+    assert f"from step {step} of 100000" in (terminal.folder / "out1").read_text()
+    assert terminal.status("x")["reason"].startswith("stopped by SIGUSR1; the state is saved")
+
+
+def test_a_save_that_torchrun_kills_leaves_the_checkpoint_before_it(
+    terminal: Any, processes: Any, faulty: Faulty, launched: Launched
+) -> None:
+    custom = terminal.folder / "custom"
+    custom.mkdir()
+    (custom / "sitecustomize.py").write_text(SLOW_DISK)
+    terminal.environment["PYTHONPATH"] += os.pathsep + str(custom)
+    line = faulty("wait", "profile.at_step=5", STEPS)
+    run = launched(*line, "launcher=torchrun", "launcher.shutdown_timeout_s=5")
+    until((terminal.folder / "struck").exists)
+    all_of_it = processes.below(run.pid)
+    (torchrun,) = [pid for pid in all_of_it if "torch.distributed.run" in processes.command(pid)]
+    sockets = processes.listening([run.pid, *all_of_it])
+    assert not processes.beyond_loopback(set().union(*(found for pid, found in sockets.items() if pid != torchrun)))
+    (terminal.folder / "slow").touch()
+    os.kill(torchrun, signal.SIGUSR1)  # as Slurm does, which knows every process of the job
+    (terminal.folder / "go").touch()
+    assert run.wait(60) != 0
+    until(lambda: not any(processes.command(pid) for pid in all_of_it))
+    assert (terminal.folder / "waited").exists()
+    (terminal.folder / "slow").unlink()
+    checkpoints = sorted(path.name for path in (terminal.folder / "runs/x/checkpoints").glob("step_*"))
+    assert checkpoints == ["step_00000002", "step_00000004"]
+    assert "from step 4 of 8" in terminal.type(*line, ranks=2, before=FINDS_IT)
