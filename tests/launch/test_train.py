@@ -309,7 +309,10 @@ def test_shards_cut_short_and_a_foreign_tokenizer_are_named(terminal: Any, tiny:
         ("model.num_heads=3", ["model.num_heads: 3 is not allowed; give a divisor of d_model, which is 32"]),
         ("trainer.seq_len=65", ["65 tokens are more than model.context_len=64"]),
         ("optim.lrr=1", ["optim.lrr: unknown key", "did you mean 'optim.lr'"]),
-        ("launcher.processes=2", ["launcher is inline here; launcher=torchrun has launcher.processes"]),
+        (
+            "launcher.processes=2",
+            ["launcher is inline here; launcher=local and launcher=torchrun have launcher.processes"],
+        ),
         ("optim.lr=fast", ["optim.lr: 'fast'", "a number"]),
         ("modle=gpt_small", ["modle: unknown key", "did you mean 'model'"]),
         ("model=gpt_smal", ["model: 'gpt_smal' is no option", "did you mean 'gpt_small'"]),
