@@ -31,7 +31,8 @@ SETTLE_S = 0.2  # far longer than dropping a tensor takes, far shorter than anyo
 MEET_S = 0.05  # between two looks at who has started
 TIMEOUT = timedelta(minutes=10)  # a rank that is silent for longer is taken for dead
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"  # the interface that no other machine reaches
-SOCKETS = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")  # which interface gloo and NCCL listen on
+# which interface gloo and NCCL listen on; NCCL takes a name without `=` for the beginning of one
+SOCKETS = {"GLOO_SOCKET_IFNAME": LOOPBACK, "NCCL_SOCKET_IFNAME": f"={LOOPBACK}"}
 REASON_TIMEOUT = timedelta(seconds=2)  # for a rank that fails to say why
 FAILED = "groundwork/failed"  # key of that reason in the ranks' store
 BY_TORCHRUN = "start with torchrun, which sets it, or unset RANK, WORLD_SIZE and their kin for a single process"
@@ -234,8 +235,8 @@ def _on_one_machine(world_size: int) -> bool:
 def _listen_on_loopback() -> None:
     """Have the ranks' connections out of other machines' reach; what the user has chosen stays."""
     if LOOPBACK in (name for _, name in socket.if_nameindex()):
-        for name in SOCKETS:
-            os.environ.setdefault(name, LOOPBACK)
+        for name, interface in SOCKETS.items():
+            os.environ.setdefault(name, interface)
 
 
 def _part_of_this_start(store: Store, rank: int, world_size: int) -> tuple[Store, int]:

@@ -32,10 +32,12 @@ FREE = (
     "data.path",  # the checkpoint knows the shards by their hash, wherever they lie
     "data.prefetch_steps",
     "trainer.device_type",
+    "trainer.hang_timeout_s",
     "trainer.micro_batch_size",
 )
 # Keys that decide what a step is made of or which tensors there are: a run with others is another run.
 FIXED = ("model", "seed", "trainer.seq_len", "trainer.global_batch_size", "data.mixture", "data.mask_after_eot")
+LOCK_WAIT_S = 30.0  # a run whose launcher was killed may still be saving: as long as torchrun would leave it
 CRASH_LOOP = "crash_loop"  # the key of status.json that says so
 
 
@@ -61,9 +63,9 @@ def claimed(folder: Path, tree: dict[str, Any], mesh: Mesh) -> Iterator[Status |
 def _lock_and_claim(folder: Path, tree: dict[str, Any], restarts: int, held: contextlib.ExitStack) -> str | None:
     try:
         if tree["resume"] == "never" and not restarts:  # a restart goes on with what this command began
-            with folder_lock(folder):
+            with folder_lock(folder, LOCK_WAIT_S):
                 move_aside(folder)
-        held.enter_context(folder_lock(folder))
+        held.enter_context(folder_lock(folder, LOCK_WAIT_S))
         changed = claim(folder, tree, tree["allow_change"] or [])
         ended = None if changed else _ended(folder, tree["resume"], restarts)
         if ended is None:

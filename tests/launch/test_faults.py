@@ -126,9 +126,7 @@ def test_a_crash_at_one_step_is_given_up_after_three_tries(terminal: Any, faulty
 
 
 def test_of_two_runs_in_one_folder_one_waits_and_names_the_other(terminal: Any, typed: Any, tiny: list[str]) -> None:
-    patient = (
-        "import functools, pretrain.run_folder as it; it.folder_lock = functools.partial(it.folder_lock, wait_s=120)"
-    )
+    patient = "import pretrain.run_folder as it; it.LOCK_WAIT_S = 120"
     train = HERE.parents[1] / "launch/train.py"
     line = [*tiny, "run_name=x", "trainer.max_steps=30"]
     both = [typed.start(train, line, terminal.folder, terminal.environment, before=patient) for _ in range(2)]

@@ -239,7 +239,7 @@ def test_data_made_anew_under_a_run_is_told_finished_or_not(
 
 
 def test_a_folder_in_use_is_left_alone_by_all_ranks(terminal: Any, tiny: list[str]) -> None:
-    soon = "import functools, pretrain.run_folder as it; it.folder_lock = functools.partial(it.folder_lock, wait_s=0.2)"
+    soon = "import pretrain.run_folder as it; it.LOCK_WAIT_S = 0.2"
     with folder_lock(terminal.folder / "runs/x"):
         text = terminal.type(*tiny, "run_name=x", ranks=2, before=soon, code=2)
     assert f"runs/x: process {os.getpid()} on" in text
