@@ -13,23 +13,24 @@ from pretrain.seats import Profiler
 
 
 class Fault(Profiler):
-    """Strikes after a step, once in a run unless `always`.
+    """Strikes after a step, once in a run unless `always`; the file `struck<step>` then holds the process's number.
 
     Args:
-        what: kill, stop (SIGSTOP), hold_lock (hangs with the interpreter's lock held), fail, or wait for a file `go`.
-        at_step: after which step. mesh: of the rank. rank: the one that it strikes. always: in each start anew.
+        what: each of them kill, stop (SIGSTOP), hold_lock (hangs with the interpreter's lock held), fail, or wait for a
+            file `go`.
+        at_steps: after which step, each. mesh: of the rank. rank: the one that it strikes. always: in each start anew.
     """
 
-    def __init__(self, what: str, at_step: int, mesh: Mesh, rank: int = 1, always: bool = False) -> None:
-        self._does = getattr(self, f"_{what}")
-        self._at_step, self._strikes, self._always = at_step, mesh.rank == rank, always
+    def __init__(self, what: list[str], at_steps: list[int], mesh: Mesh, rank: int = 1, always: bool = False) -> None:
+        self._does = {step: getattr(self, f"_{word}") for step, word in zip(at_steps, what, strict=True)}
+        self._strikes, self._always = mesh.rank == rank, always
 
     def step(self, step: int) -> None:
-        struck = Path("struck")
-        if self._strikes and step == self._at_step and (self._always or not struck.exists()):
+        struck = Path(f"struck{step}")
+        if self._strikes and step in self._does and (self._always or not struck.exists()):
             struck.with_suffix(".new").write_text(str(os.getpid()))
             struck.with_suffix(".new").rename(struck)
-            self._does()
+            self._does[step]()
 
     def close(self) -> None:
         pass

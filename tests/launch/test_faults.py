@@ -23,6 +23,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at through /proc"),
 ]
 HERE = Path(__file__).parent
+TRAIN = HERE.parents[1] / "launch/train.py"
 STEPS = "trainer.max_steps=8"
 SLOW_DISK = """
 import os, time
@@ -47,7 +48,7 @@ def faulty(terminal: Any, tiny: list[str]) -> Callable[..., list[str]]:
     terminal.environment["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
 
     def line(what: str, *more: str) -> list[str]:
-        fault = ["extra_targets=[faults.]", "profile._target_=faults.Fault", f"profile.what={what}"]
+        fault = ["extra_targets=[faults.]", "profile._target_=faults.Fault", f"profile.what=[{what}]"]
         return [*tiny, "run_name=x", "checkpoint.every_steps=2", *fault, *more]
 
     return line
@@ -70,47 +71,34 @@ def until(holds: Callable[[], bool], seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
-def test_a_rank_that_hangs_is_killed_and_all_go_on_with_the_same_bits(terminal: Any, faulty: Faulty) -> None:
-    whole = faulty("kill", "profile.at_step=100", STEPS, "run_name=whole", "trainer.hang_timeout_s=60")
-    terminal.type(*whole, ranks=2, before=FINDS_IT)
-    hangs = faulty("hold_lock", "profile.at_step=5", STEPS, "trainer.hang_timeout_s=5")
-    text = terminal.type(*hangs, ranks=2, before=FINDS_IT, code=-signal.SIGKILL)
-    assert "watchdog: rank 1 (process " in text
-    assert "in _hold_lock" in text
-    run_dir = terminal.folder / "runs/x"
-    ended = terminal.status("x")
-    assert (ended["status"], ended["step"]) == ("failed", 5)
-    assert ended["reason"].startswith("rank 1 (process ")
-    assert "gave no sign for" in ended["reason"]
-    assert "in _hold_lock" in (run_dir / "hang.txt").read_text()
-    terminal.environment["TORCHELASTIC_RESTART_COUNT"] = "1"
-    assert "from step 4 of 8" in terminal.type(*hangs, ranks=2, before=FINDS_IT)
-    assert lines(run_dir) == lines(terminal.folder / "runs/whole")
-    assert [attempt["status"] for attempt in read_attempts(run_dir)] == ["failed", "finished"]
-
-
-def test_a_rank_that_was_stopped_for_a_while_goes_on_with_the_same_bits(
+def test_a_rank_that_hangs_is_killed_and_all_go_on_with_the_same_bits(
     terminal: Any, typed: Any, faulty: Faulty
 ) -> None:
-    line = faulty("stop", "profile.at_step=3", STEPS)
-    train = HERE.parents[1] / "launch/train.py"
-    started = typed.start(train, line, terminal.folder, terminal.environment, ranks=2, before=FINDS_IT)
-    struck = terminal.folder / "struck"
-    until(struck.exists)
-    pid = int(struck.read_text())
+    line = faulty("stop,hold_lock", "profile.at_steps=[3,5]", STEPS, "trainer.hang_timeout_s=8")
+    started = typed.start(TRAIN, line, terminal.folder, terminal.environment, ranks=2, before=FINDS_IT)
+    until((terminal.folder / "struck3").exists)
+    pid = int((terminal.folder / "struck3").read_text())
     until(lambda: "State:\tT" in Path(f"/proc/{pid}/status").read_text())
     time.sleep(1.0)
-    os.kill(pid, signal.SIGCONT)
+    os.kill(pid, signal.SIGCONT)  # stopped for a while it goes on
     code, text = started.wait()
-    assert code == 0, text
-    stopped = lines(terminal.folder / "runs/x")
-    struck.touch()
+    assert code == -signal.SIGKILL, text
+    assert "watchdog: rank 1 (process " in text
+    assert "in _hold_lock" in text
+    run_dir, ended = terminal.folder / "runs/x", terminal.status("x")
+    assert (ended["status"], ended["step"]) == ("failed", 5)
+    assert ended["reason"].startswith(f"rank 1 (process {pid}) on ")
+    assert " gave no sign for " in ended["reason"]
+    assert "in _hold_lock" in (run_dir / "hang.txt").read_text()
+    terminal.environment["TORCHELASTIC_RESTART_COUNT"] = "1"
+    assert "from step 4 of 8" in terminal.type(*line, ranks=2, before=FINDS_IT)
+    assert [attempt["status"] for attempt in read_attempts(run_dir)] == ["failed", "finished"]
     terminal.type(*line, "run_name=whole", ranks=2, before=FINDS_IT)
-    assert stopped == lines(terminal.folder / "runs/whole")
+    assert lines(run_dir) == lines(terminal.folder / "runs/whole")
 
 
 def test_a_crash_at_one_step_is_given_up_after_three_tries(terminal: Any, faulty: Faulty) -> None:
-    line = faulty("fail", "profile.at_step=5", "profile.rank=0", "profile.always=true", STEPS)
+    line = faulty("fail", "profile.at_steps=[5]", "profile.rank=0", "profile.always=true", STEPS)
     for restarts, code in enumerate([1, 1, 1, 4, 4]):
         terminal.environment["TORCHELASTIC_RESTART_COUNT"] = str(restarts)
         text = terminal.type(*line, before=FINDS_IT, code=code)
@@ -125,20 +113,23 @@ def test_a_crash_at_one_step_is_given_up_after_three_tries(terminal: Any, faulty
         assert path.is_dir() or b"canary" not in path.read_bytes(), path
 
 
-def test_of_two_runs_in_one_folder_one_waits_and_names_the_other(terminal: Any, typed: Any, tiny: list[str]) -> None:
-    patient = "import pretrain.run_folder as it; it.LOCK_WAIT_S = 120"
-    train = HERE.parents[1] / "launch/train.py"
-    line = [*tiny, "run_name=x", "trainer.max_steps=30"]
-    both = [typed.start(train, line, terminal.folder, terminal.environment, before=patient) for _ in range(2)]
-    texts = sorted((each.wait()[1] for each in both), key=len)
-    pids = [each.ranks[0].pid for each in both]
-    owner = (
-        f"waiting up to 120 s for process ({pids[0]}|{pids[1]}) on {socket.gethostname()}, since 20.*, launch/train.py"
+def test_of_two_runs_in_one_folder_one_waits_and_names_the_other(terminal: Any, typed: Any, faulty: Faulty) -> None:
+    patient = f"{FINDS_IT}; import pretrain.run_folder as it; it.LOCK_WAIT_S = 120"
+    line = faulty("wait", "profile.at_steps=[3]", "profile.rank=0", STEPS)
+    both = [typed.start(TRAIN, line, terminal.folder, terminal.environment, before=patient) for _ in range(2)]
+    until(lambda: any("waiting up to" in each.output.read_text() for each in both if each.output.exists()))
+    until((terminal.folder / "struck3").exists)
+    owner = (terminal.folder / "struck3").read_text()
+    (terminal.folder / "go").touch()
+    texts = {str(each.ranks[0].pid): each.wait()[1] for each in both}
+    assert "finished at step 8: all steps" in texts.pop(owner)
+    (other,) = texts.values()
+    waits = (
+        rf"waiting up to 120 s for process {owner} on {re.escape(socket.gethostname())}, since 20.*, launch/train.py"
     )
-    assert "finished at step 30 already" in texts[0]
-    assert re.search(owner, texts[0])
-    assert "finished at step 30: all steps" in texts[1]
-    assert [line["step"] for line in lines(terminal.folder / "runs/x")] == list(range(1, 31))
+    assert re.search(waits, other)
+    assert "finished at step 8 already" in other
+    assert [line["step"] for line in lines(terminal.folder / "runs/x")] == list(range(1, 9))
     assert not (terminal.folder / "runs/x/metrics.dropped.jsonl").exists()
 
 
@@ -148,7 +139,7 @@ def launched(terminal: Any) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
 
     def start(*line: str) -> subprocess.Popen[str]:
-        command = [sys.executable, str(HERE.parents[1] / "launch/train.py"), *line]
+        command = [sys.executable, str(TRAIN), *line]
         with (terminal.folder / f"out{len(started)}").open("w") as out:
             environment = terminal.environment
             started.append(
@@ -168,7 +159,7 @@ Launched = Callable[..., subprocess.Popen[str]]
 def test_launcher_local_restarts_opens_no_port_and_leaves_nothing_behind(
     terminal: Any, processes: Any, faulty: Faulty, launched: Launched
 ) -> None:
-    line = faulty("kill", "profile.at_step=3", "trainer.max_steps=100000", "launcher=local", "logger=default")
+    line = faulty("kill", "profile.at_steps=[3]", "trainer.max_steps=100000", "launcher=local", "logger=default")
     line = [text for text in line if text != "logger=console"]
     run, attempts = launched(*line), terminal.folder / "runs/x"
     until(lambda: len(read_attempts(attempts)) == 2)  # a rank was killed, all were started again
@@ -203,9 +194,9 @@ def test_a_save_that_torchrun_kills_leaves_the_checkpoint_before_it(
     custom.mkdir()
     (custom / "sitecustomize.py").write_text(SLOW_DISK)
     terminal.environment["PYTHONPATH"] += os.pathsep + str(custom)
-    line = faulty("wait", "profile.at_step=5", STEPS)
+    line = faulty("wait", "profile.at_steps=[5]", STEPS)
     run = launched(*line, "launcher=torchrun", "launcher.shutdown_timeout_s=5")
-    until((terminal.folder / "struck").exists)
+    until((terminal.folder / "struck5").exists)
     all_of_it = processes.below(run.pid)
     (torchrun,) = [pid for pid in all_of_it if "torch.distributed.run" in processes.command(pid)]
     sockets = processes.listening([run.pid, *all_of_it])
