@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from launch.exit_codes import CRASH_LOOP, DONE, FAILED, INTERRUPTED, STOPPED
+from launch.parent import end_with_parent
 from pretrain.run_folder import is_crash_loop, read_status, status_stamp
 from pretrain.signals import ECHO_S, SIGNALS
 from pretrain.torchrun import launched_by_torchrun
@@ -67,7 +68,9 @@ class Child:
         environment = os.environ | {LAUNCHED: "1"}
         with (
             self._handing_on(),
-            subprocess.Popen(self._command, env=environment, start_new_session=True) as self._process,
+            subprocess.Popen(
+                self._command, env=environment, start_new_session=True, preexec_fn=end_with_parent
+            ) as self._process,
         ):
             for number in self._unsent:
                 self._process.send_signal(number)

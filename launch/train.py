@@ -6,7 +6,6 @@ run (launcher=torchrun), or one child after the other for the trials of a sweep 
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import signal
@@ -20,10 +19,10 @@ from foundation.errors import ConfigError, GroundworkError
 from foundation.files import write_json
 from foundation.reader import reader_may_leave
 from launch.exit_codes import INTERRUPTED, REFUSED
+from launch.parent import end_with_parent
 from pretrain.torchrun import PARENT, launched_by_torchrun, refuse_restarts, speaks, was_refused
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
-PR_SET_PDEATHSIG = 1  # of prctl(2)
 LEFT = "stopped without saving: typed again, a run goes on from its last checkpoint, or begins anew without one"
 ROOM, ACCESS = "make room there, or write elsewhere with runs_dir=", "see that this process may read and write there"
 ADVICE = {errno.ENOSPC: ROOM, errno.EDQUOT: ROOM}  # an OSError that the user can mend
@@ -59,7 +58,7 @@ def main() -> None:
 def end_with_launcher() -> None:
     """Have a worker asked to stop when its launcher dies: killed, that can't tell them, and nobody restarts them."""
     if launched_by_torchrun() and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        end_with_parent()
         if os.environ.get(PARENT, str(os.getppid())) != str(os.getppid()):
             sys.exit(128 + signal.SIGTERM)  # it died before that
 
