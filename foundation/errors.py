@@ -10,7 +10,14 @@ class GroundworkError(ValueError):
     """Base of everything a user can mend. Commands print its message without a traceback and exit with 2.
 
     The message says the key or the file and line, what was found, what is allowed and what to do.
+
+    Attributes:
+        exit_code: of a command that it ends.
+        restart_helps: whether ranks that a launcher starts again may get further.
     """
+
+    exit_code = 2
+    restart_helps = False
 
 
 class ConfigError(GroundworkError):

@@ -102,7 +102,7 @@ def folder_lock(folder: Path, wait_s: float = 10.0) -> Iterator[None]:
             the folder that has its name then.
         wait_s: how long to wait for another owner.
     Raises:
-        FolderLocked: the other owner is still there; names its host, process and start.
+        FolderLocked: the other owner is still there; names its host, process, start and script.
         FolderUnusable: the folder can't be made, written or locked; says why.
     """
     descriptor = _open_lock(folder)
@@ -114,11 +114,18 @@ def folder_lock(folder: Path, wait_s: float = 10.0) -> Iterator[None]:
             descriptor = anew
             _wait_for_lock(descriptor, folder, wait_s)
         os.ftruncate(descriptor, 0)
-        owner = f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        owner = f"process {os.getpid()} on {socket.gethostname()}, since {since}{_command()}"
         os.pwrite(descriptor, owner.encode(), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+def _command() -> str:
+    """Return which script runs, without its arguments: they may hold what belongs in no file."""
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    return f", {'/'.join(Path(script).parts[-2:])}" if script else ""
 
 
 def _open_lock(folder: Path) -> int:

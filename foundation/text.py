@@ -18,6 +18,12 @@ _UNSAFE = re.compile(
     "\ud800-\udfff"  # surrogates
     "]"
 )
+_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")  # user:password@ in an address
+
+
+def without_userinfo(text: str) -> str:
+    """Return the text without user names and passwords in addresses."""
+    return _USERINFO.sub("", text)
 
 
 def visible(text: str) -> str:

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from pretrain.run_folder import read_status, status_stamp
+from launch.exit_codes import CRASH_LOOP, DONE, FAILED, INTERRUPTED, STOPPED
+from launch.parent import end_with_parent
+from pretrain.run_folder import is_crash_loop, read_status, status_stamp
 from pretrain.signals import ECHO_S, SIGNALS
 from pretrain.torchrun import launched_by_torchrun
 from pretrain.types import Status
 
-EXIT_CODES = {Status.FINISHED: 0, Status.PREEMPTED: 0, Status.STOPPED: 3, Status.FAILED: 1}
-INTERRUPTED = 128 + signal.SIGINT  # what shells say of a Ctrl-C: `train && next` then ends as well
+EXIT_CODES = {Status.FINISHED: DONE, Status.PREEMPTED: DONE, Status.STOPPED: STOPPED, Status.FAILED: FAILED}
 
 TRAIN = Path(__file__).with_name("train.py")
 # also what a closed window or Ctrl-\ sends: a child in a session of its own is out of the terminal's reach
@@ -79,7 +80,14 @@ class Child:
             held.enter_context(self._handing_on())
             errors = None if output is None else subprocess.STDOUT
             self._process = held.enter_context(
-                subprocess.Popen(self._command, env=environment, start_new_session=True, stdout=output, stderr=errors)
+                subprocess.Popen(
+                    self._command,
+                    env=environment,
+                    start_new_session=True,
+                    stdout=output,
+                    stderr=errors,
+                    preexec_fn=end_with_parent,
+                )
             )
             for number in self._unsent:
                 self._process.send_signal(number)
@@ -96,6 +104,8 @@ class Child:
         code = self.run()
         if status_stamp(run_dir) in (before, None):
             return code  # it was refused, was over already, or was killed: this child wrote no status.json
+        if is_crash_loop(run_dir):
+            return CRASH_LOOP
         return exit_code(Status(read_status(run_dir)["status"]), self._interrupted)
 
     @contextlib.contextmanager

@@ -6,7 +6,6 @@ run (launcher=torchrun), or one child after the other for the trials of a sweep 
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import signal
@@ -19,11 +18,12 @@ from foundation.config.compose import CommandLine
 from foundation.errors import ConfigError, GroundworkError
 from foundation.files import write_json
 from foundation.reader import reader_may_leave
-from pretrain.torchrun import launched_by_torchrun, speaks
+from launch.exit_codes import INTERRUPTED, REFUSED
+from launch.parent import end_with_parent
+from pretrain.torchrun import PARENT, launched_by_torchrun, refuse_restarts, speaks, was_refused
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
-PR_SET_PDEATHSIG = 1  # of prctl(2)
-INTERRUPTED = "stopped without saving: typed again, a run goes on from its last checkpoint, or begins anew without one"
+LEFT = "stopped without saving: typed again, a run goes on from its last checkpoint, or begins anew without one"
 ROOM, ACCESS = "make room there, or write elsewhere with runs_dir=", "see that this process may read and write there"
 ADVICE = {errno.ENOSPC: ROOM, errno.EDQUOT: ROOM}  # an OSError that the user can mend
 ADVICE |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO), ACCESS)
@@ -32,9 +32,12 @@ ADVICE |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO), ACC
 def main() -> None:
     """Read the command line and train.
 
-    Exits with 0 when done or saved, 2 for what users can mend, 3 after the guard's stop, 130 after a Ctrl-C.
+    Exits with 0 when done or saved, 2 for what users can mend, 3 after the guard's stop, 4 when it was started again
+    and failed at the same step each time, 130 after a Ctrl-C.
     """
-    end_with_torchrun()
+    end_with_launcher()
+    if was_refused():
+        sys.exit(REFUSED)
     try:
         with tempfile.TemporaryDirectory() as scratch:
             code = compose_and_run(Path(scratch))
@@ -43,17 +46,21 @@ def main() -> None:
     except OSError as error:
         if error.errno not in ADVICE:
             raise
-        code = refuse(GroundworkError(f"{error}; {ADVICE[error.errno]}"))
+        refused = GroundworkError(f"{error}; {ADVICE[error.errno]}")
+        refused.restart_helps = error.errno == errno.EIO  # a disk that is full or closed stays so
+        code = refuse(refused)
     except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
-        code = 128 + signal.SIGINT
+        print(LEFT, file=sys.stderr)
+        code = INTERRUPTED
     sys.exit(code)
 
 
-def end_with_torchrun() -> None:
-    """Have a worker asked to stop when torchrun dies: killed, it can't tell its workers, and nobody restarts them."""
+def end_with_launcher() -> None:
+    """Have a worker asked to stop when its launcher dies: killed, that can't tell them, and nobody restarts them."""
     if launched_by_torchrun() and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        end_with_parent()
+        if os.environ.get(PARENT, str(os.getppid())) != str(os.getppid()):
+            sys.exit(128 + signal.SIGTERM)  # it died before that
 
 
 def refuse(error: GroundworkError) -> int:
@@ -66,7 +73,9 @@ def refuse(error: GroundworkError) -> int:
             "extraInfo": {"py_callstack": f"error: {error}", "timestamp": str(int(time.time()))},
         }
         write_json(Path(path), {"message": message})
-    return 2
+    if not error.restart_helps:
+        refuse_restarts()
+    return error.exit_code
 
 
 def compose_and_run(scratch_dir: Path) -> int:

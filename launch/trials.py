@@ -18,9 +18,11 @@ from foundation.config.suggest import other_options_named
 from foundation.errors import ConfigError, GroundworkError
 from foundation.files import write_atomic
 from launch.child import Child, exit_code, is_child
+from launch.exit_codes import CRASH_LOOP
 from launch.sweep import Sweep
 from pretrain.main import check_config, rehearse, run_config
 from pretrain.seats import Launcher
+from pretrain.types import Status
 
 
 def run_trials(command: CommandLine) -> int:
@@ -90,7 +92,9 @@ def run_one(trial: Trial, command: CommandLine) -> int:
     """Train here, or start the child that does; return the exit code."""
     tree, launcher = trial.tree, trial.launcher
     if is_child() or launcher.in_process:
-        return exit_code(*run_config(tree, command.allowed))
+        status, interrupted = run_config(tree, command.allowed)
+        # any other failure is raised: this is a start that was refused for those before it
+        return CRASH_LOOP if status is Status.FAILED else exit_code(status, interrupted)
     with tempfile.TemporaryDirectory() as config_dir:
         write_atomic(Path(config_dir) / "config.yaml", config_yaml(tree))
         child = Child(launcher.prefix(), Path(config_dir), command.extra_targets)

@@ -13,15 +13,17 @@ from typing import Any
 import torch
 
 from foundation.config import Node, build, check
-from foundation.errors import ConfigError
+from foundation.errors import ConfigError, GroundworkError
 from foundation.hashes import hash_json
+from pretrain.attempts import close_attempt, hang_since, read_attempts, withdraw_attempt
 from pretrain.checkpoint.changes import journal_lines
 from pretrain.checkpoint.gate import CONFIG, DEFAULTS, gate_facts
 from pretrain.checkpoint.state import seed_generators
 from pretrain.data.loader import ShardLoader, Shards
 from pretrain.describe import changes_told, describe, facts_of, first_step
+from pretrain.heartbeat import Phase
 from pretrain.json_lines import JsonLines, read_lines
-from pretrain.mesh import Mesh, set_determinism, start_mesh
+from pretrain.mesh import Mesh, PeerLost, set_determinism, start_mesh
 from pretrain.metrics.flops import peak_flops
 from pretrain.metrics.lines import DROPPED, MetricsFile, read_metrics
 from pretrain.metrics.loggers import NoLogger
@@ -47,9 +49,10 @@ from pretrain.seats import (
 )
 from pretrain.signals import StopSignal
 from pretrain.tokenizer import Tokenizer, keep_tokenizer, was_trained_on
-from pretrain.torchrun import launched_by_torchrun
+from pretrain.torchrun import launched_by_torchrun, under_torchrun
 from pretrain.train import Progress, Run, restore, train
 from pretrain.types import Status
+from pretrain.watchdog.watched import exchange_timeout, watched
 
 # Keys that are derived and never set, but that users look for: what to set instead.
 DERIVED = {
@@ -72,13 +75,19 @@ def run_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> tuple[Status, 
         GroundworkError: something the user can mend; a run that had begun goes on from its last checkpoint.
     """
     config = check_config(tree, allowed)
-    with start_mesh(build(config["trainer"]).device_type) as mesh:
+    settings = build(config["trainer"])
+    with start_mesh(settings.device_type, timeout=exchange_timeout(settings.hang_timeout_s)) as mesh:
         tree = mesh.broadcast_json(tree)
         if not mesh.is_main:
             config = check_config(tree, allowed)
-        set_determinism(build(config["trainer"]).deterministic)
+        settings = build(config["trainer"])
+        set_determinism(settings.deterministic)
         run, run_dir = assemble(mesh, Config(**config)), Path(tree["runs_dir"]) / tree["run_name"]
-        with claimed(run_dir, tree, mesh, run.checkpointer.saves) as ended, run.signal.listening():
+        with (
+            claimed(run_dir, tree, mesh, run.checkpointer.saves) as ended,
+            run.signal.listening(),
+            watched(mesh, run_dir, None if ended else settings.hang_timeout_s, kills=launched_by_torchrun()),
+        ):
             if ended and mesh.is_main and not was_trained_on(run_dir, run.loader.dataset.fingerprint):
                 print(f"data.path: {tree['data']['path']} holds other shards now than those {run_dir} was trained on")
             status = ended or execute(run, tree, run_dir)
@@ -164,7 +173,7 @@ def assemble(mesh: Mesh, config: Config) -> Run:
         evaluator=build(config.eval, **seats, model=bare, loader=loader, tokenizer=tokenizer),
         profiler=build(config.profile, **seats),
         log=build_log(config.logger, bare, plan, mesh, run_dir, loader.epochs_at),
-        signal=StopSignal(says=mesh.is_main, under_torchrun=launched_by_torchrun(), saves=checkpointer.saves),
+        signal=StopSignal(says=mesh.is_main, under_torchrun=under_torchrun(), saves=checkpointer.saves),
         progress=Progress(),
         max_grad_norm=settings.max_grad_norm,
         check_replicas_every_steps=settings.check_replicas_every_steps,
@@ -218,7 +227,9 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
         status, reason = Status.PREEMPTED, "stopped by a second Ctrl-C; nothing was saved after the last checkpoint"
         raise
     except BaseException as error:
-        reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+        reason = reason_of_error(error, run, run_dir)
+        if isinstance(error, GroundworkError) and begun:
+            error.restart_helps = True
         raise
     finally:
         end(run, run_dir, status, reason, begun)
@@ -258,6 +269,7 @@ def end(run: Run, run_dir: Path, status: Status, reason: str, begun: bool) -> No
     folder: its status.json and its page stay.
     """
     step = run.progress.step
+    run.mesh.heartbeat.at(Phase.ENDING)
     parts: list[tuple[str, Callable[[], object]]] = [
         ("the last checkpoint", run.checkpointer.close),
         ("the loader", run.loader.close),
@@ -268,9 +280,12 @@ def end(run: Run, run_dir: Path, status: Status, reason: str, begun: bool) -> No
         shown = "the error follows" if status is Status.FAILED else reason  # launch/train.py says it
         parts += [
             ("status.json", lambda: write_status(run_dir, status, reason, step)),
+            ("attempts.json", lambda: close_attempt(run_dir, status, reason, step, run.progress.data_step)),
             ("the last line", lambda: print(status.told(step, shown), flush=True)),
             ("the page", lambda: print(f"page: {write_run_report(run_dir, facts_of(run))}", flush=True)),
         ]
+    elif run.mesh.is_main:
+        parts += [("attempts.json", lambda: withdraw_attempt(run_dir))]
     for name, finish in parts:
         try:
             finish()
@@ -316,6 +331,15 @@ def build_log(
 def hash_seed(seed: int, rank: int) -> int:
     """Return a seed of 63 bits for one rank: neighbouring seeds and ranks have nothing in common."""
     return int(hash_json([seed, rank]), 16) % 2**63
+
+
+def reason_of_error(error: BaseException, run: Run, run_dir: Path) -> str:
+    """Return what ended the run; of a rank that lost its peer because the watchdog killed it, the watchdog's words."""
+    if isinstance(error, PeerLost) and run.mesh.is_main:
+        attempts = read_attempts(run_dir)
+        if attempts and (hang := hang_since(run_dir, attempts[-1]["started_s"])):
+            return hang
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def reason_of(status: Status, run: Run) -> str:

@@ -1,14 +1,16 @@
-"""Ranks and devices: who this process is, and sums over all. It and torchrun.py read torchrun's environment."""
+"""Ranks and devices: who this process is, and sums over all. It and torchrun.py read the launchers' environment."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import os
+import socket
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -21,12 +23,17 @@ from torch.distributed.rendezvous import rendezvous
 
 from foundation.errors import ConfigError, GroundworkError
 from foundation.files import canonical_json
+from pretrain.heartbeat import Heartbeat
+from pretrain.torchrun import FILE_STORE
 
 DeviceType = Literal["auto", "cuda", "mps", "cpu"]
 SETTLE_S = 0.2  # far longer than dropping a tensor takes, far shorter than anyone waits for
 MEET_S = 0.05  # between two looks at who has started
 TIMEOUT = timedelta(minutes=10)  # a rank that is silent for longer is taken for dead
 HOST_TIMEOUT = timedelta(hours=1)  # beside the steps, e.g. for the slowest rank's share of a checkpoint
+LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"  # the interface that no other machine reaches
+# which interface gloo and NCCL listen on; NCCL takes a name without `=` for the beginning of one
+SOCKETS = {"GLOO_SOCKET_IFNAME": LOOPBACK, "NCCL_SOCKET_IFNAME": f"={LOOPBACK}"}
 REASON_TIMEOUT = timedelta(seconds=2)  # for a rank that fails to say why
 FAILED = "groundwork/failed"  # key of that reason in the ranks' store
 BY_TORCHRUN = "start with torchrun, which sets it, or unset RANK, WORLD_SIZE and their kin for a single process"
@@ -36,6 +43,8 @@ PEER_GONE = ("closed by peer", "reset by peer", "Broken pipe", "Timed out")  # g
 class PeerLost(GroundworkError):
     """Another rank has ended, and this one can't go on without it."""
 
+    restart_helps = True
+
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
@@ -44,8 +53,10 @@ class Mesh:
     Attributes:
         rank, world_size, local_rank: as torchrun gives them; dp_rank, dp_size: place on the data-parallel axis.
         device: where the model and batches of this rank live.
-        restarts: how often torchrun restarted the ranks; the same on all.
+        restarts: how often a launcher restarted the ranks; the same on all.
         store: what ranks can tell each other outside of a collective; None in a single process.
+        local_size: ranks on this node.
+        heartbeat: takes where this rank is; whoever waits for others here says so by it.
     """
 
     rank: int
@@ -54,6 +65,8 @@ class Mesh:
     device: torch.device
     restarts: int = 0
     store: Store | None = None
+    local_size: int = 1
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
 
     @property
     def dp_rank(self) -> int:
@@ -70,13 +83,15 @@ class Mesh:
     def sum(self, values: Tensor) -> Tensor:
         """Add `values` up over all ranks, in place; every rank holds the same bits after. No host sync on a GPU."""
         if self.world_size > 1:
-            dist.all_reduce(values, op=dist.ReduceOp.SUM)
+            with self.heartbeat.waiting():
+                dist.all_reduce(values, op=dist.ReduceOp.SUM)
         return values
 
     def barrier(self) -> None:
         """Wait for all ranks."""
         if self.world_size > 1:
-            dist.barrier()
+            with self.heartbeat.waiting():
+                dist.barrier()
 
     def new_host_group(self) -> dist.ProcessGroup | None:
         """Return a group of all ranks over gloo for the collectives of another thread; None in a single process.
@@ -92,9 +107,10 @@ class Mesh:
         # As JSON in a tensor: torch's own broadcast of objects pickles.
         data = bytearray(canonical_json(value)) if self.is_main else bytearray()
         length = torch.tensor(len(data))
-        dist.broadcast(length, src=0)
-        buffer = torch.frombuffer(data or bytearray(int(length)), dtype=torch.uint8)
-        dist.broadcast(buffer, src=0)
+        with self.heartbeat.waiting():
+            dist.broadcast(length, src=0)
+            buffer = torch.frombuffer(data or bytearray(int(length)), dtype=torch.uint8)
+            dist.broadcast(buffer, src=0)
         return orjson.loads(buffer.numpy().tobytes())
 
     def on_main(self, action: Callable[[], Any]) -> Any:
@@ -145,12 +161,15 @@ class Mesh:
 
 
 @contextlib.contextmanager
-def start_mesh(device_type: DeviceType, key: str = "trainer.device_type") -> Iterator[Mesh]:
-    """Join the other processes that torchrun started, if it did; leave the group at the end.
+def start_mesh(
+    device_type: DeviceType, key: str = "trainer.device_type", timeout: timedelta = TIMEOUT
+) -> Iterator[Mesh]:
+    """Join the other processes that a launcher started, if one did; leave the group at the end.
 
     Args:
         device_type: auto takes cuda, else mps, else cpu.
         key: by which the user chose it, for messages.
+        timeout: how long a rank waits for the others in one exchange.
     Raises:
         ConfigError: the device isn't there, or the environment says half of where this process stands.
     """
@@ -162,10 +181,12 @@ def start_mesh(device_type: DeviceType, key: str = "trainer.device_type") -> Ite
         yield Mesh(rank, world_size, local_rank, chosen, _counted_by_torchrun())
         return
     backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
-    store, _, _ = next(iter(rendezvous("env://", timeout=TIMEOUT)))
-    store, restarts = _part_of_this_start(store, rank, world_size)
-    dist.init_process_group(backend, timeout=TIMEOUT, store=store, rank=rank, world_size=world_size)
-    mesh = Mesh(rank, world_size, local_rank, chosen, restarts, store)
+    local_size = int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
+    if _on_one_machine(world_size):
+        _listen_on_loopback()
+    store, restarts = _part_of_this_start(_common_store(), rank, world_size)
+    dist.init_process_group(backend, timeout=timeout, store=store, rank=rank, world_size=world_size)
+    mesh = Mesh(rank, world_size, local_rank, chosen, restarts, store, local_size)
     try:
         with mesh.failing_together():
             yield mesh
@@ -193,7 +214,7 @@ def _place() -> tuple[int, int, int]:
         if not text.isdecimal():
             raise ConfigError(f"{name}: {text!r} is not a whole number; {BY_TORCHRUN}")
         places[name] = int(text)
-    if places["WORLD_SIZE"] > 1:
+    if places["WORLD_SIZE"] > 1 and FILE_STORE not in os.environ:
         for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
             if name not in os.environ:
                 raise ConfigError(f"{name}: is not set, though WORLD_SIZE is {places['WORLD_SIZE']}; {BY_TORCHRUN}")
@@ -201,6 +222,29 @@ def _place() -> tuple[int, int, int]:
         world_size = os.environ.get("WORLD_SIZE", "not set")
         raise ConfigError(f"RANK: {places['RANK']}, though WORLD_SIZE is {world_size}; {BY_TORCHRUN}")
     return places["RANK"], places["WORLD_SIZE"], places["LOCAL_RANK"]
+
+
+def _common_store() -> Store:
+    """Return what all ranks can write to: a file of launcher=local, which opens no port, or what torchrun holds."""
+    if path := os.environ.get(FILE_STORE):
+        store = dist.FileStore(path, -1)  # type: ignore[attr-defined]  # -1: its launcher removes it
+        store.set_timeout(TIMEOUT)
+        return store
+    rendezvoused: Store = next(iter(rendezvous("env://", timeout=TIMEOUT)))[0]
+    return rendezvoused
+
+
+def _on_one_machine(world_size: int) -> bool:
+    address = os.environ.get("MASTER_ADDR", "")
+    everyone = os.environ.get("LOCAL_WORLD_SIZE") == str(world_size)
+    return everyone or address in ("localhost", "::1") or address.startswith("127.")
+
+
+def _listen_on_loopback() -> None:
+    """Have the ranks' connections out of other machines' reach; what the user has chosen stays."""
+    if LOOPBACK in (name for _, name in socket.if_nameindex()):
+        for name, interface in SOCKETS.items():
+            os.environ.setdefault(name, interface)
 
 
 def _part_of_this_start(store: Store, rank: int, world_size: int) -> tuple[Store, int]:

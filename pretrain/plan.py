@@ -95,6 +95,7 @@ class TrainerSettings:
         deterministic: only kernels with reproducible sums; slower on GPUs.
         check_replicas_every_steps: steps between two comparisons of what the ranks hold, besides that before each save;
             None for those alone.
+        hang_timeout_s: how long a rank may give no sign before the watchdog names it, in seconds; None has no watchdog.
     Raises:
         SettingError: a number that can't be, two lengths at once.
     """
@@ -112,6 +113,7 @@ class TrainerSettings:
         compile: bool | None = None,  # noqa: A002 (the field's word for it)
         deterministic: bool = False,
         check_replicas_every_steps: int | None = 1000,
+        hang_timeout_s: float | None = 300.0,
     ) -> None:
         sizes = {"seq_len": seq_len, "global_batch_size": global_batch_size, "micro_batch_size": micro_batch_size}
         lengths = {"max_steps": max_steps, "max_tokens": max_tokens, "max_epochs": max_epochs}
@@ -122,6 +124,8 @@ class TrainerSettings:
         require(every is None or every >= 1, "check_replicas_every_steps", every, allowed)
         allowed = "a number above 0, or null for no clipping"
         require(max_grad_norm is None or max_grad_norm > 0, "max_grad_norm", max_grad_norm, allowed)
+        allowed = "seconds, 5 or more, or null for no watchdog"
+        require(hang_timeout_s is None or hang_timeout_s >= 5, "hang_timeout_s", hang_timeout_s, allowed)
         for name, value in given.items():
             others = " and ".join(f"{other}={length}" for other, length in given.items() if other != name)
             require(not others, name, value, f"null, or null instead of {others}: one alone sets the length")
@@ -129,7 +133,7 @@ class TrainerSettings:
         self.max_steps, self.max_tokens, self.max_epochs = max_steps, max_tokens, max_epochs
         self.max_grad_norm, self.device_type = max_grad_norm, device_type
         self.compile, self.deterministic = compile, deterministic
-        self.check_replicas_every_steps = check_replicas_every_steps
+        self.check_replicas_every_steps, self.hang_timeout_s = check_replicas_every_steps, hang_timeout_s
 
     def plan(self, dp_size: int, samples_per_epoch: int, seed: int, budgets: Budgets | None = None) -> Plan:
         """Return the run in numbers.

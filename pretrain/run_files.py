@@ -4,6 +4,8 @@ from __future__ import annotations
 
 CONFIG = "config.yaml"
 STATUS = "status.json"
+ATTEMPTS = "attempts.json"
+HANG = "hang.txt"
 METRICS = "metrics.jsonl"
 JOURNAL = "journal.jsonl"
 SAMPLES = "samples.jsonl"

@@ -11,12 +11,17 @@ from typing import Any
 from foundation.config.compose import config_yaml, read_config
 from foundation.errors import ConfigError
 from foundation.files import FolderUnusable, folder_lock, read_json, write_atomic, write_json
+from foundation.text import without_userinfo
+from pretrain.attempts import CrashLoop, open_attempt
 from pretrain.checkpoint.changes import compare, leaves, refusal
 from pretrain.checkpoint.integrity import step_folders
 from pretrain.checkpoint.rules import Class
 from pretrain.mesh import Mesh
 from pretrain.run_files import CHECKPOINTS, CONFIG, METRICS, STATUS
 from pretrain.types import Status
+
+LOCK_WAIT_S = 30.0  # a run whose launcher was killed may still be saving: as long as torchrun would leave it
+CRASH_LOOP = "crash_loop"  # the key of status.json that says so
 
 
 class RunExists(ConfigError):
@@ -44,11 +49,17 @@ def _lock_and_claim(
 ) -> str | None:
     try:
         if tree["resume"] == "never" and not restarts:  # a restart goes on with what this command began
-            with folder_lock(folder):
+            with folder_lock(folder, LOCK_WAIT_S):
                 move_aside(folder)
-        held.enter_context(folder_lock(folder))
+        held.enter_context(folder_lock(folder, LOCK_WAIT_S))
         changed = claim(folder, tree, tree["allow_change"] or [], saves)
-        return None if changed else _ended(folder, tree["resume"], restarts)
+        ended = None if changed else _ended(folder, tree["resume"], restarts)
+        if ended is None:
+            open_attempt(folder, tree, restarts)
+        return ended
+    except CrashLoop as error:
+        write_status(folder, Status.FAILED, str(error), error.step, crash_loop=True)
+        raise
     except FolderUnusable as error:
         raise ConfigError(f"runs_dir: {error}") from error
     except OSError as error:
@@ -65,8 +76,8 @@ def _ended(folder: Path, resume: str, restarts: int) -> str | None:
             f"{folder}: finished at step {status['step']} already; choose another run_name=, or redo it: resume=never"
         )
         return Status.FINISHED.value
-    if restarts and status.get("status") == Status.STOPPED.value:
-        return Status.STOPPED.value  # torchrun restarts whoever leaves with an error; this stop was meant
+    if restarts and (status.get("status") == Status.STOPPED.value or is_crash_loop(folder)):
+        return str(status["status"])  # torchrun restarts whoever leaves with an error; this stop was meant
     return None
 
 
@@ -149,15 +160,21 @@ def has_trained(folder: Path) -> bool:
     return (folder / METRICS).exists() or (folder / CHECKPOINTS).exists()
 
 
-def write_status(folder: Path, status: Status, reason: str, step: int) -> None:
-    """Write status.json: how the run ended, why, and after which step."""
-    write_json(folder / STATUS, {"status": status.value, "reason": reason, "step": step})
+def write_status(folder: Path, status: Status, reason: str, step: int, crash_loop: bool = False) -> None:
+    """Write status.json: how the run ended, why, and after which step; and whether it fails there again and again."""
+    told = {"status": status.value, "reason": without_userinfo(reason), "step": step}
+    write_json(folder / STATUS, told | ({CRASH_LOOP: True} if crash_loop else {}))
 
 
 def read_status(folder: Path) -> dict[str, Any]:
     """Return status.json's content; empty while a run goes on or was killed."""
     path = folder / STATUS
     return dict(read_json(path)) if path.exists() else {}
+
+
+def is_crash_loop(folder: Path) -> bool:
+    """Return whether the run was given up because it failed at the same step each time."""
+    return CRASH_LOOP in read_status(folder)
 
 
 def status_stamp(folder: Path) -> int | None:

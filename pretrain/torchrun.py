@@ -1,35 +1,85 @@
-"""What a process learns from torchrun. Imports no torch: help and early errors are not to wait for it."""
+"""What a process learns from its launcher. Imports no torch: help and early errors are not to wait for it."""
 
 from __future__ import annotations
 
 import os
 from datetime import timedelta
+from pathlib import Path
 
 from foundation.hashes import hash_bytes
 
 STORE_TIMEOUT = timedelta(seconds=5)  # of an answer from torchrun's own process
+FILE_STORE = "GROUNDWORK_STORE"  # where the ranks of launcher=local meet: a file in a folder that is theirs alone
+PARENT = "GROUNDWORK_PARENT"  # process number of launcher=local
+RESTARTS = "TORCHELASTIC_RESTART_COUNT"  # launcher=local counts by this name as well
+REFUSED = "groundwork/refused"
 
 
 def launched_by_torchrun() -> bool:
-    """Return whether this process is a worker: such a one never launches or sweeps."""
+    """Return whether this process is a worker, of torchrun or launcher=local: such a one never launches or sweeps."""
     return "RANK" in os.environ
+
+
+def under_torchrun() -> bool:
+    """Return whether torchrun itself started this process: it kills what has not ended some time after its signal."""
+    return launched_by_torchrun() and FILE_STORE not in os.environ
 
 
 def speaks(message: str) -> bool:
     """Return whether this process is the first of its ranks with `message`: an error that all hit is printed once.
 
-    Asked of the store in torchrun's own process, which is there before the ranks have met and after they parted. A rank
-    that can't reach it speaks for itself.
+    Asked of what outlives the ranks: the store in torchrun's own process, or the folder of launcher=local. A rank that
+    can't reach it speaks for itself.
+    """
+    env, said = os.environ, hash_bytes(message.encode())
+    if env.get("WORLD_SIZE", "1") == "1":
+        return True
+    if path := env.get(FILE_STORE):
+        return _first_to_make(Path(f"{path}.said.{said}"))
+    said = f"groundwork/said/{env.get(RESTARTS, '0')}/{said}"
+    # a node may be started again and keep its count of restarts
+    turn = _count(f"{said}/{env.get('RANK')}", 1)
+    return turn is None or _count(f"{said}/turn/{turn}", 1) in (1, None)
+
+
+def refuse_restarts() -> None:
+    """Have the ranks that a launcher starts after these leave at once: what ended these would end them as well."""
+    if path := os.environ.get(FILE_STORE):
+        Path(f"{path}.refused").touch()
+    elif launched_by_torchrun():
+        _count(REFUSED, 1)
+
+
+def was_refused() -> bool:
+    """Return whether ranks before this restart have called `refuse_restarts`."""
+    if int(os.environ.get(RESTARTS, 0)) == 0 or not under_torchrun():
+        return False  # launcher=local starts none then
+    return bool(_count(REFUSED, 0))
+
+
+def _count(key: str, more: int) -> int | None:
+    """Add to a number in the store of torchrun's own process, which is there before the ranks and after them.
+
+    Returns:
+        The sum; None where there is no such store, or it does not answer.
     """
     env = os.environ
-    if env.get("WORLD_SIZE", "1") == "1" or env.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        return True
+    if env.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return None
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-    said = f"groundwork/said/{env.get('TORCHELASTIC_RESTART_COUNT', '0')}/{hash_bytes(message.encode())}"
     try:
         store = TCPStore(env["MASTER_ADDR"], int(env["MASTER_PORT"]), is_master=False, timeout=STORE_TIMEOUT)
-        turn = store.add(f"{said}/{env.get('RANK')}", 1)  # a node may be started again and keep its count of restarts
-        return store.add(f"{said}/turn/{turn}", 1) == 1
+        return int(store.add(key, more))
     except RuntimeError:  # DistError is one
+        return None
+
+
+def _first_to_make(path: Path) -> bool:
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    except OSError:
         return True
+    return True

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pretrain.checkpoint.state import random_states, restore_random_states
 from pretrain.data.loader import ShardLoader
+from pretrain.heartbeat import Phase
 from pretrain.late import LateRecords
 from pretrain.mesh import Mesh
 from pretrain.parallel.replicas import compare_replicas
@@ -81,14 +82,17 @@ def train(run: Run) -> Status:
     """
     now, status = run.progress, Status.PREEMPTED if run.log.postponed else None
     late = LateRecords(run.mesh.device, run.log.clock)
+    here = run.mesh.heartbeat.at
     run.wrapped.train()
     while status is None and now.step < run.plan.max_steps:
+        here(Phase.LOADING, now.step)
         batches = run.loader.micro_batches(now.data_step)
         lr = run.optimizer.lr * run.schedule.factor(now.step)
         result = forward_backward(run, batches)
         if result is None:
             status = Status.PREEMPTED
             break
+        here(Phase.UPDATE)
         run.optimizer.step(lr, result.judgement[0], clip_scale(result.grad_norm, run.max_grad_norm))
         run.optimizer.zero_grad()
         now.step, now.data_step = now.step + 1, now.data_step + 1
@@ -96,6 +100,7 @@ def train(run: Run) -> Status:
         run.profiler.step(now.step)
         saves, evaluates = run.checkpointer.due(now.step), run.evaluator.due(now.step)
         compares = compares_replicas(run)
+        here(Phase.DEVICE, now.step)
         for record in late.ready(drain=saves or evaluates or compares):
             status = graver(status, take(run, record))
         if compares:
@@ -147,9 +152,11 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
             return None
         if mesh.device.type == "cpu":  # elsewhere the host runs ahead of the device
             run.log.say_progress(run.progress.step, number - 1, len(batches))
+        mesh.heartbeat.at(Phase.FORWARD, micro_batch=number)
         with run.parallel.accumulate(run.wrapped, last=number == len(batches)):
             with run.numerics.autocast(mesh.device):
                 micro_sum = run.wrapped(batch.inputs_BT, batch.targets_BT, batch.keys_B)
+            mesh.heartbeat.at(Phase.EXCHANGE if number == len(batches) else Phase.BACKWARD, micro_batch=number)
             (micro_sum * weight).backward()
         loss_sum += micro_sum.detach()
     loss = mesh.sum(loss_sum) / num_targets.clamp(min=1)
@@ -202,6 +209,7 @@ def evaluate(run: Run) -> bool:
     """
 
     def between() -> None:
+        run.mesh.heartbeat.at(Phase.EVALUATING)
         if run.mesh.any(run.signal.requested):
             raise _GivenUp
 
@@ -227,6 +235,7 @@ def save(run: Run) -> None:
     """
     started_s = time.perf_counter()
     check_replicas(run)
+    run.mesh.heartbeat.at(Phase.SAVING)
     with run.log.pause():
         run.log.sync()
         run.checkpointer.save(run.progress.step, state_of(run))

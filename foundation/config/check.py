@@ -9,6 +9,7 @@ from collections.abc import Callable, Set
 from typing import Any
 
 from foundation.config.node import Node
+from foundation.config.secrets import refuse_secrets
 from foundation.config.suggest import NoObjectError, keys_of, suggest
 from foundation.config.targets import DEFAULT_TARGETS, resolve
 from foundation.config.values import Context, convert, join
@@ -37,8 +38,10 @@ def check(
     Returns:
         The arguments for `schema`: nodes where it asks for them, lists turned to tuples, ints to floats.
     Raises:
-        ConfigError: the first key that is unknown, missing or of a wrong type; with what is allowed.
+        ConfigError: the first key that is unknown, missing or of a wrong type; with what is allowed. One that holds a
+            secret: a config is written to files.
     """
+    refuse_secrets(tree)
     keys = tuple(keys_of(tree))
     context = Context(allowed=allowed, derived=derived or {}, runtime=runtime, keys=keys, check_node=check_node)
     return check_arguments(tree, schema, "", context)

@@ -192,3 +192,33 @@ def test_the_exit_code_is_what_this_childs_run_came_to(tmp_path: Path, before: s
     write_status(tmp_path, Status(before), "", 1)
     script = wrote(tmp_path, script) if script.isalpha() else script
     assert script_child(script).train(tmp_path) == code
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="a parent's death is told on Linux alone")
+def test_a_parent_that_is_killed_takes_its_child_along(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    script = f"""
+import pathlib, signal, sys, time
+told = pathlib.Path({str(told)!r})
+def hear(number, frame):
+    told.with_name("heard").touch()
+    sys.exit()
+signal.signal(signal.SIGTERM, hear)
+told.touch()
+time.sleep(60)
+"""
+    parent = f"""
+import pathlib, sys
+from launch.child import Child
+Child([sys.executable, "-c", {script!r}], pathlib.Path(), []).run()
+"""
+    with subprocess.Popen([sys.executable, "-c", parent]) as process:
+        while not told.exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.kill()
+    give_up_s = time.monotonic() + 60
+    while not (tmp_path / "heard").exists():
+        assert time.monotonic() < give_up_s
+        time.sleep(0.05)

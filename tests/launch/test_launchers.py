@@ -11,11 +11,14 @@ import pytest
 
 from foundation.cores import usable_cores
 from foundation.errors import ConfigError
-from launch.launchers import Inline, TorchRun
+from launch.launchers import Inline, Local, TorchRun
 
 
 def test_a_process_group_of_the_size_asked_for() -> None:
-    assert TorchRun(processes=3).prefix()[-2:] == ["--standalone", "--nproc_per_node=3"]
+    torchrun = TorchRun(processes=3, max_restarts=5, shutdown_timeout_s=90).prefix()
+    assert {"--standalone", "--max-restarts=5", "--shutdown-timeout=90", "--nproc_per_node=3"} <= set(torchrun)
+    assert "--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1" in torchrun
+    assert Local(processes=3, max_restarts=5).prefix()[-2:] == ["--processes=3", "--max-restarts=5"]
     assert Inline().prefix() == [sys.executable]
 
 
@@ -42,5 +45,10 @@ def test_torchrun_has_nothing_to_say_of_threads(tmp_path: Path, monkeypatch: pyt
 
 
 def test_no_processes_are_refused_with_what_to_choose() -> None:
-    with pytest.raises(ConfigError, match=r"processes: 0 is not allowed; give 1 or more; launcher=inline"):
-        TorchRun(processes=0)
+    for launcher in (Local, TorchRun):
+        with pytest.raises(ConfigError, match=r"processes: 0 is not allowed; give 1 or more; launcher=inline"):
+            launcher(processes=0)
+        with pytest.raises(ConfigError, match=r"max_restarts: -1 is not allowed; give 0, for none, or more"):
+            launcher(processes=1, max_restarts=-1)
+    with pytest.raises(ConfigError, match=r"shutdown_timeout_s: 0 is not allowed"):
+        TorchRun(processes=1, shutdown_timeout_s=0)

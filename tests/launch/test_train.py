@@ -252,7 +252,7 @@ def test_data_made_anew_under_a_run_is_told_finished_or_not(
 
 
 def test_a_folder_in_use_is_left_alone_by_all_ranks(terminal: Any, tiny: list[str]) -> None:
-    soon = "import functools, pretrain.run_folder as it; it.folder_lock = functools.partial(it.folder_lock, wait_s=0.2)"
+    soon = "import pretrain.run_folder as it; it.LOCK_WAIT_S = 0.2"
     with folder_lock(terminal.folder / "runs/x"):
         text = terminal.type(*tiny, "run_name=x", ranks=2, before=soon, code=2)
     assert f"runs/x: process {os.getpid()} on" in text
@@ -322,7 +322,10 @@ def test_shards_cut_short_and_a_foreign_tokenizer_are_named(terminal: Any, tiny:
         ("model.num_heads=3", ["model.num_heads: 3 is not allowed; give a divisor of d_model, which is 32"]),
         ("trainer.seq_len=65", ["65 tokens are more than model.context_len=64"]),
         ("optim.lrr=1", ["optim.lrr: unknown key", "did you mean 'optim.lr'"]),
-        ("launcher.processes=2", ["launcher is inline here; launcher=torchrun has launcher.processes"]),
+        (
+            "launcher.processes=2",
+            ["launcher is inline here; launcher=local and launcher=torchrun have launcher.processes"],
+        ),
         ("optim.lr=fast", ["optim.lr: 'fast'", "a number"]),
         ("modle=gpt_small", ["modle: unknown key", "did you mean 'model'"]),
         ("model=gpt_smal", ["model: 'gpt_smal' is no option", "did you mean 'gpt_small'"]),

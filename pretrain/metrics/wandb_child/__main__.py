@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import secrets
 import sys
 from pathlib import Path
@@ -17,12 +16,12 @@ import orjson
 
 from foundation.config.compose import read_config
 from foundation.files import write_atomic
+from foundation.text import without_userinfo
 from pretrain.metrics.lines import NON_FINITE, SAMPLES
 from pretrain.run_files import CONFIG
 
 Mode = Literal["online", "offline", "disabled"]
 INIT_TIMEOUT_S = 60.0
-USERINFO = re.compile(r"(?<=://)[^/@\s]+@")  # user:password@ in an address
 
 
 def main() -> None:
@@ -136,7 +135,7 @@ def clean(value: Any) -> Any:
         return {key: clean(item) for key, item in value.items()}
     if isinstance(value, list):
         return [clean(item) for item in value]
-    return USERINFO.sub("", value) if isinstance(value, str) else value
+    return without_userinfo(value) if isinstance(value, str) else value
 
 
 def send(run: Any, line: dict[str, Any]) -> None:

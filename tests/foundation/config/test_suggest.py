@@ -58,7 +58,7 @@ def test_the_keys_of_a_tree_are_those_of_its_values() -> None:
     ("group", "taken", "key", "message"),
     [
         ("corpus", "pydocs", "corpus.paths", "corpus is pydocs here; corpus=jsonl and corpus=text have corpus.paths"),
-        ("launcher", "inline", "launcher.processes", "launcher is inline here; launcher=torchrun has launcher."),
+        ("launcher", "inline", "launcher.processes", "launcher=local and launcher=torchrun have launcher."),
         ("corpus", "pydocs", "corpus.path", "corpus=jsonl and corpus=text have corpus.paths"),
         ("clean", "none", "clean.rules", "clean is none here; clean=default has clean.rules"),
         ("logger", "console", "logger.loggers.wandb", "; logger=default and logger=wandb have logger.loggers.wandb"),
