@@ -170,7 +170,8 @@ def _found(value: Any) -> str:
 
 def describe(hint: Any) -> str:
     """Return a type hint in the words of a message: `an integer`, `a list of text`, ..."""
-    words = {int: "an integer", float: "a number", str: "text", bool: "true or false", type(None): "null", None: "null"}
+    words: dict[Any, str] = {int: "an integer", float: "a number", str: "text", bool: "true or false", Any: "values"}
+    words |= {type(None): "null", None: "null"}
     if hint in words:
         return words[hint]
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
