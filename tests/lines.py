@@ -75,6 +75,7 @@ class Lines:
             before: Python that runs in each process before the script: what a test makes go wrong in there.
         """
         output = self._folder / f"{next(self._count)}.txt"
+        output.touch()
         from torch.distributed import TCPStore
 
         # in a process that outlives the ranks, as torchrun's does: what one that fails leaves there, the others read

@@ -1,0 +1,311 @@
+"""Rows 2 to 6: ranks and their launcher are killed, asked to stop, stopped and continued; a rank raises."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from tests.lines import one_thread
+from tests.prove.bench import GRACE_S, LONG, TRAIN, WAIT_S, Bench, tail
+from tests.prove.faults import Case, Fault, Outcome
+from tests.prove.state import checkpoint_of
+
+FAMILY = "signals"
+DETECTED_S = 10.0  # within which all ranks have ended when one has raised
+SHORT_STOP_S = 3.0
+
+
+def moments(bench: Bench, number: int, act: Callable[[Bench, float, int], Outcome]) -> list[Case]:
+    """Return injections at random moments of a long run of two ranks, from its start to its end."""
+    found = []
+    for _ in range(number):
+        part, rank = bench.random.uniform(0, 0.95), bench.random.randrange(LONG.ranks)
+        found.append(Case(f"rank {rank} after {part:.0%} of the run", partial(act, bench, part, rank)))
+    return found
+
+
+def kill_rank(bench: Bench, part: float, rank: int) -> Outcome:
+    run_dir = bench.new_run()
+    line = bench.start(LONG, run_dir)
+    time.sleep(part * bench.reference(LONG).seconds)
+    victim = line.ranks[rank]
+    if victim.exitcode is not None:  # it was quicker than the reference
+        bench.wait(line)
+        bench.clean(run_dir)
+        return kill_rank(bench, part * 0.8, rank)
+    os.kill(victim.pid or 0, signal.SIGKILL)
+    since_s = time.monotonic()
+    ended = bench.wait(line)
+    in_time = time.monotonic() - since_s < GRACE_S
+    outcome = bench.recover(LONG, run_dir, since_s, ended.code != 0 and in_time)
+    bench.clean(run_dir)
+    return outcome
+
+
+def stop_rank(bench: Bench, part: float, rank: int) -> Outcome:
+    """Stop a rank for a moment: the run waits for it and goes on by itself."""
+    run_dir = bench.new_run()
+    line = bench.start(LONG, run_dir)
+    time.sleep(part * bench.reference(LONG).seconds)
+    if line.ranks[rank].exitcode is None:
+        os.kill(line.ranks[rank].pid or 0, signal.SIGSTOP)
+        time.sleep(SHORT_STOP_S)
+        os.kill(line.ranks[rank].pid or 0, signal.SIGCONT)
+    ended = bench.wait(line)
+    same, silent, note = bench.judge(LONG, run_dir)
+    bench.clean(run_dir)
+    return Outcome(None, same and ended.code == 0, silent, None, note or tail(ended.text) * (ended.code != 0))
+
+
+RAISES = {
+    "backward": """
+import itertools, os, torch
+real, calls = torch.Tensor.backward, itertools.count()
+def fails(*arguments, **more):
+    if next(calls) == {call} and os.environ["RANK"] == "{rank}":
+        raise RuntimeError("injected: the kernel failed")
+    return real(*arguments, **more)
+torch.Tensor.backward = fails
+""",
+    "the loader": """
+import itertools, os
+from pretrain.data.loader import ShardLoader
+real, calls = ShardLoader.micro_batches, itertools.count()
+def fails(*arguments):
+    if next(calls) == {call} and os.environ["RANK"] == "{rank}":
+        raise OSError("injected: the disk of the data is gone")
+    return real(*arguments)
+ShardLoader.micro_batches = fails
+""",
+}
+
+
+def raises(bench: Bench) -> list[Case]:
+    found = []
+    for where in bench.pick(5, 1) * list(RAISES):
+        call, rank = bench.random.randrange(LONG.max_steps), bench.random.randrange(LONG.ranks)
+        found.append(Case(f"in {where} of rank {rank}, call {call}", partial(raise_in, bench, where, call, rank)))
+    return found
+
+
+def raise_in(bench: Bench, where: str, call: int, rank: int) -> Outcome:
+    """Let a rank raise: all ranks end soon, and what it said is told with its rank."""
+    run_dir = bench.new_run()
+    line = bench.start(LONG, run_dir, before=RAISES[where].format(call=call, rank=rank))
+    while not any(each.exitcode for each in line.ranks):
+        time.sleep(0.01)
+    since_s = time.monotonic()
+    ended = bench.wait(line)
+    in_time = time.monotonic() - since_s < DETECTED_S
+    told = "injected: " in ended.text and f"rank {rank}" in ended.text
+    outcome = bench.recover(LONG, run_dir, since_s, in_time and told and ended.code != 0)
+    bench.clean(run_dir)
+    return outcome
+
+
+class Torchrun:
+    """A real torchrun with two ranks, in a session of its own.
+
+    Attributes:
+        run_dir: of its run. ranks: the processes of the ranks.
+    """
+
+    def __init__(self, bench: Bench, max_restarts: int = 0) -> None:
+        self.run_dir, self._output = bench.new_run(), bench.new_file()
+        start = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={LONG.ranks}"]
+        command = [*start, f"--max-restarts={max_restarts}", str(TRAIN), *bench.arguments(LONG, self.run_dir)]
+        with self._output.open("w") as output:
+            self.process = subprocess.Popen(
+                command, cwd=bench.folder, env=one_thread(), stdout=output, stderr=output, start_new_session=True
+            )
+
+    @property
+    def text(self) -> str:
+        return self._output.read_text(errors="replace")
+
+    def lines(self) -> int:
+        """Return how many steps it has printed."""
+        return self.text.count("\nstep ")
+
+    @property
+    def ranks(self) -> list[int]:
+        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return sorted(map(int, path.read_text().split())) if path.exists() else []
+
+    def wait_for_step(self, after: int = 0) -> float:
+        """Wait until more than `after` steps are printed; return when that was."""
+        until_s = time.monotonic() + WAIT_S
+        while self.lines() <= after and self.process.poll() is None:
+            assert time.monotonic() < until_s, self.text
+            time.sleep(0.005)
+        return time.monotonic()
+
+    def wait(self) -> int:
+        return self.process.wait(timeout=WAIT_S)
+
+
+def under_torchrun(act: Callable[[Bench, int], Outcome], full: int) -> Callable[[Bench], list[Case]]:
+    """Return injections at random steps of a run that torchrun started."""
+
+    def cases(bench: Bench) -> list[Case]:
+        steps = [bench.random.randrange(2, LONG.max_steps - 8) for _ in range(bench.pick(full, 1))]
+        return [Case(f"at step {step}", partial(act, bench, step)) for step in steps]
+
+    return cases
+
+
+def kill_rank_of_torchrun(bench: Bench, step: int) -> Outcome:
+    """Kill a rank: torchrun starts all of them again, and nobody types anything."""
+    run = Torchrun(bench, max_restarts=1)
+    run.wait_for_step(step)
+    before, victims = run.lines(), run.ranks
+    os.kill(victims[step % len(victims)], signal.SIGKILL)
+    since_s = time.monotonic()
+    seconds = run.wait_for_step(before + 1) - since_s  # one more may have been on its way
+    code = run.wait()
+    same, silent, note = bench.judge(LONG, run.run_dir)
+    bench.clean(run.run_dir)
+    return Outcome("SIGKILL" in run.text, same and code == 0, silent, seconds, note)
+
+
+def kill_launcher(bench: Bench, step: int) -> Outcome:
+    """Kill torchrun: its ranks end within torchrun's own grace, then the line goes on."""
+    run = Torchrun(bench)
+    run.wait_for_step(step)
+    ranks = run.ranks
+    run.process.kill()
+    run.wait()
+    since_s = time.monotonic()
+    while (orphans := [rank for rank in ranks if _alive(rank)]) and time.monotonic() < since_s + GRACE_S:
+        time.sleep(0.02)
+    for rank in orphans:
+        os.kill(rank, signal.SIGKILL)
+    outcome = bench.recover(LONG, run.run_dir, since_s, not orphans)
+    bench.clean(run.run_dir)
+    return outcome
+
+
+def terminate(times: int) -> Callable[[Bench, int], Outcome]:
+    def act(bench: Bench, step: int) -> Outcome:
+        """Ask torchrun to stop: the state of this step is saved, within the grace, and said."""
+        run = Torchrun(bench)
+        run.wait_for_step(step)
+        since_s = time.monotonic()
+        for _ in range(times):
+            run.process.send_signal(signal.SIGTERM)
+            time.sleep(0.05)
+        run.wait()
+        in_time = time.monotonic() - since_s < GRACE_S
+        status = bench.status(run.run_dir)
+        saved = status.get("status") == "preempted" and checkpoint_of(run.run_dir, status["step"]).is_dir()
+        outcome = bench.recover(LONG, run.run_dir, since_s, in_time and saved)
+        bench.clean(run.run_dir)
+        return outcome
+
+    return act
+
+
+def stop_launcher(bench: Bench, step: int) -> Outcome:
+    """Stop torchrun itself for a moment: its ranks don't need it."""
+    run = Torchrun(bench)
+    run.wait_for_step(step)
+    run.process.send_signal(signal.SIGSTOP)
+    time.sleep(SHORT_STOP_S)
+    run.process.send_signal(signal.SIGCONT)
+    code = run.wait()
+    same, silent, note = bench.judge(LONG, run.run_dir)
+    bench.clean(run.run_dir)
+    return Outcome(None, same and code == 0, silent, None, note)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+BITWISE = "the same line ends with the uninterrupted run's state and metrics, bit for bit"
+ITSELF = "the run ends by itself as the uninterrupted one, bit for bit"
+FAULTS = [
+    Fault(
+        (2,),
+        FAMILY,
+        "SIGKILL of a rank at a random moment, from its start to its end",
+        f"the other rank ends within torchrun's grace when asked to; {BITWISE}",
+        lambda bench: moments(bench, bench.pick(40, 2), kill_rank),
+        6.0,
+        processes=2,
+    ),
+    Fault(
+        (2,),
+        FAMILY,
+        "the same under torchrun --max-restarts=1",
+        f"torchrun names the signal and starts the ranks again; {ITSELF}",
+        under_torchrun(kill_rank_of_torchrun, 8),
+        14.0,
+        ("proc",),
+        processes=2,
+    ),
+    Fault(
+        (3,),
+        FAMILY,
+        "SIGKILL of torchrun",
+        f"no rank is left after 30 s; {BITWISE}",
+        under_torchrun(kill_launcher, 6),
+        14.0,
+        ("proc",),
+        processes=2,
+    ),
+    Fault(
+        (4,),
+        FAMILY,
+        "SIGTERM to torchrun",
+        f"status.json says preempted, the state of that step is saved within 30 s; {BITWISE}",
+        under_torchrun(terminate(1), 6),
+        14.0,
+        processes=2,
+    ),
+    Fault(
+        (4,),
+        FAMILY,
+        "SIGTERM to torchrun, twice",
+        f"as once; {BITWISE}",
+        under_torchrun(terminate(2), 4),
+        14.0,
+        processes=2,
+    ),
+    Fault(
+        (5,),
+        FAMILY,
+        "SIGSTOP of a rank for 3 s at a random moment",
+        f"nothing is to be noticed; {ITSELF}",
+        lambda bench: moments(bench, bench.pick(10, 1), stop_rank),
+        7.0,
+        processes=2,
+    ),
+    Fault(
+        (5,),
+        FAMILY,
+        "SIGSTOP of torchrun for 3 s",
+        f"nothing is to be noticed; {ITSELF}",
+        under_torchrun(stop_launcher, 3),
+        13.0,
+        processes=2,
+    ),
+    Fault(
+        (6,),
+        FAMILY,
+        "a rank raises in backward or in the loader",
+        f"all ranks have ended within 10 s, its error is told with its rank; {BITWISE}",
+        raises,
+        6.0,
+        processes=2,
+    ),
+]
