@@ -1,4 +1,4 @@
-"""Lines as people type them: processes forked from one that has imported torch, several ranks as torchrun starts them."""
+"""Lines as people type them: processes forked from one that has imported torch, ranks as torchrun starts them."""
 
 from __future__ import annotations
 

@@ -32,12 +32,27 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--list", action="store_true", help="list the faults, and those that can't run here with why; inject nothing")
-    add("--only", action="append", default=[], metavar="WHAT", help=f"a row's number or a family: {families}; repeatable")
+    add(
+        "--only",
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help=f"a row's number or a family: {families}; repeatable",
+    )
     add("--quick", action="store_true", help="few injections of each fault")
+    add("--share", type=share, default=1.0, help="of the injections of each fault, above 0 up to 1 (default 1)")
     add("--seed", type=int, default=0, help="of all random choices: moments, positions, order (default 0)")
-    add("--page", type=Path, help="write the page here; by default docs/prove.md, and none with --only or --quick")
+    add("--page", type=Path, help="write the page here; by default docs/prove.md, and none of a run of less than all")
     add("--work", type=Path, help="folder for the runs, kept afterwards; by default a temporary one that is removed")
     return parser.parse_args(arguments)
+
+
+def share(text: str) -> float:
+    """Return a number above 0 and up to 1."""
+    number = float(text)
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and up to 1")
+    return number
 
 
 def chosen(only: Sequence[str]) -> list[Fault]:
@@ -76,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
     work = given.work or Path(tempfile.mkdtemp(prefix="prove_"))
     work.mkdir(parents=True, exist_ok=True)
     try:
-        results = run(Bench(work.resolve(), given.seed, given.quick), faults)
+        results = run(Bench(work.resolve(), given.seed, given.quick), faults, given.share)
     finally:
         if given.work is None:
             shutil.rmtree(work, ignore_errors=True)
@@ -84,9 +99,10 @@ def main(arguments: Sequence[str]) -> int:
     print(failures(results) or "nothing was silent, everything was recovered from")
     for fault, why in results.not_run:
         print(f"not run: {fault.name}: needs {why}")
-    target = given.page or (None if given.only or given.quick else PAGE)
+    whole = not (given.only or given.quick or given.share < 1)
+    target = given.page or (PAGE if whole else None)
     if target is not None:
-        write(target, page(results, BEYOND, given.seed, given.quick))
+        write(target, page(results, BEYOND, f"--seed={given.seed} {'--quick ' * given.quick}--share={given.share:g}"))
         print(f"page: {target}")
     return int(results.failed)
 

@@ -64,7 +64,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a line ended: the largest exit code (a signal's is negative), what it printed, when its first step was done."""
+    """How a line ended: the largest exit code (a signal's is negative), what it printed, when a first step was done."""
 
     code: int
     text: str

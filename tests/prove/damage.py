@@ -129,9 +129,9 @@ def misplaced(bench: Bench) -> list[Case]:
         if other.read_bytes() != (scratch.newest / name).read_bytes():
             change = partial(_replace, other)
             found.append(Case(f"{name} of another step", partial(change_file, scratch, name, change)))
-    for kind in ("bin", "json", "sum"):
-        found.append(Case(f"ranks' .{kind} swapped", partial(swapped, scratch, [kind])))
-    found.append(Case("all of two ranks' files swapped", partial(swapped, scratch, ["bin", "json", "sum"])))
+    kinds = ["bin", "json", "sum"]
+    found += [Case(f"ranks' .{kind} swapped", partial(swapped, scratch, [kind])) for kind in kinds]
+    found.append(Case("all of two ranks' files swapped", partial(swapped, scratch, kinds)))
     return [*found, Case("a foreign file", partial(foreign, scratch))]
 
 
@@ -188,7 +188,7 @@ FAULTS = [
     Fault(
         (13,),
         FAMILY,
-        f"a bit flipped at {POSITIONS} positions of each file of a checkpoint of two ranks",
+        f"a bit flipped, {POSITIONS} positions (quick: 20) of each file of a checkpoint of two ranks",
         OVER,
         flips,
         0.03,

@@ -74,7 +74,9 @@ def go_on_over(bench: Bench, make: Callable[[Path], object]) -> Outcome:
 def locks(bench: Bench) -> list[Case]:
     texts = {"a dead process": "process 999999 on host, since 2001-01-01 00:00:00", "no process": ""}
     texts["a living process that isn't its holder"] = f"process {os.getpid()} on host, since 2001-01-01 00:00:00"
-    found = [Case(f"the lock file of {who}", partial(go_on_over, bench, partial(_lock, text=t))) for who, t in texts.items()]
+    found = [
+        Case(f"the lock file of {who}", partial(go_on_over, bench, partial(_lock, text=t))) for who, t in texts.items()
+    ]
     return [*found, Case("a lock that is held", partial(held_lock, bench))]
 
 
@@ -140,8 +142,10 @@ def read_beside(bench: Bench) -> Outcome:
 def clocks(bench: Bench) -> list[Case]:
     found = []
     for name, turned_s in (("1 h back", -3600), ("a day on", 86400), ("to 1970", -int(time.time()) + 1000)):
-        for part in [0.0, *(bench.random.uniform(0.1, 0.7) for _ in range(bench.pick(3, 0)))]:
-            found.append(Case(f"{name} after {part:.0%} of the run", partial(turn_clock, bench, turned_s, part)))
+        parts = [0.0, *(bench.random.uniform(0.1, 0.7) for _ in range(bench.pick(3, 0)))]
+        found += [
+            Case(f"{name} after {part:.0%} of the run", partial(turn_clock, bench, turned_s, part)) for part in parts
+        ]
     return found
 
 

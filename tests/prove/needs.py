@@ -26,7 +26,7 @@ def has_key(option: str, key: str) -> bool:
 
 
 def enter_own_mounts() -> None:
-    """Start this program again where its mounts are its own, if the system lets it: nothing is left behind by a kill."""
+    """Start this program again where its mounts are its own, if the system lets it: a kill leaves none behind."""
     if INSIDE in os.environ or sys.platform != "linux" or shutil.which("unshare") is None:
         return
     prefix = ["unshare", "--mount", "--propagation", "private"] + (["--map-root-user"] if os.getuid() else [])

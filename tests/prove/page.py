@@ -27,9 +27,9 @@ uninterrupted run. `make prove PROVE="--list"` lists the faults, `PROVE="--help"
 
 - **injected**: how often. **detected**: noticed and said, by exit code, message or journal, out of those that there is
   something to notice of. **recovered**: the same line, typed again or going on by itself, gave the uninterrupted run's
-  state (weights, moments, counters, torch's random state of every rank: hashes) and its metrics, with no step by hand but
-  taking the fault away: making room, putting a file back. Where a change is to be refused: it was, by its key, and the
-  run went on unharmed without it.
+  state (weights, moments, counters, torch's random state of every rank: hashes) and its metrics, with no step by hand
+  but taking the fault away: making room, putting a file back. Where a change is to be refused: it was, by its key, and
+  the run went on unharmed without it.
 - **silent**: a run went on with another state, or damaged bytes were used, and nothing was said. Must be 0.
 - **median, worst**: seconds from the fault (or its end, where it has one) to the first step done after it. Lines are
   forked from a process that has imported torch, so a start from nothing costs {imports:.1f} s more here; rows that say
@@ -41,7 +41,9 @@ def table(results: Results) -> str:
     """Return the results as a Markdown table, a line a fault, in the order of the matrix."""
     rows = [HEAD, *(_row(tally) for tally in results.tallies), _total(results)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    lines = ["| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in rows]
+    lines = [
+        "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
 
@@ -81,13 +83,14 @@ def _listed(fault: Fault, found: list[tuple[str, Outcome]]) -> list[str]:
     return lines + ([f"- row {_rows(fault)}, {fault.name}: {more} more like these"] if more > 0 else [])
 
 
-def page(results: Results, beyond: list[tuple[str, str]], seed: int, quick: bool) -> str:
+def page(results: Results, beyond: list[tuple[str, str]], given: str) -> str:
     """Return docs/prove.md.
 
     Args:
         beyond: rows of the matrix that no fault here is for, each with why.
+        given: how the prover was called.
     """
-    parts = [INTRODUCTION.format(imports=seconds_of_imports()), _where(results, seed, quick), table(results)]
+    parts = [INTRODUCTION.format(imports=seconds_of_imports()), _where(results, given), table(results)]
     parts += [f"## What was silent or not recovered\n\n{failures(results) or 'Nothing.'}"]
     if quiet := [line for tally in results.tallies for line in _quiet(tally)]:
         parts.append("## What did no harm, and of which nothing was said\n\n" + "\n".join(quiet))
@@ -105,12 +108,13 @@ def _quiet(tally: Tally) -> list[str]:
     return [f"- row {_rows(tally.fault)}, {tally.fault.name}: {len(found)}: {named}"] if found else []
 
 
-def _where(results: Results, seed: int, quick: bool) -> str:
-    versions = f"Python {platform.python_version()}, torch {torch.__version__}, {platform.system()} {platform.release()}"
+def _where(results: Results, given: str) -> str:
+    versions = (
+        f"Python {platform.python_version()}, torch {torch.__version__}, {platform.system()} {platform.release()}"
+    )
     machine = f"{usable_cores()} cores, load {os.getloadavg()[0]:.1f}"
     counts = f"{sum(tally.injected for tally in results.tallies)} injections in {results.seconds / 60:.1f} minutes"
-    chosen = f"seed {seed}{', quick' if quick else ''}"
-    return f"{time.strftime('%Y-%m-%d')}, commit {commit()}, {versions}, {machine}; {counts}, {chosen}."
+    return f"{time.strftime('%Y-%m-%d')}, commit {commit()}, {versions}, {machine}; {counts} (`{given}`)."
 
 
 def commit() -> str:

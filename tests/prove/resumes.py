@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from foundation.hashes import hash_bytes
-from tests.prove.bench import DROPOUT, SHORT, Bench, Recipe, of_world_size, tail
+from tests.prove.bench import SHORT, Bench, Recipe, of_world_size, tail
 from tests.prove.faults import Case, Fault, Outcome
 from tests.prove.state import checkpoint_of, lines_of, state_of
 
 FAMILY = "resumes"
 FIRST, LATER = 1e-6, 1e-4  # how far a loss may be from the reference's, relative, in the first step and after it
 EXACT = ("step", "data_step", "num_updates", "tokens_seen", "lr", "skipped")
-WITHOUT_DROPOUT = tuple(f"{text.partition('=')[0]}=0" for text in DROPOUT)  # its masks are drawn rank by rank
+
+NO_MASKS = ("model.dropout=0.0",)  # () where dropout's masks hang on the sample and not on the rank
 
 
 def of(ranks: int) -> Recipe:
-    """Return the run of so many ranks whose micro batches are the same at any number of them."""
-    return Recipe(ranks=ranks, more=WITHOUT_DROPOUT)
+    """Return the short run of so many ranks: its micro batches are the same at any number of them."""
+    return Recipe(ranks=ranks, more=NO_MASKS)
 
 
 def world_sizes(bench: Bench) -> list[Case]:
@@ -102,7 +103,11 @@ def refuse_key(bench: Bench, key: str, value: str) -> Outcome:
     run_dir = bench.killed_run(SHORT)
     before = _hashes(run_dir)
     ended = bench.type(SHORT, run_dir, f"{key}={value}")
-    told = ended.code == 2 and f"{key}:" in ended.text and f"{value.capitalize() if value == 'true' else value} now" in ended.text
+    told = (
+        ended.code == 2
+        and f"{key}:" in ended.text
+        and f"{value.capitalize() if value == 'true' else value} now" in ended.text
+    )
     untouched = _hashes(run_dir) == before
     outcome = bench.recover(SHORT, run_dir, time.monotonic(), told and untouched)
     silent = ended.code == 0
@@ -118,7 +123,9 @@ def take_key(bench: Bench, key: str, value: str) -> Outcome:
     ended = bench.type(SHORT, run_dir, f"{key}={value}")
     same = ended.code == 0 and state_of(checkpoint_of(run_dir, SHORT.max_steps)) == bench.reference(SHORT).state
     bench.clean(run_dir)
-    return Outcome(None, same, ended.code == 0 and not same, ended.first_step_s - since_s, "" if same else tail(ended.text))
+    return Outcome(
+        None, same, ended.code == 0 and not same, ended.first_step_s - since_s, "" if same else tail(ended.text)
+    )
 
 
 def _hashes(run_dir: Path) -> dict[str, str]:
@@ -130,7 +137,9 @@ def _hashes(run_dir: Path) -> dict[str, str]:
 
 
 def forks(bench: Bench) -> list[Case]:
-    return [Case(f"from a checkpoint of a run that was killed ({n})", partial(fork, bench)) for n in range(bench.pick(3, 1))]
+    return [
+        Case(f"from a checkpoint of a run that was killed ({n})", partial(fork, bench)) for n in range(bench.pick(3, 1))
+    ]
 
 
 def fork(bench: Bench) -> Outcome:

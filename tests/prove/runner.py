@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -36,16 +37,17 @@ class Results:
         return any(tally.failures for tally in self.tallies)
 
 
-def run(bench: Bench, faults: Sequence[Fault]) -> Results:
+def run(bench: Bench, faults: Sequence[Fault], share: float = 1.0) -> Results:
     """Inject all faults.
 
     Args:
         faults: in the order of the matrix; they run in an order of the bench's seed.
+        share: of the injections of each fault, chosen by the seed, at least one.
     """
     results, started_s = Results(), time.monotonic()
     results.not_run = [(fault, why) for fault in faults if (why := why_not(fault))]
     left = [fault for fault in faults if not why_not(fault)]
-    plans = [(fault, *_cases(bench, fault)) for fault in bench.random.sample(left, len(left))]
+    plans = [(fault, *_cases(bench, fault, share)) for fault in bench.random.sample(left, len(left))]
     meter = Meter(plans)
     done = {id(fault): _attempt_all(fault, cases, failed, meter) for fault, cases, failed in plans}
     results.tallies = [done[id(fault)] for fault in left]
@@ -85,9 +87,11 @@ def side_by_side(fault: Fault) -> int:
     return max(1, usable_cores() // fault.processes)
 
 
-def _cases(bench: Bench, fault: Fault) -> tuple[list[Case], str]:
+def _cases(bench: Bench, fault: Fault, share: float) -> tuple[list[Case], str]:
     try:
-        return fault.cases(bench), ""
+        cases = fault.cases(bench)
+        chosen = set(bench.random.sample(range(len(cases)), math.ceil(share * len(cases))))
+        return [case for number, case in enumerate(cases) if number in chosen], ""
     except Exception:
         return [], traceback.format_exc(limit=-3)
 

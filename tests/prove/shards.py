@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import time
@@ -17,7 +16,7 @@ from foundation.hashes import hash_bytes, hash_json
 from pretrain.data.dataset import open_data
 from tests.corpus import VOCAB_SIZE, write_data
 from tests.prove.bench import LONG, SHORT, Bench, Ended, Recipe
-from tests.prove.damage import ALONE, CUTS, POSITIONS, Change, damaged, flip, read_damaged
+from tests.prove.damage import ALONE, CUTS, POSITIONS, Change, Reader, damaged, flip, read_damaged
 from tests.prove.disks import mounted
 from tests.prove.faults import Case, Fault, Outcome
 
@@ -46,20 +45,20 @@ def files_of(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def change_data(folder: Path, expected: str, name: str, change: Change) -> Outcome:
+def change_data(folder: Path, expected: str, read: Reader, name: str, change: Change) -> Outcome:
     with damaged(folder / name, change):
-        detected, silent, said = read_damaged(data_of, folder, expected, Path(name).stem)
-    back = data_of(folder) == expected
+        detected, silent, said = read_damaged(read, folder, expected, Path(name).stem)
+    back = read(folder) == expected
     return Outcome(detected, back and not silent, silent, None, said)
 
 
-def flips(bench: Bench) -> list[Case]:
+def flips(bench: Bench, read: Reader = data_of) -> list[Case]:
     folder = copy_of_data(bench)
-    expected, found = data_of(folder), []
+    expected, found = read(folder), []
     for name in files_of(folder):
         for place in [0.0, 1.0, *(bench.random.random() for _ in range(bench.pick(POSITIONS, 12) - 2))]:
             bit = bench.random.randrange(8)
-            change = partial(change_data, folder, expected, name, flip(place, bit))
+            change = partial(change_data, folder, expected, read, name, flip(place, bit))
             found.append(Case(f"{name} at {place:.4f}, bit {bit}", change))
     return found
 
@@ -68,7 +67,7 @@ def cuts(bench: Bench) -> list[Case]:
     folder = copy_of_data(bench)
     expected, changes = data_of(folder), {**CUTS, "away": Path.unlink}
     return [
-        Case(f"{name} {how}", partial(change_data, folder, expected, name, change))
+        Case(f"{name} {how}", partial(change_data, folder, expected, data_of, name, change))
         for name in files_of(folder)
         for how, change in changes.items()
     ]
@@ -77,7 +76,9 @@ def cuts(bench: Bench) -> list[Case]:
 def refusals(bench: Bench) -> list[Case]:
     """Real resumes whose data folder is not what it was: each file damaged, shards swapped, all made anew."""
     names = bench.random.sample(files_of(bench.data), bench.pick(len(files_of(bench.data)), 1))
-    changes: dict[str, Change] = {name: bench.random.choice([Path.unlink, CUTS["to half"], flip(0.4, 2)]) for name in names}
+    changes: dict[str, Change] = {
+        name: bench.random.choice([Path.unlink, CUTS["to half"], flip(0.4, 2)]) for name in names
+    }
     found = [Case(f"{name} damaged", partial(refuse_file, bench, name, change)) for name, change in changes.items()]
     found.append(Case("two shards swapped", partial(refuse_swapped, bench)))
     return [*found, Case("other shards by the same names", partial(refuse_others, bench))]
@@ -144,7 +145,7 @@ def replace_shards(bench: Bench, part: float) -> Outcome:
     time.sleep(part * bench.reference(SINGLE).seconds)
     for path in other.rglob("*.*"):
         if path.is_file():
-            os.replace(path, data / path.relative_to(other))
+            path.replace(data / path.relative_to(other))
     outcome = _judge_or_go_on(bench, SINGLE, run_dir, bench.wait(line))
     bench.clean(run_dir, data, other)
     return outcome
@@ -199,7 +200,7 @@ FAULTS = [
     Fault(
         (20,),
         FAMILY,
-        f"a bit flipped at {POSITIONS} positions of each file of a data folder",
+        f"a bit flipped, {POSITIONS} positions (quick: 12) of each file of a data folder",
         "the file is named, nothing of it is used; put back, it is read as before",
         flips,
         0.03,

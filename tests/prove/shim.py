@@ -60,4 +60,3 @@ def calls_in(log: Path) -> list[str]:
 def told(error: int) -> tuple[str, ...]:
     """Return the words by which a message may tell an errno."""
     return (os.strerror(error), errno.errorcode[error])
-

@@ -1,4 +1,4 @@
-"""What a run made, in few words: the state of a checkpoint, the lines of its metrics. Equal ones are equal bit for bit."""
+"""What a run made, in few words: a checkpoint's state, the lines of its metrics. Equal hashes are equal bits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLOCKS = ("tokens_per_s", "step_time_s", "mfu")  # fields of a step's line that 
 
 
 def state_of(folder: Path) -> str:
-    """Return the hash of a checkpoint: weights, moments, the guard's tensors, all facts, torch's random state of each rank.
+    """Return the hash of a checkpoint: weights, moments, the guard's tensors, facts, each rank's random state of torch.
 
     Raises:
         CheckpointError: it isn't what was saved.

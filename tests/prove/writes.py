@@ -6,6 +6,7 @@ import errno
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 from pretrain.checkpoint.errors import CheckpointError
 from pretrain.checkpoint.reading import newest_checkpoint
@@ -33,7 +34,7 @@ def every(bench: Bench, numbers: Sequence[int], quick: int) -> list[int]:
 
 
 def telling(bench: Bench, calls: list[str]) -> list[int]:
-    """Return the numbers of all calls but writes, and of one write a file: what one write more changes is its length."""
+    """Return the numbers of all calls but writes, and of one write a file: one more changes its length alone."""
     writes: dict[str, list[int]] = {}
     for number, call in enumerate(calls):
         writes.setdefault(call if is_write(call) else str(number), []).append(number)
@@ -46,7 +47,10 @@ def is_write(call: str) -> bool:
 
 def kills(bench: Bench) -> list[Case]:
     calls = counted(bench, SHORT)
-    return [Case(f"before {calls[at]} ({at})", partial(kill_at, bench, SHORT, at)) for at in every(bench, range(len(calls)), 5)]
+    return [
+        Case(f"before {calls[at]} ({at})", partial(kill_at, bench, SHORT, at))
+        for at in every(bench, range(len(calls)), 5)
+    ]
 
 
 def kill_at(bench: Bench, recipe: Recipe, number: int, rank: int = 0) -> Outcome:
@@ -118,7 +122,8 @@ def failing(error: int, kinds: int, quick: int) -> Callable[[Bench], list[Case]]
     def cases(bench: Bench) -> list[Case]:
         calls = counted(bench, SHORT, kinds)
         return [
-            Case(f"{calls[at]} ({at})", partial(fail_at, bench, at, kinds, error)) for at in every(bench, telling(bench, calls), quick)
+            Case(f"{calls[at]} ({at})", partial(fail_at, bench, at, kinds, error))
+            for at in every(bench, telling(bench, calls), quick)
         ]
 
     return cases
