@@ -13,7 +13,7 @@ from tests.prove.bench import Bench
 from tests.prove.faults import Fault
 from tests.prove.matrix import BEYOND, FAULTS
 from tests.prove.needs import REPOSITORY, enter_own_mounts
-from tests.prove.page import failures, page, table, write
+from tests.prove.page import failures, page, seconds_of_imports, table, write
 from tests.prove.runner import run, why_not
 
 PAGE = REPOSITORY / "docs" / "prove.md"
@@ -102,7 +102,8 @@ def main(arguments: Sequence[str]) -> int:
     whole = not (given.only or given.quick or given.share < 1)
     target = given.page or (PAGE if whole else None)
     if target is not None:
-        write(target, page(results, BEYOND, f"--seed={given.seed} {'--quick ' * given.quick}--share={given.share:g}"))
+        called = f"--seed={given.seed} {'--quick ' * given.quick}--share={given.share:g}"
+        write(target, page(results, BEYOND, called, seconds_of_imports()))
         print(f"page: {target}")
     return int(results.failed)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.prove import damage, disks, folders, resumes, shards, signals, writes
+from tests.prove import damage, disks, folders, restarts, resumes, shards, signals, writes
 from tests.prove.faults import Fault
 
-FAMILIES = (writes, signals, disks, damage, folders, shards, resumes)
+FAMILIES = (writes, signals, restarts, disks, damage, folders, shards, resumes)
 FAULTS: list[Fault] = sorted((fault for family in FAMILIES for fault in family.FAULTS), key=lambda fault: fault.rows)
 # row -> what it is, and why no fault here is for it
 BEYOND: list[tuple[str, str]] = [

@@ -66,5 +66,5 @@ NEEDS: dict[str, Callable[[], str]] = {
     # switched on by the key or option being there
     "watchdog": _key("trainer/default", "hang_timeout_s"),
     "restarts": _option("launcher", "local"),
-    "replicas": _key("parallel/ddp", "check_every_steps"),
+    "replicas": _key("trainer/default", "check_replicas_every_steps"),
 }

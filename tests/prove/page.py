@@ -83,14 +83,14 @@ def _listed(fault: Fault, found: list[tuple[str, Outcome]]) -> list[str]:
     return lines + ([f"- row {_rows(fault)}, {fault.name}: {more} more like these"] if more > 0 else [])
 
 
-def page(results: Results, beyond: list[tuple[str, str]], given: str) -> str:
+def page(results: Results, beyond: list[tuple[str, str]], given: str, imports_s: float) -> str:
     """Return docs/prove.md.
 
     Args:
         beyond: rows of the matrix that no fault here is for, each with why.
-        given: how the prover was called.
+        given: how the prover was called. imports_s: seconds of imports that a start from nothing costs.
     """
-    parts = [INTRODUCTION.format(imports=seconds_of_imports()), _where(results, given), table(results)]
+    parts = [INTRODUCTION.format(imports=imports_s), _where(results, given), table(results)]
     parts += [f"## What was silent or not recovered\n\n{failures(results) or 'Nothing.'}"]
     if quiet := [line for tally in results.tallies for line in _quiet(tally)]:
         parts.append("## What did no harm, and of which nothing was said\n\n" + "\n".join(quiet))

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
-from tests.lines import one_thread
-from tests.prove.bench import GRACE_S, LONG, TRAIN, WAIT_S, Bench, tail
+from tests.prove.bench import GRACE_S, LONG, Bench, tail
 from tests.prove.faults import Case, Fault, Outcome
+from tests.prove.launched import TORCHRUN, Launched, Launcher, alive
 from tests.prove.state import checkpoint_of
 
 FAMILY = "signals"
@@ -96,7 +93,7 @@ def raises(bench: Bench) -> list[Case]:
 
 def raise_in(bench: Bench, where: str, call: int, rank: int) -> Outcome:
     """Let a rank raise: all ranks end soon, and what it said is told with its rank."""
-    run = Torchrun(bench, before=RAISES[where].format(call=call, rank=rank))
+    run = Launched(bench, TORCHRUN, before=RAISES[where].format(call=call, rank=rank))
     run.wait_for("injected: ")
     since_s = time.monotonic()
     code = run.wait()
@@ -107,66 +104,22 @@ def raise_in(bench: Bench, where: str, call: int, rank: int) -> Outcome:
     return outcome
 
 
-class Torchrun:
-    """A real torchrun with two ranks, in a session of its own.
-
-    Attributes:
-        run_dir: of its run. ranks: the processes of the ranks.
-    """
-
-    def __init__(self, bench: Bench, max_restarts: int = 0, before: str = "") -> None:
-        self.run_dir, self._output, script = bench.new_run(), bench.new_file(), bench.new_file()
-        script.write_text(f"{before}\nimport runpy\nrunpy.run_path({str(TRAIN)!r}, run_name='__main__')\n")
-        start = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={LONG.ranks}"]
-        command = [*start, f"--max-restarts={max_restarts}", str(script), *bench.arguments(LONG, self.run_dir)]
-        with self._output.open("w") as output:
-            self.process = subprocess.Popen(
-                command, cwd=bench.folder, env=one_thread(), stdout=output, stderr=output, start_new_session=True
-            )
-
-    @property
-    def text(self) -> str:
-        return self._output.read_text(errors="replace")
-
-    def lines(self) -> int:
-        """Return how many steps it has printed."""
-        return self.text.count("\nstep ")
-
-    @property
-    def ranks(self) -> list[int]:
-        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return sorted(map(int, path.read_text().split())) if path.exists() else []
-
-    def wait_for_step(self, after: int = 0) -> float:
-        """Wait until more than `after` steps are printed; return when that was."""
-        until_s = time.monotonic() + WAIT_S
-        while self.lines() <= after and self.process.poll() is None:
-            assert time.monotonic() < until_s, self.text
-            time.sleep(0.005)
-        return time.monotonic()
-
-    def wait_for(self, words: str) -> None:
-        """Wait until it has printed these words."""
-        while words not in self.text and self.process.poll() is None:
-            time.sleep(0.01)
-
-    def wait(self) -> int:
-        return self.process.wait(timeout=WAIT_S)
+Act = Callable[[Bench, Launcher, int], Outcome]
 
 
-def under_torchrun(act: Callable[[Bench, int], Outcome], full: int) -> Callable[[Bench], list[Case]]:
-    """Return injections at random steps of a run that torchrun started."""
+def under(launcher: Launcher, act: Act, full: int) -> Callable[[Bench], list[Case]]:
+    """Return injections at random steps of a run that a launcher started."""
 
     def cases(bench: Bench) -> list[Case]:
         steps = [bench.random.randrange(2, LONG.max_steps - 8) for _ in range(bench.pick(full, 1))]
-        return [Case(f"at step {step}", partial(act, bench, step)) for step in steps]
+        return [Case(f"at step {step}", partial(act, bench, launcher, step)) for step in steps]
 
     return cases
 
 
-def kill_rank_of_torchrun(bench: Bench, step: int) -> Outcome:
+def kill_rank_of(bench: Bench, launcher: Launcher, step: int) -> Outcome:
     """Kill a rank: torchrun starts all of them again, and nobody types anything."""
-    run = Torchrun(bench, max_restarts=1)
+    run = Launched(bench, launcher, max_restarts=1)
     run.wait_for_step(step)
     before, victims = run.lines(), run.ranks
     os.kill(victims[step % len(victims)], signal.SIGKILL)
@@ -179,15 +132,15 @@ def kill_rank_of_torchrun(bench: Bench, step: int) -> Outcome:
     return Outcome(again, same and code == 0, silent, seconds, note)
 
 
-def kill_launcher(bench: Bench, step: int) -> Outcome:
+def kill_launcher(bench: Bench, launcher: Launcher, step: int) -> Outcome:
     """Kill torchrun: its ranks end within torchrun's own grace, then the line goes on."""
-    run = Torchrun(bench)
+    run = Launched(bench, launcher)
     run.wait_for_step(step)
     ranks = run.ranks
     run.process.kill()
     run.wait()
     since_s = time.monotonic()
-    while (orphans := [rank for rank in ranks if _alive(rank)]) and time.monotonic() < since_s + GRACE_S:
+    while (orphans := [rank for rank in ranks if alive(rank)]) and time.monotonic() < since_s + GRACE_S:
         time.sleep(0.02)
     for rank in orphans:
         os.kill(rank, signal.SIGKILL)
@@ -196,29 +149,26 @@ def kill_launcher(bench: Bench, step: int) -> Outcome:
     return outcome
 
 
-def terminate(times: int) -> Callable[[Bench, int], Outcome]:
-    def act(bench: Bench, step: int) -> Outcome:
-        """Ask torchrun to stop: the state of this step is saved, within the grace, and said."""
-        run = Torchrun(bench)
-        run.wait_for_step(step)
-        since_s = time.monotonic()
-        for _ in range(times):
-            run.process.send_signal(signal.SIGTERM)
-            time.sleep(0.05)
-        run.wait()
-        in_time = time.monotonic() - since_s < GRACE_S
-        status = bench.status(run.run_dir)
-        saved = status.get("status") == "preempted" and checkpoint_of(run.run_dir, status["step"]).is_dir()
-        outcome = bench.recover(LONG, run.run_dir, since_s, in_time and saved)
-        bench.clean(run.run_dir)
-        return outcome
-
-    return act
+def terminate(bench: Bench, launcher: Launcher, step: int, times: int = 1) -> Outcome:
+    """Ask the launcher to stop: the state of this step is saved, within the grace, and said."""
+    run = Launched(bench, launcher)
+    run.wait_for_step(step)
+    since_s = time.monotonic()
+    for _ in range(times):
+        run.process.send_signal(signal.SIGTERM)
+        time.sleep(0.05)
+    run.wait()
+    in_time = time.monotonic() - since_s < GRACE_S
+    status = bench.status(run.run_dir)
+    saved = status.get("status") == "preempted" and checkpoint_of(run.run_dir, status["step"]).is_dir()
+    outcome = bench.recover(LONG, run.run_dir, since_s, in_time and saved)
+    bench.clean(run.run_dir)
+    return outcome
 
 
-def stop_launcher(bench: Bench, step: int) -> Outcome:
+def stop_launcher(bench: Bench, launcher: Launcher, step: int) -> Outcome:
     """Stop torchrun itself for a moment: its ranks don't need it."""
-    run = Torchrun(bench)
+    run = Launched(bench, launcher)
     run.wait_for_step(step)
     run.process.send_signal(signal.SIGSTOP)
     time.sleep(SHORT_STOP_S)
@@ -227,13 +177,6 @@ def stop_launcher(bench: Bench, step: int) -> Outcome:
     same, silent, note = bench.judge(LONG, run.run_dir)
     bench.clean(run.run_dir)
     return Outcome(None, same and code == 0, silent, None, note)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 BITWISE = "the same line ends with the uninterrupted run's state and metrics, bit for bit"
@@ -253,7 +196,7 @@ FAULTS = [
         FAMILY,
         "the same under torchrun --max-restarts=1",
         f"torchrun starts the ranks again; {ITSELF}",
-        under_torchrun(kill_rank_of_torchrun, 8),
+        under(TORCHRUN, kill_rank_of, 8),
         14.0,
         ("proc",),
         processes=2,
@@ -263,7 +206,7 @@ FAULTS = [
         FAMILY,
         "SIGKILL of torchrun",
         f"no rank is left after 30 s; {BITWISE}",
-        under_torchrun(kill_launcher, 6),
+        under(TORCHRUN, kill_launcher, 6),
         14.0,
         ("proc",),
         processes=2,
@@ -273,7 +216,7 @@ FAULTS = [
         FAMILY,
         "SIGTERM to torchrun",
         f"status.json says preempted, the state of that step is saved within 30 s; {BITWISE}",
-        under_torchrun(terminate(1), 6),
+        under(TORCHRUN, terminate, 6),
         14.0,
         processes=2,
     ),
@@ -282,7 +225,7 @@ FAULTS = [
         FAMILY,
         "SIGTERM to torchrun, twice",
         f"as once; {BITWISE}",
-        under_torchrun(terminate(2), 4),
+        under(TORCHRUN, partial(terminate, times=2), 4),
         14.0,
         processes=2,
     ),
@@ -300,7 +243,7 @@ FAULTS = [
         FAMILY,
         "SIGSTOP of torchrun for 3 s",
         f"nothing is to be noticed; {ITSELF}",
-        under_torchrun(stop_launcher, 3),
+        under(TORCHRUN, stop_launcher, 3),
         13.0,
         processes=2,
     ),

@@ -84,7 +84,7 @@ def test_an_outcome_is_told_and_decides(desk: Desk, attempt: object, counts: str
     results = run(desk, [fault([Case("one", attempt)])])  # type: ignore[arg-type]
     assert counts in table(results)
     assert results.failed == failed
-    text = page(results, [("8", "a partition")], "--seed=0")
+    text = page(results, [("8", "a partition")], "--seed=0", 2.0)
     assert ("Nothing." in text) != failed
     assert "- row 8: a partition" in text
 
@@ -93,7 +93,7 @@ def test_a_fault_whose_needs_are_not_met_is_told_and_not_run(desk: Desk, monkeyp
     monkeypatch.delenv("GROUNDWORK_PROVE_INSIDE", raising=False)
     results = run(desk, [fault([Case("one", broken)], ("mounts",))])
     assert results.tallies == []
-    assert "mounts of its own" in page(results, [], "--seed=0")
+    assert "mounts of its own" in page(results, [], "--seed=0", 2.0)
 
 
 def test_the_seed_decides_order_and_share() -> None:
@@ -127,7 +127,7 @@ def test_every_row_of_the_matrix_is_there_or_told() -> None:
 
 def test_a_page_names_what_was_silent() -> None:
     tally = Tally(fault([]), [("at 5", Outcome(False, False, True, None, "was read"))])
-    assert "row 13, a bit flipped: at 5: silent: was read" in page(Results([tally], [], 1.0), [], "--seed=0")
+    assert "row 13, a bit flipped: at 5: silent: was read" in page(Results([tally], [], 1.0), [], "--seed=0", 2.0)
 
 
 def test_bytes_of_a_tensor_are_its_bits() -> None:
