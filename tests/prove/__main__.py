@@ -40,7 +40,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help=f"a row's number or a family: {families}; repeatable",
     )
     add("--quick", action="store_true", help="few injections of each fault")
-    add("--share", type=share, default=1.0, help="of the injections of each fault, above 0 up to 1 (default 1)")
+    add("--share", type=share, default=1.0, help="of the injections that start runs, above 0 up to 1 (default 1)")
     add("--seed", type=int, default=0, help="of all random choices: moments, positions, order (default 0)")
     add("--page", type=Path, help="write the page here; by default docs/prove.md, and none of a run of less than all")
     add("--work", type=Path, help="folder for the runs, kept afterwards; by default a temporary one that is removed")

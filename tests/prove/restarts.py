@@ -1,4 +1,4 @@
-"""Rows 5, 25 and 31, and 2 to 4 under launcher=local: what a watchdog, a count of attempts and a comparison of ranks see.
+"""Rows 5, 25 and 31, and 2 to 4 under launcher=local: for a watchdog, a count of attempts, a comparison of ranks.
 
 Each is switched on by the key or option that it needs being there: see needs.py.
 """

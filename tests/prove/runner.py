@@ -17,6 +17,7 @@ from tests.prove.faults import Case, Fault, Outcome, Tally
 from tests.prove.needs import missing
 
 SAY_EVERY_S = 5.0
+RUN_S = 1.0  # an injection that takes longer starts a run
 
 
 @dataclass(slots=True)
@@ -42,7 +43,7 @@ def run(bench: Bench, faults: Sequence[Fault], share: float = 1.0) -> Results:
 
     Args:
         faults: in the order of the matrix; they run in an order of the bench's seed.
-        share: of the injections of each fault, chosen by the seed, at least one.
+        share: of the injections of each fault that starts runs, chosen by the seed, at least one.
     """
     results, started_s = Results(), time.monotonic()
     results.not_run = [(fault, why) for fault in faults if (why := why_not(fault))]
@@ -90,7 +91,9 @@ def side_by_side(fault: Fault) -> int:
 def _cases(bench: Bench, fault: Fault, share: float) -> tuple[list[Case], str]:
     try:
         cases = fault.cases(bench)
-        chosen = set(bench.random.sample(range(len(cases)), math.ceil(share * len(cases))))
+        chosen = set(
+            bench.random.sample(range(len(cases)), math.ceil((share if fault.each_s >= RUN_S else 1.0) * len(cases)))
+        )
         return [case for number, case in enumerate(cases) if number in chosen], ""
     except Exception:
         return [], traceback.format_exc(limit=-3)

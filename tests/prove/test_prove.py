@@ -101,7 +101,7 @@ def test_the_seed_decides_order_and_share() -> None:
         desk, seen = Desk(Path()), list[str]()
         desk.random.seed(seed)
         noted = [Case(f"{n}", lambda n=n: (seen.append(f"{n}"), Outcome(None, True, False))[1]) for n in range(40)]
-        one = [Fault((1,), "x", "x", "x", lambda bench: noted, 0.1, processes=99)]
+        one = [Fault((1,), "x", "x", "x", lambda bench: noted, 1.0, processes=99)]
         run(desk, one, share=0.25)
         return seen
 
