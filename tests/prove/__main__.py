@@ -37,7 +37,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="WHAT",
-        help=f"a row's number or a family: {families}; repeatable",
+        help=f"a row's number, words of a name, or a family: {families}; repeatable",
     )
     add("--quick", action="store_true", help="few injections of each fault")
     add("--share", type=share, default=1.0, help="of the injections that start runs, above 0 up to 1 (default 1)")
@@ -56,19 +56,19 @@ def share(text: str) -> float:
 
 
 def chosen(only: Sequence[str]) -> list[Fault]:
-    """Return the faults of these rows and families, in the order of the matrix.
+    """Return the faults of these rows, families and names, in the order of the matrix.
 
     Raises:
         SystemExit: there are none of that name.
     """
     for what in only:
         if not any(_is(fault, what) for fault in FAULTS):
-            raise SystemExit(f"--only={what}: no row and no family; --list lists them")
+            raise SystemExit(f"--only={what}: no row, family or name; --list lists them")
     return [fault for fault in FAULTS if not only or any(_is(fault, what) for what in only)]
 
 
 def _is(fault: Fault, what: str) -> bool:
-    return what == fault.family or what in map(str, fault.rows)
+    return what in (fault.family, *map(str, fault.rows)) or (len(what) > 2 and what in fault.name)
 
 
 def listing(faults: Sequence[Fault]) -> str:

@@ -149,9 +149,9 @@ class Bench:
         if recipe not in self._references:
             run_dir, started_s = self.new_run(), time.monotonic()
             ended = self.type(recipe, run_dir, "checkpoint.keep_last=3")
+            seconds = time.monotonic() - started_s
             assert ended.code == 0, f"the run without a fault failed: {ended.text}"
             state = state_of(checkpoint_of(run_dir, recipe.max_steps))
-            seconds = time.monotonic() - started_s
             self._references[recipe] = Reference(run_dir, state, lines_of(run_dir), seconds)
         return self._references[recipe]
 

@@ -7,7 +7,9 @@ import signal
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
+from tests.lines import Line
 from tests.prove.bench import GRACE_S, LONG, Bench, tail
 from tests.prove.faults import Case, Fault, Outcome
 from tests.prove.launched import TORCHRUN, Launched, Launcher, alive
@@ -27,16 +29,23 @@ def moments(bench: Bench, number: int, act: Callable[[Bench, float, int], Outcom
     return found
 
 
-def kill_rank(bench: Bench, part: float, rank: int) -> Outcome:
-    run_dir = bench.new_run()
+def start_and_sleep(bench: Bench, run_dir: Path, part: float, rank: int) -> tuple[Line, int | None]:
+    """Start the long run and wait for a part of its time; return the process of a rank, None where it has ended."""
     line = bench.start(LONG, run_dir)
     time.sleep(part * bench.reference(LONG).seconds)
-    victim = line.ranks[rank]
-    if victim.exitcode is not None:  # it was quicker than the reference
-        bench.wait(line)
-        bench.clean(run_dir)
+    if line.ranks[rank].exitcode is None:
+        return line, line.ranks[rank].pid
+    bench.wait(line)  # it was quicker than the reference
+    bench.clean(run_dir)
+    return line, None
+
+
+def kill_rank(bench: Bench, part: float, rank: int) -> Outcome:
+    run_dir = bench.new_run()
+    line, victim = start_and_sleep(bench, run_dir, part, rank)
+    if victim is None:
         return kill_rank(bench, part * 0.8, rank)
-    os.kill(victim.pid or 0, signal.SIGKILL)
+    os.kill(victim, signal.SIGKILL)
     since_s = time.monotonic()
     ended = bench.wait(line)
     in_time = time.monotonic() - since_s < GRACE_S
@@ -48,12 +57,12 @@ def kill_rank(bench: Bench, part: float, rank: int) -> Outcome:
 def stop_rank(bench: Bench, part: float, rank: int) -> Outcome:
     """Stop a rank for a moment: the run waits for it and goes on by itself."""
     run_dir = bench.new_run()
-    line = bench.start(LONG, run_dir)
-    time.sleep(part * bench.reference(LONG).seconds)
-    if line.ranks[rank].exitcode is None:
-        os.kill(line.ranks[rank].pid or 0, signal.SIGSTOP)
-        time.sleep(SHORT_STOP_S)
-        os.kill(line.ranks[rank].pid or 0, signal.SIGCONT)
+    line, victim = start_and_sleep(bench, run_dir, part, rank)
+    if victim is None:
+        return stop_rank(bench, part * 0.8, rank)
+    os.kill(victim, signal.SIGSTOP)
+    time.sleep(SHORT_STOP_S)
+    os.kill(victim, signal.SIGCONT)
     ended = bench.wait(line)
     same, silent, note = bench.judge(LONG, run_dir)
     bench.clean(run_dir)
