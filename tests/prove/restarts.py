@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from functools import partial
 
 from tests.prove.bench import GRACE_S, LONG, Bench
@@ -71,6 +72,9 @@ loop.forward_backward = flips
 """
 
 
+COMPARED = replace(LONG, more=("trainer.check_replicas_every_steps=1",))
+
+
 def flipped_weights(bench: Bench) -> list[Case]:
     found = []
     for _ in range(bench.pick(8, 1)):
@@ -86,10 +90,10 @@ def flip_weight(bench: Bench, step: int, rank: int, place: int, bit: int) -> Out
     """Flip a bit of a weight on one rank: the ranks are found to differ, and nothing that came of it is saved."""
     run_dir = bench.new_run()
     before = FLIP.format(step=step, rank=rank, place=place, bit=bit)
-    ended = bench.type(LONG, run_dir, "trainer.check_replicas_every_steps=1", before=before)
+    ended = bench.type(COMPARED, run_dir, before=before)
     since_s = time.monotonic()
     told = ended.code != 0 and f"rank {rank}" in ended.text and "model." in ended.text
-    outcome = bench.recover(LONG, run_dir, since_s, told)
+    outcome = bench.recover(COMPARED, run_dir, since_s, told)
     silent = ended.code == 0
     bench.clean(run_dir)
     return Outcome(told, outcome.recovered and not silent, outcome.silent or silent, outcome.seconds, outcome.note)
