@@ -31,8 +31,7 @@ def stop_for_ever(bench: Bench, launcher: Launcher, step: int) -> Outcome:
     since_s = time.monotonic()
     seconds = run.wait_for_step(before + 1) - since_s
     code = run.wait()
-    found = run.run_dir / "hang.txt"
-    named = found.exists() and f"rank {rank}" in found.read_text()
+    named = f"watchdog: rank {rank} " in run.text and (run.run_dir / "hang.txt").exists()
     same, silent, note = bench.judge(LONG, run.run_dir)
     bench.clean(run.run_dir)
     return Outcome(named, same and code == 0, silent, seconds, note)
@@ -104,7 +103,7 @@ FAULTS = [
         (5,),
         FAMILY,
         "SIGSTOP of a rank under torchrun --max-restarts=1, for ever",
-        f"hang.txt names the rank, the ranks are started again; {ITSELF}",
+        f"the watchdog names the rank, its stacks are in hang.txt, the ranks are started again; {ITSELF}",
         under(TORCHRUN, stop_for_ever, 4),
         25.0,
         ("proc", "watchdog"),
