@@ -54,7 +54,7 @@ static void place_of(int descriptor, char *path) {
 static int meet(int kind, const char *name, const char *path) {
     if (!(counted & kind) || !is_below(path)) return 0;
     long number = atomic_fetch_add(&calls, 1);
-    if (log_descriptor >= 0) dprintf(log_descriptor, "%s %s\n", name, path + strlen(folder));
+    if (log_descriptor >= 0) dprintf(log_descriptor, "%s %s\n", name, path[strlen(folder)] ? path + strlen(folder) : "/");
     if (number != faulty && !(forever && number > faulty)) return 0;
     if (!failure) kill(getpid(), SIGKILL);
     errno = failure;
