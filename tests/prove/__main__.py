@@ -17,7 +17,7 @@ from tests.prove.page import failures, page, seconds_of_imports, table, write
 from tests.prove.runner import run, why_not
 
 PAGE = REPOSITORY / "docs" / "prove.md"
-EPILOG = """exit code: 0 when every fault was recovered from and none was silent, else 1.
+EPILOG = """exit code: 0 when every fault was recovered from and none was silent, else 1; 130 after a Ctrl-C.
 examples:
   make prove                                   all of it, about 25 minutes on two idle cores; writes docs/prove.md
   make prove PROVE="--quick"                   a few injections of each fault, about 2 minutes
@@ -99,13 +99,13 @@ def main(arguments: Sequence[str]) -> int:
     print(failures(results) or "nothing was silent, everything was recovered from")
     for fault, why in results.not_run:
         print(f"not run: {fault.name}: needs {why}")
-    whole = not (given.only or given.quick or given.share < 1)
+    whole = not (given.only or given.quick or given.share < 1 or results.interrupted)
     target = given.page or (PAGE if whole else None)
     if target is not None:
         called = f"--seed={given.seed} {'--quick ' * given.quick}--share={given.share:g}"
         write(target, page(results, BEYOND, called, seconds_of_imports()))
         print(f"page: {target}")
-    return int(results.failed)
+    return 130 if results.interrupted else int(results.failed)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from tests.prove.faults import Case, Fault, Outcome, Tally
 from tests.prove.needs import missing
 
 SAY_EVERY_S = 5.0
+INTERRUPTED = "more time: it was interrupted"
 RUN_S = 1.0  # an injection that takes longer starts a run
 
 
@@ -26,11 +27,13 @@ class Results:
 
     Attributes:
         tallies: in the order of the matrix. not_run: each with why. seconds: that all of it took.
+        interrupted: whether a Ctrl-C ended it; what was done until then is there.
     """
 
     tallies: list[Tally] = field(default_factory=list)
     not_run: list[tuple[Fault, str]] = field(default_factory=list)
     seconds: float = 0.0
+    interrupted: bool = False
 
     @property
     def failed(self) -> bool:
@@ -50,8 +53,14 @@ def run(bench: Bench, faults: Sequence[Fault], share: float = 1.0) -> Results:
     left = [fault for fault in faults if not why_not(fault)]
     plans = [(fault, *_cases(bench, fault, share)) for fault in bench.random.sample(left, len(left))]
     meter = Meter(plans)
-    done = {id(fault): _attempt_all(fault, cases, failed, meter) for fault, cases, failed in plans}
-    results.tallies = [done[id(fault)] for fault in left]
+    done: dict[int, Tally] = {}
+    try:
+        for fault, cases, failed in plans:
+            done[id(fault)] = _attempt_all(fault, cases, failed, meter)
+    except KeyboardInterrupt:
+        results.interrupted = True
+    results.tallies = [done[id(fault)] for fault in left if id(fault) in done]
+    results.not_run += [(fault, INTERRUPTED) for fault in left if id(fault) not in done]
     results.seconds = time.monotonic() - started_s
     return results
 

@@ -96,6 +96,20 @@ def test_a_fault_whose_needs_are_not_met_is_told_and_not_run(desk: Desk, monkeyp
     assert "mounts of its own" in page(results, [], "--seed=0", 2.0)
 
 
+def interrupted() -> Outcome:
+    raise KeyboardInterrupt
+
+
+def test_what_was_done_before_a_ctrl_c_is_there(desk: Desk) -> None:
+    desk.random.seed(3)
+    done = fault([Case("one", lambda: Outcome(None, True, False))])
+    faults = [done, fault([Case("two", interrupted)]), done]
+    results = run(desk, faults)
+    assert results.interrupted
+    assert all(tally.injected == 1 for tally in results.tallies)
+    assert (faults[1], "more time: it was interrupted") in results.not_run
+
+
 def test_the_seed_decides_order_and_share() -> None:
     def ran(seed: int) -> list[str]:
         desk, seen = Desk(Path()), list[str]()
