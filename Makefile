@@ -11,12 +11,13 @@ STAMP := .venv/.installed
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 python)
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: help install demo test check static lock clean
+.PHONY: help install demo test check prove static lock clean
 
 help:
 	@echo "make demo    from the embedded corpus to a trained model: text, shards, training, a stop, a resume, a sample"
 	@echo "make test    every test that this machine can run; says which capabilities it skipped and why"
 	@echo "make check   lint, format, types, import rules and the quick tests, in under 2 minutes"
+	@echo "make prove   kills, damage, full disks and the like, injected into small runs; PROVE=--help says more; 30 minutes"
 	@echo "make install .venv with the locked dependencies (the targets above do it by themselves)"
 	@echo "make lock    requirements.lock anew after a change of pyproject.toml; UPGRADE=--upgrade takes new versions"
 	@echo "make clean   remove .venv and the caches of the tools; data/ and runs/ stay"
@@ -60,6 +61,10 @@ static: $(STAMP)
 
 check: static
 	$(BIN)/python -m pytest -m "not slow" -rs
+
+# PROVE="--quick" takes 2 minutes; PROVE="--list" lists the faults
+prove: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.prove $(PROVE)
 
 # uv resolves once for all platforms and Pythons (pip can't), keeping every version that the lock already names. Taken
 # out of its answer: torch's CUDA wheels, which belong to the build of torch that TORCH_INDEX chooses and which pip then

@@ -5,33 +5,20 @@ from __future__ import annotations
 
 import html.parser
 import importlib.util
-import itertools
-import multiprocessing
 import os
-import runpy
 import shutil
 import signal
 import subprocess
-import sysconfig
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 import hypothesis
-import pyarrow as pa
 import pytest
 
-from data_pipeline.shards.manifest import Manifest, SourceManifest
-from data_pipeline.shards.writer import SourceWriter
-from data_pipeline.tokenize.encoder import Encoder
-from data_pipeline.tokenize.trainer import ByteLevelBPE
-from foundation.hashes import hash_bytes
-
-if TYPE_CHECKING:
-    from torch.distributed import TCPStore
+from tests.corpus import write_data, write_pydocs
+from tests.lines import TINY, Lines, one_thread
 
 # No deadline: the first example of a fresh clone compiles kernels. The same examples in every run: a failure repeats.
 hypothesis.settings.register_profile("ours", deadline=None, derandomize=True)
@@ -41,45 +28,19 @@ hypothesis.settings.load_profile("ours")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).parents[1]
-VOCAB_SIZE = 512
 
 
-Texts = dict[str, list[str]]  # source -> documents
-
-
-@pytest.fixture(scope="session")
-def write_data() -> Callable[..., None]:
+@pytest.fixture(scope="session", name="write_data")
+def data_writer() -> Callable[..., None]:
     """Write a data folder as the pipeline does: a tokenizer trained on the training text, shards of both splits."""
-
-    def write(folder: Path, train: Texts, val: Texts, vocab_size: int, max_shard_bytes: int = 1 << 30) -> None:
-        texts = [text for documents in train.values() for text in documents]
-        tokenizer_json = ByteLevelBPE(vocab_size=vocab_size).train(iter(texts))
-        encoder = Encoder(tokenizer_json, engine="tokenizers")
-        splits: dict[str, dict[str, SourceManifest]] = {"train": {}, "val": {}}
-        for split, sources in (("train", train), ("val", val)):
-            for source, documents in sources.items():
-                ids, lengths = encoder.encode(pa.array(documents, pa.large_string()))
-                with SourceWriter(folder / "shards" / split, source, encoder.dtype, max_shard_bytes) as writer:
-                    writer.add(ids, lengths)
-                    shards = writer.finish()
-                size = sum(len(document.encode()) for document in documents)
-                splits[split][source] = SourceManifest(1.0, len(ids), len(documents), size, shards)
-        (folder / "tokenizer.json").write_bytes(tokenizer_json)
-        dtype = encoder.dtype.name
-        Manifest(hash_bytes(tokenizer_json), encoder.vocab_size, encoder.eot_id, dtype, splits).save(folder)
-
-    return write
+    return write_data
 
 
 @pytest.fixture(scope="session")
-def data_dir(tmp_path_factory: pytest.TempPathFactory, write_data: Callable[..., None]) -> Path:
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder: 500 pieces of the standard library, of unequal lengths, a vocabulary of 512."""
     folder = tmp_path_factory.mktemp("corpus") / "data" / "pydocs"
-    modules = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:20]
-    sizes = [30 + 37 * (number % 11) for number in range(500)]
-    whole = "".join(path.read_text(encoding="utf-8")[:8000] for path in modules)
-    texts = [whole[end - size : end] for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
-    write_data(folder, {"pydocs": texts[20:]}, {"pydocs": texts[:20]}, VOCAB_SIZE)
+    write_pydocs(folder)
     return folder
 
 
@@ -97,73 +58,10 @@ def load_module() -> Callable[[Path], ModuleType]:
     return load
 
 
-@pytest.fixture(scope="session")
-def one_thread() -> dict[str, str]:
-    """The environment for child processes: one thread each, so that several share two cores, without torchrun's own."""
-    ours = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-    return ours | {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
-
-
-@dataclass
-class Line:
-    """A line that was typed: its processes, a rank each, what they print, and the store they meet at."""
-
-    ranks: list[BaseProcess]
-    output: Path
-    store: TCPStore | None
-
-    def wait(self) -> tuple[int, str]:
-        """Return the largest exit code (a signal's number is negative) and what all ranks printed."""
-        for rank in self.ranks:
-            rank.join(240)
-            assert rank.exitcode is not None, f"still running: {self.output.read_text()}"
-        codes = [rank.exitcode or 0 for rank in self.ranks]
-        return max(codes, key=abs), self.output.read_text()
-
-
-class Lines:
-    """Types lines without paying two seconds of imports for each: processes are forked from one that has imported."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._count = folder, itertools.count()
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["launch.trials", "launch.continuation", "torch.distributed.run"])
-
-    def start(
-        self,
-        script: Path,
-        arguments: Sequence[str],
-        folder: Path,
-        environment: dict[str, str],
-        ranks: int = 1,
-        before: str = "",
-    ) -> Line:
-        """Start `script`; several ranks find each other as torchrun would have told them.
-
-        Args:
-            before: Python that runs in each process before the script: what a test makes go wrong in there.
-        """
-        output = self._folder / f"{next(self._count)}.txt"
-        from torch.distributed import TCPStore
-
-        # in a process that outlives the ranks, as torchrun's does: what one that fails leaves there, the others read
-        store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False) if ranks > 1 else None
-        processes = []
-        for rank in range(ranks):
-            group = {} if store is None else _place(rank, ranks, store.port)
-            line = {"script": str(script), "arguments": list(arguments), "folder": str(folder), "before": before}
-            line |= {"environment": environment | group, "output": str(output)}
-            worker = str(Path(__file__).with_name("typed_line.py"))
-            process = self._context.Process(target=runpy.run_path, args=(worker, {"LINE": line}))
-            process.start()
-            processes.append(process)
-        return Line(processes, output, store)
-
-
-def _place(rank: int, ranks: int, port: int) -> dict[str, str]:
-    """Return what torchrun puts into a worker's environment."""
-    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    return {name: str(value) for name, value in place.items()} | {"TORCHELASTIC_USE_AGENT_STORE": "True"}
+@pytest.fixture(scope="session", name="one_thread")
+def environment_of_one_thread() -> dict[str, str]:
+    """The environment for child processes."""
+    return one_thread()
 
 
 @pytest.fixture(scope="session")
@@ -183,21 +81,6 @@ def run_ranks(typed: Lines, one_thread: dict[str, str]) -> Callable[..., str]:
         return text
 
     return run
-
-
-TINY = [
-    "model.num_layers=2",
-    "model.num_heads=2",
-    "model.d_model=32",
-    "model.context_len=64",
-    "trainer.seq_len=32",
-    "trainer.global_batch_size=8",
-    "trainer.micro_batch_size=2",
-    "data.max_epochs_per_source=null",  # of a few pages of text, which a test reads as often as it likes
-    "precision=float32",
-    "eval.prompts=[]",
-    "logger=console",
-]
 
 
 @pytest.fixture

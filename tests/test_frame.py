@@ -31,7 +31,7 @@ def clone(tmp_path: Path) -> Path:
 def test_make_alone_says_what_there_is() -> None:
     shown = make(ROOT)
     assert shown.returncode == 0
-    for target in ("demo", "test", "check", "lock", "clean", "TORCH_INDEX", "PYTHON"):
+    for target in ("demo", "test", "check", "prove", "lock", "clean", "TORCH_INDEX", "PYTHON"):
         assert target in shown.stdout
 
 

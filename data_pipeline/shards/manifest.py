@@ -3,7 +3,8 @@
 {"format": 1, "tokenizer_hash": "<xxh3-128>", "vocab_size": 16384, "eot_id": 0, "dtype": "uint16",
  "splits": {"train": {"<source>": {"weight": 1.0, "tokens": ..., "documents": ..., "utf8_bytes": ...,
                                    "shards": [{"name": "<source>_00000", "num_tokens": ..., ...}]}},
-            "val": {...}}}
+            "val": {...}},
+ "hash": "<xxh3-128 of all the rest>"}
 
 A source with a budget of its own has `"budget": {"epochs": 2.0}` or `{"tokens": 3e9}` beside its weight.
 """
@@ -11,21 +12,22 @@ A source with a budget of its own has `"budget": {"epochs": 2.0}` or `{"tokens":
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from data_pipeline.shards.budget import ALLOWED, is_budget
-from data_pipeline.shards.errors import ForeignTokenizer, ShardError
-from foundation.files import write_json
-from foundation.hashes import hash_bytes
+from data_pipeline.shards.errors import REMEDY, DamagedShard, ForeignTokenizer, ShardError
+from foundation.files import pretty_json, write_json
+from foundation.hashes import hash_bytes, hash_json
 
 FORMAT = 1
 NAME = "manifest.json"
 TOKENIZER = "tokenizer.json"
 SHARDS = "shards"  # the folder
+HASH_KEY = "hash"  # of the file's own hash
 SPLITS = ("train", "val")
 DTYPES = ("uint16", "int32")
 HASH = re.compile(r"[0-9a-f]{32}")
@@ -93,7 +95,8 @@ class Manifest:
         for source in (source for split in record["splits"].values() for source in split.values()):
             if source["budget"] is None:  # as manifests were before there were budgets
                 del source["budget"]
-        write_json(data_dir / NAME, {"format": FORMAT, **record})
+        content = {"format": FORMAT, **record}
+        write_json(data_dir / NAME, {**content, HASH_KEY: hash_json(content)})
 
     @classmethod
     def load(cls, data_dir: Path) -> Manifest:
@@ -101,16 +104,34 @@ class Manifest:
 
         Raises:
             ShardError: there is none, or a key is missing or wrong; names the folder or the file and key.
+            DamagedShard: it is not the bytes that were written.
         """
         path = data_dir / NAME
         if not path.is_file():
             what = f"has no {NAME}" if data_dir.is_dir() else "is no folder"
             raise ShardError(f"data.path: {data_dir} {what}", MAKE)
         try:
-            record = orjson.loads(path.read_bytes())
+            data = path.read_bytes()
+            record = orjson.loads(data)
         except orjson.JSONDecodeError as error:
             raise ShardError(f"{path}: not valid JSON ({error})") from error
-        return _manifest(_Node(record, str(path), ""))
+        manifest = _manifest(_Node(record, str(path), ""))
+        _check_own_hash(path, data, record)
+        return manifest
+
+
+def _check_own_hash(path: Path, data: bytes, record: dict[str, Any]) -> None:
+    """Hold the file against the hash that it states; one of before there was a hash states none."""
+    if HASH_KEY not in record:
+        for key in record.keys() - {"format", *(field.name for field in fields(Manifest))}:
+            raise ShardError(f"{path}: {key}: unknown key")  # or one flipped bit in "hash" would switch the check off
+        return
+    content = {key: value for key, value in record.items() if key != HASH_KEY}
+    if record[HASH_KEY] != hash_json(content) or data != pretty_json(record):
+        raise DamagedShard(
+            f"{path}: changed after it was written: its hash is not the one that it states",
+            f"{REMEDY}; weights are set by data.mixture= where it trains, not in this file",
+        )
 
 
 def shard_prefix(data_dir: Path, split: str, name: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from data_pipeline.shards.errors import ForeignTokenizer, ShardError
+from data_pipeline.shards.errors import DamagedShard, ForeignTokenizer, ShardError
 from data_pipeline.shards.manifest import Manifest, read_tokenizer
 
 
@@ -32,6 +32,7 @@ def test_a_budget_is_kept_and_none_leaves_no_trace(folder: Path) -> None:
     assert b"budget" not in path.read_bytes()
     record = orjson.loads(path.read_bytes())
     record["splits"]["train"]["a"]["budget"] = {"epochs": 2}
+    del record["hash"]
     path.write_bytes(orjson.dumps(record))
     manifest = Manifest.load(folder)
     assert {name: source.budget for name, source in manifest.splits["train"].items()} == {
@@ -40,6 +41,42 @@ def test_a_budget_is_kept_and_none_leaves_no_trace(folder: Path) -> None:
     }
     manifest.save(folder)
     assert Manifest.load(folder) == manifest
+
+
+def test_a_flipped_bit_anywhere_is_found(folder: Path) -> None:
+    path = folder / "manifest.json"
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[position] ^= 1 << position % 8
+        path.write_bytes(flipped)
+        with pytest.raises(ShardError, match=r"manifest\.json"):
+            Manifest.load(folder)
+
+
+def test_a_changed_weight_is_refused_and_said_where_it_is_set(folder: Path) -> None:
+    path = folder / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(b'"weight": 1.0', b'"weight": 2.0', 1))
+    with pytest.raises(DamagedShard, match=r"manifest\.json: changed after it was written.*data\.mixture="):
+        Manifest.load(folder)
+
+
+def test_a_cut_newline_is_found(folder: Path) -> None:
+    path = folder / "manifest.json"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DamagedShard, match=r"manifest\.json: changed after it was written"):
+        Manifest.load(folder)
+
+
+def test_one_of_before_there_was_a_hash_is_read(folder: Path) -> None:
+    path = folder / "manifest.json"
+    record, manifest = orjson.loads(path.read_bytes()), Manifest.load(folder)
+    del record["hash"]
+    path.write_bytes(orjson.dumps(record))
+    assert Manifest.load(folder) == manifest
+    path.write_bytes(orjson.dumps(record | {"hesh": "0" * 32}))
+    with pytest.raises(ShardError, match=r"hesh: unknown key"):
+        Manifest.load(folder)
 
 
 @pytest.mark.parametrize(

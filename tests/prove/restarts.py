@@ -1,0 +1,139 @@
+"""Rows 5, 25 and 31, and 2 to 4 under launcher=local: for a watchdog, a count of attempts, a comparison of ranks.
+
+Each is switched on by the key or option that it needs being there: see needs.py.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import replace
+from functools import partial
+
+from tests.prove.bench import LONG, Bench
+from tests.prove.faults import Case, Fault, Outcome
+from tests.prove.launched import LOCAL, TORCHRUN, Launched, Launcher
+from tests.prove.signals import BITWISE, ITSELF, RAISES, kill_launcher, kill_rank_of, terminate, under
+
+FAMILY = "restarts"
+HANG_TIMEOUT_S = 5  # the least that is allowed
+MAX_TRIES = 4  # the first, and three that got no further
+
+
+def stop_for_ever(bench: Bench, launcher: Launcher, step: int) -> Outcome:
+    """Stop a rank for ever: the watchdog names it, and the launcher starts all of them again."""
+    run = Launched(bench, launcher, max_restarts=1, more=[f"trainer.hang_timeout_s={HANG_TIMEOUT_S}"])
+    run.wait_for_step(step)
+    before, ranks = run.lines(), run.ranks
+    rank = step % len(ranks)
+    os.kill(ranks[rank], signal.SIGSTOP)
+    since_s = time.monotonic()
+    seconds = run.wait_for_step(before + 1) - since_s
+    code = run.wait()
+    named = f"watchdog: rank {rank} " in run.text and (run.run_dir / "hang.txt").exists()
+    same, silent, note = bench.judge(LONG, run.run_dir)
+    bench.clean(run.run_dir)
+    return Outcome(named, same and code == 0, silent, seconds, note)
+
+
+def crash_again(bench: Bench, launcher: Launcher, step: int) -> Outcome:
+    """Let every start fail in the same step: no endless loop, and it is said; without the fault the line goes on."""
+    call = 2 * step  # two micro batches a step and rank
+    raises = RAISES["backward"].replace("itertools.count()", "itertools.count(2 * first_step())")
+    before = FIRST_STEP + raises.format(call=call, rank=step % LONG.ranks)
+    run = Launched(bench, launcher, max_restarts=8, before=before)
+    code = run.wait()
+    since_s, tries = time.monotonic(), run.text.count("\nrun: ") + run.text.startswith("run: ")
+    told = code != 0 and tries <= MAX_TRIES and "a crash loop" in run.text
+    outcome = bench.recover(LONG, run.run_dir, since_s, told)
+    bench.clean(run.run_dir)
+    return outcome
+
+
+# where a start goes on: the newest checkpoint of the run that its command line names
+FIRST_STEP = """
+import pathlib, sys
+def first_step():
+    given = dict(text.split("=", 1) for text in sys.argv if "=" in text)
+    folder = pathlib.Path(given["runs_dir"]) / given["run_name"] / "checkpoints"
+    return max([int(path.name[5:]) for path in folder.glob("step_*") if path.name[5:].isdecimal()], default=0)
+"""
+FLIP = """
+import itertools, os, torch, pretrain.train as loop
+real, calls = loop.forward_backward, itertools.count()
+def flips(run, *arguments):
+    if next(calls) == {step} and os.environ["RANK"] == "{rank}":
+        bits = max(run.model.parameters(), key=torch.numel).detach().view(-1).view(torch.int32)
+        bits[{place} % len(bits)] ^= 1 << {bit}
+    return real(run, *arguments)
+loop.forward_backward = flips
+"""
+
+
+COMPARED = replace(LONG, more=("trainer.check_replicas_every_steps=1",))
+
+
+def flipped_weights(bench: Bench) -> list[Case]:
+    found = []
+    for _ in range(bench.pick(8, 1)):
+        step, rank = bench.random.randrange(1, LONG.max_steps - 1), bench.random.randrange(LONG.ranks)
+        place, bit = bench.random.randrange(10**6), bench.random.randrange(31)
+        found.append(
+            Case(f"bit {bit} on rank {rank} in step {step}", partial(flip_weight, bench, step, rank, place, bit))
+        )
+    return found
+
+
+def flip_weight(bench: Bench, step: int, rank: int, place: int, bit: int) -> Outcome:
+    """Flip a bit of a weight on one rank: the ranks are found to differ, and nothing that came of it is saved."""
+    run_dir = bench.new_run()
+    before = FLIP.format(step=step, rank=rank, place=place, bit=bit)
+    ended = bench.type(COMPARED, run_dir, before=before)
+    since_s = time.monotonic()
+    told = ended.code != 0 and f"rank {rank}" in ended.text and "model." in ended.text
+    outcome = bench.recover(COMPARED, run_dir, since_s, told)
+    silent = ended.code == 0
+    bench.clean(run_dir)
+    return Outcome(told, outcome.recovered and not silent, outcome.silent or silent, outcome.seconds, outcome.note)
+
+
+FAULTS = [
+    Fault(
+        (5,),
+        FAMILY,
+        "SIGSTOP of a rank under torchrun --max-restarts=1, for ever",
+        f"the watchdog names the rank, its stacks are in hang.txt, the ranks are started again; {ITSELF}",
+        under(TORCHRUN, stop_for_ever, 4),
+        25.0,
+        ("proc", "watchdog"),
+        processes=2,
+    ),
+    Fault(
+        (25,),
+        FAMILY,
+        "a rank under torchrun --max-restarts=8 raises in the same step of every start",
+        f"it ends after {MAX_TRIES} tries at most and says that it is a crash loop; {BITWISE}",
+        under(TORCHRUN, crash_again, 2),
+        40.0,
+        ("restarts",),
+        processes=2,
+    ),
+    Fault(
+        (31,),
+        FAMILY,
+        "a bit of a weight flipped on one of two ranks",
+        f"the message names rank and tensor, nothing that came of it is saved; {BITWISE}",
+        flipped_weights,
+        6.0,
+        ("replicas",),
+        processes=2,
+    ),
+]
+for row, name, promise, act, full in (
+    (2, "SIGKILL of a rank", f"the ranks are started again; {ITSELF}", kill_rank_of, 4),
+    (3, "SIGKILL of the launcher", f"no rank is left after 30 s; {BITWISE}", kill_launcher, 3),
+    (4, "SIGTERM to the launcher", f"preempted, saved within 30 s; {BITWISE}", terminate, 3),
+):
+    cases, needed = under(LOCAL, act, full), ("proc", "restarts")
+    FAULTS.append(Fault((row,), FAMILY, f"{name} under launcher=local", promise, cases, 14.0, needed, processes=2))

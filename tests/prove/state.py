@@ -1,0 +1,56 @@
+"""What a run made, in few words: a checkpoint's state, the lines of its metrics. Equal hashes are equal bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from foundation.hashes import hash_bytes, hash_json
+from pretrain.checkpoint.reading import load_tensors, newest_checkpoint, open_checkpoint, verify_share
+from pretrain.metrics.lines import read_metrics
+from pretrain.run_files import CHECKPOINTS, METRICS
+
+CLOCKS = ("tokens_per_s", "step_time_s", "mfu")  # fields of a step's line that differ from run to run
+
+
+def state_of(folder: Path) -> str:
+    """Return the hash of a checkpoint: weights, moments, the guard's tensors, facts, each rank's random state of torch.
+
+    Raises:
+        CheckpointError: it isn't what was saved.
+    """
+    opened = open_checkpoint(folder)
+    verify_share(opened, rank=0, world_size=1)
+    entries: dict[str, Any] = opened.metadata.state_dict_metadata
+    tensors = {name: torch.empty(entry.size, dtype=entry.properties.dtype) for name, entry in entries.items()}
+    load_tensors(opened, tensors)
+    # of Python and NumPy the states are the process's own: nothing seeds them, nothing draws from them
+    ranks = [opened.rank_facts(rank)["random"]["torch_cpu"] for rank in range(opened.manifest.world_size)]
+    hashes = {name: hash_bytes(bytes_of(tensor)) for name, tensor in tensors.items()}
+    return hash_json([hashes, _without_clocks(opened.facts), ranks])
+
+
+def newest_state_of(run_dir: Path) -> str:
+    """Return the hash of the newest usable checkpoint of a run, as a resume would choose it."""
+    return state_of(newest_checkpoint(run_dir).folder)
+
+
+def bytes_of(tensor: Tensor) -> bytes:
+    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def lines_of(run_dir: Path) -> list[dict[str, Any]]:
+    """Return a run's lines of metrics without what a clock says."""
+    return [_without_clocks(line) for line in read_metrics(run_dir / METRICS)]
+
+
+def checkpoint_of(run_dir: Path, step: int) -> Path:
+    return run_dir / CHECKPOINTS / f"step_{step:08d}"
+
+
+def _without_clocks(facts: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in facts.items() if key not in CLOCKS}
+    return kept | ({"line": _without_clocks(kept["line"])} if isinstance(kept.get("line"), dict) else {})
