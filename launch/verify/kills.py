@@ -84,6 +84,10 @@ class Files:
             return any(path.name.startswith(name) and _identity(path) not in self._left for path in self._saving())
         return self.last_step() >= moment.step - (moment.kind == EVALUATION)
 
+    def has_saved(self, step: int) -> bool:
+        """Return whether the checkpoint of this step is whole, whoever saved it."""
+        return (self._run_dir / CHECKPOINTS / folder_name(step)).is_dir()
+
     def told(self) -> str:
         """Return where the run is, now that it does not go on."""
         saving = [path.name for path in self._saving() if _identity(path) not in self._left]

@@ -286,5 +286,6 @@ def _due(files: Files, moment: Moment | None, until: int | None) -> Callable[[],
     if moment is not None:
         return lambda: files.has_come(moment)
     if until is not None:
-        return lambda: files.last_step() >= until
+        # a save may go on beside the steps: the next start goes back to the one before this line
+        return lambda: files.last_step() >= until and files.has_saved(until - 1)
     return lambda: False

@@ -34,7 +34,8 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         plan = Plan(8, 4, 2, 1, 2, 100, 0)
         torch.manual_seed(1)
         run_dir = tmp_path / name
-        DcpCheckpoint(every_steps=2, keep_last=3, mesh=mesh, plan=plan, run_dir=run_dir).save(2, saved)
+        at_once = DcpCheckpoint(2, 3, mesh=mesh, plan=plan, run_dir=run_dir, asynchronous=False)
+        at_once.save(2, saved)
         for line in lines:
             JsonLines(run_dir / "metrics.jsonl").append(line, durable=True)
         return run_dir
