@@ -80,6 +80,7 @@ def fitted_to_machine() -> tuple[list[str], int]:
 
     if torch.cuda.is_available():
         steps, sizes = MAX_STEPS, ["trainer.global_batch_size=64", "trainer.micro_batch_size=64"]
+        sizes.append("data.max_epochs_per_source=null")  # 16 M tokens may be more than 4 times the embedded corpus
     else:
         seconds_per_step = SEQ_LEN * BATCH_SIZE * FLOP_PER_TOKEN / (EFFICIENCY * matmul_flops_per_s())
         steps = min(MAX_STEPS, max(MIN_STEPS, int(TRAIN_S / seconds_per_step) // 10 * 10))
