@@ -152,16 +152,20 @@ class RunLog:
         if self._metrics is not None:
             self._metrics.sync()
 
-    def resume(self, step: int, line: dict[str, Any]) -> bool:
+    def resume(self, step: int, line: dict[str, Any], evaluates: bool = False) -> bool:
         """Go on after `step` steps: later lines are dropped, the checkpoint's own line is held if the file lacks it.
 
         Args:
             step: steps that the checkpoint was saved after. line: the one it keeps.
+            evaluates: whether an evaluation belongs to that step. An error between save and evaluation has written the
+                line without it: such a one is dropped too.
         Returns:
             Whether that line still misses in the file.
         """
         self.last = in_order(line)
         last_step = self._metrics.drop_after(step) if self._metrics is not None else 0
+        if self._metrics is not None and evaluates and last_step == step and not self._metrics.is_evaluated(step):
+            last_step = self._metrics.drop_after(step - 1)
         self._held = line.get("step", 0) > last_step
         return self._held
 
@@ -170,6 +174,7 @@ class RunLog:
         try:
             self.flush()
             if self._metrics is not None:
+                self._metrics.sync()  # status.json, which says that the run is over, is flushed as well
                 self._metrics.close()
         finally:  # a full disk must not keep the logger from telling how the run ended
             self._logger.close(status)

@@ -291,7 +291,8 @@ def restore(run: Run, path: str | None = None) -> bool:
     for field in fields(run.progress):
         setattr(run.progress, field.name, int(state.facts[field.name]))
     run.guard.restore(state.facts["guard"])
-    missing = run.log.resume(run.progress.step, state.facts["line"])
-    if run.mesh.broadcast_json(missing) and run.evaluator.due(run.progress.step):
+    evaluates = run.evaluator.due(run.progress.step)
+    missing = run.log.resume(run.progress.step, state.facts["line"], evaluates)
+    if run.mesh.broadcast_json(missing) and evaluates:
         evaluate(run)
     return True

@@ -44,6 +44,10 @@ class MetricsFile(JsonLines):
             self.drop_after(int(line["step"]) - 1)
         super().append(line, durable)
 
+    def is_evaluated(self, step: int) -> bool:
+        """Return whether the line of this step has fields of an evaluation."""
+        return any(line["step"] == step and line.keys() - set(STEP_FIELDS) for line in read_metrics(self.path))
+
 
 def in_order(line: dict[str, Any]) -> dict[str, Any]:
     """Return a line with its step's fields in their order: a checkpoint, which keeps one, sorts them by name."""

@@ -62,6 +62,32 @@ def test_a_kill_after_a_save_loses_no_line(tmp_path: Path) -> None:
     assert steps(tmp_path) == [1, 2, 3]
 
 
+def test_an_error_between_a_save_and_its_evaluation_leaves_the_evaluation_to_be_made(tmp_path: Path) -> None:
+    run_log = log(tmp_path)
+    for step in (1, 2, 3):
+        run_log.add(record(step), step, 32 * step)
+    saved = dict(run_log.last)
+    run_log.close("failed")  # writes the line as it is: it may say why
+    assert steps(tmp_path) == [1, 2, 3]
+    assert not log(tmp_path).resume(3, saved)  # no evaluation belongs to this step
+    again = log(tmp_path)
+    assert again.resume(3, saved, evaluates=True)
+    again.join({"val_loss": 1.0})
+    again.close("finished")
+    lines = list(read_metrics(tmp_path / "metrics.jsonl"))
+    assert [(line["step"], line.get("val_loss")) for line in lines] == [(1, None), (2, None), (3, 1.0)]
+    assert not log(tmp_path).resume(3, saved, evaluates=True)  # it is there now
+    kept = dict(again.last)  # saved after its evaluation
+    assert not log(tmp_path).resume(3, kept, evaluates=True)
+
+
+def test_the_last_line_is_on_disk_before_the_run_is_said_to_be_over(tmp_path: Path, disk: Any) -> None:
+    run_log = log(tmp_path / "run")
+    run_log.add(record(1), 1, 32)
+    run_log.close("finished")
+    assert steps(disk.after_power_loss(tmp_path / "run", tmp_path / "found")) == [1]
+
+
 def test_a_kill_after_later_lines_drops_them(tmp_path: Path) -> None:
     run_log = log(tmp_path)
     kept: dict[str, Any] = {}
