@@ -62,7 +62,7 @@ static: $(STAMP)
 check: static
 	$(BIN)/python -m pytest -m "not slow" -rs
 
-# PROVE="--quick" takes 2 minutes; PROVE="--list" lists the faults
+# PROVE="--quick" takes 3 minutes or so; PROVE="--list" lists the faults
 prove: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.prove $(PROVE)
 

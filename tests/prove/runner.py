@@ -56,7 +56,8 @@ def run(bench: Bench, faults: Sequence[Fault], share: float = 1.0) -> Results:
     done: dict[int, Tally] = {}
     try:
         for fault, cases, failed in plans:
-            done[id(fault)] = _attempt_all(fault, cases, failed, meter)
+            done[id(fault)] = Tally(fault)
+            _attempt_all(done[id(fault)], cases, failed, meter)
     except KeyboardInterrupt:
         results.interrupted = True
     results.tallies = [done[id(fault)] for fault in left if id(fault) in done]
@@ -108,22 +109,21 @@ def _cases(bench: Bench, fault: Fault, share: float) -> tuple[list[Case], str]:
         return [], traceback.format_exc(limit=-3)
 
 
-def _attempt_all(fault: Fault, cases: list[Case], failed: str, meter: Meter) -> Tally:
-    tally = Tally(fault)
+def _attempt_all(tally: Tally, cases: list[Case], failed: str, meter: Meter) -> None:
+    fault = tally.fault
     if failed:
         tally.outcomes.append(("making the injections", Outcome(None, False, False, None, failed)))
 
-    def one(case: Case) -> tuple[str, Outcome]:
+    def one(case: Case) -> None:
         outcome = attempt(case)
+        tally.outcomes.append((case.name, outcome))
         meter.add(fault, case)
         if outcome.silent or not outcome.recovered:
             kind = "SILENT" if outcome.silent else "NOT RECOVERED"
             print(f"{kind}: {fault.name}: {case.name}: {outcome.note}", file=sys.stderr, flush=True)
-        return case.name, outcome
 
     with ThreadPoolExecutor(side_by_side(fault)) as pool:
-        tally.outcomes += pool.map(one, cases)
-    return tally
+        list(pool.map(one, cases))  # raises what a case raised
 
 
 def attempt(case: Case) -> Outcome:
