@@ -19,12 +19,6 @@ def missing(need: str) -> str:
     return NEEDS[need]()
 
 
-def has_key(option: str, key: str) -> bool:
-    """Return whether the option `group/name` of the config tree has a key."""
-    path = CONF / f"{option}.yaml"
-    return path.exists() and any(line.startswith(f"{key}:") for line in path.read_text().splitlines())
-
-
 def enter_own_mounts() -> None:
     """Start this program again where its mounts are its own, if the system lets it: a kill leaves none behind."""
     if INSIDE in os.environ or sys.platform != "linux" or shutil.which("unshare") is None:
@@ -50,21 +44,8 @@ def _proc() -> str:
     return "" if Path("/proc/self/fd").is_dir() else "/proc, which tells processes and descriptors"
 
 
-def _key(option: str, key: str) -> Callable[[], str]:
-    return lambda: "" if has_key(option, key) else f"{option.partition('/')[0]}.{key}, which this version doesn't have"
-
-
-def _option(group: str, name: str) -> Callable[[], str]:
-    found = (CONF / group / f"{name}.yaml").exists()
-    return lambda: "" if found else f"{group}={name}, which this version doesn't have"
-
-
 NEEDS: dict[str, Callable[[], str]] = {
     "mounts": _mounts,
     "shim": _shim,
     "proc": _proc,
-    # switched on by the key or option being there
-    "watchdog": _key("trainer/default", "hang_timeout_s"),
-    "restarts": _option("launcher", "local"),
-    "replicas": _key("trainer/default", "check_replicas_every_steps"),
 }

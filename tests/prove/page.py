@@ -27,7 +27,7 @@ uninterrupted run. `make prove PROVE="--list"` lists the faults, `PROVE="--help"
 
 - **injected**: how often. **detected**: noticed and said, by exit code, message or journal, out of those that there is
   something to notice of. **recovered**: the same line, typed again or going on by itself, gave the uninterrupted run's
-  state (weights, moments, counters, torch's random state of every rank: hashes) and its metrics, with no step by hand
+  state (weights, moments, counters, random states of every rank: hashes) and its metrics, with no step by hand
   but taking the fault away: making room, putting a file back. Where a change is to be refused: it was, by its key, and
   the run went on unharmed without it.
 - **silent**: a run went on with another state, or damaged bytes were used, and nothing was said. Must be 0.

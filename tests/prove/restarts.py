@@ -106,7 +106,7 @@ FAULTS = [
         f"the watchdog names the rank, its stacks are in hang.txt, the ranks are started again; {ITSELF}",
         under(TORCHRUN, stop_for_ever, 4),
         25.0,
-        ("proc", "watchdog"),
+        ("proc",),
         processes=2,
     ),
     Fault(
@@ -116,7 +116,6 @@ FAULTS = [
         f"it ends after {MAX_TRIES} tries at most and says that it is a crash loop; {BITWISE}",
         under(TORCHRUN, crash_again, 2),
         40.0,
-        ("restarts",),
         processes=2,
     ),
     Fault(
@@ -126,7 +125,6 @@ FAULTS = [
         f"the message names rank and tensor, nothing that came of it is saved; {BITWISE}",
         flipped_weights,
         6.0,
-        ("replicas",),
         processes=2,
     ),
 ]
@@ -135,5 +133,5 @@ for row, name, promise, act, full in (
     (3, "SIGKILL of the launcher", f"no rank is left after 30 s; {BITWISE}", kill_launcher, 3),
     (4, "SIGTERM to the launcher", f"preempted, saved within 30 s; {BITWISE}", terminate, 3),
 ):
-    cases, needed = under(LOCAL, act, full), ("proc", "restarts")
+    cases, needed = under(LOCAL, act, full), ("proc",)
     FAULTS.append(Fault((row,), FAMILY, f"{name} under launcher=local", promise, cases, 14.0, needed, processes=2))

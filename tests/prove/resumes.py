@@ -17,12 +17,10 @@ FAMILY = "resumes"
 FIRST, LATER = 1e-6, 1e-4  # how far a loss may be from the reference's, relative, in the first step and after it
 EXACT = ("step", "data_step", "num_updates", "tokens_seen", "lr", "skipped")
 
-NO_MASKS = ("model.dropout=0.0",)  # () where dropout's masks hang on the sample and not on the rank
-
 
 def of(ranks: int) -> Recipe:
     """Return the short run of so many ranks: its micro batches are the same at any number of them."""
-    return Recipe(ranks=ranks, more=NO_MASKS)
+    return Recipe(ranks=ranks)
 
 
 def world_sizes(bench: Bench) -> list[Case]:

@@ -17,7 +17,7 @@ CLOCKS = ("tokens_per_s", "step_time_s", "mfu")  # fields of a step's line that 
 
 
 def state_of(folder: Path) -> str:
-    """Return the hash of a checkpoint: weights, moments, the guard's tensors, facts, each rank's random state of torch.
+    """Return the hash of a checkpoint: weights, moments, the guard's tensors, facts, each rank's random states.
 
     Raises:
         CheckpointError: it isn't what was saved.
@@ -27,8 +27,7 @@ def state_of(folder: Path) -> str:
     entries: dict[str, Any] = opened.metadata.state_dict_metadata
     tensors = {name: torch.empty(entry.size, dtype=entry.properties.dtype) for name, entry in entries.items()}
     load_tensors(opened, tensors)
-    # of Python and NumPy the states are the process's own: nothing seeds them, nothing draws from them
-    ranks = [opened.rank_facts(rank)["random"]["torch_cpu"] for rank in range(opened.manifest.world_size)]
+    ranks = [opened.rank_facts(rank)["random"] for rank in range(opened.manifest.world_size)]
     hashes = {name: hash_bytes(bytes_of(tensor)) for name, tensor in tensors.items()}
     return hash_json([hashes, _without_clocks(opened.facts), ranks])
 
