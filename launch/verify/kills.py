@@ -68,7 +68,14 @@ class Files:
 
     def __init__(self, run_dir: Path) -> None:
         self._run_dir = run_dir
-        self._left = {_identity(path) for path in (run_dir / METRICS, *self._saving())}
+        left = [path for path in (run_dir / METRICS, *self._saving()) if path.exists()]
+        self._left = {_identity(path) for path in left}
+        self._held = [os.open(path, os.O_RDONLY) for path in left]  # the number of a file in use goes to no other
+
+    def close(self) -> None:
+        """Let go of what an earlier start left."""
+        while self._held:
+            os.close(self._held.pop())
 
     def last_step(self) -> int:
         """Return the last step whose line is written; 0 before there is one of this start."""

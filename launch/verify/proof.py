@@ -265,9 +265,10 @@ class Proof:
             code = child.run()
         finally:
             killer.end()
+            told = files.told() if killer.has_killed else ""
+            files.close()
         if child.stopped:
             raise KeyboardInterrupt
-        told = files.told() if killer.has_killed else ""
         return Ended(code, killer.has_killed, told, time.monotonic() - started_s)
 
     def _wait_s(self, moment: Moment | None) -> float:

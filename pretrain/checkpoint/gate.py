@@ -115,12 +115,11 @@ def _in_words(change: Change, saved: dict[str, Any], present: dict[str, Any], ch
     old, new = (facts.get(GATE, {}).get(SOURCES, {}) for facts in (saved, present))
     then, now = [], []
     for name in sorted(old.keys() | new.keys()):
-        counts = [f"{name} {each[name][SAMPLES]:,}" if name in each else f"no {name}" for each in (old, new)]
+        told = "{} {:,} samples an epoch"
+        counts = [told.format(name, each[name][SAMPLES]) if name in each else f"no {name}" for each in (old, new)]
         if counts[0] != counts[1]:
             then.append(counts[0])
             now.append(counts[1])
-    unit = " samples an epoch" if then else ""
-    seen = (f"{', '.join(side)}{unit}" for side in (then or ["the run's own"], now or ["others"]))
     tokenizer = ", another tokenizer" if any(each.key == TOKENIZER for each in changes) else ""
-    old_text, new_text = seen
+    old_text, new_text = ", ".join(then) or "the run's own", ", ".join(now) or "others"
     return Change("shards of data.path", old_text, new_text + tokenizer, change.kind, change.allowed, change.then)

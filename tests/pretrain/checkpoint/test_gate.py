@@ -171,7 +171,7 @@ def test_shards_made_anew_are_told_in_words_without_hashes_or_json(plan: Plan) -
     present = gate_facts({"num_layers": 2, "dropout": 0.0}, "cc", "dd", plan) | {"data.sources": sources(web=800)}
     text = refused(saved, present)
     assert (
-        "shards of data.path  books 9, web 1,200 samples an epoch  "
+        "shards of data.path  books 9 samples an epoch, web 1,200 samples an epoch  "
         "no books, web 800 samples an epoch, another tokenizer  refused: a run goes on with its own shards alone"
         in text
     )
