@@ -22,7 +22,7 @@ from pretrain.data.dataset import Dataset, open_data
 from pretrain.data.keys import sample_keys
 from pretrain.data.prefetch import Prefetcher
 from pretrain.data.samples import Samples
-from pretrain.data.shares import budgets_of, planned_samples, require_few_epochs
+from pretrain.data.shares import budgets_of, drawn_in, planned_samples, require_few_epochs
 from pretrain.mesh import Mesh
 from pretrain.plan import Budgets, Plan
 from pretrain.types import IGNORE, Batch
@@ -137,7 +137,7 @@ class ShardLoader:
         """
         plan = self._plan
         samples = Samples(self.dataset, plan.seq_len, plan.seed, self._shards.mixture, self.planned)
-        drawn = samples.drawn(plan.max_steps * plan.global_batch_size)
+        drawn = drawn_in(samples, plan, self.planned)
         require_few_epochs(self.dataset, plan, drawn, self._shards.max_epochs_per_source, self.planned is not None)
         return samples
 
@@ -170,10 +170,10 @@ class ShardLoader:
 
         A resumed run compares them.
         """
-        share = "weight" if self.planned is None else "samples_of_the_run"
+        share = "samples_of_a_block" if self.planned is None else "samples_of_the_run"
         sources = {
             name: {
-                share: self.samples.weights[name],
+                share: self.samples.counts[name],
                 "samples_per_epoch": source.num_samples,
                 "tail_tokens": source.tail_tokens,
             }

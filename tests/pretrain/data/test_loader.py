@@ -172,7 +172,8 @@ def test_the_identity_is_json_and_name_what_decides_the_batches(
 ) -> None:
     identity = loaders(folder).identity()
     assert orjson.loads(orjson.dumps(identity)) == identity
-    assert {name: source["weight"] for name, source in identity["sources"].items()} == {"code": 1.0, "web": 2.0}
+    counts = {name: source["samples_of_a_block"] for name, source in identity["sources"].items()}
+    assert counts == {"code": 21_845, "web": 43_691}
     assert identity != loaders(folder, mask_after_eot=True).identity()
 
 
