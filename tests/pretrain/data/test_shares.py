@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from foundation.errors import ConfigError
+from pretrain.checkpoint.rules import OF_SOURCES, rule_of
 from pretrain.data.dataset import Dataset, Share, open_data
 from pretrain.data.errors import DataError
 from pretrain.data.loader import ShardLoader, Shards
@@ -316,4 +317,27 @@ def test_another_length_of_a_run_with_budgets_is_another_order_and_one_with_weig
     assert identity(weights, 50) == identity(weights, 60)
     fewer, more = identity(budgets, 50)["sources"]["web"], identity(budgets, 60)["sources"]["web"]
     assert more["samples_of_the_run"] - fewer["samples_of_the_run"] == 80
-    assert "weight" not in fewer
+    changed = {key: rule_of(f"data.sources.web.{key}") for key in more if more[key] != fewer[key]}
+    assert changed == {"samples_of_the_run": OF_SOURCES["samples_of_the_run"]}
+
+
+def test_the_same_mixture_in_other_words_is_the_same_run(make_folder: Make, documents: Documents) -> None:
+    train = {"web": documents(30, 1), "code": documents(12, 2)}
+    by_weight = make_folder(train, weights={"web": 2.0, "code": 1.0}, name="by_weight")
+    by_budget = make_folder(train, weights={"web": 2.0}, budgets={"code": {"epochs": 2.0}}, name="by_budget")
+    code = open_data(by_weight).num_samples("code", SEQ_LEN)
+
+    def identity(folder: Path, mixture: dict[str, Share] | None) -> dict[str, Any]:
+        shards = Shards(str(folder), mixture, max_epochs_per_source=None)
+        return shards.loader(Plan(SEQ_LEN, 8, 1, 1, 100, 1, 5), Mesh(0, 1, 0, CPU)).identity()
+
+    weights: list[dict[str, Share] | None] = [None, {"web": 2, "code": 1}, {"code": 0.5, "web": 1.0}]
+    budgets: list[dict[str, Share] | None] = [
+        None,
+        {"web": 7.0, "code": {"epochs": 2}},
+        {"web": 1, "code": {"tokens": 2.0 * code * SEQ_LEN}},
+    ]
+    for folder, mixtures in ((by_weight, weights), (by_budget, budgets)):
+        first, *others = (identity(folder, mixture) for mixture in mixtures)
+        assert all(other == first for other in others)
+        assert identity(folder, {"web": 1.0, "code": 1.0}) != first
