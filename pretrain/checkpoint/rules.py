@@ -91,7 +91,7 @@ OF_SOURCES = {
     OF_A_BLOCK: Rule(Class.REFUSED, "it follows from data.mixture: the steps before it were made of other samples"),
     OF_THE_RUN: Rule(
         Class.REFUSED,
-        "it follows from data.mixture and the length: a run with budgets is ordered as a whole, and can't be made longer",
+        "it follows from data.mixture and the length: a run with budgets is one order, and can't be made longer",
     ),
 }
 UNKNOWN = Rule(Class.ASKS, "it has no rule in checkpoint/rules.py")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from foundation.errors import ConfigError
-from launch.verify.line import Settings, parse
+from launch.verify.line import Settings, parse, ranks_of
 
 VERIFY = Path(__file__).parents[2] / "launch" / "verify_resume.py"
 
@@ -117,6 +117,21 @@ def test_a_mistake_in_its_settings_is_named(argument: str, part: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse([argument])
     assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "num_gpus", "ranks"),
+    [(None, None, 2), (None, 1, 1), (None, 2, 2), (None, 8, 2), (1, 1, 1), (8, 8, 8), (5, None, 5)],
+)
+def test_ranks_are_two_where_there_are_two_gpus_or_none_is_used(
+    asked: int | None, num_gpus: int | None, ranks: int
+) -> None:
+    assert ranks_of(asked, num_gpus) == ranks
+
+
+def test_more_ranks_than_gpus_are_refused_by_their_own_key() -> None:
+    with pytest.raises(ConfigError, match=r"^verify\.processes: 2 ranks need a GPU each, and this machine has 1; give"):
+        ranks_of(parse(["verify.processes=2"])[0].processes, 1)
 
 
 def test_a_setting_given_twice_is_refused() -> None:
