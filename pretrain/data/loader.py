@@ -70,7 +70,9 @@ class Shards:
         limit = max_epochs_per_source
         require(limit is None or limit > 0, "max_epochs_per_source", limit, allowed)
         for name, share in (mixture or {}).items():
-            allowed = f"a weight, a number of at least 0 of which only ratios count; or a budget, {ALLOWED}"
+            allowed = (
+                f"a weight, a number of at least 0 of which only ratios count; or a budget, {ALLOWED}{_merged(share)}"
+            )
             require(is_budget(share) or is_weight(share), f"mixture.{name}", share, allowed)
         self._path, self.mixture, self.max_epochs_per_source = path, mixture, limit
         self.mask_after_eot, self.prefetch_steps = mask_after_eot, prefetch_steps
@@ -192,6 +194,13 @@ class ShardLoader:
             return tokens
         with torch.cuda.device(self._device):  # a new thread's device is GPU 0, and pinning would open a context there
             return tokens.pin_memory()
+
+
+def _merged(share: Any) -> str:
+    """Return how two units come to stand in one budget, and how one of them goes, where there are two."""
+    if not isinstance(share, dict) or len(share) < 2:
+        return ""
+    return "; what is typed is merged into what was set before, which data.mixture=null in front of it takes out"
 
 
 def rank_samples(plan: Plan, dp_rank: int, data_step: int) -> Int64s:

@@ -34,8 +34,9 @@ def rows(text: str) -> dict[str, str]:
 def test_a_run_that_is_killed_and_one_on_other_ranks_keep_every_promise(
     tmp_path: Path, one_thread: dict[str, str], tiny: list[str]
 ) -> None:
-    line = [*tiny, "model.dropout=0.1", "eval.max_tokens=500", "schedule.warmup_steps=900", "trainer.max_steps=9000"]
-    own = ["verify.processes=1", "verify.kills=1", "verify.world_sizes=2,1", "verify.steps=12"]
+    budget = "data.mixture={pydocs: {epochs: 30}}"  # far more than the shortened run has room for
+    line = [*tiny, "model.dropout=0.1", "eval.max_tokens=500", "schedule.warmup_steps=300", budget]
+    own = ["verify.processes=2", "verify.kills=1", "verify.world_sizes=2,1", "verify.steps=12"]
     code, text = verify(tmp_path, one_thread, *line, *own)
     assert code == 0, text
     found = rows(text)

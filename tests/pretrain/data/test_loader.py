@@ -245,6 +245,7 @@ def test_what_is_neither_weight_nor_budget_is_refused_by_its_key(folder: Path, s
         Shards(str(folder), {"web": 1.0, "code": share})
     error.match(r"^mixture\.code: .* is not allowed; give a weight, a number .*; or a budget, one of tokens and epochs")
     assert repr(share) in str(error.value)
+    assert ("merged into what was set before" in str(error.value)) == (share == {"epochs": 2, "tokens": 5})
 
 
 def test_a_limit_of_no_epochs_is_refused(folder: Path) -> None:
