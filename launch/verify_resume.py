@@ -5,7 +5,7 @@
 Type what you type after launch/train.py, in the same words; of the run's own only the length, what is written where and
 how often it saves and measures are set. These are this command's:
 
-verify.processes=2    ranks of the run, on this machine
+verify.processes=2    ranks of the run, on this machine; 1 where it has one GPU and trains on it
 verify.steps=16       length of the shortened run; the schedule keeps its form
 verify.kills=3        times it is killed, 1 to 5: every process of it at once, by SIGKILL, each time a start further on
 verify.seed=0         of where: in a step, in a save, in an evaluation

@@ -11,13 +11,14 @@ from foundation.errors import ConfigError, nearest
 PREFIX = "verify."
 MIN_STEPS = 12  # four checkpoints, each with steps of its own behind it
 MAX_KILLS = 5
+DEFAULT_PROCESSES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the command line says; verify_resume.py's docstring says what each means."""
+    """What the command line says; verify_resume.py's docstring says what each means. No `processes`: see `ranks_of`."""
 
-    processes: int = 2
+    processes: int | None = None
     steps: int = 16
     kills: int = 3
     seed: int = 0
@@ -45,6 +46,26 @@ def parse(arguments: list[str]) -> tuple[Settings, list[str]]:
             raise ConfigError(f"{key}: given twice; keep one")
         given[name] = READERS[name](key, text)
     return Settings(**given), rest
+
+
+def ranks_of(processes: int | None, num_gpus: int | None) -> int:
+    """Return the ranks of the run: those asked for, else two, or one where there is one GPU.
+
+    Args:
+        processes: that were asked for; None for the default.
+        num_gpus: of this machine; None where the run uses none.
+    Raises:
+        ConfigError: there are fewer GPUs.
+    """
+    most = DEFAULT_PROCESSES if num_gpus is None else min(DEFAULT_PROCESSES, num_gpus)
+    if processes is None:
+        return most
+    if num_gpus is not None and processes > num_gpus:
+        raise ConfigError(
+            f"{PREFIX}processes: {processes} ranks need a GPU each, and this machine has {num_gpus}; give at most "
+            f"{num_gpus}, or train on CPUs with trainer.device_type=cpu"
+        )
+    return processes
 
 
 def _between(least: int, most: int) -> Callable[[str, str], int]:

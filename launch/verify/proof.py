@@ -22,7 +22,7 @@ from launch.child import Child
 from launch.trials import checked, compose
 from launch.verify.compare import Row, compare_runs, table
 from launch.verify.kills import EVALUATION, SAVE, Files, Killer, Moment, moments
-from launch.verify.line import Settings
+from launch.verify.line import Settings, ranks_of
 from launch.verify.shorten import intervals, prefix_for, shortened
 from launch.verify.witness import batches_of
 from pretrain.checkpoint.integrity import folder_name
@@ -31,6 +31,7 @@ from pretrain.mesh import Mesh
 from pretrain.metrics.lines import read_metrics
 from pretrain.plan import Plan, counted
 from pretrain.run_files import CHECKPOINTS, METRICS
+from pretrain.train import Run
 
 WHOLE, KILLED, RANKS = "whole", "killed", "ranks"  # the runs' names
 LOSS_TOLERANCE = 1e-6  # relative, of the first step on another number of ranks
@@ -97,22 +98,24 @@ class Proof:
             build(check_config(tree, command.allowed)["trainer"]).device_type != "cpu" and torch.cuda.is_available()
         )
         self._num_gpus = torch.cuda.device_count() if on_gpus else None
+        self._processes = ranks_of(settings.processes, self._num_gpus)
         tree = tree | {"trainer": tree["trainer"] | ({"deterministic": True} if on_gpus else {})}
-        plan = self._plan(tree)
-        self._tree = shortened(tree, settings.steps, plan.max_steps, folder / "runs")
-        self._plan(self._tree)  # refused here, before any child is started
+        whole = self._assembled(tree)
+        plan = whole.plan
+        self._tree = shortened(tree, settings.steps, plan.max_steps, folder / "runs", whole.loader.planned)
+        self._assembled(self._tree)  # refused here, before any child is started
         self._sizes = self._usable_sizes(plan)
         self._starts = itertools.count(1)
         self._num_starts = 1 + settings.kills + 1 + len(self._sizes)
-        share = plan.micro_batch_size * settings.processes
+        share = plan.micro_batch_size * self._processes
         if plan.global_batch_size % share:
             raise ConfigError(
-                f"verify.processes: {settings.processes} ranks x trainer.micro_batch_size={plan.micro_batch_size} do "
+                f"verify.processes: {self._processes} ranks x trainer.micro_batch_size={plan.micro_batch_size} do "
                 f"not divide trainer.global_batch_size={plan.global_batch_size}; lower one of them"
             )
 
-    def _plan(self, tree: dict[str, Any]) -> Plan:
-        return assemble(Mesh(0, 1, 0, torch.device("meta")), Config(**check_config(tree, self._allowed))).plan
+    def _assembled(self, tree: dict[str, Any]) -> Run:
+        return assemble(Mesh(0, 1, 0, torch.device("meta")), Config(**check_config(tree, self._allowed)))
 
     def _usable_sizes(self, plan: Plan) -> list[int]:
         """Return the numbers of ranks, in their order, to which the batch can be shared out on this machine."""
@@ -142,7 +145,7 @@ class Proof:
         return f"{told}; shown on CPUs. On GPUs the same holds with trainer.deterministic=true"
 
     def _train_whole(self) -> None:
-        ended = self._start(WHOLE, "never stopped", self._settings.processes, witness=WHOLE)
+        ended = self._start(WHOLE, "never stopped", self._processes, witness=WHOLE)
         if ended.code:
             raise ProofFailed(f"{WHOLE}: the shortened run itself fails, exit code {ended.code}:\n{self._tail()}")
         minutes = ended.took_s * (self._num_starts - 1) * 0.7 / 60
@@ -150,7 +153,7 @@ class Proof:
 
     def _kill(self) -> list[Row]:
         """Kill a run and start it again, as often as asked; then compare it with the whole one."""
-        steps, processes = self._settings.steps, self._settings.processes
+        steps, processes = self._settings.steps, self._processes
         every, eval_every = intervals(steps)
         hits: list[str] = []
         for moment in moments(self._settings.kills, steps, every, eval_every, self._settings.seed):

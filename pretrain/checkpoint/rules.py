@@ -38,6 +38,7 @@ _OTHER_BATCHES = Rule(Class.REFUSED, "the steps before it were made of other sam
 SHARDS, TOKENIZER = "manifest.json of data.path", "tokenizer.json"  # keys whose values are hashes
 SOURCES = "data.sources"  # a source's name -> what decides which of its tokens a step holds
 RANKS = "ranks"
+OF_A_BLOCK, OF_THE_RUN = "samples_of_a_block", "samples_of_the_run"  # of a source: what its weight, or budgets, give
 
 # The longest key that a full key is or lies below decides. One without a rule needs allow_change: nobody has said
 # that it may differ. A whole group has one rule where all of its options are of one kind, those of users too.
@@ -60,7 +61,7 @@ RULES = {
     "data.path": _FREE,  # the checkpoint knows the shards by their hash, wherever they lie
     "data.prefetch_steps": _FREE,
     "data.max_epochs_per_source": _FREE,
-    "data.mixture": _OTHER_BATCHES,
+    "data.mixture": _FREE,  # however it is spelled: what it gives a step is told by SOURCES
     "data.mask_after_eot": Rule(Class.REFUSED, "the loss before it is of other targets"),
     SOURCES: _OTHER_BATCHES,
     SHARDS: Rule(Class.REFUSED, "a run goes on with its own shards alone"),
@@ -85,12 +86,22 @@ RULES = {
     ENVIRONMENT: _BITS,
     f"{ENVIRONMENT}.code": Rule(Class.FREE, "bits may differ, and what a setting does"),
 }
+# A source's name stands before these.
+OF_SOURCES = {
+    OF_A_BLOCK: Rule(Class.REFUSED, "it follows from data.mixture: the steps before it were made of other samples"),
+    OF_THE_RUN: Rule(
+        Class.REFUSED,
+        "it follows from data.mixture and the length: a run with budgets is one order, and can't be made longer",
+    ),
+}
 UNKNOWN = Rule(Class.ASKS, "it has no rule in checkpoint/rules.py")
 
 
 def rule_of(key: str) -> Rule:
     """Return the rule of a full key."""
     parts = key.split(".")
+    if key.startswith(f"{SOURCES}.") and parts[-1] in OF_SOURCES:
+        return OF_SOURCES[parts[-1]]
     prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
     return next((RULES[prefix] for prefix in prefixes if prefix in RULES), UNKNOWN)
 

@@ -22,7 +22,7 @@ from pretrain.data.dataset import Dataset, open_data
 from pretrain.data.keys import sample_keys
 from pretrain.data.prefetch import Prefetcher
 from pretrain.data.samples import Samples
-from pretrain.data.shares import budgets_of, planned_samples, require_few_epochs
+from pretrain.data.shares import budgets_of, drawn_in, planned_samples, require_few_epochs
 from pretrain.mesh import Mesh
 from pretrain.plan import Budgets, Plan
 from pretrain.types import IGNORE, Batch
@@ -70,7 +70,9 @@ class Shards:
         limit = max_epochs_per_source
         require(limit is None or limit > 0, "max_epochs_per_source", limit, allowed)
         for name, share in (mixture or {}).items():
-            allowed = f"a weight, a number of at least 0 of which only ratios count; or a budget, {ALLOWED}"
+            allowed = (
+                f"a weight, a number of at least 0 of which only ratios count; or a budget, {ALLOWED}{_merged(share)}"
+            )
             require(is_budget(share) or is_weight(share), f"mixture.{name}", share, allowed)
         self._path, self.mixture, self.max_epochs_per_source = path, mixture, limit
         self.mask_after_eot, self.prefetch_steps = mask_after_eot, prefetch_steps
@@ -137,7 +139,7 @@ class ShardLoader:
         """
         plan = self._plan
         samples = Samples(self.dataset, plan.seq_len, plan.seed, self._shards.mixture, self.planned)
-        drawn = samples.drawn(plan.max_steps * plan.global_batch_size)
+        drawn = drawn_in(samples, plan, self.planned)
         require_few_epochs(self.dataset, plan, drawn, self._shards.max_epochs_per_source, self.planned is not None)
         return samples
 
@@ -170,10 +172,10 @@ class ShardLoader:
 
         A resumed run compares them.
         """
-        share = "weight" if self.planned is None else "samples_of_the_run"
+        share = "samples_of_a_block" if self.planned is None else "samples_of_the_run"
         sources = {
             name: {
-                share: self.samples.weights[name],
+                share: self.samples.counts[name],
                 "samples_per_epoch": source.num_samples,
                 "tail_tokens": source.tail_tokens,
             }
@@ -192,6 +194,13 @@ class ShardLoader:
             return tokens
         with torch.cuda.device(self._device):  # a new thread's device is GPU 0, and pinning would open a context there
             return tokens.pin_memory()
+
+
+def _merged(share: Any) -> str:
+    """Return how two units come to stand in one budget, and how one of them goes, where there are two."""
+    if not isinstance(share, dict) or len(share) < 2:
+        return ""
+    return "; what is typed is merged into what was set before, which data.mixture=null in front of it takes out"
 
 
 def rank_samples(plan: Plan, dp_rank: int, data_step: int) -> Int64s:

@@ -1,8 +1,13 @@
-"""Which source each sample comes from: one precomputed block of 65,536 samples, repeated for ever; of budgets, the run.
+"""Which source each sample comes from: one precomputed block of samples, repeated, and what no block can hold.
 
-The counts of a block are the weights by largest remainder. Tijdeman's rule orders them: after any number of samples
-each source is within one sample of its share, hence within two over any window, also across the borders of blocks,
-because a whole block is exact.
+Of weights, the block has 65,536 samples, their counts are the weights by largest remainder, and it is repeated for
+ever. Of budgets, the run is cut into equal blocks, and each source has its budget to the sample: a block holds the same
+whole part of every budget, and what is left of them is strung over the run, a few samples behind each block.
+
+Tijdeman's rule orders a block, and what is left: after any number of samples each source is within one sample of its
+share, hence within two over any window, also across the borders of blocks, because a whole block is exact. In a run of
+budgets that is several blocks long, of k sources, it is within k + 3 samples: one of the block, one of what is left,
+and at most k + 1 samples of what is left wait for the block's end.
 
 Source: Tijdeman, The chairman assignment problem, Discrete Mathematics 32 (1980).
 """
@@ -27,16 +32,29 @@ class Mixture:
     """Assigns sample numbers of the run to (source, sample number within the source), in O(1) each.
 
     Args:
-        weights: one per source, positive and finite; only their ratios count.
-        block_samples: of the block that is repeated.
+        counts: one per source, samples of it in one period; behind its end, and before 0, the period is repeated.
+        num_blocks: into which the period is cut, as equal as can be: block b begins at sample b * period // num_blocks.
     """
 
-    def __init__(self, weights: Sequence[float], block_samples: int = BLOCK_SAMPLES) -> None:
-        self._block_samples = block_samples
-        self.counts = largest_remainder(weights, block_samples)
-        self._block = chairman_assignment(self.counts)
-        self._positions = [np.flatnonzero(self._block == source) for source in range(len(weights))]
-        self._ranks = _ranks(self._block, len(weights))
+    def __init__(self, counts: Sequence[int], num_blocks: int = 1) -> None:
+        self._counts = np.array(counts, dtype=np.int64)
+        self._period, self._num_blocks = int(self._counts.sum()), num_blocks
+        self._in_block, left = np.divmod(self._counts, num_blocks)
+        self._block, self._left = _Ordered(self._in_block), _Ordered(left)
+        firsts = np.arange(num_blocks) * self._period // num_blocks
+        # (num_blocks,) samples, and (num_blocks, num_sources) of each source, of what is left before a block begins
+        self._left_before = firsts - np.arange(num_blocks) * len(self._block.sources)
+        self._left_of = self._left.drawn(self._left_before)
+
+    @classmethod
+    def of_weights(cls, weights: Sequence[float]) -> Mixture:
+        """Return the mixture of weights, positive and finite, of which only the ratios count."""
+        return cls(block_counts(weights).tolist())
+
+    @classmethod
+    def of_run(cls, counts: Sequence[int]) -> Mixture:
+        """Return the mixture of a run that draws so many samples of each source: one block, or the fewest that do."""
+        return cls(counts, -(-sum(counts) // MAX_BLOCK_SAMPLES))
 
     def locate(self, samples: Int64s) -> tuple[Int64s, Int64s]:
         """Return where samples come from.
@@ -46,23 +64,58 @@ class Mixture:
         Returns:
             (k,) int64 index of the source, (k,) int64 sample number within that source, from 0 without a gap.
         """
-        blocks, positions = np.divmod(samples, self._block_samples)
-        sources = self._block[positions]
-        return sources, blocks * self.counts[sources] + self._ranks[positions]
+        periods, blocks, places = self._split(samples)
+        length = len(self._block.sources)
+        sources, ranks = np.empty_like(samples), np.empty_like(samples)
+        in_block = places < length
+        sources[in_block], ranks[in_block] = self._block.at(places[in_block])
+        ranks[in_block] += self._left_of[blocks[in_block], sources[in_block]]
+        behind = ~in_block
+        sources[behind], ranks[behind] = self._left.at((self._left_before[blocks] + places - length)[behind])
+        ranks[behind] += self._in_block[sources[behind]]
+        return sources, periods * self._counts[sources] + blocks * self._in_block[sources] + ranks
 
     def drawn(self, num_samples: int) -> Int64s:
         """Return (num_sources,) int64: how many of the run's first `num_samples` come from each source."""
-        blocks, rest = divmod(num_samples, self._block_samples)
-        begun = [np.searchsorted(positions, rest) for positions in self._positions]
-        return blocks * self.counts + np.array(begun, dtype=np.int64)
+        ((period,), (block,), (place,)) = self._split(np.array([num_samples]))
+        in_block = min(place, len(self._block.sources))
+        of_block = self._block.drawn(np.array([in_block]))[0]
+        of_left = self._left.drawn(self._left_before[block : block + 1] + place - in_block)[0]
+        return np.asarray(period * self._counts + block * self._in_block + of_block + of_left)
+
+    def _split(self, samples: Int64s) -> tuple[Int64s, Int64s, Int64s]:
+        """Return (k,) int64 each: number of the period, of the block within it, and of the sample within that."""
+        periods, samples = np.divmod(samples, self._period)
+        blocks = ((samples + 1) * self._num_blocks - 1) // self._period
+        return periods, blocks, samples - blocks * self._period // self._num_blocks
 
 
-def run_block(num_samples: int) -> int:
-    """Return the length of the block for a run of so many samples: all of it, or the fewest equal parts of one.
+class _Ordered:
+    """Samples of several sources, in the order of Tijdeman's rule.
 
-    In a run of one block every budget is met to the sample; in one of m blocks to m samples, one of MAX_BLOCK_SAMPLES.
+    Args:
+        counts: (num_sources,) int64, samples of each; none of any is nothing to order.
+    Attributes:
+        sources: (sum(counts),) int64 index of the source of each.
     """
-    return -(-num_samples // -(-num_samples // MAX_BLOCK_SAMPLES))
+
+    def __init__(self, counts: Int64s) -> None:
+        self.sources = chairman_assignment(counts)
+        self._places = [np.flatnonzero(self.sources == source) for source in range(len(counts))]
+        self._ranks = _ranks(self.sources, len(counts))
+
+    def at(self, places: Int64s) -> tuple[Int64s, Int64s]:
+        """Return (k,) int64 source, and (k,) int64 number of earlier samples of it."""
+        return self.sources[places], self._ranks[places]
+
+    def drawn(self, numbers: Int64s) -> Int64s:
+        """Return (k, num_sources) int64: how many of the first `numbers` come from each source."""
+        return np.stack([np.searchsorted(places, numbers) for places in self._places], axis=1).astype(np.int64)
+
+
+def block_counts(weights: Sequence[float]) -> Int64s:
+    """Return (num_sources,) int64: samples of each source in a block of BLOCK_SAMPLES."""
+    return largest_remainder(weights, BLOCK_SAMPLES)
 
 
 def largest_remainder(weights: Sequence[float], total: int) -> Int64s:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from data_pipeline.shards.reader import TokenStream
 from pretrain.data.dataset import Dataset, Share
 from pretrain.data.errors import DataError
-from pretrain.data.mixture import BLOCK_SAMPLES, Mixture, run_block
+from pretrain.data.mixture import BLOCK_SAMPLES, Mixture, block_counts
 from pretrain.data.order import permute
 
 Int32s = npt.NDArray[np.int32]
@@ -89,6 +89,7 @@ class Samples:
         planned: samples of the run from each source, where some have budgets; None where all have weights.
     Attributes:
         weights: source -> its part of the run, relative to the others'.
+        counts: source -> its samples in what is repeated: a block of weights, or the run where some have budgets.
     Raises:
         DataError: a source too short for one sample or of too small a weight; as `Dataset.shares`.
     """
@@ -108,14 +109,9 @@ class Samples:
             for name in weights
         }
         self._ordered = list(self.sources.values())
-        block_samples = BLOCK_SAMPLES if planned is None else run_block(sum(planned.values()))
-        self._mixture = Mixture(list(weights.values()), block_samples)
-        for name, count in zip(weights, self._mixture.counts.tolist(), strict=True):
-            if count == 0:
-                raise DataError(
-                    f"data.mixture.{name}: {weights[name]} of {sum(weights.values())} is less than one sample in "
-                    f"{block_samples:,}; raise it, or set it to 0 to leave the source out"
-                )
+        self.counts = _block_counts(weights) if planned is None else {name: planned[name] for name in weights}
+        counts = list(self.counts.values())
+        self._mixture = Mixture(counts) if planned is None else Mixture.of_run(counts)
 
     def read(self, samples: Int64s) -> Int32s:
         """Return the tokens of samples.
@@ -143,6 +139,18 @@ class Samples:
     def epochs(self, num_samples: int) -> dict[str, float]:
         """Return how many times each source has been read after the run's first `num_samples` samples."""
         return {name: count / self.sources[name].num_samples for name, count in self.drawn(num_samples).items()}
+
+
+def _block_counts(weights: Mapping[str, float]) -> dict[str, int]:
+    """Return source -> its samples in a block; none may have none."""
+    counts = dict(zip(weights, block_counts(list(weights.values())).tolist(), strict=True))
+    for name, count in counts.items():
+        if count == 0:
+            raise DataError(
+                f"data.mixture.{name}: {weights[name]} of {sum(weights.values())} is less than one sample in "
+                f"{BLOCK_SAMPLES:,}; raise it, or set it to 0 to leave the source out"
+            )
+    return counts
 
 
 def _weights(shares: Mapping[str, Share], planned: Mapping[str, int] | None) -> dict[str, float]:

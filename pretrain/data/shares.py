@@ -9,11 +9,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from fractions import Fraction
+from typing import NamedTuple
 
 from pretrain.data.dataset import Dataset, Share
 from pretrain.data.errors import DataError
 from pretrain.data.mixture import largest_remainder
+from pretrain.data.samples import Samples
 from pretrain.plan import Budgets, Plan
+
+
+class Drawn(NamedTuple):
+    """How many samples come from each source: source -> count.
+
+    Attributes:
+        run: in the whole run. batch: in its first global batch.
+        needed: before anything only fills the last global batch: its budgets, or up to that batch's first sample.
+    """
+
+    run: dict[str, int]
+    batch: dict[str, int]
+    needed: dict[str, int]
 
 
 def budgets_of(dataset: Dataset, seq_len: int, mixture: Mapping[str, Share] | None) -> Budgets | None:
@@ -66,34 +81,58 @@ def planned_samples(dataset: Dataset, plan: Plan, mixture: Mapping[str, Share] |
     return {name: budgets.get(name) or counts[name] for name in shares}
 
 
+def drawn_in(samples: Samples, plan: Plan, planned: Mapping[str, int] | None) -> Drawn:
+    """Return what a run draws of each source.
+
+    Args:
+        samples: of the run.
+        plan: of the run.
+        planned: as `planned_samples` returns it.
+    """
+    batch = plan.global_batch_size
+    needed = samples.drawn((plan.max_steps - 1) * batch + 1) if planned is None else dict(planned)
+    return Drawn(samples.drawn(plan.max_steps * batch), samples.drawn(batch), needed)
+
+
 def require_few_epochs(
-    dataset: Dataset, plan: Plan, drawn: Mapping[str, int], limit: float | None, has_budgets: bool = False
+    dataset: Dataset, plan: Plan, drawn: Drawn, limit: float | None, has_budgets: bool = False
 ) -> None:
     """Refuse a run that reads a source too often; what only fills its last global batch is let through.
+
+    Not where one global batch alone is too much of a source: what fills such a batch is no rest.
 
     Args:
         dataset: an open data folder.
         plan: of the run.
-        drawn: source -> the samples that the run reads of it.
+        drawn: what the run reads of each source.
         limit: times; None for any number.
         has_budgets: whether the sources' parts change with the length of the run.
     Raises:
-        DataError: the source read most often, with the arithmetic.
+        DataError: of the sources that are read too often, the one read most often, with the arithmetic.
     Source: Muennighoff et al., Scaling Data-Constrained Language Models, 2023, arXiv:2305.16264: up to 4 epochs,
         repeated tokens are nearly as good as new ones; from there on their worth falls towards nothing.
     """
-    held = {name: dataset.num_samples(name, plan.seq_len) for name in drawn}
-    name = max(drawn, key=lambda name: drawn[name] / held[name])
-    if limit is None or drawn[name] - plan.global_batch_size < limit * held[name]:
+    if limit is None:
         return
-    epochs = drawn[name] / held[name]
+    held = {name: dataset.num_samples(name, plan.seq_len) for name in drawn.run}
+    most = {name: math.ceil(Fraction(limit) * count) for name, count in held.items()}  # a part of a sample is one
+    batch = [name for name in held if drawn.batch[name] > most[name]]
+    exceeding = [name for name in held if drawn.needed[name] > most[name]] + batch
+    if not exceeding:
+        return
+    name = max(exceeding, key=lambda name: drawn.run[name] / held[name])
+    epochs = drawn.run[name] / held[name]
     arithmetic = (
-        f"{drawn[name] * plan.seq_len:,} of the run's {plan.max_tokens:,} tokens come from it, and it holds "
+        f"{drawn.run[name] * plan.seq_len:,} of the run's {plan.max_tokens:,} tokens come from it, and it holds "
         f"{held[name] * plan.seq_len:,}: that is {epochs:,.2f} times, and the limit is {limit:g}"
     )
     longest = math.floor(plan.max_tokens * limit / epochs)
     shorter = "a shorter run" if has_budgets else f"a run of at most trainer.max_tokens={longest}"
-    fewer = shorter if len(drawn) == 1 else f"a smaller weight or budget of it in data.mixture, {shorter}"
+    if name in batch:
+        shorter = (
+            f"a smaller trainer.global_batch_size, for one alone reads it {drawn.batch[name] / held[name]:,.2f} times"
+        )
+    fewer = shorter if len(held) == 1 else f"a smaller weight or budget of it in data.mixture, {shorter}"
     raise DataError(
         f"data.max_epochs_per_source: the run would read the source {name!r} of {dataset.path} too often. {arithmetic} "
         f"(past 4 times, tokens that are read again teach little, arXiv:2305.16264). Give {fewer}, or more text; "

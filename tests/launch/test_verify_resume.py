@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from foundation.errors import ConfigError
-from launch.verify.line import Settings, parse
+from launch.verify.line import Settings, parse, ranks_of
 
 VERIFY = Path(__file__).parents[2] / "launch" / "verify_resume.py"
 
@@ -34,8 +34,9 @@ def rows(text: str) -> dict[str, str]:
 def test_a_run_that_is_killed_and_one_on_other_ranks_keep_every_promise(
     tmp_path: Path, one_thread: dict[str, str], tiny: list[str]
 ) -> None:
-    line = [*tiny, "model.dropout=0.1", "eval.max_tokens=500", "schedule.warmup_steps=900", "trainer.max_steps=9000"]
-    own = ["verify.processes=1", "verify.kills=1", "verify.world_sizes=2,1", "verify.steps=12"]
+    budget = "data.mixture={pydocs: {epochs: 30}}"  # far more than the shortened run has room for
+    line = [*tiny, "model.dropout=0.1", "eval.max_tokens=500", "schedule.warmup_steps=300", budget]
+    own = ["verify.processes=2", "verify.kills=1", "verify.world_sizes=2,1", "verify.steps=12"]
     code, text = verify(tmp_path, one_thread, *line, *own)
     assert code == 0, text
     found = rows(text)
@@ -117,6 +118,21 @@ def test_a_mistake_in_its_settings_is_named(argument: str, part: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse([argument])
     assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "num_gpus", "ranks"),
+    [(None, None, 2), (None, 1, 1), (None, 2, 2), (None, 8, 2), (1, 1, 1), (8, 8, 8), (5, None, 5)],
+)
+def test_ranks_are_two_where_there_are_two_gpus_or_none_is_used(
+    asked: int | None, num_gpus: int | None, ranks: int
+) -> None:
+    assert ranks_of(asked, num_gpus) == ranks
+
+
+def test_more_ranks_than_gpus_are_refused_by_their_own_key() -> None:
+    with pytest.raises(ConfigError, match=r"^verify\.processes: 2 ranks need a GPU each, and this machine has 1; give"):
+        ranks_of(parse(["verify.processes=2"])[0].processes, 1)
 
 
 def test_a_setting_given_twice_is_refused() -> None:

@@ -119,7 +119,6 @@ def test_an_allowed_change_becomes_the_runs_config_when_it_goes_on(tmp_path: Pat
         ("model.num_layers", {"model": {"num_layers": 2}}),
         ("trainer.seq_len", {"trainer": TREE["trainer"] | {"seq_len": 2}}),
         ("trainer.global_batch_size", {"trainer": TREE["trainer"] | {"global_batch_size": 2}}),
-        ("data.mixture", {"data": TREE["data"] | {"mixture": 2}}),
         ("data.mask_after_eot", {"data": TREE["data"] | {"mask_after_eot": 2}}),
     ],
 )

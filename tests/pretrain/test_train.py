@@ -192,10 +192,16 @@ def test_a_checkpoint_is_not_taken_with_other_data(worker: ModuleType, overrides
     first = worker.make_run(CPU, line)
     assert train(first) is Status.FINISHED
     path = str(tmp_path / "run/checkpoints/step_00000002")
-    other = worker.make_run(CPU, [*line, "data.mask_after_eot=false", "run_name=other"])
-    with pytest.raises(ResumeRefused, match=r"data\.mask_after_eot  true +false +refused: "):
-        restore(other, path)
-    other.loader.close()
+    tokens = 2 * first.plan.tokens_per_step
+    refused = {
+        "data.mask_after_eot=false": r"data\.mask_after_eot +true +false +refused: ",
+        f"data.mixture={{pydocs: {{tokens: {tokens}}}}}": r"pydocs\.samples_of_the_run .* can't be made longer",
+    }
+    for change, told in refused.items():
+        other = worker.make_run(CPU, [*line, change, "run_name=other"])
+        with pytest.raises(ResumeRefused, match=told):
+            restore(other, path)
+        other.loader.close()
     first.loader.close()
 
 

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 
 from foundation.config.compose import plain
 from pretrain.checkpoint.changes import leaves
-from pretrain.checkpoint.rules import RULES, UNKNOWN, Class, covers, rule_of
+from pretrain.checkpoint.rules import OF_SOURCES, RULES, SOURCES, UNKNOWN, Class, covers, rule_of
 
 CONF = Path(__file__).parents[3] / "conf"
 OPTIONS = sorted(f"{path.parent.name}={path.stem}" for path in CONF.glob("*/*.yaml"))
@@ -33,8 +33,19 @@ def test_the_longest_rule_decides() -> None:
     assert UNKNOWN.kind is Class.ASKS  # nobody has said that it may differ
 
 
+def test_what_follows_from_other_settings_names_them() -> None:
+    for name in ("web", "a.b"):
+        assert rule_of(f"{SOURCES}.{name}.samples_of_a_block").then.startswith("it follows from data.mixture: ")
+        told = rule_of(f"{SOURCES}.{name}.samples_of_the_run")
+        assert told.kind is Class.REFUSED and "from data.mixture and the length" in told.then
+        assert rule_of(f"{SOURCES}.{name}.samples_per_epoch") is RULES[SOURCES]
+    assert rule_of("optim.samples_of_the_run") is RULES["optim"]
+
+
 def test_a_rule_that_lets_no_one_go_on_says_why() -> None:
-    assert all(rule.then for rule in RULES.values() if rule.kind in (Class.REFUSED, Class.ASKS))
+    assert all(
+        rule.then for rule in (*RULES.values(), *OF_SOURCES.values()) if rule.kind in (Class.REFUSED, Class.ASKS)
+    )
 
 
 def test_an_entry_of_allow_change_covers_a_key_or_a_group() -> None:

@@ -172,7 +172,8 @@ def test_the_identity_is_json_and_name_what_decides_the_batches(
 ) -> None:
     identity = loaders(folder).identity()
     assert orjson.loads(orjson.dumps(identity)) == identity
-    assert {name: source["weight"] for name, source in identity["sources"].items()} == {"code": 1.0, "web": 2.0}
+    counts = {name: source["samples_of_a_block"] for name, source in identity["sources"].items()}
+    assert counts == {"code": 21_845, "web": 43_691}
     assert identity != loaders(folder, mask_after_eot=True).identity()
 
 
@@ -244,6 +245,7 @@ def test_what_is_neither_weight_nor_budget_is_refused_by_its_key(folder: Path, s
         Shards(str(folder), {"web": 1.0, "code": share})
     error.match(r"^mixture\.code: .* is not allowed; give a weight, a number .*; or a budget, one of tokens and epochs")
     assert repr(share) in str(error.value)
+    assert ("merged into what was set before" in str(error.value)) == (share == {"epochs": 2, "tokens": 5})
 
 
 def test_a_limit_of_no_epochs_is_refused(folder: Path) -> None:

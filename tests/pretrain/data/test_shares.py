@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from foundation.errors import ConfigError
+from pretrain.checkpoint.rules import OF_SOURCES, rule_of
 from pretrain.data.dataset import Dataset, Share, open_data
 from pretrain.data.errors import DataError
 from pretrain.data.loader import ShardLoader, Shards
-from pretrain.data.mixture import MAX_BLOCK_SAMPLES, Mixture, run_block
 from pretrain.data.samples import Samples
-from pretrain.data.shares import budgets_of, planned_samples, require_few_epochs
+from pretrain.data.shares import Drawn, budgets_of, drawn_in, planned_samples, require_few_epochs
 from pretrain.mesh import Mesh
 from pretrain.plan import Budgets, Plan, TrainerSettings
 
@@ -226,7 +226,8 @@ def test_the_manifest_s_budgets_hold_until_the_mixture_says_otherwise(make_folde
 
 def test_a_source_that_would_be_read_too_often_stops_the_run_with_the_arithmetic(dataset: Dataset) -> None:
     web, books = (dataset.num_samples(name, SEQ_LEN) for name in ("web", "books"))
-    plan, drawn = Plan(SEQ_LEN, 1, 1, 1, 2 * web + 6 * books, 1, 5), {"web": 2 * web, "books": 6 * books}
+    plan, read = Plan(SEQ_LEN, 1, 1, 1, 2 * web + 6 * books, 1, 5), {"web": 2 * web, "books": 6 * books}
+    drawn = Drawn(read, {"web": 1, "books": 0}, read)
     with pytest.raises(DataError) as error:
         require_few_epochs(dataset, plan, drawn, 4.0)
     tokens, run, shorter = 6 * books * SEQ_LEN, plan.max_tokens, plan.max_tokens * 4 // 6
@@ -247,6 +248,65 @@ def test_a_limit_that_is_just_met_lets_the_last_batch_go_beyond(folder: Path) ->
         assert shards.loader(plan, Mesh(0, 1, 0, CPU)).samples.weights["web"] == 4 * shards.samples_per_epoch(SEQ_LEN)
 
 
+def judge(dataset: Dataset, mixture: dict[str, Share], batch: int, limit: float = 4.0, **length: Any) -> dict[str, int]:
+    """Judge how often a run reads each source; return what it reads in all."""
+    plan = plan_of(dataset, mixture, batch, **length)
+    planned = planned_samples(dataset, plan, mixture)
+    samples = Samples(dataset, SEQ_LEN, plan.seed, mixture, planned)
+    drawn = drawn_in(samples, plan, planned)
+    require_few_epochs(dataset, plan, drawn, limit, planned is not None)
+    return drawn.run
+
+
+def small_and_large(dataset: Dataset) -> tuple[int, int]:
+    counts = [dataset.num_samples(name, SEQ_LEN) for name in ("books", "web")]
+    assert counts[0] * 3 < counts[1]
+    return counts[0], counts[1]
+
+
+def test_every_source_is_judged_not_only_the_one_read_most_often(dataset: Dataset) -> None:
+    """What only fills the last batch of a small source hides no other one, and is no more than a rest."""
+    small, large = small_and_large(dataset)
+    mixture: dict[str, Share] = {"books": 9.0 * small, "web": 5.0 * large}
+    with pytest.raises(DataError, match=r"the source 'books' of .* (8\.9|9\.0)\d times"):
+        judge(dataset, mixture, (9 * small + 5 * large) // 3, max_steps=3)  # a batch is more than 5 times the books
+    # Where what fills the last batch is all that is too much of the small one, it is the large one that is named.
+    drawn = {"books": 9 * small, "web": 5 * large}
+    needed = {"books": 4 * small, "web": 5 * large - 8}
+    plan = Plan(SEQ_LEN, 8, 1, 1, sum(drawn.values()) // 8, 1, 5)
+    with pytest.raises(DataError, match=r"the source 'web' of .* 5\.00 times"):
+        require_few_epochs(dataset, plan, Drawn(drawn, {"books": 2, "web": 6}, needed), 4.0)
+
+
+def test_a_batch_that_alone_reads_a_source_too_often_is_refused_however_short_the_run(dataset: Dataset) -> None:
+    small, _ = small_and_large(dataset)
+    for mixture in ({"books": 1.0}, {"books": {"epochs": 4}}):
+        with pytest.raises(
+            DataError, match=r"a smaller trainer\.global_batch_size, for one alone reads it 5\.00 times"
+        ):
+            judge(dataset, mixture, 5 * small, max_steps=1)  # type: ignore[arg-type]
+        assert judge(dataset, mixture, small - 1)["books"] >= small - 1  # type: ignore[arg-type]
+    assert judge(dataset, {"books": 1.0}, small, max_steps=4) == {"books": 4 * small}
+    with pytest.raises(DataError, match=r"5\.00 times"):
+        judge(dataset, {"books": 1.0}, small, max_steps=5)
+
+
+@settings(max_examples=60, suppress_health_check=FIXTURE)
+@given(limit=st.floats(0.5, 6.0), batch=st.integers(1, 40), weighted=st.booleans())
+def test_a_run_as_long_as_the_limit_is_let_through_and_a_batch_more_is_not(
+    dataset: Dataset, limit: float, batch: int, weighted: bool
+) -> None:
+    small, _ = small_and_large(dataset)
+    assume(batch <= limit * small - 1)
+    mixture: dict[str, Share] = {"books": 1.0} if weighted else {"books": {"epochs": limit}}
+    length = {"max_epochs": limit} if weighted else {}
+    read = judge(dataset, mixture, batch, limit, **length)["books"]
+    assert limit * small - 1 < read < limit * small + batch + 1
+    if weighted:
+        with pytest.raises(DataError, match="too often"):
+            judge(dataset, mixture, batch, limit, max_steps=read // batch + 1 + (read == math.floor(limit * small)))
+
+
 def test_another_length_of_a_run_with_budgets_is_another_order_and_one_with_weights_is_not(folder: Path) -> None:
     def identity(mixture: dict[str, Share], steps: int) -> dict[str, Any]:
         shards = Shards(str(folder), mixture, max_epochs_per_source=None)
@@ -257,23 +317,27 @@ def test_another_length_of_a_run_with_budgets_is_another_order_and_one_with_weig
     assert identity(weights, 50) == identity(weights, 60)
     fewer, more = identity(budgets, 50)["sources"]["web"], identity(budgets, 60)["sources"]["web"]
     assert more["samples_of_the_run"] - fewer["samples_of_the_run"] == 80
-    assert "weight" not in fewer
+    changed = {key: rule_of(f"data.sources.web.{key}") for key in more if more[key] != fewer[key]}
+    assert changed == {"samples_of_the_run": OF_SOURCES["samples_of_the_run"]}
 
 
-@pytest.mark.parametrize("num_samples", [1, 77, MAX_BLOCK_SAMPLES, MAX_BLOCK_SAMPLES + 1, 10 * MAX_BLOCK_SAMPLES + 3])
-def test_a_long_run_is_cut_into_the_fewest_equal_blocks(num_samples: int) -> None:
-    block = run_block(num_samples)
-    parts = -(-num_samples // MAX_BLOCK_SAMPLES)
-    assert block <= MAX_BLOCK_SAMPLES
-    assert 0 <= parts * block - num_samples < parts
+def test_the_same_mixture_in_other_words_is_the_same_run(make_folder: Make, documents: Documents) -> None:
+    train = {"web": documents(30, 1), "code": documents(12, 2)}
+    by_weight = make_folder(train, weights={"web": 2.0, "code": 1.0}, name="by_weight")
+    by_budget = make_folder(train, weights={"web": 2.0}, budgets={"code": {"epochs": 2.0}}, name="by_budget")
+    code = open_data(by_weight).num_samples("code", SEQ_LEN)
 
+    def identity(folder: Path, mixture: dict[str, Share] | None) -> dict[str, Any]:
+        shards = Shards(str(folder), mixture, max_epochs_per_source=None)
+        return shards.loader(Plan(SEQ_LEN, 8, 1, 1, 100, 1, 5), Mesh(0, 1, 0, CPU)).identity()
 
-@settings(max_examples=60)
-@given(counts=st.lists(st.integers(1, 200), min_size=1, max_size=8), parts=st.integers(1, 9))
-def test_a_run_of_several_blocks_meets_its_counts_to_as_many_samples(counts: list[int], parts: int) -> None:
-    total = sum(counts)
-    block = -(-total // parts)
-    mixture = Mixture(counts, block)
-    assume((mixture.counts > 0).all())
-    for count, drawn in zip(counts, mixture.drawn(total).tolist(), strict=True):
-        assert abs(count - drawn) <= total / block + 1
+    weights: list[dict[str, Share] | None] = [None, {"web": 2, "code": 1}, {"code": 0.5, "web": 1.0}]
+    budgets: list[dict[str, Share] | None] = [
+        None,
+        {"web": 7.0, "code": {"epochs": 2}},
+        {"web": 1, "code": {"tokens": 2.0 * code * SEQ_LEN}},
+    ]
+    for folder, mixtures in ((by_weight, weights), (by_budget, budgets)):
+        first, *others = (identity(folder, mixture) for mixture in mixtures)
+        assert all(other == first for other in others)
+        assert identity(folder, {"web": 1.0, "code": 1.0}) != first
