@@ -223,8 +223,8 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
             status = train(run)
         reason = reason_of(status, run)
     except KeyboardInterrupt:
-        run.checkpointer.abandon()
         status, reason = Status.PREEMPTED, "stopped by a second Ctrl-C; nothing was saved after the last checkpoint"
+        run.checkpointer.abandon()
         raise
     except BaseException as error:
         reason = reason_of_error(error, run, run_dir)

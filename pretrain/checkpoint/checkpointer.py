@@ -35,7 +35,7 @@ from pretrain.checkpoint.reading import (
     open_named,
     verify_share,
 )
-from pretrain.checkpoint.retention import leave_later, prune, say, set_all_aside
+from pretrain.checkpoint.retention import leave_later, manifest_of, prune, say, set_all_aside
 from pretrain.checkpoint.saving import RANDOM, Save, on_main, updates_of
 from pretrain.checkpoint.state import FACTS, derive_random_states, read_facts, restore_random_states
 from pretrain.mesh import Mesh
@@ -145,7 +145,9 @@ class DcpCheckpoint(Checkpointer):
         """
         if step == self._saved_step:
             return  # a signal at a step that was due: it is on disk already, or on its way
-        self._wait_for_the_one_before(step)
+        if self._beside.under_way is not None:
+            self._wait_for_the_one_before(step)
+            self._label_followed(updates_of(state.facts, step))  # where each lasts until the next no other moment comes
         save = Save(self._mesh, self._folder, step, step == self._max_steps, state)
         if not self._asynchronous:
             save.prepare()
@@ -163,7 +165,7 @@ class DcpCheckpoint(Checkpointer):
     def _wait_for_the_one_before(self, step: int) -> None:
         before, is_waited_for, started_s = self._beside.under_way, not self._beside.ended, time.perf_counter()
         self.wait()
-        if self._mesh.is_main and before is not None and is_waited_for:
+        if self._mesh.is_main and before and is_waited_for:
             say(
                 f"step {step} waited {time.perf_counter() - started_s:.1f} s for the checkpoint of step {before.step}, "
                 f"which took {before.took_s:.1f} s; raise checkpoint.every_steps to wait less"
@@ -172,9 +174,7 @@ class DcpCheckpoint(Checkpointer):
     def poll(self, num_updates: int) -> float | None:
         if self._beside.under_way is not None and self._beside.ended_everywhere():
             self.wait()
-        if self._mesh.is_main and self._beside.under_way is None:  # one under way may be pruning: labels wait
-            for folder in self._waiting.followed(num_updates, self._healthy_after):
-                self._label(folder, Label.HEALTHY)
+        self._label_followed(num_updates)
         self._took_s, took_s = None, self._took_s
         return took_s
 
@@ -185,7 +185,7 @@ class DcpCheckpoint(Checkpointer):
 
     def _is_saved(self, save: Save) -> None:
         self._saved_step, self._took_s = save.step, save.took_s
-        if self._mesh.is_main:
+        if self._mesh.is_main and save.healthy:  # the others were labelled bad as they were written
             self._waiting.add(save.path, save.num_updates)
 
     def reject(self, num_updates: int, reason: str) -> None:
@@ -194,6 +194,11 @@ class DcpCheckpoint(Checkpointer):
             for folder in self._waiting.unfollowed(num_updates):
                 say(f"{folder}: labelled bad: {reason}")
                 self._label(folder, Label.BAD, reason)
+
+    def _label_followed(self, num_updates: int) -> None:
+        if self._mesh.is_main and self._beside.under_way is None:  # one under way may be pruning: labels wait
+            for folder in self._waiting.followed(num_updates, self._healthy_after):
+                self._label(folder, Label.HEALTHY)
 
     def _label(self, folder: Path, label: Label, reason: str = "") -> None:
         if not folder.is_dir():
@@ -213,7 +218,8 @@ class DcpCheckpoint(Checkpointer):
         """
         self.wait()
         found = (path for path in step_folders(self._folder) if read_label(path).label is Label.HEALTHY)
-        named = (path.name for path in found if before_step is None or (step_of(path) or 0) < before_step)
+        sound = (path for path in found if (manifest := manifest_of(path)) and manifest.healthy)
+        named = (path.name for path in sound if before_step is None or (step_of(path) or 0) < before_step)
         name = self._mesh.broadcast_json(next(named, None) if self._mesh.is_main else None)
         return None if name is None else self._folder / name
 
@@ -299,7 +305,8 @@ class DcpCheckpoint(Checkpointer):
         for path in step_folders(self._folder) if is_own else []:
             if read_label(path).label is Label.PENDING and (step_of(path) or 0) <= (step_of(folder) or 0):
                 with contextlib.suppress(CheckpointError):  # damaged: nobody will go back to it
-                    manifest = read_manifest(path)
+                    if not (manifest := read_manifest(path)).healthy:
+                        continue
                     self._waiting.add(path, updates_of(read_facts(path, manifest, FACTS), manifest.step))
 
     def _load_one(self, folder: Path, state: TrainState, opens: Callable[[], Opened]) -> Opened:

@@ -21,6 +21,7 @@ from pretrain.checkpoint.labels import LABEL
 FORMAT = 1
 MANIFEST = "manifest.json"
 STEP_FOLDER = re.compile(r"step_(\d{8,})")
+SHOWN_NAMES = 5  # of tensors that hold NaN or infinity
 FILE_NAME = re.compile(r"[a-z0-9_]+\.(json|bin|sum)")  # nothing that a path could be made of
 
 
@@ -53,6 +54,15 @@ class Manifest:
     @property
     def healthy(self) -> bool:
         return not self.not_finite
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with its values, in words; empty in a healthy checkpoint."""
+        if self.healthy:
+            return ""
+        more = len(self.not_finite) - SHOWN_NAMES
+        names = ", ".join(self.not_finite[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
+        return f"NaN or infinity was saved in {names}"
 
 
 def folder_name(step: int) -> str:

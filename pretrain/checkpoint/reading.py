@@ -52,9 +52,7 @@ def open_checkpoint(folder: Path) -> Opened:
     manifest = read_manifest(folder)
     opened = Opened(folder, manifest, read_description(folder, manifest), read_facts(folder, manifest, FACTS))
     if not manifest.healthy:
-        names = ", ".join(manifest.not_finite[:_SHOWN_NAMES])
-        more = f" and {len(manifest.not_finite) - _SHOWN_NAMES} more" if len(manifest.not_finite) > _SHOWN_NAMES else ""
-        raise UnhealthyCheckpoint(f"{folder}: NaN or infinity was saved in {names}{more}; use an earlier checkpoint")
+        raise UnhealthyCheckpoint(f"{folder}: {manifest.problem}; use an earlier checkpoint")
     return opened
 
 

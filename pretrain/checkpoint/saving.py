@@ -44,6 +44,7 @@ class Save:
     Attributes:
         num_updates: accepted steps so far.
         took_s: from its beginning to its commit, when it stands.
+        healthy: whether all it holds is finite; known on rank 0 when it stands.
     Raises:
         NotTensorsOnly: a fact is no JSON, a tensor none or of a dtype that can't be saved.
     """
@@ -59,7 +60,7 @@ class Save:
         self._rank_facts = encode({RANDOM: random_states(mesh.device)}, "rank_facts")
         self._size_bytes, self._needed_bytes = state_bytes(self._tensors), bytes_needed(self._tensors, mesh.world_size)
         self.num_updates = updates_of(state.facts, step)
-        self.took_s, self._held_s = 0.0, None
+        self.took_s, self.healthy, self._held_s = 0.0, True, None
 
     _held_s: float | None
 
@@ -125,12 +126,13 @@ class Save:
         files = dict(writer.files)
         files[METADATA] = write_file(self._temporary / METADATA, pretty_json(writer.metadata))
         files[FACTS] = write_file(self._temporary / FACTS, self._facts)
-        write_file(self._temporary / LABEL, label_json(Label.PENDING))
         manifest = Manifest(self.step, self._mesh.world_size, writer.not_finite, files, self._is_final)
+        label = Label.PENDING if manifest.healthy else Label.BAD
+        write_file(self._temporary / LABEL, label_json(label, manifest.problem))
+        self.healthy = manifest.healthy
         commit(self._temporary, self.path, manifest)
-        if writer.not_finite:
-            names = ", ".join(writer.not_finite[:5])
-            say(f"{self.path}: holds NaN or infinity ({names}); it is kept for inspection and never resumed from")
+        if not manifest.healthy:
+            say(f"{self.path}: {manifest.problem}; it is kept for inspection and never resumed from")
 
     def _failed(self, error: OSError) -> SaveFailed:
         place = self._folder if self._folder.exists() else self._folder.parent

@@ -199,6 +199,18 @@ def test_a_ctrl_c_while_it_is_waited_for_gives_it_up(
     assert names(run_dir) == [saved.name]
 
 
+def test_giving_up_hears_no_error_of_a_peer_that_was_lost(
+    beside: DcpCheckpoint, make_state: MakeState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(self: Save, *arguments: Any) -> None:
+        raise RuntimeError("Connection closed by peer [127.0.0.1]:4711")  # gloo's own words, in no family of ours
+
+    monkeypatch.setattr(Save, "write", lost)
+    beside.save(10, make_state(10))
+    beside.abandon()
+    beside.close()
+
+
 def test_a_copy_that_memory_has_no_room_for_is_named(
     beside: DcpCheckpoint, make_state: MakeState, saved: Path, run_dir: Path
 ) -> None:

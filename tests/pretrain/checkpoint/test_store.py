@@ -211,7 +211,7 @@ def test_nothing_in_a_checkpoint_is_executed(
         load_tensors(opened, make_state(99).tensors)
     with pytest.raises(CheckpointError):  # facts without the gate's are another run's, random states are none
         checkpointer.load(make_state(99), str(saved))
-    with pytest.raises(CheckpointError, match=r"no checkpoint can be used|saved by a run that differs"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint can be used|can't all go on"):
         checkpointer.load(make_state(99))
     verify(saved)
     assert not canary.exists()
