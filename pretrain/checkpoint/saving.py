@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import threading
 import time
@@ -16,7 +17,7 @@ from foundation.files import pretty_json
 from foundation.progress import human
 from pretrain.checkpoint.description import METADATA, require_tensors
 from pretrain.checkpoint.environment import ENVIRONMENT, environment
-from pretrain.checkpoint.errors import SaveFailed, SaveGivenUp
+from pretrain.checkpoint.errors import NoRoom, SaveFailed, SaveGivenUp
 from pretrain.checkpoint.integrity import Manifest, commit, folder_name, remove_leftovers, write_file
 from pretrain.checkpoint.labels import LABEL, Label, label_json
 from pretrain.checkpoint.reading import plain_errors
@@ -28,6 +29,7 @@ from pretrain.checkpoint.store import Writer
 from pretrain.mesh import Mesh
 from pretrain.types import TrainState
 
+LASTING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # a disk that stays as it is until somebody acts
 RANDOM = "random"  # the key of a rank's facts that this room adds
 LARGE_BYTES = 10**9  # from here on a save takes long enough to be said before it is done
 
@@ -137,7 +139,8 @@ class Save:
     def _failed(self, error: OSError) -> SaveFailed:
         place = self._folder if self._folder.exists() else self._folder.parent
         free_bytes = shutil.disk_usage(place).free if place.exists() else 0
-        return SaveFailed(
+        failed = NoRoom if error.errno in LASTING else SaveFailed
+        return failed(
             f"{self._folder}: the checkpoint of step {self.step} could not be saved ({error}); it needs "
             f"{self._needed_bytes} bytes, {free_bytes} are free; earlier checkpoints are as they were. Free space, "
             "lower checkpoint.keep_last, or set runs_dir to a larger disk that all ranks see"
@@ -146,14 +149,15 @@ class Save:
 
 def on_main(mesh: Mesh, action: Callable[[], None]) -> None:
     """Do something on rank 0; its OSError is raised on every rank."""
-    problem: str | None = None
+    problem: list[Any] | None = None
     if mesh.is_main:
         try:
             action()
         except OSError as error:
-            problem = str(error)
+            problem = [error.errno, error.strerror or str(error), error.filename and str(error.filename)]
     if (problem := mesh.broadcast_json(problem)) is not None:
-        raise OSError(problem)
+        number, words, path = problem
+        raise OSError(words) if number is None else OSError(number, words, path)
 
 
 def updates_of(facts: dict[str, Any], step: int) -> int:
