@@ -38,6 +38,7 @@ from pretrain.checkpoint.reading import (
 from pretrain.checkpoint.retention import leave_later, manifest_of, prune, say, set_all_aside
 from pretrain.checkpoint.saving import RANDOM, Save, on_main, updates_of
 from pretrain.checkpoint.state import FACTS, derive_random_states, read_facts, restore_random_states
+from pretrain.heartbeat import Phase
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.run_files import CHECKPOINTS, CONFIG
@@ -310,7 +311,11 @@ class DcpCheckpoint(Checkpointer):
                     self._waiting.add(path, updates_of(read_facts(path, manifest, FACTS), manifest.step))
 
     def _load_one(self, folder: Path, state: TrainState, opens: Callable[[], Opened]) -> Opened:
-        rank, world_size = self._mesh.rank, self._mesh.world_size
+        rank, world_size, alive = (
+            self._mesh.rank,
+            self._mesh.world_size,
+            partial(self._mesh.heartbeat.at, Phase.STARTING),
+        )
         opened = self._together(DamagedCheckpoint, opens)
         ranks = (opened.manifest.world_size, world_size)
         now = state.facts | {ENVIRONMENT: self._mesh.on_main(lambda: environment(self._mesh))}
@@ -321,9 +326,9 @@ class DcpCheckpoint(Checkpointer):
         if SPIKE in fits.afresh and self._mesh.is_main:
             say(f"{folder}: saved with another guard (spike), whose state is left there; this run's begins anew")
         self._together(CheckpointMismatch, lambda: require_same_tensors(folder, opened.metadata, tensors))
-        self._together(DamagedCheckpoint, lambda: verify_share(opened, rank, world_size))
+        self._together(DamagedCheckpoint, lambda: verify_share(opened, rank, world_size, alive))
         self._together(DamagedCheckpoint, lambda: self._restore_random(opened))
-        load_tensors(opened, tensors)
+        load_tensors(opened, tensors, between=alive)
         state.facts = opened.facts
         self.resumption = Resumption(opened.manifest.step, tuple(changes), fits.afresh)
         self._saved_step = opened.manifest.step if self._is_own(folder) else None

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -204,15 +204,18 @@ def _manifest(content: dict[str, Any]) -> Manifest:
     return Manifest(content["step"], content["world_size"], content["not_finite"], files, final)
 
 
-def verify_file(folder: Path, manifest: Manifest, name: str) -> None:
+def verify_file(folder: Path, manifest: Manifest, name: str, between: Callable[[], None] | None = None) -> None:
     """Read one file whole and compare every byte with its sums.
 
+    Args:
+        folder, manifest: of the checkpoint. name: of the file.
+        between: called after each 16 MiB of tensors.
     Raises:
         DamagedCheckpoint: it differs or can't be read; names the file and, in a `.bin`, the block.
     """
     if name.endswith(".bin"):
         with readable(folder / name):
-            block_reader(folder, manifest, name).verify_all()
+            block_reader(folder, manifest, name).verify_all(between)
         return
     with readable(folder / name):
         found = hash_file(folder / name)

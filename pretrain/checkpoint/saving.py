@@ -26,6 +26,7 @@ from pretrain.checkpoint.room import bytes_needed, require_room
 from pretrain.checkpoint.staging import StagedPlanner, state_bytes
 from pretrain.checkpoint.state import FACTS, encode, random_states
 from pretrain.checkpoint.store import Writer
+from pretrain.heartbeat import Phase
 from pretrain.mesh import Mesh
 from pretrain.types import TrainState
 
@@ -47,6 +48,8 @@ class Save:
         num_updates: accepted steps so far.
         took_s: from its beginning to its commit, when it stands.
         healthy: whether all it holds is finite; known on rank 0 when it stands.
+        moved_s: time.monotonic() of when a piece was last written.
+        waits: whether this rank has written its share, and waits for the others'.
     Raises:
         NotTensorsOnly: a fact is no JSON, a tensor none or of a dtype that can't be saved.
     """
@@ -63,6 +66,7 @@ class Save:
         self._size_bytes, self._needed_bytes = state_bytes(self._tensors), bytes_needed(self._tensors, mesh.world_size)
         self.num_updates = updates_of(state.facts, step)
         self.took_s, self.healthy, self._held_s = 0.0, True, None
+        self.moved_s, self.waits = time.monotonic(), False
 
     _held_s: float | None
 
@@ -102,7 +106,9 @@ class Save:
         Raises:
             SaveFailed: the disk is full or gone, with bytes needed and free. NotTensorsOnly: a tensor can't be saved.
         """
-        writer = Writer(self._temporary, self._mesh.rank, self._rank_facts, self._commit, self._go_on)
+        writer = Writer(
+            self._temporary, self._mesh.rank, self._rank_facts, self._commit, self._go_on, self._share_is_written
+        )
         planner = DefaultSavePlanner(flatten_state_dict=False, flatten_sharded_tensors=False)
         if staged is not None:
             planner = StagedPlanner(staged)
@@ -119,11 +125,18 @@ class Save:
             beside = "" if self._held_s is None else f", training was held for {self._held_s:.1f} s of them"
             say(f"{self.path}: {human(self._size_bytes, 'B')} saved in {self.took_s:.1f} s{beside}")
 
+    def _share_is_written(self) -> None:
+        self.moved_s, self.waits = time.monotonic(), True
+
     def _go_on(self) -> None:
+        self.moved_s = time.monotonic()
+        if self._held_s is None:  # beside the steps it is no sign of theirs
+            self._mesh.heartbeat.at(Phase.SAVING)
         if self._given_up.is_set():
             raise SaveGivenUp(f"{self.path}: given up for a stop; earlier checkpoints are as they were")
 
     def _commit(self, writer: Writer) -> None:
+        self.waits = False
         self._go_on()
         files = dict(writer.files)
         files[METADATA] = write_file(self._temporary / METADATA, pretty_json(writer.metadata))
