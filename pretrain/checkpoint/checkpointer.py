@@ -24,7 +24,7 @@ from pretrain.checkpoint.errors import (
     ResumeRefused,
     UnhealthyCheckpoint,
 )
-from pretrain.checkpoint.gate import require_same_run
+from pretrain.checkpoint.gate import config_of, require_same_run
 from pretrain.checkpoint.integrity import read_manifest, step_folders, step_of
 from pretrain.checkpoint.labels import Label, Waiting, read_label, write_label
 from pretrain.checkpoint.reading import (
@@ -251,7 +251,8 @@ class DcpCheckpoint(Checkpointer):
                 the live guard keeps its tensors and facts, and this is said.
         """
         self.wait()
-        environment(self._mesh)  # a run begins with a load: the code is what it is now, it may be edited later
+        if self._mesh.is_main:  # a run begins with a load: the code is what it is now, it may be edited later
+            environment(self._mesh, config_of(state.facts))
         if path is not None:
             self._load_named(Path(path), state)
             return True
@@ -318,7 +319,9 @@ class DcpCheckpoint(Checkpointer):
         )
         opened = self._together(DamagedCheckpoint, opens)
         ranks = (opened.manifest.world_size, world_size)
-        now = state.facts | {ENVIRONMENT: self._mesh.on_main(lambda: environment(self._mesh))}
+        now = state.facts | {
+            ENVIRONMENT: self._mesh.on_main(lambda: environment(self._mesh, config_of(state.facts)))
+        }
         accepted = self._mesh.on_main(lambda: self._accepted(folder))
         changes = self._together(ResumeRefused, lambda: require_same_run(folder, opened.facts, now, ranks, accepted))
         fits = fitting(opened, state, any(change.key.startswith(f"{OPTIMIZER}.") for change in changes))
