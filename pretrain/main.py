@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -49,7 +50,7 @@ from pretrain.seats import (
     Profiler,
     Schedule,
 )
-from pretrain.signals import StopSignal
+from pretrain.signals import LAUNCHED, StopSignal
 from pretrain.tokenizer import Tokenizer, keep_tokenizer, was_trained_on
 from pretrain.torchrun import launched_by_torchrun, under_torchrun
 from pretrain.train import Progress, Run, restore, train
@@ -175,13 +176,20 @@ def assemble(mesh: Mesh, config: Config) -> Run:
         evaluator=build(config.eval, **seats, model=bare, loader=loader, tokenizer=tokenizer),
         profiler=build(config.profile, **seats),
         log=build_log(config.logger, bare, plan, mesh, run_dir, loader.epochs_at),
-        signal=StopSignal(says=mesh.is_main, under_torchrun=under_torchrun(), saves=checkpointer.saves),
+        signal=stop_signal(config.launcher, mesh, checkpointer),
         progress=Progress(),
         max_grad_norm=settings.max_grad_norm,
         check_replicas_every_steps=settings.check_replicas_every_steps,
         compiled=compiled,
         gate=gate_of(config, loader, plan),
     )
+
+
+def stop_signal(launcher: Node[Launcher], mesh: Mesh, checkpointer: Checkpointer) -> StopSignal:
+    """Build what listens for signals; it knows how long a stop may take."""
+    limit_s = launcher.values.get("shutdown_timeout_s") if LAUNCHED in os.environ else None
+    seat = {"saves": checkpointer.saves, "beside": checkpointer.beside}
+    return StopSignal(says=mesh.is_main, under_torchrun=under_torchrun(), limit_s=limit_s, **seat)
 
 
 def gate_of(config: Config, loader: ShardLoader, plan: Plan) -> dict[str, Any]:

@@ -123,6 +123,7 @@ class DcpCheckpoint(Checkpointer):
         require(keep_every_steps is None or keep_every_steps >= 1, "keep_every_steps", keep_every_steps, allowed)
         self._every_steps, self._keep_last, self._keep_every_steps = every_steps, keep_last, keep_every_steps
         self._healthy_after, self._asynchronous = min(healthy_after_steps, every_steps), asynchronous
+        self.beside = asynchronous
         self._mesh, self._max_steps, self._run_dir = mesh, plan.max_steps, run_dir
         self._folder = run_dir / CHECKPOINTS
         self._saved_step: int | None = None  # on disk, or on its way
@@ -319,9 +320,7 @@ class DcpCheckpoint(Checkpointer):
         )
         opened = self._together(DamagedCheckpoint, opens)
         ranks = (opened.manifest.world_size, world_size)
-        now = state.facts | {
-            ENVIRONMENT: self._mesh.on_main(lambda: environment(self._mesh, config_of(state.facts)))
-        }
+        now = state.facts | {ENVIRONMENT: self._mesh.on_main(lambda: environment(self._mesh, config_of(state.facts)))}
         accepted = self._mesh.on_main(lambda: self._accepted(folder))
         changes = self._together(ResumeRefused, lambda: require_same_run(folder, opened.facts, now, ranks, accepted))
         fits = fitting(opened, state, any(change.key.startswith(f"{OPTIMIZER}.") for change in changes))

@@ -88,8 +88,8 @@ def hash_of_package(name: str) -> str:
     module = sys.modules.get(name)
     folders = [Path(folder) for folder in getattr(module, "__path__", [])]
     files = {path.relative_to(folder).as_posix(): path for folder in folders for path in folder.rglob("*.py")}
-    if not folders and getattr(module, "__file__", None):
-        files = {"": Path(str(module.__file__))}
+    if not folders and (alone := getattr(module, "__file__", None)):
+        files = {"": Path(alone)}
     return f"sources {hash_json({place: hash_file(path) for place, path in files.items()})[:12]}"
 
 

@@ -61,7 +61,9 @@ class Save:
         self.path, self._temporary = folder / folder_name(step), folder / f".{folder_name(step)}.saving"
         self._tensors, self._given_up = dict(state.tensors), threading.Event()
         require_tensors(self._tensors)
-        made_with = {ENVIRONMENT: environment(mesh, config_of(state.facts))} if mesh.is_main else {}  # the facts that rank 0 writes count
+        made_with = (
+            {ENVIRONMENT: environment(mesh, config_of(state.facts))} if mesh.is_main else {}
+        )  # the facts that rank 0 writes count
         self._facts = encode(state.facts | made_with, "facts")
         self._rank_facts = encode({RANDOM: random_states(mesh.device)}, "rank_facts")
         self._size_bytes, self._needed_bytes = state_bytes(self._tensors), bytes_needed(self._tensors, mesh.world_size)
