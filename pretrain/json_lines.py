@@ -10,7 +10,7 @@ import contextlib
 import errno
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +73,20 @@ class JsonLines:
     def drop_after(self, step: int) -> int:
         """Move the lines of later steps, and what a crash left torn, to the file of dropped lines.
 
+        Args:
+            step: the last one whose lines stay; lines without a step stay too.
+        Returns:
+            The last step that the file holds; 0 when it holds none.
+        """
+        return self.drop(lambda line: (found := _step_of(line)) is not None and found > step)
+
+    def drop(self, is_dropped: Callable[[dict[str, Any]], bool]) -> int:
+        """Move lines, and what a crash left torn, to the file of dropped lines.
+
         A crash inside leaves a line in both files at worst, never in none.
 
         Args:
-            step: the last one whose lines stay; lines without a step stay too.
+            is_dropped: whether a line goes.
         Returns:
             The last step that the file holds; 0 when it holds none.
         """
@@ -93,11 +103,11 @@ class JsonLines:
                 line = parse_line(raw)
                 if line is None:
                     dropped.write(json_line({"torn": raw.decode(errors="backslashreplace")}))
-                elif (found := _step_of(line)) is None or found <= step:
-                    kept.write(raw)
-                    last = found or last
-                else:
+                elif is_dropped(line):
                     dropped.write(raw)
+                else:
+                    kept.write(raw)
+                    last = _step_of(line) or last
             dropped.flush()
             os.fsync(dropped.fileno())  # before the rename: what leaves the one file is safe in the other
             sync_dir(self.path.parent)

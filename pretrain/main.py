@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from foundation.config import Node, build, check
 from foundation.errors import ConfigError, GroundworkError
 from foundation.hashes import hash_json
 from pretrain.attempts import close_attempt, hang_since, read_attempts, withdraw_attempt
-from pretrain.checkpoint.changes import journal_lines
+from pretrain.checkpoint.changes import is_left_behind, journal_lines
+from pretrain.checkpoint.errors import NoRoom
 from pretrain.checkpoint.gate import CONFIG, DEFAULTS, gate_facts
 from pretrain.checkpoint.state import seed_generators
 from pretrain.data.loader import ShardLoader, Shards
@@ -47,7 +50,7 @@ from pretrain.seats import (
     Profiler,
     Schedule,
 )
-from pretrain.signals import StopSignal
+from pretrain.signals import LAUNCHED, StopSignal
 from pretrain.tokenizer import Tokenizer, keep_tokenizer, was_trained_on
 from pretrain.torchrun import launched_by_torchrun, under_torchrun
 from pretrain.train import Progress, Run, restore, train
@@ -173,13 +176,20 @@ def assemble(mesh: Mesh, config: Config) -> Run:
         evaluator=build(config.eval, **seats, model=bare, loader=loader, tokenizer=tokenizer),
         profiler=build(config.profile, **seats),
         log=build_log(config.logger, bare, plan, mesh, run_dir, loader.epochs_at),
-        signal=StopSignal(says=mesh.is_main, under_torchrun=under_torchrun(), saves=checkpointer.saves),
+        signal=stop_signal(config.launcher, mesh, checkpointer),
         progress=Progress(),
         max_grad_norm=settings.max_grad_norm,
         check_replicas_every_steps=settings.check_replicas_every_steps,
         compiled=compiled,
         gate=gate_of(config, loader, plan),
     )
+
+
+def stop_signal(launcher: Node[Launcher], mesh: Mesh, checkpointer: Checkpointer) -> StopSignal:
+    """Build what listens for signals; it knows how long a stop may take."""
+    limit_s = launcher.values.get("shutdown_timeout_s") if LAUNCHED in os.environ else None
+    seat = {"saves": checkpointer.saves, "beside": checkpointer.beside}
+    return StopSignal(says=mesh.is_main, under_torchrun=under_torchrun(), limit_s=limit_s, **seat)
 
 
 def gate_of(config: Config, loader: ShardLoader, plan: Plan) -> dict[str, Any]:
@@ -204,7 +214,7 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
     """Restore, say what will be done, train, and write how it ended: nothing where nothing had begun."""
     say = print if run.mesh.is_main else _silent
     say(f"run: {run_dir}\n{describe(run)}")
-    status, reason, begun = Status.FAILED, "an error; see the console", False
+    status, reason, begun, refused = Status.FAILED, "an error; see the console", False, False
     try:
         with run.mesh.failing_together():
             if resumed(run, tree["resume"], run_dir):
@@ -223,16 +233,18 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
             status = train(run)
         reason = reason_of(status, run)
     except KeyboardInterrupt:
-        run.checkpointer.abandon()
         status, reason = Status.PREEMPTED, "stopped by a second Ctrl-C; nothing was saved after the last checkpoint"
+        refused = not begun
+        run.checkpointer.abandon()
         raise
     except BaseException as error:
         reason = reason_of_error(error, run, run_dir)
-        if isinstance(error, GroundworkError) and begun:
-            error.restart_helps = True
+        if isinstance(error, GroundworkError):
+            error.restart_helps |= begun and not isinstance(error, NoRoom)  # a full disk is full after a restart too
+            refused = not begun and not error.restart_helps
         raise
     finally:
-        end(run, run_dir, status, reason, begun)
+        end(run, run_dir, status, reason, begun, refused)
     return status
 
 
@@ -250,23 +262,30 @@ def resumed(run: Run, resume: str, run_dir: Path) -> bool:
 
 
 def tell_changes(run: Run, run_dir: Path) -> None:
-    """Show what is other than in the checkpoint, and write down what of it matters, once."""
+    """Show what is other than in the checkpoint, and write down what of it matters, once.
+
+    A change that an earlier start made from here on, and this one doesn't, goes to the journal's dropped lines.
+    """
     if text := changes_told(run):
         print(text)
     found, journal = run.checkpointer.resumption, JsonLines(run_dir / JOURNAL)
     if found is None:
         return
+    lines = journal_lines(found.changes, found.step, found.afresh)
     written = list(read_lines(journal.path))  # a kill before the next checkpoint brings the run here again
-    for line in journal_lines(found.changes, found.step, found.afresh):
+    if any(is_left_behind(line, lines, found.step) for line in written):
+        journal.drop(lambda line: is_left_behind(line, lines, found.step))
+    for line in lines:
         if line not in written:
             journal.append(line, durable=True)
 
 
-def end(run: Run, run_dir: Path, status: Status, reason: str, begun: bool) -> None:
+def end(run: Run, run_dir: Path, status: Status, reason: str, begun: bool, refused: bool) -> None:
     """Close everything and say how the run ended. Each part is tried; none of them changes how it ended.
 
-    A start that is refused, by a checkpoint of other data or a wrong path, says nothing of the run that is in the
-    folder: its status.json and its page stay.
+    A start that did not come as far as the first step says nothing of the run that is in the folder: its status.json
+    and its page stay. One that was refused, by a checkpoint of other data or a wrong path, was no try either; one that
+    failed, as with a rank that ran out of memory, was: the launcher would start it for ever.
     """
     step = run.progress.step
     run.mesh.heartbeat.at(Phase.ENDING)
@@ -276,16 +295,17 @@ def end(run: Run, run_dir: Path, status: Status, reason: str, begun: bool) -> No
         ("the profiler", run.profiler.close),
         ("the log", lambda: run.log.close(status.value)),
     ]
+    tried = partial(close_attempt, run_dir, status, reason, step, run.progress.data_step)
     if run.mesh.is_main and begun:
         shown = "the error follows" if status is Status.FAILED else reason  # launch/train.py says it
         parts += [
             ("status.json", lambda: write_status(run_dir, status, reason, step)),
-            ("attempts.json", lambda: close_attempt(run_dir, status, reason, step, run.progress.data_step)),
+            ("attempts.json", tried),
             ("the last line", lambda: print(status.told(step, shown), flush=True)),
             ("the page", lambda: print(f"page: {write_run_report(run_dir, facts_of(run))}", flush=True)),
         ]
     elif run.mesh.is_main:
-        parts += [("attempts.json", lambda: withdraw_attempt(run_dir))]
+        parts += [("attempts.json", partial(withdraw_attempt, run_dir) if refused else tried)]
     for name, finish in parts:
         try:
             finish()

@@ -189,6 +189,7 @@ class Checkpointer(ABC):
     resumption: Resumption | None = None  # of the last load that found a checkpoint
     # whether a run that stops can go on: decides what it is told, and which lines it may leave to a save
     saves: bool = True
+    beside: bool = False  # whether saves go on beside the steps: a stop may wait for one before it makes its own
 
     @abstractmethod
     def due(self, step: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -17,8 +18,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 SAVES = b"stopping: the state is saved when this micro batch is done (on several GPUs: after two more steps)\n"
 ENDS = b"stopping: checkpoint=none: nothing is saved; the run ends (on several GPUs: after two more steps)\n"
 ALONE = b"(a second Ctrl-C leaves %s)\n"
-UNDER_TORCHRUN = b"(torchrun waits 30 s for it, or as long as its --shutdown-timeout says%s)\n"
-LONG_SAVE_S = 20.0  # a save of this length and the micro batch before it may be more than torchrun's 30 s
+UNDER_TORCHRUN = "(torchrun waits {} for it{})\n"
+TORCHRUN_S = 30  # what torchrun gives by default
+LONG_SHARE = 2 / 3  # of the limit: what a save leaves of it is the micro batch's before it
+LAUNCHED = "GROUNDWORK_LAUNCHED"  # set where launch/child.py, not the user, typed torchrun's line
 ECHO_S = 2.0  # a Ctrl-C may come from the terminal and again from a parent: within this time they are one
 
 
@@ -31,10 +34,15 @@ class StopSignal:
         says: whether to say it; of several ranks one does.
         under_torchrun: then a second Ctrl-C doesn't come through, and there is a time limit.
         saves: whether the loop saves when it stops.
+        beside: whether saves go on beside the steps: then a stop may wait for one before it makes its own.
+        limit_s: launcher.shutdown_timeout_s where launcher=torchrun started the ranks; None where its line was typed.
     """
 
-    def __init__(self, says: bool, under_torchrun: bool, saves: bool) -> None:
+    def __init__(
+        self, says: bool, under_torchrun: bool, saves: bool, beside: bool = False, limit_s: int | None = None
+    ) -> None:
         self._says, self._under_torchrun, self._saves = says, under_torchrun, saves
+        self._beside, self._limit_s, self._is_launched = beside, limit_s or TORCHRUN_S, limit_s is not None
         self.requested = False
         self._number: int | None = None
         self._first_s = self._saving_s = 0.0
@@ -51,14 +59,28 @@ class StopSignal:
 
     def saving_took(self, seconds: float) -> None:
         """Take how long a checkpoint took; where torchrun would kill amid one, say so before it happens."""
-        foreseen, self._saving_s = self._saving_s > LONG_SAVE_S, max(seconds, self._saving_s)
-        if self._says and self._under_torchrun and self._saving_s > LONG_SAVE_S and not foreseen:
+        foreseen, self._saving_s = self._is_long, max(seconds, self._saving_s)
+        if self._says and self._under_torchrun and self._is_long and not foreseen:
+            twice = f", a stop may wait for one under way and then for its own, {2 * seconds:.0f} s" * self._beside
+            enough = max(120, math.ceil(self._stopping_s / LONG_SHARE / 60) * 60)
+            start = f"launcher.shutdown_timeout_s={enough}" if self._is_launched else f"--shutdown-timeout={enough}"
+            known = f"{self._limit_s} s" if self._is_launched else f"{TORCHRUN_S} s (or its --shutdown-timeout)"
             print(
-                f"a checkpoint takes {seconds:.0f} s, and torchrun kills what has not ended 30 s after its signal: "
-                f"a stop may lose what came after the last checkpoint. Start it as torchrun --shutdown-timeout=120",
+                f"a checkpoint takes {seconds:.0f} s{twice}, and torchrun kills what has not ended {known} after its "
+                "signal: a stop may lose what came after the last checkpoint. Start it "
+                f"{'with' if self._is_launched else 'as torchrun'} {start}",
                 file=sys.stderr,
                 flush=True,
             )
+
+    @property
+    def _stopping_s(self) -> float:
+        """How long a stop may wait for the disk."""
+        return self._saving_s * (2 if self._beside else 1)
+
+    @property
+    def _is_long(self) -> bool:
+        return self._stopping_s > LONG_SHARE * self._limit_s
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -81,7 +103,8 @@ class StopSignal:
     def _say(self) -> None:
         # not by print: the handler may run amid a print of the loop, whose buffer can't be entered twice
         with contextlib.suppress(OSError):
-            saving = f"; saving took {self._saving_s:.0f} s last time" if self._saving_s > LONG_SAVE_S else ""
+            saving = f"; saving took {self._saving_s:.0f} s last time" if self._is_long else ""
             alone = ALONE % (b"without saving" if self._saves else b"at once")
-            limit = UNDER_TORCHRUN % saving.encode() if self._under_torchrun else alone
+            known = f"{self._limit_s} s" + ("" if self._is_launched else ", or as long as its --shutdown-timeout says,")
+            limit = UNDER_TORCHRUN.format(known, saving).encode() if self._under_torchrun else alone
             os.write(2, (SAVES if self._saves else ENDS) + limit)

@@ -202,7 +202,9 @@ class _GivenUp(Exception):
 def evaluate(run: Run) -> bool:
     """Join the evaluation's fields to the step's line; the clock stands still meanwhile.
 
-    It may take minutes, of which torchrun leaves a stopped run half a one: a stop gives it up.
+    It may take minutes, of which torchrun leaves a stopped run half a one: a stop gives it up. What it draws from the
+    global generators it draws beside the run: a checkpoint of this step was saved before it, and a run that goes on
+    from there doesn't repeat an evaluation whose line is written.
 
     Returns:
         False when it was given up: the run that goes on repeats it; where nothing is saved, none does.
@@ -213,6 +215,7 @@ def evaluate(run: Run) -> bool:
         if run.mesh.any(run.signal.requested):
             raise _GivenUp
 
+    random_before = random_states(run.mesh.device)
     try:
         with run.log.pause(), run.numerics.autocast(run.mesh.device):
             between()
@@ -223,6 +226,8 @@ def evaluate(run: Run) -> bool:
         else:
             run.log.flush()
         return False
+    finally:
+        restore_random_states(random_before, run.mesh.device)
     run.log.join(fields)
     return True
 

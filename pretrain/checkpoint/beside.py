@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from foundation.hashes import hash_json
-from pretrain.checkpoint.errors import CheckpointError, SaveFailed
+from pretrain.checkpoint.errors import SaveFailed
 from pretrain.checkpoint.saving import Save
 from pretrain.checkpoint.staging import Staging, planned_names, state_bytes
+from pretrain.heartbeat import Phase
 from pretrain.mesh import Mesh
 
+LOOK_S = 1.0  # between two looks at how far a save is that is waited for
 Write = Callable[[Save, dict[str, Tensor], Any], None]
 
 
@@ -70,16 +72,25 @@ class Beside:
         """
         assert self._under_way is not None
         save, thread = self._under_way
-        thread.wait()  # a Ctrl-C in here leaves it under way: it is then given up
+        self._wait_for(save, thread)  # a Ctrl-C in here leaves it under way: it is then given up
         self._under_way = None
         thread.raise_error()
         return save
+
+    def _wait_for(self, save: Save, thread: _Thread) -> None:
+        """Wait for the thread's end. A sign of life is given while it gets on, or waits for ranks that must themselves:
+        a disk may be slow for longer than the watchdog would wait for one that hangs."""
+        seen_s = 0.0
+        while not thread.wait(LOOK_S):
+            if save.waits or save.moved_s > seen_s:
+                seen_s = save.moved_s
+                self._mesh.heartbeat.at(Phase.SAVING)
 
     def abandon(self) -> None:
         """End a save that is under way soon; nothing of it stays."""
         if self._under_way is not None:
             self._under_way[0].give_up()
-            with contextlib.suppress(CheckpointError):
+            with contextlib.suppress(Exception):  # gloo's own, too: a peer that was lost is no news any more
                 self.join()
 
     def close(self) -> None:
@@ -132,8 +143,8 @@ class _Thread:
     def ended(self) -> bool:
         return self._done.is_set()
 
-    def wait(self) -> None:
-        self._done.wait()
+    def wait(self, timeout_s: float) -> bool:
+        return self._done.wait(timeout_s)
 
     def raise_error(self) -> None:
         if self._error is not None:

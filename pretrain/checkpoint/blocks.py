@@ -127,8 +127,10 @@ class BlockReader:
             last = start + len(data) - 1
             raise DamagedCheckpoint(f"{self._path}: bytes {start} to {last} are not those that were saved")
 
-    def verify_all(self) -> None:
-        """Read the whole file once, in pieces of 16 MiB. Raises as `read` does."""
+    def verify_all(self, between: Callable[[], None] | None = None) -> None:
+        """Read the whole file once, in pieces of 16 MiB, and call `between` after each. Raises as `read` does."""
         piece_bytes = 256 * BLOCK_BYTES
         for start in range(0, self._size_bytes, piece_bytes):
             self.read(start, min(piece_bytes, self._size_bytes - start))
+            if between is not None:
+                between()

@@ -16,6 +16,7 @@ from pretrain.checkpoint.errors import ResumeRefused
 from pretrain.checkpoint.rules import Class, covers, rule_of
 
 ABSENT = "nothing"
+CHANGE = "change"  # the event of a journal's line
 _SHOWN_CHARS = 80  # of a value in the table
 _HEAD = ("key", "saved", "now", "verdict")
 
@@ -145,7 +146,7 @@ def journal_lines(changes: Iterable[Change], step: int, afresh: dict[str, list[s
     """
     return [
         {
-            "event": "change",
+            "event": CHANGE,
             "step": step,
             "key": change.key,
             "old": _value(change.saved),
@@ -155,6 +156,17 @@ def journal_lines(changes: Iterable[Change], step: int, afresh: dict[str, list[s
         for change in changes
         if change.matters
     ]
+
+
+def is_left_behind(line: dict[str, Any], lines: list[dict[str, Any]], step: int) -> bool:
+    """Return whether a line of the journal tells of a change that the run, going on from `step`, has not made.
+
+    Args:
+        line: of the journal.
+        lines: what `journal_lines` gives now.
+        step: that the run goes on from: the checkpoint there was saved before the changes of its own step.
+    """
+    return line.get("event") == CHANGE and int(line["step"]) >= step and line not in lines
 
 
 def _value(text: str) -> Any:

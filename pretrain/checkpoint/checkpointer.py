@@ -24,7 +24,7 @@ from pretrain.checkpoint.errors import (
     ResumeRefused,
     UnhealthyCheckpoint,
 )
-from pretrain.checkpoint.gate import require_same_run
+from pretrain.checkpoint.gate import config_of, require_same_run
 from pretrain.checkpoint.integrity import read_manifest, step_folders, step_of
 from pretrain.checkpoint.labels import Label, Waiting, read_label, write_label
 from pretrain.checkpoint.reading import (
@@ -35,9 +35,10 @@ from pretrain.checkpoint.reading import (
     open_named,
     verify_share,
 )
-from pretrain.checkpoint.retention import leave_later, prune, say, set_all_aside
+from pretrain.checkpoint.retention import leave_later, manifest_of, prune, say, set_all_aside
 from pretrain.checkpoint.saving import RANDOM, Save, on_main, updates_of
 from pretrain.checkpoint.state import FACTS, derive_random_states, read_facts, restore_random_states
+from pretrain.heartbeat import Phase
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.run_files import CHECKPOINTS, CONFIG
@@ -122,6 +123,7 @@ class DcpCheckpoint(Checkpointer):
         require(keep_every_steps is None or keep_every_steps >= 1, "keep_every_steps", keep_every_steps, allowed)
         self._every_steps, self._keep_last, self._keep_every_steps = every_steps, keep_last, keep_every_steps
         self._healthy_after, self._asynchronous = min(healthy_after_steps, every_steps), asynchronous
+        self.beside = asynchronous
         self._mesh, self._max_steps, self._run_dir = mesh, plan.max_steps, run_dir
         self._folder = run_dir / CHECKPOINTS
         self._saved_step: int | None = None  # on disk, or on its way
@@ -145,7 +147,9 @@ class DcpCheckpoint(Checkpointer):
         """
         if step == self._saved_step:
             return  # a signal at a step that was due: it is on disk already, or on its way
-        self._wait_for_the_one_before(step)
+        if self._beside.under_way is not None:
+            self._wait_for_the_one_before(step)
+            self._label_followed(updates_of(state.facts, step))  # where each lasts until the next no other moment comes
         save = Save(self._mesh, self._folder, step, step == self._max_steps, state)
         if not self._asynchronous:
             save.prepare()
@@ -163,7 +167,7 @@ class DcpCheckpoint(Checkpointer):
     def _wait_for_the_one_before(self, step: int) -> None:
         before, is_waited_for, started_s = self._beside.under_way, not self._beside.ended, time.perf_counter()
         self.wait()
-        if self._mesh.is_main and before is not None and is_waited_for:
+        if self._mesh.is_main and before and is_waited_for:
             say(
                 f"step {step} waited {time.perf_counter() - started_s:.1f} s for the checkpoint of step {before.step}, "
                 f"which took {before.took_s:.1f} s; raise checkpoint.every_steps to wait less"
@@ -172,9 +176,7 @@ class DcpCheckpoint(Checkpointer):
     def poll(self, num_updates: int) -> float | None:
         if self._beside.under_way is not None and self._beside.ended_everywhere():
             self.wait()
-        if self._mesh.is_main and self._beside.under_way is None:  # one under way may be pruning: labels wait
-            for folder in self._waiting.followed(num_updates, self._healthy_after):
-                self._label(folder, Label.HEALTHY)
+        self._label_followed(num_updates)
         self._took_s, took_s = None, self._took_s
         return took_s
 
@@ -185,7 +187,7 @@ class DcpCheckpoint(Checkpointer):
 
     def _is_saved(self, save: Save) -> None:
         self._saved_step, self._took_s = save.step, save.took_s
-        if self._mesh.is_main:
+        if self._mesh.is_main and save.healthy:  # the others were labelled bad as they were written
             self._waiting.add(save.path, save.num_updates)
 
     def reject(self, num_updates: int, reason: str) -> None:
@@ -194,6 +196,11 @@ class DcpCheckpoint(Checkpointer):
             for folder in self._waiting.unfollowed(num_updates):
                 say(f"{folder}: labelled bad: {reason}")
                 self._label(folder, Label.BAD, reason)
+
+    def _label_followed(self, num_updates: int) -> None:
+        if self._mesh.is_main and self._beside.under_way is None:  # one under way may be pruning: labels wait
+            for folder in self._waiting.followed(num_updates, self._healthy_after):
+                self._label(folder, Label.HEALTHY)
 
     def _label(self, folder: Path, label: Label, reason: str = "") -> None:
         if not folder.is_dir():
@@ -213,7 +220,8 @@ class DcpCheckpoint(Checkpointer):
         """
         self.wait()
         found = (path for path in step_folders(self._folder) if read_label(path).label is Label.HEALTHY)
-        named = (path.name for path in found if before_step is None or (step_of(path) or 0) < before_step)
+        sound = (path for path in found if (manifest := manifest_of(path)) and manifest.healthy)
+        named = (path.name for path in sound if before_step is None or (step_of(path) or 0) < before_step)
         name = self._mesh.broadcast_json(next(named, None) if self._mesh.is_main else None)
         return None if name is None else self._folder / name
 
@@ -244,7 +252,8 @@ class DcpCheckpoint(Checkpointer):
                 the live guard keeps its tensors and facts, and this is said.
         """
         self.wait()
-        environment(self._mesh)  # a run begins with a load: the code is what it is now, it may be edited later
+        if self._mesh.is_main:  # a run begins with a load: the code is what it is now, it may be edited later
+            environment(self._mesh, config_of(state.facts))
         if path is not None:
             self._load_named(Path(path), state)
             return True
@@ -299,14 +308,19 @@ class DcpCheckpoint(Checkpointer):
         for path in step_folders(self._folder) if is_own else []:
             if read_label(path).label is Label.PENDING and (step_of(path) or 0) <= (step_of(folder) or 0):
                 with contextlib.suppress(CheckpointError):  # damaged: nobody will go back to it
-                    manifest = read_manifest(path)
+                    if not (manifest := read_manifest(path)).healthy:
+                        continue
                     self._waiting.add(path, updates_of(read_facts(path, manifest, FACTS), manifest.step))
 
     def _load_one(self, folder: Path, state: TrainState, opens: Callable[[], Opened]) -> Opened:
-        rank, world_size = self._mesh.rank, self._mesh.world_size
+        rank, world_size, alive = (
+            self._mesh.rank,
+            self._mesh.world_size,
+            partial(self._mesh.heartbeat.at, Phase.STARTING),
+        )
         opened = self._together(DamagedCheckpoint, opens)
         ranks = (opened.manifest.world_size, world_size)
-        now = state.facts | {ENVIRONMENT: self._mesh.on_main(lambda: environment(self._mesh))}
+        now = state.facts | {ENVIRONMENT: self._mesh.on_main(lambda: environment(self._mesh, config_of(state.facts)))}
         accepted = self._mesh.on_main(lambda: self._accepted(folder))
         changes = self._together(ResumeRefused, lambda: require_same_run(folder, opened.facts, now, ranks, accepted))
         fits = fitting(opened, state, any(change.key.startswith(f"{OPTIMIZER}.") for change in changes))
@@ -314,9 +328,9 @@ class DcpCheckpoint(Checkpointer):
         if SPIKE in fits.afresh and self._mesh.is_main:
             say(f"{folder}: saved with another guard (spike), whose state is left there; this run's begins anew")
         self._together(CheckpointMismatch, lambda: require_same_tensors(folder, opened.metadata, tensors))
-        self._together(DamagedCheckpoint, lambda: verify_share(opened, rank, world_size))
+        self._together(DamagedCheckpoint, lambda: verify_share(opened, rank, world_size, alive))
         self._together(DamagedCheckpoint, lambda: self._restore_random(opened))
-        load_tensors(opened, tensors)
+        load_tensors(opened, tensors, between=alive)
         state.facts = opened.facts
         self.resumption = Resumption(opened.manifest.step, tuple(changes), fits.afresh)
         self._saved_step = opened.manifest.step if self._is_own(folder) else None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import platform
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,11 +22,18 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 GIT_TIMEOUT_S = 10  # a clone on a slow network disk; without an answer the sources' hash says it all
 
 
-def environment(mesh: Mesh) -> dict[str, str]:
-    """Return what this process computes with, flat: `python`, `torch`, ..., `code`, `device`, `cuda`, `world_size`."""
+def environment(mesh: Mesh, config: Any = None) -> dict[str, str]:
+    """Return what this process computes with, flat: `python`, `torch`, ..., `code`, `device`, `cuda`, `world_size`.
+
+    Args:
+        mesh: the ranks.
+        config: the resolved config. Each package that a `_target_` in it comes from and that is not ours is known by
+            all of its code, as `code.<package>`: its classes call helpers.
+    """
     found = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
     found |= {name: text for name in PACKAGES if (text := _version(name)) is not None}
     found |= {"device": _device_name(mesh.device), "cuda": torch.version.cuda or "none"}
+    found |= {f"code.{package}": hash_of_package(package) for package in sorted(_users_packages(config))}
     return found | {"world_size": str(mesh.world_size), "code": code_version(REPOSITORY)}
 
 
@@ -59,9 +68,34 @@ def code_version(repository: Path) -> str:
     return f"git {commit}{' + changes' if changed else ''}, {sources}"
 
 
+def _users_packages(config: Any) -> set[str]:
+    """Return the top-level packages, not ours and not those known by their version, that a `_target_` comes from."""
+    if isinstance(config, list):
+        return {package for value in config for package in _users_packages(value)}
+    if not isinstance(config, dict):
+        return set()
+    top = str(config.get("_target_", "")).partition(".")[0]
+    found = {package for value in config.values() for package in _users_packages(value)}
+    return found | ({top} - {"", *SOURCES, *PACKAGES})
+
+
+@functools.cache
+def hash_of_package(name: str) -> str:
+    """Return `sources` and the hash of all .py files of an imported top-level package, of a lone module its file.
+
+    Once a process: the code is what it was when the run began.
+    """
+    module = sys.modules.get(name)
+    folders = [Path(folder) for folder in getattr(module, "__path__", [])]
+    files = {path.relative_to(folder).as_posix(): path for folder in folders for path in folder.rglob("*.py")}
+    if not folders and (alone := getattr(module, "__file__", None)):
+        files = {"": Path(alone)}
+    return f"sources {hash_json({place: hash_file(path) for place, path in files.items()})[:12]}"
+
+
 def _git(repository: Path, *arguments: str) -> str | None:
     """Return what git answers; None where it is missing, too slow or of another mind."""
-    command = ["git", "-c", "core.fsmonitor=false", "-C", str(repository), *arguments]
+    command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(repository), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=GIT_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):

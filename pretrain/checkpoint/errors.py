@@ -33,6 +33,10 @@ class SaveFailed(CheckpointError):
     """Nothing was saved; the checkpoints before it are as they were."""
 
 
+class NoRoom(SaveFailed):
+    """The disk is full, the quota used up or the file system read-only: the next save would fail alike."""
+
+
 class SaveGivenUp(CheckpointError):
     """A save was ended from outside before it was done; the checkpoints before it are as they were."""
 

@@ -75,6 +75,11 @@ def require_same_run(
     return changes
 
 
+def config_of(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the resolved config that is among a state's facts; empty where it isn't."""
+    return dict(facts.get(GATE, {}).get(CONFIG, {}))
+
+
 def _told(facts: dict[str, Any], other: dict[str, Any], ranks: int) -> dict[str, str]:
     """Return what is compared of one side, flat: parts that the other side does not tell are left out."""
     gate, others = dict(facts.get(GATE, {})), other.get(GATE, {})
@@ -101,7 +106,7 @@ def _left_out(config: dict[str, Any], others: dict[str, Any]) -> dict[str, str]:
 
 
 def _allowed(present: dict[str, Any]) -> list[str]:
-    return list(present.get(GATE, {}).get(CONFIG, {}).get("allow_change") or [])
+    return list(config_of(present).get("allow_change") or [])
 
 
 def _comes_of_shards(key: str) -> bool:

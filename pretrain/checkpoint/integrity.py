@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from pretrain.checkpoint.labels import LABEL
 FORMAT = 1
 MANIFEST = "manifest.json"
 STEP_FOLDER = re.compile(r"step_(\d{8,})")
+SHOWN_NAMES = 5  # of tensors that hold NaN or infinity
 FILE_NAME = re.compile(r"[a-z0-9_]+\.(json|bin|sum)")  # nothing that a path could be made of
 
 
@@ -53,6 +54,15 @@ class Manifest:
     @property
     def healthy(self) -> bool:
         return not self.not_finite
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with its values, in words; empty in a healthy checkpoint."""
+        if self.healthy:
+            return ""
+        more = len(self.not_finite) - SHOWN_NAMES
+        names = ", ".join(self.not_finite[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
+        return f"NaN or infinity was saved in {names}"
 
 
 def folder_name(step: int) -> str:
@@ -194,15 +204,18 @@ def _manifest(content: dict[str, Any]) -> Manifest:
     return Manifest(content["step"], content["world_size"], content["not_finite"], files, final)
 
 
-def verify_file(folder: Path, manifest: Manifest, name: str) -> None:
+def verify_file(folder: Path, manifest: Manifest, name: str, between: Callable[[], None] | None = None) -> None:
     """Read one file whole and compare every byte with its sums.
 
+    Args:
+        folder, manifest: of the checkpoint. name: of the file.
+        between: called after each 16 MiB of tensors.
     Raises:
         DamagedCheckpoint: it differs or can't be read; names the file and, in a `.bin`, the block.
     """
     if name.endswith(".bin"):
         with readable(folder / name):
-            block_reader(folder, manifest, name).verify_all()
+            block_reader(folder, manifest, name).verify_all(between)
         return
     with readable(folder / name):
         found = hash_file(folder / name)

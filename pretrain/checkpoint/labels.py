@@ -19,7 +19,7 @@ _MAX_BYTES = 1 << 16  # more is no label: it isn't even read
 
 
 class Label(Enum):
-    """Pending: written; healthy: enough clean steps followed it; bad: the guard ended the run before one did."""
+    """Pending: written; healthy: enough clean steps followed it; bad: it holds NaN or infinity, or none followed it."""
 
     PENDING = "pending"
     HEALTHY = "healthy"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from pretrain.checkpoint.labels import Label, read_label
 from pretrain.checkpoint.state import FACTS, rank_facts_name, read_facts
 from pretrain.checkpoint.store import Reader
 from pretrain.run_files import CHECKPOINTS
+from pretrain.seats import nothing
 
 _SHOWN_NAMES = 5
 _EXAMPLE = "a folder such as runs/x/checkpoints/step_00000100"
@@ -52,9 +53,7 @@ def open_checkpoint(folder: Path) -> Opened:
     manifest = read_manifest(folder)
     opened = Opened(folder, manifest, read_description(folder, manifest), read_facts(folder, manifest, FACTS))
     if not manifest.healthy:
-        names = ", ".join(manifest.not_finite[:_SHOWN_NAMES])
-        more = f" and {len(manifest.not_finite) - _SHOWN_NAMES} more" if len(manifest.not_finite) > _SHOWN_NAMES else ""
-        raise UnhealthyCheckpoint(f"{folder}: NaN or infinity was saved in {names}{more}; use an earlier checkpoint")
+        raise UnhealthyCheckpoint(f"{folder}: {manifest.problem}; use an earlier checkpoint")
     return opened
 
 
@@ -78,19 +77,24 @@ def open_named(key: str, folder: Path, run_dir: Path, otherwise: str) -> Opened:
     raise CheckpointError(f"{key}: {folder} {found}; name {f'one of {listed}' if there else _EXAMPLE}, {otherwise}")
 
 
-def verify_share(opened: Opened, rank: int, world_size: int) -> None:
+def verify_share(opened: Opened, rank: int, world_size: int, between: Callable[[], None] | None = None) -> None:
     """Verify every byte of this rank's share of the files; all ranks together verify all of them.
 
+    Args:
+        opened: what open_checkpoint returned. rank, world_size: which share, of how many.
+        between: called after each 16 MiB: a sign of life where a disk is slow.
     Raises:
         DamagedCheckpoint: a byte differs or can't be read; names the file.
     """
     files = opened.manifest.files
     by_size = sorted(files, key=lambda name: (-files[name].size_bytes, name))  # dealt by name, a rank may get no .bin
     for name in by_size[rank::world_size]:
-        verify_file(opened.folder, opened.manifest, name)
+        verify_file(opened.folder, opened.manifest, name, between)
 
 
-def load_tensors(opened: Opened, tensors: dict[str, Tensor], prefix: str = "") -> None:
+def load_tensors(
+    opened: Opened, tensors: dict[str, Tensor], prefix: str = "", between: Callable[[], None] = nothing
+) -> None:
     """Copy the checkpoint's tensors into the live ones, in place. With a process group: called on every rank.
 
     Each byte is verified before it is used. After an error the live tensors hold anything.
@@ -99,6 +103,7 @@ def load_tensors(opened: Opened, tensors: dict[str, Tensor], prefix: str = "") -
         opened: what open_checkpoint returned.
         tensors: name -> live tensor, of every name in the checkpoint that begins with `prefix`.
         prefix: e.g. `model.` for the weights alone.
+        between: called after each tensor.
     Raises:
         CheckpointMismatch: names, shapes or dtypes differ. DamagedCheckpoint: a byte isn't what was saved.
     """
@@ -107,7 +112,7 @@ def load_tensors(opened: Opened, tensors: dict[str, Tensor], prefix: str = "") -
     require_same_tensors(opened.folder, metadata, tensors)
     planner = DefaultLoadPlanner(flatten_state_dict=False, flatten_sharded_tensors=False)
     with plain_errors():
-        load(dict(tensors), storage_reader=Reader(opened.folder, opened.manifest, metadata), planner=planner)
+        load(dict(tensors), storage_reader=Reader(opened.folder, opened.manifest, metadata, between), planner=planner)
 
 
 @contextlib.contextmanager

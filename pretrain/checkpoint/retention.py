@@ -28,7 +28,7 @@ def prune(folder: Path, keep_last: int, keep_every_steps: int | None = None) -> 
         keep_every_steps: None for none.
     """
     folders = step_folders(folder)
-    manifests = {path: _manifest_of(path) for path in folders}
+    manifests = {path: manifest_of(path) for path in folders}
     labels = {path: read_label(path).label for path in folders}
     sound = [path for path in folders if (found := manifests[path]) and found.healthy and labels[path] is not Label.BAD]
     healthy = [path for path in sound if labels[path] is Label.HEALTHY]
@@ -43,7 +43,7 @@ def prune(folder: Path, keep_last: int, keep_every_steps: int | None = None) -> 
         say(f"{folder}: old checkpoints can't be removed ({error}); remove them before the disk is full")
 
 
-def _manifest_of(folder: Path) -> Manifest | None:
+def manifest_of(folder: Path) -> Manifest | None:
     """Return its manifest; None where it isn't whole, as far as names and sizes tell."""
     try:
         return read_manifest(folder)

@@ -5,6 +5,7 @@ What pruning will free is not counted: a checkpoint goes only after the new one 
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -34,7 +35,8 @@ def require_room(folder: Path, needed_bytes: int, world_size: int) -> None:
         OSError: too few bytes are free, or too few files.
     """
     if shutil.disk_usage(folder).free < needed_bytes:
-        raise OSError("the disk has no room for it")
+        raise OSError(errno.ENOSPC, "the disk has no room for it")
     found, needed_files = os.statvfs(folder), RANK_FILES * world_size + OTHER_FILES
     if found.f_files and found.f_favail < needed_files:  # 0 in all: a file system that doesn't count them
-        raise OSError(f"the disk has room for {found.f_favail} more files, {needed_files} are needed")
+        told = f"the disk has room for {found.f_favail} more files, {needed_files} are needed"
+        raise OSError(errno.ENOSPC, told)

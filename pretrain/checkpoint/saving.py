@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import threading
 import time
@@ -16,7 +17,8 @@ from foundation.files import pretty_json
 from foundation.progress import human
 from pretrain.checkpoint.description import METADATA, require_tensors
 from pretrain.checkpoint.environment import ENVIRONMENT, environment
-from pretrain.checkpoint.errors import SaveFailed, SaveGivenUp
+from pretrain.checkpoint.errors import NoRoom, SaveFailed, SaveGivenUp
+from pretrain.checkpoint.gate import config_of
 from pretrain.checkpoint.integrity import Manifest, commit, folder_name, remove_leftovers, write_file
 from pretrain.checkpoint.labels import LABEL, Label, label_json
 from pretrain.checkpoint.reading import plain_errors
@@ -25,9 +27,11 @@ from pretrain.checkpoint.room import bytes_needed, require_room
 from pretrain.checkpoint.staging import StagedPlanner, state_bytes
 from pretrain.checkpoint.state import FACTS, encode, random_states
 from pretrain.checkpoint.store import Writer
+from pretrain.heartbeat import Phase
 from pretrain.mesh import Mesh
 from pretrain.types import TrainState
 
+LASTING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # a disk that stays as it is until somebody acts
 RANDOM = "random"  # the key of a rank's facts that this room adds
 LARGE_BYTES = 10**9  # from here on a save takes long enough to be said before it is done
 
@@ -44,6 +48,9 @@ class Save:
     Attributes:
         num_updates: accepted steps so far.
         took_s: from its beginning to its commit, when it stands.
+        healthy: whether all it holds is finite; known on rank 0 when it stands.
+        moved_s: time.monotonic() of when a piece was last written.
+        waits: whether this rank has written its share, and waits for the others'.
     Raises:
         NotTensorsOnly: a fact is no JSON, a tensor none or of a dtype that can't be saved.
     """
@@ -54,12 +61,15 @@ class Save:
         self.path, self._temporary = folder / folder_name(step), folder / f".{folder_name(step)}.saving"
         self._tensors, self._given_up = dict(state.tensors), threading.Event()
         require_tensors(self._tensors)
-        made_with = {ENVIRONMENT: environment(mesh)} if mesh.is_main else {}  # the facts that rank 0 writes count
+        made_with = (
+            {ENVIRONMENT: environment(mesh, config_of(state.facts))} if mesh.is_main else {}
+        )  # the facts that rank 0 writes count
         self._facts = encode(state.facts | made_with, "facts")
         self._rank_facts = encode({RANDOM: random_states(mesh.device)}, "rank_facts")
         self._size_bytes, self._needed_bytes = state_bytes(self._tensors), bytes_needed(self._tensors, mesh.world_size)
         self.num_updates = updates_of(state.facts, step)
-        self.took_s, self._held_s = 0.0, None
+        self.took_s, self.healthy, self._held_s = 0.0, True, None
+        self.moved_s, self.waits = time.monotonic(), False
 
     _held_s: float | None
 
@@ -99,7 +109,9 @@ class Save:
         Raises:
             SaveFailed: the disk is full or gone, with bytes needed and free. NotTensorsOnly: a tensor can't be saved.
         """
-        writer = Writer(self._temporary, self._mesh.rank, self._rank_facts, self._commit, self._go_on)
+        writer = Writer(
+            self._temporary, self._mesh.rank, self._rank_facts, self._commit, self._go_on, self._share_is_written
+        )
         planner = DefaultSavePlanner(flatten_state_dict=False, flatten_sharded_tensors=False)
         if staged is not None:
             planner = StagedPlanner(staged)
@@ -116,26 +128,35 @@ class Save:
             beside = "" if self._held_s is None else f", training was held for {self._held_s:.1f} s of them"
             say(f"{self.path}: {human(self._size_bytes, 'B')} saved in {self.took_s:.1f} s{beside}")
 
+    def _share_is_written(self) -> None:
+        self.moved_s, self.waits = time.monotonic(), True
+
     def _go_on(self) -> None:
+        self.moved_s = time.monotonic()
+        if self._held_s is None:  # beside the steps it is no sign of theirs
+            self._mesh.heartbeat.at(Phase.SAVING)
         if self._given_up.is_set():
             raise SaveGivenUp(f"{self.path}: given up for a stop; earlier checkpoints are as they were")
 
     def _commit(self, writer: Writer) -> None:
+        self.waits = False
         self._go_on()
         files = dict(writer.files)
         files[METADATA] = write_file(self._temporary / METADATA, pretty_json(writer.metadata))
         files[FACTS] = write_file(self._temporary / FACTS, self._facts)
-        write_file(self._temporary / LABEL, label_json(Label.PENDING))
         manifest = Manifest(self.step, self._mesh.world_size, writer.not_finite, files, self._is_final)
+        label = Label.PENDING if manifest.healthy else Label.BAD
+        write_file(self._temporary / LABEL, label_json(label, manifest.problem))
+        self.healthy = manifest.healthy
         commit(self._temporary, self.path, manifest)
-        if writer.not_finite:
-            names = ", ".join(writer.not_finite[:5])
-            say(f"{self.path}: holds NaN or infinity ({names}); it is kept for inspection and never resumed from")
+        if not manifest.healthy:
+            say(f"{self.path}: {manifest.problem}; it is kept for inspection and never resumed from")
 
     def _failed(self, error: OSError) -> SaveFailed:
         place = self._folder if self._folder.exists() else self._folder.parent
         free_bytes = shutil.disk_usage(place).free if place.exists() else 0
-        return SaveFailed(
+        failed = NoRoom if error.errno in LASTING else SaveFailed
+        return failed(
             f"{self._folder}: the checkpoint of step {self.step} could not be saved ({error}); it needs "
             f"{self._needed_bytes} bytes, {free_bytes} are free; earlier checkpoints are as they were. Free space, "
             "lower checkpoint.keep_last, or set runs_dir to a larger disk that all ranks see"
@@ -144,14 +165,15 @@ class Save:
 
 def on_main(mesh: Mesh, action: Callable[[], None]) -> None:
     """Do something on rank 0; its OSError is raised on every rank."""
-    problem: str | None = None
+    problem: list[Any] | None = None
     if mesh.is_main:
         try:
             action()
         except OSError as error:
-            problem = str(error)
+            problem = [error.errno, error.strerror or str(error), error.filename and str(error.filename)]
     if (problem := mesh.broadcast_json(problem)) is not None:
-        raise OSError(problem)
+        number, words, path = problem
+        raise OSError(words) if number is None else OSError(number, words, path)
 
 
 def updates_of(facts: dict[str, Any], step: int) -> int:

@@ -7,6 +7,7 @@ memory of one.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any
 
@@ -94,7 +95,14 @@ class Staging:
         failed = int(_cudart().cudaHostRegister(self._buffer.data_ptr(), self._buffer.nbytes, 0))
         self._locked = not failed
         if failed:
+            _forget_error(self._device)
             say(f"{self._buffer.nbytes} bytes can't be page-locked (CUDA error {failed}): saves hold steps for longer")
+
+
+def _forget_error(device: torch.device) -> None:
+    """Take CUDA's last error away, which torch's cudart leaves: the check after the next kernel's launch raises it."""
+    with contextlib.suppress(RuntimeError):
+        torch.zeros(1, device=device).add_(1)
 
 
 def _cudart() -> Any:

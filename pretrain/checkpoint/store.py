@@ -60,6 +60,7 @@ class Writer(StorageWriter):
         rank_facts: this rank's facts as JSON.
         commit: called with it on rank 0 when all ranks have written; its error is every rank's.
         between: called after each MiB; what it raises ends the save.
+        written: called when this rank has written its share: the rest is the others' and the commit.
     Attributes:
         metadata: the description of all tensors as JSON values; on rank 0.
         files: name -> size and hash of what all ranks wrote; on rank 0.
@@ -73,9 +74,10 @@ class Writer(StorageWriter):
         rank_facts: bytes,
         commit: Callable[[Writer], None] | None = None,
         between: Callable[[], None] = nothing,
+        written: Callable[[], None] = nothing,
     ) -> None:
         self._folder, self._rank, self._rank_facts = folder, rank, rank_facts
-        self._commit, self._between = commit, between
+        self._commit, self._between, self._has_written = commit, between, written
         self.metadata: dict[str, Any] = {}
         self.files: dict[str, FileSum] = {}
         self.not_finite: list[str] = []
@@ -124,6 +126,7 @@ class Writer(StorageWriter):
             f"{stem}.json": write_file(self._folder / f"{stem}.json", self._rank_facts),
         }
         results += [WriteResult(MetadataIndex(name), file.size_bytes, file) for name, file in files.items()]
+        self._has_written()
         future: Future[list[WriteResult]] = Future()
         future.set_result(results)
         return future
@@ -180,10 +183,13 @@ class Reader(StorageReader):
         folder: the checkpoint.
         manifest: as `read_manifest` has checked it.
         metadata: as `read_description` returned it.
+        between: called after each chunk.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, metadata: Metadata) -> None:
-        self._folder, self._manifest, self._metadata = folder, manifest, metadata
+    def __init__(
+        self, folder: Path, manifest: Manifest, metadata: Metadata, between: Callable[[], None] = nothing
+    ) -> None:
+        self._folder, self._manifest, self._metadata, self._between = folder, manifest, metadata, between
         self._readers: dict[str, BlockReader] = {}
 
     def reset(self, checkpoint_id: str | os.PathLike[str] | None = None) -> None:
@@ -227,6 +233,7 @@ class Reader(StorageReader):
             tensor = torch.from_numpy(data).view(chunk.dtype).reshape(chunk.sizes)
             for item in items:
                 _copy(tensor, item, planner)
+            self._between()
         future: Future[None] = Future()
         future.set_result(None)
         return future

@@ -46,7 +46,9 @@ def compare_replicas(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], me
     if mesh.world_size == 1:
         return
     names = [*tensors, *facts]
-    mine = torch.stack([*map(digest, tensors.values()), *(_digest_of(fact, mesh.device) for fact in facts.values())])
+    # a user's optimizer may keep counters on the host
+    digests = [digest(tensor).to(mesh.device) for tensor in tensors.values()]
+    mine = torch.stack([*digests, *(_digest_of(fact, mesh.device) for fact in facts.values())])
     gathered_RN = torch.zeros(mesh.world_size, len(names), dtype=torch.int64, device=mesh.device)
     gathered_RN[mesh.rank] = mine
     found_RN = mesh.sum(gathered_RN).cpu().numpy()  # a sum with zeros: every rank's own row

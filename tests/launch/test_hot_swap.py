@@ -105,6 +105,17 @@ def test_a_change_is_journaled_once_however_often_the_line_is_typed(
     assert [line["key"] for line in journal(run_dir) if line["event"] == "change"] == ["optim.lr"]
 
 
+def test_on_the_way_back_the_journal_keeps_no_change_that_the_run_has_not_made(
+    terminal: Any, run: list[str], run_dir: Path
+) -> None:
+    back = [*run, f"resume={run_dir / 'checkpoints/step_00000002'}"]
+    terminal.type(*back, "optim.lr=1e-2", "allow_change=[optim]")
+    terminal.type(*back, "allow_change=[optim]")
+    assert [line for line in journal(run_dir) if line["event"] == "change"] == []
+    dropped = [orjson.loads(line) for line in (run_dir / "journal.dropped.jsonl").read_bytes().splitlines()]
+    assert [(line["key"], line["new"], line["step"]) for line in dropped] == [("optim.lr", 0.01, 2)]
+
+
 def test_with_nothing_changed_nothing_is_told(terminal: Any, run: list[str], run_dir: Path) -> None:
     text = terminal.type(*run, f"resume={run_dir / 'checkpoints/step_00000002'}")
     assert "resume: from step 2 of 4" in text and "what changed" not in text

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +16,16 @@ from data_pipeline.shards.manifest import Manifest, SourceManifest
 from data_pipeline.shards.reader import TokenStream, open_split
 from data_pipeline.shards.writer import SourceWriter
 from foundation.config import Node
+from foundation.errors import ConfigError, GroundworkError
+from foundation.files import read_json
 from foundation.hashes import hash_file
 from foundation.progress import human
+from pretrain.attempts import open_attempt, read_attempts
+from pretrain.checkpoint.checkpointer import NoCheckpoint
+from pretrain.checkpoint.errors import NoRoom, SaveFailed
 from pretrain.describe import describe, facts_of
-from pretrain.main import build_log
-from pretrain.mesh import Mesh
+from pretrain.main import build_log, execute
+from pretrain.mesh import Mesh, PeerLost
 from pretrain.metrics.loggers import NoLogger
 from pretrain.train import state_of
 from pretrain.types import Record
@@ -128,3 +135,64 @@ def test_mfu_is_of_all_devices_together(
     log.add(Record(1, 0, 1e-3, log.clock() + 1, 2.0, 1.0, False, 256, False), 1, 256)
     expected = log.last["tokens_per_s"] * run.model.flops_per_token(run.plan.seq_len) / 4e12
     assert log.last["mfu"] == pytest.approx(expected)
+
+
+@pytest.fixture
+def fails(worker: ModuleType, overrides: list[str], tmp_path: Path) -> Callable[..., dict[str, Any] | None]:
+    """A run that an error ends at its start or in its first step; return how its attempt was written down."""
+
+    def fail(error: BaseException, begun: bool) -> dict[str, Any] | None:
+        class Failing(NoCheckpoint):
+            def load(self, *_: Any) -> bool:
+                if not begun:
+                    raise error
+                return False
+
+            def poll(self, num_updates: int) -> float | None:
+                raise error
+
+            def abandon(self) -> None:
+                raise RuntimeError("Connection closed by peer")
+
+        run, run_dir = worker.make_run(Mesh(0, 1, 0, torch.device("cpu")), overrides), tmp_path / "run"
+        object.__setattr__(run, "checkpointer", Failing())
+        run_dir.mkdir()
+        open_attempt(run_dir, {}, restarts=0)
+        with pytest.raises((type(error), RuntimeError)):
+            execute(run, {"resume": "auto"}, run_dir)
+        attempts = read_attempts(run_dir)
+        return attempts[-1] if attempts else None
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "begun", "status", "restart_helps"),
+    [
+        (ConfigError("resume: there is no such checkpoint"), False, None, False),
+        (PeerLost("another rank was killed"), False, "failed", True),  # out of memory at each start: a loop of crashes
+        (RuntimeError("CUDA error"), False, "failed", None),
+        (SaveFailed("the disk is gone"), True, "failed", True),
+        (NoRoom("the disk is full"), True, "failed", False),
+        (KeyboardInterrupt(), False, None, None),
+    ],
+)
+def test_what_failed_was_a_try_and_what_was_refused_was_none(
+    fails: Callable[..., dict[str, Any] | None],
+    error: BaseException,
+    begun: bool,
+    status: str | None,
+    restart_helps: bool | None,
+) -> None:
+    attempt = fails(error, begun)
+    assert (attempt and attempt["status"]) == status
+    if isinstance(error, GroundworkError):
+        assert error.restart_helps is restart_helps
+
+
+def test_a_second_ctrl_c_is_told_as_one_though_a_peer_is_lost(
+    fails: Callable[..., dict[str, Any] | None], tmp_path: Path
+) -> None:
+    attempt = fails(KeyboardInterrupt(), True)
+    assert attempt and "second Ctrl-C" in attempt["reason"]
+    assert read_json(tmp_path / "run/status.json")["status"] == "preempted"

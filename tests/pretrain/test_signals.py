@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from pretrain.signals import SIGNALS, StopSignal
+from launch import child
+from pretrain.signals import LAUNCHED, SIGNALS, StopSignal
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -113,3 +114,33 @@ def test_a_save_that_torchrun_would_kill_is_foreseen_once(capfd: pytest.CaptureF
     with stop.listening():
         os.kill(os.getpid(), signal.SIGTERM)
     assert "saving took 29 s last time" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("beside", "seconds", "foreseen"), [(False, 18.0, False), (True, 9.0, False), (True, 18.0, True)]
+)
+def test_a_stop_that_waits_for_two_saves_is_foreseen(
+    capfd: pytest.CaptureFixture[str], beside: bool, seconds: float, foreseen: bool
+) -> None:
+    stop = StopSignal(says=True, under_torchrun=True, saves=True, beside=beside)
+    stop.saving_took(seconds)
+    said = capfd.readouterr().err
+    assert ("a stop may wait for one under way and then for its own, 36 s, and torchrun kills" in said) is foreseen
+    assert bool(said) is foreseen
+
+
+def test_where_a_launcher_typed_torchrun_s_line_its_own_key_is_named(capfd: pytest.CaptureFixture[str]) -> None:
+    for seconds, limit_s in ((70.0, 120), (100.0, 120)):
+        stop = StopSignal(says=True, under_torchrun=True, saves=True, limit_s=limit_s)
+        stop.saving_took(seconds)
+    said = capfd.readouterr().err
+    assert said.count("a checkpoint takes") == 1 and "has not ended 120 s after" in said
+    assert "Start it with launcher.shutdown_timeout_s=180" in said and "--shutdown-timeout" not in said
+    with stop.listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+    said = capfd.readouterr().err
+    assert "(torchrun waits 120 s for it; saving took 100 s last time)" in said
+
+
+def test_the_launcher_s_children_know_that_it_typed_their_line() -> None:
+    assert LAUNCHED == child.LAUNCHED

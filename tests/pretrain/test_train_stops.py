@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from pretrain.checkpoint.integrity import step_folders
+from pretrain.checkpoint.state import random_states
 from pretrain.evaluate.evaluator import NoEval
 from pretrain.late import LAG_STEPS
 from pretrain.main import reason_of
@@ -151,3 +153,37 @@ def test_without_checkpoints_a_stop_amid_an_evaluation_keeps_the_line_and_says_t
     assert reason_of(status, run) == (
         "stopped by a signal; checkpoint=none: nothing is saved, the same line begins anew"
     )
+
+
+class DrawingEval(NoEval):
+    """On the evaluator's seat: draws from the global generators, as a user's that samples documents may."""
+
+    def __init__(self) -> None:
+        self.drawn: list[tuple[float, float]] = []
+
+    def due(self, step: int) -> bool:
+        return step == 4
+
+    def evaluate(self, step: int, between: Callable[[], None] = nothing) -> dict[str, Any]:
+        self.drawn.append((random.random(), float(torch.rand(()))))
+        return {"val_loss": 1.0}
+
+
+def test_an_evaluation_that_draws_leaves_the_generators_as_the_checkpoint_before_it_has_them(
+    worker: ModuleType, overrides: list[str], tmp_path: Path
+) -> None:
+    line = [*overrides, "checkpoint=default", "checkpoint.every_steps=4"]
+    run, evaluator = worker.make_run(CPU, line), DrawingEval()
+    object.__setattr__(run, "evaluator", evaluator)
+    assert train(run) is Status.FINISHED
+    run.loader.close()
+    run.log.close("finished")
+    expected = random_states(CPU.device)
+    again = worker.make_run(CPU, line)  # killed after the evaluation: its line is written and isn't made again
+    object.__setattr__(again, "evaluator", evaluator)
+    assert restore(again, str(tmp_path / "run/checkpoints/step_00000004"))
+    assert train(again) is Status.FINISHED
+    again.loader.close()
+    again.log.close("finished")
+    assert len(evaluator.drawn) == 1
+    assert random_states(CPU.device) == expected

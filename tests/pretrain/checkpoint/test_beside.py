@@ -7,6 +7,7 @@ import re
 import resource
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from pretrain.checkpoint.checkpointer import DcpCheckpoint
 from pretrain.checkpoint.errors import NotTensorsOnly, SaveFailed
 from pretrain.checkpoint.integrity import verify
 from pretrain.checkpoint.saving import Save
+from pretrain.heartbeat import BEAT_NS, PHASE, Phase
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.types import TrainState
@@ -197,6 +199,54 @@ def test_a_ctrl_c_while_it_is_waited_for_gives_it_up(
     threading.Timer(0.1, gate.set).start()
     beside.abandon()
     assert names(run_dir) == [saved.name]
+
+
+def test_who_waits_for_a_slow_disk_gives_signs_of_life_while_pieces_are_written_and_none_while_none_are(
+    beside: DcpCheckpoint, make_state: MakeState, mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pretrain.checkpoint.beside.LOOK_S", 0.001)
+    slot, write, is_waited_for = mesh.heartbeat._slot, Save.write, threading.Event()
+    still: list[bool] = []
+
+    def write_slowly(self: Save, *arguments: Any) -> None:
+        assert is_waited_for.wait(60)
+        for _ in range(3):
+            before_ns = slot[BEAT_NS]
+            self._go_on()
+            for _ in range(60_000):
+                if slot[BEAT_NS] != before_ns:
+                    break
+                time.sleep(0.001)
+            assert slot[BEAT_NS] != before_ns and slot[PHASE] == Phase.SAVING
+            seen_ns = slot[BEAT_NS]
+            time.sleep(0.05)  # many looks
+            still.append(slot[BEAT_NS] == seen_ns)
+        self._share_is_written()
+        before_ns = slot[BEAT_NS]
+        for _ in range(60_000):
+            if slot[BEAT_NS] > before_ns + 20_000_000:  # the others' shares may take as long as they like
+                break
+            time.sleep(0.001)
+        assert slot[BEAT_NS] > before_ns + 20_000_000
+        write(self, *arguments)
+
+    monkeypatch.setattr(Save, "write", write_slowly)
+    beside.save(10, make_state(10))
+    threading.Timer(0.05, is_waited_for.set).start()
+    beside.wait()
+    assert still == [True] * 3
+
+
+def test_giving_up_hears_no_error_of_a_peer_that_was_lost(
+    beside: DcpCheckpoint, make_state: MakeState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(self: Save, *arguments: Any) -> None:
+        raise RuntimeError("Connection closed by peer [127.0.0.1]:4711")  # gloo's own words, in no family of ours
+
+    monkeypatch.setattr(Save, "write", lost)
+    beside.save(10, make_state(10))
+    beside.abandon()
+    beside.close()
 
 
 def test_a_copy_that_memory_has_no_room_for_is_named(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import platform
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,10 @@ import pytest
 import torch
 
 from foundation.files import read_json
-from pretrain.checkpoint.environment import REPOSITORY, code_version, environment
+from pretrain.checkpoint.checkpointer import DcpCheckpoint
+from pretrain.checkpoint.environment import REPOSITORY, code_version, environment, hash_of_package
 from pretrain.mesh import Mesh
+from pretrain.types import TrainState
 
 
 def test_it_names_versions_device_and_code(mesh: Mesh) -> None:
@@ -72,3 +76,51 @@ def test_without_a_commit_of_its_own_the_sources_are_hashed(
     (clone / "launch").mkdir()
     (clone / "launch" / "two.py").write_text("")
     assert code_version.__wrapped__(clone) != found
+
+
+@pytest.fixture
+def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package of a user's, whose model calls a helper, and a lone module."""
+    folder = tmp_path / "users_own"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "model.py").write_text("class Model: ...\n")
+    (folder / "helper.py").write_text("a = 1\n")
+    (tmp_path / "users_lone.py").write_text("class Guard: ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    hash_of_package.cache_clear()
+    for name in ("users_own.model", "users_lone"):
+        importlib.import_module(name)
+    yield tmp_path
+    for name in [name for name in sys.modules if name.startswith("users_")]:
+        del sys.modules[name]
+    hash_of_package.cache_clear()
+
+
+@pytest.mark.parametrize("changed", ["users_own/helper.py", "users_own/new.py", "users_lone.py"])
+def test_a_user_s_package_is_known_by_all_of_its_code(mesh: Mesh, users: Path, changed: str) -> None:
+    config = {
+        "model": {"_target_": "users_own.model.Model", "parts": [{"_target_": "torch.nn.GELU"}]},
+        "spike": {"_target_": "users_lone.Guard"},
+        "optim": {"_target_": "pretrain.optim.adamw.AdamW"},
+    }
+    before = environment(mesh, config)
+    assert before.keys() - environment(mesh).keys() == {"code.users_own", "code.users_lone"}
+    (users / changed).write_text("a = 2\n")
+    assert environment(mesh, config) == before  # what runs is what was imported
+    hash_of_package.cache_clear()  # as in another process
+    differing = {key for key, text in environment(mesh, config).items() if text != before[key]}
+    assert differing == {f"code.{Path(changed).parts[0].removesuffix('.py')}"}
+
+
+def test_a_change_of_it_is_shown_when_the_run_goes_on(
+    mesh: Mesh, users: Path, checkpointer: DcpCheckpoint, make_state: Callable[..., TrainState]
+) -> None:
+    gate = {"seed": 1, "config": {"model": {"_target_": "users_own.model.Model"}}}
+    checkpointer.save(10, make_state(10, gate=gate))
+    (users / "users_own/helper.py").write_text("a = 2\n")
+    hash_of_package.cache_clear()
+    live = make_state(99, gate=gate)
+    assert checkpointer.load(live) and checkpointer.resumption is not None
+    (change,) = checkpointer.resumption.changes
+    assert change.key == "environment.code.users_own" and change.matters and change.may_go_on

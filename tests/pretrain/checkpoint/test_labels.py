@@ -6,6 +6,7 @@ import math
 import os
 import random
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pretrain.checkpoint.checkpointer import DcpCheckpoint
 from pretrain.checkpoint.integrity import verify
 from pretrain.checkpoint.labels import Label, Labelled, Waiting, read_label, write_label
 from pretrain.checkpoint.reading import newest_checkpoint
+from pretrain.checkpoint.saving import Save
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.types import TrainState
@@ -224,3 +226,62 @@ def test_a_label_that_cannot_be_written_does_not_end_the_run(
     (run_dir / "checkpoints/step_00000010/label.json").mkdir()
     checkpointer.poll(14)
     assert "can't be labelled healthy" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_what_holds_infinity_is_bad_from_the_first_and_nobody_goes_back_to_it(
+    mesh: Mesh, plan: Plan, make_state: MakeState, run_dir: Path, asynchronous: bool
+) -> None:
+    checkpointer = DcpCheckpoint(10, 3, mesh, plan, run_dir, healthy_after_steps=4, asynchronous=asynchronous)
+    checkpointer.save(10, make_state(10))
+    sick = make_state(20)
+    sick.tensors["optim.weight.exp_avg"][0] = math.inf
+    checkpointer.save(20, sick)
+    checkpointer.wait()
+    folder = run_dir / "checkpoints/step_00000020"
+    why = "NaN or infinity was saved in optim.weight.exp_avg"
+    assert read_label(folder) == Labelled(Label.BAD, why) and verify(folder) == []
+    checkpointer.poll(24)
+    assert labels(run_dir) == {10: "healthy", 20: "bad"}
+    for label in (Label.HEALTHY, Label.PENDING):  # whoever wrote that, an older version perhaps
+        write_label(folder, label)
+        assert checkpointer.newest_healthy() == run_dir / "checkpoints/step_00000010"
+    again = DcpCheckpoint(10, 3, mesh, plan, run_dir, healthy_after_steps=4, asynchronous=asynchronous)
+    assert again.load(make_state(99)) and again.resumption is not None and again.resumption.step == 10
+    again.close()
+    checkpointer.close()
+
+
+def test_what_waits_when_a_run_goes_on_is_what_can_be_gone_back_to(
+    make: Callable[..., DcpCheckpoint], make_state: MakeState, run_dir: Path
+) -> None:
+    checkpointer, sick = make(), make_state(10)
+    sick.tensors["model.weight"][0] = math.inf
+    checkpointer.save(10, sick)
+    checkpointer.save(20, make_state(20))
+    write_label(run_dir / "checkpoints/step_00000010", Label.PENDING)  # as an older version left it
+    again = make()
+    assert again.load(make_state(99))
+    again.poll(24)
+    assert labels(run_dir) == {10: "pending", 20: "healthy"}
+
+
+def test_saves_that_last_until_the_next_one_are_labelled_too(
+    mesh: Mesh, plan: Plan, make_state: MakeState, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, write = threading.Semaphore(0), Save.write
+
+    def wait_and_write(self: Save, *arguments: Any) -> None:
+        assert written.acquire(timeout=60)
+        write(self, *arguments)
+
+    monkeypatch.setattr(Save, "write", wait_and_write)
+    checkpointer = DcpCheckpoint(10, 3, mesh, plan, run_dir)
+    for step in range(10, 60, 10):
+        checkpointer.poll(step)  # the one before is under way, and ends when the next one waits for it
+        if step > 10:
+            written.release()
+        checkpointer.save(step, make_state(step))
+    assert labels(run_dir) == {20: "healthy", 30: "healthy", 40: "healthy"}
+    written.release()
+    checkpointer.close()

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,14 +27,16 @@ def test_all_ranks_together_verify_every_file_once(
 ) -> None:
     opened, verified, verify = open_checkpoint(saved), [], reading.verify_file
 
-    def counting(folder: Path, manifest: reading.Manifest, name: str) -> None:
+    def counting(folder: Path, manifest: reading.Manifest, name: str, between: Any) -> None:
         verified.append(name)
-        verify(folder, manifest, name)
+        verify(folder, manifest, name, between)
 
     monkeypatch.setattr(reading, "verify_file", counting)
+    signs: list[int] = []
     for rank in range(world_size):
-        verify_share(opened, rank, world_size)
+        verify_share(opened, rank, world_size, lambda: signs.append(1))
     assert sorted(verified) == sorted(opened.manifest.files)
+    assert len(signs) == 1  # the one .bin, of less than 16 MiB
 
 
 @pytest.mark.parametrize("world_size", [2, 3, 6])
@@ -45,7 +48,7 @@ def test_each_rank_verifies_as_many_large_files_as_the_others(
     files = {f"rank_{rank:05d}{kind}": FileSum(size, "") for rank in range(6) for kind, size in sizes.items()}
     several = replace(opened, manifest=replace(opened.manifest, files=files))
     verified: list[str] = []
-    monkeypatch.setattr(reading, "verify_file", lambda folder, manifest, name: verified.append(name))
+    monkeypatch.setattr(reading, "verify_file", lambda folder, manifest, name, between: verified.append(name))
     for rank in range(world_size):
         verified.clear()
         verify_share(several, rank, world_size)

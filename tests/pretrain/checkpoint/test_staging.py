@@ -65,3 +65,19 @@ def test_on_a_gpu_the_copies_lie_in_page_locked_memory_and_are_done_when_it_retu
     assert [copy.unique().tolist() for copy in staged.values()] == [[1.0], [2.0]]
     assert all(copy.is_pinned() and copy.device.type == "cpu" for copy in staged.values())
     staging.release()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_memory_that_cannot_be_page_locked_harms_no_later_kernel(capfd: pytest.CaptureFixture[str]) -> None:
+    device = torch.device("cuda", 0)
+    tensors, staging = {"a": torch.full((4096, 4096), 1.0, device=device)}, Staging(device)
+    staging.reserve(tensors)
+    staging._lock()  # the driver refuses the same memory a second time
+    try:
+        assert not staging._locked and "can't be page-locked (CUDA error 712)" in capfd.readouterr().err
+        assert (tensors["a"] + 1).sum().item() == 2 * 4096**2  # CUDA's last error is checked after every launch
+        assert torch.equal(staging.stage(tensors)["a"], torch.full((4096, 4096), 1.0))
+    finally:
+        staging._locked = True  # as the first time left it
+        staging.release()
