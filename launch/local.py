@@ -21,7 +21,7 @@ from types import FrameType
 from launch.exit_codes import CRASH_LOOP, STOPPED
 from launch.threads import shared_threads
 from pretrain.signals import ECHO_S
-from pretrain.torchrun import FILE_STORE, PARENT, RESTARTS
+from pretrain.torchrun import FILE_STORE, MAX_RESTARTS, PARENT, RESTARTS
 
 LOOK_S = 0.1  # between two looks at who has ended
 GRACE_S = 10.0  # for the others when one has failed: they can't go on, and lose a closed connection within a second
@@ -85,7 +85,7 @@ class Ranks:
     def _start(self, rank: int, store: Path, restarts: int) -> subprocess.Popen[bytes]:
         place: dict[str, object] = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, RESTARTS: restarts}
         place |= {"WORLD_SIZE": self._processes, "LOCAL_WORLD_SIZE": self._processes}
-        place |= {FILE_STORE: store, PARENT: os.getpid()}
+        place |= {MAX_RESTARTS: self._max_restarts, FILE_STORE: store, PARENT: os.getpid()}
         environment = os.environ | shared_threads(self._processes) | {name: str(it) for name, it in place.items()}
         # a session of its own: what the terminal sends comes through this process, once
         return subprocess.Popen([sys.executable, *self._command], env=environment, start_new_session=True)

@@ -20,7 +20,7 @@ from foundation.files import write_json
 from foundation.reader import reader_may_leave
 from launch.exit_codes import INTERRUPTED, REFUSED
 from launch.parent import end_with_parent
-from pretrain.torchrun import PARENT, launched_by_torchrun, refuse_restarts, speaks, was_refused
+from pretrain.torchrun import PARENT, is_worker, refuse_restarts, speaks, was_refused
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 LEFT = "stopped without saving: typed again, a run goes on from its last checkpoint, or begins anew without one"
@@ -57,7 +57,7 @@ def main() -> None:
 
 def end_with_launcher() -> None:
     """Have a worker asked to stop when its launcher dies: killed, that can't tell them, and nobody restarts them."""
-    if launched_by_torchrun() and sys.platform == "linux":
+    if is_worker() and sys.platform == "linux":
         end_with_parent()
         if os.environ.get(PARENT, str(os.getppid())) != str(os.getppid()):
             sys.exit(128 + signal.SIGTERM)  # it died before that
@@ -88,9 +88,9 @@ def compose_and_run(scratch_dir: Path) -> int:
     if command.wants_help:
         print(command.help())
         return 0
-    if command.multirun and launched_by_torchrun():
+    if command.multirun and is_worker():
         raise ConfigError(
-            "-m: every rank of torchrun would sweep for itself; type "
+            "-m: every rank that a launcher starts would sweep for itself; type "
             "python launch/train.py -m ... launcher=torchrun launcher.processes=<ranks>"
         )
     from launch.trials import run_trials  # brings torch: a second that help and a mistyped option need not wait for

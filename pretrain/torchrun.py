@@ -11,18 +11,23 @@ from foundation.hashes import hash_bytes
 STORE_TIMEOUT = timedelta(seconds=5)  # of an answer from torchrun's own process
 FILE_STORE = "GROUNDWORK_STORE"  # where the ranks of launcher=local meet: a file in a folder that is theirs alone
 PARENT = "GROUNDWORK_PARENT"  # process number of launcher=local
-RESTARTS = "TORCHELASTIC_RESTART_COUNT"  # launcher=local counts by this name as well
+RESTARTS, MAX_RESTARTS = "TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_MAX_RESTARTS"  # launcher=local sets both as well
 REFUSED = "groundwork/refused"
 
 
-def launched_by_torchrun() -> bool:
-    """Return whether this process is a worker, of torchrun or launcher=local: such a one never launches or sweeps."""
+def is_worker() -> bool:
+    """Return whether this process is a rank of torchrun or launcher=local: such a one never launches or sweeps."""
     return "RANK" in os.environ
 
 
 def under_torchrun() -> bool:
     """Return whether torchrun itself started this process: it kills what has not ended some time after its signal."""
-    return launched_by_torchrun() and FILE_STORE not in os.environ
+    return is_worker() and FILE_STORE not in os.environ
+
+
+def would_be_restarted() -> bool:
+    """Return whether a launcher would start this rank again if it were killed: torchrun by itself does so 0 times."""
+    return is_worker() and int(os.environ.get(MAX_RESTARTS, 0)) > int(os.environ.get(RESTARTS, 0))
 
 
 def speaks(message: str) -> bool:
@@ -46,7 +51,7 @@ def refuse_restarts() -> None:
     """Have the ranks that a launcher starts after these leave at once: what ended these would end them as well."""
     if path := os.environ.get(FILE_STORE):
         Path(f"{path}.refused").touch()
-    elif launched_by_torchrun():
+    elif is_worker():
         _count(REFUSED, 1)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from foundation.stops import STOPS
 from pretrain.attempts import read_attempts
 from pretrain.metrics.lines import read_metrics
 
@@ -75,6 +76,7 @@ def test_a_rank_that_hangs_is_killed_and_all_go_on_with_the_same_bits(
     terminal: Any, typed: Any, faulty: Faulty
 ) -> None:
     line = faulty("stop,hold_lock", "profile.at_steps=[3,5]", STEPS, "trainer.hang_timeout_s=8")
+    terminal.environment["TORCHELASTIC_MAX_RESTARTS"] = "1"
     started = typed.start(TRAIN, line, terminal.folder, terminal.environment, ranks=2, before=FINDS_IT)
     until((terminal.folder / "struck3").exists)
     pid = int((terminal.folder / "struck3").read_text())
@@ -189,7 +191,10 @@ def test_a_save_that_torchrun_kills_leaves_the_checkpoint_before_it(
     custom.mkdir()
     (custom / "sitecustomize.py").write_text(SLOW_DISK)
     terminal.environment["PYTHONPATH"] += os.pathsep + str(custom)
-    line = faulty("wait", "profile.at_steps=[5]", STEPS)
+    (temporary := terminal.folder / "tmp").mkdir()
+    terminal.environment["TMPDIR"] = str(temporary)
+    line = faulty("wait", "profile.at_steps=[5]", STEPS, "logger=default")
+    line = [text for text in line if text != "logger=console"]
     run = launched(*line, "launcher=torchrun", "launcher.shutdown_timeout_s=5")
     until((terminal.folder / "struck5").exists)
     all_of_it = processes.below(run.pid)
@@ -197,11 +202,19 @@ def test_a_save_that_torchrun_kills_leaves_the_checkpoint_before_it(
     sockets = processes.listening([run.pid, *all_of_it])
     assert not processes.beyond_loopback(set().union(*(found for pid, found in sockets.items() if pid != torchrun)))
     (terminal.folder / "slow").touch()
-    os.kill(torchrun, signal.SIGUSR1)  # as Slurm does, which knows every process of the job
+    names = ("-m pretrain.watchdog", "-m pretrain.metrics.wandb_child")
+    beside = [pid for pid in all_of_it if any(name in processes.command(pid) for name in names)]
+    assert len(beside) == 2
+    until(lambda: all(processes.ignored(pid) >= set(STOPS) for pid in beside))
+    for pid in all_of_it:
+        os.kill(pid, signal.SIGUSR1)  # as Slurm does, which knows every process of the job
+    assert torchrun in all_of_it
     (terminal.folder / "go").touch()
     assert run.wait(60) != 0
     until(lambda: not any(processes.command(pid) for pid in all_of_it))
     assert (terminal.folder / "waited").exists()
+    assert "wandb: stopped" not in (terminal.folder / "out0").read_text()
+    assert not list(temporary.glob("groundwork-*"))  # the watchdog saw all of it, and has removed its page
     (terminal.folder / "slow").unlink()
     checkpoints = sorted(path.name for path in (terminal.folder / "runs/x/checkpoints").glob("step_*"))
     assert checkpoints == ["step_00000002", "step_00000004"]

@@ -65,12 +65,12 @@ def runs(pid: int) -> bool:
 
 def test_each_rank_knows_its_place_and_where_to_meet(start: Start, tmp_path: Path) -> None:
     script = """
-names = ("WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "OMP_NUM_THREADS")
+names = ("WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "OMP_NUM_THREADS", "TORCHELASTIC_MAX_RESTARTS")
 store = Path(os.environ["GROUNDWORK_STORE"])
 say(rank, sys.argv[1:], *(os.environ[name] for name in names), oct(store.parent.stat().st_mode)[-3:])
 """
-    said, told = ended(start(script), 0)
-    assert said == [f"{rank} ['an argument', '--a=flag'] 2 {rank} 2 0 1 700" for rank in (0, 1)]
+    said, told = ended(start(script, max_restarts=3), 0)
+    assert said == [f"{rank} ['an argument', '--a=flag'] 2 {rank} 2 0 1 3 700" for rank in (0, 1)]
     assert told == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["script.py"]  # where they met is gone
 

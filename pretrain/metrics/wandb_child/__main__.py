@@ -16,6 +16,7 @@ import orjson
 
 from foundation.config.compose import read_config
 from foundation.files import write_atomic
+from foundation.stops import outlive_stops
 from foundation.text import without_userinfo
 from pretrain.metrics.lines import NON_FINITE, SAMPLES
 from pretrain.run_files import CONFIG
@@ -26,6 +27,7 @@ INIT_TIMEOUT_S = 60.0
 
 def main() -> None:
     """Serve one run."""
+    outlive_stops()  # the lines of the last save are still to come; it ends when stdin does
     messages = (orjson.loads(raw) for raw in sys.stdin.buffer)
     greeting = next(messages, None)
     if greeting is None:
