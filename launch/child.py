@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -86,7 +87,7 @@ class Child:
                     start_new_session=True,
                     stdout=output,
                     stderr=errors,
-                    preexec_fn=end_with_parent,
+                    preexec_fn=functools.partial(end_with_parent, os.getpid()),
                 )
             )
             for number in self._unsent:

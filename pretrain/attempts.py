@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from foundation.errors import GroundworkError
+from foundation.errors import GroundworkError, InputError
 from foundation.files import read_json, write_json
 from foundation.text import one_line, without_userinfo
 from pretrain.metrics.lines import read_metrics
@@ -19,6 +20,7 @@ MAX_TRIES = 3  # that fail at one step
 SAME_STEPS = 2  # lines are written so many steps late: where a killed try was is known that well
 IN_FLIGHT = 4  # steps that may have begun after the last line was written
 MAX_REASON = 1000
+KEYS = frozenset({"started_s", "restarts", "status", "step", "data_step", "reason"})  # of each attempt
 KILLED = "killed without a word: kill -9, out of memory, or the machine went down"
 
 
@@ -45,6 +47,7 @@ def open_attempt(folder: Path, tree: dict[str, Any], restarts: int) -> None:
     Raises:
         CrashLoop: `MAX_TRIES` in a row failed at one step.
     """
+    _set_damaged_aside(folder)
     attempts = read_attempts(folder)
     if attempts and attempts[-1]["status"] is None:
         attempts[-1] |= _of_a_killed_one(folder, attempts[-1])
@@ -72,9 +75,9 @@ def withdraw_attempt(folder: Path) -> None:
 
 
 def read_attempts(folder: Path) -> list[dict[str, Any]]:
-    """Return the attempts, oldest first."""
+    """Return the attempts, oldest first; none where the file is damaged: a diary holds no run up."""
     path = folder / ATTEMPTS
-    return list(read_json(path)["attempts"]) if path.exists() else []
+    return list(read_json(path)["attempts"]) if path.exists() and _is_readable(path) else []
 
 
 def hang_since(folder: Path, started_s: float) -> str:
@@ -125,6 +128,24 @@ def _of_a_killed_one(folder: Path, attempt: dict[str, Any]) -> dict[str, Any]:
     reason = hang_since(folder, attempt["started_s"]) or KILLED
     step, data_step = int(last.get("step", 0)), int(last.get("data_step", -1)) + 1
     return _ended(Status.FAILED, reason, step, data_step, exact=False)
+
+
+def _set_damaged_aside(folder: Path) -> None:
+    path = folder / ATTEMPTS
+    if path.exists() and not _is_readable(path):
+        aside = path.with_name(f"{path.name}.damaged")
+        path.replace(aside)
+        print(
+            f"{path}: can't be read, and is {aside.name} now; the starts are counted anew", file=sys.stderr, flush=True
+        )
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        attempts = read_json(path)["attempts"]
+        return all(attempt.keys() >= KEYS for attempt in attempts)
+    except (InputError, LookupError, TypeError, AttributeError):
+        return False
 
 
 def _ended(status: Status, reason: str, step: int, data_step: int, exact: bool) -> dict[str, Any]:

@@ -14,7 +14,7 @@ SEEN_FACTOR = 3  # who has come back from a longer silence may take this many ti
 
 
 def longest_s(hang_timeout_s: float) -> float:
-    """Return how long any rank may be silent, in seconds: what the exchanges' timeout and the judge's limits rest on."""
+    """Return how long any rank may be silent, in seconds: the exchanges' timeout and all limits here rest on it."""
     return LONG_FACTOR * hang_timeout_s
 
 

@@ -93,7 +93,8 @@ def test_a_rank_that_hangs_is_killed_and_all_go_on_with_the_same_bits(
     assert " gave no sign for " in ended["reason"]
     assert "in _hold_lock" in (run_dir / "hang.txt").read_text()
     terminal.environment["TORCHELASTIC_RESTART_COUNT"] = "1"
-    assert "from step 4 of 8" in terminal.type(*line, ranks=2, before=FINDS_IT)
+    # the save of step 4 is written beside the steps, and stands still with the lock where it isn't done by then
+    assert re.search(r"from step [24] of 8", terminal.type(*line, ranks=2, before=FINDS_IT))
     assert [attempt["status"] for attempt in read_attempts(run_dir)] == ["failed", "finished"]
     terminal.type(*line, "run_name=whole", ranks=2, before=FINDS_IT)
     assert lines(run_dir) == lines(terminal.folder / "runs/whole")

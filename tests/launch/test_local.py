@@ -170,3 +170,22 @@ sys.exit(it.main())
     ended_ = subprocess.run([sys.executable, "-c", launcher], cwd=tmp_path, timeout=60)
     assert ended_.returncode == 5
     assert not runs(int((tmp_path / "pid0").read_text()))
+
+
+def test_of_ranks_that_end_within_one_look_the_killed_one_is_named(tmp_path: Path) -> None:
+    script = """
+if rank:
+    os.kill(os.getpid(), signal.SIGKILL)
+sys.exit(2)
+"""
+    launcher = f"""
+import sys, launch.local as it
+it.LOOK_S = 3.0  # both have ended by then
+sys.argv = ["local", "--processes=2", {str(tmp_path / "script.py")!r}]
+sys.exit(it.main())
+"""
+    (tmp_path / "script.py").write_text(HEAD + script)
+    line = [sys.executable, "-c", launcher]
+    ended_ = subprocess.run(line, cwd=tmp_path, timeout=60, capture_output=True, text=True)
+    assert ended_.returncode == 128 + signal.SIGKILL
+    assert "rank 1 (process " in ended_.stderr

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 import torch.distributed as dist
 
-from pretrain.torchrun import speaks, would_be_restarted
+from pretrain.torchrun import file_store, speaks, would_be_restarted
 
 
 def test_the_first_of_the_ranks_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +51,10 @@ def test_who_would_be_restarted(monkeypatch: pytest.MonkeyPatch, environment: di
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert would_be_restarted() is restarted
+
+
+def test_where_the_ranks_meet_is_nothing_for_what_a_user_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pretrain.torchrun._taken", {})
+    monkeypatch.setenv("GROUNDWORK_STORE", "/a/store")
+    assert file_store() == file_store() == Path("/a/store")
+    assert "GROUNDWORK_STORE" not in os.environ
