@@ -10,7 +10,8 @@ from typing import Any
 
 from foundation.errors import GroundworkError, InputError
 from foundation.files import read_json, write_json
-from foundation.text import one_line, without_userinfo
+from foundation.secrets import without_secrets
+from foundation.text import one_line
 from pretrain.metrics.lines import read_metrics
 from pretrain.run_files import ATTEMPTS, HANG, METRICS
 from pretrain.types import Status
@@ -149,7 +150,7 @@ def _is_readable(path: Path) -> bool:
 
 
 def _ended(status: Status, reason: str, step: int, data_step: int, exact: bool) -> dict[str, Any]:
-    told = one_line(without_userinfo(reason), MAX_REASON)
+    told = one_line(without_secrets(reason), MAX_REASON)
     return {"status": status.value, "reason": told, "step": step, "data_step": data_step, "exact": exact}
 
 

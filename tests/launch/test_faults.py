@@ -102,13 +102,19 @@ def test_a_rank_that_hangs_is_killed_and_all_go_on_with_the_same_bits(
 
 def test_a_crash_at_one_step_is_given_up_after_three_tries(terminal: Any, faulty: Faulty) -> None:
     line = faulty("fail", "profile.at_steps=[5]", "profile.rank=0", "profile.always=true", STEPS)
+    terminal.environment["CANARY_TOKEN"] = "canary of the environment"
+    refused = terminal.type(*line, "data.path=https://me:canary@host/x", before=FINDS_IT, code=2)
+    assert "canary" not in refused
     for restarts, code in enumerate([1, 1, 1, 4, 4]):
         terminal.environment["TORCHELASTIC_RESTART_COUNT"] = str(restarts)
         text = terminal.type(*line, before=FINDS_IT, code=code)
         assert ("error: runs/x: a crash loop: 3 tries in a row failed after step 5:" in text) is (restarts == 3)
     ended = terminal.status("x")
     assert (ended["status"], ended["step"], ended["crash_loop"]) == ("failed", 5, True)
-    assert "ConnectionError: https://host/x is away\nstep 6 read the samples 40 to 47 " in ended["reason"]
+    assert (
+        "ConnectionError: https://host/x is away; sent: *** and ***\nstep 6 read the samples 40 to 47 "
+        in ended["reason"]
+    )
     terminal.environment["TORCHELASTIC_RESTART_COUNT"] = "0"
     assert "from step 4 of 8" in terminal.type(*line, before=FINDS_IT, code=1)  # typed by hand, it tries
     assert "crash_loop" not in terminal.status("x")

@@ -16,8 +16,8 @@ import orjson
 
 from foundation.config.compose import read_config
 from foundation.files import write_atomic
+from foundation.secrets import without_secrets
 from foundation.stops import outlive_stops
-from foundation.text import without_userinfo
 from pretrain.metrics.lines import NON_FINITE, SAMPLES
 from pretrain.run_files import CONFIG
 
@@ -132,12 +132,12 @@ def run_id(folder: Path) -> str:
 
 
 def clean(value: Any) -> Any:
-    """Return a config value without user names and passwords in addresses."""
+    """Return a config value without user names and passwords in addresses, and keys of services."""
     if isinstance(value, dict):
         return {key: clean(item) for key, item in value.items()}
     if isinstance(value, list):
         return [clean(item) for item in value]
-    return without_userinfo(value) if isinstance(value, str) else value
+    return without_secrets(value) if isinstance(value, str) else value
 
 
 def send(run: Any, line: dict[str, Any]) -> None:
