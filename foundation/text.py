@@ -18,7 +18,11 @@ _UNSAFE = re.compile(
     "\ud800-\udfff"  # surrogates
     "]"
 )
-_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")  # user:password@ in an address
+# user:password@ in an address, up to the last @ before its path; Azure's container@account is a place, not a user
+_USERINFO = re.compile(
+    r"(?<=://)(?:[^/?#\s:]*:[^/?#\s]*@"
+    r"|(?<!\babfs://)(?<!\babfss://)(?<!\bwasb://)(?<!\bwasbs://)[^/?#\s]+@)"
+)
 
 
 def without_userinfo(text: str) -> str:

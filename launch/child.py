@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from launch.exit_codes import CRASH_LOOP, DONE, FAILED, INTERRUPTED, STOPPED
 from launch.parent import end_with_parent
 from pretrain.run_folder import is_crash_loop, read_status, status_stamp
 from pretrain.signals import ECHO_S, SIGNALS
-from pretrain.torchrun import launched_by_torchrun
+from pretrain.torchrun import is_worker
 from pretrain.types import Status
 
 EXIT_CODES = {Status.FINISHED: DONE, Status.PREEMPTED: DONE, Status.STOPPED: STOPPED, Status.FAILED: FAILED}
@@ -33,7 +34,7 @@ def exit_code(status: Status, interrupted: bool) -> int:
 
 def is_child() -> bool:
     """Return whether a launcher or torchrun started this process: such a one trains, and never launches or sweeps."""
-    return LAUNCHED in os.environ or launched_by_torchrun()
+    return LAUNCHED in os.environ or is_worker()
 
 
 class Child:
@@ -86,7 +87,7 @@ class Child:
                     start_new_session=True,
                     stdout=output,
                     stderr=errors,
-                    preexec_fn=end_with_parent,
+                    preexec_fn=functools.partial(end_with_parent, os.getpid()),
                 )
             )
             for number in self._unsent:

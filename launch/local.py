@@ -21,10 +21,10 @@ from types import FrameType
 from launch.exit_codes import CRASH_LOOP, STOPPED
 from launch.threads import shared_threads
 from pretrain.signals import ECHO_S
-from pretrain.torchrun import FILE_STORE, PARENT, RESTARTS
+from pretrain.torchrun import FILE_STORE, MAX_RESTARTS, PARENT, RESTARTS
 
 LOOK_S = 0.1  # between two looks at who has ended
-GRACE_S = 10.0  # for the others when one has failed: they can't go on, and lose a closed connection within a second
+GRACE_S = 30.0  # for the others when one has failed: they can't go on, but rank 0 may still write how the run ended
 HANDED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP, signal.SIGQUIT)
 MEANT = (STOPPED, CRASH_LOOP)  # exit codes of a rank that another start would not change
 
@@ -85,7 +85,7 @@ class Ranks:
     def _start(self, rank: int, store: Path, restarts: int) -> subprocess.Popen[bytes]:
         place: dict[str, object] = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, RESTARTS: restarts}
         place |= {"WORLD_SIZE": self._processes, "LOCAL_WORLD_SIZE": self._processes}
-        place |= {FILE_STORE: store, PARENT: os.getpid()}
+        place |= {MAX_RESTARTS: self._max_restarts, FILE_STORE: store, PARENT: os.getpid()}
         environment = os.environ | shared_threads(self._processes) | {name: str(it) for name, it in place.items()}
         # a session of its own: what the terminal sends comes through this process, once
         return subprocess.Popen([sys.executable, *self._command], env=environment, start_new_session=True)
@@ -94,9 +94,9 @@ class Ranks:
         """Return when all have ended well, or the first hasn't."""
         while True:
             codes = [rank.poll() for rank in self._ranks]
-            for rank, code in enumerate(codes):
-                if code:
-                    return self._failed(rank, code)
+            if failed := [(rank, code) for rank, code in enumerate(codes) if code]:
+                # of several within one look: one that was killed is the cause, one that left may be what came of it
+                return self._failed(*next((each for each in failed if each[1] < 0), failed[0]))
             if None not in codes:
                 return 0
             time.sleep(LOOK_S)

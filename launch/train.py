@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -20,7 +19,7 @@ from foundation.files import write_json
 from foundation.reader import reader_may_leave
 from launch.exit_codes import INTERRUPTED, REFUSED
 from launch.parent import end_with_parent
-from pretrain.torchrun import PARENT, launched_by_torchrun, refuse_restarts, speaks, was_refused
+from pretrain.torchrun import PARENT, file_store, is_worker, refuse_restarts, speaks, was_refused
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 LEFT = "stopped without saving: typed again, a run goes on from its last checkpoint, or begins anew without one"
@@ -57,10 +56,10 @@ def main() -> None:
 
 def end_with_launcher() -> None:
     """Have a worker asked to stop when its launcher dies: killed, that can't tell them, and nobody restarts them."""
-    if launched_by_torchrun() and sys.platform == "linux":
-        end_with_parent()
-        if os.environ.get(PARENT, str(os.getppid())) != str(os.getppid()):
-            sys.exit(128 + signal.SIGTERM)  # it died before that
+    file_store()  # as the parent's number, nothing for what a user's class starts
+    parent = os.environ.pop(PARENT, None)  # torchrun doesn't say: its store is asked when the ranks meet
+    if is_worker():
+        end_with_parent(None if parent is None else int(parent))
 
 
 def refuse(error: GroundworkError) -> int:
@@ -88,9 +87,9 @@ def compose_and_run(scratch_dir: Path) -> int:
     if command.wants_help:
         print(command.help())
         return 0
-    if command.multirun and launched_by_torchrun():
+    if command.multirun and is_worker():
         raise ConfigError(
-            "-m: every rank of torchrun would sweep for itself; type "
+            "-m: every rank that a launcher starts would sweep for itself; type "
             "python launch/train.py -m ... launcher=torchrun launcher.processes=<ranks>"
         )
     from launch.trials import run_trials  # brings torch: a second that help and a mistyped option need not wait for

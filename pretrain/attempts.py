@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from foundation.errors import GroundworkError
+from foundation.errors import GroundworkError, InputError
 from foundation.files import read_json, write_json
-from foundation.text import one_line, without_userinfo
+from foundation.secrets import without_secrets
+from foundation.text import one_line
 from pretrain.metrics.lines import read_metrics
 from pretrain.run_files import ATTEMPTS, HANG, METRICS
 from pretrain.types import Status
@@ -19,6 +21,7 @@ MAX_TRIES = 3  # that fail at one step
 SAME_STEPS = 2  # lines are written so many steps late: where a killed try was is known that well
 IN_FLIGHT = 4  # steps that may have begun after the last line was written
 MAX_REASON = 1000
+KEYS = frozenset({"started_s", "restarts", "status", "step", "data_step", "reason"})  # of each attempt
 KILLED = "killed without a word: kill -9, out of memory, or the machine went down"
 
 
@@ -45,6 +48,7 @@ def open_attempt(folder: Path, tree: dict[str, Any], restarts: int) -> None:
     Raises:
         CrashLoop: `MAX_TRIES` in a row failed at one step.
     """
+    _set_damaged_aside(folder)
     attempts = read_attempts(folder)
     if attempts and attempts[-1]["status"] is None:
         attempts[-1] |= _of_a_killed_one(folder, attempts[-1])
@@ -72,9 +76,9 @@ def withdraw_attempt(folder: Path) -> None:
 
 
 def read_attempts(folder: Path) -> list[dict[str, Any]]:
-    """Return the attempts, oldest first."""
+    """Return the attempts, oldest first; none where the file is damaged: a diary holds no run up."""
     path = folder / ATTEMPTS
-    return list(read_json(path)["attempts"]) if path.exists() else []
+    return list(read_json(path)["attempts"]) if path.exists() and _is_readable(path) else []
 
 
 def hang_since(folder: Path, started_s: float) -> str:
@@ -127,8 +131,26 @@ def _of_a_killed_one(folder: Path, attempt: dict[str, Any]) -> dict[str, Any]:
     return _ended(Status.FAILED, reason, step, data_step, exact=False)
 
 
+def _set_damaged_aside(folder: Path) -> None:
+    path = folder / ATTEMPTS
+    if path.exists() and not _is_readable(path):
+        aside = path.with_name(f"{path.name}.damaged")
+        path.replace(aside)
+        print(
+            f"{path}: can't be read, and is {aside.name} now; the starts are counted anew", file=sys.stderr, flush=True
+        )
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        attempts = read_json(path)["attempts"]
+        return all(attempt.keys() >= KEYS for attempt in attempts)
+    except (InputError, LookupError, TypeError, AttributeError):
+        return False
+
+
 def _ended(status: Status, reason: str, step: int, data_step: int, exact: bool) -> dict[str, Any]:
-    told = one_line(without_userinfo(reason), MAX_REASON)
+    told = one_line(without_secrets(reason), MAX_REASON)
     return {"status": status.value, "reason": told, "step": step, "data_step": data_step, "exact": exact}
 
 

@@ -66,6 +66,7 @@ class Beat:
         collectives: exchanges with the other ranks that it has begun; all ranks begin the same ones in one order.
         waiting: inside one of them.
         steps_begun: since the process started.
+        local_rank: number of the slot.
     """
 
     pid: int
@@ -77,6 +78,7 @@ class Beat:
     collectives: int
     waiting: bool
     steps_begun: int
+    local_rank: int
 
 
 class Heartbeat:
@@ -132,8 +134,8 @@ class Page:
     def beats(self) -> list[Beat]:
         """Return what each slot in use says, in the order of local ranks."""
         found = []
-        for first in range(0, len(self._slots), NUM_FIELDS):
-            slot = self._slots[first : first + NUM_FIELDS].tolist()
+        for number in range(len(self._slots) // NUM_FIELDS):
+            slot = self._slots[number * NUM_FIELDS : (number + 1) * NUM_FIELDS].tolist()
             if slot[PID]:
                 found.append(
                     Beat(
@@ -146,6 +148,7 @@ class Page:
                         slot[COLLECTIVES],
                         bool(slot[WAITING]),
                         slot[STEPS_BEGUN],
+                        number,
                     )
                 )
         return found

@@ -52,7 +52,7 @@ from pretrain.seats import (
 )
 from pretrain.signals import LAUNCHED, StopSignal
 from pretrain.tokenizer import Tokenizer, keep_tokenizer, was_trained_on
-from pretrain.torchrun import launched_by_torchrun, under_torchrun
+from pretrain.torchrun import under_torchrun, would_be_restarted
 from pretrain.train import Progress, Run, restore, train
 from pretrain.types import Status
 from pretrain.watchdog.watched import exchange_timeout, watched
@@ -89,7 +89,7 @@ def run_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> tuple[Status, 
         with (
             claimed(run_dir, tree, mesh, run.checkpointer.saves) as ended,
             run.signal.listening(),
-            watched(mesh, run_dir, None if ended else settings.hang_timeout_s, kills=launched_by_torchrun()),
+            watched(mesh, run_dir, None if ended else settings.hang_timeout_s, kills=would_be_restarted()),
         ):
             if ended and mesh.is_main and not was_trained_on(run_dir, run.loader.dataset.fingerprint):
                 print(f"data.path: {tree['data']['path']} holds other shards now than those {run_dir} was trained on")

@@ -24,7 +24,7 @@ from torch.distributed.rendezvous import rendezvous
 from foundation.errors import ConfigError, GroundworkError
 from foundation.files import canonical_json
 from pretrain.heartbeat import Heartbeat
-from pretrain.torchrun import FILE_STORE
+from pretrain.torchrun import file_store, launcher_is_gone
 
 DeviceType = Literal["auto", "cuda", "mps", "cpu"]
 SETTLE_S = 0.2  # far longer than dropping a tensor takes, far shorter than anyone waits for
@@ -125,10 +125,11 @@ class Mesh:
             try:
                 outcome = {"value": action()}
             except GroundworkError as error:
-                failed, outcome = error, {"error": str(error)}
+                ends = {"exit_code": error.exit_code, "restart_helps": error.restart_helps}
+                failed, outcome = error, {"error": str(error)} | ends
         outcome = self.broadcast_json(outcome)
         if "error" in outcome:
-            raise failed or GroundworkError(outcome["error"])
+            raise failed or _as_on_main(outcome)
         return outcome["value"]
 
     @contextlib.contextmanager
@@ -172,12 +173,17 @@ def start_mesh(
         timeout: how long a rank waits for the others in one exchange.
     Raises:
         ConfigError: the device isn't there, or the environment says half of where this process stands.
+        PeerLost: another rank or torchrun itself has ended meanwhile.
     """
     rank, world_size, local_rank = _place()
     chosen = _choose_device(device_type, key, local_rank)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if world_size == 1:
+        if launcher_is_gone():
+            raise PeerLost(
+                "torchrun has ended: its store does not answer, and nobody would stop this rank; start again"
+            )
         yield Mesh(rank, world_size, local_rank, chosen, _counted_by_torchrun())
         return
     backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
@@ -214,7 +220,7 @@ def _place() -> tuple[int, int, int]:
         if not text.isdecimal():
             raise ConfigError(f"{name}: {text!r} is not a whole number; {BY_TORCHRUN}")
         places[name] = int(text)
-    if places["WORLD_SIZE"] > 1 and FILE_STORE not in os.environ:
+    if places["WORLD_SIZE"] > 1 and file_store() is None:
         for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
             if name not in os.environ:
                 raise ConfigError(f"{name}: is not set, though WORLD_SIZE is {places['WORLD_SIZE']}; {BY_TORCHRUN}")
@@ -226,8 +232,8 @@ def _place() -> tuple[int, int, int]:
 
 def _common_store() -> Store:
     """Return what all ranks can write to: a file of launcher=local, which opens no port, or what torchrun holds."""
-    if path := os.environ.get(FILE_STORE):
-        store = dist.FileStore(path, -1)  # type: ignore[attr-defined]  # -1: its launcher removes it
+    if path := file_store():
+        store = dist.FileStore(str(path), -1)  # type: ignore[attr-defined]  # -1: its launcher removes it
         store.set_timeout(TIMEOUT)
         return store
     rendezvoused: Store = next(iter(rendezvous("env://", timeout=TIMEOUT)))[0]
@@ -316,6 +322,13 @@ def _choose_device(name: DeviceType, key: str, local_rank: int) -> torch.device:
             f"{key}: local rank {local_rank} has no GPU of its own, there are {num_gpus}; lower --nproc_per_node"
         )
     return torch.device(name, local_rank) if name == "cuda" else torch.device(name)
+
+
+def _as_on_main(outcome: dict[str, Any]) -> GroundworkError:
+    """Return rank 0's error as another rank raises it: a launcher that sees this rank end first ends the same way."""
+    error = GroundworkError(outcome["error"])
+    error.exit_code, error.restart_helps = outcome["exit_code"], outcome["restart_helps"]
+    return error
 
 
 def _lost_a_peer(error: RuntimeError) -> bool:

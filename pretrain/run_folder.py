@@ -11,7 +11,7 @@ from typing import Any
 from foundation.config.compose import config_yaml, read_config
 from foundation.errors import ConfigError
 from foundation.files import FolderUnusable, folder_lock, read_json, write_atomic, write_json
-from foundation.text import without_userinfo
+from foundation.secrets import without_secrets
 from pretrain.attempts import CrashLoop, open_attempt
 from pretrain.checkpoint.changes import compare, leaves, refusal
 from pretrain.checkpoint.integrity import step_folders
@@ -162,7 +162,7 @@ def has_trained(folder: Path) -> bool:
 
 def write_status(folder: Path, status: Status, reason: str, step: int, crash_loop: bool = False) -> None:
     """Write status.json: how the run ended, why, and after which step; and whether it fails there again and again."""
-    told = {"status": status.value, "reason": without_userinfo(reason), "step": step}
+    told = {"status": status.value, "reason": without_secrets(reason), "step": step}
     write_json(folder / STATUS, told | ({CRASH_LOOP: True} if crash_loop else {}))
 
 

@@ -11,18 +11,34 @@ from foundation.hashes import hash_bytes
 STORE_TIMEOUT = timedelta(seconds=5)  # of an answer from torchrun's own process
 FILE_STORE = "GROUNDWORK_STORE"  # where the ranks of launcher=local meet: a file in a folder that is theirs alone
 PARENT = "GROUNDWORK_PARENT"  # process number of launcher=local
-RESTARTS = "TORCHELASTIC_RESTART_COUNT"  # launcher=local counts by this name as well
-REFUSED = "groundwork/refused"
+RESTARTS, MAX_RESTARTS = "TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_MAX_RESTARTS"  # launcher=local sets both as well
+REFUSED, ASKED = "groundwork/refused", "groundwork/asked"
+_taken: dict[str, Path] = {}
 
 
-def launched_by_torchrun() -> bool:
-    """Return whether this process is a worker, of torchrun or launcher=local: such a one never launches or sweeps."""
+def is_worker() -> bool:
+    """Return whether this process is a rank of torchrun or launcher=local: such a one never launches or sweeps."""
     return "RANK" in os.environ
+
+
+def file_store() -> Path | None:
+    """Return where the ranks of launcher=local meet, if it started this one; what this process starts doesn't learn it.
+
+    Taken out of the environment at the first call: a program that a user's class starts is none of these ranks.
+    """
+    if (path := os.environ.pop(FILE_STORE, None)) is not None:
+        _taken[FILE_STORE] = Path(path)
+    return _taken.get(FILE_STORE)
 
 
 def under_torchrun() -> bool:
     """Return whether torchrun itself started this process: it kills what has not ended some time after its signal."""
-    return launched_by_torchrun() and FILE_STORE not in os.environ
+    return is_worker() and file_store() is None
+
+
+def would_be_restarted() -> bool:
+    """Return whether a launcher would start this rank again if it were killed: torchrun by itself does so 0 times."""
+    return is_worker() and int(os.environ.get(MAX_RESTARTS, 0)) > int(os.environ.get(RESTARTS, 0))
 
 
 def speaks(message: str) -> bool:
@@ -34,7 +50,7 @@ def speaks(message: str) -> bool:
     env, said = os.environ, hash_bytes(message.encode())
     if env.get("WORLD_SIZE", "1") == "1":
         return True
-    if path := env.get(FILE_STORE):
+    if path := file_store():
         return _first_to_make(Path(f"{path}.said.{said}"))
     said = f"groundwork/said/{env.get(RESTARTS, '0')}/{said}"
     # a node may be started again and keep its count of restarts
@@ -44,9 +60,9 @@ def speaks(message: str) -> bool:
 
 def refuse_restarts() -> None:
     """Have the ranks that a launcher starts after these leave at once: what ended these would end them as well."""
-    if path := os.environ.get(FILE_STORE):
-        Path(f"{path}.refused").touch()
-    elif launched_by_torchrun():
+    if path := file_store():
+        path.with_name(f"{path.name}.refused").touch()
+    elif is_worker():
         _count(REFUSED, 1)
 
 
@@ -57,6 +73,15 @@ def was_refused() -> bool:
     return bool(_count(REFUSED, 0))
 
 
+def launcher_is_gone() -> bool:
+    """Return whether torchrun ended before this process could ask the kernel to end with it: its store is silent."""
+    return _has_store() and _count(ASKED, 0) is None
+
+
+def _has_store() -> bool:
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
 def _count(key: str, more: int) -> int | None:
     """Add to a number in the store of torchrun's own process, which is there before the ranks and after them.
 
@@ -64,7 +89,7 @@ def _count(key: str, more: int) -> int | None:
         The sum; None where there is no such store, or it does not answer.
     """
     env = os.environ
-    if env.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+    if not _has_store():
         return None
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 

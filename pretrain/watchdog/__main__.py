@@ -17,10 +17,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from foundation.stops import outlive_stops
 from pretrain.heartbeat import PAGE, Beat, Page, Phase
 from pretrain.run_files import HANG
-from pretrain.watchdog.judge import Judge
-from pretrain.watchdog.report import at_fault, details, headline, state_of, take_stacks
+from pretrain.watchdog.judge import Judge, exchange_s
+from pretrain.watchdog.report import HELD, at_fault, details, fate, headline, state_of, take_stacks
 
 LOOK_S = 1.0
 FIRST_BEAT_S = 60.0  # for the first rank to be there
@@ -29,8 +30,7 @@ FIRST_BEAT_S = 60.0  # for the first rank to be there
 def main() -> None:
     """Watch until all ranks have ended; then remove the folder of their page."""
     told = json.loads(sys.argv[1])
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # meant for the ranks, which may take their time
-        signal.signal(number, signal.SIG_IGN)
+    outlive_stops()  # they are meant for the ranks, which may take their time
     folder = Path(told["folder"])
     try:
         Watchdog(folder, Path(told["run_dir"]), told["hang_timeout_s"], told["all_here"], told["kills"]).watch()
@@ -55,6 +55,7 @@ class Watchdog:
         self._handles: dict[int, int] = {}  # process -> what tells it from a later one of the same number
         self._waker = select.poll()
         self._named: set[tuple[int, int]] = set()  # (rank, its last sign): told once
+        self._held: set[tuple[int, int]] = set()  # those of them that a debugger held
 
     def watch(self) -> None:
         """Look, until all that ever gave a sign have ended."""
@@ -85,25 +86,38 @@ class Watchdog:
 
     def _handle(self, hanging: list[Beat], beats: list[Beat]) -> None:
         """Name who hangs, with all ranks' stacks, and kill it where that helps."""
+        self._forget_released(hanging)
         if all((beat.rank, beat.beat_ns) in self._named for beat in hanging):
             return
         self._named |= {(beat.rank, beat.beat_ns) for beat in hanging}
         states = {beat.rank: state_of(beat.pid) for beat in beats}
-        local_ranks = {slot.pid: number for number, slot in enumerate(self._page.beats())}
-        stacks = take_stacks({local_ranks[beat.pid]: beat.pid for beat in beats}, self._folder)
-        by_rank = {beat.rank: stacks[local_ranks[beat.pid]] for beat in beats}
+        stacks = take_stacks({beat.local_rank: beat.pid for beat in beats}, self._folder)
+        by_rank = {beat.rank: stacks[beat.local_rank] for beat in beats}
         now = {beat.rank: beat.beat_ns for beat in self._page.beats()}
         hanging = [beat for beat in at_fault(hanging, states, by_rank) if now[beat.rank] == beat.beat_ns]
         if not hanging:
             return  # it came back meanwhile: the question may have broken what it was asleep in
+        held = states[hanging[0].rank] == HELD
+        if held:
+            self._held |= {(beat.rank, beat.beat_ns) for beat in hanging}
         silent_s = {beat.rank: self._judge.silent_s(beat.rank) for beat in beats}
-        head = headline(hanging, silent_s[hanging[0].rank], len(beats), self._kills)
+        then = fate(self._kills, held, None if self._alone(beats) else exchange_s(self._hang_timeout_s))
+        head = headline(hanging, silent_s[hanging[0].rank], len(beats), then)
         first = [*hanging, *(beat for beat in beats if beat not in hanging)]
         self._tell(head, details(first, states, by_rank, silent_s))
-        if self._kills:
+        if self._kills and not held:
             for beat in hanging:
                 _kill(beat.pid, self._handles[beat.pid])
             self._judge = Judge(self._hang_timeout_s, LOOK_S, self._all_here)  # the others have time to see it
+
+    def _forget_released(self, hanging: list[Beat]) -> None:
+        """Have a rank that still hangs when its debugger has left it named anew: it is one like any other then."""
+        released = {(beat.rank, beat.beat_ns) for beat in hanging if state_of(beat.pid) != HELD} & self._held
+        self._held -= released
+        self._named -= released
+
+    def _alone(self, beats: list[Beat]) -> bool:
+        return self._all_here and len(beats) == 1
 
     def _tell(self, head: str, rest: str) -> None:
         with contextlib.suppress(OSError):  # nobody may be there to read it

@@ -8,8 +8,19 @@ from pretrain.heartbeat import Beat, Phase
 
 LONG = frozenset({Phase.STARTING, Phase.SAVING, Phase.EVALUATING, Phase.ENDING})
 MAY_WAIT = frozenset({Phase.EXCHANGE, Phase.DEVICE, Phase.ENDED})  # in these the others may be what it waits for
-LONG_FACTOR = 6  # these, and the first step, which compiles, may be silent for so many times the limit
+LONG_FACTOR = 6  # these, and the first step, which compiles, may be silent for so many times the limit; none for longer
+SLACK_S = 600.0  # an exchange waits for so long beyond that: the watchdog of the silent rank's node is to name it first
 SEEN_FACTOR = 3  # who has come back from a longer silence may take this many times as long again
+
+
+def longest_s(hang_timeout_s: float) -> float:
+    """Return how long any rank may be silent, in seconds: the exchanges' timeout and all limits here rest on it."""
+    return LONG_FACTOR * hang_timeout_s
+
+
+def exchange_s(hang_timeout_s: float) -> float:
+    """Return how long a rank waits for the others in one exchange, in seconds."""
+    return longest_s(hang_timeout_s) + SLACK_S
 
 
 @dataclass(slots=True)
@@ -55,7 +66,8 @@ class Judge:
         """Return how long a rank may be silent where it is."""
         first_step = beat.steps_begun <= 1
         factor = LONG_FACTOR if beat.phase in LONG or first_step else 1
-        return max(factor * self.hang_timeout_s, SEEN_FACTOR * self._silences[beat.rank].longest_s)
+        seen_s = SEEN_FACTOR * self._silences[beat.rank].longest_s
+        return min(max(factor * self.hang_timeout_s, seen_s), longest_s(self.hang_timeout_s))
 
     def hanging(self, beats: list[Beat]) -> list[Beat]:
         """Return the ranks that hang, by their signs: at work, and silent for too long.
@@ -66,12 +78,12 @@ class Judge:
         at_work = [beat for beat in beats if not _may_wait(beat) and self.silent_s(beat.rank) > self.limit_s(beat)]
         if at_work:
             return _last(at_work)
-        patience = 1 if self.all_here else 2 * LONG_FACTOR
-        if not beats or not all(
-            _may_wait(beat) and self.silent_s(beat.rank) > patience * self.limit_s(beat) for beat in beats
-        ):
-            return []
-        return _last(beats)
+        all_wait = all(_may_wait(beat) and self.silent_s(beat.rank) > self._patience_s(beat) for beat in beats)
+        return _last(beats) if beats and all_wait else []
+
+    def _patience_s(self, beat: Beat) -> float:
+        """Return how long a rank may wait: for another node's, longer than that node's watchdog takes to name it."""
+        return self.limit_s(beat) if self.all_here else longest_s(self.hang_timeout_s) + SLACK_S / 2
 
 
 def place(beat: Beat) -> tuple[int, int, int, int]:

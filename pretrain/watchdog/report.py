@@ -16,10 +16,10 @@ from pretrain.heartbeat import Beat
 DUMP_SIGNAL = signal.SIGRTMIN + 7 if sys.platform == "linux" else signal.SIGUSR2
 DUMP_WAIT_S = 2.0  # for a stack to be written: longer than any machine takes that isn't stuck itself
 DUMP_LOOK_S = 0.05
-STOPPED = "stopped"
+HELD = "held by a debugger"
 STATES = {
-    "T": f"{STOPPED} from outside (SIGSTOP, Ctrl-Z, a batch system that suspends)",
-    "t": f"{STOPPED} by a debugger",
+    "T": "stopped from outside (SIGSTOP, Ctrl-Z, a batch system that suspends)",
+    "t": HELD,
     "D": "inside the kernel, in a call that can't be interrupted (a disk or a network file system that doesn't answer)",
     "Z": "dead, and its parent has not noticed",
     "R": "computing",
@@ -69,12 +69,15 @@ def take_stacks(pids: dict[int, int], folder: Path) -> dict[int, str]:
 def at_fault(hanging: list[Beat], states: dict[int, str], stacks: dict[int, str]) -> list[Beat]:
     """Return which of several ranks at the same place hold the others up, as far as states and stacks tell.
 
+    One that a debugger holds is at fault before all others: it alone is to be left alone.
+
     Args:
         hanging: at least one. states, stacks: by rank.
     """
-    stopped = [beat for beat in hanging if states[beat.rank].startswith(STOPPED)]
+    held = [beat for beat in hanging if states[beat.rank] == HELD]
+    stopped = [beat for beat in hanging if states[beat.rank] == STATES["T"]]
     own_code = [beat for beat in hanging if stacks[beat.rank] and IN_ENGINE not in innermost(stacks[beat.rank])]
-    return stopped or (own_code if len(own_code) < len(hanging) else []) or hanging
+    return held or stopped or (own_code if len(own_code) < len(hanging) else []) or hanging
 
 
 def innermost(stack: str) -> str:
@@ -83,8 +86,26 @@ def innermost(stack: str) -> str:
     return next((line for line in main.splitlines() if line.startswith("  File ")), "")
 
 
-def headline(hanging: list[Beat], silent_s: float, num_ranks: int, kills: bool) -> str:
-    """Return one line: who hangs, where, and what comes of it."""
+def fate(kills: bool, held: bool, waits_s: float | None) -> str:
+    """Return what comes of a rank that hangs.
+
+    Args:
+        kills: whether somebody restarts the ranks when one is killed. held: whether a debugger holds it.
+        waits_s: how long other ranks wait for it in one exchange; None where there is no other rank.
+    """
+    if held:
+        why = "a debugger holds it"
+    elif kills:
+        return "killed: restarted, all go on from the newest checkpoint"
+    else:
+        why = "nobody would start them again"
+    if waits_s is None:
+        return f"left alone: {why}"
+    return f"left alone: {why}; an exchange that waits {waits_s / 60:.0f} min for it ends the run"
+
+
+def headline(hanging: list[Beat], silent_s: float, num_ranks: int, then: str) -> str:
+    """Return one line: who hangs, where, and what comes of it, in the words of `fate`."""
     beat = hanging[0]
     names = " and ".join(f"rank {each.rank} (process {each.pid})" for each in hanging)
     where = f"step {beat.step + 1}" + (f", micro batch {beat.micro_batch}" if beat.micro_batch else "")
@@ -93,11 +114,6 @@ def headline(hanging: list[Beat], silent_s: float, num_ranks: int, kills: bool) 
     wait = f"; {others} more {'rank waits' if others == 1 else 'ranks wait'} for it" if others else ""
     if len(hanging) > 1:
         wait = "; they can't be told apart" + (f", {others} more wait" if others else "")
-    then = (
-        "killed: restarted, all go on from the newest checkpoint"
-        if kills
-        else "left alone: nobody would start them again"
-    )
     return (
         f"{names} on {socket.gethostname()} gave no sign for {silent_s:.0f} s: {where}, {doing}{wait}; "
         f"{'it is' if len(hanging) == 1 else 'they are'} {then}"

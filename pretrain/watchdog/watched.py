@@ -6,6 +6,7 @@ import contextlib
 import faulthandler
 import json
 import secrets
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from pretrain.heartbeat import PAGE, Phase, make_page
 from pretrain.mesh import TIMEOUT, Mesh
-from pretrain.watchdog.judge import LONG_FACTOR
+from pretrain.watchdog.judge import exchange_s
 from pretrain.watchdog.report import DUMP_SIGNAL, stack_file
 
 CHILD = (sys.executable, "-P", "-m", "pretrain.watchdog")  # -P: a folder `pretrain` here is not the package
@@ -23,7 +24,7 @@ CHILD = (sys.executable, "-P", "-m", "pretrain.watchdog")  # -P: a folder `pretr
 
 def exchange_timeout(hang_timeout_s: float | None) -> timedelta:
     """Return how long ranks wait for each other: longer than the watchdog takes to name the one that they wait for."""
-    return TIMEOUT if hang_timeout_s is None else TIMEOUT + timedelta(seconds=LONG_FACTOR * hang_timeout_s)
+    return TIMEOUT if hang_timeout_s is None else timedelta(seconds=exchange_s(hang_timeout_s))
 
 
 @contextlib.contextmanager
@@ -39,7 +40,8 @@ def watched(mesh: Mesh, run_dir: Path, hang_timeout_s: float | None, kills: bool
     if hang_timeout_s is None:
         yield
         return
-    folder = Path(tempfile.gettempdir()) / f"groundwork-{mesh.broadcast_json(secrets.token_hex(8))}"
+    word = mesh.broadcast_json(secrets.token_hex(8))
+    folder = Path(tempfile.gettempdir()) / f"groundwork-{word}-{socket.gethostname()}"  # nodes may share their TMPDIR
     with contextlib.ExitStack() as held:
         if mesh.local_rank == 0:
             _prepare(folder, mesh.local_size)

@@ -46,7 +46,8 @@ class Fault(Profiler):
             ctypes.PyDLL(None).sleep(60)
 
     def _fail(self) -> None:
-        raise ConnectionError("https://me:canary@host/x is away")
+        held = f"{os.environ.get('CANARY_TOKEN')} and hf_{'canary' * 6}"
+        raise ConnectionError(f"https://me:canary@host/x is away; sent: {held}")
 
     def _wait(self) -> None:
         while not Path("go").exists():

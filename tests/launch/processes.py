@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import struct
 from pathlib import Path
@@ -31,6 +32,13 @@ def command(pid: int) -> str:
     return ""
 
 
+def ignored(pid: int) -> set[signal.Signals]:
+    """Return the signals that it ignores."""
+    line = next(it for it in Path(f"/proc/{pid}/status").read_text().splitlines() if it.startswith("SigIgn:"))
+    mask = int(line.split()[1], 16)
+    return {number for number in signal.Signals if mask >> (number - 1) & 1}
+
+
 def listening(pids: list[int]) -> dict[int, set[str]]:
     """Return the addresses that each process listens on for TCP connections."""
     addresses: dict[str, str] = {}
@@ -52,7 +60,9 @@ def listening(pids: list[int]) -> dict[int, set[str]]:
 
 def beyond_loopback(addresses: set[str]) -> set[str]:
     """Return those that another machine could reach."""
-    return {address for address in addresses if not address.startswith("127.") and address != "::1"}
+    return {
+        address for address in addresses if not address.removeprefix("::ffff:").startswith("127.") and address != "::1"
+    }
 
 
 def _address(text: str) -> str:

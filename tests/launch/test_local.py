@@ -65,12 +65,12 @@ def runs(pid: int) -> bool:
 
 def test_each_rank_knows_its_place_and_where_to_meet(start: Start, tmp_path: Path) -> None:
     script = """
-names = ("WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "OMP_NUM_THREADS")
+names = ("WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "OMP_NUM_THREADS", "TORCHELASTIC_MAX_RESTARTS")
 store = Path(os.environ["GROUNDWORK_STORE"])
 say(rank, sys.argv[1:], *(os.environ[name] for name in names), oct(store.parent.stat().st_mode)[-3:])
 """
-    said, told = ended(start(script), 0)
-    assert said == [f"{rank} ['an argument', '--a=flag'] 2 {rank} 2 0 1 700" for rank in (0, 1)]
+    said, told = ended(start(script, max_restarts=3), 0)
+    assert said == [f"{rank} ['an argument', '--a=flag'] 2 {rank} 2 0 1 3 700" for rank in (0, 1)]
     assert told == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["script.py"]  # where they met is gone
 
@@ -170,3 +170,22 @@ sys.exit(it.main())
     ended_ = subprocess.run([sys.executable, "-c", launcher], cwd=tmp_path, timeout=60)
     assert ended_.returncode == 5
     assert not runs(int((tmp_path / "pid0").read_text()))
+
+
+def test_of_ranks_that_end_within_one_look_the_killed_one_is_named(tmp_path: Path) -> None:
+    script = """
+if rank:
+    os.kill(os.getpid(), signal.SIGKILL)
+sys.exit(2)
+"""
+    launcher = f"""
+import sys, launch.local as it
+it.LOOK_S = 3.0  # both have ended by then
+sys.argv = ["local", "--processes=2", {str(tmp_path / "script.py")!r}]
+sys.exit(it.main())
+"""
+    (tmp_path / "script.py").write_text(HEAD + script)
+    line = [sys.executable, "-c", launcher]
+    ended_ = subprocess.run(line, cwd=tmp_path, timeout=60, capture_output=True, text=True)
+    assert ended_.returncode == 128 + signal.SIGKILL
+    assert "rank 1 (process " in ended_.stderr

@@ -88,3 +88,17 @@ def test_the_newest_are_kept(tmp_path: Path) -> None:
     for step in range(KEPT + 5):
         fails(tmp_path, 100 * step, 0)
     assert [attempt["step"] for attempt in read_attempts(tmp_path)][:: KEPT - 1] == [500, 100 * (KEPT + 4)]
+
+
+@pytest.mark.parametrize(
+    "torn", [b"", b'{"attempts": [{"sta', b"[]", b'{"attempts": [1]}', b'{"attempts": [{"step": 3}]}']
+)
+def test_a_damaged_diary_is_set_aside_and_blocks_no_run(
+    tmp_path: Path, torn: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "attempts.json").write_bytes(torn)
+    assert read_attempts(tmp_path) == []
+    fails(tmp_path, 3, 1)
+    assert [attempt["step"] for attempt in read_attempts(tmp_path)] == [3]
+    assert (tmp_path / "attempts.json.damaged").read_bytes() == torn
+    assert "attempts.json: can't be read, and is attempts.json.damaged now" in capsys.readouterr().err

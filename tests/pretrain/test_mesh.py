@@ -8,13 +8,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
 
-from foundation.errors import ConfigError
+from foundation.errors import ConfigError, GroundworkError
 from pretrain.mesh import FAILED, Mesh, PeerLost, set_determinism, start_mesh
 
 ALONE = Mesh(0, 1, 0, torch.device("cpu"))
@@ -222,3 +224,32 @@ def test_two_nodes_meet_again_though_only_the_failed_one_counts_its_restarts(
     codes, told = [node.wait(240) for node in nodes], output.read_text()
     assert codes == [0, 0], told
     assert sorted(re.findall(r"met again: (\d) (\d)", told)) == [("0", "1"), ("1", "1")], told
+
+
+def test_a_rank_alone_does_not_begin_when_torchrun_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pretrain.torchrun.STORE_TIMEOUT", timedelta(seconds=1))
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
+    place = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    for name, value in {**place, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}.items():
+        monkeypatch.setenv(name, value)
+    with start_mesh("cpu") as mesh:
+        assert mesh.world_size == 1
+    del store
+    with pytest.raises(PeerLost, match="torchrun has ended"), start_mesh("cpu"):
+        pass
+
+
+def test_what_rank_0_refuses_ends_the_others_with_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loop(GroundworkError):
+        exit_code, restart_helps = 4, True
+
+    def refuse() -> None:
+        raise Loop("a crash loop")
+
+    told: list[Any] = []
+    monkeypatch.setattr(Mesh, "broadcast_json", lambda mesh, value: told.append(value) or told[0])
+    for rank in (0, 1):
+        with pytest.raises(GroundworkError, match="a crash loop") as refused:
+            Mesh(rank, 2, rank, torch.device("cpu")).on_main(refuse)
+        assert (refused.value.exit_code, refused.value.restart_helps) == (4, True)
+    assert GroundworkError.exit_code == 2

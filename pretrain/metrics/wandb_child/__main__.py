@@ -16,7 +16,8 @@ import orjson
 
 from foundation.config.compose import read_config
 from foundation.files import write_atomic
-from foundation.text import without_userinfo
+from foundation.secrets import without_secrets
+from foundation.stops import outlive_stops
 from pretrain.metrics.lines import NON_FINITE, SAMPLES
 from pretrain.run_files import CONFIG
 
@@ -26,6 +27,7 @@ INIT_TIMEOUT_S = 60.0
 
 def main() -> None:
     """Serve one run."""
+    outlive_stops()  # the lines of the last save are still to come; it ends when stdin does
     messages = (orjson.loads(raw) for raw in sys.stdin.buffer)
     greeting = next(messages, None)
     if greeting is None:
@@ -130,12 +132,12 @@ def run_id(folder: Path) -> str:
 
 
 def clean(value: Any) -> Any:
-    """Return a config value without user names and passwords in addresses."""
+    """Return a config value without user names and passwords in addresses, and keys of services."""
     if isinstance(value, dict):
         return {key: clean(item) for key, item in value.items()}
     if isinstance(value, list):
         return [clean(item) for item in value]
-    return without_userinfo(value) if isinstance(value, str) else value
+    return without_secrets(value) if isinstance(value, str) else value
 
 
 def send(run: Any, line: dict[str, Any]) -> None:

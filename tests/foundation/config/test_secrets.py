@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from foundation.config.secrets import refuse_secrets
 from foundation.errors import ConfigError
@@ -22,6 +24,21 @@ from foundation.errors import ConfigError
         ({"paths": ["x", "s3://canary@bucket/x"]}, "paths.1"),
         ({"tags": ["hf_" + "canary" * 6]}, "tags.0"),
         ({"run_name": "AKIACANARYCANARYCAN1"}, "run_name"),
+        ({"wandb_key": "canary" * 6}, "wandb_key"),
+        ({"password": ["canary"]}, "password"),
+        ({"a": {"secret": {"value": "canary"}}}, "a.secret"),
+        ({"account_key": "canary"}, "account_key"),
+        ({"sas_token": "canary"}, "sas_token"),
+        ({"db": {"pwd": "canary"}}, "db.pwd"),
+        ({"headers": ["Authorization: Bearer canary0canary0canary0"]}, "headers.0"),
+        ({"headers": {"Authorization": "canary"}}, "headers.Authorization"),
+        ({"path": "https://account.blob.core.windows.net/x?sv=2020&sig=canary%2Fcanary"}, "path"),
+        ({"path": "https://host/x?X-Amz-Signature=canary"}, "path"),
+        ({"note": "key sk-canarycanarycanary01"}, "note"),
+        ({"note": "sk-proj-canary_canary-Canary_canary01"}, "note"),
+        ({"note": "sk-ant-api03-canary_canary-Canary_canary01"}, "note"),
+        ({"path": "abfss://me:canary@account.dfs.core.windows.net/x"}, "path"),
+        ({"path": "https://me:can@ary@host/x"}, "path"),
     ],
 )
 def test_a_secret_is_refused_by_its_key_alone(tree: dict[str, Any], key: str) -> None:
@@ -44,5 +61,31 @@ def test_words_of_the_field_are_none() -> None:
             "use_auth_token": True,
             "path": "https://host/a@b",
             "email": "me@host.org",
+            "id_key": "id",
+            "keep_field": "score",
+            "tokens": {"train": 5},
+            "keys": ["text"],
+            "data": {"path": "data/cs-sk-parallel-corpus-filtered"},
+            "run_name": "sk-learning-rate-sweep-2026",
+            "azure": "abfss://container@account.dfs.core.windows.net/x",
+            "older": "wasb://container@account.blob.core.windows.net/x",
+            "query": "https://host/x?page=2&keyword=a&monkey=b",
+            "words": "a bearer of good news, basic understanding",
         }
     )
+
+
+def test_no_option_of_ours_is_refused() -> None:
+    options = sorted((Path(__file__).parents[3] / "conf").rglob("*.yaml"))
+    assert len(options) > 50
+    for option in options:
+        tree = yaml.safe_load(option.read_text())
+        refuse_secrets(tree)
+        refuse_secrets(_given(tree))
+
+
+def _given(tree: Any) -> Any:
+    """The tree with a value for each key that has none."""
+    if isinstance(tree, dict):
+        return {name: _given(value) for name, value in tree.items()}
+    return "x" if tree is None else tree

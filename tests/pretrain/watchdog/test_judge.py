@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pretrain.heartbeat import Beat, Phase
-from pretrain.watchdog.judge import LONG_FACTOR, SEEN_FACTOR, Judge
+from pretrain.watchdog.judge import LONG_FACTOR, SEEN_FACTOR, SLACK_S, Judge, exchange_s
 
 LIMIT_S = 10.0
 AT = Beat(
@@ -20,6 +20,7 @@ AT = Beat(
     collectives=20,
     waiting=False,
     steps_begun=8,
+    local_rank=0,
 )
 
 
@@ -99,5 +100,22 @@ def test_a_machine_that_stood_still_is_no_hang() -> None:
 
 def test_ranks_that_may_wait_for_another_node_are_left_to_its_watchdog() -> None:
     assert hanging(LIMIT_S + 1, WAITS, WAITS, all_here=False) == []
-    assert hanging(2 * LONG_FACTOR * LIMIT_S + 1, WAITS, WAITS, all_here=False) == [0, 1]
+    named_elsewhere_s = LONG_FACTOR * LIMIT_S + SLACK_S / 2
+    assert hanging(named_elsewhere_s, WAITS, WAITS, all_here=False) == []
+    assert hanging(named_elsewhere_s + 1, WAITS, WAITS, all_here=False) == [0, 1]
     assert hanging(LIMIT_S + 1, AT, WAITS, all_here=False) == [0]
+
+
+@pytest.mark.parametrize("all_here", [True, False])
+def test_whatever_a_rank_has_done_it_is_named_before_an_exchange_gives_up(all_here: bool) -> None:
+    slow = replace(AT, phase=Phase.EVALUATING)
+    judge = judge_after(LONG_FACTOR * LIMIT_S - 1, [slow], all_here)
+    assert SEEN_FACTOR * judge.silent_s(0) < exchange_s(LIMIT_S) or LIMIT_S < 300
+    for beat in (replace(AT, beat_ns=2), replace(WAITS, beat_ns=3)):
+        judge.look([beat], 1.0)
+        assert judge.limit_s(beat) <= LONG_FACTOR * LIMIT_S
+        seconds = 0.0
+        while not judge.hanging([beat]):
+            judge.look([beat], 1.0)
+            seconds += 1.0
+            assert seconds < exchange_s(LIMIT_S) - SLACK_S / 4

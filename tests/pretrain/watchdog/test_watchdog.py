@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from foundation.stops import STOPS
 from pretrain.heartbeat import PAGE, make_page
 from pretrain.run_files import HANG
 from pretrain.watchdog.watched import CHILD
@@ -22,8 +24,9 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at through /proc"),
 ]
 RANK = """
-import ctypes, faulthandler, sys, time
+import ctypes, faulthandler, os, signal, sys, time
 from pathlib import Path
+from foundation.stops import STOPS
 from pretrain.heartbeat import PAGE, Heartbeat, Phase
 from pretrain.watchdog.report import DUMP_SIGNAL, stack_file
 folder, rank, does = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
@@ -45,6 +48,9 @@ heart.at(Phase.FORWARD, micro_batch=2)
 if does == "ends":
     heart.at(Phase.ENDED)
     sys.stdin.read()
+if does == "is traced":
+    ctypes.CDLL(None).ptrace(0, 0, None, None)  # PTRACE_TRACEME: the parent is the debugger
+    os.kill(os.getpid(), signal.SIGSTOP)
 holds_the_lock()
 """
 
@@ -58,9 +64,11 @@ class Node:
             path.mkdir()
         self.ranks: list[subprocess.Popen[str]] = []
 
-    def start(self, *does: str, timeout_s: float = 1.0, kills: bool = True) -> subprocess.Popen[str]:
+    def start(self, *does: str | None, timeout_s: float = 1.0, kills: bool = True) -> subprocess.Popen[str]:
         make_page(self.folder / PAGE, len(does))
         for rank, what in enumerate(does):
+            if what is None:  # it never got so far
+                continue
             line = [sys.executable, "-c", RANK, str(self.folder), str(rank), what]
             self.ranks.append(subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
         for each in self.ranks:
@@ -138,3 +146,46 @@ def test_it_is_small_and_ends_when_the_ranks_say_that_they_have_ended(node: Node
     watchdog.communicate(timeout=60)
     assert watchdog.returncode == 0
     assert not node.folder.exists()
+
+
+def test_what_a_batch_system_sends_to_every_process_does_not_end_it(node: Node) -> None:
+    watchdog = node.start("hangs", "waits", timeout_s=2.0)
+    mapped = Path(f"/proc/{watchdog.pid}/maps")
+    until(lambda: str(node.folder / PAGE) in mapped.read_text())
+    for number in STOPS:
+        watchdog.send_signal(number)
+    assert node.ranks[0].wait(60) == -signal.SIGKILL  # it still looks
+    node.ranks[1].kill()
+    watchdog.communicate(timeout=60)
+    assert watchdog.returncode == 0
+    assert not node.folder.exists()
+
+
+PTRACE_DETACH = 17
+
+
+def test_a_rank_that_a_debugger_holds_is_named_and_left_alone_until_it_has_gone(node: Node) -> None:
+    watchdog = node.start("waits", "is traced")
+    held = node.ranks[1].pid
+    until((node.run_dir / HANG).exists)
+    until(lambda: "\n\n" in (node.run_dir / HANG).read_text())
+    report = (node.run_dir / HANG).read_text()
+    assert "1 more rank waits for it; it is left alone: a debugger holds it; an exchange that waits" in report
+    assert f"rank 1, process {held}: held by a debugger" in report
+    time.sleep(2.5)
+    assert "State:\tt" in Path(f"/proc/{held}/status").read_text()
+    assert (node.run_dir / HANG).read_text().count(" gave no sign for ") == 1
+    assert ctypes.CDLL(None).ptrace(PTRACE_DETACH, held, None, None) == 0
+    until(lambda: (node.run_dir / HANG).read_text().count(" gave no sign for ") == 2)
+    assert os.waitstatus_to_exitcode(os.waitpid(held, 0)[1]) == -signal.SIGKILL
+    node.ranks[0].kill()
+    watchdog.communicate(timeout=60)
+
+
+def test_a_slot_that_nobody_uses_shifts_no_ones_stack(node: Node) -> None:
+    watchdog = node.start(None, "hangs", kills=False)
+    until((node.run_dir / HANG).exists)
+    until(lambda: "\n\n" in (node.run_dir / HANG).read_text())
+    assert "in holds_the_lock" in (node.run_dir / HANG).read_text()
+    node.ranks[0].kill()
+    watchdog.communicate(timeout=60)
