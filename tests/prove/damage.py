@@ -60,18 +60,22 @@ def damaged(path: Path, change: Change) -> Iterator[None]:
         path.write_bytes(whole)
 
 
+UNCHANGED = "what is read is what was written"
+
+
 def read_damaged(read: Reader, folder: Path, expected: str, name: str) -> tuple[bool, bool, str]:
     """Read a damaged folder.
 
     Returns:
-        Whether the damage was told with the file's name; whether it was used silently; what was said or went wrong.
+        Whether the damage was told with the file's name; whether it was used silently; what was said or went wrong,
+        UNCHANGED where the damage is in nothing that is used.
     """
     try:
         found = read(folder)
     except GroundworkError as error:
         return name in str(error), False, str(error)
     if found == expected:
-        return False, False, "what is read is what was written"
+        return False, False, UNCHANGED
     return False, True, f"{name} was read as it is, without a word"
 
 
@@ -88,10 +92,11 @@ class Scratch:
     def passed_over(self, name: str, read: Reader = state_of) -> Outcome:
         """Read the damaged checkpoint; then see that a resume would take the one before it."""
         detected, silent, said = read_damaged(read, self.newest, self.state, name.partition(".")[0])
-        if not detected and not silent:
-            return Outcome(False, True, False, None, said)
-        recovered = not silent and newest_checkpoint(self.run_dir).folder == self.before
-        return Outcome(detected, recovered, silent, None, "" if recovered else said)
+        taken = newest_checkpoint(self.run_dir).folder
+        if said is UNCHANGED:
+            return Outcome(False, taken == self.newest, False, None, said)
+        recovered = not silent and taken == self.before
+        return Outcome(detected, recovered, silent, None, "" if recovered and detected else said)
 
 
 def change_file(scratch: Scratch, name: str, change: Change, read: Reader = state_of) -> Outcome:

@@ -178,7 +178,7 @@ FAULTS = [
         "a lock of a dead process, of a pid that is another's now, of a living one",
         f"a lock that nobody holds is taken over; one that is held is refused by its holder's name; then {BITWISE}",
         locks,
-        4.0,
+        10.0,  # three of 2 s, and one that waits 30 s for the lock
     ),
     Fault(
         (17,),

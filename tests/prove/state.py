@@ -46,7 +46,7 @@ def state_of(folder: Path) -> str:
 
 
 def _computed(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return facts without where and how the run was asked for, and without the clone's commit: it may move meanwhile."""
+    """Return facts without where and how the run was asked for, and without the clone's commit, which may move."""
     kept: dict[str, Any] = copy.deepcopy(facts)
     for *groups, name in (("gate", "config", *keys) for keys in ASKED):
         inner = kept
