@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -84,6 +85,11 @@ class Launched:
     def lines(self) -> int:
         """Return how many steps it has printed."""
         return self.text.count("\nstep ")
+
+    @property
+    def starts(self) -> int:
+        """How often its ranks have begun."""
+        return len(re.findall("^run: ", self.text, re.MULTILINE))
 
     @property
     def ranks(self) -> list[int]:

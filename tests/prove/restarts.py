@@ -57,7 +57,7 @@ def crash_again(bench: Bench, launcher: Launcher, step: int) -> Outcome:
     before = FIRST_STEP + raises.format(call=call, rank=step % LONG.ranks)
     with Launched(bench, launcher, max_restarts=8, before=before) as run:
         code = run.wait()
-        since_s, tries = time.monotonic(), run.text.count("\nrun: ") + run.text.startswith("run: ")
+        since_s, tries = time.monotonic(), run.starts
         told = code != 0 and tries == TRIES and "a crash loop" in run.text
         outcome = bench.recover(LONG, run.run_dir, since_s, told)
         return replace(outcome, note=outcome.note or f"{tries} tries; {tail(run.text)}" * (not told))

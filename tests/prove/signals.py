@@ -137,8 +137,7 @@ def kill_rank_of(bench: Bench, launcher: Launcher, step: int) -> Outcome:
         seconds = run.wait_for_step(before + 1) - since_s  # one more may have been on its way
         code = run.wait()
         same, silent, note = bench.judge(LONG, run.run_dir)
-        again = "resume: from step" in run.text or run.text.count("\nrun: ") > 1
-        return Outcome(again, same and code == 0, silent, seconds, note)
+        return Outcome(run.starts == 2, same and code == 0, silent, seconds, note)
 
 
 def kill_launcher(bench: Bench, launcher: Launcher, step: int) -> Outcome:
