@@ -19,8 +19,8 @@ from tests.prove.runner import run, why_not
 PAGE = REPOSITORY / "docs" / "prove.md"
 EPILOG = """exit code: 0 when every fault was noticed and recovered from and none silent, else 1; 130 after a Ctrl-C.
 examples:
-  make prove                                   all of it, about 25 minutes on two idle cores; writes docs/prove.md
-  make prove PROVE="--quick"                   a few injections of each fault, 3 minutes or so
+  make prove                                   all of it, about 45 minutes on two idle cores; writes docs/prove.md
+  make prove PROVE="--quick"                   a few injections of each fault, 6 minutes or so
   make prove PROVE="--only=damage --seed=3"    one family, other random choices
   make prove PROVE="--only=2 --only=4"         rows of the matrix"""
 
