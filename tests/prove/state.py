@@ -42,10 +42,10 @@ def state_of(folder: Path) -> str:
     load_tensors(opened, tensors)
     ranks = [opened.rank_facts(rank)["random"] for rank in range(opened.manifest.world_size)]
     hashes = {name: hash_bytes(bytes_of(tensor)) for name, tensor in tensors.items()}
-    return hash_json([hashes, _computed(_without_clocks(opened.facts)), ranks])
+    return hash_json([hashes, computed(_without_clocks(opened.facts)), ranks])
 
 
-def _computed(facts: dict[str, Any]) -> dict[str, Any]:
+def computed(facts: dict[str, Any]) -> dict[str, Any]:
     """Return facts without where and how the run was asked for, and without the clone's commit, which may move."""
     kept: dict[str, Any] = copy.deepcopy(facts)
     for *groups, name in (("gate", "config", *keys) for keys in ASKED):
