@@ -59,7 +59,9 @@ class Launched:
         shutil.rmtree(self.run_dir, ignore_errors=True)
 
     def kill(self) -> None:
-        """Kill all that is left of it."""
+        """Kill all that is left of it; where there is no /proc, its launcher's group."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
         while left := self.alive():
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
