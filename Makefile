@@ -17,7 +17,7 @@ help:
 	@echo "make demo    from the embedded corpus to a trained model: text, shards, training, a stop, a resume, a sample"
 	@echo "make test    every test that this machine can run; says which capabilities it skipped and why"
 	@echo "make check   lint, format, types, import rules and the quick tests, in under 2 minutes"
-	@echo "make prove   kills, damage, full disks and the like, injected into small runs; PROVE=--help says more; 30 minutes"
+	@echo "make prove   kills, damage, full disks and the like, injected into small runs; PROVE=--help says more; 45 minutes"
 	@echo "make install .venv with the locked dependencies (the targets above do it by themselves)"
 	@echo "make lock    requirements.lock anew after a change of pyproject.toml; UPGRADE=--upgrade takes new versions"
 	@echo "make clean   remove .venv and the caches of the tools; data/ and runs/ stay"
@@ -62,7 +62,7 @@ static: $(STAMP)
 check: static
 	$(BIN)/python -m pytest -m "not slow" -rs
 
-# PROVE="--quick" takes 3 minutes or so; PROVE="--list" lists the faults
+# PROVE="--quick" takes 6 minutes or so; PROVE="--list" lists the faults
 prove: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.prove $(PROVE)
 

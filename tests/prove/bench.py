@@ -26,6 +26,10 @@ from tests.prove.state import checkpoint_of, lines_of, state_of
 
 TRAIN = REPOSITORY / "launch" / "train.py"
 STEP = re.compile(r"^step +[\d,]+/", re.MULTILINE)
+# what a rank says that was left alone: in a collective, and before the ranks had met
+LOST = re.compile(
+    "another rank has ended|a collective failed, and no rank said why|ranks came within|gave no sign within"
+)
 WAIT_S = 240.0
 GRACE_S = 30.0  # what torchrun gives ranks between its SIGTERM and its SIGKILL
 MONITOR_S = 0.1  # after which torchrun notices that a rank has ended
@@ -124,16 +128,21 @@ class Bench:
         """Type the line of a recipe and wait for its end."""
         return self.wait(self.start(recipe, run_dir, *more, before=before))
 
-    def wait(self, line: Line) -> Ended:
-        """Wait for a line, and do as torchrun does: where a rank fails, the others are asked to end, then killed."""
-        first_s, give_up_s, asked_s = None, time.monotonic() + WAIT_S, None
+    def wait(self, line: Line, patience_s: float = MONITOR_S) -> Ended:
+        """Wait for a line, and do as torchrun does: where a rank fails, the others are asked to end, then killed.
+
+        Args:
+            patience_s: from a rank's failure until the others are asked.
+        """
+        first_s, give_up_s, asked_s, is_asked = None, time.monotonic() + WAIT_S, None, False
         while any(rank.exitcode is None for rank in line.ranks):
             time.sleep(0.01)
             now_s = time.monotonic()
             first_s = first_s or (now_s if STEP.search(line.output.read_text()) else None)
             if asked_s is None and any(rank.exitcode not in (None, 0) for rank in line.ranks):
-                asked_s = now_s
-                time.sleep(MONITOR_S)
+                asked_s = now_s + patience_s
+            if asked_s is not None and not is_asked and now_s > asked_s:
+                is_asked = True
                 _ask(line, signal.SIGTERM)
             if now_s > give_up_s or (asked_s is not None and now_s > asked_s + GRACE_S):
                 _ask(line, signal.SIGKILL)
@@ -196,6 +205,19 @@ class Bench:
         """Remove folders that nobody needs any more."""
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def lost_peer_told(bench: Bench, run_dir: Path, text: str, other_code: int | None) -> bool | None:
+    """Return whether it is said that a peer was lost; None where the other rank had no occasion to.
+
+    It had none where it had ended well, and where the launcher's SIGTERM ended it before it trained.
+
+    Args:
+        text: what the ranks printed. other_code: exit code of the rank that was left.
+    """
+    if other_code in (0, -signal.SIGTERM):
+        return None
+    return LOST.search(f"{text}\n{bench.status(run_dir).get('reason', '')}") is not None
 
 
 def of_world_size(recipe: Recipe, ranks: int) -> Recipe:

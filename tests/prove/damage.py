@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from foundation.errors import GroundworkError
+from pretrain.checkpoint.labels import LABEL
 from pretrain.checkpoint.reading import newest_checkpoint
-from tests.prove.bench import PAIR, Bench
+from pretrain.run_files import JOURNAL
+from tests.prove.bench import PAIR, Bench, tail
 from tests.prove.faults import Case, Fault, Outcome
 from tests.prove.state import checkpoint_of, state_of
 
@@ -60,18 +62,22 @@ def damaged(path: Path, change: Change) -> Iterator[None]:
         path.write_bytes(whole)
 
 
+UNCHANGED = "what is read is what was written"
+
+
 def read_damaged(read: Reader, folder: Path, expected: str, name: str) -> tuple[bool, bool, str]:
     """Read a damaged folder.
 
     Returns:
-        Whether the damage was told with the file's name; whether it was used silently; what was said or went wrong.
+        Whether the damage was told with the file's name; whether it was used silently; what was said or went wrong,
+        UNCHANGED where the damage is in nothing that is used.
     """
     try:
         found = read(folder)
     except GroundworkError as error:
         return name in str(error), False, str(error)
     if found == expected:
-        return False, False, "what is read is what was written"
+        return False, False, UNCHANGED
     return False, True, f"{name} was read as it is, without a word"
 
 
@@ -88,10 +94,11 @@ class Scratch:
     def passed_over(self, name: str, read: Reader = state_of) -> Outcome:
         """Read the damaged checkpoint; then see that a resume would take the one before it."""
         detected, silent, said = read_damaged(read, self.newest, self.state, name.partition(".")[0])
-        if not detected and not silent:
-            return Outcome(False, True, False, None, said)
-        recovered = not silent and newest_checkpoint(self.run_dir).folder == self.before
-        return Outcome(detected, recovered, silent, None, "" if recovered else said)
+        taken = newest_checkpoint(self.run_dir).folder
+        if said is UNCHANGED:
+            return Outcome(None if name == LABEL else False, taken == self.newest, False, None, said)
+        recovered = not silent and taken == self.before
+        return Outcome(detected, recovered, silent, None, "" if recovered and detected else said)
 
 
 def change_file(scratch: Scratch, name: str, change: Change, read: Reader = state_of) -> Outcome:
@@ -174,15 +181,23 @@ def resume_over(bench: Bench, name: str, change: Change) -> Outcome:
     run_dir = bench.killed_run(PAIR)
     newest = checkpoint_of(run_dir, PAIR.max_steps - PAIR.every_steps)
     change(newest / name)
-    outcome = bench.recover(PAIR, run_dir, time.monotonic(), None)
-    journal = run_dir / "journal.jsonl"
-    told = journal.exists() and name.partition(".")[0] in journal.read_text() and newest.name in journal.read_text()
+    since_s = time.monotonic()
+    ended = bench.type(PAIR, run_dir)
+    same, silent, note = bench.judge(PAIR, run_dir)
+    journal = run_dir / JOURNAL
+    set_aside = journal.exists() and newest.name in journal.read_text()
+    told = set_aside and f"{newest.name}/{name.partition('.')[0]}" in ended.text
+    note = note or f"{'' if set_aside else 'not '}set aside in the journal; {tail(ended.text)}" * (not told)
     bench.clean(run_dir)
-    return Outcome(told, outcome.recovered, outcome.silent, outcome.seconds, outcome.note)
+    detected = None if name == LABEL and not set_aside else told
+    return Outcome(detected, same and ended.code == 0, silent, ended.first_step_s - since_s, note)
 
 
 ALONE = 99  # one at a time: they share a folder
-OVER = "the file is named, nothing of the checkpoint is used, the one before it is what a resume takes"
+OVER = (
+    "the file is named, nothing of the checkpoint is used, the one before it is what a resume takes; label.json, which "
+    "is no part of the state, counts as pending"
+)
 FAULTS = [
     Fault((12,), FAMILY, "each file of a checkpoint of two ranks cut", OVER, cuts, 0.05, processes=ALONE),
     Fault(
@@ -207,8 +222,9 @@ FAULTS = [
         (12, 13, 14),
         FAMILY,
         "a resume of two ranks whose newest checkpoint is damaged, each file in three ways",
-        "the journal names checkpoint and file; the same line goes on from the one before it and ends with the "
-        "uninterrupted run's state and metrics, bit for bit",
+        "the journal names the checkpoint, the console the file (label.json is no part of the state: unreadable, it "
+        "counts as pending); the same line goes on from the one before it and ends with the uninterrupted run's state "
+        "and metrics, bit for bit",
         resumed,
         4.0,
         processes=2,

@@ -15,7 +15,8 @@ class Outcome:
     """What came of one injection.
 
     Attributes:
-        detected: whether it was noticed and said; None where there is nothing to notice, as after a short stop.
+        detected: whether it was noticed and said; None where there is nothing to notice, as after a short stop, or
+            nobody left to notice it, as after a kill of all there was.
         recovered: whether the same line, typed again or going on, gave what the uninterrupted run gave, with no step by
             hand but taking the fault away (making room, putting a file back).
         silent: whether a run went on with another state than the uninterrupted one, or used damaged bytes, and said
@@ -102,5 +103,5 @@ class Tally:
 
     @property
     def unnoticed(self) -> list[tuple[str, Outcome]]:
-        """Those that did no harm, but of which nothing was said."""
+        """Those that did no harm, but of which nothing was said though there was something to say: failures as well."""
         return [(name, outcome) for name, outcome in self.outcomes if outcome.detected is False and outcome.recovered]

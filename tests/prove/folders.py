@@ -156,7 +156,8 @@ def turn_clock(bench: Bench, turned_s: int, part: float) -> Outcome:
     ended = bench.type(SHORT, run_dir, before=f"import ctypes, threading\n{after}\n")
     same, silent, note = bench.judge(SHORT, run_dir)
     kept = sorted(path.name for path in (run_dir / "checkpoints").iterdir())
-    if kept != ["step_00000004", "step_00000006"]:
+    newest, healthy = {"step_00000004", "step_00000006"}, {"step_00000002"}  # two labelled healthy stay in any case
+    if not newest <= set(kept) <= newest | healthy:
         same, note = False, f"kept {kept}"
     bench.clean(run_dir)
     return Outcome(None, same and ended.code == 0, silent, None, note)
@@ -178,7 +179,7 @@ FAULTS = [
         "a lock of a dead process, of a pid that is another's now, of a living one",
         f"a lock that nobody holds is taken over; one that is held is refused by its holder's name; then {BITWISE}",
         locks,
-        4.0,
+        10.0,  # three of 2 s, and one that waits 30 s for the lock
     ),
     Fault(
         (17,),

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,9 +20,11 @@ Launcher = list[str]  # the command up to --max-restarts
 TORCHRUN: Launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={LONG.ranks}"]
 LOCAL: Launcher = ["-m", "launch.local", f"--processes={LONG.ranks}"]
 
+MARK = "GROUNDWORK_PROVE_RUN"
+
 
 class Launched:
-    """The long run of two ranks under a real launcher, in a session of its own.
+    """The long run of two ranks under a real launcher, in a session of its own; left, nothing of it is alive.
 
     Args:
         launcher: TORCHRUN or LOCAL. max_restarts: how often it starts the ranks again.
@@ -33,10 +40,45 @@ class Launched:
         script.write_text(f"{before}\nimport runpy\nrunpy.run_path({str(TRAIN)!r}, run_name='__main__')\n")
         start = [sys.executable, *launcher, f"--max-restarts={max_restarts}", str(script)]
         command = [*start, *bench.arguments(LONG, self.run_dir), *more]
+        self._mark = f"{MARK}={self.run_dir}"  # all that comes of it inherits it, in whatever session
         with self._output.open("w") as output:
             self.process = subprocess.Popen(
-                command, cwd=bench.folder, env=one_thread(), stdout=output, stderr=output, start_new_session=True
+                command,
+                cwd=bench.folder,
+                env=one_thread() | {MARK: str(self.run_dir)},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
+
+    def __enter__(self) -> Launched:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        shutil.rmtree(self.run_dir, ignore_errors=True)
+
+    def kill(self) -> None:
+        """Kill all that is left of it; where there is no /proc, its launcher's group."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        while left := self.alive():
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.process.poll()
+            time.sleep(0.02)
+        self.process.wait()
+
+    def alive(self) -> list[int]:
+        """Return the processes that came of it and are there: launcher, ranks, watchdog, a logger's child."""
+        return [int(path.name) for path in Path("/proc").glob("[0-9]*") if self._is_ours(path)]
+
+    def _is_ours(self, process: Path) -> bool:
+        try:
+            return self._mark.encode() in (process / "environ").read_bytes().split(b"\0")  # a zombie's is empty
+        except OSError:
+            return False
 
     @property
     def text(self) -> str:
@@ -45,6 +87,11 @@ class Launched:
     def lines(self) -> int:
         """Return how many steps it has printed."""
         return self.text.count("\nstep ")
+
+    @property
+    def starts(self) -> int:
+        """How often its ranks have begun."""
+        return len(re.findall("^run: ", self.text, re.MULTILINE))
 
     @property
     def ranks(self) -> list[int]:
@@ -60,17 +107,20 @@ class Launched:
         return time.monotonic()
 
     def wait_for(self, words: str) -> None:
-        """Wait until it has printed these words."""
+        """Wait until it has printed these words, or has ended without them.
+
+        Raises:
+            AssertionError: it does neither in time.
+        """
+        until_s = time.monotonic() + WAIT_S
         while words not in self.text and self.process.poll() is None:
+            assert time.monotonic() < until_s, self.text
             time.sleep(0.01)
 
     def wait(self) -> int:
+        """Wait for its end; return the launcher's exit code.
+
+        Raises:
+            TimeoutExpired: it doesn't end.
+        """
         return self.process.wait(timeout=WAIT_S)
-
-
-def alive(pid: int) -> bool:
-    """Return whether a process is there and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

@@ -26,10 +26,10 @@ INTRODUCTION = """# What one machine can prove: the fault matrix, injected
 uninterrupted run. `make prove PROVE="--list"` lists the faults, `PROVE="--help"` says what else there is.
 
 - **injected**: how often. **detected**: noticed and said, by exit code, message or journal, out of those that there is
-  something to notice of. **recovered**: the same line, typed again or going on by itself, gave the uninterrupted run's
-  state (weights, moments, counters, random states of every rank: hashes) and its metrics, with no step by hand
-  but taking the fault away: making room, putting a file back. Where a change is to be refused: it was, by its key, and
-  the run went on unharmed without it.
+  something to notice of, and somebody left to notice it. **recovered**: the same line, typed again or going on by
+  itself, gave the uninterrupted run's state (weights, moments, counters, random states of every rank: hashes) and its
+  metrics, with no step by hand but taking the fault away: making room, putting a file back. Where a change is to be
+  refused: it was, by its key, and the run went on unharmed without it.
 - **silent**: a run went on with another state, or damaged bytes were used, and nothing was said. Must be 0.
 - **median, worst**: seconds from the fault (or its end, where it has one) to the first step done after it. Lines are
   forked from a process that has imported torch, so a start from nothing costs {imports:.1f} s more here; rows that say
@@ -69,18 +69,22 @@ def _rows(fault: Fault) -> str:
 
 
 def failures(results: Results) -> str:
-    """Return what was silent or not recovered, a line each; empty when nothing was."""
-    return "\n".join(line for tally in results.tallies for line in _listed(tally.fault, tally.failures))
+    """Return what was silent, not recovered or not noticed, a line each; empty when nothing was."""
+    tallies = results.tallies
+    return "\n".join(line for tally in tallies for line in _listed(tally.fault, tally.failures + tally.unnoticed))
 
 
 def _listed(fault: Fault, found: list[tuple[str, Outcome]]) -> list[str]:
     lines = [
-        f"- row {_rows(fault)}, {fault.name}: {name}: {'silent' if outcome.silent else 'not recovered'}: "
-        f"{' '.join(outcome.note.split())[:300]}"
+        f"- row {_rows(fault)}, {fault.name}: {name}: {_kind(outcome)}: {' '.join(outcome.note.split())[:300]}"
         for name, outcome in found[:SHOWN]
     ]
     more = len(found) - SHOWN
     return lines + ([f"- row {_rows(fault)}, {fault.name}: {more} more like these"] if more > 0 else [])
+
+
+def _kind(outcome: Outcome) -> str:
+    return "silent" if outcome.silent else "nothing was said of it" if outcome.recovered else "not recovered"
 
 
 def page(results: Results, beyond: list[tuple[str, str]], given: str, imports_s: float) -> str:
@@ -91,21 +95,13 @@ def page(results: Results, beyond: list[tuple[str, str]], given: str, imports_s:
         given: how the prover was called. imports_s: seconds of imports that a start from nothing costs.
     """
     parts = [INTRODUCTION.format(imports=imports_s), _where(results, given), table(results)]
-    parts += [f"## What was silent or not recovered\n\n{failures(results) or 'Nothing.'}"]
-    if quiet := [line for tally in results.tallies for line in _quiet(tally)]:
-        parts.append("## What did no harm, and of which nothing was said\n\n" + "\n".join(quiet))
+    parts += [f"## What was silent, not recovered or not noticed\n\n{failures(results) or 'Nothing.'}"]
     missed = [f"- row {_rows(fault)}, {fault.name}: needs {why}" for fault, why in results.not_run]
     missed += [f"- row {row}: {why}" for row, why in beyond]
     parts.append("## What was not run\n\n" + "\n".join(missed))
     promises = [f"- row {_rows(t.fault)}, {t.fault.name}: {t.fault.promise}." for t in results.tallies]
     parts.append("## What each one asks for\n\n" + "\n".join(promises))
     return "\n\n".join(part.strip() for part in parts) + "\n"
-
-
-def _quiet(tally: Tally) -> list[str]:
-    found = tally.unnoticed
-    named = "; ".join(name for name, _ in found[:SHOWN]) + ("; ..." if len(found) > SHOWN else "")
-    return [f"- row {_rows(tally.fault)}, {tally.fault.name}: {len(found)}: {named}"] if found else []
 
 
 def _where(results: Results, given: str) -> str:

@@ -1,7 +1,4 @@
-"""Rows 5, 25 and 31, and 2 to 4 under launcher=local: for a watchdog, a count of attempts, a comparison of ranks.
-
-Each is switched on by the key or option that it needs being there: see needs.py.
-"""
+"""Rows 5, 7, 25 and 31, and 2 to 4 under launcher=local: a watchdog, a count of attempts, a comparison of ranks."""
 
 from __future__ import annotations
 
@@ -11,30 +8,46 @@ import time
 from dataclasses import replace
 from functools import partial
 
-from tests.prove.bench import LONG, Bench
+from tests.prove.bench import LONG, WAIT_S, Bench, tail
 from tests.prove.faults import Case, Fault, Outcome
 from tests.prove.launched import LOCAL, TORCHRUN, Launched, Launcher
 from tests.prove.signals import BITWISE, ITSELF, RAISES, kill_launcher, kill_rank_of, terminate, under
 
 FAMILY = "restarts"
-HANG_TIMEOUT_S = 5  # the least that is allowed
-MAX_TRIES = 4  # the first, and three that got no further
+HANG_TIMEOUT = "trainer.hang_timeout_s=5"  # the least that is allowed
+TRIES = 3  # at one step, as the documentation promises
 
 
 def stop_for_ever(bench: Bench, launcher: Launcher, step: int) -> Outcome:
     """Stop a rank for ever: the watchdog names it, and the launcher starts all of them again."""
-    run = Launched(bench, launcher, max_restarts=1, more=[f"trainer.hang_timeout_s={HANG_TIMEOUT_S}"])
-    run.wait_for_step(step)
-    before, ranks = run.lines(), run.ranks
-    rank = step % len(ranks)
-    os.kill(ranks[rank], signal.SIGSTOP)
+    with Launched(bench, launcher, max_restarts=1, more=[HANG_TIMEOUT]) as run:
+        run.wait_for_step(step)
+        rank = step % len(run.ranks)
+        os.kill(run.ranks[rank], signal.SIGSTOP)
+        return _found_by_watchdog(bench, run, rank)
+
+
+def hold_lock(bench: Bench, launcher: Launcher, step: int) -> Outcome:
+    """Let a rank hang for ever with the interpreter's lock held: no thread of its own can notice."""
+    rank, struck = step % LONG.ranks, bench.new_file()
+    before = HOLD_LOCK.format(step=step, rank=rank, struck=str(struck))
+    with Launched(bench, launcher, max_restarts=1, before=before, more=[HANG_TIMEOUT]) as run:
+        run.wait_for_step(step - 1)
+        until_s = time.monotonic() + WAIT_S
+        while not struck.exists():
+            assert time.monotonic() < until_s and run.process.poll() is None, f"nothing was injected: {run.text}"
+            time.sleep(0.01)
+        return _found_by_watchdog(bench, run, rank)
+
+
+def _found_by_watchdog(bench: Bench, run: Launched, rank: int) -> Outcome:
     since_s = time.monotonic()
-    seconds = run.wait_for_step(before + 1) - since_s
+    before = run.lines()
+    seconds = run.wait_for_step(before + 1) - since_s  # one more may have been on its way
     code = run.wait()
     named = f"watchdog: rank {rank} " in run.text and (run.run_dir / "hang.txt").exists()
     same, silent, note = bench.judge(LONG, run.run_dir)
-    bench.clean(run.run_dir)
-    return Outcome(named, same and code == 0, silent, seconds, note)
+    return Outcome(named, same and code == 0, silent, seconds, note or tail(run.text) * (code != 0))
 
 
 def crash_again(bench: Bench, launcher: Launcher, step: int) -> Outcome:
@@ -42,15 +55,25 @@ def crash_again(bench: Bench, launcher: Launcher, step: int) -> Outcome:
     call = 2 * step  # two micro batches a step and rank
     raises = RAISES["backward"].replace("itertools.count()", "itertools.count(2 * first_step())")
     before = FIRST_STEP + raises.format(call=call, rank=step % LONG.ranks)
-    run = Launched(bench, launcher, max_restarts=8, before=before)
-    code = run.wait()
-    since_s, tries = time.monotonic(), run.text.count("\nrun: ") + run.text.startswith("run: ")
-    told = code != 0 and tries <= MAX_TRIES and "a crash loop" in run.text
-    outcome = bench.recover(LONG, run.run_dir, since_s, told)
-    bench.clean(run.run_dir)
-    return outcome
+    with Launched(bench, launcher, max_restarts=8, before=before) as run:
+        code = run.wait()
+        since_s, tries = time.monotonic(), run.starts
+        told = code != 0 and tries == TRIES and "a crash loop" in run.text
+        outcome = bench.recover(LONG, run.run_dir, since_s, told)
+        return replace(outcome, note=outcome.note or f"{tries} tries; {tail(run.text)}" * (not told))
 
 
+HOLD_LOCK = """
+import ctypes, itertools, os, pathlib, pretrain.train as loop
+real, calls, struck = loop.forward_backward, itertools.count(), pathlib.Path({struck!r})
+def holds(*arguments):
+    if next(calls) == {step} and os.environ["RANK"] == "{rank}" and not struck.exists():
+        struck.touch()
+        while True:  # a signal ends a sleep early
+            ctypes.PyDLL(None).sleep(60)
+    return real(*arguments)
+loop.forward_backward = holds
+"""
 # where a start goes on: the newest checkpoint of the run that its command line names
 FIRST_STEP = """
 import pathlib, sys
@@ -110,10 +133,20 @@ FAULTS = [
         processes=2,
     ),
     Fault(
+        (7,),
+        FAMILY,
+        "a rank under torchrun --max-restarts=1 hangs for ever with the interpreter's lock held",
+        f"the watchdog, a process of its own, names the rank, the ranks are started again; {ITSELF}",
+        under(TORCHRUN, hold_lock, 4),
+        25.0,
+        ("proc",),
+        processes=2,
+    ),
+    Fault(
         (25,),
         FAMILY,
         "a rank under torchrun --max-restarts=8 raises in the same step of every start",
-        f"it ends after {MAX_TRIES} tries at most and says that it is a crash loop; {BITWISE}",
+        f"it ends after {TRIES} tries and says that it is a crash loop; {BITWISE}",
         under(TORCHRUN, crash_again, 2),
         40.0,
         processes=2,
@@ -130,7 +163,7 @@ FAULTS = [
 ]
 for row, name, promise, act, full in (
     (2, "SIGKILL of a rank", f"the ranks are started again; {ITSELF}", kill_rank_of, 4),
-    (3, "SIGKILL of the launcher", f"no rank is left after 30 s; {BITWISE}", kill_launcher, 3),
+    (3, "SIGKILL of the launcher", f"no rank or watchdog is left after 30 s; {BITWISE}", kill_launcher, 3),
     (4, "SIGTERM to the launcher", f"preempted, saved within 30 s; {BITWISE}", terminate, 3),
 ):
     cases, needed = under(LOCAL, act, full), ("proc",)

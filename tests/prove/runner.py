@@ -37,8 +37,8 @@ class Results:
 
     @property
     def failed(self) -> bool:
-        """Whether anything was silent or not recovered."""
-        return any(tally.failures for tally in self.tallies)
+        """Whether anything was silent, not recovered, or not noticed where there was something to notice."""
+        return any(tally.failures or tally.unnoticed for tally in self.tallies)
 
 
 def run(bench: Bench, faults: Sequence[Fault], share: float = 1.0) -> Results:
@@ -118,8 +118,8 @@ def _attempt_all(tally: Tally, cases: list[Case], failed: str, meter: Meter) -> 
         outcome = attempt(case)
         tally.outcomes.append((case.name, outcome))
         meter.add(fault, case)
-        if outcome.silent or not outcome.recovered:
-            kind = "SILENT" if outcome.silent else "NOT RECOVERED"
+        if outcome.silent or not outcome.recovered or outcome.detected is False:
+            kind = "SILENT" if outcome.silent else "NOT NOTICED" if outcome.recovered else "NOT RECOVERED"
             print(f"{kind}: {fault.name}: {case.name}: {outcome.note}", file=sys.stderr, flush=True)
 
     with ThreadPoolExecutor(side_by_side(fault)) as pool:

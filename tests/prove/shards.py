@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from data_pipeline.shards.manifest import read_tokenizer
 from foundation.hashes import hash_bytes, hash_json
 from pretrain.data.dataset import open_data
 from tests.corpus import VOCAB_SIZE, write_data
-from tests.prove.bench import LONG, SHORT, Bench, Ended, Recipe
+from tests.prove.bench import LONG, SHORT, Bench, Ended, Recipe, tail
 from tests.prove.damage import ALONE, CUTS, POSITIONS, Change, Reader, damaged, flip, read_damaged
 from tests.prove.disks import mounted
 from tests.prove.faults import Case, Fault, Outcome
@@ -177,22 +177,35 @@ def unmount(bench: Bench, part: float) -> Outcome:
     return outcome
 
 
+# what stands where the data folder was, when it has been moved away: none of it is read as data, whoever asks
+INSTEAD: dict[str, Callable[[Path], object]] = {
+    "nothing": lambda data: None,
+    "an empty folder, as a mount point without its disk": Path.mkdir,
+    "a file": Path.touch,
+    "a link to nothing": lambda data: data.symlink_to("away"),
+    "a link to itself": lambda data: data.symlink_to(data.name),
+}
+
+
 def gone(bench: Bench) -> list[Case]:
-    return [Case(how, partial(start_without, bench, how)) for how in ("away", "not readable")]
+    names = bench.random.sample(list(INSTEAD), bench.pick(len(INSTEAD), 2))
+    return [Case(name, partial(start_without, bench, INSTEAD[name])) for name in names]
 
 
-def start_without(bench: Bench, how: str) -> Outcome:
+def start_without(bench: Bench, instead: Callable[[Path], object]) -> Outcome:
+    """Resume while the data folder is away: refused by the key; then put it back."""
     run_dir, data = bench.killed_run(SHORT), copy_of_data(bench)
-    if how == "away":
-        data.rename(data.with_name(f"{data.name}.away"))
-    else:
-        subprocess.run(["mount", "--bind", "/proc/sys/fs/binfmt_misc", str(data)], check=True)
+    away = data.rename(data.with_name(f"{data.name}.away"))
+    instead(data)
     ended = bench.type(SHORT, run_dir, f"data.path={data}")
-    if how != "away":
-        subprocess.run(["umount", str(data)], check=True)
-    outcome = bench.recover(SHORT, run_dir, time.monotonic(), ended.code == 2 and "data.path" in ended.text)
-    bench.clean(run_dir, data, data.with_name(f"{data.name}.away"))
-    return outcome
+    if data.is_dir():
+        data.rmdir()
+    data.unlink(missing_ok=True)
+    away.rename(data)
+    told = ended.code == 2 and "data.path" in ended.text and str(data) in ended.text
+    outcome = bench.recover(SHORT, run_dir, time.monotonic(), told)
+    bench.clean(run_dir, data)
+    return outcome if told else replace(outcome, note=outcome.note or tail(ended.text))
 
 
 BACK = "once it is put back the same line ends with the uninterrupted run's state and metrics, bit for bit"
@@ -239,5 +252,13 @@ FAULTS = [
         unmounted,
         3.0,
         ("mounts",),
+    ),
+    Fault(
+        (33,),
+        FAMILY,
+        "a resume whose data folder is away, with something else or nothing in its place",
+        f"exit code 2, the message names data.path and the folder; {BACK}",
+        gone,
+        2.0,
     ),
 ]

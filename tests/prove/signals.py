@@ -6,13 +6,14 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from tests.lines import Line
-from tests.prove.bench import GRACE_S, LONG, Bench, tail
+from tests.prove.bench import GRACE_S, LONG, Bench, lost_peer_told, tail
 from tests.prove.faults import Case, Fault, Outcome
-from tests.prove.launched import TORCHRUN, Launched, Launcher, alive
+from tests.prove.launched import TORCHRUN, Launched, Launcher
 from tests.prove.state import checkpoint_of
 
 FAMILY = "signals"
@@ -49,9 +50,11 @@ def kill_rank(bench: Bench, part: float, rank: int) -> Outcome:
     since_s = time.monotonic()
     ended = bench.wait(line)
     in_time = time.monotonic() - since_s < GRACE_S
-    outcome = bench.recover(LONG, run_dir, since_s, ended.code != 0 and in_time)
+    assert line.ranks[rank].exitcode == -signal.SIGKILL, f"exit code {line.ranks[rank].exitcode}"
+    told = lost_peer_told(bench, run_dir, ended.text, line.ranks[1 - rank].exitcode)
+    outcome = bench.recover(LONG, run_dir, since_s, told if in_time else False)
     bench.clean(run_dir)
-    return outcome
+    return replace(outcome, note=outcome.note or tail(ended.text) * (told is False))
 
 
 def stop_rank(bench: Bench, part: float, rank: int) -> Outcome:
@@ -102,15 +105,13 @@ def raises(bench: Bench) -> list[Case]:
 
 def raise_in(bench: Bench, where: str, call: int, rank: int) -> Outcome:
     """Let a rank raise: all ranks end soon, and what it said is told with its rank."""
-    run = Launched(bench, TORCHRUN, before=RAISES[where].format(call=call, rank=rank))
-    run.wait_for("injected: ")
-    since_s = time.monotonic()
-    code = run.wait()
-    in_time = time.monotonic() - since_s < DETECTED_S
-    told = run.text.count("Error: injected: ") >= 1 and f"rank      : {rank} " in run.text
-    outcome = bench.recover(LONG, run.run_dir, since_s, in_time and told and code != 0)
-    bench.clean(run.run_dir)
-    return outcome
+    with Launched(bench, TORCHRUN, before=RAISES[where].format(call=call, rank=rank)) as run:
+        run.wait_for("injected: ")
+        since_s = time.monotonic()
+        code = run.wait()
+        in_time = time.monotonic() - since_s < DETECTED_S
+        told = run.text.count("Error: injected: ") >= 1 and f"rank      : {rank} " in run.text
+        return bench.recover(LONG, run.run_dir, since_s, in_time and told and code != 0)
 
 
 Act = Callable[[Bench, Launcher, int], Outcome]
@@ -127,65 +128,57 @@ def under(launcher: Launcher, act: Act, full: int) -> Callable[[Bench], list[Cas
 
 
 def kill_rank_of(bench: Bench, launcher: Launcher, step: int) -> Outcome:
-    """Kill a rank: torchrun starts all of them again, and nobody types anything."""
-    run = Launched(bench, launcher, max_restarts=1)
-    run.wait_for_step(step)
-    before, victims = run.lines(), run.ranks
-    os.kill(victims[step % len(victims)], signal.SIGKILL)
-    since_s = time.monotonic()
-    seconds = run.wait_for_step(before + 1) - since_s  # one more may have been on its way
-    code = run.wait()
-    same, silent, note = bench.judge(LONG, run.run_dir)
-    bench.clean(run.run_dir)
-    again = "resume: from step" in run.text or run.text.count("\nrun: ") > 1
-    return Outcome(again, same and code == 0, silent, seconds, note)
+    """Kill a rank: the launcher starts all of them again, and nobody types anything."""
+    with Launched(bench, launcher, max_restarts=1) as run:
+        run.wait_for_step(step)
+        before, victims = run.lines(), run.ranks
+        os.kill(victims[step % len(victims)], signal.SIGKILL)
+        since_s = time.monotonic()
+        seconds = run.wait_for_step(before + 1) - since_s  # one more may have been on its way
+        code = run.wait()
+        same, silent, note = bench.judge(LONG, run.run_dir)
+        return Outcome(run.starts == 2, same and code == 0, silent, seconds, note)
 
 
 def kill_launcher(bench: Bench, launcher: Launcher, step: int) -> Outcome:
-    """Kill torchrun: its ranks end within torchrun's own grace, then the line goes on."""
-    run = Launched(bench, launcher)
-    run.wait_for_step(step)
-    ranks = run.ranks
-    run.process.kill()
-    run.wait()
-    since_s = time.monotonic()
-    while (orphans := [rank for rank in ranks if alive(rank)]) and time.monotonic() < since_s + GRACE_S:
-        time.sleep(0.02)
-    for rank in orphans:
-        os.kill(rank, signal.SIGKILL)
-    outcome = bench.recover(LONG, run.run_dir, since_s, not orphans)
-    bench.clean(run.run_dir)
-    return outcome
+    """Kill the launcher: ranks, watchdog and all else that came of it end within its grace; then the line goes on."""
+    with Launched(bench, launcher) as run:
+        run.wait_for_step(step)
+        run.process.kill()
+        run.wait()
+        since_s = time.monotonic()
+        while (orphans := run.alive()) and time.monotonic() < since_s + GRACE_S:
+            time.sleep(0.02)
+        run.kill()
+        outcome = bench.recover(LONG, run.run_dir, since_s, not orphans)
+        return replace(outcome, note=outcome.note or f"left alive: {orphans}" * bool(orphans))
 
 
 def terminate(bench: Bench, launcher: Launcher, step: int, times: int = 1) -> Outcome:
     """Ask the launcher to stop: the state of this step is saved, within the grace, and said."""
-    run = Launched(bench, launcher)
-    run.wait_for_step(step)
-    since_s = time.monotonic()
-    for _ in range(times):
-        run.process.send_signal(signal.SIGTERM)
-        time.sleep(0.05)
-    run.wait()
-    in_time = time.monotonic() - since_s < GRACE_S
-    status = bench.status(run.run_dir)
-    saved = status.get("status") == "preempted" and checkpoint_of(run.run_dir, status["step"]).is_dir()
-    outcome = bench.recover(LONG, run.run_dir, since_s, in_time and saved)
-    bench.clean(run.run_dir)
-    return outcome
+    with Launched(bench, launcher) as run:
+        run.wait_for_step(step)
+        since_s = time.monotonic()
+        for _ in range(times):
+            run.process.send_signal(signal.SIGTERM)
+            time.sleep(0.05)
+        run.wait()
+        in_time = time.monotonic() - since_s < GRACE_S
+        status = bench.status(run.run_dir)
+        saved = status.get("status") == "preempted" and checkpoint_of(run.run_dir, status["step"]).is_dir()
+        return bench.recover(LONG, run.run_dir, since_s, in_time and saved)
 
 
 def stop_launcher(bench: Bench, launcher: Launcher, step: int) -> Outcome:
-    """Stop torchrun itself for a moment: its ranks don't need it."""
-    run = Launched(bench, launcher)
-    run.wait_for_step(step)
-    run.process.send_signal(signal.SIGSTOP)
-    time.sleep(SHORT_STOP_S)
-    run.process.send_signal(signal.SIGCONT)
-    code = run.wait()
-    same, silent, note = bench.judge(LONG, run.run_dir)
-    bench.clean(run.run_dir)
-    return Outcome(None, same and code == 0, silent, None, note)
+    """Stop the launcher itself for a moment: its ranks don't need it."""
+    with Launched(bench, launcher) as run:
+        run.wait_for_step(step)
+        run.process.send_signal(signal.SIGSTOP)
+        time.sleep(SHORT_STOP_S)
+        run.process.send_signal(signal.SIGCONT)
+        code = run.wait()
+        same, silent, note = bench.judge(LONG, run.run_dir)
+        return Outcome(None, same and code == 0, silent, None, note)
 
 
 BITWISE = "the same line ends with the uninterrupted run's state and metrics, bit for bit"
@@ -195,7 +188,8 @@ FAULTS = [
         (2,),
         FAMILY,
         "SIGKILL of a rank at a random moment, from its start to its end",
-        f"the other rank ends within torchrun's grace when asked to; {BITWISE}",
+        "the other rank ends within torchrun's grace and says that a peer was lost, if it hadn't ended by then; "
+        f"{BITWISE}",
         lambda bench: moments(bench, bench.pick(40, 2), kill_rank),
         6.0,
         processes=2,
@@ -214,7 +208,7 @@ FAULTS = [
         (3,),
         FAMILY,
         "SIGKILL of torchrun",
-        f"no rank is left after 30 s; {BITWISE}",
+        f"no rank, watchdog or other process that came of it is left after 30 s; {BITWISE}",
         under(TORCHRUN, kill_launcher, 6),
         14.0,
         ("proc",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,18 @@ from pretrain.metrics.lines import read_metrics
 from pretrain.run_files import CHECKPOINTS, METRICS
 
 CLOCKS = ("tokens_per_s", "step_time_s", "mfu")  # fields of a step's line that differ from run to run
+# of the config that a checkpoint keeps: where a run lies and how its start was asked for; nothing computed hangs on it
+ASKED = (
+    ("run_name",),
+    ("runs_dir",),
+    ("resume",),
+    ("launcher",),
+    ("checkpoint",),
+    ("data", "path"),
+    ("data", "prefetch_steps"),
+    ("eval", "every_steps"),
+    ("trainer", "hang_timeout_s"),
+)
 
 
 def state_of(folder: Path) -> str:
@@ -29,7 +42,19 @@ def state_of(folder: Path) -> str:
     load_tensors(opened, tensors)
     ranks = [opened.rank_facts(rank)["random"] for rank in range(opened.manifest.world_size)]
     hashes = {name: hash_bytes(bytes_of(tensor)) for name, tensor in tensors.items()}
-    return hash_json([hashes, _without_clocks(opened.facts), ranks])
+    return hash_json([hashes, computed(_without_clocks(opened.facts)), ranks])
+
+
+def computed(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return facts without where and how the run was asked for, and without the clone's commit, which may move."""
+    kept: dict[str, Any] = copy.deepcopy(facts)
+    for *groups, name in (("gate", "config", *keys) for keys in ASKED):
+        inner = kept
+        for group in groups:
+            inner = inner[group]
+        inner.pop(name, None)
+    kept["environment"].pop("code")
+    return kept
 
 
 def newest_state_of(run_dir: Path) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,14 +17,16 @@ from foundation.hashes import hash_json
 from tests.corpus import write_pydocs
 from tests.prove import shards
 from tests.prove.__main__ import chosen, main
-from tests.prove.bench import Bench
+from tests.prove.bench import Bench, lost_peer_told
 from tests.prove.damage import ALONE
 from tests.prove.faults import Case, Fault, Outcome, Tally
+from tests.prove.launched import TORCHRUN, Launched
 from tests.prove.matrix import BEYOND, FAULTS
 from tests.prove.needs import REPOSITORY, missing
 from tests.prove.page import page, table
 from tests.prove.runner import Results, run
-from tests.prove.state import bytes_of
+from tests.prove.state import bytes_of, computed
+from tests.prove.writes import require_struck
 
 
 class Desk(Bench):
@@ -76,6 +80,11 @@ def broken() -> Outcome:
         (lambda: Outcome(True, True, False, 2.0), "| 1        | 1 of 1   | 1         | 0      | 2.00     |", False),
         (lambda: Outcome(None, True, False), "| 1        | -        | 1         | 0      | -        |", False),
         (lambda: Outcome(False, False, True, None, "why"), "| 1        | 0 of 1   | 0         | 1      |", True),
+        (
+            lambda: Outcome(False, True, False, None, "why"),
+            "| 1        | 0 of 1   | 1         | 0      | -        |",
+            True,
+        ),
         (lambda: Outcome(True, False, False, 1.0, "why"), "| 1        | 1 of 1   | 0         | 0      |", True),
         (broken, "| 1        | -        | 0         | 0      |", True),
     ],
@@ -148,6 +157,53 @@ def test_bytes_of_a_tensor_are_its_bits() -> None:
     assert bytes_of(torch.tensor([1.0, 2.0]).bfloat16()) != bytes_of(torch.tensor([1.0, 2.5]).bfloat16())
 
 
+def test_an_injection_counts_only_where_it_struck(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("mkdir /\nwrite /.status.json.tmp17\n")
+    require_struck(log, 1, ["mkdir /", "write /.status.json.tmp4"])
+    with pytest.raises(AssertionError, match="nothing was injected: the run made 2 calls, not 3"):
+        require_struck(log, 2)
+    with pytest.raises(AssertionError, match="nothing was injected: the run made 0 calls"):
+        require_struck(tmp_path / "none", 0)
+    with pytest.raises(AssertionError, match="injected before mkdir /, not before fsync /"):
+        require_struck(log, 0, ["fsync /"])
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "noticed"),
+    [
+        ("error: a collective failed, and no rank said why; was one killed, or out of memory?", 2, True),
+        ("error: the disk is full", 2, False),
+        ("", 0, None),
+        ("", -signal.SIGTERM, None),
+    ],
+)
+def test_a_kill_is_noticed_by_words_of_the_rank_that_is_left(
+    desk: Desk, tmp_path: Path, text: str, code: int, noticed: bool | None
+) -> None:
+    assert lost_peer_told(desk, tmp_path, text, code) is noticed
+    (tmp_path / "status.json").write_text('{"status": "failed", "reason": "PeerLost: another rank has ended: rank 1"}')
+    assert lost_peer_told(desk, tmp_path, text, code) is (noticed if noticed is None else True)
+
+
+def test_where_and_how_a_run_was_asked_for_is_no_part_of_its_state() -> None:
+    def facts(run_name: str, lr: float) -> dict[str, Any]:
+        gate = {"config": {"run_name": run_name, "optim": {"lr": lr}, "data": {}, "eval": {}, "trainer": {}}}
+        return {"step": 4, "gate": gate, "environment": {"code": run_name, "torch": "2"}}
+
+    assert computed(facts("one", 0.1)) == computed(facts("two", 0.1)) != computed(facts("one", 0.2))
+
+
+@pytest.mark.slow
+def test_a_launched_run_that_is_left_leaves_no_process(tmp_path: Path) -> None:
+    if why := missing("proc"):
+        pytest.skip(f"needs {why}")
+    with Launched(Bench(tmp_path, 0, True), TORCHRUN) as run:
+        run.wait_for_step()
+        assert len(run.alive()) >= 1 + len(run.ranks)
+    assert run.alive() == []
+
+
 @pytest.mark.slow
 def test_a_selection_is_recovered_from(tmp_path: Path) -> None:
     if why := missing("shim"):
@@ -165,7 +221,7 @@ def test_a_selection_is_recovered_from(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.prove", *some]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "nothing was silent, everything was recovered from" in done.stdout
+    assert "nothing was silent or unnoticed, everything was recovered from" in done.stdout
     text = (tmp_path / "prove.md").read_text()
     assert "| 15 " in text
     assert "## What was not run" in text
