@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from foundation.config.compose import read_config
 from foundation.errors import ConfigError, require
 from pretrain.checkpoint.afresh import OPTIMIZER, SPIKE, fitting
 from pretrain.checkpoint.beside import Beside
+from pretrain.checkpoint.changes import Change
 from pretrain.checkpoint.description import require_same_tensors
 from pretrain.checkpoint.environment import ENVIRONMENT, environment
 from pretrain.checkpoint.errors import (
@@ -36,6 +38,7 @@ from pretrain.checkpoint.reading import (
     verify_share,
 )
 from pretrain.checkpoint.retention import leave_later, manifest_of, prune, say, set_all_aside
+from pretrain.checkpoint.rules import Class
 from pretrain.checkpoint.saving import RANDOM, Save, on_main, updates_of
 from pretrain.checkpoint.state import FACTS, derive_random_states, read_facts, restore_random_states
 from pretrain.heartbeat import Phase
@@ -322,7 +325,7 @@ class DcpCheckpoint(Checkpointer):
         ranks = (opened.manifest.world_size, world_size)
         now = state.facts | {ENVIRONMENT: self._mesh.on_main(lambda: environment(self._mesh, config_of(state.facts)))}
         accepted = self._mesh.on_main(lambda: self._accepted(folder))
-        changes = self._together(ResumeRefused, lambda: require_same_run(folder, opened.facts, now, ranks, accepted))
+        changes = self._changes(lambda: require_same_run(folder, opened.facts, now, ranks, accepted))
         fits = fitting(opened, state, any(change.key.startswith(f"{OPTIMIZER}.") for change in changes))
         opened, tensors = fits.opened, fits.tensors
         if SPIKE in fits.afresh and self._mesh.is_main:
@@ -335,6 +338,12 @@ class DcpCheckpoint(Checkpointer):
         self.resumption = Resumption(opened.manifest.step, tuple(changes), fits.afresh)
         self._saved_step = opened.manifest.step if self._is_own(folder) else None
         return opened
+
+    def _changes(self, compared: Callable[[], list[Change]]) -> list[Change]:
+        """Return on every rank what rank 0 finds: an infinite setting comes to the others as null."""
+        found = self._together(ResumeRefused, lambda: compared() if self._mesh.is_main else [])
+        told = self._mesh.broadcast_json([asdict(change) | {"kind": change.kind.value} for change in found])
+        return [Change(**(each | {"kind": Class(each["kind"])})) for each in told]
 
     def _accepted(self, folder: Path) -> dict[str, Any] | None:
         """Return the config that this run last went on with; None where the checkpoint is another run's."""

@@ -74,7 +74,7 @@ def cases() -> list[Case]:
             masked = [place for place in range(size) if place // micro[2] % 2]
         else:
             masked = draw.sample(range(size), draw.randrange(size // 2))
-        dropout, precision = (0.0, 0.1, 0.3, 0.1)[number % 4], "bfloat16" if number >= 5 else "float32"
+        dropout, precision = (0.0, 0.1, 0.3, 0.1)[number % 4], "bfloat16" if number >= 4 else "float32"
         name = f"{number}: {size} by {micro}, dropout {dropout}, {precision}"
         made.append(Case(name, number, size, micro, frozenset(masked), dropout, precision))
     return made

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import random
 import resource
 import shutil
@@ -36,7 +38,8 @@ def state_of(seed: int, sharded: bool) -> TrainState:
         tensors["model.sharded"] = distribute_tensor(whole, init_device_mesh("cpu", (2,)), [Shard(0)])
     else:
         tensors["model.sharded"] = whole
-    return TrainState(tensors, {"step": seed, "gate": {"seed": 1}})
+    limit = math.inf if os.environ.get("RANK", "0") == "0" else None  # as a config with `.inf` comes to the other ranks
+    return TrainState(tensors, {"step": seed, "gate": {"seed": 1, "optim.limit": limit}})
 
 
 def local(tensor: torch.Tensor) -> torch.Tensor:
