@@ -23,7 +23,7 @@ def shown(root: str, *asked: str, width: int = 120, conf_dirs: tuple[Path, ...] 
 
 def test_a_command_lists_its_own_groups_alone() -> None:
     train, pipeline = shown("train"), shown("pipeline")
-    assert "\noptim= [adamw]\n" in train
+    assert "\noptim= [adamw], sgd\n" in train
     assert "\ndedup= exact, [minhash], none\n" in pipeline
     assert "dedup=" not in train.replace("data_pipeline", "")
     assert "optim=" not in pipeline
@@ -128,12 +128,14 @@ def test_options_of_a_folder_of_ones_own_are_listed_and_shown(tmp_path: Path) ->
     (tmp_path / "optim").mkdir()
     (tmp_path / "optim/mine.yaml").write_text("defaults:\n_target_: mine.Sgd\n# peak\nrate: 3  # a third\n")
     text = shown("train", conf_dirs=(CONF, tmp_path), optim="mine")
-    assert "optim= adamw, [mine]\n  # peak\n  optim.rate: 3  # a third\n" in text
+    assert "optim= adamw, [mine], sgd\n  # peak\n  optim.rate: 3  # a third\n" in text
 
 
 @pytest.mark.parametrize("word", ["optim", "optim=", "optim.lr"])
 def test_a_name_beside_help_is_that_of_a_group(word: str, tmp_path: Path) -> None:
-    assert CommandLine(["--help", word], CONF, "train", tmp_path).help().startswith("optim= [adamw]\n\noptim=adamw\n")
+    assert (
+        CommandLine(["--help", word], CONF, "train", tmp_path).help().startswith("optim= [adamw], sgd\n\noptim=adamw\n")
+    )
 
 
 def test_a_name_beside_help_that_is_no_group(tmp_path: Path) -> None:
