@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from foundation.errors import SettingError
+from foundation.stops import STOPS
 from pretrain.metrics.wandb import WandB
 from pretrain.metrics.wandb_child.__main__ import clean, send
 
@@ -189,6 +190,11 @@ def test_a_killed_trainer_leaves_a_run_that_ended(run_dir: Path) -> None:
     assert trainer.stdout is not None and trainer.stderr is not None
     assert trainer.stdout.readline() == "logged\n"
     assert "wandb sync" in trainer.stderr.readline()
+    if sys.platform == "linux":  # what a batch system sends to every process of a job is not meant for this one
+        tasks = Path(f"/proc/{trainer.pid}/task").glob("*/children")
+        (child,) = [int(pid) for path in tasks for pid in path.read_text().split()]
+        for number in STOPS:
+            os.kill(child, number)
     trainer.send_signal(signal.SIGKILL)
     trainer.wait()
     deadline = time.monotonic() + 20
