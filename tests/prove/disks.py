@@ -16,7 +16,7 @@ from tests.prove.faults import Case, Fault, Outcome
 from tests.prove.writes import all_whole
 
 FAMILY = "disks"
-NO_ROOM = ("No space left on device", "no room")
+NO_ROOM = ("No space left on device", "no room", "the disk has room for")
 READ_ONLY = ("Read-only file system",)
 
 
