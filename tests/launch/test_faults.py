@@ -200,7 +200,8 @@ def test_a_save_that_torchrun_kills_leaves_the_checkpoint_before_it(
     terminal.environment["PYTHONPATH"] += os.pathsep + str(custom)
     (temporary := terminal.folder / "tmp").mkdir()
     terminal.environment["TMPDIR"] = str(temporary)
-    line = faulty("wait", "profile.at_steps=[5]", STEPS)
+    # saves that hold the step: step 4's is whole before the disk becomes slow at step 5
+    line = faulty("wait", "profile.at_steps=[5]", STEPS, "checkpoint.asynchronous=false")
     run = launched(*line, "launcher=torchrun", "launcher.shutdown_timeout_s=5")
     until((terminal.folder / "struck5").exists)
     all_of_it = processes.below(run.pid)
