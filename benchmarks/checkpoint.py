@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib.metadata import version
 from multiprocessing.connection import Connection
@@ -47,18 +48,18 @@ NOTHING = "the state alone"
 State = dict[str, Tensor]
 
 
-class Side:
+class Side(ABC):
     """One way to save."""
 
     name: str
 
+    @abstractmethod
     def save(self, state: State, folder: Path) -> Callable[[], None]:
         """Save into `folder`; return what waits for the rest."""
-        raise NotImplementedError
 
+    @abstractmethod
     def load(self, state: State, folder: Path) -> None:
         """Fill `state`."""
-        raise NotImplementedError
 
 
 class Torch(Side):

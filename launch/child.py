@@ -8,23 +8,20 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+from foundation.stops import handling
 from launch.exit_codes import CRASH_LOOP, DONE, FAILED, INTERRUPTED, STOPPED
 from launch.parent import end_with_parent
 from pretrain.run_folder import is_crash_loop, read_status, status_stamp
-from pretrain.signals import ECHO_S, SIGNALS
+from pretrain.signals import ECHO_S, HANDED_ON, LAUNCHED
 from pretrain.torchrun import is_worker
 from pretrain.types import Status
 
 EXIT_CODES = {Status.FINISHED: DONE, Status.PREEMPTED: DONE, Status.STOPPED: STOPPED, Status.FAILED: FAILED}
 
 TRAIN = Path(__file__).with_name("train.py")
-# also what a closed window or Ctrl-\ sends: a child in a session of its own is out of the terminal's reach
-HANDED_ON = (*SIGNALS, signal.SIGHUP, signal.SIGQUIT)
-LAUNCHED = "GROUNDWORK_LAUNCHED"  # in a child's environment: one that launched again would never end
 
 
 def exit_code(status: Status, interrupted: bool) -> int:
@@ -78,7 +75,7 @@ class Child:
         environment = os.environ | {LAUNCHED: "1"}
         with contextlib.ExitStack() as held:
             output = None if self._output is None else held.enter_context(self._output.open("ab"))
-            held.enter_context(self._handing_on())
+            held.enter_context(handling(HANDED_ON, self._hand_on))
             errors = None if output is None else subprocess.STDOUT
             self._process = held.enter_context(
                 subprocess.Popen(
@@ -108,17 +105,6 @@ class Child:
         if is_crash_loop(run_dir):
             return CRASH_LOOP
         return exit_code(Status(read_status(run_dir)["status"]), self._interrupted)
-
-    @contextlib.contextmanager
-    def _handing_on(self) -> Iterator[None]:
-        """Hand the signals that stop a run on to the child inside this block; a SIGHUP that nohup ignores stays so."""
-        ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
-        before = {number: signal.signal(number, self._hand_on) for number in set(HANDED_ON) - ignored}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _hand_on(self, number: int, _: FrameType | None) -> None:
         """As SIGTERM, but for what is to end it without saving: SIGQUIT, and a later second Ctrl-C."""

@@ -14,18 +14,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+from foundation.stops import handling
 from launch.exit_codes import CRASH_LOOP, STOPPED
 from launch.threads import shared_threads
-from pretrain.signals import ECHO_S
+from pretrain.signals import ECHO_S, HANDED_ON
 from pretrain.torchrun import FILE_STORE, MAX_RESTARTS, PARENT, RESTARTS
 
 LOOK_S = 0.1  # between two looks at who has ended
 GRACE_S = 30.0  # for the others when one has failed: they can't go on, but rank 0 may still write how the run ended
-HANDED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP, signal.SIGQUIT)
 MEANT = (STOPPED, CRASH_LOOP)  # exit codes of a rank that another start would not change
 
 
@@ -58,7 +57,7 @@ class Ranks:
 
     def run(self) -> int:
         """Run them to their end, again when one fails; return the first failed one's exit code."""
-        with self._handing_on():
+        with handling(HANDED_ON, self._hand_on):
             for restarts in range(self._max_restarts + 1):
                 with tempfile.TemporaryDirectory(prefix="groundwork-") as folder:  # 0700
                     store = Path(folder) / "store"
@@ -118,17 +117,6 @@ class Ranks:
 
     def _running(self) -> list[subprocess.Popen[bytes]]:
         return [rank for rank in self._ranks if rank.poll() is None]
-
-    @contextlib.contextmanager
-    def _handing_on(self) -> Iterator[None]:
-        """Hand on what is meant for the ranks inside this block; a SIGHUP that nohup ignores stays so."""
-        ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
-        before = {number: signal.signal(number, self._hand_on) for number in set(HANDED_ON) - ignored}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _hand_on(self, number: int, _: FrameType | None) -> None:
         again = self._stopped_s is not None and time.monotonic() - self._stopped_s > ECHO_S

@@ -11,9 +11,13 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
+from foundation.stops import handling
+
 NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C", signal.SIGUSR1: "SIGUSR1"}
 # torchrun hands on the first SIGTERM or SIGINT, SIGUSR1 (Slurm's warning) only with --signals-to-handle
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+# what a launcher hands on: also what a closed window or Ctrl-\ sends, as its ranks are out of the terminal's reach
+HANDED_ON = (*SIGNALS, signal.SIGHUP, signal.SIGQUIT)
 
 SAVES = b"stopping: the state is saved when this micro batch is done (on several GPUs: after two more steps)\n"
 ENDS = b"stopping: checkpoint=none: nothing is saved; the run ends (on several GPUs: after two more steps)\n"
@@ -21,7 +25,8 @@ ALONE = b"(a second Ctrl-C leaves %s)\n"
 UNDER_TORCHRUN = "(torchrun waits {} for it{})\n"
 TORCHRUN_S = 30  # what torchrun gives by default
 LONG_SHARE = 2 / 3  # of the limit: what a save leaves of it is the micro batch's before it
-LAUNCHED = "GROUNDWORK_LAUNCHED"  # set where launch/child.py, not the user, typed torchrun's line
+# in the environment of what launch/child.py starts, torchrun or ranks: one that launched again would never end
+LAUNCHED = "GROUNDWORK_LAUNCHED"
 ECHO_S = 2.0  # a Ctrl-C may come from the terminal and again from a parent: within this time they are one
 
 
@@ -85,12 +90,8 @@ class StopSignal:
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
         """Handle the signals inside this block; and restore the previous handlers after it."""
-        before = {number: signal.signal(number, self._handle) for number in SIGNALS}
-        try:
+        with handling(SIGNALS, self._handle):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if not self.requested:

@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from launch import child
-from pretrain.signals import LAUNCHED, SIGNALS, StopSignal
+from pretrain.signals import SIGNALS, StopSignal
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -140,7 +139,3 @@ def test_where_a_launcher_typed_torchrun_s_line_its_own_key_is_named(capfd: pyte
         os.kill(os.getpid(), signal.SIGTERM)
     said = capfd.readouterr().err
     assert "(torchrun waits 120 s for it; saving took 100 s last time)" in said
-
-
-def test_the_launcher_s_children_know_that_it_typed_their_line() -> None:
-    assert LAUNCHED == child.LAUNCHED
