@@ -316,11 +316,8 @@ class DcpCheckpoint(Checkpointer):
                     self._waiting.add(path, updates_of(read_facts(path, manifest, FACTS), manifest.step))
 
     def _load_one(self, folder: Path, state: TrainState, opens: Callable[[], Opened]) -> Opened:
-        rank, world_size, alive = (
-            self._mesh.rank,
-            self._mesh.world_size,
-            partial(self._mesh.heartbeat.at, Phase.STARTING),
-        )
+        rank, world_size = self._mesh.rank, self._mesh.world_size
+        alive = partial(self._mesh.heartbeat.at, Phase.STARTING)
         opened = self._together(DamagedCheckpoint, opens)
         ranks = (opened.manifest.world_size, world_size)
         now = state.facts | {ENVIRONMENT: self._mesh.on_main(lambda: environment(self._mesh, config_of(state.facts)))}
