@@ -20,8 +20,10 @@ import math
 import torch
 from torch import Tensor
 
+from pretrain import mixing
+from pretrain.mixing import SHIFTS, mix64
+
 MULTIPLIERS = (0x21F0AAAD, 0xD35A2D97)
-MULTIPLIERS_64 = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 GOLDEN, GOLDEN_64 = 0x9E3779B9, 0x9E3779B97F4A7C15  # steps between neighbours: 2^32 and 2^64 over the golden ratio
 LOW_32_BITS = (1 << 32) - 1
 BITS = 31  # of the hash that are compared with the probability
@@ -35,11 +37,7 @@ def site_keys(keys_B: Tensor, num_sites: int) -> Tensor:
         num_sites: places in the model that drop.
     """
     sites_S1 = torch.arange(1, num_sites + 1, device=keys_B.device).unsqueeze(1)
-    mixed_SB = keys_B + sites_S1 * _signed(GOLDEN_64, 64)
-    for shift, multiplier in zip((30, 27), MULTIPLIERS_64, strict=True):
-        mixed_SB = (mixed_SB ^ _shifted(mixed_SB, shift, 64)) * _signed(multiplier, 64)
-    mixed_SB = mixed_SB ^ _shifted(mixed_SB, 31, 64)
-    return mixed_SB.unsqueeze(-1).view(torch.int32)
+    return mix64(keys_B + sites_S1 * _signed(GOLDEN_64, 64)).unsqueeze(-1).view(torch.int32)
 
 
 def dropout(x: Tensor, probability: float, keys_B2: Tensor) -> Tensor:
@@ -77,9 +75,9 @@ def is_dropped(key: int, site: int, row: int, channel: int, probability: float) 
         probability: from 0 to below 1.
     """
     mixed = (key + (site + 1) * GOLDEN_64) % 2**64
-    for shift, multiplier in zip((30, 27), MULTIPLIERS_64, strict=True):
+    for shift, multiplier in zip(SHIFTS, mixing.MULTIPLIERS, strict=False):
         mixed = (mixed ^ mixed >> shift) * multiplier % 2**64
-    high, low = divmod(mixed ^ mixed >> 31, 2**32)
+    high, low = divmod(mixed ^ mixed >> SHIFTS[-1], 2**32)
     first, second = (_mix_one((row * GOLDEN + word) % 2**32) for word in (low, high))
     return _mix_one((first + channel * GOLDEN) % 2**32, second) % (1 << BITS) < _threshold(probability)
 
@@ -106,11 +104,6 @@ def _mix_one(word: int, second: int = 0) -> int:
     word = ((word ^ word >> 16) * MULTIPLIERS[0] + second) % 2**32
     word = (word ^ word >> 15) * MULTIPLIERS[1] % 2**32
     return word ^ word >> 15
-
-
-def _shifted(words: Tensor, shift: int, width: int) -> Tensor:
-    """Return the words shifted right, zeros coming in: torch's shift brings the sign."""
-    return (words >> shift).bitwise_and_((1 << (width - shift)) - 1)
 
 
 def _signed(constant: int, width: int) -> int:

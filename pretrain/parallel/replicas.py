@@ -21,11 +21,9 @@ from torch import Tensor
 
 from foundation.hashes import hash_json
 from pretrain.mesh import Mesh
+from pretrain.mixing import MULTIPLIERS, SHIFTS, mix64
 from pretrain.parallel.errors import ReplicasDiffer
 
-# Stafford's mix 13, as in splitmix64: shift right and xor, multiply, twice; shift and xor
-SHIFTS = (30, 27, 31)
-MULTIPLIERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int32, 16: torch.int32}  # by bytes of an element
 # Words hashed at once, 8 bytes each and a few copies of them: in the cache of a CPU; on a GPU large kernels, 0.4 GB.
 CPU_CHUNK_WORDS, GPU_CHUNK_WORDS = 1 << 16, 1 << 24
@@ -70,7 +68,7 @@ def digest(tensor: Tensor) -> Tensor:
     for start in range(0, words.numel(), size):
         chunk = words[start : start + size].to(torch.int64).bitwise_and_(0xFFFFFFFF)
         places = torch.arange(start, start + chunk.numel(), device=words.device)
-        total += _mix(chunk.bitwise_or_(places.bitwise_left_shift_(32))).sum()
+        total += mix64(chunk.bitwise_or_(places.bitwise_left_shift_(32))).sum()
     return total
 
 
@@ -130,17 +128,3 @@ def _some(names: list[str]) -> str:
 
 def _digest_of(fact: Any, device: torch.device) -> Tensor:
     return torch.tensor(int(hash_json(fact)[:16], 16) - (1 << 63), device=device)
-
-
-def _mix(words: Tensor) -> Tensor:
-    """Return int64 hashed in place, a bijection."""
-    for shift, multiplier in zip(SHIFTS, MULTIPLIERS, strict=False):
-        words ^= _shifted(words, shift)
-        words *= multiplier - (1 << 64)  # both have their highest bit set
-    words ^= _shifted(words, SHIFTS[-1])
-    return words
-
-
-def _shifted(words: Tensor, shift: int) -> Tensor:
-    """Return the words shifted right, zeros coming in: torch's shift brings the sign."""
-    return (words >> shift).bitwise_and_((1 << (64 - shift)) - 1)
