@@ -13,11 +13,11 @@ class GroundworkError(ValueError):
 
     Attributes:
         exit_code: of a command that it ends.
-        restart_helps: whether ranks that a launcher starts again may get further.
+        restart_helps: whether ranks that a launcher starts again may get further; None: once the run has begun.
     """
 
     exit_code = 2
-    restart_helps = False
+    restart_helps: bool | None = None
 
 
 class ConfigError(GroundworkError):

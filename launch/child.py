@@ -15,8 +15,8 @@ from foundation.stops import handling
 from launch.exit_codes import CRASH_LOOP, DONE, FAILED, INTERRUPTED, STOPPED
 from launch.parent import end_with_parent
 from pretrain.run_folder import is_crash_loop, read_status, status_stamp
-from pretrain.signals import ECHO_S, HANDED_ON, LAUNCHED
-from pretrain.torchrun import is_worker
+from pretrain.signals import ECHO_S, HANDED_ON
+from pretrain.torchrun import LAUNCHED, is_launched, is_worker
 from pretrain.types import Status
 
 EXIT_CODES = {Status.FINISHED: DONE, Status.PREEMPTED: DONE, Status.STOPPED: STOPPED, Status.FAILED: FAILED}
@@ -31,7 +31,7 @@ def exit_code(status: Status, interrupted: bool) -> int:
 
 def is_child() -> bool:
     """Return whether a launcher or torchrun started this process: such a one trains, and never launches or sweeps."""
-    return LAUNCHED in os.environ or is_worker()
+    return is_launched() or is_worker()
 
 
 class Child:

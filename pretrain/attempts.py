@@ -33,6 +33,7 @@ class CrashLoop(GroundworkError):
     """
 
     exit_code = 4
+    restart_helps = False
 
     def __init__(self, message: str, step: int) -> None:
         super().__init__(message)

@@ -65,7 +65,8 @@ def changes_told(run: Run) -> str:
     for group, what in found.afresh.items():
         lines += [f"  {group} begins anew: {text}" for text in what]
     keys = {change.key for change in found.changes}
-    if any(key.startswith(("optim.", "schedule.", "trainer.max_")) for key in keys):
+    lengths = {"trainer.max_steps", "trainer.max_tokens", "trainer.max_epochs"}
+    if keys & lengths or any(key.startswith(("optim.", "schedule.")) for key in keys):
         before, next_lr = run.log.last.get("lr"), run.optimizer.lr * run.schedule.factor(now.step)
         was = "" if before is None else f"{before:.3g} in step {now.step}, "
         last = run.optimizer.lr * run.schedule.factor(max(run.plan.max_steps - 1, now.step))

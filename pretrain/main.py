@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import inspect
-import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -19,7 +18,6 @@ from foundation.errors import ConfigError, GroundworkError
 from foundation.hashes import hash_json
 from pretrain.attempts import close_attempt, hang_since, read_attempts, withdraw_attempt
 from pretrain.checkpoint.changes import is_left_behind, journal_lines
-from pretrain.checkpoint.errors import NoRoom
 from pretrain.checkpoint.gate import CONFIG, DEFAULTS, gate_facts
 from pretrain.checkpoint.state import seed_generators
 from pretrain.data.loader import ShardLoader, Shards
@@ -50,9 +48,9 @@ from pretrain.seats import (
     Profiler,
     Schedule,
 )
-from pretrain.signals import LAUNCHED, StopSignal
+from pretrain.signals import StopSignal
 from pretrain.tokenizer import Tokenizer, keep_tokenizer, was_trained_on
-from pretrain.torchrun import under_torchrun, would_be_restarted
+from pretrain.torchrun import is_launched, under_torchrun, would_be_restarted
 from pretrain.train import Progress, Run, restore, train
 from pretrain.types import Status
 from pretrain.watchdog.watched import exchange_timeout, watched
@@ -187,7 +185,7 @@ def assemble(mesh: Mesh, config: Config) -> Run:
 
 def stop_signal(launcher: Node[Launcher], mesh: Mesh, checkpointer: Checkpointer) -> StopSignal:
     """Build what listens for signals; it knows how long a stop may take."""
-    limit_s = launcher.values.get("shutdown_timeout_s") if LAUNCHED in os.environ else None
+    limit_s = launcher.values.get("shutdown_timeout_s") if is_launched() else None
     seat = {"saves": checkpointer.saves, "beside": checkpointer.beside}
     return StopSignal(says=mesh.is_main, under_torchrun=under_torchrun(), limit_s=limit_s, **seat)
 
@@ -234,14 +232,14 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
         reason = reason_of(status, run)
     except KeyboardInterrupt:
         status, reason = Status.PREEMPTED, "stopped by a second Ctrl-C; nothing was saved after the last checkpoint"
-        refused = not begun
+        refused = True
         run.checkpointer.abandon()
         raise
     except BaseException as error:
         reason = reason_of_error(error, run, run_dir)
         if isinstance(error, GroundworkError):
-            error.restart_helps |= begun and not isinstance(error, NoRoom)  # a full disk is full after a restart too
-            refused = not begun and not error.restart_helps
+            error.restart_helps = begun if error.restart_helps is None else error.restart_helps
+            refused = not error.restart_helps
         raise
     finally:
         end(run, run_dir, status, reason, begun, refused)

@@ -125,7 +125,7 @@ class TrainerSettings:
         allowed = "a number above 0, or null for no clipping"
         require(max_grad_norm is None or max_grad_norm > 0, "max_grad_norm", max_grad_norm, allowed)
         allowed = "seconds, 5 or more, or null for no watchdog"
-        require(hang_timeout_s is None or hang_timeout_s >= 5, "hang_timeout_s", hang_timeout_s, allowed)
+        require(hang_timeout_s is None or 5 <= hang_timeout_s < math.inf, "hang_timeout_s", hang_timeout_s, allowed)
         for name, value in given.items():
             others = " and ".join(f"{other}={length}" for other, length in given.items() if other != name)
             require(not others, name, value, f"null, or null instead of {others}: one alone sets the length")

@@ -76,7 +76,7 @@ def _ended(folder: Path, resume: str, restarts: int) -> str | None:
             f"{folder}: finished at step {status['step']} already; choose another run_name=, or redo it: resume=never"
         )
         return Status.FINISHED.value
-    if restarts and (status.get("status") == Status.STOPPED.value or is_crash_loop(folder)):
+    if restarts and (status.get("status") == Status.STOPPED.value or CRASH_LOOP in status):
         return str(status["status"])  # torchrun restarts whoever leaves with an error; this stop was meant
     return None
 

@@ -46,6 +46,7 @@ class RunLog:
         self._plan, self._metrics, self._logger = plan, metrics, logger
         self._flops_per_token, self._peak_flops = flops_per_token, peak_flops
         self._epochs_at = epochs_at
+        self._read: tuple[int, dict[str, float]] = (-1, {})  # batches, and how often they have read each source
         self._paused_s, self._last_finished_s = 0.0, time.perf_counter()
         self._last_beat_s = time.monotonic()
         self._ended: dict[str, int] = {}  # source -> its last epoch that ended and has not been told
@@ -81,7 +82,7 @@ class RunLog:
         step_time_s = max(record.finished_s - self._last_finished_s, 1e-9)
         self._last_finished_s = record.finished_s
         tokens_per_s = record.num_targets / step_time_s
-        epochs = self._epochs_at(record.data_step + 1)
+        before, epochs = self._epochs(record.data_step)
         self.last = {
             "step": record.step,
             "data_step": record.data_step,
@@ -98,7 +99,7 @@ class RunLog:
         if self._peak_flops is not None:
             self.last["mfu"] = tokens_per_s * self._flops_per_token / self._peak_flops
         self._held = True
-        self._say_ends_of_epochs(record, epochs)
+        self._say_ends_of_epochs(record.step, before, epochs)
 
     def say_progress(self, step: int, done: int, total: int) -> None:
         """Say every few seconds how far a long step is; a short step prints nothing but its line.
@@ -113,15 +114,23 @@ class RunLog:
         if done and self._metrics is not None:
             print(f"step {step + 1}: {done} of {total} micro batches", file=sys.stderr, flush=True)
 
-    def _say_ends_of_epochs(self, record: Record, epochs: dict[str, float]) -> None:
+    def _epochs(self, data_step: int) -> tuple[dict[str, float], dict[str, float]]:
+        """Return how often each source has been read before this batch and with it: mostly known of the one before."""
+        done, before = self._read
+        if done != data_step:
+            before = self._epochs_at(data_step)
+        self._read = data_step + 1, self._epochs_at(data_step + 1)
+        return before, self._read[1]
+
+    def _say_ends_of_epochs(self, step: int, before: dict[str, float], epochs: dict[str, float]) -> None:
         """Say which sources have been read once more with this step; of small ones every few seconds at most."""
-        before = self._epochs_at(record.data_step)
+        if self._metrics is None:
+            return
         self._ended |= {name: int(count) for name, count in epochs.items() if int(count) > int(before[name])}
         now_s = time.monotonic()
         if self._ended and now_s - self._last_ended_s >= LINE_EVERY_S:
             ended = ", ".join(f"epoch {count} of {name}" for name, count in sorted(self._ended.items()))
-            if self._metrics is not None:
-                print(f"step {record.step}: {ended} ended", file=sys.stderr, flush=True)
+            print(f"step {step}: {ended} ended", file=sys.stderr, flush=True)
             self._ended, self._last_ended_s = {}, now_s
 
     def join(self, fields: dict[str, Any]) -> None:

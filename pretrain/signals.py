@@ -25,8 +25,6 @@ ALONE = b"(a second Ctrl-C leaves %s)\n"
 UNDER_TORCHRUN = "(torchrun waits {} for it{})\n"
 TORCHRUN_S = 30  # what torchrun gives by default
 LONG_SHARE = 2 / 3  # of the limit: what a save leaves of it is the micro batch's before it
-# in the environment of what launch/child.py starts, torchrun or ranks: one that launched again would never end
-LAUNCHED = "GROUNDWORK_LAUNCHED"
 ECHO_S = 2.0  # a Ctrl-C may come from the terminal and again from a parent: within this time they are one
 
 

@@ -12,6 +12,8 @@ STORE_TIMEOUT = timedelta(seconds=5)  # of an answer from torchrun's own process
 FILE_STORE = "GROUNDWORK_STORE"  # where the ranks of launcher=local meet: a file in a folder that is theirs alone
 PARENT = "GROUNDWORK_PARENT"  # process number of launcher=local
 RESTARTS, MAX_RESTARTS = "TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_MAX_RESTARTS"  # launcher=local sets both as well
+# in the environment of what launch/child.py starts, torchrun or ranks: one that launched again would never end
+LAUNCHED = "GROUNDWORK_LAUNCHED"
 REFUSED, ASKED = "groundwork/refused", "groundwork/asked"
 _taken: dict[str, Path] = {}
 
@@ -19,6 +21,11 @@ _taken: dict[str, Path] = {}
 def is_worker() -> bool:
     """Return whether this process is a rank of torchrun or launcher=local: such a one never launches or sweeps."""
     return "RANK" in os.environ
+
+
+def is_launched() -> bool:
+    """Return whether launch/child.py, and not the user, typed the line of this process or of its launcher."""
+    return LAUNCHED in os.environ
 
 
 def file_store() -> Path | None:

@@ -250,7 +250,7 @@ def save(run: Run) -> None:
 def compares_replicas(run: Run) -> bool:
     """Return whether the ranks are compared after this step; a save compares them itself."""
     every, step = run.check_replicas_every_steps, run.progress.step
-    return every is not None and step % every == 0 and not run.checkpointer.due(step)
+    return run.mesh.world_size > 1 and every is not None and step % every == 0 and not run.checkpointer.due(step)
 
 
 def check_replicas(run: Run) -> None:
@@ -259,6 +259,8 @@ def check_replicas(run: Run) -> None:
     Raises:
         ReplicasDiffer: on every rank; names ranks and tensors.
     """
+    if run.mesh.world_size == 1:
+        return
     now = run.progress
     with run.log.pause():
         state = state_of(run)

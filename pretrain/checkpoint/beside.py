@@ -30,7 +30,7 @@ class Beside:
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh, self._staging = mesh, Staging(mesh.device)
-        self._names: dict[str, set[str]] = {}  # by a hash of what is saved: what this rank writes of it
+        self._names: tuple[str, set[str]] = ("", set())  # a hash of what is saved, and what this rank writes of it
         self._group: Any = None
         self._under_way: tuple[Save, _Thread] | None = None
 
@@ -103,9 +103,9 @@ class Beside:
         if self._mesh.world_size == 1:
             return list(tensors)
         key = hash_json([[name, list(tensor.shape), str(tensor.dtype)] for name, tensor in tensors.items()])
-        if key not in self._names:
-            self._names = {key: planned_names(tensors)}
-        return [name for name in tensors if name in self._names[key]]
+        if key != self._names[0]:
+            self._names = key, planned_names(tensors)
+        return [name for name in tensors if name in self._names[1]]
 
     def _reserve(self, tensors: dict[str, Tensor]) -> None:
         problem: Exception | None = None

@@ -125,15 +125,13 @@ class DcpCheckpoint(Checkpointer):
         allowed = "1 or more, or null to keep none for ever"
         require(keep_every_steps is None or keep_every_steps >= 1, "keep_every_steps", keep_every_steps, allowed)
         self._every_steps, self._keep_last, self._keep_every_steps = every_steps, keep_last, keep_every_steps
-        self._healthy_after, self._asynchronous = min(healthy_after_steps, every_steps), asynchronous
-        self.beside = asynchronous
+        self._healthy_after, self.beside = min(healthy_after_steps, every_steps), asynchronous
         self._mesh, self._max_steps, self._run_dir = mesh, plan.max_steps, run_dir
         self._folder = run_dir / CHECKPOINTS
         self._saved_step: int | None = None  # on disk, or on its way
         self._took_s: float | None = None  # of a save that the loop hasn't heard of yet
         self._beside = Beside(mesh)
         self._waiting = Waiting()  # on rank 0, which writes the labels
-        self.resumption = None
 
     def due(self, step: int) -> bool:
         return step > 0 and (step % self._every_steps == 0 or step == self._max_steps)
@@ -154,7 +152,7 @@ class DcpCheckpoint(Checkpointer):
             self._wait_for_the_one_before(step)
             self._label_followed(updates_of(state.facts, step))  # where each lasts until the next no other moment comes
         save = Save(self._mesh, self._folder, step, step == self._max_steps, state)
-        if not self._asynchronous:
+        if not self.beside:
             save.prepare()
             self._write(save)
             self._is_saved(save)
@@ -260,7 +258,10 @@ class DcpCheckpoint(Checkpointer):
         if path is not None:
             self._load_named(Path(path), state)
             return True
-        listing = [(self._folder / name, bad) for name, bad in self._mesh.broadcast_json(self._listing())]
+        listing = [
+            (self._folder / name, bad)
+            for name, bad in self._mesh.broadcast_json(self._listing() if self._mesh.is_main else None)
+        ]
         problems: list[tuple[Path, str]] = []
         for folder, bad in sorted(listing, key=lambda entry: entry[1] is not None):  # those labelled bad come last
             try:
@@ -300,7 +301,7 @@ class DcpCheckpoint(Checkpointer):
         """
         if not self._mesh.is_main:
             return
-        is_own = folder.parent.resolve() == self._folder.resolve()
+        is_own = self._is_own(folder)
         found = read_label(folder)
         if found.label is Label.BAD:
             say(f"{folder}: labelled bad: {found.reason}; taken all the same, {why_bad}")

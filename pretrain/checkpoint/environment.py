@@ -37,6 +37,7 @@ def environment(mesh: Mesh, config: Any = None) -> dict[str, str]:
     return found | {"world_size": str(mesh.world_size), "code": code_version(REPOSITORY)}
 
 
+@functools.cache
 def _version(package: str) -> str | None:
     if package == "torch":
         return str(torch.__version__)  # with the build's tag, such as +cu128

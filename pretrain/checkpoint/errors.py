@@ -36,6 +36,8 @@ class SaveFailed(CheckpointError):
 class NoRoom(SaveFailed):
     """The disk is full, the quota used up or the file system read-only: the next save would fail alike."""
 
+    restart_helps = False  # the disk is as full after it
+
 
 class SaveGivenUp(CheckpointError):
     """A save was ended from outside before it was done; the checkpoints before it are as they were."""

@@ -7,6 +7,7 @@ the number of ranks nor on the accumulation.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -68,7 +69,7 @@ class Shards:
         require(prefetch_steps >= 0, "prefetch_steps", prefetch_steps, "0, for no thread, or more; 2 is enough")
         allowed = "a number above 0, or null for no limit"
         limit = max_epochs_per_source
-        require(limit is None or limit > 0, "max_epochs_per_source", limit, allowed)
+        require(limit is None or 0 < limit < math.inf, "max_epochs_per_source", limit, allowed)
         for name, share in (mixture or {}).items():
             allowed = (
                 f"a weight, a number of at least 0 of which only ratios count; or a budget, {ALLOWED}{_merged(share)}"

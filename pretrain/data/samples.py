@@ -134,6 +134,8 @@ class Samples:
 
     def drawn(self, num_samples: int) -> dict[str, int]:
         """Return how many of the run's first `num_samples` samples come from each source."""
+        if len(self._ordered) == 1:
+            return dict.fromkeys(self.sources, num_samples)
         return dict(zip(self.sources, self._mixture.drawn(num_samples).tolist(), strict=True))
 
     def epochs(self, num_samples: int) -> dict[str, float]:
