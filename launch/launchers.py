@@ -7,9 +7,10 @@ import sys
 from foundation.errors import require
 from launch.threads import shared_threads
 from pretrain.seats import Launcher
+from pretrain.signals import HANDED_ON
 
 # torchrun's own, and SIGUSR1, Slurm's warning, which would else end torchrun itself
-SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
+SIGNALS = ",".join(number.name for number in HANDED_ON)
 
 
 class Inline(Launcher):

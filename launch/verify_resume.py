@@ -17,13 +17,13 @@ It prints a line a promise and exits with 0 when all hold, 1 when one does not; 
 
 from __future__ import annotations
 
-import signal
 import sys
 import tempfile
 from pathlib import Path
 
 from foundation.errors import GroundworkError
 from foundation.reader import reader_may_leave
+from launch.exit_codes import DONE, FAILED, INTERRUPTED, REFUSED
 from launch.verify.line import Settings, parse
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
@@ -41,11 +41,11 @@ def main() -> None:
             holds = verify(typed, settings, Path(scratch))
     except GroundworkError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(REFUSED)
     except KeyboardInterrupt:
         print("stopped; what was trained so far is removed", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
-    sys.exit(0 if holds else 1)
+        sys.exit(INTERRUPTED)
+    sys.exit(DONE if holds else FAILED)
 
 
 def verify(typed: list[str], settings: Settings, scratch_dir: Path) -> bool:

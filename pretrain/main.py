@@ -95,14 +95,14 @@ def run_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> tuple[Status, 
             return status, run.signal.interrupted
 
 
-def rehearse(tree: dict[str, Any], allowed: tuple[str, ...]) -> None:
+def rehearse(tree: dict[str, Any], allowed: tuple[str, ...]) -> Run:
     """Build all of a run as one rank would, but on the meta device, without the memory: nothing runs or is written.
 
     Raises:
         GroundworkError: what the run's start would be refused with, for its values or its data. What hangs on its
             device or the number of its ranks is not seen here.
     """
-    assemble(Mesh(0, 1, 0, torch.device("meta")), Config(**check_config(tree, allowed)))
+    return assemble(Mesh(0, 1, 0, torch.device("meta")), Config(**check_config(tree, allowed)))
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:

@@ -29,8 +29,8 @@ class Moment:
     """What is waited for, and how long after it the kill comes.
 
     Attributes:
-        kind: STEP: its line is written. SAVE: its files are being written. EVALUATION: the line before it is written,
-            its own is not: what is measured joins it.
+        kind: STEP: its line is written. SAVE: its files are being written, or just were. EVALUATION: the line before it
+            is written, its own is not: what is measured joins it.
         step: which. wait_frac: share of a step's time that goes by after that.
     """
 
@@ -70,6 +70,7 @@ class Files:
         self._run_dir = run_dir
         left = [path for path in (run_dir / METRICS, *self._saving()) if path.exists()]
         self._left = {_identity(path) for path in left}
+        self._whole = {path.name for path in (run_dir / CHECKPOINTS).glob("step_*")}
         self._held = [os.open(path, os.O_RDONLY) for path in left]  # the number of a file in use goes to no other
 
     def close(self) -> None:
@@ -87,8 +88,10 @@ class Files:
     def has_come(self, moment: Moment) -> bool:
         """Return whether what the moment waits for has happened."""
         if moment.kind == SAVE:
-            name = f".{folder_name(moment.step)}"
-            return any(path.name.startswith(name) and _identity(path) not in self._left for path in self._saving())
+            name = folder_name(moment.step)
+            if any(path.name.startswith(f".{name}") and _identity(path) not in self._left for path in self._saving()):
+                return True
+            return name not in self._whole and self.has_saved(moment.step)  # it was over between two looks
         return self.last_step() >= moment.step - (moment.kind == EVALUATION)
 
     def has_saved(self, step: int) -> bool:

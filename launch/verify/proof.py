@@ -26,12 +26,10 @@ from launch.verify.line import Settings, ranks_of
 from launch.verify.shorten import intervals, prefix_for, shortened
 from launch.verify.witness import batches_of
 from pretrain.checkpoint.integrity import folder_name
-from pretrain.main import Config, assemble, check_config
-from pretrain.mesh import Mesh
+from pretrain.main import check_config, rehearse
 from pretrain.metrics.lines import read_metrics
 from pretrain.plan import Plan, counted
 from pretrain.run_files import CHECKPOINTS, METRICS
-from pretrain.train import Run
 
 WHOLE, KILLED, RANKS = "whole", "killed", "ranks"  # the runs' names
 LOSS_TOLERANCE = 1e-6  # relative, of the first step on another number of ranks
@@ -100,10 +98,10 @@ class Proof:
         self._num_gpus = torch.cuda.device_count() if on_gpus else None
         self._processes = ranks_of(settings.processes, self._num_gpus)
         tree = tree | {"trainer": tree["trainer"] | ({"deterministic": True} if on_gpus else {})}
-        whole = self._assembled(tree)
+        whole = rehearse(tree, self._allowed)
         plan = whole.plan
         self._tree = shortened(tree, settings.steps, plan.max_steps, folder / "runs", whole.loader.planned)
-        self._assembled(self._tree)  # refused here, before any child is started
+        rehearse(self._tree, self._allowed)  # refused here, before any child is started
         self._sizes = self._usable_sizes(plan)
         self._starts = itertools.count(1)
         self._num_starts = 1 + settings.kills + 1 + len(self._sizes)
@@ -113,9 +111,6 @@ class Proof:
                 f"verify.processes: {self._processes} ranks x trainer.micro_batch_size={plan.micro_batch_size} do "
                 f"not divide trainer.global_batch_size={plan.global_batch_size}; lower one of them"
             )
-
-    def _assembled(self, tree: dict[str, Any]) -> Run:
-        return assemble(Mesh(0, 1, 0, torch.device("meta")), Config(**check_config(tree, self._allowed)))
 
     def _usable_sizes(self, plan: Plan) -> list[int]:
         """Return the numbers of ranks, in their order, to which the batch can be shared out on this machine."""

@@ -258,10 +258,8 @@ class DcpCheckpoint(Checkpointer):
         if path is not None:
             self._load_named(Path(path), state)
             return True
-        listing = [
-            (self._folder / name, bad)
-            for name, bad in self._mesh.broadcast_json(self._listing() if self._mesh.is_main else None)
-        ]
+        found = self._mesh.broadcast_json(self._listing() if self._mesh.is_main else None)
+        listing = [(self._folder / name, bad) for name, bad in found]
         problems: list[tuple[Path, str]] = []
         for folder, bad in sorted(listing, key=lambda entry: entry[1] is not None):  # those labelled bad come last
             try:

@@ -213,7 +213,6 @@ def test_a_save_that_torchrun_kills_leaves_the_checkpoint_before_it(
     until(lambda: processes.ignored(watchdog) >= set(STOPS))
     for pid in all_of_it:
         os.kill(pid, signal.SIGUSR1)  # as Slurm does, which knows every process of the job
-    assert torchrun in all_of_it
     (terminal.folder / "go").touch()
     assert run.wait(60) != 0
     until(lambda: not any(processes.command(pid) for pid in all_of_it))

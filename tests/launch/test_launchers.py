@@ -17,7 +17,7 @@ from launch.launchers import Inline, Local, TorchRun
 def test_a_process_group_of_the_size_asked_for() -> None:
     torchrun = TorchRun(processes=3, max_restarts=5, shutdown_timeout_s=90).prefix()
     assert {"--standalone", "--max-restarts=5", "--shutdown-timeout=90", "--nproc_per_node=3"} <= set(torchrun)
-    assert "--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1" in torchrun
+    assert "--signals-to-handle=SIGTERM,SIGINT,SIGUSR1,SIGHUP,SIGQUIT" in torchrun
     assert Local(processes=3, max_restarts=5).prefix()[-2:] == ["--processes=3", "--max-restarts=5"]
     assert Inline().prefix() == [sys.executable]
 

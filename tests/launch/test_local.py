@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from launch.launchers import Local
+from tests.launch.processes import command
 
 pytestmark = pytest.mark.slow
 HEAD = """
@@ -56,11 +56,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/status").read_text().split("State:")[1].split()[0] != "Z"
+    return bool(command(pid))
 
 
 def test_each_rank_knows_its_place_and_where_to_meet(start: Start, tmp_path: Path) -> None:

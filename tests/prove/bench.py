@@ -11,7 +11,7 @@ import shutil
 import signal
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
 from multiprocessing import forkserver
 from pathlib import Path
@@ -218,10 +218,6 @@ def lost_peer_told(bench: Bench, run_dir: Path, text: str, other_code: int | Non
     if other_code in (0, -signal.SIGTERM):
         return None
     return LOST.search(f"{text}\n{bench.status(run_dir).get('reason', '')}") is not None
-
-
-def of_world_size(recipe: Recipe, ranks: int) -> Recipe:
-    return replace(recipe, ranks=ranks)
 
 
 def start_forking(library: Path | None) -> None:

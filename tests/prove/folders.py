@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from foundation.errors import GroundworkError
+from pretrain.checkpoint.integrity import folder_name
 from pretrain.checkpoint.reading import newest_checkpoint
 from tests.prove.bench import SHORT, Bench, tail
 from tests.prove.faults import Case, Fault, Outcome
@@ -22,7 +23,7 @@ NEXT = SHORT.max_steps
 
 
 def half_save(checkpoints: Path) -> None:
-    folder = checkpoints / f".step_{NEXT:08d}.saving"
+    folder = checkpoints / f".{folder_name(NEXT)}.saving"
     folder.mkdir()
     (folder / "rank_00000.bin").write_bytes(b"x" * 1000)
 
@@ -49,10 +50,10 @@ LITTER: dict[str, Callable[[Path], object]] = {
     "a checkpoint under another step's name": wrong_name,
     "an empty file `latest`": lambda checkpoints: (checkpoints / "latest").touch(),
     "a dangling link by a checkpoint's name": lambda checkpoints: (checkpoints / "step_00000005").symlink_to("away"),
-    "a dangling link by the next one's name": lambda checkpoints: (checkpoints / f"step_{NEXT:08d}").symlink_to("away"),
+    "a dangling link by the next one's name": lambda checkpoints: (checkpoints / folder_name(NEXT)).symlink_to("away"),
     "a file by a checkpoint's name": lambda checkpoints: (checkpoints / "step_00000005").write_bytes(b"x"),
-    "a file by the next one's name": lambda checkpoints: (checkpoints / f"step_{NEXT:08d}").write_bytes(b"x"),
-    "an empty folder by the next one's name": lambda checkpoints: (checkpoints / f"step_{NEXT:08d}").mkdir(),
+    "a file by the next one's name": lambda checkpoints: (checkpoints / folder_name(NEXT)).write_bytes(b"x"),
+    "an empty folder by the next one's name": lambda checkpoints: (checkpoints / folder_name(NEXT)).mkdir(),
     "temporary files of a dead process": lambda checkpoints: (checkpoints.parent / ".status.json.tmp1").touch(),
 }
 

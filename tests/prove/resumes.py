@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.hashes import hash_bytes
-from tests.prove.bench import SHORT, Bench, Recipe, of_world_size, tail
+from tests.prove.bench import SHORT, Bench, Recipe, tail
 from tests.prove.faults import Case, Fault, Outcome
 from tests.prove.state import checkpoint_of, lines_of, state_of
 
@@ -58,7 +58,7 @@ def differing(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> str:
 def refuse_ranks(bench: Bench) -> Outcome:
     """Type it with 3 ranks, that no batch of 8 can be dealt to; then as before."""
     run_dir = bench.killed_run(of(2))
-    ended = bench.type(of_world_size(of(2), 3), run_dir)
+    ended = bench.type(of(3), run_dir)
     told = ended.code == 2 and "trainer.global_batch_size" in ended.text
     outcome = bench.recover(of(2), run_dir, time.monotonic(), told)
     bench.clean(run_dir)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from foundation.hashes import hash_bytes, hash_json
-from pretrain.checkpoint.reading import load_tensors, newest_checkpoint, open_checkpoint, verify_share
+from pretrain.checkpoint.integrity import folder_name
+from pretrain.checkpoint.reading import load_tensors, open_checkpoint, verify_share
 from pretrain.metrics.lines import read_metrics
 from pretrain.run_files import CHECKPOINTS, METRICS
 
@@ -57,11 +58,6 @@ def computed(facts: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def newest_state_of(run_dir: Path) -> str:
-    """Return the hash of the newest usable checkpoint of a run, as a resume would choose it."""
-    return state_of(newest_checkpoint(run_dir).folder)
-
-
 def bytes_of(tensor: Tensor) -> bytes:
     return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
@@ -72,7 +68,7 @@ def lines_of(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def checkpoint_of(run_dir: Path, step: int) -> Path:
-    return run_dir / CHECKPOINTS / f"step_{step:08d}"
+    return run_dir / CHECKPOINTS / folder_name(step)
 
 
 def _without_clocks(facts: dict[str, Any]) -> dict[str, Any]:

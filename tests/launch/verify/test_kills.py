@@ -46,7 +46,12 @@ def test_what_an_earlier_start_left_is_not_looked_at(tmp_path: Path) -> None:
     (folder / ".step_00000008.saving").mkdir()
     assert files.has_come(at[2])
     assert files.told().startswith("after the line of step 5, amid the save .step_00000008.saving, 0 ")
+    (folder / "step_00000009").mkdir()
+    assert files.has_come(Moment(SAVE, 9, 0))  # so short a save that no look met it
     files.close()
+    again = Files(tmp_path)
+    assert not again.has_come(Moment(SAVE, 9, 0))
+    again.close()
 
 
 TREE = """

@@ -8,7 +8,15 @@ import torch
 
 from foundation.errors import SettingError
 from pretrain.optim.sgd import SGD
-from tests.pretrain.optim.stepping import BAD, GOOD, LRS, WHOLE, bits, give_gradients, make_model
+from tests.pretrain.optim.stepping import (
+    GOOD,
+    LRS,
+    WHOLE,
+    bits,
+    check_that_a_bad_step_changes_no_bit,
+    give_gradients,
+    make_model,
+)
 
 FORMS = [(0.0, False), (0.9, False), (0.9, True)]
 
@@ -59,14 +67,7 @@ def test_clipped_steps_equal_float64(momentum: float, nesterov: bool) -> None:
 def test_a_bad_step_changes_no_bit(momentum: float, nesterov: bool, poison: float, done: int) -> None:
     model = make_model()
     optimizer = SGD(1e-2, model, momentum, nesterov, weight_decay=0.1)
-    for step in range(done):
-        give_gradients(model, step)
-        optimizer.step(1e-2, GOOD.clone(), WHOLE.clone())
-    before = bits(model, optimizer)
-    give_gradients(model, step=99)
-    model[2].weight.grad[3, 2] = poison
-    optimizer.step(1e-2, BAD.clone(), torch.tensor(poison))
-    assert all(torch.equal(tensor, before[name]) for name, tensor in bits(model, optimizer).items())
+    check_that_a_bad_step_changes_no_bit(model, optimizer, poison, done)
 
 
 def test_state_exists_before_the_first_step_and_is_live() -> None:
