@@ -128,9 +128,9 @@ def test_without_a_network_training_is_not_held(
     started = time.monotonic()
     for step in range(1, 2000):
         logger.log(make_line(step))
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 10.0  # 2,000 lines, none of which waits
     logger.close("finished")
-    assert time.monotonic() - started < 4.0
+    assert time.monotonic() - started < 20.0  # a thread inside this process was held for 61 s
     said = capfd.readouterr().err
     assert logger.num_dropped > 0
     assert said.count("does not keep up") == 1
