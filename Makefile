@@ -5,6 +5,8 @@ SHELL := /bin/bash
 # TORCH_INDEX=<address>        of the package index where pip finds another build of torch, e.g. PyTorch's for CPUs
 PYTHON ?=
 TORCH_INDEX ?=
+# WORKERS=8                    processes that run tests side by side; each takes up to 1.5 GB
+WORKERS ?= 2
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -51,7 +53,7 @@ demo: $(STAMP)
 	$(BIN)/python launch/demo.py
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -rs
+	$(BIN)/python -m pytest -n $(WORKERS) -rs
 
 static: $(STAMP)
 	$(BIN)/ruff check
@@ -60,7 +62,7 @@ static: $(STAMP)
 	$(BIN)/lint-imports --no-logo
 
 check: static
-	$(BIN)/python -m pytest -m "not slow" -rs
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" -rs
 
 # PROVE="--quick" takes 6 minutes or so; PROVE="--list" lists the faults
 prove: $(STAMP)

@@ -100,17 +100,17 @@ class Mesh:
         """
         return dist.new_group(timeout=HOST_TIMEOUT, backend="gloo") if self.world_size > 1 else None
 
-    def broadcast_json(self, value: Any) -> Any:
-        """Return rank 0's `value` (JSON values) on every rank."""
+    def broadcast_json(self, value: Any, source: int = 0) -> Any:
+        """Return the `value` (JSON values) of rank `source` on every rank."""
         if self.world_size == 1:
             return value
         # As JSON in a tensor: torch's own broadcast of objects pickles.
-        data = bytearray(canonical_json(value)) if self.is_main else bytearray()
+        data = bytearray(canonical_json(value)) if self.rank == source else bytearray()
         length = torch.tensor(len(data))
         with self.heartbeat.waiting():
-            dist.broadcast(length, src=0)
+            dist.broadcast(length, src=source)
             buffer = torch.frombuffer(data or bytearray(int(length)), dtype=torch.uint8)
-            dist.broadcast(buffer, src=0)
+            dist.broadcast(buffer, src=source)
         return orjson.loads(buffer.numpy().tobytes())
 
     def on_main(self, action: Callable[[], Any]) -> Any:
@@ -159,6 +159,18 @@ class Mesh:
             return flag
         count = torch.tensor(float(flag), device=self.device)
         return bool(self.sum(count).item() > 0)
+
+    def first(self, word: str | None) -> tuple[int, str] | None:
+        """Return on every rank the lowest rank that has a `word`, and that word; None where none has. A host sync."""
+        if self.world_size == 1:
+            return None if word is None else (0, word)
+        has_one = torch.zeros(self.world_size, device=self.device)
+        has_one[self.rank] = float(word is not None)
+        ranks = self.sum(has_one).nonzero()
+        if not len(ranks):
+            return None
+        source = int(ranks[0])
+        return source, self.broadcast_json(word, source)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,10 +29,10 @@ class Disk:
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
         self._held.append(os.dup(descriptor))  # as long as it is open, its inode is no other file's
         remembered = self._store / str(os.fstat(descriptor).st_ino)
-        if path.is_dir():
-            remembered.write_text(json.dumps(inodes(path)))
-        else:
-            remembered.write_bytes(path.read_bytes())
+        data = json.dumps(inodes(path)).encode() if path.is_dir() else path.read_bytes()
+        new = remembered.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
+        new.write_bytes(data)
+        new.replace(remembered)  # threads flush too, and one may look meanwhile
         self.then(path)
 
     def settle(self, folder: Path) -> None:

@@ -358,14 +358,13 @@ class DcpCheckpoint(Checkpointer):
             derive_random_states(opened.rank_facts(0).get(RANDOM, {}), rank, world_size)
 
     def _together(self, error_type: type[CheckpointError], action: Callable[[], Result]) -> Result:
-        """Do something on every rank. Where it fails on one, it fails on all: elsewhere with an `error_type`."""
+        """Do something on every rank. Where it fails on one, it fails on all: there with its words, as `error_type`."""
         failed: CheckpointError | None = None
         try:
             result = action()
         except CheckpointError as error:
             failed = error
-        if not self._mesh.any(failed is not None):
+        first = self._mesh.first(None if failed is None else str(failed))
+        if first is None:
             return result
-        if failed and not self._mesh.is_main:
-            say(f"rank {self._mesh.rank}: {failed}")
-        raise failed or error_type("another rank can't use this checkpoint; its own message says why")
+        raise failed or error_type(f"rank {first[0]}: {first[1]}")

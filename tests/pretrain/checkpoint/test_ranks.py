@@ -77,7 +77,8 @@ def test_two_processes_go_on_from_one_with_random_states_of_their_own(ranks: lis
 def test_damage_in_one_file_is_learnt_by_all_before_a_tensor_is_touched(ranks: list[dict[str, Any]]) -> None:
     found = [rank["explicit"] for rank in ranks]
     assert all(text.startswith("DamagedCheckpoint") for text in found)
-    assert any("rank_00001.bin: bytes 0 to" in text for text in found)
+    assert all("rank_00001.bin: bytes 0 to" in text for text in found)  # whoever found it: the journal is rank 0's
+    assert sum(": rank " in text for text in found) == 1  # and who that was
     assert all(rank["untouched"] for rank in ranks)
 
 
