@@ -106,13 +106,13 @@ class Quarantined:
 
     Attributes:
         row: its place in the file, from 0.
-        offset_bytes: where it begins in the decompressed file.
+        offset_bytes: where it begins in the decompressed file; None where it was read, and a rule could not take it.
         data: its bytes.
         line: as editors and `sed -n` count, from 1; None where a record is no line.
     """
 
     row: int
-    offset_bytes: int
+    offset_bytes: int | None
     reason: str
     data: bytes
     line: int | None = None
@@ -133,7 +133,7 @@ def keys_of(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
 
 
 def from_texts(texts: list[str]) -> pa.RecordBatch:
-    """Return documents of these texts, for tests and notebooks: `GopherQuality().apply(from_texts(["..."])).removals`.
+    """Return documents of these texts, for tests and notebooks: `verdicts(GopherQuality(), from_texts(["..."]))`.
 
     Their file is 0, their row the place in `texts`, their id the row as text.
     """

@@ -58,6 +58,7 @@ from data_pipeline.sources.source import Corpus, Source
 from data_pipeline.stages.clean import Clean
 from data_pipeline.stages.decontaminate import Decontaminate
 from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
+from data_pipeline.stages.filter import Filter
 from data_pipeline.stages.paragraphs import CutParagraphs
 from data_pipeline.stages.shards import WriteShards, manifest_of
 from data_pipeline.stages.split import Split
@@ -141,10 +142,11 @@ def run(
     _check(partition_bytes, max_bad_frac, min_bad_records)
     folder = choose_output_dir(name, output_dir)
     place = Workplace(folder, build(executor))
+    rule = build(clean)
     cleaning = Clean(
         place,
         build(corpus),
-        build(clean),
+        rule,
         clean.raw,
         partition_bytes,
         BadLimit(max_bad_frac, min_bad_records),
@@ -153,6 +155,7 @@ def run(
     duplicates.order.check_sources(source.name for source in cleaning.sources)
     stages: list[Stage] = [
         cleaning,
+        Filter(place, rule, clean.raw),
         ExactDuplicates(place, duplicates, dedup.raw),
         NearDuplicates(place, duplicates, dedup.raw),
         CutParagraphs(place, build(paragraphs), paragraphs.raw),

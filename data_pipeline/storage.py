@@ -49,6 +49,7 @@ REMOVED_SCHEMA = pa.schema(
         pa.field("snippet", pa.large_string(), nullable=False),
         pa.field("kept_snippet", pa.large_string()),
         pa.field("test_snippet", pa.large_string()),  # of the test item
+        pa.field("text", pa.large_string()),  # the whole of it, where no other document like it is left
     ]
 )
 FULL = (errno.ENOSPC, errno.EDQUOT)

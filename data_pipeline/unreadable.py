@@ -49,8 +49,15 @@ def first_unreadable(files: Iterable[Path], source: str | None = None) -> str:
     return ""
 
 
+def place_of(record: dict[str, Any]) -> str:
+    """Return where in its file an unreadable record is, as exactly as is known."""
+    if record["line"] is not None:
+        return f"line {record['line']}"
+    return f"record {record['row']:,}" if record["offset_bytes"] is None else f"byte {record['offset_bytes']:,}"
+
+
 def _in_words(record: dict[str, Any]) -> str:
-    place = f"byte {record['offset_bytes']:,}" if record["line"] is None else f"line {record['line']}"
+    place = place_of(record)
     why = WORDS.get(record["reason"], record["reason"])
     return f"{record['file']}, {place}: {why}; it begins with {one_line(record['text'], SHOWN_CHARS)}"
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from data_pipeline.clean.measures import CHARS, WORDS, measure
-from data_pipeline.clean.rules import Cleaned, Rule, without
-from data_pipeline.documents import Removal
+from data_pipeline.clean.rules import Applied, Limit, Rule
 from foundation.errors import require
 
 
@@ -20,22 +19,18 @@ class Length(Rule):
         SettingError: a limit is negative.
     """
 
+    decide_alone = frozenset({"min_chars", "min_words"})
+
     def __init__(self, min_chars: int = 1, min_words: int = 1) -> None:
         for name, value in (("min_chars", min_chars), ("min_words", min_words)):
             require(value >= 0, name, value, "0 or more")
-        self.min_chars, self.min_words = min_chars, min_words
+        self.limits = (
+            Limit("has_words", least=1.0, below="empty"),
+            Limit("chars", least=float(min_chars), below="too_few_chars"),
+            Limit("words", least=float(min_words), below="too_few_words"),
+        )
 
-    def apply(self, batch: pa.RecordBatch) -> Cleaned:
+    def apply(self, batch: pa.RecordBatch) -> Applied:
         measures = measure(batch.column("text"))
-        judged = zip(measures[:, CHARS].tolist(), measures[:, WORDS].tolist(), strict=True)
-        verdicts = [self._judge(position, chars, words) for position, (chars, words) in enumerate(judged)]
-        return without(batch, [verdict for verdict in verdicts if verdict is not None])
-
-    def _judge(self, position: int, chars: int, words: int) -> Removal | None:
-        if not words:
-            return Removal(position, "empty", value=0.0, threshold=1.0)
-        if chars < self.min_chars:
-            return Removal(position, "too_few_chars", value=float(chars), threshold=float(self.min_chars))
-        if words < self.min_words:
-            return Removal(position, "too_few_words", value=float(words), threshold=float(self.min_words))
-        return None
+        words, chars = measures[:, WORDS], measures[:, CHARS]
+        return Applied(batch, {"has_words": (words > 0).astype(float), "chars": chars * 1.0, "words": words * 1.0})

@@ -8,8 +8,6 @@ leaves words of punctuation alone uncounted.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pyarrow as pa
 
@@ -27,8 +25,7 @@ from data_pipeline.clean.measures import (
     StopWords,
     measure,
 )
-from data_pipeline.clean.rules import Cleaned, Rule, without
-from data_pipeline.documents import Removal
+from data_pipeline.clean.rules import Applied, Limit, Rule
 from foundation.errors import require
 
 GOPHER_STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
@@ -36,6 +33,9 @@ GOPHER_STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
 class GopherQuality(Rule):
     """Gopher's quality rules. Of several rules that a document breaks the first, in the order below, is its reason.
+
+    Where a rule has one reason, that is its score's name too; the first two are `gopher_words` and
+    `gopher_mean_word_length`.
 
     The defaults are the paper's, made for English web pages.
 
@@ -53,6 +53,14 @@ class GopherQuality(Rule):
     Raises:
         SettingError: a value that can't work.
     """
+
+    decide_alone = frozenset(
+        {
+            *("min_words", "max_words", "min_mean_word_length", "max_mean_word_length", "max_hash_ratio"),
+            *("max_ellipsis_ratio", "max_bullet_lines_frac", "max_ellipsis_lines_frac", "min_alpha_words_frac"),
+            "min_stop_words",
+        }
+    )
 
     def __init__(
         self,
@@ -72,35 +80,27 @@ class GopherQuality(Rule):
         _check_words(words, min_stop_words)
         _check_range("words", min_words, max_words)
         _check_range("mean_word_length", min_mean_word_length, max_mean_word_length)
-        # reason below, reason above, least, most: the order of the rules
-        self._limits = (
-            ("gopher_too_few_words", "gopher_too_many_words", float(min_words), float(max_words)),
-            ("gopher_words_too_short", "gopher_words_too_long", min_mean_word_length, max_mean_word_length),
-            ("", "gopher_hash_ratio", 0.0, _at_least_0("max_hash_ratio", max_hash_ratio)),
-            ("", "gopher_ellipsis_ratio", 0.0, _at_least_0("max_ellipsis_ratio", max_ellipsis_ratio)),
-            ("", "gopher_bullet_lines", 0.0, _share("max_bullet_lines_frac", max_bullet_lines_frac)),
-            ("", "gopher_ellipsis_lines", 0.0, _share("max_ellipsis_lines_frac", max_ellipsis_lines_frac)),
-            ("gopher_alpha_words", "", _share("min_alpha_words_frac", min_alpha_words_frac), 1.0),
-            ("gopher_stop_words", "", float(min_stop_words), math.inf),
+        self.limits = (
+            Limit("gopher_words", min_words, max_words, "gopher_too_few_words", "gopher_too_many_words"),
+            Limit(
+                "gopher_mean_word_length",
+                min_mean_word_length,
+                max_mean_word_length,
+                "gopher_words_too_short",
+                "gopher_words_too_long",
+            ),
+            _most("gopher_hash_ratio", _at_least_0("max_hash_ratio", max_hash_ratio)),
+            _most("gopher_ellipsis_ratio", _at_least_0("max_ellipsis_ratio", max_ellipsis_ratio)),
+            _most("gopher_bullet_lines", _share("max_bullet_lines_frac", max_bullet_lines_frac)),
+            _most("gopher_ellipsis_lines", _share("max_ellipsis_lines_frac", max_ellipsis_lines_frac)),
+            _least("gopher_alpha_words", _share("min_alpha_words_frac", min_alpha_words_frac)),
+            _least("gopher_stop_words", min_stop_words),
         )
         self._stop_words = StopWords.of(words)
 
-    def apply(self, batch: pa.RecordBatch) -> Cleaned:
-        values = gopher_values(measure(batch.column("text"), self._stop_words))
-        least = np.array([limit[2] for limit in self._limits])
-        most = np.array([limit[3] for limit in self._limits])
-        breaks = (values < least) | (values > most)
-        first = breaks.argmax(axis=1)
-        positions = np.flatnonzero(breaks.any(axis=1))
-        return without(
-            batch, [self._removal(int(at), int(first[at]), float(values[at, first[at]])) for at in positions]
-        )
-
-    def _removal(self, position: int, rule: int, value: float) -> Removal:
-        below, above, least, most = self._limits[rule]
-        if value < least:
-            return Removal(position, below, value=value, threshold=least)
-        return Removal(position, above, value=value, threshold=most)
+    def apply(self, batch: pa.RecordBatch) -> Applied:
+        values = np.ascontiguousarray(gopher_values(measure(batch.column("text"), self._stop_words)).T)
+        return Applied(batch, {limit.score: column for limit, column in zip(self.limits, values, strict=True)})
 
 
 def gopher_values(measures: np.ndarray) -> np.ndarray:
@@ -121,6 +121,14 @@ def gopher_values(measures: np.ndarray) -> np.ndarray:
         measures[:, STOP_WORDS],
     )
     return np.stack(columns, axis=1).astype(np.float64)
+
+
+def _most(name: str, most: float) -> Limit:
+    return Limit(name, most=most, above=name)
+
+
+def _least(name: str, least: float) -> Limit:
+    return Limit(name, least=least, below=name)
 
 
 def _check_words(words: tuple[str, ...], min_stop_words: int) -> None:

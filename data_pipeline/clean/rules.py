@@ -1,98 +1,248 @@
-"""The seat of `clean=`: rules change the text of documents or take documents out, one batch at a time."""
+"""The seat of `clean=`: a rule changes texts, or measures documents and says by its limits which of them go."""
 
 from __future__ import annotations
 
+import math
+import sys
 from abc import ABC, abstractmethod
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.documents import Removal
+from data_pipeline.documents import Removal, Removals
+from foundation.errors import SettingError
+
+Scores = dict[str, np.ndarray]  # name -> (documents,) float64; NaN where there is nothing to measure
+EXAMPLES = 8  # of each kind of change that are kept of a batch
 
 
 @dataclass(frozen=True, slots=True)
-class Cleaned:
+class Limit:
+    """What a score may be, both ends included. A document outside goes; one whose score is NaN stays.
+
+    Attributes:
+        score: its name.
+        least, most: the limits.
+        below, above: the reason of a document that goes, one word each; empty where that side has no limit.
+    """
+
+    score: str
+    least: float = -math.inf
+    most: float = math.inf
+    below: str = ""
+    above: str = ""
+
+
+class Example(NamedTuple):
+    """One change of a text, for people. Attributes: kind: as in `Applied.changed`; row: the document's."""
+
+    kind: str
+    row: int
+    before: str
+    after: str
+
+
+def few_of(examples: list[Example]) -> list[Example]:
+    """Return at most EXAMPLES of each kind, the first ones, by kind."""
+    kept: list[Example] = []
+    for kind in sorted({each.kind for each in examples}):
+        kept += [each for each in examples if each.kind == kind][:EXAMPLES]
+    return kept
+
+
+class Failed(NamedTuple):
+    """A document that a rule could not read: it goes to quarantine. Attributes: position: in the batch given."""
+
+    position: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Applied:
     """What a rule, or all of them, made of a batch.
 
     Attributes:
-        batch: the documents that stay, with documents.SCHEMA, in their order.
-        removals: why the others went, by position in the batch that was given.
-        changed: how often the text was changed, by kind, e.g. `control_characters_dropped`.
+        batch: the documents given, with documents.SCHEMA, in their order, those of `failed` left out.
+        scores: what was measured of each document of `batch`.
+        changed: how often texts were changed, by kind, e.g. `control_characters_dropped`.
+        examples: some of the changes, at most EXAMPLES of a kind.
+        failed: documents that can't be read.
     """
 
     batch: pa.RecordBatch
-    removals: list[Removal] = field(default_factory=list)
+    scores: Scores = field(default_factory=dict)
     changed: Counter[str] = field(default_factory=Counter)
+    examples: list[Example] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
 
 
 class Rule(ABC):
-    """What `clean=` builds, one rule or several: it changes texts, or takes documents out with a reason.
+    """What `clean=` builds, one rule or several.
+
+    Rules change texts and measure documents; none takes one out. What goes is decided afterwards, by the scores that
+    were stored and `limits` alone: another limit is another decision, and no text is read again for it.
 
     A rule of your own, in a file `my_rules.py` beside the command:
 
-        from data_pipeline.clean.rules import Cleaned, Rule, without
-        from data_pipeline.documents import Removal
+        import numpy as np
+        from data_pipeline.clean.rules import Applied, Limit, Rule
 
-        class NoLorem(Rule):
+        class Lorem(Rule):
+            limits = (Limit("lorem", most=0, above="lorem"),)
+
             def apply(self, batch):
-                texts = enumerate(batch.column("text").to_pylist())
-                return without(batch, [Removal(position, "lorem") for position, text in texts if "lorem" in text])
+                texts = batch.column("text").to_pylist()
+                return Applied(batch, {"lorem": np.array([text.count("lorem") for text in texts], float)})
 
-        python -m data_pipeline extra_targets='[my_rules.]' '+clean.rules.mine={_target_:my_rules.NoLorem}'
+        python -m data_pipeline extra_targets='[my_rules.]' '+clean.rules.mine={_target_:my_rules.Lorem}'
 
-    Its constructor's arguments are its settings. When they or its code change, cleaning is done again.
+    Its constructor's arguments are its settings. When they or its code change, cleaning is done again; when only those
+    named in `decide_alone` do, the decision is.
+
+    Attributes:
+        limits: on its scores; of several that a document breaks the first is its reason.
+        decide_alone: arguments of its constructor that change no text and no score.
     """
 
+    limits: tuple[Limit, ...] = ()
+    decide_alone: ClassVar[frozenset[str]] = frozenset()
+
     @abstractmethod
-    def apply(self, batch: pa.RecordBatch) -> Cleaned:
-        """Apply the rule. Pure: a document's fate depends on nothing but the document.
+    def apply(self, batch: pa.RecordBatch) -> Applied:
+        """Change and measure. Pure: what becomes of a document depends on nothing but the document.
 
         Args:
             batch: documents, with documents.SCHEMA.
         """
 
+    def decide(self, scores: Scores) -> list[Removals]:
+        """Return the documents that go by these scores, each once; `value` is the score, `threshold` its limit."""
+        return broken(self.limits, scores)
+
 
 class NoClean(Rule):
     """Takes every document as it is."""
 
-    def apply(self, batch: pa.RecordBatch) -> Cleaned:
-        return Cleaned(batch)
+    def apply(self, batch: pa.RecordBatch) -> Applied:
+        return Applied(batch)
 
 
 class Rules(Rule):
-    """Rules in the order in which they are named; a document that one takes out is not seen by the next.
+    """Rules in the order in which they are named: each sees the texts as the one before left them.
+
+    Every document is measured by every rule, also one that goes: so each limit can be judged by itself. Of the rules
+    that a document breaks the first is its reason.
 
     Args:
         rules: label -> rule; labels only serve to name config keys, e.g. `clean.rules.length.min_words=5`.
+    Raises:
+        SettingError: two rules give a score of one name.
     """
 
     def __init__(self, rules: dict[str, Rule]) -> None:
         self._rules = rules
+        labels: dict[str, str] = {}
+        for label, rule in rules.items():
+            for score in dict.fromkeys(limit.score for limit in rule.limits):
+                if score in labels:
+                    raise SettingError(
+                        f"rules.{label}: its score {score!r} is that of rules.{labels[score]} too; leave one out"
+                    )
+                labels[score] = label
+        self.limits = tuple(limit for rule in rules.values() for limit in rule.limits)
 
-    def apply(self, batch: pa.RecordBatch) -> Cleaned:
-        positions = np.arange(batch.num_rows)  # of the documents that are left, in the batch that was given
-        removals: list[Removal] = []
+    def apply(self, batch: pa.RecordBatch) -> Applied:
+        left = np.arange(batch.num_rows)  # positions of the documents that could be read, in the batch that was given
+        scores: Scores = {}
         changed: Counter[str] = Counter()
+        examples: list[Example] = []
+        failed: list[Failed] = []
+        for label, rule in self._rules.items():
+            applied = rule.apply(batch)
+            if applied.failed:
+                failed += [each._replace(position=int(left[each.position])) for each in applied.failed]
+                gone = [each.position for each in applied.failed]
+                left, scores = np.delete(left, gone), {name: np.delete(column, gone) for name, column in scores.items()}
+            _check(label, rule, applied, len(left), scores)
+            batch, scores = applied.batch, scores | applied.scores
+            changed += applied.changed
+            examples += applied.examples
+        return Applied(batch, scores, changed, examples, sorted(failed))
+
+    def decide(self, scores: Scores) -> list[Removals]:
+        gone = np.zeros(0, np.int64)
+        found: list[Removals] = []
         for rule in self._rules.values():
-            cleaned = rule.apply(batch)
-            removals += [replace(each, position=int(positions[each.position])) for each in cleaned.removals]
-            positions = np.delete(positions, [each.position for each in cleaned.removals])
-            batch = cleaned.batch
-            changed += cleaned.changed
-        return Cleaned(batch, sorted(removals, key=lambda removal: removal.position), changed)
+            for removals in rule.decide(scores):
+                fresh = np.flatnonzero(~np.isin(removals.positions, gone))
+                if len(fresh):
+                    found.append(removals.rows(fresh))
+                    gone = np.concatenate([gone, removals.positions[fresh]])
+        return found
 
 
-def without(batch: pa.RecordBatch, removals: list[Removal]) -> Cleaned:
-    """Return the batch without the documents of `removals`."""
-    if not removals:
-        return Cleaned(batch)
-    stays = np.ones(batch.num_rows, dtype=bool)
-    stays[[removal.position for removal in removals]] = False
-    return Cleaned(batch.filter(pa.array(stays)), removals)
+def broken(limits: tuple[Limit, ...], scores: Scores) -> list[Removals]:
+    """Return the documents with a score outside its limit, each for the first such limit, a `Removals` a side of one.
+
+    Args:
+        scores: of the same documents, those of `limits` among them.
+    """
+    found: list[Removals] = []
+    gone: np.ndarray | None = None
+    for limit in limits:
+        values = scores[limit.score]
+        gone = np.zeros(len(values), bool) if gone is None else gone
+        for outside, reason, threshold in (
+            (values < limit.least, limit.below, limit.least),
+            (values > limit.most, limit.above, limit.most),
+        ):
+            fresh = outside & ~gone
+            if fresh.any():
+                positions = np.flatnonzero(fresh)
+                found.append(Removals(reason, positions, float(threshold), values[positions]))
+                gone |= fresh
+    return found
+
+
+def verdicts(rule: Rule, batch: pa.RecordBatch) -> list[Removal]:
+    """Apply a rule to documents, and return which of them go, by position: for tests and notebooks."""
+    found = [each for removals in rule.decide(rule.apply(batch).scores) for each in removals]
+    return sorted(found, key=lambda removal: removal.position)
 
 
 def with_text(batch: pa.RecordBatch, texts: pa.LargeStringArray) -> pa.RecordBatch:
     """Return the batch with other texts."""
     return batch.set_column(batch.schema.get_field_index("text"), batch.schema.field("text"), texts)
+
+
+def _check(label: str, rule: Rule, applied: Applied, num_docs: int, before: Scores) -> None:
+    """Raise where a rule, perhaps a user's own, doesn't give what `Applied` says."""
+    who = f"clean.rules.{label} ({type(rule).__module__}.{type(rule).__qualname__})"
+    if applied.batch.num_rows != num_docs:
+        raise SettingError(
+            f"{who}: gave back {applied.batch.num_rows} of {num_docs} documents; a rule takes none out: give a score "
+            "and a limit, or name it in Applied.failed"
+        )
+    for name, column in applied.scores.items():
+        if name in before:
+            raise SettingError(f"{who}: its score {name!r} is also that of another rule; rename it or leave one out")
+        if not isinstance(column, np.ndarray) or column.dtype != np.float64 or column.shape != (num_docs,):
+            raise SettingError(f"{who}: its score {name!r} is no float64 array of {num_docs} numbers")
+    missing = [limit.score for limit in rule.limits if limit.score not in applied.scores]
+    if missing:
+        raise SettingError(f"{who}: has a limit on {missing[0]!r}, and gives no such score")
+
+
+def measured(raw: Any) -> Any:
+    """Return a rule's plain config without the arguments that only decide: what texts and scores depend on."""
+    if isinstance(raw, list):
+        return [measured(value) for value in raw]
+    if not isinstance(raw, dict):
+        return raw
+    module, _, name = str(raw.get("_target_", "")).rpartition(".")
+    target = getattr(sys.modules.get(module), name, None)
+    decide_alone: frozenset[str] = getattr(target, "decide_alone", frozenset())
+    return {key: measured(value) for key, value in raw.items() if key not in decide_alone}

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_pipeline.clean.rules import Cleaned, Rule, with_text
+from data_pipeline.clean.rules import Applied, Rule, with_text
 from data_pipeline.documents import utf8_buffers
 
 # What Unicode's newline guidelines (The Unicode Standard, 5.8) count as the end of a line, "\n" itself aside.
@@ -30,14 +30,14 @@ class Unicode(Rule):
     Python's is not.
     """
 
-    def apply(self, batch: pa.RecordBatch) -> Cleaned:
+    def apply(self, batch: pa.RecordBatch) -> Applied:
         texts, line_ends, controls = rewrite(batch.column("text"))
         composed = compose(texts)
         num_composed = int(pc.sum(pc.not_equal(composed, texts)).as_py() or 0) if composed is not texts else 0
         changed = +Counter(
             line_ends_rewritten=line_ends, control_characters_dropped=controls, documents_composed=num_composed
         )
-        return Cleaned(with_text(batch, composed) if changed else batch, changed=changed)
+        return Applied(with_text(batch, composed) if changed else batch, changed=changed)
 
 
 def rewrite(texts: pa.LargeStringArray) -> tuple[pa.LargeStringArray, int, int]:

@@ -1,4 +1,4 @@
-"""Clean: read the inputs block by block, parse and clean each partition in a worker, write its text once."""
+"""Clean: read the inputs block by block; parse, change and measure each partition in a worker, write its text once."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_pipeline.clean.rules import Rule
-from data_pipeline.documents import MODULUS, SCHEMA, Quarantined, Removal, fingerprint, keys_of
+from data_pipeline.clean.rules import Applied, Example, Failed, Rule, few_of, measured
+from data_pipeline.documents import MODULUS, SCHEMA, Quarantined, fingerprint, keys_of
 from data_pipeline.ledger import Account, Book
 from data_pipeline.losses import BadLimit
-from data_pipeline.output_dir import QUARANTINE, REMOVED
+from data_pipeline.output_dir import QUARANTINE
 from data_pipeline.records import Part
 from data_pipeline.sources.source import Corpus, Source
 from data_pipeline.stages.inputs import Group, NumberedBlock, NumberedFile, content_key, group_files
-from data_pipeline.stages.removed import Origin, rows_of
 from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, do_parts, task
-from data_pipeline.stages.view import CLEAN, Partition, View, batch_path, keys_path, num_bytes
-from data_pipeline.storage import write_arrays, write_batch, write_quarantine, write_removed
+from data_pipeline.stages.view import CLEAN, Partition, View, batch_path, keys_path, scores_path
+from data_pipeline.storage import write_arrays, write_batch, write_quarantine
 from foundation.errors import ConfigError
 from foundation.files import canonical_json
-from foundation.hashes import hash_json
+from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import Meter, progress
 
+SCORES = "scores"  # in facts
 NO_CONTENT = ("paths", "weight", "budget")  # settings of a source that change no document
 Item = tuple[str, list[NumberedBlock]]  # a partition's name and what to parse
 
@@ -44,9 +44,8 @@ class Clean(Stage):
 
     name = CLEAN
     title = "clean"
-    code = ("sources", "clean", "stages/clean.py", "stages/described.py", "stages/inputs.py", "stages/removed.py")
+    code = ("sources", "clean", "stages/clean.py", "stages/inputs.py")
     libraries = ("numpy", "orjson", "pyarrow", "zstandard")
-    loosen = "clean.rules.<rule>.<limit>= sets a limit, clean=none removes nothing"
 
     def __init__(
         self,
@@ -58,7 +57,8 @@ class Clean(Stage):
         limit: BadLimit,
     ) -> None:
         super().__init__(place)
-        self._rule, self._raw_clean, self._partition_bytes, self._limit = rule, raw_clean, partition_bytes, limit
+        self._rule, self._partition_bytes, self._limit = rule, partition_bytes, limit
+        self._measured = measured(raw_clean)
         self.sources = corpus.sources()
         self.groups = group_files(self.sources, partition_bytes)
         self.file_names = [each.file.name for group in self.groups for each in group.files]
@@ -71,18 +71,20 @@ class Clean(Stage):
         total = sum(each.file.size_bytes for group in self.groups for each in group.files)
         book: Book = {source.name: Account() for source in self.sources}
         counts: Counter[str] = Counter()
-        text_bytes = {source.name: [0, 0] for source in self.sources}  # that came in, that was removed
+        examples: list[Example] = []
         partitions: list[dict[str, Any]] = []
+        scores: list[str] = []
         names = [group.name() for group in self.groups]
         function = _CleanPartition(self._rule, self.sources, self.file_names, self.place)
         with progress(self.name, total or None, "B", "input") as meter:
             for name, facts in do_parts(self.place.executor, self.records, self._tasks(meter), function):
                 names.append(name)
                 partitions.append(facts["partition"])
+                scores.append(facts["scores"])
                 counts.update(facts["changed"])
                 source = facts["partition"]["source"]
                 book[source] += Account.from_json(facts["account"])
-                text_bytes[source] = [a + b for a, b in zip(text_bytes[source], facts["text_bytes"], strict=True)]
+                examples = few_of(examples + [Example(*each) for each in facts["examples"]])
         files = [path for name in names for path in self.records.files(name)]
         return Outcome(
             output=hash_json([partitions, self.file_names]),
@@ -92,7 +94,8 @@ class Clean(Stage):
                 "partitions": partitions,
                 "file_names": self.file_names,
                 "counts": dict(counts),
-                "bytes_in_and_removed": text_bytes,
+                "examples": examples,
+                SCORES: scores,  # by partition; no part of the output: the later stages see texts alone
             },
             utf8_bytes=sum(partition["utf8_bytes"] for partition in partitions),
         )
@@ -105,7 +108,7 @@ class Clean(Stage):
 
     def _parse_settings(self, source: Source) -> dict[str, Any]:
         """Return what the documents of a source depend on beside its files."""
-        return {"source": describe(source), "clean": self._raw_clean, "partition_bytes": self._partition_bytes}
+        return {"source": describe(source), "clean": self._measured, "partition_bytes": self._partition_bytes}
 
     def _tasks(self, meter: Meter) -> Iterator[Task[Item]]:
         """Yield the partitions of all groups; those of a group that is finished and unchanged without reading it.
@@ -184,6 +187,7 @@ class _CleanPartition:
     def __call__(self, item: tuple[str, list[NumberedBlock]]) -> Part:
         name, blocks = item
         source = self._sources[blocks[0].file.source]
+        files = {numbered.file.number: numbered.file for numbered in blocks}
         parsed = [source.parse(numbered.block, numbered.file.file, numbered.file.number) for numbered in blocks]
         documents = _concatenated([each.documents for each in parsed])
         quarantined = [
@@ -191,27 +195,27 @@ class _CleanPartition:
             for numbered, each in zip(blocks, parsed, strict=True)
             for record in each.quarantined
         ]
-        result = self._rule.apply(documents)
-        cleaned, removals = result.batch, result.removals
+        applied = self._rule.apply(documents)
+        quarantined += [(files[number], record) for number, record in _failed(documents, applied.failed)]
         num_records = sum(each.num_records for each in parsed)
-        account = _account(num_records, documents, cleaned, removals, quarantined)
+        account = _account(num_records, documents, applied, quarantined)
         account.check(f"{CLEAN}, partition {name} of source {source.name!r}")
-        origin = Origin(CLEAN, source.name, self._file_names)
-        rows = rows_of(documents, removals, origin, [None] * len(removals))
-        written = write_removed(self._output_dir / REMOVED / CLEAN / f"{name}.parquet", rows)
         unreadable = [(file.file.name, record) for file, record in quarantined]
-        written += write_quarantine(self._output_dir / QUARANTINE / CLEAN / f"{name}.jsonl", source.name, unreadable)
-        partition = self._write(name, source.name, cleaned)
-        written += [batch_path(self._work, name), keys_path(self._work, name)]
+        written = write_quarantine(self._output_dir / QUARANTINE / CLEAN / f"{name}.jsonl", source.name, unreadable)
+        partition = self._write(name, source.name, applied)
+        written += [path(self._work, name) for path in (batch_path, keys_path, scores_path)]
         facts = {
             "partition": asdict(partition),
+            "scores": hash_json([[score, hash_bytes(column.tobytes())] for score, column in applied.scores.items()]),
             "account": account.to_json(),
-            "changed": dict(result.changed),
-            "text_bytes": _text_bytes(documents, removals),
+            "changed": dict(applied.changed),
+            "examples": few_of(applied.examples),
         }
         return Part(facts, written)
 
-    def _write(self, name: str, source: str, cleaned: pa.RecordBatch) -> Partition:
+    def _write(self, name: str, source: str, applied: Applied) -> Partition:
+        cleaned = applied.batch
+        write_arrays(scores_path(self._work, name), applied.scores)
         batch_hash = write_batch(batch_path(self._work, name), cleaned)
         sizes = np.asarray(pc.binary_length(cleaned.column("text")), np.int64)
         files_column, rows_column = keys_of(cleaned)
@@ -226,32 +230,27 @@ def _concatenated(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return pa.Table.from_batches(full, SCHEMA).combine_chunks().to_batches()[0]
 
 
-def _text_bytes(documents: pa.RecordBatch, removals: list[Removal]) -> list[int]:
-    """Return the bytes of the texts before cleaning, and of the removed ones among them."""
-    texts = documents.column("text")
-    gone = pa.array([removal.position for removal in removals], pa.int64())
-    return [num_bytes(texts), num_bytes(texts.take(gone))]
+def _failed(documents: pa.RecordBatch, failed: list[Failed]) -> Iterator[tuple[int, Quarantined]]:
+    """Yield what goes to quarantine of documents that a rule could not read, each with its file's number."""
+    chosen = documents.take(pa.array([each.position for each in failed], pa.int64()))
+    for each, row in zip(failed, chosen.to_pylist(), strict=True):
+        yield row["file"], Quarantined(row["row"], None, each.reason, row["text"].encode())
 
 
 def _account(
-    num_records: int,
-    documents: pa.RecordBatch,
-    cleaned: pa.RecordBatch,
-    removals: list[Removal],
-    quarantined: list[tuple[NumberedFile, Quarantined]],
+    num_records: int, documents: pa.RecordBatch, applied: Applied, quarantined: list[tuple[NumberedFile, Quarantined]]
 ) -> Account:
-    files, rows = keys_of(documents)
-    gone = np.array([removal.position for removal in removals], np.int64)
     bad_files = np.array([file.number for file, _ in quarantined], np.int32)
     bad_rows = np.array([record.row for _, record in quarantined], np.int64)
-    bad = fingerprint(bad_files, bad_rows)
+    unread = quarantined[: len(quarantined) - len(applied.failed)]
+    read = fingerprint(*keys_of(documents))
+    unread_files = np.array([file.number for file, _ in unread], np.int32)
+    unread_rows = np.array([record.row for _, record in unread], np.int64)
     return Account(
         num_in=num_records,
-        num_out=cleaned.num_rows,
-        dropped=Counter(removal.reason for removal in removals),
+        num_out=applied.batch.num_rows,
         quarantined=Counter(record.reason for _, record in quarantined),
-        fingerprint_in=(fingerprint(files, rows) + bad) % MODULUS,
-        fingerprint_out=fingerprint(*keys_of(cleaned)),
-        fingerprint_dropped=fingerprint(files[gone], rows[gone]),
-        fingerprint_quarantined=bad,
+        fingerprint_in=(read + fingerprint(unread_files, unread_rows)) % MODULUS,
+        fingerprint_out=fingerprint(*keys_of(applied.batch)),
+        fingerprint_quarantined=fingerprint(bad_files, bad_rows),
     )

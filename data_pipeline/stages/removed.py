@@ -40,7 +40,11 @@ class Origin:
 
 
 def rows_of(
-    batch: pa.RecordBatch | pa.Table, removals: list[Removal], origin: Origin, kept: list[Kept | None]
+    batch: pa.RecordBatch | pa.Table,
+    removals: list[Removal],
+    origin: Origin,
+    kept: list[Kept | None],
+    whole: bool = False,
 ) -> list[dict[str, Any]]:
     """Return the rows of storage.REMOVED_SCHEMA.
 
@@ -48,9 +52,11 @@ def rows_of(
         batch: the documents that were judged, documents.SCHEMA without need of metadata; where no span of a text goes,
             its beginning is enough; the removals' positions count in it.
         kept: of each removal, what was kept in its place.
+        whole: whether the rows hold the texts: of documents that nothing like is left of.
     """
     documents = batch.take(pa.array([removal.position for removal in removals], pa.int64()))
     begins = _begins(documents.column("text"), removals)
+    texts = documents.column("text").to_pylist() if whole else [None] * len(removals)
     keys = zip(*(documents.column(name).to_pylist() for name in ("id", "file", "row")), strict=True)
     return [
         {
@@ -73,8 +79,11 @@ def rows_of(
             "stop": removal.stop,
             "snippet": begin,
             "kept_snippet": witness.text if witness and removal.start is None else None,  # else the same
+            "text": text,
         }
-        for removal, (identifier, file, row), begin, witness in zip(removals, keys, begins, kept, strict=True)
+        for removal, (identifier, file, row), begin, witness, text in zip(
+            removals, keys, begins, kept, texts, strict=True
+        )
     ]
 
 

@@ -256,6 +256,11 @@ def keys_path(work: Path, partition: str) -> Path:
     return work / CLEAN / f"{partition}.npz"
 
 
+def scores_path(work: Path, partition: str) -> Path:
+    """Return the file of what the rules measured of a partition's documents: `clean.rules.Scores`."""
+    return work / CLEAN / f"{partition}.scores.npz"
+
+
 def decision_path(work: Path, stage: str) -> Path:
     """Return the file of what a stage decided: `gone` or `held_out`, (m,) int64 indices; and `Cuts.arrays`."""
     return work / stage / "decision.npz"

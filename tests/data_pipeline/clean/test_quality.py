@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.clean.quality import GOPHER_STOP_WORDS, GopherQuality
+from data_pipeline.clean.rules import verdicts
 from data_pipeline.documents import Removal
 from foundation.errors import SettingError
 
@@ -59,12 +60,10 @@ texts = st.lists(st.tuples(words, joints), max_size=35).map(
 
 @given(st.lists(texts, max_size=8))
 def test_verdicts_equal_the_rules_written_down_plainly(batch_of: BatchOf, many: list[str]) -> None:
-    cleaned = GopherQuality(**LIMITS).apply(batch_of(*many))
-    verdicts = {removal.position: removal.reason for removal in cleaned.removals}
-    assert [verdicts.get(position) for position in range(len(many))] == [
+    found = {removal.position: removal.reason for removal in verdicts(GopherQuality(**LIMITS), batch_of(*many))}
+    assert [found.get(position) for position in range(len(many))] == [
         judge(text, LIMITS, GOPHER_STOP_WORDS) for text in many
     ]
-    assert cleaned.batch.column("text").to_pylist() == [text for at, text in enumerate(many) if at not in verdicts]
 
 
 LONG = "the of and abcdefghijklmnopqrstuvwxyz " * 3 + "abcdefghijklmno " * 60
@@ -88,24 +87,22 @@ REASONS = [removal.reason for removal in BROKEN.values()]
 def test_each_rule_of_the_paper_has_its_own_reason_value_and_threshold(
     batch_of: BatchOf, text: str, removal: Removal
 ) -> None:
-    cleaned = GopherQuality().apply(batch_of(text, GOOD))
-    (found,) = cleaned.removals
+    (found,) = verdicts(GopherQuality(), batch_of(text, GOOD))
     assert (found.position, found.reason, found.threshold) == (0, removal.reason, removal.threshold)
     assert found.value == pytest.approx(removal.value)
-    assert cleaned.batch.column("text").to_pylist() == [GOOD]
 
 
 def test_other_languages_bring_their_stop_words(batch_of: BatchOf) -> None:
     french = "Où sont les neiges d'antan ? " * 10
-    assert GopherQuality(stop_words=["Où", "les"]).apply(batch_of(french)).removals == []
-    assert GopherQuality(min_stop_words=0).apply(batch_of(french)).removals == []
-    assert GopherQuality().apply(batch_of(french)).removals[0].reason == "gopher_stop_words"
+    assert verdicts(GopherQuality(stop_words=["Où", "les"]), batch_of(french)) == []
+    assert verdicts(GopherQuality(min_stop_words=0), batch_of(french)) == []
+    assert verdicts(GopherQuality(), batch_of(french))[0].reason == "gopher_stop_words"
 
 
 def test_the_rule_travels_to_workers(batch_of: BatchOf) -> None:
     batch = batch_of(*BROKEN, GOOD)
     there = pickle.loads(pickle.dumps(GopherQuality()))
-    assert there.apply(batch) == GopherQuality().apply(batch)
+    assert verdicts(there, batch) == verdicts(GopherQuality(), batch)
 
 
 @pytest.mark.parametrize(

@@ -3,59 +3,190 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.clean.length import Length
 from data_pipeline.clean.quality import GopherQuality
-from data_pipeline.clean.rules import Cleaned, NoClean, Rules
+from data_pipeline.clean.rules import (
+    EXAMPLES,
+    Applied,
+    Example,
+    Failed,
+    Limit,
+    NoClean,
+    Rule,
+    Rules,
+    broken,
+    few_of,
+    measured,
+    verdicts,
+)
 from data_pipeline.clean.unicode import Unicode
-from data_pipeline.documents import SCHEMA
+from data_pipeline.documents import SCHEMA, Removal
+from foundation.errors import SettingError
 
 BatchOf = Callable[..., pa.RecordBatch]
 LENIENT = GopherQuality(min_words=2, min_mean_word_length=1.0, min_stop_words=0)
 
 
+class Unreadable(Rule):
+    """Can't read a text with a question mark; measures the letters of the others."""
+
+    limits = (Limit("letters", most=9.0, above="long"),)
+
+    def apply(self, batch: pa.RecordBatch) -> Applied:
+        texts = batch.column("text").to_pylist()
+        failed = [Failed(position, "question") for position, text in enumerate(texts) if "?" in text]
+        read = pc.invert(pc.match_substring(batch.column("text"), "?"))
+        lengths = np.array([float(len(text)) for text in texts if "?" not in text])
+        return Applied(batch.filter(read), {"letters": lengths}, failed=failed)
+
+
 def test_no_clean_takes_every_document_as_it_is(batch_of: BatchOf) -> None:
     batch = batch_of("", "a\r\n")
-    assert NoClean().apply(batch) == Cleaned(batch)
+    applied = NoClean().apply(batch)
+    assert applied.batch is batch and not applied.scores and not applied.changed
+    assert verdicts(NoClean(), batch) == []
 
 
-def test_rules_apply_in_order_and_positions_are_those_of_the_batch_given(batch_of: BatchOf) -> None:
+def test_rules_apply_in_order_and_the_first_that_a_document_breaks_is_its_reason(batch_of: BatchOf) -> None:
     rules = Rules({"unicode": Unicode(), "length": Length(min_words=1), "gopher": LENIENT})
     batch = batch_of("", "alone", "one\r\ntwo", "\x00\x01", "# #", "x y")
-    cleaned = rules.apply(batch)
-    assert [(removal.position, removal.reason) for removal in cleaned.removals] == [
+    assert [(removal.position, removal.reason) for removal in verdicts(rules, batch)] == [
         (0, "empty"), (1, "gopher_too_few_words"), (3, "empty"), (4, "gopher_hash_ratio"),
     ]  # fmt: skip
-    assert cleaned.batch.column("text").to_pylist() == ["one\ntwo", "x y"]
-    assert cleaned.batch.column("row").to_pylist() == [3, 6]
-    assert cleaned.changed == {"line_ends_rewritten": 1, "control_characters_dropped": 2}
+    applied = rules.apply(batch)
+    assert applied.batch.column("text").to_pylist() == ["", "alone", "one\ntwo", "", "# #", "x y"]
+    assert applied.changed == {"line_ends_rewritten": 1, "control_characters_dropped": 2}
+    assert applied.scores["words"].tolist() == [0.0, 1.0, 2.0, 0.0, 2.0, 2.0]  # also of those that go
 
 
 @given(
     st.lists(st.text(alphabet="ab# -\n\r\x00…", max_size=8), max_size=8),
     st.permutations(["length", "gopher", "unicode"]),
 )
-def test_every_document_stays_or_goes_once_and_sees_no_other(
+def test_every_document_goes_at_most_once_and_sees_no_other(
     batch_of: BatchOf, texts: list[str], order: list[str]
 ) -> None:
     rules = {"unicode": Unicode(), "length": Length(min_words=2), "gopher": LENIENT}
     rule = Rules({name: rules[name] for name in order})
     batch = batch_of(*texts)
-    cleaned = rule.apply(batch)
-    assert cleaned.batch.schema == SCHEMA
-    gone = [batch.column("row")[removal.position].as_py() for removal in cleaned.removals]
-    assert sorted(gone + cleaned.batch.column("row").to_pylist()) == batch.column("row").to_pylist()
-    assert gone == sorted(set(gone))
-    alone = [rule.apply(batch_of(text)) for text in texts]
-    kept = [text for each in alone for text in each.batch.column("text").to_pylist()]
-    assert kept == cleaned.batch.column("text").to_pylist()
-    assert [each.removals[0].reason for each in alone if each.removals] == [each.reason for each in cleaned.removals]
+    applied, found = rule.apply(batch), verdicts(rule, batch)
+    assert applied.batch.schema == SCHEMA and applied.batch.column("row").equals(batch.column("row"))
+    assert [each.position for each in found] == sorted({each.position for each in found})
+    alone = [batch_of(text) for text in texts]
+    assert [rule.apply(each).batch.column("text")[0].as_py() for each in alone] == applied.batch["text"].to_pylist()
+    assert [each.reason for one in alone for each in verdicts(rule, one)] == [each.reason for each in found]
+
+
+@given(st.lists(st.floats(-2, 2) | st.just(float("nan")), max_size=20), st.floats(-1, 0), st.floats(0, 1))
+def test_limits_decide_as_written_down_plainly(values: list[float], least: float, most: float) -> None:
+    scores = {"a": np.array(values, float), "b": -np.array(values, float)}
+    limits = (Limit("a", least, most, "low", "high"), Limit("b", most=1.5, above="far"))
+    plain: dict[int, tuple[str, float, float]] = {}
+    for position, value in enumerate(values):
+        if value < least:
+            plain[position] = ("low", value, least)
+        elif value > most:
+            plain[position] = ("high", value, most)
+        elif -value > 1.5:
+            plain[position] = ("far", -value, 1.5)
+    found = [each for removals in broken(limits, scores) for each in removals]
+    assert {each.position: (each.reason, each.value, each.threshold) for each in found} == plain
+    assert len(found) == len(plain)
+
+
+def test_what_reaches_a_limit_stays_and_so_does_what_has_no_score() -> None:
+    scores = {"a": np.array([0.0, 1.0, np.nan, 1.0000001])}
+    (removals,) = broken((Limit("a", least=0.0, most=1.0, below="low", above="high"),), scores)
+    assert list(removals) == [Removal(3, "high", 1.0000001, 1.0)]
+
+
+def test_what_can_not_be_read_is_left_out_of_the_rules_to_come(batch_of: BatchOf) -> None:
+    rules = Rules({"length": Length(), "mine": Unreadable(), "gopher": LENIENT})
+    applied = rules.apply(batch_of("a b", "what?", "c d", "why?", "a long text"))
+    assert applied.failed == [Failed(1, "question"), Failed(3, "question")]
+    assert applied.batch.column("text").to_pylist() == ["a b", "c d", "a long text"]
+    assert {name: len(column) for name, column in applied.scores.items()}.keys() >= {"words", "letters", "gopher_words"}
+    assert all(len(column) == 3 for column in applied.scores.values())
+    assert [list(removals) for removals in rules.decide(applied.scores)] == [[Removal(2, "long", 11.0, 9.0)]]
+
+
+def test_two_scores_of_one_name_are_refused() -> None:
+    with pytest.raises(SettingError, match=r"^rules\.b: its score 'has_words' is that of rules\.a too; leave one out"):
+        Rules({"a": Length(), "b": Length()})
+
+
+class Wrong(Rule):
+    """A user's rule that gives what it is told to."""
+
+    limits = (Limit("mine", most=1.0, above="mine"),)
+
+    def __init__(self, applied: Applied) -> None:
+        self.applied = applied
+
+    def apply(self, batch: pa.RecordBatch) -> Applied:
+        return self.applied
+
+
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ({"mine": np.array([1, 2])}, "its score 'mine' is no float64 array of 2 numbers"),
+        ({"mine": np.array([1.0])}, "its score 'mine' is no float64 array of 2 numbers"),
+        ({"other": np.array([1.0, 2.0])}, "has a limit on 'mine', and gives no such score"),
+        ({"mine": np.zeros(2), "words": np.zeros(2)}, "its score 'words' is also that of another rule"),
+    ],
+)
+def test_a_rule_that_gives_no_such_scores_is_named(
+    batch_of: BatchOf, scores: dict[str, np.ndarray], words: str
+) -> None:
+    batch = batch_of("a", "b")
+    with pytest.raises(SettingError, match=rf"^clean\.rules\.mine \(.*\.Wrong\): {words}"):
+        Rules({"length": Length(), "mine": Wrong(Applied(batch, scores))}).apply(batch)
+
+
+def test_a_rule_that_takes_documents_out_is_named(batch_of: BatchOf) -> None:
+    batch = batch_of("a", "b")
+    with pytest.raises(
+        SettingError, match="gave back 1 of 2 documents; a rule takes none out: give a score and a limit"
+    ):
+        Rules({"mine": Wrong(Applied(batch.slice(1), {"mine": np.zeros(1)}))}).apply(batch)
+
+
+def test_few_examples_of_each_kind_are_kept() -> None:
+    many = [Example(kind, row, "a", "b") for row in range(50) for kind in ("z", "y")]
+    kept = few_of(many)
+    assert [each.kind for each in kept] == ["y"] * EXAMPLES + ["z"] * EXAMPLES
+    assert few_of(few_of(many[:30]) + few_of(many[30:])) == kept
+
+
+def test_what_only_decides_is_no_part_of_what_is_measured() -> None:
+    raw = {
+        "_target_": "data_pipeline.clean.rules.Rules",
+        "rules": {
+            "gopher": {"_target_": "data_pipeline.clean.quality.GopherQuality", "min_words": 9, "stop_words": ["a"]},
+            "mine": {"_target_": "my.Rule", "min_words": 9},
+        },
+    }
+    assert measured(raw) == {
+        "_target_": "data_pipeline.clean.rules.Rules",
+        "rules": {
+            "gopher": {"_target_": "data_pipeline.clean.quality.GopherQuality", "stop_words": ["a"]},
+            "mine": {"_target_": "my.Rule", "min_words": 9},
+        },
+    }
 
 
 def test_rules_travel_to_workers(batch_of: BatchOf) -> None:
     rules = Rules({"unicode": Unicode(), "length": Length(), "gopher": LENIENT})
     batch = batch_of("one\r\ntwo", "")
-    assert pickle.loads(pickle.dumps(rules)).apply(batch) == rules.apply(batch)
+    there = pickle.loads(pickle.dumps(rules))
+    assert there.apply(batch).batch.equals(rules.apply(batch).batch) and verdicts(there, batch) == verdicts(
+        rules, batch
+    )
