@@ -9,8 +9,9 @@ from typing import Any
 import numba
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from data_pipeline.clean.rules import EXAMPLES, Example
+from data_pipeline.clean.rules import EXAMPLES, Example, with_text
 from data_pipeline.documents import utf8_buffers
 
 START, STOP, KIND = range(3)  # columns of what a kernel finds
@@ -69,6 +70,16 @@ def edited(texts: pa.LargeStringArray, edits: Edits) -> pa.LargeStringArray:
     out_offsets = np.zeros(len(offsets), dtype=np.int64)
     _splice(data, offsets, edits.starts, edits.stops, edits.which, pieces, piece_offsets, out, out_offsets)
     return pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(out_offsets), pa.py_buffer(out))
+
+
+def with_texts(batch: pa.RecordBatch, texts: dict[int, str]) -> pa.RecordBatch:
+    """Return the batch with other texts at these positions, in ascending order."""
+    if not texts:
+        return batch
+    mask = pa.array([position in texts for position in range(batch.num_rows)])
+    return with_text(
+        batch, pc.replace_with_mask(batch.column("text"), mask, pa.array(texts.values(), pa.large_string()))
+    )
 
 
 def rows_of(batch: pa.RecordBatch, places: np.ndarray) -> np.ndarray:

@@ -14,8 +14,9 @@ from typing import Any, Literal, get_args
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data_pipeline.clean.edits import with_texts
 from data_pipeline.clean.extras import load_extra
-from data_pipeline.clean.rules import Applied, Example, Rule, few_of, with_text
+from data_pipeline.clean.rules import Applied, Example, Rule, few_of
 from foundation.errors import require
 
 Unescape = Literal["auto", "always", "never"]
@@ -127,7 +128,7 @@ class Repair(Rule):
                     examples = few_of(examples)
             if parts != [text] and (whole := "".join(parts)) != text:
                 mended[position] = whole
-        return Applied(_with_texts(batch, mended), changed=changed, examples=examples)
+        return Applied(with_texts(batch, mended), changed=changed, examples=examples)
 
     def _suspects(self, texts: pa.LargeStringArray) -> pa.BooleanArray:
         """Return which texts may need a change."""
@@ -191,13 +192,3 @@ def _shown(before: str, after: str) -> tuple[str, str]:
     same = next((place for place in range(shorter) if before[place] != after[place]), shorter)
     start = max(same - _EXAMPLE_CHARS, 0)
     return before[start : start + 4 * _EXAMPLE_CHARS], after[start : start + 4 * _EXAMPLE_CHARS]
-
-
-def _with_texts(batch: pa.RecordBatch, texts: dict[int, str]) -> pa.RecordBatch:
-    """Return the batch with other texts at these positions, in ascending order."""
-    if not texts:
-        return batch
-    mask = pa.array([position in texts for position in range(batch.num_rows)])
-    return with_text(
-        batch, pc.replace_with_mask(batch.column("text"), mask, pa.array(texts.values(), pa.large_string()))
-    )
