@@ -17,7 +17,8 @@ DROPPED = "boilerplate_lines_dropped"
 # Notices about JavaScript and cookies, as in Raffel et al. 2020 (C4), arXiv:1910.10683, 2.2, which drops each line with
 # the word JavaScript and with phrases such as "uses cookies"; here only what asks for it. The last is every footer's.
 PATTERNS = (
-    r"\b(enable|activate|turn on|requires?|disabled?|without|support) (your (web )?browser'?s? )?javascript\b",
+    r"\b(enable|activate|turn on) (your (web )?browser'?s? )?javascript\b",
+    r"\b(page|site|website|app|browser) (requires|needs|does not support|doesn't support) javascript\b",
     r"\bjavascript (is|must be|has to be|needs to be|has been)( currently)? (disabled|enabled|required|off|not)\b",
     r"\b(uses?|using|use of|accept|accepting|allow)( all| our| the)? cookies\b",
     r"\bcookie (policy|settings|preferences|consent|notice)\b",
@@ -29,8 +30,8 @@ class Boilerplate(Rule):
     """Drops lines in which a pattern matches, whatever the case, unless they are too long for a notice.
 
     Patterns are regular expressions of RE2, whose time grows with the text alone, whatever the pattern
-    (https://github.com/google/re2/wiki/Syntax): no look-around, no back-references; `^` and `$` are a line's ends. Counts
-    `boilerplate_lines_dropped`.
+    (https://github.com/google/re2/wiki/Syntax): no look-around, no back-references; `^` and `$` are a line's ends.
+    Counts `boilerplate_lines_dropped`.
 
     Args:
         patterns: None: PATTERNS, for English pages. Others take their place.

@@ -20,9 +20,11 @@ Spelling = Literal["code", "words"]
 DROPPED, SPELT = "emoji_dropped", "emoji_spelt"
 _EMOJI_STYLE, _JOINER, _KEYCAP = "\ufe0f", "\u200d", "\u20e3"
 _UNQUALIFIED = 4  # of the package's `status`
+_WIDE_GAP = 128  # code points
 _CONTEXT_CHARS = 20  # that an example shows on either side
 
-_ENDS = "\n.,;:!?)"  # before which no space is left
+_KEYCAPS = tuple("0123456789#*")
+_NO_SPACE_BEFORE = ("", *" \n.,;:!?)")  # what stands after an emoji, where no space is left in its place
 
 
 class Known(NamedTuple):
@@ -32,7 +34,7 @@ class Known(NamedTuple):
         names: emoji -> its name, e.g. `red_heart`.
         longest: characters of the longest.
         seen: matches a text in which there may be one; for RE2.
-        runs: matches what may be emoji side by side, and a space on either side of them.
+        runs: matches what may be emoji side by side, the keys of keycaps left out.
     """
 
     names: dict[str, str]
@@ -61,6 +63,9 @@ class Emoji(Rule):
         require(spelling in get_args(Spelling), "spelling", spelling, " or ".join(get_args(Spelling)))
         self._action, self._spelling, self._language = action, spelling, language
 
+    def packages(self) -> list[str]:
+        return [] if self._action == "keep" else ["emoji"]
+
     def apply(self, batch: pa.RecordBatch) -> Applied:
         if self._action == "keep":
             return Applied(batch)
@@ -71,7 +76,7 @@ class Emoji(Rule):
         written: dict[int, str] = {}
         for position in pc.indices_nonzero(pc.match_substring_regex(texts, known.seen)).to_pylist():
             writer = _Writer(known, self._action, self._spelling, batch.column("row")[position].as_py())
-            text = known.runs.sub(writer, texts[position].as_py())
+            text = writer.rewritten(texts[position].as_py())
             if writer.count:
                 written[position] = text
                 changed[DROPPED if self._action == "drop" else SPELT] += writer.count
@@ -80,39 +85,56 @@ class Emoji(Rule):
 
 
 class _Writer:
-    """Writes the emoji of one text, run by run, for `re.sub`."""
+    """Writes one text anew, run of emoji by run.
+
+    Attributes:
+        count: the emoji that were there.
+        examples: of them, one a run, at most EXAMPLES.
+    """
 
     def __init__(self, known: Known, action: Action, spelling: Spelling, row: int) -> None:
         self._known, self._action, self._spelling, self._row = known, action, spelling, row
         self.count = 0
         self.examples: list[Example] = []
 
-    def __call__(self, match: re.Match[str]) -> str:
-        before, run, after = match.groups()
-        parts = list(split(run, self._known))
-        emoji = sum(name is not None for _, name in parts)
-        if not emoji:
-            return match[0]
-        self.count += emoji
-        text, start, stop = match.string, match.start(), match.end()
-        if self._action == "drop":
-            rest = "".join(part for part, name in parts if name is None)
-            written = before + rest + after if rest else _space(text, start, stop, before, after)
-        else:
-            written = before + self._spelt(parts, text, match.start(2), match.end(2)) + after
-        if len(self.examples) < EXAMPLES:
-            left, right = text[max(start - _CONTEXT_CHARS, 0) : start], text[stop : stop + _CONTEXT_CHARS]
-            kind = DROPPED if self._action == "drop" else SPELT
-            self.examples.append(Example(kind, self._row, left + match[0] + right, left + written + right))
-        return written
+    def rewritten(self, text: str) -> str:
+        out: list[str] = []
+        place, last = 0, ""  # last: the last character of `out`
+        for match in self._known.runs.finditer(text):
+            start, stop = match.span()
+            if match[0].lstrip(_EMOJI_STYLE)[:1] == _KEYCAP and text[start - 1 : start] in _KEYCAPS:
+                start -= 1
+            parts = split(text[start:stop], self._known)
+            emoji = sum(name is not None for _, name in parts)
+            if not emoji:
+                continue
+            gap = text[place:start]
+            last = gap[-1:] or last
+            written, place = self._written(parts, last, text[stop : stop + 1]), stop
+            if not written:
+                if last in ("", "\n") and text[stop : stop + 1] == " ":
+                    place += 1
+                elif gap[-1:] == " " and text[stop : stop + 1] in _NO_SPACE_BEFORE:
+                    gap = gap[:-1]
+            out += [gap, written]
+            last = written[-1:] or gap[-1:] or last
+            self._note(emoji, text, start, stop, written)
+        return "".join([*out, text[place:]])
 
-    def _spelt(self, parts: list[tuple[str, str | None]], text: str, start: int, stop: int) -> str:
+    def _written(self, parts: list[tuple[str, str | None]], before: str, after: str) -> str:
+        if self._action == "drop":
+            return "".join(part for part, name in parts if name is None)
         if self._spelling == "code":
             return "".join(part if name is None else f":{name}:" for part, name in parts)
         words = " ".join(part if name is None else name.replace("_", " ") for part, name in parts)
-        left = " " if start and not text[start - 1].isspace() else ""
-        right = " " if stop < len(text) and text[stop].isalnum() else ""
-        return left + words + right
+        return (" " if before and not before.isspace() else "") + words + (" " if after.isalnum() else "")
+
+    def _note(self, emoji: int, text: str, start: int, stop: int, written: str) -> None:
+        self.count += emoji
+        if len(self.examples) < EXAMPLES:
+            left, right = text[max(start - _CONTEXT_CHARS, 0) : start], text[stop : stop + _CONTEXT_CHARS]
+            kind = DROPPED if self._action == "drop" else SPELT
+            self.examples.append(Example(kind, self._row, left + text[start:stop] + right, left + written + right))
 
 
 def split(run: str, known: Known) -> list[tuple[str, str | None]]:
@@ -120,25 +142,24 @@ def split(run: str, known: Known) -> list[tuple[str, str | None]]:
 
     A joiner or U+FE0F directly after an emoji belongs to it: sequences that no one recommends are several emoji.
     """
-    parts: list[tuple[str, str | None]] = []
+    starts: list[int] = []
+    names: list[str | None] = []
     place = 0
     while place < len(run):
         for size in range(min(known.longest, len(run) - place), 0, -1):
             name = known.names.get(run[place : place + size])
             if name is not None:
-                parts.append((run[place : place + size], name))
+                starts.append(place)
+                names.append(name)
                 break
         else:
             size = 1
-            follows = bool(parts) and parts[-1][1] is not None and run[place] in (_JOINER, _EMOJI_STYLE)
-            if follows:
-                parts[-1] = (parts[-1][0] + run[place], parts[-1][1])
-            elif parts and parts[-1][1] is None:
-                parts[-1] = (parts[-1][0] + run[place], None)
-            else:
-                parts.append((run[place], None))
+            belongs = bool(names) and (names[-1] is None or run[place] in (_JOINER, _EMOJI_STYLE))
+            if not belongs:
+                starts.append(place)
+                names.append(None)
         place += size
-    return parts
+    return [(run[start:stop], name) for start, stop, name in zip(starts, [*starts[1:], len(run)], names, strict=True)]
 
 
 @functools.cache
@@ -156,16 +177,18 @@ def known_emoji(language: str) -> Known:
     characters = {char for chars in names for char in chars if not char.isascii()} | {_JOINER, _EMOJI_STYLE}
     singles = {chars for chars in names if len(chars) == 1} | {_JOINER, _EMOJI_STYLE, _KEYCAP}
     singles |= {chr(code) for code in range(0x1F1E6, 0x1F200)}  # of which flags are made
-    run = f"(?:[0-9#*]{_EMOJI_STYLE}?{_KEYCAP}|[{_class(characters)}])+"
-    return Known(names, max(map(len, names)), f"[{_class(singles)}]", re.compile(f"( ?)({run})( ?)"))
+    # `re` looks through a class one range after the other: few and wide ones, as `split` knows what is no emoji
+    runs = re.compile(f"[{_class(characters, _WIDE_GAP)}]+")
+    return Known(names, max(map(len, names)), f"[{_class(singles, 1)}]", runs)
 
 
-def _class(characters: set[str]) -> str:
-    return "".join(sorted(characters))
-
-
-def _space(text: str, start: int, stop: int, before: str, after: str) -> str:
-    """Return what stays of the spaces around emoji that were all of text[start:stop] else."""
-    at_begin = not before and (start == 0 or text[start - 1] == "\n")
-    at_end = not after and (stop == len(text) or text[stop] in _ENDS)
-    return "" if at_begin or at_end else before or after
+def _class(characters: set[str], gap: int) -> str:
+    """Return the inside of a class of a regular expression: these characters, and those between two this close."""
+    codes = sorted(map(ord, characters))
+    ranges = [[codes[0], codes[0]]]
+    for code in codes[1:]:
+        if code - ranges[-1][1] <= gap:
+            ranges[-1][1] = code
+        else:
+            ranges.append([code, code])
+    return "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges)

@@ -83,6 +83,9 @@ class Homoglyphs(Rule):
         self._maps, self._min_letters = action == "map", min_letters
         self.limits = (Limit("homoglyph_words", most=max_words_frac, above="homoglyphs"),)
 
+    def packages(self) -> list[str]:
+        return ["confusable-homoglyphs"]
+
     def apply(self, batch: pa.RecordBatch) -> Applied:
         texts = batch.column("text")
         scores = np.zeros(batch.num_rows)

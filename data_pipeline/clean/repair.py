@@ -110,6 +110,9 @@ class Repair(Rule):
         """ftfy's settings by its own names: `TextFixerConfig(**settings)` gives the same texts."""
         return dict(self._settings)
 
+    def packages(self) -> list[str]:
+        return ["ftfy"]
+
     def apply(self, batch: pa.RecordBatch) -> Applied:
         texts, rows = batch.column("text"), batch.column("row")
         positions = pc.indices_nonzero(self._suspects(texts)).to_pylist()

@@ -21,7 +21,7 @@ from data_pipeline.documents import utf8_buffers
 from foundation.errors import require
 
 DROPPED = "symbol_lines_dropped"
-CODE = "(){}[]<>;,/\\\"'`#@$%&"
+CODE = "(){}[]<>.;,/\\\"'`#@$%&"
 _SYMBOL, _SPACE, _KEPT = range(3)
 _NEWLINE = 0x0A
 
@@ -34,7 +34,7 @@ class SymbolLines(Rule):
 
     Args:
         kept_symbols: a line with one of these stays; by default marks that lines of code consist of. `=`, `-`, `*`, `|`
-            and `_` are not among them: underlines and tables of plain text go.
+            and `_` are not among them: the underlines of headings and the rulers of tables go, in Markdown too.
     Raises:
         SettingError: a letter, a digit or white space among them.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import inspect
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ from data_pipeline.stages.view import CLEAN, Partition, View, batch_path, keys_p
 from data_pipeline.storage import write_arrays, write_batch, write_quarantine
 from foundation.errors import ConfigError
 from foundation.files import canonical_json
-from foundation.hashes import hash_bytes, hash_json
+from foundation.hashes import hash_bytes, hash_file, hash_json
 from foundation.progress import Meter, progress
 
 SCORES = "scores"  # in facts
@@ -59,6 +60,8 @@ class Clean(Stage):
         super().__init__(place)
         self._rule, self._partition_bytes, self._limit = rule, partition_bytes, limit
         self._measured = measured(raw_clean)
+        self._packages = {package: version_of(package) for package in rule.packages()}
+        self._rule_inputs = [hash_file(path) for path in rule.inputs()]
         self.sources = corpus.sources()
         self.groups = group_files(self.sources, partition_bytes)
         self.file_names = [each.file.name for group in self.groups for each in group.files]
@@ -108,7 +111,13 @@ class Clean(Stage):
 
     def _parse_settings(self, source: Source) -> dict[str, Any]:
         """Return what the documents of a source depend on beside its files."""
-        return {"source": describe(source), "clean": self._measured, "partition_bytes": self._partition_bytes}
+        return {
+            "source": describe(source),
+            "clean": self._measured,
+            "clean_inputs": self._rule_inputs,
+            "packages": self._packages,
+            "partition_bytes": self._partition_bytes,
+        }
 
     def _tasks(self, meter: Meter) -> Iterator[Task[Item]]:
         """Yield the partitions of all groups; those of a group that is finished and unchanged without reading it.
@@ -144,6 +153,20 @@ class Clean(Stage):
             yield task(self.records, name, part_key, (name, blocks))
         # read to its end; whether its partitions are finished too, their own records say
         self.records.commit(group.name(), key, Part({"partitions": partitions}, []))
+
+
+def version_of(package: str) -> str:
+    """Return the version of an installed package.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ConfigError(
+            f"clean: a rule needs the package {package}; pip install -e '.[web]', or leave the rule out"
+        ) from error
 
 
 def describe(source: Source) -> dict[str, Any]:

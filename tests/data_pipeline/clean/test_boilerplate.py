@@ -56,6 +56,7 @@ def test_notices_go(batch_of: BatchOf, line: str) -> None:
     "text",
     [
         "JavaScript is a language; we bake cookies. The rights are reserved to all.",
+        "Arm64 Windows cdb doesn't support JavaScript extensions; following a crate may require JavaScript.",
         "She said that all rights reserved by the crown " + "were lost in the long war of those years, " * 5,
     ],
 )

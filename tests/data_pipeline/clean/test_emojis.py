@@ -69,6 +69,11 @@ def test_emoji_are_spelt_as_words(batch_of: BatchOf) -> None:
     assert german.batch.column("text").to_pylist() == [":rotes_herz:"]
 
 
+def test_a_long_run_takes_no_longer_than_its_length(batch_of: BatchOf) -> None:
+    text = "→" * 300_000 + "😀" * 300_000 + "\u200d" * 300_000
+    assert Emoji("drop").apply(batch_of(text)).batch.column("text").to_pylist() == ["→" * 300_000]
+
+
 def test_by_default_they_are_kept(batch_of: BatchOf) -> None:
     batch = batch_of("😀")
     assert Emoji().apply(batch).batch is batch

@@ -26,7 +26,7 @@ def test_texts_are_what_plain_python_makes_of_them(batch_of: BatchOf, many: list
 
 
 def test_rulers_go_and_code_stays(batch_of: BatchOf) -> None:
-    code = 'if (x) {\n  f();\n}\n"""\n#\n/*\n */\n```\n\n'
+    code = 'if (x) {\n  f();\n}\n"""\n#\n/*\n */\n```\n...\n\n'
     applied = SymbolLines().apply(batch_of("Title\n=====\n\n| - | * |\n • • •\ntext\n…\n***", code))
     assert applied.batch.column("text").to_pylist() == ["Title\n\ntext\n", code]
     assert applied.changed == {DROPPED: 5}
