@@ -115,23 +115,18 @@ class Repair(Rule):
 
     def apply(self, batch: pa.RecordBatch) -> Applied:
         texts, rows = batch.column("text"), batch.column("row")
-        positions = pc.indices_nonzero(self._suspects(texts)).to_pylist()
         changed: Counter[str] = Counter()
         examples: list[Example] = []
         mended: dict[int, str] = {}
-        for position in positions:
-            text = texts[position].as_py()
+        for position in pc.indices_nonzero(self._suspects(texts)).to_pylist():
             parts = []
-            for segment, fixed, steps in self._segments(text):
+            for segment, fixed, kinds in self._segments(texts[position].as_py()):
                 parts.append(fixed)
-                if fixed != segment:
-                    kinds = sorted({_kind(*step) for step in steps})
-                    changed.update(kinds)
-                    examples += [Example(kind, rows[position].as_py(), *_shown(segment, fixed)) for kind in kinds]
-                    examples = few_of(examples)
-            if parts != [text] and (whole := "".join(parts)) != text:
-                mended[position] = whole
-        return Applied(with_texts(batch, mended), changed=changed, examples=examples)
+                changed.update(kinds)
+                shown = [Example(kind, rows[position].as_py(), *_shown(segment, fixed)) for kind in kinds]
+                examples = few_of(examples + shown) if shown else examples
+            mended[position] = "".join(parts)
+        return Applied(with_texts(batch, mended) if changed else batch, changed=changed, examples=examples)
 
     def _suspects(self, texts: pa.LargeStringArray) -> pa.BooleanArray:
         """Return which texts may need a change."""
@@ -141,8 +136,8 @@ class Repair(Rule):
             return pa.array([False] * len(texts))
         return pc.match_substring_regex(texts, "|".join(patterns))
 
-    def _segments(self, text: str) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
-        """Yield each segment, what becomes of it, and ftfy's steps."""
+    def _segments(self, text: str) -> Iterator[tuple[str, str, list[str]]]:
+        """Yield each segment, what becomes of it, and the kinds of change, none where it stays as it is."""
         start, markup = 0, text.find("<")
         while start < len(text):
             stop = text.find("\n", start) + 1 or len(text)
@@ -152,7 +147,7 @@ class Repair(Rule):
                 unescape = self._settings["unescape_html"]
                 unescape = (markup < 0 or stop <= markup) if unescape == "auto" else unescape
                 fixed, steps = self._ftfy.fix_and_explain(segment, self._config._replace(unescape_html=unescape))
-                yield segment, fixed, steps
+                yield segment, fixed, sorted({_kind(*step) for step in steps}) if fixed != segment else []
             else:
                 yield segment, segment, []
             start = stop
