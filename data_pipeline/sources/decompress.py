@@ -53,7 +53,7 @@ def read_pieces(file: InputFile, max_window_bytes: int) -> Iterator[Piece]:
         TrailingGarbage: something else follows a member or frame.
         InputError: the file can't be opened, the compressed data is damaged, or needs a larger window.
     """
-    with _opened(file) as stream:
+    with file.open() as stream:
         cursor = _Cursor(file.where, stream)
         head = cursor.peek(4)
         if head.startswith(GZIP_MAGIC):
@@ -63,14 +63,6 @@ def read_pieces(file: InputFile, max_window_bytes: int) -> Iterator[Piece]:
         else:
             _refuse_cut_magic(file, head)
             yield from _plain(cursor)
-
-
-def _opened(file: InputFile) -> BinaryIO:
-    assert file.path is not None
-    try:
-        return file.path.open("rb")
-    except OSError as error:
-        raise InputError(f"{file.where}: can't be read ({error.strerror}); put it back or leave it out") from error
 
 
 class _Cursor:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -17,21 +18,82 @@ class TruncatedInput(InputError):
     """An input file ends before its own format says so."""
 
 
+class InputChanged(InputError):
+    """An input file changed while it was read."""
+
+
+class Remote(ABC):
+    """A file on another machine. Small, and another process may have it: it holds no connection and no secret.
+
+    Attributes:
+        where: its address without user, password and query.
+    """
+
+    where: str
+
+    @abstractmethod
+    def open(self) -> BinaryIO:
+        """Return its bytes; see `InputFile.open`."""
+
+    @abstractmethod
+    def state(self, again: bool = False) -> list[Any]:
+        """Return what changes when it does; see `InputFile.state`."""
+
+
 @dataclass(frozen=True, slots=True)
 class InputFile:
     """One input. `name` is what reports and ids show: no folder above the inputs' shared one, so outputs can move.
 
-    `size_bytes` is the size on disk, for progress; 0 when unknown. `path` is None for inputs that are no files.
+    `size_bytes` is the size as stored, for progress; 0 when unknown. `path` is that of a file of this machine, `remote`
+    one of another; both are None for inputs that are no files.
     """
 
     name: str
     path: Path | None
     size_bytes: int
+    remote: Remote | None = None
 
     @property
     def where(self) -> str:
         """Where to find it: for error messages alone, outputs hold no path of a machine."""
-        return str(self.path or self.name)
+        return self.remote.where if self.remote else str(self.path or self.name)
+
+    def open(self) -> BinaryIO:
+        """Return the bytes as they are stored, from the first on. It can seek, at the price of a request where remote.
+
+        Raises:
+            InputError: it can't be read; from a remote file's stream also later, and never an early end.
+        """
+        if self.remote:
+            return self.remote.open()
+        assert self.path is not None
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise InputError(f"{self.where}: can't be read ({error.strerror}); put it back or leave it out") from error
+
+    def state(self, again: bool = False) -> list[Any]:
+        """Return what changes when it does, without reading it: JSON values.
+
+        Of a local file its size and times, as make, rsync and git compare them. The time of the inode's change is among
+        them: nobody can set it, so that a file with another content and its old date is noticed. Of a remote file its
+        size and what its server calls its version. Inputs that are no files are made from the settings, or from an
+        installed version that their name tells.
+
+        Args:
+            again: ask the server of a remote file once more; else what it said when the files were listed.
+        Raises:
+            InputError: it can't be looked at.
+        """
+        if self.remote:
+            return self.remote.state(again)
+        if self.path is None:
+            return [self.size_bytes]
+        try:
+            status = self.path.stat()
+        except OSError as error:
+            raise InputError(f"{self.where}: can't be read ({error.strerror}); put it back, or leave it out") from error
+        return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 @dataclass(frozen=True, slots=True)

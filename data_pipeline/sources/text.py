@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from data_pipeline.documents import Quarantined
 from data_pipeline.sources.batches import NO_METADATA, document_batch
@@ -32,7 +33,7 @@ class Text(Source):
     `max_doc_bytes` as `too_long`.
 
     Args:
-        paths: files or glob patterns, relative to the working folder.
+        paths: files or glob patterns, relative to the working folder; or addresses (s3://, gs://, http://, https://).
         source: names the source's shards.
         separator: what stands between two documents, e.g. "\n\n\n" or "<|endoftext|>", and belongs to neither;
             None: a file is one document. The two characters "\" and "n" mean a line end, as they are typed in a
@@ -41,6 +42,8 @@ class Text(Source):
         budget: what a training run reads of it in place of the weight: {"tokens": n} or {"epochs": n}.
         max_doc_bytes: a longer document is quarantined; bounds memory.
         max_window_bytes: the largest zstandard window that is decoded; bounds memory.
+        storage_options: by protocol of `paths`, arguments of its fsspec file system, e.g. {"s3": {"anon": true}}; keys
+            and passwords come from the environment alone.
     Raises:
         SettingError: a value that can't work.
     """
@@ -54,17 +57,19 @@ class Text(Source):
         budget: dict[str, float] | None = None,
         max_doc_bytes: int = MAX_DOC_BYTES,
         max_window_bytes: int = MAX_WINDOW_BYTES,
+        storage_options: dict[str, dict[str, Any]] | None = None,
     ) -> None:
         check_source(source, weight, budget)
-        check_paths(paths)
+        check_paths(paths, storage_options)
         check_limits(max_doc_bytes, max_window_bytes)
         require(separator != "", "separator", separator, "a text, or null for one document a file")
         self.name, self.weight, self.budget = source, weight, budget
         self.paths, self.separator = paths, _unescaped(separator)
         self.max_doc_bytes, self.max_window_bytes = max_doc_bytes, max_window_bytes
+        self.storage_options = storage_options
 
     def files(self) -> list[InputFile]:
-        files = find_files(self.paths, self.name)
+        files = find_files(self.paths, self.name, self.storage_options)
         for file in files:
             if JSON_LINES.search(file.name):
                 raise InputError(

@@ -29,7 +29,7 @@ from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import Meter, progress
 
 SCORES = "scores"  # in facts
-NO_CONTENT = ("paths", "weight", "budget")  # settings of a source that change no document
+NO_CONTENT = ("paths", "storage_options", "weight", "budget")  # settings of a source that change no document
 Item = tuple[str, list[NumberedBlock]]  # a partition's name and what to parse
 
 
