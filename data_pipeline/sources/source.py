@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -112,11 +113,16 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A parsed block. `documents` has documents.SCHEMA; num_records = documents.num_rows + len(quarantined)."""
+    """A parsed block. `documents` has documents.SCHEMA; num_records = documents.num_rows + len(quarantined).
+
+    `passed_over` counts the records of the file that are no documents by design, by what they are: no one looks for
+    them in the books of documents, but their number is told.
+    """
 
     documents: pa.RecordBatch
     quarantined: list[Quarantined]
     num_records: int
+    passed_over: Counter[str] = field(default_factory=Counter)
 
 
 class Corpus(ABC):
@@ -137,11 +143,13 @@ class Source(Corpus):
         name: names its shards, `<name>_00000.bin`.
         weight: its share of the training mixture, relative to the other sources'.
         budget: what a training run reads of it in place of the weight, {"tokens": n} or {"epochs": n}.
+        extras: packages of the project's extra `web` that it needs; when the version of one changes, it is read again.
     """
 
     name: str
     weight: float
     budget: dict[str, float] | None = None
+    extras: tuple[str, ...] = ()
 
     def sources(self) -> list[Source]:
         return [self]

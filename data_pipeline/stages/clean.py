@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import inspect
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -108,7 +109,12 @@ class Clean(Stage):
 
     def _parse_settings(self, source: Source) -> dict[str, Any]:
         """Return what the documents of a source depend on beside its files."""
-        return {"source": describe(source), "clean": self._measured, "partition_bytes": self._partition_bytes}
+        return {
+            "source": describe(source),
+            "extras": {package: _version_of(package, source) for package in source.extras},
+            "clean": self._measured,
+            "partition_bytes": self._partition_bytes,
+        }
 
     def _tasks(self, meter: Meter) -> Iterator[Task[Item]]:
         """Yield the partitions of all groups; those of a group that is finished and unchanged without reading it.
@@ -177,6 +183,16 @@ def describe(source: Source) -> dict[str, Any]:
     return {"_target_": target, **settings}
 
 
+def _version_of(package: str, source: Source) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ConfigError(
+            f"corpus: source {source.name!r} ({type(source).__name__}) needs the package {package}; "
+            "pip install -e '.[web]'"
+        ) from error
+
+
 class _CleanPartition:
     """Runs in a worker: parse, clean, write."""
 
@@ -208,7 +224,7 @@ class _CleanPartition:
             "partition": asdict(partition),
             "scores": hash_json([[score, hash_bytes(column.tobytes())] for score, column in applied.scores.items()]),
             "account": account.to_json(),
-            "changed": dict(applied.changed),
+            "changed": dict(applied.changed + sum((each.passed_over for each in parsed), Counter())),
             "examples": few_of(applied.examples),
         }
         return Part(facts, written)

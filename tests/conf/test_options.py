@@ -42,6 +42,7 @@ NEEDED = {
     "recipe=web": ["corpus.paths=[some.jsonl]"],
     "recipe=one_file": ["corpus.paths=[some.txt]"],
     "corpus=text": ["corpus.paths=[some.txt]"],
+    "corpus=warc": ["corpus.paths=[some.warc.gz]"],
     "tokenizer=file": ["tokenizer.path=tokenizer.json"],
 }
 
