@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 
@@ -33,19 +34,32 @@ class InputFile:
         """Where to find it: for error messages alone, outputs hold no path of a machine."""
         return str(self.path or self.name)
 
+    def open(self) -> BinaryIO:
+        """Return the bytes as they are stored, from the first on; it can seek.
+
+        Raises:
+            InputError: it can't be read.
+        """
+        assert self.path is not None
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise InputError(f"{self.where}: can't be read ({error.strerror}); put it back or leave it out") from error
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """A run of whole records of one file, still unparsed; a partition is one or more of them.
 
     `first_row` and `offset_bytes` say where it begins in the (decompressed) file; `read_bytes` is how far into the file
-    on disk the reader is, for progress.
+    on disk the reader is, for progress. `unpacked_bytes` is what its records take in memory, where `data` is packed.
     """
 
     first_row: int
     offset_bytes: int
     read_bytes: int
     data: bytes
+    unpacked_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

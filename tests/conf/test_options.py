@@ -42,6 +42,9 @@ NEEDED = {
     "recipe=web": ["corpus.paths=[some.jsonl]"],
     "recipe=one_file": ["corpus.paths=[some.txt]"],
     "corpus=text": ["corpus.paths=[some.txt]"],
+    "corpus=parquet": ["corpus.paths=[some.parquet]"],
+    "corpus=arrow": ["corpus.paths=[some.arrow]"],
+    "corpus=csv": ["corpus.paths=[some.csv]"],
     "tokenizer=file": ["tokenizer.path=tokenizer.json"],
 }
 
