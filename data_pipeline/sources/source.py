@@ -102,13 +102,14 @@ class Block:
     """A run of whole records of one file, still unparsed; a partition is one or more of them.
 
     `first_row` and `offset_bytes` say where it begins in the (decompressed) file; `read_bytes` is how far into the file
-    on disk the reader is, for progress.
+    on disk the reader is, for progress. `unpacked_bytes` is what its records take in memory, where `data` is packed.
     """
 
     first_row: int
     offset_bytes: int
     read_bytes: int
     data: bytes
+    unpacked_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import orjson
 
 from data_pipeline.documents import Quarantined
 from data_pipeline.sources.batches import document_batch
-from data_pipeline.sources.decompress import read_pieces
+from data_pipeline.sources.decompress import MAX_RATIO, read_pieces
 from data_pipeline.sources.inputs import check_paths, check_source, find_files
 from data_pipeline.sources.records import MAX_DOC_BYTES, MAX_WINDOW_BYTES, TOO_LONG, check_limits, evidence
 from data_pipeline.sources.source import Block, InputFile, Parsed, Source
@@ -63,6 +63,7 @@ class Warc(Source):
         budget: what a training run reads of it in place of the weight: {"tokens": n} or {"epochs": n}.
         max_doc_bytes: a longer record, or a page that unpacks to more, is quarantined; bounds memory.
         max_window_bytes: the largest zstandard window that is decoded; bounds memory.
+        max_ratio: the most bytes that may come out of a compressed one, over every GiB that comes out: stops bombs.
         storage_options: by protocol of `paths`, arguments of its fsspec file system, e.g. {"s3": {"anon": true}}; keys
             and passwords come from the environment alone.
     Raises:
@@ -83,11 +84,12 @@ class Warc(Source):
         budget: dict[str, float] | None = None,
         max_doc_bytes: int = MAX_DOC_BYTES,
         max_window_bytes: int = MAX_WINDOW_BYTES,
+        max_ratio: float = MAX_RATIO,
         storage_options: dict[str, dict[str, Any]] | None = None,
     ) -> None:
         check_source(source, weight, budget)
         check_paths(paths, storage_options)
-        check_limits(max_doc_bytes, max_window_bytes)
+        check_limits(max_doc_bytes, max_window_bytes, max_ratio)
         self.record_types = ["response", "conversion"] if record_types is None else record_types
         self.content_types = CONTENT_TYPES if content_types is None else [each.lower() for each in content_types]
         self.http_statuses = [200] if http_statuses is None else http_statuses
@@ -97,13 +99,13 @@ class Warc(Source):
         require(bool(self.http_statuses), "http_statuses", http_statuses, "one or more, e.g. [200]")
         self.name, self.weight, self.budget = source, weight, budget
         self.paths, self.storage_options, self.verify_digests = paths, storage_options, verify_digests
-        self.max_doc_bytes, self.max_window_bytes = max_doc_bytes, max_window_bytes
+        self.max_doc_bytes, self.max_window_bytes, self.max_ratio = max_doc_bytes, max_window_bytes, max_ratio
 
     def files(self) -> list[InputFile]:
         return find_files(self.paths, self.name, self.storage_options)
 
     def blocks(self, file: InputFile, partition_bytes: int) -> Iterator[Block]:
-        pieces = read_pieces(file, self.max_window_bytes)
+        pieces = read_pieces(file, self.max_window_bytes, self.max_ratio)
         return cut_warc(pieces, file, partition_bytes, self.max_doc_bytes)
 
     def parse(self, block: Block, file: InputFile, file_number: int) -> Parsed:

@@ -42,8 +42,8 @@ class NumberedBlock:
     progress_bytes: int
 
     def size_bytes(self) -> int:
-        """Return what it counts for in a partition; the data of made-up sources is only a recipe."""
-        return max(len(self.block.data), self.progress_bytes)
+        """Return what it counts for in a partition; a block's data may be packed, or a mere recipe."""
+        return max(len(self.block.data), self.block.unpacked_bytes, self.progress_bytes)
 
 
 @dataclass(frozen=True, slots=True)
