@@ -46,13 +46,14 @@ class InputFile:
     """One input. `name` is what reports and ids show: no folder above the inputs' shared one, so outputs can move.
 
     `size_bytes` is the size as stored, for progress; 0 when unknown. `path` is that of a file of this machine, `remote`
-    one of another; both are None for inputs that are no files.
+    one of another; both are None for inputs that are no files, whose `version` changes when they do.
     """
 
     name: str
     path: Path | None
     size_bytes: int
     remote: Remote | None = None
+    version: str = ""
 
     @property
     def where(self) -> str:
@@ -78,8 +79,8 @@ class InputFile:
 
         Of a local file its size and times, as make, rsync and git compare them. The time of the inode's change is among
         them: nobody can set it, so that a file with another content and its old date is noticed. Of a remote file its
-        size and what its server calls its version. Inputs that are no files are made from the settings, or from an
-        installed version that their name tells.
+        size and what its server calls its version. Inputs that are no files have a version, or are made from the
+        settings, or from an installed version that their name tells.
 
         Args:
             again: ask the server of a remote file once more; else what it said when the files were listed.
@@ -89,7 +90,7 @@ class InputFile:
         if self.remote:
             return self.remote.state(again)
         if self.path is None:
-            return [self.size_bytes]
+            return [self.size_bytes, self.version]
         try:
             status = self.path.stat()
         except OSError as error:

@@ -44,6 +44,7 @@ NEEDED = {
     "corpus=text": ["corpus.paths=[some.txt]"],
     "corpus=warc": ["corpus.paths=[some.warc.gz]"],
     "corpus=parquet": ["corpus.paths=[some.parquet]"],
+    "corpus=hub": ["corpus.path=some/thing"],
     "corpus=arrow": ["corpus.paths=[some.arrow]"],
     "corpus=csv": ["corpus.paths=[some.csv]"],
     "tokenizer=file": ["tokenizer.path=tokenizer.json"],
