@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from data_pipeline.sources.remote_stream import RemoteStream, Version, buffered
+from data_pipeline.sources.remote_stream import RemoteStream, Version, buffered, http_status, tried_again
 from data_pipeline.sources.source import InputFile, Remote
 from foundation.config.secrets import refuse_secrets
 from foundation.errors import InputError, SettingError, require
@@ -122,7 +122,8 @@ class RemoteFile(Remote):
         if not again:
             return [self.size, self.version]
         try:
-            info = _file_system(self.url, self.options, self.where).info(self.url)
+            files = _file_system(self.url, self.options, self.where)
+            info = tried_again(lambda: files.info(self.url), self.where)
         except Exception as error:  # of fsspec, or of any of the packages below it
             raise explained(error, self.url, self.where) from error
         return [info.get("size"), _version(info)]
@@ -178,16 +179,6 @@ def explained(error: Exception, url: str, where: str) -> InputError:
     return InputError(f"{where}: can't be read ({kind}: {what}); look at the network, or leave it out")
 
 
-def http_status(error: BaseException | None) -> int | None:
-    """Return the HTTP status that an error is about, or was caused by."""
-    while error is not None:
-        status = getattr(error, "status", None)
-        if isinstance(status, int):
-            return status
-        error = error.__cause__
-    return None
-
-
 def _told_by(status: int | None) -> str:
     return f" (HTTP {status})" if status else ""
 
@@ -199,7 +190,7 @@ def _matching(pattern: str, asked: str, options: dict[str, Any]) -> list[RemoteF
         raise InputError(f"{asked}: servers of HTTP list no files, so that it can't be a pattern; name each file")
     try:
         if is_http or not MAGIC.search(pattern):
-            infos = [files.info(pattern)]
+            infos = [tried_again(lambda: files.info(pattern), _shown(pattern))]
         else:
             infos = list(files.glob(pattern, detail=True).values())
         infos = [info for info in infos if info["type"] == "file" and not info["name"].endswith("/")]

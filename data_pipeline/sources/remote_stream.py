@@ -195,9 +195,33 @@ def buffered(stream: RemoteStream) -> BinaryIO:
     return io.BufferedReader(stream, BUFFER_BYTES)
 
 
+def tried_again(call: Callable[[], Any], where: str) -> Any:
+    """Return what a call gives, tried again where a server of HTTP answers that it may do better later."""
+    for wait_s in WAITS_S:
+        try:
+            return call()
+        except Exception as error:  # of fsspec, or of any of the packages below it
+            status = http_status(error)
+            if status is None or (status < 500 and status not in PASSING):
+                raise
+            print(f"{where}: its server answers with HTTP {status}; asked again in {wait_s:g} s", file=sys.stderr)
+            time.sleep(wait_s)
+    return call()
+
+
+def http_status(error: BaseException | None) -> int | None:
+    """Return the HTTP status that an error is about, or was caused by."""
+    while error is not None:
+        status = getattr(error, "status", None)
+        if isinstance(status, int):
+            return status
+        error = error.__cause__
+    return None
+
+
 def _is_final(error: Exception) -> bool:
     """Return whether another try would end like this one."""
-    status = getattr(error, "status", None)
-    if isinstance(status, int):
+    status = http_status(error)
+    if status is not None:
         return status in GIVEN_UP and status not in PASSING
     return isinstance(error, FileNotFoundError | PermissionError | ImportError)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -20,6 +21,7 @@ class Manners:
         head_size: what HEAD says of every file's size; None: the truth; -1: nothing.
         body_size: whether an answer says how long it is.
         requests: what was asked: method, path, range.
+        on_request: is told the number of each, from 1, before it is answered.
     """
 
     files: dict[str, bytes]
@@ -31,6 +33,7 @@ class Manners:
     head_size: int | None = None
     body_size: bool = True
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
+    on_request: Callable[[int], None] = lambda number: None
 
 
 class Server:
@@ -107,6 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _begin(self) -> bytes | None:
         path = self.path.partition("?")[0]
         self.how().requests.append((self.command, path, self.headers.get("Range")))
+        self.how().on_request(len(self.how().requests))
         status = self.how().statuses.get(path, 200 if path in self.how().files else 404)
         if status != 200:
             self.send_error(status)

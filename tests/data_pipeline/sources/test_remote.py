@@ -115,6 +115,14 @@ def test_an_answer_that_is_no_file_is_told_by_pattern_and_what_to_do(serve: Serv
         find_files([f"{server.url}/x.jsonl"], "web")
 
 
+def test_a_server_that_is_busy_is_asked_again(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    manners = Manners({"/a.txt": b"some"}, statuses={"/a.txt": 503})
+    server = serve(manners)
+    manners.on_request = lambda number: manners.statuses.clear() if number == 3 else None
+    assert content(one_file(server, "/a.txt")) == b"some"
+    assert capsys.readouterr().err.count("answers with HTTP 503; asked again") == 1
+
+
 def test_a_server_that_is_not_there_is_told(serve: Serve) -> None:
     with Server(Manners({})) as server:
         pass
