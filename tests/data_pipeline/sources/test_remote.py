@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from data_pipeline.sources import remote_stream
 from data_pipeline.sources.inputs import find_files
 from data_pipeline.sources.jsonl import Jsonl
+from data_pipeline.sources.parquet import Parquet
 from data_pipeline.sources.remote import check_remote
 from data_pipeline.sources.source import InputChanged, InputFile, TruncatedInput
 from data_pipeline.sources.text import Text
@@ -70,6 +73,13 @@ def test_text_is_read_too(read: Read, serve: Serve) -> None:
     server = serve(Manners({"/book.txt": b"some words"}))
     documents, _ = read(Text([f"{server.url}/book.txt"]))
     assert [(each["id"], each["text"]) for each in documents] == [("book.txt#0", "some words")]
+
+
+def test_a_format_that_is_read_in_places_is_read_too(read: Read, serve: Serve, tmp_path: Path) -> None:
+    table = pa.table({"text": [f"row {row}" for row in range(1000)]})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=300)
+    server = serve(Manners({"/d/a.parquet": (tmp_path / "a.parquet").read_bytes()}, {"/d/a.parquet": "v1"}))
+    assert read(Parquet([f"{server.url}/d/a.parquet"])) == read(Parquet([f"{tmp_path}/a.parquet"]))
 
 
 def test_files_of_several_hosts_have_these_in_their_names(serve: Serve) -> None:
