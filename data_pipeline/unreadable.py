@@ -25,6 +25,8 @@ WORDS = {
     "missing_text": "it lacks the key of the text (corpus.text_key= names another)",
     "text_type": "what stands under the key of the text is no text",
     "dup_key": "a key stands twice in one object",
+    "ragged": "it has more or fewer fields than the header",
+    "csv_quote": "something follows a closing quote; a quote inside a quoted field is written twice",
     "too_long": "it is longer than corpus.max_doc_bytes",
     "python_syntax": "it is no Python",
 }

@@ -16,7 +16,7 @@ BOM = b"\xef\xbb\xbf"
 UTF_16_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")  # their byte order marks
 
 
-def check_limits(max_doc_bytes: int, max_window_bytes: int) -> None:
+def check_limits(max_doc_bytes: int, max_window_bytes: int, max_ratio: float) -> None:
     """Check the limits that file sources share.
 
     Raises:
@@ -24,15 +24,16 @@ def check_limits(max_doc_bytes: int, max_window_bytes: int) -> None:
     """
     require(max_doc_bytes >= 1, "max_doc_bytes", max_doc_bytes, "1 byte or more")
     require(max_window_bytes >= 1024, "max_window_bytes", max_window_bytes, "1024, zstandard's smallest, or more bytes")
+    require(max_ratio >= 1, "max_ratio", max_ratio, "a number from 1 on, bytes that come out of one that goes in")
 
 
-def text_pieces(file: InputFile, max_window_bytes: int) -> Iterator[Piece]:
+def text_pieces(file: InputFile, max_window_bytes: int, max_ratio: float) -> Iterator[Piece]:
     """Yield a file's decompressed bytes, refusing what is no UTF-8 from its first bytes on. A BOM is left in place.
 
     Raises:
         InputError: the file is UTF-16 or UTF-32, or what `read_pieces` raises.
     """
-    pieces = read_pieces(file, max_window_bytes)
+    pieces = read_pieces(file, max_window_bytes, max_ratio)
     head = b""
     for piece in pieces:
         head += piece.data

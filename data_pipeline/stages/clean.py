@@ -30,7 +30,7 @@ from foundation.hashes import hash_bytes, hash_file, hash_json
 from foundation.progress import Meter, progress
 
 SCORES = "scores"  # in facts
-NO_CONTENT = ("paths", "weight", "budget")  # settings of a source that change no document
+NO_CONTENT = ("paths", "storage_options", "weight", "budget")  # settings of a source that change no document
 Item = tuple[str, list[NumberedBlock]]  # a partition's name and what to parse
 
 
@@ -116,6 +116,7 @@ class Clean(Stage):
             "clean": self._measured,
             "clean_inputs": self._rule_inputs,
             "packages": self._packages,
+            "extras": {package: _version_of(package, source) for package in source.extras},
             "partition_bytes": self._partition_bytes,
         }
 
@@ -200,6 +201,16 @@ def describe(source: Source) -> dict[str, Any]:
     return {"_target_": target, **settings}
 
 
+def _version_of(package: str, source: Source) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ConfigError(
+            f"corpus: source {source.name!r} ({type(source).__name__}) needs the package {package}; "
+            "pip install -e '.[web]'"
+        ) from error
+
+
 class _CleanPartition:
     """Runs in a worker: parse, clean, write."""
 
@@ -231,7 +242,7 @@ class _CleanPartition:
             "partition": asdict(partition),
             "scores": hash_json([[score, hash_bytes(column.tobytes())] for score, column in applied.scores.items()]),
             "account": account.to_json(),
-            "changed": dict(applied.changed),
+            "changed": dict(applied.changed + sum((each.passed_over for each in parsed), Counter())),
             "examples": few_of(applied.examples),
         }
         return Part(facts, written)
