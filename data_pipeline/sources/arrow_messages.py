@@ -1,7 +1,7 @@
 """The messages of Arrow's IPC formats, one after the other, their bodies neither unpacked nor decoded.
 
-Source: Apache Arrow, "Arrow Columnar Format", sections "Encapsulated message format", "IPC Streaming Format" and "IPC File
-Format"; format/Message.fbs; FlatBuffers, "FlatBuffer Internals".
+Source: Apache Arrow, "Arrow Columnar Format", sections "Encapsulated message format", "IPC Streaming Format" and "IPC
+File Format"; format/Message.fbs; FlatBuffers, "FlatBuffer Internals".
 """
 
 from __future__ import annotations

@@ -135,8 +135,8 @@ def test_the_column_of_the_text_is_found_or_named(read: Read, write: Write) -> N
 @pytest.mark.parametrize("kind", ["file", "stream"])
 @pytest.mark.parametrize("compression", [None, "zstd"])
 def test_a_cut_at_every_byte_is_noticed(read: Read, write: Write, kind: str, compression: str | None) -> None:
-    whole = ipc(some_rows(12), kind, compression, rows=4)
-    assert len(read(Arrow([write("x.arrow", whole)]))[0]) == 12
+    whole = ipc(some_rows(4).select(["text", "language"]), kind, compression, rows=2)
+    assert len(read(Arrow([write("x.arrow", whole)]))[0]) == 4
     for cut in range(len(whole)):
         with pytest.raises(InputError, match=r"x\.arrow: "):
             read(Arrow([write("x.arrow", whole[:cut])]))
