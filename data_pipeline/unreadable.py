@@ -74,7 +74,7 @@ def _hint(record: dict[str, Any]) -> str:
     elif is_json and text == "{":
         hint = "It is an object over several lines; " + ONE_A_LINE.format(".")
     elif is_json and not text.startswith("{"):
-        hint = "Where the files are no JSON lines: corpus=text reads plain text"
+        hint = "Where the files are no JSON lines: corpus=text reads plain text, corpus=csv tables"
     elif reason == "text_type":
         hint = "Another key is named by corpus.text_key=; a text inside is lifted out by jq -c '.text |= .body'"
     elif reason == "utf8":

@@ -13,6 +13,7 @@ MAX_WINDOW_BYTES = 128 << 20  # of a zstandard frame: what `zstd --long=27` need
 EVIDENCE_BYTES = 64 << 10  # of a record that is too long to read: enough to find it again
 TOO_LONG = "too_long"
 BOM = b"\xef\xbb\xbf"
+TABLES = {b"PAR1": "parquet", b"ARRO": "arrow"}  # their first bytes -> the option that reads them
 UTF_16_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")  # their byte order marks
 
 
@@ -31,7 +32,7 @@ def text_pieces(file: InputFile, max_window_bytes: int, max_ratio: float) -> Ite
     """Yield a file's decompressed bytes, refusing what is no UTF-8 from its first bytes on. A BOM is left in place.
 
     Raises:
-        InputError: the file is UTF-16 or UTF-32, or what `read_pieces` raises.
+        InputError: the file is UTF-16, UTF-32 or no text, or what `read_pieces` raises.
     """
     pieces = read_pieces(file, max_window_bytes, max_ratio)
     head = b""
@@ -40,6 +41,7 @@ def text_pieces(file: InputFile, max_window_bytes: int, max_ratio: float) -> Ite
         if len(head) < 4:
             continue
         _refuse_wide(file, head)
+        _refuse_tables(file, head)
         yield Piece(head, piece.read_bytes)
         yield from pieces
         return
@@ -55,6 +57,14 @@ def _refuse_wide(file: InputFile, head: bytes) -> None:
             f"{file.where}: begins with the bytes {head[:4]!r}, so it is UTF-16 or UTF-32, not UTF-8; "
             "convert it, e.g. iconv -f UTF-16 -t UTF-8"
         )
+
+
+def _refuse_tables(file: InputFile, head: bytes) -> None:
+    for magic, option in TABLES.items():
+        if head.startswith(magic):
+            raise InputError(
+                f"{file.where}: begins with {magic!r}, so it is no text; type corpus={option}, or leave it out"
+            )
 
 
 def cut_records(

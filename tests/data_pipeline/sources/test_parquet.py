@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import struct
 import tracemalloc
@@ -239,10 +240,13 @@ SMALL = parquet(some_rows(40), row_group_size=20, write_page_checksum=True, data
 
 
 def test_a_cut_at_every_byte_is_noticed(read: Read, write: Write) -> None:
-    assert len(read(Parquet([write("x.parquet", SMALL)]))[0]) == 40
-    for cut in range(len(SMALL)):
+    whole = parquet(some_rows(8).select(["text", "tags"]), row_group_size=4)
+    path = write("x.parquet", whole)
+    assert len(read(Parquet([path]))[0]) == 8
+    for cut in reversed(range(len(whole))):
+        os.truncate(path, cut)
         with pytest.raises(InputError, match=r"x\.parquet: (has \d+ bytes|ends with|says that its footer|has a bad)"):
-            read(Parquet([write("x.parquet", SMALL[:cut])]))
+            read(Parquet([path]))
 
 
 def test_no_flipped_bit_loses_or_adds_a_row_unseen(read: Read, write: Write) -> None:

@@ -137,3 +137,11 @@ def test_a_setting_that_cannot_work_is_refused_by_its_key() -> None:
         check_limits(1, 100, 500.0)
     with pytest.raises(SettingError, match=r"^max_ratio: 0\.5 is not allowed"):
         check_limits(1, 1 << 20, 0.5)
+
+
+@pytest.mark.parametrize(("magic", "option"), [(b"PAR1", "parquet"), (b"ARROW1", "arrow")])
+def test_tables_are_no_text_and_name_what_reads_them(tmp_path: Path, magic: bytes, option: str) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(magic + bytes(40))
+    with pytest.raises(InputError, match=rf"x\.jsonl: begins with b'{magic.decode()[:4]}'.*corpus={option}, "):
+        list(text_pieces(InputFile("x.jsonl", path, 0), MUCH, 500.0))
