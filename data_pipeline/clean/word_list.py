@@ -25,6 +25,7 @@ from data_pipeline.documents import utf8_buffers
 _WORD, _SPACE = 1, 2  # classes of characters; 0 is any other
 _NO_ENTRY = -1
 _BLANK = 0x20
+_BYTES_AN_ENTRY = 128  # of text; where there are more entries, they are counted before room is made for them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,9 +95,12 @@ def find_in(texts: pa.LargeStringArray, words: WordList) -> Found:
     """
     data, offsets = utf8_buffers(texts)
     arrays = *_characters(), words.first_edge, words.chars, words.nodes, words.entry_of
-    rows = np.empty((_find(data, offsets, *arrays, np.empty((0, 4), np.int64)), 4), np.int64)
-    _find(data, offsets, *arrays, rows)
-    return Found(*rows.T)
+    rows = np.empty((int(offsets[-1] - offsets[0]) // _BYTES_AN_ENTRY + 1, 4), np.int64)
+    num_found = _find(data, offsets, *arrays, rows)
+    if num_found > len(rows):
+        rows = np.empty((num_found, 4), np.int64)
+        _find(data, offsets, *arrays, rows)
+    return Found(*rows[:num_found].T)
 
 
 def find_in_one(text: str, words: WordList) -> list[tuple[int, int, int]]:
@@ -146,6 +150,10 @@ def _find(
         start, stop = offsets[text], offsets[text + 1]
         place, after_word = start, False
         while place < stop:
+            while after_word and place < stop and data[place] < 0x80 and classes[data[place]] == _WORD:
+                place += 1
+            if place == stop:
+                break
             char, size = _decode(data, place)
             is_word = classes[char] == _WORD
             end, entry = place, _NO_ENTRY

@@ -76,5 +76,5 @@ def test_a_list_that_can_not_be_used_is_named(
 
 @pytest.mark.parametrize("max_frac", [-0.1, 1.1])
 def test_a_setting_that_can_not_work_is_refused(max_frac: Any) -> None:
-    with pytest.raises(SettingError, match="^max_frac: .* give a share from 0 to 1, or null"):
+    with pytest.raises(SettingError, match=r"^max_frac: .* give a share from 0 to 1, or null"):
         Toxicity(max_frac=max_frac)
