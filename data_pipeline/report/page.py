@@ -19,6 +19,7 @@ from data_pipeline.report.counts import MEANINGS
 from data_pipeline.report.evidence import Removed, quarantined_samples, removed_samples
 from data_pipeline.shards.manifest import SPLITS, Manifest
 from data_pipeline.shards.reader import open_split
+from data_pipeline.unreadable import place_of
 from foundation.files import read_json
 from foundation.page import Bar, Page, Pair, Sample, number
 from foundation.progress import human
@@ -232,7 +233,7 @@ def _quarantined(page: Page, output_dir: Path) -> None:
     page.samples(
         [
             Sample(
-                f"{record['file']}, record {record['row']}, byte {record['offset_bytes']:,}",
+                f"{record['file']}, record {record['row']}, {place_of(record)}",
                 record["reason"],
                 record["text"],
             )

@@ -76,9 +76,12 @@ class Filter(Stage):
         return scores
 
     def _tasks(self, view: View) -> Iterator[Task[Slice]]:
+        names = hash_json(view.file_names)  # these and the source stand in every row of the evidence
         for number, scores in enumerate(self._scores()):
-            piece = view.piece(number, np.ones(view.partitions[number].num_docs, bool))
-            key = hash_json([self._raw, self.code_hash, piece.content_hash, scores, piece.first_index])
+            partition = view.partitions[number]
+            piece = view.piece(number, np.ones(partition.num_docs, bool))
+            place = [partition.source, names, piece.first_index]
+            key = hash_json([self._raw, self.code_hash, piece.content_hash, scores, place])
             yield task(self.records, piece.partition.name, key, piece)
 
 
