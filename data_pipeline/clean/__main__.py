@@ -19,7 +19,7 @@ from data_pipeline.clean.rules import Rule
 from data_pipeline.documents import from_texts
 from foundation.config import Node, build, check
 from foundation.config.compose import CommandLine, plain, run_hydra
-from foundation.errors import GroundworkError, InputError
+from foundation.errors import ConfigError, GroundworkError, InputError
 from foundation.reader import reader_may_leave
 
 CONF_DIR = Path(__file__).resolve().parents[2] / "conf"
@@ -38,6 +38,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             command = CommandLine(typed[1:], CONF_DIR, "pipeline", Path(scratch))
             sys.argv = [sys.argv[0], *command.arguments]
+            if command.multirun:
+                raise ConfigError(
+                    "-m: one config is judged at a time; leave it out, and give one value of each setting"
+                )
             run_hydra(command, "pipeline", configs.append)
         lines = judged(_rule_of(configs[0], command), records)
     except GroundworkError as error:

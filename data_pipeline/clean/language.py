@@ -82,6 +82,10 @@ class Language(Rule):
         self._least = None if wanted is None else {each: by_language.get(each, min_score) for each in wanted}
         self._sample_bytes, self._metadata_key = sample_bytes, metadata_key
 
+    def packages(self) -> list[str]:
+        """Return the packages whose versions decide what is found."""
+        return [_PACKAGE, "fasttext-predict"]
+
     def apply(self, batch: pa.RecordBatch) -> Applied:
         labels, scores = label(batch.column("text"), self._sample_bytes)
         measured = {"language_label": labels, "language_score": scores}

@@ -75,6 +75,10 @@ class PersonalData(Rule):
         self._finders = tuple(finder for finder in finders if self._placeholders[finder[0]] is not None)
         self.limits = () if max_count is None else (Limit("pii_count", most=float(max_count), above="pii"),)
 
+    def packages(self) -> list[str]:
+        """Return the packages whose versions decide what is found."""
+        return [] if self._placeholders["phone"] is None else ["phonenumbers"]
+
     def apply(self, batch: pa.RecordBatch) -> Applied:
         column, rows = batch.column("text"), batch.column("row").to_numpy()
         counts = np.zeros(batch.num_rows)

@@ -42,9 +42,6 @@ class Toxicity(Rule):
             (arXiv:2309.02033), with a list and words of its own.
     Raises:
         SettingError: a share outside 0 to 1.
-
-    Attributes:
-        reads: files that the scores depend on.
     """
 
     decide_alone = frozenset({"max_frac"})
@@ -52,8 +49,22 @@ class Toxicity(Rule):
     def __init__(self, words_path: str | None = None, mask: str | None = None, max_frac: float | None = None) -> None:
         require(max_frac is None or 0 <= max_frac <= 1, "max_frac", max_frac, "a share from 0 to 1, or null")
         self._words_path, self._mask = words_path, mask
-        self.reads = () if words_path is None else (words_path,)
         self.limits = () if max_frac is None else (Limit("toxic_words_frac", most=max_frac, above="toxic"),)
+
+    def packages(self) -> list[str]:
+        """Return the packages whose versions decide what is found."""
+        return [] if self._words_path is not None else [_PACKAGE]
+
+    def inputs(self) -> list[Path]:
+        """Return the files whose bytes decide what is found.
+
+        Raises:
+            InputError: as of `word_list`.
+        """
+        if self._words_path is None:
+            return []
+        word_list(self._words_path)
+        return [Path(self._words_path)]
 
     def apply(self, batch: pa.RecordBatch) -> Applied:
         texts = batch.column("text")

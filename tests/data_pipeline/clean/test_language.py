@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,10 @@ def test_it_travels_to_workers(batch_of: BatchOf) -> None:
 def test_a_setting_that_can_not_work_is_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingError, match=f"^{words}"):
         Language(**settings)
+
+
+def test_its_packages_are_installed() -> None:
+    assert all(version(package) for package in Language().packages())
 
 
 def test_labels_are_places_in_the_list() -> None:

@@ -52,7 +52,8 @@ def test_a_list_of_ones_own_is_read(batch_of: BatchOf, tmp_path: Path) -> None:
     path = tmp_path / "mine.txt"
     path.write_text("\ufeff# mine\nlorem\n\nipsum  DOLOR\n", encoding="utf-8")
     rule = pickle.loads(pickle.dumps(Toxicity(str(path), mask="-")))
-    assert rule.reads == (str(path),) and Toxicity().reads == ()
+    assert (rule.inputs(), rule.packages()) == ([path], [])
+    assert (Toxicity().inputs(), Toxicity().packages()) == ([], ["better-profanity"])
     assert rule.apply(batch_of("Lorem ipsum, ipsum dolor ass")).batch.column("text").to_pylist() == ["- ipsum, - ass"]
 
 
@@ -72,6 +73,8 @@ def test_a_list_that_can_not_be_used_is_named(
         path.write_bytes(data)
     with pytest.raises(InputError, match=rf"list\.txt: {words}"):
         Toxicity(str(path)).apply(batch_of("a"))
+    with pytest.raises(InputError, match=rf"list\.txt: {words}"):
+        Toxicity(str(path)).inputs()
 
 
 @pytest.mark.parametrize("max_frac", [-0.1, 1.1])
