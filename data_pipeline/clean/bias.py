@@ -20,7 +20,7 @@ from data_pipeline.clean.word_list import Found, WordList, find_in, fold
 from data_pipeline.documents import keys_of, utf8_buffers
 from foundation.errors import SettingError, require
 
-_NEXT_WORD = re.compile(r"\s+[\"“‘'(\[]?(\w+)")
+_NEXT_WORD = re.compile(r"\s+[\"“‘'(\[*]*(\w+)")
 _NEXT_BYTES = 64  # behind a word, in which the next one is looked for
 _CONTEXT_BYTES = 40  # on each side of an example's word
 _SALT = b"swap"  # the held-out split draws lots by the same keys: the two must not choose the same documents
@@ -43,8 +43,9 @@ class Bias(Rule):
     Args:
         changed_frac: share of the documents that are changed. 0 only measures; 0.5 balances.
         mask: what is written in place of each word; None: they are swapped.
-        pairs: [male, female], swapped both ways; of several with a word the first says what becomes of it. None: PAIRS
-            in gender_words.py, 90 pairs of English words.
+        pairs: [male, female], swapped both ways; of several with a word the first says what becomes of it. A word with
+            a capital is found with one alone (`Ms.`), one of small letters in any case. None: PAIRS
+            in gender_words.py, 91 pairs of English words.
         before_noun: what a word becomes where a noun follows; None: her -> his, his -> her.
         seed: another seed changes other documents.
     Raises:
@@ -65,6 +66,7 @@ class Bias(Rule):
         table = _table(PAIRS if pairs is None else pairs)
         self._words = WordList.of(table)
         self._counterparts = [table[word][0] for word in self._words.entries]
+        self._needs_capital = np.array([table[word][2] for word in self._words.entries], bool)
         self._is_male = np.array([table[word][1] for word in self._words.entries], bool)
         special = BEFORE_NOUN if before_noun is None and pairs is None else before_noun or {}
         for word in special:
@@ -72,10 +74,10 @@ class Bias(Rule):
         self._before_noun = {self._words.entries.index(word): special[word] for word in special}
 
     def apply(self, batch: pa.RecordBatch) -> Applied:
-        found = find_in(batch.column("text"), self._words)
+        found = self._found(batch.column("text"))
         scores = {"gender_balance": self._balance(found, batch.num_rows)}
         is_changed = self._chosen(batch)[found.texts]
-        found = Found(*(column[is_changed] for column in (found.texts, found.starts, found.stops, found.entries)))
+        found = found.rows(is_changed)
         if not len(found.texts):
             return Applied(batch, scores)
         texts = batch.column("text")
@@ -85,6 +87,19 @@ class Bias(Rule):
         kind = "gendered_words_swapped" if self._mask is None else "gendered_words_masked"
         examples = _examples(kind, batch, found, [tuple(written)[number] for number in chosen[:EXAMPLES]])
         return Applied(with_text(batch, anew), scores, Counter({kind: len(chosen)}), examples)
+
+    def _found(self, texts: pa.LargeStringArray) -> Found:
+        """Return where the words stand, without small ones of which a capital is asked."""
+        found = find_in(texts, self._words)
+        doubtful = np.flatnonzero(self._needs_capital[found.entries])
+        if not len(doubtful):
+            return found
+        data, offsets = utf8_buffers(texts)
+        keep = np.ones(len(found.texts), bool)
+        begins, ends = (offsets[found.texts[doubtful]] + places[doubtful] for places in (found.starts, found.stops))
+        for place, begin, end in zip(doubtful.tolist(), begins.tolist(), ends.tolist(), strict=True):
+            keep[place] = data[begin:end].tobytes().decode()[0].isupper()
+        return found.rows(keep)
 
     def _balance(self, found: Found, num_docs: int) -> np.ndarray:
         total = np.bincount(found.texts, minlength=num_docs)
@@ -133,15 +148,15 @@ def with_case_of(model: str, word: str) -> str:
     return word[:1].upper() + word[1:] if model[:1].isupper() else word
 
 
-def _table(pairs: list[list[str]] | tuple[tuple[str, str], ...]) -> dict[str, tuple[str, bool]]:
-    """Return word -> counterpart, and whether the word is male."""
-    table: dict[str, tuple[str, bool]] = {}
+def _table(pairs: list[list[str]] | tuple[tuple[str, str], ...]) -> dict[str, tuple[str, bool, bool]]:
+    """Return word -> counterpart, whether the word is male, whether it needs a capital."""
+    table: dict[str, tuple[str, bool, bool]] = {}
     for pair in pairs:
         if len(pair) != 2 or not all(word.strip() for word in pair):
             raise SettingError(f"pairs: {list(pair)!r} is not allowed; give a male and a female word")
         male, female = (" ".join(fold(word).split()) for word in pair)
-        table.setdefault(male, (female, True))
-        table.setdefault(female, (male, False))
+        table.setdefault(male, (female, True, pair[0].strip()[0].isupper()))
+        table.setdefault(female, (male, False, pair[1].strip()[0].isupper()))
     return table
 
 

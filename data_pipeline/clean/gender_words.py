@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 # Male, female; swapped both ways. Of several pairs that hold a word the first says what becomes of it: `dad` becomes
-# `mom`, and `mum` becomes `dad`.
+# `mom`, and `mum` becomes `dad`. What begins with a capital is found with one alone: `20 ms.` is no lady. `Ms` without
+# a dot is left out, as it is mostly Microsoft or a manuscript.
 PAIRS: tuple[tuple[str, str], ...] = (
     *(("he", "she"), ("him", "her"), ("his", "hers"), ("himself", "herself")),
     *(("man", "woman"), ("men", "women"), ("boy", "girl"), ("boys", "girls"), ("male", "female"), ("males", "females")),
-    *(("gentleman", "lady"), ("gentlemen", "ladies"), ("mr", "ms"), ("mr", "mrs"), ("sir", "madam"), ("sir", "ma'am")),
+    *(("gentleman", "lady"), ("gentlemen", "ladies"), ("sir", "madam"), ("sir", "ma'am")),
+    *(("Mr.", "Ms."), ("Mr.", "Mrs."), ("Mr", "Mrs")),
     *(("father", "mother"), ("fathers", "mothers"), ("dad", "mom"), ("dads", "moms"), ("dad", "mum"), ("dads", "mums")),
     *(("daddy", "mommy"), ("daddy", "mummy"), ("son", "daughter"), ("sons", "daughters")),
     *(("brother", "sister"), ("brothers", "sisters"), ("uncle", "aunt"), ("uncles", "aunts")),

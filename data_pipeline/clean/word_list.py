@@ -81,6 +81,14 @@ class Found:
     stops: np.ndarray
     entries: np.ndarray
 
+    def rows(self, chosen: np.ndarray) -> Found:
+        """Return some of them.
+
+        Args:
+            chosen: (found,) bool.
+        """
+        return Found(self.texts[chosen], self.starts[chosen], self.stops[chosen], self.entries[chosen])
+
 
 def fold(text: str) -> str:
     """Return the text in lower case, a character for a character."""

@@ -38,6 +38,7 @@ def swapped(batch: pa.RecordBatch, **settings: Any) -> list[str]:
         ("Mum and Mom met Dad.", "Dad and Dad met Mom."),
         ("sheep, theme, Mary in May, mankind", "sheep, theme, Mary in May, mankind"),
         ("he's hers", "she's his"),
+        ("Mr. Day, Mrs. Day, Mrs Day: 20 ms. MS-DOS, mr.", "Ms. Day, Mr. Day, Mr Day: 20 ms. MS-DOS, mr."),
     ],
 )
 def test_words_are_swapped_whole_in_their_case(batch_of: BatchOf, text: str, expected: str) -> None:
@@ -109,7 +110,8 @@ def test_pairs_of_ones_own_are_swapped(batch_of: BatchOf) -> None:
 
 @pytest.mark.parametrize(
     ("after", "expected"),
-    [(" book", True), ("\n own", True), (" “best” friend", True), (" 2 books", True), ("", False), (". Book", False),
+    [(" book", True), (" *b*", True),
+     ("\n own", True), (" “best” friend", True), (" 2 books", True), ("", False), (". Book", False),
      (" and", False), (" That", False), ("-book", False), (" ", False)],
 )  # fmt: skip
 def test_a_noun_follows(after: str, expected: bool) -> None:
@@ -118,19 +120,23 @@ def test_a_noun_follows(after: str, expected: bool) -> None:
 
 def test_the_tables_fit_together() -> None:
     words = {word for pair in PAIRS for word in pair}
-    assert len(PAIRS) == 90 and f"{len(PAIRS)} pairs" in (Bias.__doc__ or "")
+    assert len(PAIRS) == 91 and f"{len(PAIRS)} pairs" in (Bias.__doc__ or "")
     assert set(BEFORE_NOUN) | set(BEFORE_NOUN.values()) <= words
-    assert all(word == word.lower() for word in words) and {"and", "that", "his"} <= NO_NOUN
+    assert {word for word in words if word != word.lower()} == {"Mr", "Mr.", "Mrs", "Mrs.", "Ms."} and {
+        "and",
+        "that",
+        "his",
+    } <= NO_NOUN
     assert not {male for male, _ in PAIRS} & {female for _, female in PAIRS}
 
 
 def test_precision_and_recall_on_labelled_texts_are_those_reported() -> None:
-    """What is wrong: `her` before a bare noun or adjective (4), verbs, names and chess (5), `his and her towels`."""
+    """What is wrong: `her` before a bare noun or adjective (4), other senses (6), `his and her towels`."""
     records = [orjson.loads(line) for line in SWAPS.read_bytes().splitlines()]
     batch = from_texts([record["text"] for record in records])
     judged = judge_changes(Bias(changed_frac=1.0), batch, [record["expected"] for record in records])
-    assert judged == Judged("changes", hits=55, false_alarms=9, missed=4)
-    assert round(judged.precision, 2) == 0.86 and round(judged.recall, 2) == 0.93
+    assert judged == Judged("changes", hits=55, false_alarms=10, missed=4)
+    assert round(judged.precision, 2) == 0.85 and round(judged.recall, 2) == 0.93
 
 
 @pytest.mark.parametrize(
