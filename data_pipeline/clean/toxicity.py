@@ -29,7 +29,8 @@ class Toxicity(Rule):
     """Counts the words of a list; masks them, and takes out documents with too many (`toxic`), where that is asked.
 
     The list is that of better-profanity 0.7.0 (MIT licence): 916 entries in English, with spellings like `sh!t` and
-    entries of several words. It is a wide one, which also names parts of the body and groups of people. Or your own.
+    entries of several words. It is a wide one: it holds `god`, `sex` and `len` too, and of 28 labelled
+    sentences a limit of 0.045 takes out 17, 8 of them wrongly, and misses 3. Or your own.
 
     The score `toxic_words_frac` is the number of entries found to the number of words (`str.split()`), NaN where there
     is no word; it is measured before anything is masked. Masking counts as changed: `toxic_words_masked`.

@@ -190,7 +190,7 @@ def test_nothing_is_found_without_its_hint(text: str) -> None:
 
 
 @given(st.lists(texts, max_size=5))
-def test_a_document_is_cleaned_alone_and_once(batch_of: BatchOf, many: list[str]) -> None:
+def test_a_document_is_cleaned_alone_and_counted_where_it_changes(batch_of: BatchOf, many: list[str]) -> None:
     rule = PersonalData(email="someone@example.com", ip="203.0.113.1", phone_regions=list(REGIONS))
     batch = batch_of(*many)
     applied = rule.apply(batch)
