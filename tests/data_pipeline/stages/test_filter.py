@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_pipeline.clean.rules import Applied, Failed, Limit, Rule
+from data_pipeline.losses import RuleTakesTooMuch
 from data_pipeline.pipeline import Result, check_config, run
 from data_pipeline.storage import read_arrays
 from foundation.config import DEFAULT_TARGETS
@@ -113,3 +114,24 @@ def test_what_a_rule_can_not_read_goes_to_quarantine_and_the_books_balance(
     mine = [record for record in records if record["reason"] == "picky"]
     assert len(mine) == sum(account.quarantined["picky"] for account in book.values())
     assert all(record["offset_bytes"] is None and record["row"] % 10 == 0 and record["text"] for record in mine)
+
+
+def test_a_rule_that_takes_most_of_a_source_stops_the_run_until_it_is_allowed(
+    config: Config, go: Go, redone: Redone, tmp_path: Path
+) -> None:
+    lines = [
+        json.dumps({"text": " ".join(f"w{row}x{i}" for i in range(3 if row % 3 else 60)), "id": f"d{row}"})
+        for row in range(300)
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    corpus = {"_target_": "data_pipeline.sources.jsonl.Jsonl", "paths": [str(tmp_path / "a.jsonl")], "source": "web"}
+    changes = {"mix__held_out_frac": 0.2, "tokenizer__vocab_size": 262, "decontaminate__test_sets": []}
+    tree = config(tmp_path, tmp_path / "out", corpus=corpus, clean=rules(5), **changes)
+    with pytest.raises(
+        RuleTakesTooMuch,
+        match=r"^clean\.max_loss_frac: too_few_words takes 200 of the 300 documents of source 'web' \(66\.7%\), more "
+        r"than 50\.0%; for example d1 \(3, limit 5\): 'w1x0 w1x1 w1x2'; d2 .*report\.html",
+    ):
+        go(tree)
+    tree["clean"] |= {"max_loss_frac": 0.7}
+    assert redone(go(tree))[:2] == ["exact", "near"]
