@@ -5,7 +5,6 @@ A word is what `str.split()` gives. A line ends with a newline; after a last new
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ import numba
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.clean.chars import LETTER, NEWLINE, SPACE, char_classes, decode
 from data_pipeline.documents import utf8_buffers
 
 BULLETS = ("•", "-")  # as datatrove's GopherQualityFilter (0.10) reads "bullet point"
@@ -25,8 +25,7 @@ MAX_STOP_WORDS = 64  # a bit each
 )
 NUM_MEASURES = 10
 
-_SPACE, _LETTER = 1, 2  # classes of characters; 0 is any other
-_NEWLINE, _DOT, _HASH, _ELLIPSIS = 0x0A, 0x2E, 0x23, 0x2026
+_DOT, _HASH, _ELLIPSIS = 0x2E, 0x23, 0x2026
 _BULLET_1, _BULLET_2 = (ord(bullet) for bullet in BULLETS)
 
 
@@ -80,16 +79,6 @@ def measure(texts: pa.LargeStringArray, stop_words: StopWords | None = None) -> 
     return measures
 
 
-@functools.cache
-def char_classes() -> np.ndarray:
-    """Return the class of every code point, (0x110000,) uint8, from `str.isspace` and `str.isalpha`; 0.1 s, once."""
-    classes = bytearray(0x110000)
-    for code in range(len(classes)):
-        char = chr(code)
-        classes[code] = _SPACE if char.isspace() else _LETTER if char.isalpha() else 0
-    return np.frombuffer(bytes(classes), dtype=np.uint8)
-
-
 @numba.njit(cache=True, nogil=True)
 def _measure(data: Any, offsets: Any, classes: Any, stop_data: Any, stop_offsets: Any, measures: Any) -> None:
     for text in range(offsets.size - 1):
@@ -105,16 +94,16 @@ def _measure_text(
     line_is_blank, ends_with_ellipsis, dots = True, False, 0
     seen_stop_words = np.uint64(0)
     while place < stop:
-        char, size = _decode(data, place)
+        char, size = decode(data, place)
         measures[CHARS] += 1
         char_class = classes[char]
-        if char_class == _SPACE:
+        if char_class == SPACE:
             if word_start >= 0:
                 measures[ALPHA_WORDS] += has_letter
                 seen_stop_words |= _stop_word_bit(data, word_start, place, stop_data, stop_offsets)
                 word_start = -1
             dots = 0
-            if char == _NEWLINE:
+            if char == NEWLINE:
                 measures[LINES] += 1
                 measures[ELLIPSIS_LINES] += ends_with_ellipsis
                 line_is_blank, ends_with_ellipsis = True, False
@@ -127,7 +116,7 @@ def _measure_text(
                 measures[BULLET_LINES] += char in (_BULLET_1, _BULLET_2)
                 line_is_blank = False
         measures[WORD_CHARS] += 1
-        has_letter |= char_class == _LETTER
+        has_letter |= char_class == LETTER
         measures[HASHES] += char == _HASH
         dots = dots + 1 if char == _DOT else 0
         ends_with_ellipsis = dots >= 3 or char == _ELLIPSIS
@@ -136,26 +125,12 @@ def _measure_text(
     if word_start >= 0:
         measures[ALPHA_WORDS] += has_letter
         seen_stop_words |= _stop_word_bit(data, word_start, stop, stop_data, stop_offsets)
-    if stop > start and data[stop - 1] != _NEWLINE:
+    if stop > start and data[stop - 1] != NEWLINE:
         measures[LINES] += 1
         measures[ELLIPSIS_LINES] += ends_with_ellipsis
     while seen_stop_words:
         seen_stop_words &= seen_stop_words - np.uint64(1)
         measures[STOP_WORDS] += 1
-
-
-@numba.njit(cache=True, nogil=True)
-def _decode(data: Any, place: int) -> tuple[Any, int]:
-    """Return the code point at `place` of valid UTF-8, and its size in bytes."""
-    first = np.int64(data[place])
-    if first < 0x80:
-        return first, 1
-    if first < 0xE0:
-        return (first & 0x1F) << 6 | (data[place + 1] & 0x3F), 2
-    if first < 0xF0:
-        return (first & 0x0F) << 12 | (data[place + 1] & 0x3F) << 6 | (data[place + 2] & 0x3F), 3
-    upper = (first & 0x07) << 18 | (data[place + 1] & 0x3F) << 12
-    return upper | (data[place + 2] & 0x3F) << 6 | (data[place + 3] & 0x3F), 4
 
 
 @numba.njit(cache=True, nogil=True)
