@@ -2,9 +2,9 @@
 
 Source: Raffel et al. 2020, "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer",
 arXiv:1910.10683, section 2.2, and the code that made C4, tensorflow_datasets, text/c4_utils.py, which has what the
-paper leaves out: ellipses, longest words, citations, the phrases of policies. Fewest words of a line and sentences of a page
-are 5 and 3 in the last version of the paper and in that code; the first version says 3 and 5, which datatrove and
-FineWeb took over.
+paper leaves out: ellipses, longest words, citations, the phrases of policies. Fewest words of a line and fewest
+sentences of a page are 5 and 3 in the last version of the paper and in that code; the first version says 3 and 5, which
+datatrove and FineWeb took over.
 
 Other than there, also in datatrove's C4QualityFilter: sentences are counted as sentences.py says, without a model; a
 line's words are counted, and it is stripped, after its citations went; the end quotation mark of the paper is `"` and
@@ -16,19 +16,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.clean.c4_lines import (
-    BAD_LINES,
-    BRACKET_LINES,
-    CITATION,
-    KINDS,
-    LOREM_LINES,
-    SENTENCES,
-    STRIPPED,
-    Cleaned,
-    LineRules,
-    clean_lines,
-    without_citations,
-)
+from data_pipeline.clean.c4_kernels import BAD_LINES, BRACKET_LINES, CITATION, LOREM_LINES, SENTENCES, STRIPPED
+from data_pipeline.clean.c4_lines import KINDS, Cleaned, LineRules, clean_lines, without_citations
 from data_pipeline.clean.rules import Applied, Example, Limit, Rule, with_text
 from data_pipeline.documents import SNIPPET_CHARS, keys_of
 from foundation.errors import require

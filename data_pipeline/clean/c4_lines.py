@@ -10,25 +10,34 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.clean.chars import (
-    INNER,
-    NEWLINE,
-    byte_kinds,
-    char_classes,
-    char_set,
-    decode_last,
-    gap_size,
-    kernel,
-    stripped,
+from data_pipeline.clean.c4_kernels import (
+    BAD_LINES,
+    BLANK,
+    BRACKET_LINES,
+    CITATION,
+    FEW_WORDS,
+    JAVASCRIPT_LINE,
+    JAVASCRIPT_ROLE,
+    LONG_WORD,
+    LOREM_LINES,
+    LOREM_ROLE,
+    NO_END_MARK,
+    NOTES,
+    NUM_COUNTS,
+    POLICY_LINE,
+    POLICY_ROLE,
+    SENTENCES,
+    STRIPPED,
+    clean_texts,
 )
-from data_pipeline.clean.phrases import Phrases, is_word_char, lower_ascii, match_at
+from data_pipeline.clean.chars import byte_kinds, char_classes, char_set
+from data_pipeline.clean.phrases import Phrases, is_word_char, lower_ascii
 from data_pipeline.clean.rules import EXAMPLES
-from data_pipeline.clean.sentences import count_sentences, count_sentences_one, ends_of_sentences
+from data_pipeline.clean.sentences import count_sentences_one, ends_of_sentences
 from data_pipeline.documents import utf8_buffers
 
 LOREM, JAVASCRIPT = "lorem ipsum", "javascript"
@@ -36,9 +45,7 @@ POLICIES = (
     "terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies",
 )  # fmt: skip
 ELLIPSIS = "..."
-# Kinds of changes, in the order of the steps
-(BLANK, LONG_WORD, CITATION, NO_END_MARK, FEW_WORDS, JAVASCRIPT_LINE, POLICY_LINE, STRIPPED) = range(8)
-KINDS = (
+KINDS = (  # of changes, in the order of the steps
     "c4_lines_without_words_removed",
     "c4_lines_with_long_words_removed",
     "c4_citations_removed",
@@ -48,16 +55,8 @@ KINDS = (
     "c4_policy_lines_removed",
     "c4_lines_stripped",
 )
-# Columns of the counts of a text, in lines, the sentences aside
-SENTENCES, LOREM_LINES, BRACKET_LINES, BAD_LINES = range(4)
-NUM_COUNTS = 4
-
 _CITATION = re.compile(r"\[[0-9]*\]|\[edit\]|\[citation needed\]")
-_LOREM_ROLE, _JAVASCRIPT_ROLE, _POLICY_ROLE = 1, 2, 4  # a bit each
-_WITHIN = {LOREM: _LOREM_ROLE, JAVASCRIPT: _JAVASCRIPT_ROLE, **dict.fromkeys(POLICIES, _POLICY_ROLE)}
-_NOTES = np.frombuffer(b"[edit][citation needed]", np.uint8)
-_EDIT_BYTES = len("[edit]")
-_OPEN, _CLOSE, _BRACKET, _DOT, _ZERO, _NINE = 0x5B, 0x5D, 0x7B, 0x2E, 0x30, 0x39
+_WITHIN = {LOREM: LOREM_ROLE, JAVASCRIPT: JAVASCRIPT_ROLE, **dict.fromkeys(POLICIES, POLICY_ROLE)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,196 +170,14 @@ def clean_lines(texts: pa.LargeStringArray, rules: LineRules) -> Cleaned:
     counts, by_kind = np.zeros((len(texts), NUM_COUNTS), np.int64), np.zeros(len(KINDS), np.int64)
     found = np.full((len(KINDS), EXAMPLES, 3), -1, np.int64)
     flags = bool(rules.end_marks), rules.citations, rules.javascript, rules.policies
-    _clean(
-        data, offsets, byte_kinds(), char_classes(), char_set(rules.end_marks), ends_of_sentences(), _NOTES,
-        np.array([rules.min_words, rules.max_word_chars, *flags], np.int64),
-        *rules.within.arrays(), *rules.bad.arrays(), out, out_offsets, counts, by_kind, found,
-    )  # fmt: skip
+    settings = np.array([rules.min_words, rules.max_word_chars, *flags], np.int64)
+    tables = [byte_kinds(), char_classes(), char_set(rules.end_marks), ends_of_sentences(), NOTES, settings]
+    phrases = [*rules.within.arrays(), *rules.bad.arrays()]
+    arguments = [data, offsets, *tables, *phrases, out, out_offsets, counts, by_kind, found]
+    clean_texts(*arguments)
     rows = [[kind, *found[kind, at]] for kind, at in np.argwhere(found[:, :, 0] >= 0).tolist()]
     if by_kind.any():
         buffers = pa.py_buffer(out_offsets), pa.py_buffer(out[: out_offsets[-1]])
         texts = pa.LargeStringArray.from_buffers(len(texts), *buffers)
     changed = +Counter(dict(zip(KINDS, by_kind.tolist(), strict=True)))
     return Cleaned(texts, counts, changed, np.array(rows, np.int64).reshape(-1, 4))
-
-
-@kernel
-def _clean(
-    data: Any, offsets: Any, kinds: Any, classes: Any, is_end_mark: Any, ends: Any, notes: Any, settings: Any,
-    heads: Any, phrase_data: Any, phrase_offsets: Any, roles: Any,
-    bad_heads: Any, bad_data: Any, bad_offsets: Any, bad_roles: Any,
-    out: Any, out_offsets: Any, counts: Any, by_kind: Any, found: Any,
-) -> None:  # fmt: skip
-    min_words, max_word_chars, needs_mark, citations, javascript, policies = settings
-    filled = 0
-    for text in range(offsets.size - 1):
-        start, stop, text_filled = offsets[text], offsets[text + 1], filled
-        place = start
-        while place <= stop and stop > start:
-            line_start = place
-            place, first, last, words, longest = _scan(data, place, stop, kinds, classes)
-            line_stop = place
-            place += 1
-            if words == 0 and min_words > 0:
-                _note(BLANK, text, start, line_start, line_stop, by_kind, found)
-                continue
-            if longest > max_word_chars:
-                _note(LONG_WORD, text, start, line_start, line_stop, by_kind, found)
-                continue
-            begin = filled
-            end, num_citations = _copy(data, first, last, notes, citations, out, begin)
-            if num_citations:
-                begin, end = stripped(out, begin, end, kinds, classes)
-                _, begin, end, words, _ = _scan(out, begin, end, kinds, classes)
-            if needs_mark and not _ends_well(out, begin, end, is_end_mark):
-                _note(NO_END_MARK, text, start, line_start, line_stop, by_kind, found)
-                continue
-            if words < min_words:
-                _note(FEW_WORDS, text, start, line_start, line_stop, by_kind, found)
-                continue
-            roles_found, bracket = _look(out, begin, end, heads, phrase_data, phrase_offsets, roles, classes)
-            counts[text, LOREM_LINES] += roles_found & _LOREM_ROLE > 0
-            if javascript and roles_found & _JAVASCRIPT_ROLE:
-                _note(JAVASCRIPT_LINE, text, start, line_start, line_stop, by_kind, found)
-                continue
-            counts[text, BRACKET_LINES] += bracket
-            if policies and roles_found & _POLICY_ROLE:
-                _note(POLICY_LINE, text, start, line_start, line_stop, by_kind, found)
-                continue
-            if num_citations:
-                _note(CITATION, text, start, line_start, line_stop, by_kind, found)
-                by_kind[CITATION] += num_citations - 1
-            elif first > line_start or last < line_stop:
-                _note(STRIPPED, text, start, line_start, line_stop, by_kind, found)
-            counts[text, SENTENCES] += count_sentences(out, begin, end, ends, classes)
-            if bad_roles.size:
-                counts[text, BAD_LINES] += _has_bad(out, begin, end, bad_heads, bad_data, bad_offsets, classes)
-            for at in range(begin, end):  # to the left, where a citation began the line
-                out[filled + at - begin] = out[at]
-            filled += end - begin
-            if filled > text_filled:
-                out[filled] = NEWLINE
-                filled += 1
-            else:
-                _note(BLANK, text, start, line_start, line_stop, by_kind, found)
-        blank = -1  # the newline after the last line that has something goes with none
-        while filled > text_filled and out[filled - 1] == NEWLINE:
-            filled -= 1
-            blank += 1
-        by_kind[BLANK] += max(blank, 0)
-        out_offsets[text + 1] = filled
-
-
-@kernel
-def _note(kind: int, text: int, start: int, line_start: int, line_stop: int, by_kind: Any, found: Any) -> None:
-    """Count a change, and keep where it was while there is room."""
-    at = by_kind[kind]
-    if at < EXAMPLES:
-        found[kind, at, 0], found[kind, at, 1], found[kind, at, 2] = text, line_start - start, line_stop - start
-    by_kind[kind] = at + 1
-
-
-@kernel
-def _scan(data: Any, place: int, stop: int, kinds: Any, classes: Any) -> tuple[int, int, int, int, int]:
-    """Return where the line at `place` ends, where its words begin and end, how many, and the longest's characters."""
-    first, last, words, chars, longest = -1, place, 0, 0, 0
-    line_start = place
-    while place < stop:
-        byte = data[place]
-        kind = kinds[byte]
-        if kind and kind != INNER:
-            gap = gap_size(data, place, kinds, classes)
-            if gap:
-                if byte == NEWLINE:
-                    break
-                longest = max(longest, chars)
-                chars = 0
-                place += gap
-                continue
-        if chars == 0:
-            words += 1
-            if first < 0:
-                first = place
-        chars += kind != INNER
-        place += 1
-        last = place
-    if first < 0:
-        first, last = line_start, line_start
-    return place, first, last, words, max(longest, chars)
-
-
-@kernel
-def _copy(data: Any, first: int, last: int, notes: Any, citations: bool, out: Any, filled: int) -> tuple[int, int]:
-    """Copy data[first:last] to `out` without citations; return where it ends there, and how many were left out."""
-    found, place = 0, first
-    while place < last:
-        byte = data[place]
-        if citations and byte == _OPEN:
-            size = _citation_size(data, place, last, notes)
-            if size:
-                found += 1
-                place += size
-                continue
-        out[filled] = byte
-        filled += 1
-        place += 1
-    return filled, found
-
-
-@kernel
-def _citation_size(data: Any, place: int, last: int, notes: Any) -> int:
-    after = place + 1
-    while after < last and _ZERO <= data[after] <= _NINE:
-        after += 1
-    if after < last and data[after] == _CLOSE:
-        return after + 1 - place
-    if _begins_with(data, place, last, notes, 0, _EDIT_BYTES):
-        return _EDIT_BYTES
-    if _begins_with(data, place, last, notes, _EDIT_BYTES, notes.size):
-        return notes.size - _EDIT_BYTES
-    return 0
-
-
-@kernel
-def _begins_with(data: Any, place: int, last: int, notes: Any, begin: int, end: int) -> bool:
-    if end - begin > last - place:
-        return False
-    at = 0
-    while at < end - begin and data[place + at] == notes[begin + at]:
-        at += 1
-    return at == end - begin
-
-
-@kernel
-def _ends_well(data: Any, begin: int, end: int, is_end_mark: Any) -> bool:
-    """Return whether a line ends with a mark, and with no ellipsis."""
-    if begin == end or not is_end_mark[decode_last(data, begin, end)[0]]:
-        return False
-    return end - begin < 3 or data[end - 1] != _DOT or data[end - 2] != _DOT or data[end - 3] != _DOT
-
-
-@kernel
-def _look(
-    data: Any, begin: int, end: int, heads: Any, phrase_data: Any, phrase_offsets: Any, roles: Any, classes: Any
-) -> tuple[int, bool]:
-    """Return the roles of the phrases in a line, and whether it has a curly bracket."""
-    found, bracket, before = 0, False, 0
-    for place in range(begin, end):
-        byte = np.int64(data[place])
-        bracket |= byte == _BRACKET
-        first = heads[before << 8 | byte]
-        if first:
-            phrase = match_at(data, place - 1, end, first - 1, phrase_data, phrase_offsets, False, begin, classes)
-            if phrase >= 0:
-                found |= roles[phrase]
-        before = byte
-    return found, bracket
-
-
-@kernel
-def _has_bad(data: Any, begin: int, end: int, heads: Any, bad_data: Any, bad_offsets: Any, classes: Any) -> bool:
-    for place in range(begin, end - 1):
-        first = heads[np.int64(data[place]) << 8 | np.int64(data[place + 1])]
-        if first and match_at(data, place, end, first - 1, bad_data, bad_offsets, True, begin, classes) >= 0:
-            return True
-    return False

@@ -8,31 +8,26 @@ spaCy's.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.clean.chars import (
-    INNER,
-    NEWLINE,
-    SENTENCE_TERMINALS,
-    byte_kinds,
-    char_classes,
-    char_set,
-    decode_last,
-    gap_size,
-    kernel,
+from data_pipeline.clean.chars import SENTENCE_TERMINALS, byte_kinds, char_classes, char_set
+from data_pipeline.clean.repetition_kernels import (
+    CHARS,
+    ENDED_LINES,
+    LINES,
+    NEWLINES,
+    NUM_LINE_COLUMNS,
+    NUM_PROBES,
+    REPEATED_CHARS,
+    SHORT_LINES,
+    WORDS,
+    measure_lines,
+    table_of,
 )
-from data_pipeline.clean.numbering import NUM_NUMBERS, NUM_PROBES, forget, number_of_span, table_of
 from data_pipeline.clean.rules import Applied, Limit, Rule
 from data_pipeline.documents import utf8_buffers
 from foundation.errors import require
-
-# Columns of what `line_measures` returns
-LINES, ENDED_LINES, SHORT_LINES, DUPLICATE_CHARS, CHARS, NEWLINES, WORDS = range(7)
-NUM_COLUMNS = 7
-_BASE = 31
 
 
 class FineWeb(Rule):
@@ -91,11 +86,13 @@ class FineWeb(Rule):
 
     def apply(self, batch: pa.RecordBatch) -> Applied:
         measures, _ = line_measures(batch.column("text"), self._short_line_chars, self._end_marks)
+        columns, has_words = measures.T, measures[:, LINES] > 0
+        chars = columns[CHARS] - columns[NEWLINES]
         scores = {
-            "fineweb_ended_lines": _ratio(measures, ENDED_LINES, LINES),
-            "fineweb_short_lines": _ratio(measures, SHORT_LINES, LINES),
-            "fineweb_duplicate_line_chars": _ratio(measures, DUPLICATE_CHARS, CHARS),
-            "fineweb_newlines_per_word": _ratio(measures, NEWLINES, WORDS),
+            "fineweb_ended_lines": _ratio(columns[ENDED_LINES], columns[LINES], has_words),
+            "fineweb_short_lines": _ratio(columns[SHORT_LINES], columns[LINES], has_words),
+            "fineweb_duplicate_line_chars": _ratio(columns[REPEATED_CHARS], chars, has_words),
+            "fineweb_newlines_per_word": _ratio(columns[NEWLINES], columns[WORDS], has_words),
         }
         if self._keep_without_ended_lines:
             scores["fineweb_ended_lines"][measures[:, ENDED_LINES] == 0] = np.nan
@@ -106,21 +103,21 @@ def _most(name: str, most: float) -> Limit:
     return Limit(name, most=float(most), above=name)
 
 
-def _ratio(measures: np.ndarray, part: int, whole: int) -> np.ndarray:
-    ratio = np.full(len(measures), np.nan)
-    return np.divide(measures[:, part], measures[:, whole], out=ratio, where=measures[:, LINES] > 0)
+def _ratio(part: np.ndarray, whole: np.ndarray, has_words: np.ndarray) -> np.ndarray:
+    ratio = np.full(len(part), np.nan)
+    np.divide(part, whole, out=ratio, where=has_words)
+    return ratio
 
 
 def line_measures_one(text: str, short_line_chars: int, end_marks: tuple[str, ...]) -> list[int]:
     """Return the measures of one text: the reference that `line_measures` equals."""
     lines = [line for line in text.split("\n") if line.split()]
-    measures = [0] * NUM_COLUMNS
-    measures[LINES] = len(lines)
+    measures = [0] * NUM_LINE_COLUMNS
+    measures[CHARS], measures[LINES] = len(text), len(lines)
     measures[ENDED_LINES] = sum(line.endswith(end_marks) for line in lines)
     measures[SHORT_LINES] = sum(len(line) <= short_line_chars for line in lines)
-    measures[DUPLICATE_CHARS] = sum(map(len, lines)) - sum(map(len, set(lines)))
+    measures[REPEATED_CHARS] = sum(map(len, lines)) - sum(map(len, set(lines)))
     measures[NEWLINES] = text.count("\n")
-    measures[CHARS] = len(text) - measures[NEWLINES]
     measures[WORDS] = len(text.split())
     return measures
 
@@ -128,7 +125,7 @@ def line_measures_one(text: str, short_line_chars: int, end_marks: tuple[str, ..
 def line_measures(
     texts: pa.LargeStringArray, short_line_chars: int, end_marks: tuple[str, ...]
 ) -> tuple[np.ndarray, int]:
-    """Return (texts, NUM_COLUMNS) int64, column by column as the names above, and the probes of the table of lines.
+    """Return (texts, NUM_LINE_COLUMNS) int64, columns as repetition_kernels names them, and the probes of its table.
 
     Args:
         texts: without nulls.
@@ -136,59 +133,8 @@ def line_measures(
         end_marks: single characters.
     """
     data, offsets = utf8_buffers(texts)
-    measures = np.zeros((len(texts), NUM_COLUMNS), dtype=np.int64)
+    measures = np.zeros((len(texts), NUM_LINE_COLUMNS), dtype=np.int64)
     table = table_of(int(np.diff(offsets).max(initial=0)) // 2 + 1)
     tables = byte_kinds(), char_classes(), char_set(end_marks)
-    _line_measures(data, offsets, *tables, short_line_chars, *table, measures)
+    measure_lines(data, offsets, *tables, short_line_chars, *table, measures)
     return measures, int(table.state[NUM_PROBES])
-
-
-@kernel
-def _line_measures(
-    data: Any,
-    offsets: Any,
-    kinds: Any,
-    classes: Any,
-    is_end_mark: Any,
-    short_line_chars: int,
-    slots: Any,
-    spans: Any,
-    state: Any,
-    measures: Any,
-) -> None:
-    for text in range(offsets.size - 1):
-        forget(slots, state, 0)
-        start, stop, found = offsets[text], offsets[text + 1], measures[text]
-        place, words, chars, newlines, key, in_word = start, 0, 0, 0, 0, False
-        line_start, line_words, line_chars = start, 0, 0
-        while True:
-            if place == stop or data[place] == NEWLINE:
-                if words > line_words:
-                    found[LINES] += 1
-                    found[ENDED_LINES] += is_end_mark[decode_last(data, line_start, place)[0]]
-                    found[SHORT_LINES] += chars - line_chars <= short_line_chars
-                    known = state[NUM_NUMBERS]
-                    if number_of_span(slots, spans, state, data, line_start, place, key) < known:
-                        found[DUPLICATE_CHARS] += chars - line_chars
-                if place == stop:
-                    break
-                place += 1
-                newlines += 1
-                line_start, line_words, line_chars, key, in_word = place, words, chars, 0, False
-                continue
-            byte = data[place]
-            kind = kinds[byte]
-            key = key * _BASE + np.int64(byte)
-            chars += kind != INNER
-            place += 1
-            if kind and kind != INNER:
-                gap = gap_size(data, place - 1, kinds, classes)
-                if gap:
-                    in_word = False
-                    for inner in range(place, place - 1 + gap):
-                        key = key * _BASE + np.int64(data[inner])
-                    place += gap - 1
-                    continue
-            words += not in_word
-            in_word = True
-        found[CHARS], found[NEWLINES], found[WORDS] = chars, newlines, words

@@ -17,7 +17,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.clean.repetition import (
+from data_pipeline.clean.repetition import repetition
+from data_pipeline.clean.repetition_kernels import (
     CHARS,
     DUPLICATE_LINE_CHARS,
     DUPLICATE_LINES,
@@ -28,7 +29,6 @@ from data_pipeline.clean.repetition import (
     LINES,
     PARAGRAPHS,
     TOP_N,
-    repetition,
 )
 from data_pipeline.clean.rules import Applied, Limit, Rule
 from foundation.errors import require

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 
-from data_pipeline.clean.chars import LETTER, decode, decode_last, kernel
-
 _LOWER = {ord(upper): upper.lower() for upper in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
-_A, _Z, _CASE = 0x41, 0x5A, 0x20
-_ZERO, _NINE, _UNDERSCORE = 0x30, 0x39, 0x5F
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,46 +55,3 @@ def _cases(byte: str) -> set[int]:
 def is_word_char(char: str) -> bool:
     """Return whether a character belongs to a word: letters of any script, 0 to 9 and the underscore."""
     return char.isalpha() or char in "0123456789_"
-
-
-@kernel
-def match_at(
-    data: Any, place: int, stop: int, first: int, phrase_data: Any, phrase_offsets: Any, whole: bool, start: int,
-    classes: Any,
-) -> int:  # fmt: skip
-    """Return the phrase that begins at `place`, or -1.
-
-    Args:
-        first: the first phrase that begins with these two bytes.
-        whole: only where no character of a word stands before it, in data[start:stop], or after it.
-    """
-    head = phrase_offsets[first]
-    for phrase in range(first, phrase_offsets.size - 1):
-        begin, size = phrase_offsets[phrase], phrase_offsets[phrase + 1] - phrase_offsets[phrase]
-        if phrase_data[begin] != phrase_data[head] or phrase_data[begin + 1] != phrase_data[head + 1]:
-            return -1
-        if size > stop - place:
-            continue
-        at = 2
-        while at < size and _lower(data[place + at]) == phrase_data[begin + at]:
-            at += 1
-        if at == size and (not whole or _stands_alone(data, start, place, place + size, stop, classes)):
-            return phrase
-    return -1
-
-
-@kernel
-def _lower(byte: int) -> int:
-    return byte | _CASE if _A <= byte <= _Z else byte
-
-
-@kernel
-def _stands_alone(data: Any, start: int, first: int, last: int, stop: int, classes: Any) -> bool:
-    if first > start and _is_word_char(decode_last(data, start, first)[0], classes):
-        return False
-    return last == stop or not _is_word_char(decode(data, last)[0], classes)
-
-
-@kernel
-def _is_word_char(char: int, classes: Any) -> bool:
-    return classes[char] == LETTER or _ZERO <= char <= _NINE or char == _UNDERSCORE
