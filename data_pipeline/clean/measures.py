@@ -1,18 +1,18 @@
 """Counts of characters, words and lines, which the rules judge by. Once in plain Python, once as a kernel over bytes.
 
-A word is what `str.split()` gives. A line ends with a newline; after a last newline no empty line follows.
+A word is what `str.split()` gives. A line ends with a newline; after a last newline no empty line follows. All kernels
+that call each other stand in this file: numba's cache on disk doesn't notice a change of another's.
 """
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.clean.chars import LETTER, NEWLINE, SPACE, char_classes, kernel
 from data_pipeline.documents import utf8_buffers
 
 BULLETS = ("•", "-")  # as datatrove's GopherQualityFilter (0.10) reads "bullet point"
@@ -24,9 +24,11 @@ MAX_STOP_WORDS = 64  # a bit each
     10
 )
 NUM_MEASURES = 10
+# Columns of what `measure_code` fills.
+(CODE_CHARS, CODE_LINES, LINE_CHARS, LONGEST_LINE, ALPHANUMERIC) = range(5)
+NUM_CODE_MEASURES = 5
 
-_SPACE, _LETTER = 1, 2  # classes of characters; 0 is any other
-_NEWLINE, _DOT, _HASH, _ELLIPSIS = 0x0A, 0x2E, 0x23, 0x2026
+_DOT, _HASH, _ELLIPSIS = 0x2E, 0x23, 0x2026
 _BULLET_1, _BULLET_2 = (ord(bullet) for bullet in BULLETS)
 
 
@@ -80,23 +82,13 @@ def measure(texts: pa.LargeStringArray, stop_words: StopWords | None = None) -> 
     return measures
 
 
-@functools.cache
-def char_classes() -> np.ndarray:
-    """Return the class of every code point, (0x110000,) uint8, from `str.isspace` and `str.isalpha`; 0.1 s, once."""
-    classes = bytearray(0x110000)
-    for code in range(len(classes)):
-        char = chr(code)
-        classes[code] = _SPACE if char.isspace() else _LETTER if char.isalpha() else 0
-    return np.frombuffer(bytes(classes), dtype=np.uint8)
-
-
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _measure(data: Any, offsets: Any, classes: Any, stop_data: Any, stop_offsets: Any, measures: Any) -> None:
     for text in range(offsets.size - 1):
         _measure_text(data, offsets[text], offsets[text + 1], classes, stop_data, stop_offsets, measures[text])
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _measure_text(
     data: Any, start: int, stop: int, classes: Any, stop_data: Any, stop_offsets: Any, measures: Any
 ) -> None:
@@ -108,13 +100,13 @@ def _measure_text(
         char, size = decode(data, place)
         measures[CHARS] += 1
         char_class = classes[char]
-        if char_class == _SPACE:
+        if char_class == SPACE:
             if word_start >= 0:
                 measures[ALPHA_WORDS] += has_letter
                 seen_stop_words |= _stop_word_bit(data, word_start, place, stop_data, stop_offsets)
                 word_start = -1
             dots = 0
-            if char == _NEWLINE:
+            if char == NEWLINE:
                 measures[LINES] += 1
                 measures[ELLIPSIS_LINES] += ends_with_ellipsis
                 line_is_blank, ends_with_ellipsis = True, False
@@ -127,7 +119,7 @@ def _measure_text(
                 measures[BULLET_LINES] += char in (_BULLET_1, _BULLET_2)
                 line_is_blank = False
         measures[WORD_CHARS] += 1
-        has_letter |= char_class == _LETTER
+        has_letter |= char_class == LETTER
         measures[HASHES] += char == _HASH
         dots = dots + 1 if char == _DOT else 0
         ends_with_ellipsis = dots >= 3 or char == _ELLIPSIS
@@ -136,7 +128,7 @@ def _measure_text(
     if word_start >= 0:
         measures[ALPHA_WORDS] += has_letter
         seen_stop_words |= _stop_word_bit(data, word_start, stop, stop_data, stop_offsets)
-    if stop > start and data[stop - 1] != _NEWLINE:
+    if stop > start and data[stop - 1] != NEWLINE:
         measures[LINES] += 1
         measures[ELLIPSIS_LINES] += ends_with_ellipsis
     while seen_stop_words:
@@ -144,21 +136,7 @@ def _measure_text(
         measures[STOP_WORDS] += 1
 
 
-@numba.njit(cache=True, nogil=True)
-def decode(data: Any, place: int) -> tuple[Any, int]:
-    """Return the code point at `place` of valid UTF-8, and its size in bytes."""
-    first = np.int64(data[place])
-    if first < 0x80:
-        return first, 1
-    if first < 0xE0:
-        return (first & 0x1F) << 6 | (data[place + 1] & 0x3F), 2
-    if first < 0xF0:
-        return (first & 0x0F) << 12 | (data[place + 1] & 0x3F) << 6 | (data[place + 2] & 0x3F), 3
-    upper = (first & 0x07) << 18 | (data[place + 1] & 0x3F) << 12
-    return upper | (data[place + 2] & 0x3F) << 6 | (data[place + 3] & 0x3F), 4
-
-
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _stop_word_bit(data: Any, start: int, stop: int, stop_data: Any, stop_offsets: Any) -> Any:
     """Return the bit of the stop word that the word data[start:stop] is, or 0."""
     for word in range(stop_offsets.size - 1):
@@ -171,3 +149,40 @@ def _stop_word_bit(data: Any, start: int, stop: int, stop_data: Any, stop_offset
         if place == stop - start:
             return np.uint64(1) << np.uint64(word)
     return np.uint64(0)
+
+
+@kernel
+def measure_code(data: Any, offsets: Any, alphanumeric: Any, measures: Any) -> None:
+    """Fill `measures` (texts, NUM_CODE_MEASURES)."""
+    for text in range(offsets.size - 1):
+        place, stop, found = offsets[text], offsets[text + 1], measures[text]
+        line_chars, longest, lines, chars, known = 0, 0, 0, 0, 0
+        if place < stop and data[stop - 1] != NEWLINE:
+            lines = 1
+        while place < stop:
+            char, size = decode(data, place)
+            place += size
+            chars += 1
+            known += alphanumeric[char]
+            line_chars += 1
+            if char == NEWLINE:
+                longest = max(longest, line_chars - 1)
+                lines += 1
+                line_chars = 0
+        found[CODE_CHARS], found[CODE_LINES], found[ALPHANUMERIC] = chars, lines, known
+        found[LINE_CHARS] = chars - lines + (stop > offsets[text] and data[stop - 1] != NEWLINE)
+        found[LONGEST_LINE] = max(longest, line_chars)
+
+
+@kernel
+def decode(data: Any, place: int) -> tuple[Any, int]:
+    """Return the code point at `place` of valid UTF-8, and its size in bytes."""
+    first = np.int64(data[place])
+    if first < 0x80:
+        return first, 1
+    if first < 0xE0:
+        return (first & 0x1F) << 6 | (data[place + 1] & 0x3F), 2
+    if first < 0xF0:
+        return (first & 0x0F) << 12 | (data[place + 1] & 0x3F) << 6 | (data[place + 2] & 0x3F), 3
+    upper = (first & 0x07) << 18 | (data[place + 1] & 0x3F) << 12
+    return upper | (data[place + 2] & 0x3F) << 6 | (data[place + 3] & 0x3F), 4

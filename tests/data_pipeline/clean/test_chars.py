@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_pipeline.clean.c4_kernels import decode, decode_last, gap_size, stripped
+from data_pipeline.clean.chars import (
+    SENTENCE_TERMINALS,
+    byte_kinds,
+    char_classes,
+    char_set,
+)
+
+EVERY = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+
+
+def bytes_of(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+def test_every_character_is_read_and_told_from_white_space_as_python_does() -> None:
+    for char in EVERY[:0x3100] + EVERY[0x3100::1001]:
+        data, size = bytes_of(f"é{char}"), len(char.encode())
+        assert decode(data, 2) == (ord(char), size)
+        assert decode_last(data, 0, len(data)) == (ord(char), 2)
+        assert gap_size(data, 2, byte_kinds(), char_classes()) == size * char.isspace()
+
+
+def test_white_space_is_told_by_first_bytes_alone() -> None:
+    kinds = byte_kinds()
+    first = {char.encode()[0] for char in EVERY if char.isspace()}
+    assert set(np.flatnonzero((kinds == 1) | (kinds == 2)).tolist()) == first
+    assert all(kinds[byte] == 1 for byte in first if byte < 0x80)
+
+
+@given(st.text() | st.text(alphabet=" \n\u3000\x85éa"))
+def test_texts_are_stripped_as_python_does(text: str) -> None:
+    data = bytes_of(f"é {text}")
+    first, last = stripped(data, 3, len(data), byte_kinds(), char_classes())
+    assert bytes(data[first:last]).decode() == text.strip()
+
+
+def test_a_set_of_characters_holds_these_alone() -> None:
+    assert np.flatnonzero(char_set(("a", "…"))).tolist() == [0x61, 0x2026]
+
+
+def test_sentences_end_in_many_scripts() -> None:
+    assert set(".!?。؟।።") <= set(SENTENCE_TERMINALS)
+    assert not set(",;:…\"'” ") & set(SENTENCE_TERMINALS)
