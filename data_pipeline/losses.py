@@ -19,7 +19,8 @@ from foundation.text import number_of, one_line
 
 LARGE_FRAC = 0.1  # of the documents or of their text; less is the usual work of the rules
 COLUMNS = ["id", "source", "reason", "value", "threshold"]  # of the evidence
-MIN_LOST = 100  # duplicates: a smaller loss never stops a run, whatever its share
+MOST_SHOWN = 3
+MIN_LOST = 100  # to duplicates, or to one rule: a smaller loss never stops a run, whatever its share
 _PLACE = ["kept_file", "kept_row"]
 T = TypeVar("T")
 SHOWN_CHARS = 160  # of the text that most duplicates went for
@@ -35,6 +36,10 @@ class TooManyUnreadable(GroundworkError):
 
 class TooManyDuplicates(GroundworkError):
     """More of a source's documents are duplicates than may be."""
+
+
+class RuleTakesTooMuch(GroundworkError):
+    """One rule of cleaning takes more of a source's documents than it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,51 @@ class BadLimit:
             f"than {self.max_frac:.2%} ({listed(account.quarantined)}); mend the input, or set max_bad_frac higher."
             f"{first_unreadable(quarantine.rglob('*'))}"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLimit:
+    """How many documents one rule may take.
+
+    Attributes:
+        max_frac: of a source's documents.
+    """
+
+    max_frac: float
+
+    def check(self, book: Book, removed: Path) -> None:
+        """Raise when a rule took too many of a source: mostly it is the wrong rule for it, or the wrong field is read.
+
+        Args:
+            removed: the folder that holds the evidence.
+        Raises:
+            RuleTakesTooMuch: says which rule and how many, and shows the first of them.
+        """
+        for source, account in book.items():
+            for reason, lost in account.dropped.most_common(1):
+                if lost < MIN_LOST or lost <= self.max_frac * account.num_in:
+                    continue
+                raise RuleTakesTooMuch(
+                    f"clean.max_loss_frac: {reason} takes {lost:,} of the {account.num_in:,} documents of source "
+                    f"{source!r} ({lost / account.num_in:.1%}), more than {self.max_frac:.1%}; for example "
+                    f"{'; '.join(_shown(removed, source, reason))}. Where such documents should stay, set another "
+                    "limit or leave the rule out (nothing is read again for a limit); where they should go, "
+                    f"go on with clean.max_loss_frac=1. All of them are in {removed}"
+                )
+
+
+def _shown(removed: Path, source: str, reason: str) -> list[str]:
+    """Return the first documents that a rule took of a source, with what it measured, in words."""
+    shown: list[str] = []
+    for path in sorted(removed.rglob("*.parquet")):
+        table = read_removed(path, [*COLUMNS, "snippet"])
+        mine = table.filter(pc.and_(pc.equal(table["source"], source), pc.equal(table["reason"], reason)))
+        for row in mine.slice(0, MOST_SHOWN - len(shown)).to_pylist():
+            measured = f"{row['value']:,.6g}, limit {row['threshold']:,.6g}"
+            shown.append(f"{one_line(row['id'], 60)} ({measured}): {one_line(row['snippet'], 80)!r}")
+        if len(shown) == MOST_SHOWN:
+            break
+    return shown
 
 
 @dataclass(frozen=True, slots=True)

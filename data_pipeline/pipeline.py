@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline import ledger
-from data_pipeline.clean.rules import Rule
+from data_pipeline.clean.rules import Example, Rule
 from data_pipeline.decontaminate.decontaminator import Decontaminator
 from data_pipeline.dedup.dedup import Dedup
 from data_pipeline.dedup.guards import TooMuchAlike
@@ -28,6 +28,7 @@ from data_pipeline.ledger import Account, Book
 from data_pipeline.losses import (
     BadLimit,
     NothingLeft,
+    RuleTakesTooMuch,
     TooManyDuplicates,
     TooManyUnreadable,
     check_left,
@@ -58,6 +59,7 @@ from data_pipeline.sources.source import Corpus, Source
 from data_pipeline.stages.clean import Clean
 from data_pipeline.stages.decontaminate import Decontaminate
 from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
+from data_pipeline.stages.filter import LIMITS as SCORE_LIMITS
 from data_pipeline.stages.filter import Filter
 from data_pipeline.stages.paragraphs import CutParagraphs
 from data_pipeline.stages.shards import WriteShards, manifest_of
@@ -75,7 +77,7 @@ from foundation.hashes import hash_json
 
 Books = list[tuple[str, Book]]  # stage and its book, in the order of the stages
 # on what becomes of the input
-LIMITS = (NothingLeft, SplitError, TooManyDuplicates, TooManyUnreadable, TooMuchAlike)
+LIMITS = (NothingLeft, RuleTakesTooMuch, SplitError, TooManyDuplicates, TooManyUnreadable, TooMuchAlike)
 VOUCHED = (TrainTokenizer.name, WriteShards.name)  # the stages whose files the manifest vouches for
 
 
@@ -338,5 +340,7 @@ def _publish(
     remarks = {done.name: done.facts["remark"] for done in finished if done.facts.get("remark")}
     titles = {stage.name: stage.title for stage in stages if not stage.is_off}
     (place.output_dir / STOPPED).unlink(missing_ok=True)
-    page = write_report(place.output_dir, titles, remarks)
+    facts = {done.name: done.facts for done in finished}
+    examples = [Example(*each) for each in facts[Clean.name]["examples"]]
+    page = write_report(place.output_dir, titles, remarks, facts[Filter.name][SCORE_LIMITS], examples)
     return Result(place.output_dir, made, finished, page)

@@ -63,7 +63,7 @@ def place_of(record: dict[str, Any]) -> str:
     """Return where in its file an unreadable record is, as exactly as is known."""
     if record["line"] is not None:
         return f"line {record['line']}"
-    return f"record {record['row']:,}" if record["offset_bytes"] is None else f"byte {record['offset_bytes']:,}"
+    return "by a rule" if record["offset_bytes"] is None else f"byte {record['offset_bytes']:,}"
 
 
 def _in_words(record: dict[str, Any]) -> str:

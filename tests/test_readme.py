@@ -99,7 +99,7 @@ def test_removed_documents_are_read_as_written(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_rule_of_ones_own_works_as_written(tmp_path: Path) -> None:
-    (code,) = [block for language, block in BLOCKS if language == "python" and "class NoLorem" in block]
+    (code,) = [block for language, block in BLOCKS if language == "python" and "class Lorem" in block]
     (tmp_path / "my_rules.py").write_text(code)
     numbers = itertools.count()
     texts = [" ".join(f"the word{next(numbers) % 997} of that" for _ in range(40)) + "." for _ in range(60)]
@@ -109,7 +109,7 @@ def test_a_rule_of_ones_own_works_as_written(tmp_path: Path) -> None:
     small = "mix.held_out_frac=0.2 tokenizer.vocab_size=300 executor.workers=1"
     rest = f"corpus=jsonl corpus.paths=a.jsonl name=a dedup=none {small}"
     subprocess.run([sys.executable, *shlex.split(f"{typed} {rest}")[1:]], cwd=tmp_path, check=True, timeout=120)
-    assert json.loads((tmp_path / "data/a/ledger.json").read_text())["stages"]["clean"]["a"]["dropped"] == {"lorem": 2}
+    assert json.loads((tmp_path / "data/a/ledger.json").read_text())["stages"]["filter"]["a"]["dropped"] == {"lorem": 2}
 
 
 @pytest.mark.slow

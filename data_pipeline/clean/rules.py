@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline.documents import Removal, Removals
-from foundation.errors import SettingError
+from foundation.errors import SettingError, require
 
 Scores = dict[str, np.ndarray]  # name -> (documents,) float64; NaN where there is nothing to measure
+MAX_LOSS = "max_loss_frac"
 EXAMPLES = 8  # of each kind of change that are kept of a batch
 
 
@@ -105,10 +106,12 @@ class Rule(ABC):
     Attributes:
         limits: on its scores; of several that a document breaks the first is its reason.
         decide_alone: arguments of its constructor that change no text and no score.
+        max_loss_frac: the run stops where one reason takes more of a source's documents.
     """
 
     limits: tuple[Limit, ...] = ()
     decide_alone: ClassVar[frozenset[str]] = frozenset()
+    max_loss_frac: float = 1.0
 
     @abstractmethod
     def apply(self, batch: pa.RecordBatch) -> Applied:
@@ -138,12 +141,16 @@ class Rules(Rule):
 
     Args:
         rules: label -> rule; labels only serve to name config keys, e.g. `clean.rules.length.min_words=5`.
+        max_loss_frac: the run stops where one reason takes more of a source's documents, and 100 at least.
     Raises:
-        SettingError: two rules give a score of one name.
+        SettingError: two rules give a score of one name, or a share that can't be.
     """
 
-    def __init__(self, rules: dict[str, Rule]) -> None:
-        self._rules = rules
+    decide_alone = frozenset({"max_loss_frac"})
+
+    def __init__(self, rules: dict[str, Rule], max_loss_frac: float = 0.5) -> None:
+        require(0 < max_loss_frac <= 1, MAX_LOSS, max_loss_frac, "a share above 0, up to 1, which never stops a run")
+        self._rules, self.max_loss_frac = rules, max_loss_frac
         labels: dict[str, str] = {}
         for label, rule in rules.items():
             for score in dict.fromkeys(limit.score for limit in rule.limits):

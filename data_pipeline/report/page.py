@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from data_pipeline.clean.rules import Example
 from data_pipeline.ledger import Account, Book, total
 from data_pipeline.output_dir import CONFIG, LEDGER, QUARANTINE, REMOVED, REPORT, STOPPED, TIMING
 from data_pipeline.report import duplicates
+from data_pipeline.report.changes import show_changes
 from data_pipeline.report.contamination import show_contamination
 from data_pipeline.report.counts import MEANINGS
 from data_pipeline.report.evidence import Removed, quarantined_samples, removed_samples
+from data_pipeline.report.limits import show_limits
 from data_pipeline.shards.manifest import SPLITS, Manifest
 from data_pipeline.shards.reader import open_split
+from data_pipeline.unreadable import place_of
 from foundation.files import read_json
 from foundation.page import Bar, Page, Pair, Sample, number
 from foundation.progress import human
@@ -30,13 +34,21 @@ TITLE_CHARS = 90
 FILE_NAMES = "Names of files are their paths below the folder that all files of the source share."
 
 
-def write_report(output_dir: Path, titles: Mapping[str, str], remarks: Mapping[str, str]) -> Path:
+def write_report(
+    output_dir: Path,
+    titles: Mapping[str, str],
+    remarks: Mapping[str, str],
+    limits: Sequence[dict[str, Any]] = (),
+    examples: Sequence[Example] = (),
+) -> Path:
     """Write report.html from the ledger, the manifest, the shards' indexes and the evidence files.
 
     Args:
         output_dir: of a finished pipeline.
         titles: stage -> its title, in the order in which documents pass them; those that are off left out.
         remarks: stage -> text on how it works with its settings, e.g. the S-curve of deduplication.
+        limits: of the rules, with the histograms of their scores, as the stage `filter` has them in its facts.
+        examples: of texts that the rules changed.
     Returns:
         The page's path.
     Raises:
@@ -48,6 +60,8 @@ def write_report(output_dir: Path, titles: Mapping[str, str], remarks: Mapping[s
     page = Page(output_dir.name, f"{_subtitle(books, manifest)} Written {_now()}.")
     _glance(page, books, manifest, timing)
     _documents(page, output_dir, books, titles)
+    show_limits(page, limits)
+    show_changes(page, examples)
     _counts(page, output_dir, titles, remarks)
     _lengths(page, output_dir, manifest)
     _sources(page, manifest)
@@ -232,7 +246,7 @@ def _quarantined(page: Page, output_dir: Path) -> None:
     page.samples(
         [
             Sample(
-                f"{record['file']}, record {record['row']}, byte {record['offset_bytes']:,}",
+                f"{record['file']}, record {record['row']}, {place_of(record)}",
                 record["reason"],
                 record["text"],
             )

@@ -34,7 +34,7 @@ from data_pipeline.stages.stage import (
 )
 from data_pipeline.stages.stored import Stored, index_stored
 from data_pipeline.stages.view import Slice, View
-from foundation.hashes import hash_json
+from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
 from foundation.text import number_of
 
@@ -146,7 +146,7 @@ class ExactDuplicates(_Duplicates):
         files, counts = self._measure(view, tasks, stored)
         written = self._save(view, tasks, saved) if self._dedup.save_signatures else []
         keep_only(saved, written)
-        parts = [read_features(self.folder, partition.name) for partition in view.partitions if partition.num_docs]
+        parts = [read_features(self.folder, piece.partition.name) for piece in view.slices(view.alive)]
         removals = none_of("exact_duplicate")
         if self._dedup.seeks_exact:
             removals = self._dedup.exact(parts, self._preference(view, counts))
@@ -168,7 +168,8 @@ class ExactDuplicates(_Duplicates):
 
     def _tasks(self, view: View, stored: str) -> Iterator[Task[Slice]]:
         for piece in view.slices(view.alive):
-            key = hash_json([self._measured, self.code_hash, piece.content_hash, *([stored] if stored else [])])
+            documents = [piece.content_hash, hash_bytes(piece.mask.tobytes())]
+            key = hash_json([self._measured, self.code_hash, documents, *([stored] if stored else [])])
             yield task(self.records, piece.partition.name, key, piece)
 
     def _measure(
@@ -178,7 +179,7 @@ class ExactDuplicates(_Duplicates):
         files: list[Path] = []
         parts: list[dict[str, Any]] = []
         measure = Measure(self._dedup, self.folder, stored, view.file_names)
-        with progress(self.name, int(view.sizes.sum()), "B", "text") as meter:
+        with progress(self.name, int(view.sizes[view.alive].sum()), "B", "text") as meter:
             for name, facts in do_parts(self.place.executor, self.records, tasks, measure):
                 files += self.records.files(name)
                 parts.append(facts)
@@ -233,7 +234,11 @@ class NearDuplicates(_Duplicates):
             for line in description.splitlines():
                 print(f"{self.name}: {line}", file=sys.stderr)
         folder = self.place.work / EXACT
-        parts = [read_features(folder, piece.partition.name, piece.mask) for piece in view.slices(view.alive)]
+        measured = view.before(EXACT).alive
+        parts = [
+            read_features(folder, piece.partition.name, piece.mask[measured[piece.span]])
+            for piece in view.slices(view.alive)
+        ]
         corpus = StoredCorpus(self, view, hash_json([self._measured, self.code_hash]))
         counts: dict[str, int] = {}
         result = self._dedup.near(parts, corpus, self._preference(view, counts))

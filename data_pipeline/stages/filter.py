@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data_pipeline.clean.rules import NoClean, Rule
-from data_pipeline.documents import Removal, fingerprint
+from data_pipeline.clean.histogram import EMPTY, Histogram, count
+from data_pipeline.clean.rules import MAX_LOSS, NoClean, Rule
+from data_pipeline.documents import Removal, Removals, fingerprint
 from data_pipeline.ledger import Account, Book
+from data_pipeline.losses import RuleLimit
 from data_pipeline.output_dir import REMOVED
 from data_pipeline.records import Part, Records
 from data_pipeline.stages.clean import SCORES
@@ -24,6 +27,7 @@ from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
 
 FILTER = "filter"
+LIMITS = "limits"  # in facts
 
 
 class Filter(Stage):
@@ -41,12 +45,13 @@ class Filter(Stage):
 
     def __init__(self, place: Workplace, rule: Rule, raw: dict[str, Any]) -> None:
         super().__init__(place)
-        self._rule, self._raw = rule, raw
+        self._rule = rule
+        self._decides = {name: value for name, value in raw.items() if name != MAX_LOSS}  # that decides no document
         self.is_off = isinstance(rule, NoClean)
 
     def settings(self) -> Any:
         """With what was measured, as cleaning found it: its turn is over."""
-        return {"clean": self._raw, SCORES: self._scores()}
+        return {"clean": self._decides, SCORES: self._scores()}
 
     def run(self, view: View, before: Book) -> Outcome:
         book: Book = {source: Account() for source in before}
@@ -54,7 +59,10 @@ class Filter(Stage):
         files: list[Path] = []
         with progress(self.name, len(view.alive), "docs") as meter:
             function = _FilterPartition(self._rule, self.place.output_dir, self.place.work, view.file_names)
+            histograms = [EMPTY] * len(self._rule.limits)
             for name, facts in do_parts(self.place.executor, self.records, self._tasks(view), function):
+                here = (Histogram(**each) for each in facts["histograms"])
+                histograms = [sum_ + each for sum_, each in zip(histograms, here, strict=True)]
                 account = Account.from_json(facts["account"])
                 book[facts["source"]] += account
                 gone.append(read_arrays(gone_path(self.folder, name))["gone"] + facts["first_index"])
@@ -67,18 +75,32 @@ class Filter(Stage):
             output=hash_bytes(indices.astype("<i8").tobytes()),
             book=book,
             files=[*files, path],
-            facts={"bytes_in_and_removed": bytes_in_and_removed(view, indices)},
+            facts={"bytes_in_and_removed": bytes_in_and_removed(view, indices), LIMITS: self._limits(histograms)},
             utf8_bytes=int(view.sizes.sum()),
         )
+
+    def check(self, books: Sequence[tuple[str, Book]]) -> None:
+        RuleLimit(self._rule.max_loss_frac).check(books[-1][1], self.place.output_dir / REMOVED / self.name)
+
+    def _limits(self, histograms: list[Histogram]) -> list[dict[str, Any]]:
+        """Return what the page shows of each limit: its fields, those that are infinite left out, and its histogram."""
+        fields = [
+            {name: value for name, value in asdict(limit).items() if value not in (math.inf, -math.inf)}
+            for limit in self._rule.limits
+        ]
+        return [each | {"histogram": asdict(of_each)} for each, of_each in zip(fields, histograms, strict=True)]
 
     def _scores(self) -> list[str]:
         scores: list[str] = Records(self.place.work / CLEAN, self.place.output_dir).facts("stage")["facts"][SCORES]
         return scores
 
     def _tasks(self, view: View) -> Iterator[Task[Slice]]:
+        names = hash_json(view.file_names)  # these and the source stand in every row of the evidence
         for number, scores in enumerate(self._scores()):
-            piece = view.piece(number, np.ones(view.partitions[number].num_docs, bool))
-            key = hash_json([self._raw, self.code_hash, piece.content_hash, scores, piece.first_index])
+            partition = view.partitions[number]
+            piece = view.piece(number, np.ones(partition.num_docs, bool))
+            place = [partition.source, names, piece.first_index]
+            key = hash_json([self._decides, self.code_hash, piece.content_hash, scores, place])
             yield task(self.records, piece.partition.name, key, piece)
 
 
@@ -93,18 +115,33 @@ class _FilterPartition:
 
     def __call__(self, piece: Slice) -> Part:
         name, source = piece.partition.name, piece.partition.source
-        decided = self.rule.decide(read_arrays(scores_path(self.work, name)))
+        scores = read_arrays(scores_path(self.work, name))
+        decided = self.rule.decide(scores)
         removals = sorted((each for removals in decided for each in removals), key=lambda removal: removal.position)
         gone = np.array([removal.position for removal in removals], np.int64)
         keys = read_arrays(keys_path(self.work, name))
         account = _account(keys, gone, removals)
+        histograms = count(self.rule.limits, scores, keys["sizes"], self._by_no_limit(decided, len(keys["rows"])))
         account.check(f"{FILTER}, partition {name} of source {source!r}")
         path = gone_path(self.work / FILTER, name)
         write_arrays(path, {"gone": gone})
         return Part(
-            {"account": account.to_json(), "source": source, "first_index": piece.first_index},
+            {
+                "account": account.to_json(),
+                "source": source,
+                "first_index": piece.first_index,
+                "histograms": [asdict(each) for each in histograms],
+            },
             [path, *self._write_removed(piece, removals)],
         )
+
+    def _by_no_limit(self, decided: list[Removals], num_docs: int) -> np.ndarray:
+        """Return which documents go by a rule's own decision, (documents,) bool."""
+        reasons = {reason for limit in self.rule.limits for reason in (limit.below, limit.above)}
+        gone = np.zeros(num_docs, bool)
+        for removals in decided:
+            gone[removals.positions] |= removals.reason not in reasons
+        return gone
 
     def _write_removed(self, piece: Slice, removals: list[Removal]) -> list[Path]:
         path = self.output_dir / REMOVED / FILTER / f"{piece.partition.name}.parquet"

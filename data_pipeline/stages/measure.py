@@ -15,7 +15,7 @@ from data_pipeline.documents import keys_of
 from data_pipeline.records import Part
 from data_pipeline.stages.features import features_path, write_features
 from data_pipeline.stages.stored import SignaturesDiffer, Stored, take_stored
-from data_pipeline.stages.view import Slice
+from data_pipeline.stages.view import Slice, num_bytes
 from data_pipeline.storage import read_arrays, write_arrays
 
 
@@ -34,7 +34,7 @@ class Measure:
     def __call__(self, piece: Slice) -> Part:
         name, documents = piece.partition.name, piece.load()
         path = features_path(self._folder, name)
-        facts = {"utf8_bytes": piece.partition.utf8_bytes}
+        facts = {"utf8_bytes": num_bytes(documents.column("text"))}
         if self._stored is None:
             write_features(path, self._dedup.features(documents.column("text")))
             return Part(facts, [path])

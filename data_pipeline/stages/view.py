@@ -64,6 +64,11 @@ class Slice:
         cut = [cuts.hash() for cuts in self.cuts]
         return hash_json([self.partition.batch_hash, cut]) if cut else self.partition.batch_hash
 
+    @property
+    def span(self) -> slice:
+        """Indices of the partition's documents, these and the others."""
+        return slice(self.first_index, self.first_index + self.partition.num_docs)
+
     def load(self) -> pa.RecordBatch:
         """Return these documents, documents.SCHEMA."""
         batch = read_batch(self.path, self.partition.batch_hash)
@@ -107,6 +112,10 @@ class View:
     def after(self, stage: str) -> View:
         """Return the corpus as `stage` leaves it."""
         return View(self.work, self.partitions, self.file_names, (*self.decided, stage))
+
+    def before(self, stage: str) -> View:
+        """Return the corpus as `stage`, whose decision applies, found it."""
+        return View(self.work, self.partitions, self.file_names, self.decided[: self.decided.index(stage)])
 
     @cached_property
     def starts(self) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""The page kit: self-contained HTML pages for people who check a corpus or a run. No script, nothing loaded."""
+"""The page kit: self-contained HTML pages for people who check a corpus or a run. Nothing is loaded."""
 
 from foundation.page.charts import Bar as Bar
 from foundation.page.charts import Line as Line
+from foundation.page.explorer import Explorer as Explorer
 from foundation.page.page import Page as Page
 from foundation.page.page import Pair as Pair
 from foundation.page.page import Sample as Sample

@@ -13,6 +13,7 @@ import numpy as np
 
 from foundation.files import write_atomic
 from foundation.page.charts import Bar, Line, bar_chart, histogram_chart, line_chart, safe
+from foundation.page.explorer import Explorer, explorer, script, script_source
 from foundation.page.scale import number
 from foundation.text import visible
 
@@ -52,6 +53,7 @@ class Page:
         self._title, self._subtitle = title, subtitle
         self._sections: list[str] = []
         self._body: list[str] = []
+        self._has_script = False
 
     def section(self, title: str) -> None:
         """Begin a section; the page's head links to it."""
@@ -113,6 +115,11 @@ class Page:
         """Add upright bars, one a bin; see `charts.histogram_chart`."""
         self._body.append(histogram_chart(edges, counts, x_label, y_label, upon, names))
 
+    def explorer(self, it: Explorer) -> None:
+        """Add a histogram with a limit to move; see `explorer.Explorer`."""
+        self._has_script = True
+        self._body.append(explorer(it))
+
     def samples(self, samples: Sequence[Sample], open_first: bool = False) -> None:
         """Add texts to unfold."""
         for index, sample in enumerate(samples):
@@ -132,15 +139,17 @@ class Page:
         """Return the page."""
         style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
         links = "".join(f'<a href="#s{i}">{safe(title)}</a>' for i, title in enumerate(self._sections))
+        policy = f"{POLICY}; script-src {script_source()}" if self._has_script else POLICY
         subtitle = f"<p>{safe(self._subtitle)}</p>" if self._subtitle else ""
         return (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{safe(self._title)}</title><style>\n{style}</style></head>\n<body>"
             f"<header><h1>{safe(self._title)}</h1>{subtitle}<nav>{links}</nav></header>\n"
             + "\n".join(self._body)
             + ("</section>" if self._sections else "")
+            + (f"\n<script>{script()}</script>" if self._has_script else "")
             + "\n</body></html>\n"
         )
 

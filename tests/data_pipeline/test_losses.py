@@ -149,7 +149,7 @@ def test_one_long_text_that_the_rules_take_out_says_which_rule_and_what_to_type(
     with pytest.raises(NothingLeft) as raised:
         go(tree)
     message = str(raised.value)
-    assert "1 record was read" in message and "clean: gopher_too_many_words 1" in message
+    assert "1 record was read" in message and "filter: gopher_too_many_words 1" in message
     assert "plays.txt#0: gopher_too_many_words 120,000, limit 100,000" in message
     assert "clean=none" in message and "corpus.separator=" in message
     with pytest.raises(SplitError, match=r"corpus\.separator"):
@@ -172,7 +172,7 @@ def test_a_stage_that_takes_much_of_the_text_says_so(
     warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
     assert len(warnings) == 1
     assert re.search(
-        r"clean: removed 1 of 41 documents of source 'plays' \(5\d% of the text\): too_few_words 1; ", warnings[0]
+        r"filter: removed 1 of 41 documents of source 'plays' \(5\d% of the text\): too_few_words 1; ", warnings[0]
     )
 
 
@@ -216,7 +216,7 @@ def test_a_small_corpus_of_which_the_wrong_field_is_read_says_which_fields_there
     with pytest.raises(NothingLeft) as nothing:
         go(config(tmp_path, out, corpus=corpus, clean=clean, decontaminate__test_sets=[]))
     assert f"{HINT}. What became" in str(nothing.value)
-    assert "Removed: clean" in parse_page(out / "report.html").texts
+    assert "Removed: filter" in parse_page(out / "report.html").texts
 
 
 def test_what_a_limit_stops_leaves_a_page_and_the_next_run_its_own(
