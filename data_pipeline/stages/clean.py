@@ -94,7 +94,7 @@ class Clean(Stage):
                 "partitions": partitions,
                 "file_names": self.file_names,
                 "counts": dict(counts),
-                "examples": examples,
+                "examples": [list(each) for each in examples],
                 SCORES: scores,  # by partition; no part of the output: the later stages see texts alone
             },
             utf8_bytes=sum(partition["utf8_bytes"] for partition in partitions),
@@ -209,7 +209,7 @@ class _CleanPartition:
             "scores": hash_json([[score, hash_bytes(column.tobytes())] for score, column in applied.scores.items()]),
             "account": account.to_json(),
             "changed": dict(applied.changed),
-            "examples": few_of(applied.examples),
+            "examples": [list(each) for each in few_of(applied.examples)],
         }
         return Part(facts, written)
 
