@@ -29,6 +29,16 @@ WORDS = {
     "csv_quote": "something follows a closing quote; a quote inside a quoted field is written twice",
     "too_long": "it is longer than corpus.max_doc_bytes",
     "python_syntax": "it is no Python",
+    "html_depth": "its HTML is nested deeper than max_depth of the rule html",
+    "html_attributes": "a tag of its HTML has more attributes than max_attributes of the rule html",
+    "html_options": "a <select> of its HTML has more options than max_options of the rule html",
+    "html_nodes": "its HTML has more elements and texts than max_nodes of the rule html",
+    "html_unclosed": "its HTML ends in a comment, tag or script longer than max_unclosed_bytes of the rule html",
+    "html_parser": "the parser refuses its HTML",
+    "html_cpu_time": "its HTML takes more processor time than max_cpu_s of the engine of the rule html",
+    "html_memory": "its HTML takes more memory than max_memory_bytes of the engine of the rule html",
+    "html_crash": "its HTML ends the process that reads it",
+    "html_recursion": "its HTML is nested deeper than trafilatura can follow",
 }
 ONE_A_LINE = "JSON lines have one object per line: jq -c '{}' FILE > NEW.jsonl"
 CUT_BY_CR = re.compile(r"\}\r\s*\{")

@@ -1,0 +1,132 @@
+"""Which documents are HTML: told by how they begin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import pyarrow as pa
+
+from data_pipeline.documents import utf8_buffers
+
+# What a page begins with, in any case; a name ends with white space, "/" or ">".
+DOCTYPE, HTML = "<!doctype", "html"
+STARTS = ("<html", "<head", "<body", "<title", "<meta")
+SPACES = "\t\n\f\r "  # of the HTML standard
+_SIZES = np.array([len(start) for start in STARTS], np.int64)
+_HTML = np.frombuffer(HTML.encode(), np.uint8)
+_DOCTYPE = np.frombuffer(DOCTYPE.encode(), np.uint8)
+_NAMES = np.frombuffer("".join(start.ljust(8) for start in STARTS).encode(), np.uint8).reshape(-1, 8)
+_COMMENT, _COMMENT_END = np.frombuffer(b"<!--", np.uint8), np.frombuffer(b"-->", np.uint8)
+_LT, _GT, _QUESTION, _SLASH = 0x3C, 0x3E, 0x3F, 0x2F
+
+
+def is_html(texts: pa.LargeStringArray) -> np.ndarray:
+    """Return which texts are whole pages, (texts,) bool.
+
+    A page begins with one of STARTS or a doctype of `html`; before it may stand a byte order mark, white space,
+    comments and declarations in `<? >`. A fragment, such as a Markdown file that begins with `<p align="center">`, is
+    no page.
+
+    Args:
+        texts: without nulls.
+    """
+    data, offsets = utf8_buffers(texts)
+    found = np.zeros(len(texts), np.bool_)
+    _is_html(data, offsets, found)
+    return found
+
+
+def is_html_one(text: str) -> bool:
+    """Return whether one text is a page: the reference in plain Python."""
+    text = text.removeprefix("\ufeff")
+    while True:
+        text = text.lstrip(SPACES)
+        if text.startswith("<!--"):
+            end = text.find("-->", 4)
+            size = 3
+        elif text.startswith("<?"):
+            end = text.find(">", 2)
+            size = 1
+        else:
+            break
+        if end < 0:
+            return False
+        text = text[end + size :]
+    begin = _lower(text[: len(DOCTYPE)])
+    if begin == DOCTYPE:
+        text = text[len(DOCTYPE) :].lstrip(SPACES)
+        return _lower(text[:4]) == HTML and text[4:5] in tuple(f"{SPACES}/>")
+    return any(
+        begin.startswith(start) and text[len(start) : len(start) + 1] in tuple(f"{SPACES}/>") for start in STARTS
+    )
+
+
+def _lower(text: str) -> str:
+    """Return the text with A to Z as a to z; `str.lower` changes more than ASCII."""
+    return "".join(chr(ord(char) + 32) if "A" <= char <= "Z" else char for char in text)
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_html(data: Any, offsets: Any, found: Any) -> None:
+    for text in range(offsets.size - 1):
+        place, stop = offsets[text], offsets[text + 1]
+        if stop - place >= 3 and data[place] == 0xEF and data[place + 1] == 0xBB and data[place + 2] == 0xBF:
+            place += 3
+        place = _past_preamble(data, place, stop)
+        if _begins(data, place, stop, _DOCTYPE, 9):
+            place = _past_spaces(data, place + 9, stop)
+            found[text] = _begins(data, place, stop, _HTML, 4) and _name_ends(data, place + 4, stop)
+            continue
+        for start in range(_SIZES.size):
+            size = _SIZES[start]
+            if _begins(data, place, stop, _NAMES[start], size) and _name_ends(data, place + size, stop):
+                found[text] = True
+
+
+@numba.njit(cache=True, nogil=True)
+def _past_preamble(data: Any, place: int, stop: int) -> int:
+    """Return the first place from `place` on that is no white space, comment or declaration."""
+    while True:
+        place = _past_spaces(data, place, stop)
+        if _begins(data, place, stop, _COMMENT, 4):
+            place += 4
+            while place < stop and not _begins(data, place, stop, _COMMENT_END, 3):
+                place += 1
+            place = min(place + 3, stop)
+        elif place + 1 < stop and data[place] == _LT and data[place + 1] == _QUESTION:
+            while place < stop and data[place] != _GT:
+                place += 1
+            place = min(place + 1, stop)
+        else:
+            return place
+
+
+@numba.njit(cache=True, nogil=True)
+def _begins(data: Any, place: int, stop: int, start: Any, size: int) -> bool:
+    """Return whether data[place:stop] begins with start[:size], which is lower case, in any case."""
+    if stop - place < size:
+        return False
+    for at in range(size):
+        byte = data[place + at]
+        if (byte + 0x20 if 0x41 <= byte <= 0x5A else byte) != start[at]:
+            return False
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _name_ends(data: Any, place: int, stop: int) -> bool:
+    return place < stop and (data[place] == _GT or data[place] == _SLASH or _is_space(data[place]))
+
+
+@numba.njit(cache=True, nogil=True)
+def _past_spaces(data: Any, place: int, stop: int) -> int:
+    while place < stop and _is_space(data[place]):
+        place += 1
+    return place
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_space(byte: int) -> bool:
+    return byte == 0x20 or byte == 0x0A or byte == 0x09 or byte == 0x0D or byte == 0x0C
