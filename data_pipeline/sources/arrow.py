@@ -98,7 +98,7 @@ class Arrow(Source):
                     if message.kind != BATCH:
                         before.add(message)
                         continue
-                    for rows, block in before.cut(message, number, row, partition_bytes):
+                    for rows, block in before.cut(message, number, row, self._keys.cut_bytes(partition_bytes)):
                         yield block
                         row += rows
                     number += 1

@@ -59,6 +59,10 @@ class Keys:
         require(self.max_doc_bytes >= 1, "max_doc_bytes", self.max_doc_bytes, "1 byte or more")
         require(self.max_block_bytes >= 1 << 20, "max_block_bytes", self.max_block_bytes, "1048576 (1 MiB) or more")
 
+    def cut_bytes(self, partition_bytes: int) -> int:
+        """Return what a block may unpack to before it is cut: where partitions are larger than blocks may be, less."""
+        return min(partition_bytes, self.max_block_bytes // 2)
+
 
 def check_columns(schema: pa.Schema, keys: Keys, file: InputFile) -> None:
     """Check that a file has the column of the text, that it can hold text, and that no name stands twice.

@@ -101,7 +101,7 @@ class Parquet(Source):
                 footer = read_footer(stream, size_bytes)
                 self._check_columns(footer, file)
                 for group in row_groups(footer, stream, size_bytes):
-                    yield from self._cut(group, footer, stream, file, partition_bytes)
+                    yield from self._cut(group, footer, stream, file, self._keys.cut_bytes(partition_bytes))
             except LayoutError as error:
                 raise InputError(f"{file.where}: {error}; {DAMAGED}") from error
 
@@ -128,10 +128,10 @@ class Parquet(Source):
         check_columns(schema, self._keys, file)
 
     def _cut(
-        self, group: RowGroup, footer: Footer, stream: BinaryIO, file: InputFile, partition_bytes: int
+        self, group: RowGroup, footer: Footer, stream: BinaryIO, file: InputFile, most_bytes: int
     ) -> Iterator[Block]:
         start = 0
-        stops = cuts(group, partition_bytes) if group.num_rows else []
+        stops = cuts(group, most_bytes) if group.num_rows else []
         for stop in stops:
             parts = [Part(group.columns, 0, group.num_rows)] if len(stops) == 1 else group.parts(start, stop)
             unpacked_bytes = sum(part.unpacked_bytes() for part in parts)
