@@ -71,6 +71,7 @@ def test_what_was_replaced_is_in_no_file_of_the_output(
     go(config(texts, out, **rules_alone(**rules)))
     everything = written(out)
     assert not [secret for secret in SECRETS if secret in everything]
+    assert "xxx@xxxxxxxx.xxx" in (out / "report.html").read_text()  # the shape alone
     assert "<EMAIL> or <IP> or <PHONE> or <CARD> or <IBAN>" in "".join(decoded(out)["train"]["web"])
     removed = pq.read_table(out / "removed" / "filter").to_pylist()
     assert [(row["reason"], row["text"]) for row in removed] == [("too_few_words", "<EMAIL>")]
