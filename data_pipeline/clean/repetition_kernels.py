@@ -27,6 +27,7 @@ NUM_COLUMNS = FIRST_N_GRAM + len(TOP_N) + len(DUPLICATE_N)
 
 _LAST_TOP, _LAST_N = TOP_N[-1], DUPLICATE_N[-1]
 _BASE, _LINE_BASE = 31, 0x1E3779B97F4A7C15  # of rolling hashes modulo 2^64, odd
+_KEY_BYTES = 8
 _BYTES_A_WORD = 12  # and more, a distinct one: what a table begins with
 
 # Columns of what `measure_lines` fills, the first two as above
@@ -95,6 +96,27 @@ def number_of_span(slots: Any, spans: Any, state: Any, data: Any, start: int, st
 
 
 @kernel
+def number_of_word(slots: Any, spans: Any, state: Any, data: Any, start: int, stop: int, key: Any) -> Any:
+    """Return the same of a word.
+
+    Args:
+        key: of a word of at most 8 bytes these bytes, which need no second look; of a longer one a hash.
+    """
+    mask = state[NUM_SLOTS] - 1
+    slot = _home(key) & mask
+    while True:
+        state[NUM_PROBES] += 1
+        number = slots[slot] - 1
+        if number < 0:
+            return _add(slots, spans, state, slot, key, start, stop)
+        first, last = spans[number, START], spans[number, STOP]
+        is_known = spans[number, KEY] == key and last - first == stop - start
+        if is_known and (stop - start <= _KEY_BYTES or _equal(data, first, last, start, stop)):
+            return number
+        slot = (slot + 1) & mask
+
+
+@kernel
 def number_of_key(slots: Any, spans: Any, state: Any, key: Any) -> Any:
     """Return the number of a key of 64 bits."""
     mask = state[NUM_SLOTS] - 1
@@ -139,6 +161,14 @@ def _grow(slots: Any, spans: Any, state: Any) -> None:
             slot = (slot + 1) & (size - 1)
             state[NUM_PROBES] += 1
         slots[slot] = number + 1
+
+
+@kernel
+def _hash(data: Any, start: int, stop: int) -> Any:
+    key = 0
+    for place in range(start, stop):
+        key = key * _BASE + data[place]
+    return key
 
 
 @kernel
@@ -266,13 +296,15 @@ def _read(
             kind = kinds[byte]
             if kind != PLAIN and kind != INNER and _gap_size(data, place, kinds, classes):
                 break
-            key = key * _BASE + byte
+            key = key << 8 | byte
             size += kind != INNER
             place += 1
+        if place - word_start > _KEY_BYTES:
+            key = _hash(data, word_start, place)
         chars += size
         line_key = (line_key ^ key) * _LINE_BASE
         known = word_state[NUM_NUMBERS]
-        number = number_of_span(word_slots, word_spans, word_state, data, word_start, place, key)
+        number = number_of_word(word_slots, word_spans, word_state, data, word_start, place, key)
         if number == known:
             word_counts[number] = 0
         word_counts[number] += 1
