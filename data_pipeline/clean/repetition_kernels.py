@@ -183,22 +183,9 @@ def _equal(data: Any, first_start: int, first_stop: int, start: int, stop: int) 
 
 @kernel
 def measure_repetition(
-    data: Any,
-    offsets: Any,
-    kinds: Any,
-    classes: Any,
-    words: Any,
-    lines: Any,
-    paragraphs: Any,
-    n_grams: Any,
-    word_numbers: Any,
-    word_chars: Any,
-    word_counts: Any,
-    places: Any,
-    numbers: Any,
-    counts: Any,
-    measures: Any,
-) -> None:
+    data: Any, offsets: Any, kinds: Any, classes: Any, words: Any, lines: Any, paragraphs: Any, n_grams: Any,
+    word_numbers: Any, word_chars: Any, word_counts: Any, places: Any, numbers: Any, counts: Any, measures: Any,
+) -> None:  # fmt: skip
     for text in range(offsets.size - 1):
         start, stop = offsets[text], offsets[text + 1]
         num_words = _read(
@@ -221,19 +208,9 @@ def measure_repetition(
 
 @kernel
 def _read(
-    data: Any,
-    start: int,
-    stop: int,
-    kinds: Any,
-    classes: Any,
-    words: Any,
-    lines: Any,
-    paragraphs: Any,
-    word_numbers: Any,
-    word_chars: Any,
-    word_counts: Any,
-    measures: Any,
-) -> int:
+    data: Any, start: int, stop: int, kinds: Any, classes: Any, words: Any, lines: Any, paragraphs: Any,
+    word_numbers: Any, word_chars: Any, word_counts: Any, measures: Any,
+) -> int:  # fmt: skip
     """Number the words of a text and measure its lines and paragraphs; return how many words it has."""
     word_slots, word_spans, word_state = words
     line_slots, line_spans, line_state = lines
@@ -248,34 +225,18 @@ def _read(
         if place == stop or data[place] == NEWLINE:
             if num_words > line_words:
                 _tell(
-                    line_slots,
-                    line_spans,
-                    line_state,
-                    data,
-                    line_start,
-                    place,
-                    line_key,
-                    chars - line_chars,
-                    measures,
-                    LINES,
-                )
+                    line_slots, line_spans, line_state, data, line_start, place, line_key, chars - line_chars,
+                    measures, LINES,
+                )  # fmt: skip
                 if par_start < 0:
                     par_start, par_chars, par_key = line_start, line_chars, 0
                 par_key = (par_key ^ line_key) * _LINE_BASE
                 par_stop, par_chars_end = place, chars
             elif par_start >= 0:
                 _tell(
-                    par_slots,
-                    par_spans,
-                    par_state,
-                    data,
-                    par_start,
-                    par_stop,
-                    par_key,
-                    par_chars_end - par_chars,
-                    measures,
-                    PARAGRAPHS,
-                )
+                    par_slots, par_spans, par_state, data, par_start, par_stop, par_key, par_chars_end - par_chars,
+                    measures, PARAGRAPHS,
+                )  # fmt: skip
                 par_start = -1
             if place == stop:
                 break
@@ -312,34 +273,18 @@ def _read(
         num_words += 1
     if par_start >= 0:
         _tell(
-            par_slots,
-            par_spans,
-            par_state,
-            data,
-            par_start,
-            par_stop,
-            par_key,
-            par_chars_end - par_chars,
-            measures,
+            par_slots, par_spans, par_state, data, par_start, par_stop, par_key, par_chars_end - par_chars, measures,
             PARAGRAPHS,
-        )
+        )  # fmt: skip
     measures[CHARS] = chars
     return num_words
 
 
 @kernel
 def _tell(
-    slots: Any,
-    spans: Any,
-    state: Any,
-    data: Any,
-    start: int,
-    stop: int,
-    key: Any,
-    chars: int,
-    measures: Any,
+    slots: Any, spans: Any, state: Any, data: Any, start: int, stop: int, key: Any, chars: int, measures: Any,
     column: int,
-) -> None:
+) -> None:  # fmt: skip
     """Count a line or paragraph in `measures`: in `column`, and where it stood before in the two that follow."""
     measures[column] += 1
     known = state[NUM_NUMBERS]
@@ -420,17 +365,9 @@ def _chars_of(n: int, place: int, word_chars: Any) -> int:
 
 @kernel
 def measure_lines(
-    data: Any,
-    offsets: Any,
-    kinds: Any,
-    classes: Any,
-    is_end_mark: Any,
-    short_line_chars: int,
-    slots: Any,
-    spans: Any,
-    state: Any,
-    measures: Any,
-) -> None:
+    data: Any, offsets: Any, kinds: Any, classes: Any, is_end_mark: Any, short_line_chars: int, slots: Any,
+    spans: Any, state: Any, measures: Any,
+) -> None:  # fmt: skip
     for text in range(offsets.size - 1):
         forget(slots, state, 0)
         start, stop, found = offsets[text], offsets[text + 1], measures[text]
