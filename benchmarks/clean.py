@@ -144,8 +144,8 @@ def _notes(options: argparse.Namespace, ours: Record, theirs: Record) -> list[st
         f"- texts that C4's line rules leave alike: {same:,} of {len(ours['left']):,}; the others have citations, "
         "after which ours counts the words of a line and strips it, or other line ends than newlines, which its rule "
         "`unicode` rewrites before",
-        "- spaCy makes words of punctuation: so fewer of datatrove's words have a letter, more of them repeat, and fewer "
-        "newlines fall on a word; the rules of symbols, which it has under one limit, are left out",
+        "- spaCy makes words of punctuation: so fewer of datatrove's words have a letter, more of them repeat, and "
+        "fewer newlines fall on a word; the rules of symbols, which it has under one limit, are left out",
         "- datatrove's filters see what those before left, ours measure every document, also one that goes",
     ]
 
