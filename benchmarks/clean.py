@@ -4,9 +4,10 @@
     python benchmarks/clean.py --input peps.jsonl.zst --peer-python peers/bin/python --out docs/benchmarks/clean_cpu.md
 
 Gopher's rules against repetition, Gopher's quality rules, C4's without end marks and FineWeb's, in this order, as
-FineWeb has them. Each side is a command of its own, in turns, 2 processes on the same 2 files: clean_sides.py. Where the
-inputs are fewer bytes than asked for they are taken again, each document begun at another line. Verdicts are of each
-rule alone, on the first documents; datatrove's also with `str.split()` for words, which shows what its tokenizer makes.
+FineWeb has them. Each side is a command of its own, in turns, 2 processes on the same 2 files: clean_sides.py. Where
+the inputs are fewer bytes than asked for they are taken again, each document begun at another line. Verdicts are of
+each rule alone, on the first documents; datatrove's also with `str.split()` for words, which shows what its tokenizer
+makes.
 """
 
 from __future__ import annotations
@@ -140,7 +141,12 @@ def _notes(options: argparse.Namespace, ours: Record, theirs: Record) -> list[st
         f"- {WORKERS} processes a side; filters: ours, the longer of the processes; datatrove, its own clocks of its "
         "filters, a process; times: the median of what datatrove takes of ours, one right after the other",
         "- verdicts: of each rule alone, at the published limits; (split): datatrove with `str.split()` for words",
-        f"- texts that C4's line rules leave alike: {same:,} of {len(ours['left']):,}",
+        f"- texts that C4's line rules leave alike: {same:,} of {len(ours['left']):,}; the others have citations, "
+        "after which ours counts the words of a line and strips it, or other line ends than newlines, which its rule "
+        "`unicode` rewrites before",
+        "- spaCy makes words of punctuation: so fewer of datatrove's words have a letter, more of them repeat, and "
+        "fewer newlines fall on a word; the rules of symbols, which it has under one limit, are left out",
+        "- datatrove's filters see what those before left, ours measure every document, also one that goes",
     ]
 
 

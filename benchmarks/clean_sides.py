@@ -3,8 +3,8 @@
     python benchmarks/clean_sides.py SIDE FOLDER
 
 FOLDER has a .jsonl file a task. `groundwork` and `datatrove` filter all of them, two at a time, and say how long that
-took; their verdicts, `groundwork-verdicts`, `datatrove-verdicts` and `datatrove-split-verdicts`, judge every document by
-every rule alone, in FOLDER/some.jsonl. The last is datatrove with `str.split()` for words in place of spaCy's.
+took; `groundwork-verdicts`, `datatrove-verdicts` and `datatrove-split-verdicts` judge every document of
+FOLDER/some.jsonl by every rule alone. The last is datatrove with `str.split()` for words in place of spaCy's.
 """
 
 from __future__ import annotations

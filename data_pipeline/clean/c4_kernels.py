@@ -29,7 +29,8 @@ _A, _Z, _CASE = 0x41, 0x5A, 0x20
 
 @kernel
 def clean_texts(
-    data: Any, offsets: Any, kinds: Any, classes: Any, is_end_mark: Any, ends: Any, notes: Any, settings: Any,
+    data: Any, offsets: Any, kinds: Any, classes: Any,
+    is_end_mark: Any, mark_bytes: Any, ends: Any, notes: Any, settings: Any,
     heads: Any, phrase_data: Any, phrase_offsets: Any, roles: Any,
     bad_heads: Any, bad_data: Any, bad_offsets: Any, bad_roles: Any,
     out: Any, out_offsets: Any, counts: Any, by_kind: Any, found: Any,
@@ -41,7 +42,7 @@ def clean_texts(
         place = start
         while place <= stop and stop > start:
             line_start = place
-            place, first, last, words, longest = _scan(data, place, stop, kinds, classes)
+            place, words, longest, opened = _scan(data, place, stop, kinds, classes)
             line_stop = place
             place += 1
             if words == 0 and min_words > 0:
@@ -50,11 +51,18 @@ def clean_texts(
             if longest > max_word_chars:
                 _note(LONG_WORD, text, start, line_start, line_stop, by_kind, found)
                 continue
-            begin = filled
-            end, num_citations = _copy(data, first, last, notes, citations, out, begin)
+            first, last = stripped(data, line_start, line_stop, kinds, classes)
+            begin, num_citations = filled, 0
+            if citations and opened:
+                end, num_citations = _copy(data, first, last, notes, out, begin)
+            else:
+                end = begin + last - first
+                source, target = data[first:last], out[begin:end]
+                for at in range(source.size):
+                    target[at] = source[at]
             if num_citations:
                 begin, end = stripped(out, begin, end, kinds, classes)
-                _, begin, end, words, _ = _scan(out, begin, end, kinds, classes)
+                words = _scan(out, begin, end, kinds, classes)[1]
             if needs_mark and not _ends_well(out, begin, end, is_end_mark):
                 _note(NO_END_MARK, text, start, line_start, line_stop, by_kind, found)
                 continue
@@ -75,11 +83,12 @@ def clean_texts(
                 by_kind[CITATION] += num_citations - 1
             elif first > line_start or last < line_stop:
                 _note(STRIPPED, text, start, line_start, line_stop, by_kind, found)
-            counts[text, SENTENCES] += count_sentences(out, begin, end, ends, classes)
+            counts[text, SENTENCES] += count_sentences(out, begin, end, mark_bytes, ends, classes)
             if bad_roles.size:
                 counts[text, BAD_LINES] += _has_bad(out, begin, end, bad_heads, bad_data, bad_offsets, classes)
-            for at in range(begin, end):  # to the left, where a citation began the line
-                out[filled + at - begin] = out[at]
+            if begin > filled:  # a citation began the line
+                for at in range(begin, end):
+                    out[filled + at - begin] = out[at]
             filled += end - begin
             if filled > text_filled:
                 out[filled] = NEWLINE
@@ -104,47 +113,43 @@ def _note(kind: int, text: int, start: int, line_start: int, line_stop: int, by_
 
 
 @kernel
-def _scan(data: Any, place: int, stop: int, kinds: Any, classes: Any) -> tuple[int, int, int, int, int]:
-    """Return where the line at `place` ends, where its words begin and end, how many, and the longest's characters."""
-    first, last, words, chars, longest = -1, place, 0, 0, 0
-    line_start = place
+def _scan(data: Any, place: int, stop: int, kinds: Any, classes: Any) -> tuple[int, int, int, bool]:
+    """Return where the line at `place` ends, its words, the longest's characters, whether it has an opening bracket.
+
+    A byte of ASCII takes no branch.
+    """
+    words, chars, longest, after_gap, opened = 0, 0, 0, True, False
     while place < stop:
         byte = data[place]
         kind = kinds[byte]
-        if kind and kind != INNER:
-            gap = gap_size(data, place, kinds, classes)
-            if gap:
-                if byte == NEWLINE:
-                    break
-                longest = max(longest, chars)
-                chars = 0
-                place += gap
-                continue
-        if chars == 0:
-            words += 1
-            if first < 0:
-                first = place
-        chars += kind != INNER
-        place += 1
-        last = place
-    if first < 0:
-        first, last = line_start, line_start
-    return place, first, last, words, max(longest, chars)
+        if byte == NEWLINE:
+            break
+        size = 1
+        gap = kind == GAP
+        if kind == PERHAPS_GAP:
+            wide = gap_size(data, place, kinds, classes)
+            gap = wide > 0
+            size = max(wide, 1)
+        opened |= byte == _OPEN
+        words += after_gap and not gap
+        chars = 0 if gap else chars + (kind != INNER)
+        longest = max(longest, chars)
+        after_gap = gap
+        place += size
+    return place, words, longest, opened
 
 
 @kernel
-def _copy(data: Any, first: int, last: int, notes: Any, citations: bool, out: Any, filled: int) -> tuple[int, int]:
+def _copy(data: Any, first: int, last: int, notes: Any, out: Any, filled: int) -> tuple[int, int]:
     """Copy data[first:last] to `out` without citations; return where it ends there, and how many were left out."""
     found, place = 0, first
     while place < last:
-        byte = data[place]
-        if citations and byte == _OPEN:
-            size = _citation_size(data, place, last, notes)
-            if size:
-                found += 1
-                place += size
-                continue
-        out[filled] = byte
+        size = _citation_size(data, place, last, notes) if data[place] == _OPEN else 0
+        if size:
+            found += 1
+            place += size
+            continue
+        out[filled] = data[place]
         filled += 1
         place += 1
     return filled, found
@@ -254,17 +259,21 @@ def _is_word_char(char: int, classes: Any) -> bool:
 
 
 @kernel
-def count_sentences(data: Any, start: int, stop: int, ends: Any, classes: Any) -> int:
+def count_sentences(data: Any, start: int, stop: int, mark_bytes: Any, ends: Any, classes: Any) -> int:
     """Return the sentences of data[start:stop].
 
     Args:
+        mark_bytes: which bytes begin a mark, as of `mark_bytes`.
         ends: as of `ends_of_sentences`; classes: as of `char_classes`.
     """
-    sentences, has_word, place = 0, False, start
-    while place < stop:
+    sentences, begin, place = 0, start, start
+    while True:
+        while place < stop and not mark_bytes[data[place]]:
+            place += 1
+        if place == stop:
+            break
         char, size = decode(data, place)
         if ends[char] != MARK:
-            has_word |= classes[char] != SPACE
             place += size
             continue
         first, wide = place, False
@@ -274,14 +283,18 @@ def count_sentences(data: Any, start: int, stop: int, ends: Any, classes: Any) -
                 break
             wide |= ends[char] == MARK and size > 1
             place += size
-        has_word = True
         alone = place - first == 1 and data[first] == _DOT
         if alone and _after_initial(data, start, first, classes):
             continue
         if wide or (place < stop and classes[decode(data, place)[0]] == SPACE):
             sentences += 1
-            has_word = False
-    return sentences + has_word
+            begin = place
+    while begin < stop:
+        char, size = decode(data, begin)
+        if classes[char] != SPACE:
+            return sentences + 1
+        begin += size
+    return sentences
 
 
 @kernel

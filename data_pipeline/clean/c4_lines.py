@@ -37,7 +37,7 @@ from data_pipeline.clean.c4_kernels import (
 from data_pipeline.clean.chars import byte_kinds, char_classes, char_set
 from data_pipeline.clean.phrases import Phrases, is_word_char, lower_ascii
 from data_pipeline.clean.rules import EXAMPLES
-from data_pipeline.clean.sentences import count_sentences_one, ends_of_sentences
+from data_pipeline.clean.sentences import count_sentences_one, ends_of_sentences, mark_bytes
 from data_pipeline.documents import utf8_buffers
 
 LOREM, JAVASCRIPT = "lorem ipsum", "javascript"
@@ -171,7 +171,8 @@ def clean_lines(texts: pa.LargeStringArray, rules: LineRules) -> Cleaned:
     found = np.full((len(KINDS), EXAMPLES, 3), -1, np.int64)
     flags = bool(rules.end_marks), rules.citations, rules.javascript, rules.policies
     settings = np.array([rules.min_words, rules.max_word_chars, *flags], np.int64)
-    tables = [byte_kinds(), char_classes(), char_set(rules.end_marks), ends_of_sentences(), NOTES, settings]
+    tables = [byte_kinds(), char_classes(), char_set(rules.end_marks)]
+    tables += [mark_bytes(), ends_of_sentences(), NOTES, settings]
     phrases = [*rules.within.arrays(), *rules.bad.arrays()]
     arguments = [data, offsets, *tables, *phrases, out, out_offsets, counts, by_kind, found]
     clean_texts(*arguments)

@@ -27,6 +27,7 @@ NUM_COLUMNS = FIRST_N_GRAM + len(TOP_N) + len(DUPLICATE_N)
 
 _LAST_TOP, _LAST_N = TOP_N[-1], DUPLICATE_N[-1]
 _BASE, _LINE_BASE = 31, 0x1E3779B97F4A7C15  # of rolling hashes modulo 2^64, odd
+_KEY_BYTES = 8
 _BYTES_A_WORD = 12  # and more, a distinct one: what a table begins with
 
 # Columns of what `measure_lines` fills, the first two as above
@@ -95,6 +96,27 @@ def number_of_span(slots: Any, spans: Any, state: Any, data: Any, start: int, st
 
 
 @kernel
+def number_of_word(slots: Any, spans: Any, state: Any, data: Any, start: int, stop: int, key: Any) -> Any:
+    """Return the same of a word.
+
+    Args:
+        key: of a word of at most 8 bytes these bytes, which need no second look; of a longer one a hash.
+    """
+    mask = state[NUM_SLOTS] - 1
+    slot = _home(key) & mask
+    while True:
+        state[NUM_PROBES] += 1
+        number = slots[slot] - 1
+        if number < 0:
+            return _add(slots, spans, state, slot, key, start, stop)
+        first, last = spans[number, START], spans[number, STOP]
+        is_known = spans[number, KEY] == key and last - first == stop - start
+        if is_known and (stop - start <= _KEY_BYTES or _equal(data, first, last, start, stop)):
+            return number
+        slot = (slot + 1) & mask
+
+
+@kernel
 def number_of_key(slots: Any, spans: Any, state: Any, key: Any) -> Any:
     """Return the number of a key of 64 bits."""
     mask = state[NUM_SLOTS] - 1
@@ -142,6 +164,14 @@ def _grow(slots: Any, spans: Any, state: Any) -> None:
 
 
 @kernel
+def _hash(data: Any, start: int, stop: int) -> Any:
+    key = 0
+    for place in range(start, stop):
+        key = key * _BASE + data[place]
+    return key
+
+
+@kernel
 def _equal(data: Any, first_start: int, first_stop: int, start: int, stop: int) -> bool:
     if first_stop - first_start != stop - start:
         return False
@@ -153,22 +183,9 @@ def _equal(data: Any, first_start: int, first_stop: int, start: int, stop: int) 
 
 @kernel
 def measure_repetition(
-    data: Any,
-    offsets: Any,
-    kinds: Any,
-    classes: Any,
-    words: Any,
-    lines: Any,
-    paragraphs: Any,
-    n_grams: Any,
-    word_numbers: Any,
-    word_chars: Any,
-    word_counts: Any,
-    places: Any,
-    numbers: Any,
-    counts: Any,
-    measures: Any,
-) -> None:
+    data: Any, offsets: Any, kinds: Any, classes: Any, words: Any, lines: Any, paragraphs: Any, n_grams: Any,
+    word_numbers: Any, word_chars: Any, word_counts: Any, places: Any, numbers: Any, counts: Any, measures: Any,
+) -> None:  # fmt: skip
     for text in range(offsets.size - 1):
         start, stop = offsets[text], offsets[text + 1]
         num_words = _read(
@@ -191,19 +208,9 @@ def measure_repetition(
 
 @kernel
 def _read(
-    data: Any,
-    start: int,
-    stop: int,
-    kinds: Any,
-    classes: Any,
-    words: Any,
-    lines: Any,
-    paragraphs: Any,
-    word_numbers: Any,
-    word_chars: Any,
-    word_counts: Any,
-    measures: Any,
-) -> int:
+    data: Any, start: int, stop: int, kinds: Any, classes: Any, words: Any, lines: Any, paragraphs: Any,
+    word_numbers: Any, word_chars: Any, word_counts: Any, measures: Any,
+) -> int:  # fmt: skip
     """Number the words of a text and measure its lines and paragraphs; return how many words it has."""
     word_slots, word_spans, word_state = words
     line_slots, line_spans, line_state = lines
@@ -218,34 +225,18 @@ def _read(
         if place == stop or data[place] == NEWLINE:
             if num_words > line_words:
                 _tell(
-                    line_slots,
-                    line_spans,
-                    line_state,
-                    data,
-                    line_start,
-                    place,
-                    line_key,
-                    chars - line_chars,
-                    measures,
-                    LINES,
-                )
+                    line_slots, line_spans, line_state, data, line_start, place, line_key, chars - line_chars,
+                    measures, LINES,
+                )  # fmt: skip
                 if par_start < 0:
                     par_start, par_chars, par_key = line_start, line_chars, 0
                 par_key = (par_key ^ line_key) * _LINE_BASE
                 par_stop, par_chars_end = place, chars
             elif par_start >= 0:
                 _tell(
-                    par_slots,
-                    par_spans,
-                    par_state,
-                    data,
-                    par_start,
-                    par_stop,
-                    par_key,
-                    par_chars_end - par_chars,
-                    measures,
-                    PARAGRAPHS,
-                )
+                    par_slots, par_spans, par_state, data, par_start, par_stop, par_key, par_chars_end - par_chars,
+                    measures, PARAGRAPHS,
+                )  # fmt: skip
                 par_start = -1
             if place == stop:
                 break
@@ -266,13 +257,15 @@ def _read(
             kind = kinds[byte]
             if kind != PLAIN and kind != INNER and _gap_size(data, place, kinds, classes):
                 break
-            key = key * _BASE + byte
+            key = key << 8 | byte
             size += kind != INNER
             place += 1
+        if place - word_start > _KEY_BYTES:
+            key = _hash(data, word_start, place)
         chars += size
         line_key = (line_key ^ key) * _LINE_BASE
         known = word_state[NUM_NUMBERS]
-        number = number_of_span(word_slots, word_spans, word_state, data, word_start, place, key)
+        number = number_of_word(word_slots, word_spans, word_state, data, word_start, place, key)
         if number == known:
             word_counts[number] = 0
         word_counts[number] += 1
@@ -280,34 +273,18 @@ def _read(
         num_words += 1
     if par_start >= 0:
         _tell(
-            par_slots,
-            par_spans,
-            par_state,
-            data,
-            par_start,
-            par_stop,
-            par_key,
-            par_chars_end - par_chars,
-            measures,
+            par_slots, par_spans, par_state, data, par_start, par_stop, par_key, par_chars_end - par_chars, measures,
             PARAGRAPHS,
-        )
+        )  # fmt: skip
     measures[CHARS] = chars
     return num_words
 
 
 @kernel
 def _tell(
-    slots: Any,
-    spans: Any,
-    state: Any,
-    data: Any,
-    start: int,
-    stop: int,
-    key: Any,
-    chars: int,
-    measures: Any,
+    slots: Any, spans: Any, state: Any, data: Any, start: int, stop: int, key: Any, chars: int, measures: Any,
     column: int,
-) -> None:
+) -> None:  # fmt: skip
     """Count a line or paragraph in `measures`: in `column`, and where it stood before in the two that follow."""
     measures[column] += 1
     known = state[NUM_NUMBERS]
@@ -388,17 +365,9 @@ def _chars_of(n: int, place: int, word_chars: Any) -> int:
 
 @kernel
 def measure_lines(
-    data: Any,
-    offsets: Any,
-    kinds: Any,
-    classes: Any,
-    is_end_mark: Any,
-    short_line_chars: int,
-    slots: Any,
-    spans: Any,
-    state: Any,
-    measures: Any,
-) -> None:
+    data: Any, offsets: Any, kinds: Any, classes: Any, is_end_mark: Any, short_line_chars: int, slots: Any,
+    spans: Any, state: Any, measures: Any,
+) -> None:  # fmt: skip
     for text in range(offsets.size - 1):
         forget(slots, state, 0)
         start, stop, found = offsets[text], offsets[text + 1], measures[text]

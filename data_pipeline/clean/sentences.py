@@ -30,6 +30,14 @@ def ends_of_sentences() -> np.ndarray:
     return ends
 
 
+@functools.cache
+def mark_bytes() -> np.ndarray:
+    """Return which bytes begin a mark in UTF-8, (256,) uint8."""
+    begins = np.zeros(256, np.uint8)
+    begins[[char.encode()[0] for char in SENTENCE_TERMINALS]] = 1
+    return begins
+
+
 def count_sentences_one(line: str) -> int:
     """Return the sentences of a line: the reference that `count_sentences` equals."""
     sentences, begin, place = 0, 0, 0
@@ -51,4 +59,4 @@ def count_sentences_one(line: str) -> int:
 def count_sentences_of(line: str) -> int:
     """Return the sentences of a line, by the kernel: for tests and notebooks."""
     data = np.frombuffer(line.encode(), np.uint8)
-    return int(count_sentences(data, 0, len(data), ends_of_sentences(), char_classes()))
+    return int(count_sentences(data, 0, len(data), mark_bytes(), ends_of_sentences(), char_classes()))
