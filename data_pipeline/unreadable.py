@@ -25,6 +25,8 @@ WORDS = {
     "missing_text": "it lacks the key of the text (corpus.text_key= names another)",
     "text_type": "what stands under the key of the text is no text",
     "dup_key": "a key stands twice in one object",
+    "ragged": "it has more or fewer fields than the header",
+    "csv_quote": "something follows a closing quote; a quote inside a quoted field is written twice",
     "too_long": "it is longer than corpus.max_doc_bytes",
     "python_syntax": "it is no Python",
     "html_depth": "its HTML is nested deeper than max_depth of the rule html",
@@ -82,7 +84,7 @@ def _hint(record: dict[str, Any]) -> str:
     elif is_json and text == "{":
         hint = "It is an object over several lines; " + ONE_A_LINE.format(".")
     elif is_json and not text.startswith("{"):
-        hint = "Where the files are no JSON lines: corpus=text reads plain text"
+        hint = "Where the files are no JSON lines: corpus=text reads plain text, corpus=csv tables"
     elif reason == "text_type":
         hint = "Another key is named by corpus.text_key=; a text inside is lifted out by jq -c '.text |= .body'"
     elif reason == "utf8":

@@ -105,7 +105,7 @@ def _measure_text(
     line_is_blank, ends_with_ellipsis, dots = True, False, 0
     seen_stop_words = np.uint64(0)
     while place < stop:
-        char, size = _decode(data, place)
+        char, size = decode(data, place)
         measures[CHARS] += 1
         char_class = classes[char]
         if char_class == _SPACE:
@@ -145,7 +145,7 @@ def _measure_text(
 
 
 @numba.njit(cache=True, nogil=True)
-def _decode(data: Any, place: int) -> tuple[Any, int]:
+def decode(data: Any, place: int) -> tuple[Any, int]:
     """Return the code point at `place` of valid UTF-8, and its size in bytes."""
     first = np.int64(data[place])
     if first < 0x80:

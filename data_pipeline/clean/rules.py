@@ -7,6 +7,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -121,6 +122,18 @@ class Rule(ABC):
             batch: documents, with documents.SCHEMA.
         """
 
+    def packages(self) -> list[str]:
+        """Return the packages of an extra that it uses: with another version of one, cleaning is done again."""
+        return []
+
+    def inputs(self) -> list[Path]:
+        """Return the files whose bytes decide what becomes of texts: when one changes, cleaning is done again.
+
+        Raises:
+            GroundworkError: a file is missing or can't be used; asked first, so that no work is done in vain.
+        """
+        return []
+
     def decide(self, scores: Scores) -> list[Removals]:
         """Return the documents that go by these scores, each once; `value` is the score, `threshold` its limit."""
         return broken(self.limits, scores)
@@ -178,6 +191,12 @@ class Rules(Rule):
             changed += applied.changed
             examples += applied.examples
         return Applied(batch, scores, changed, examples, sorted(failed))
+
+    def packages(self) -> list[str]:
+        return sorted({package for rule in self._rules.values() for package in rule.packages()})
+
+    def inputs(self) -> list[Path]:
+        return [path for rule in self._rules.values() for path in rule.inputs()]
 
     def decide(self, scores: Scores) -> list[Removals]:
         gone = np.zeros(0, np.int64)

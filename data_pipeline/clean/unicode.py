@@ -1,9 +1,9 @@
-"""One way to write each text: line ends, control characters, canonical composition."""
+"""One way to write each text: line ends, control characters, composition."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numba
 import numpy as np
@@ -12,6 +12,9 @@ import pyarrow.compute as pc
 
 from data_pipeline.clean.rules import Applied, Rule, with_text
 from data_pipeline.documents import utf8_buffers
+from foundation.errors import require
+
+Form = Literal["NFC", "NFKC"]
 
 # What Unicode's newline guidelines (The Unicode Standard, 5.8) count as the end of a line, "\n" itself aside.
 LINE_ENDS = ("\r\n", "\r", "\v", "\f", "\x85", "\u2028", "\u2029")
@@ -22,17 +25,28 @@ _PLAIN, _LINE_END, _CONTROL = 0, 1, 2
 
 
 class Unicode(Rule):
-    """Writes every line end as "\\n", drops the other control characters but tabs, and composes to NFC.
+    """Writes every line end as "\\n", drops the other control characters but tabs, and composes to NFC or NFKC.
 
     Line ends come first, as some are control characters; composition last, as a dropped character may have stood
     between a letter and its accent. So a second pass changes nothing. Counts as changed: `line_ends_rewritten`,
-    `control_characters_dropped`, `documents_composed`. NFC is Arrow's: its Unicode version is locked with pyarrow,
-    Python's is not.
+    `control_characters_dropped`, `documents_composed`. The forms are Arrow's: its Unicode version is locked with
+    pyarrow, Python's is not.
+
+    Args:
+        form: `NFC` keeps every meaning; `NFKC` also writes look-alikes of compatibility as plain characters (`ﬁ` as
+            `fi`, `Ａ` as `A`, a no-break space as a space), and so loses some: `10³` becomes `103` (Unicode Standard
+            Annex 15).
+    Raises:
+        SettingError: a form that there is not.
     """
+
+    def __init__(self, form: Form = "NFC") -> None:
+        require(form in get_args(Form), "form", form, " or ".join(get_args(Form)))
+        self._form = form
 
     def apply(self, batch: pa.RecordBatch) -> Applied:
         texts, line_ends, controls = rewrite(batch.column("text"))
-        composed = compose(texts)
+        composed = compose(texts, self._form)
         num_composed = int(pc.sum(pc.not_equal(composed, texts)).as_py() or 0) if composed is not texts else 0
         changed = +Counter(
             line_ends_rewritten=line_ends, control_characters_dropped=controls, documents_composed=num_composed
@@ -63,13 +77,13 @@ def rewrite_one(text: str) -> str:
     return "".join(char for char in text if char not in CONTROLS)
 
 
-def compose(texts: pa.LargeStringArray) -> pa.LargeStringArray:
-    """Return the texts in NFC; ASCII is so already, and only the other texts are looked at."""
+def compose(texts: pa.LargeStringArray, form: Form = "NFC") -> pa.LargeStringArray:
+    """Return the texts in this form; ASCII is so already, and only the other texts are looked at."""
     is_ascii = pc.string_is_ascii(texts)
     if pc.all(is_ascii).as_py() is not False:
         return texts
     others = pc.invert(is_ascii)
-    return pc.replace_with_mask(texts, others, pc.utf8_normalize(texts.filter(others), form="NFC"))
+    return pc.replace_with_mask(texts, others, pc.utf8_normalize(texts.filter(others), form=form))
 
 
 @numba.njit(cache=True, nogil=True)

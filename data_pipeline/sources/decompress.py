@@ -22,6 +22,11 @@ READ_BYTES = 1 << 20
 # 4 KiB keep the worst case at 128 MiB. A gzip member's output is limited directly.
 ZST_FEED_BYTES = 4 << 10
 GZIP_OUT_BYTES = 4 << 20
+# A bomb: of any GiB that comes out, more than MAX_RATIO bytes come from one. Measured (gzip -6, zstd -3): log lines 24
+# and 22, one page of 3 kB over and over 170 and 7,400, one short line over and over 515 and 10,800, zeros 1,028 and
+# 32,100. A corpus with each page ten times in a row stays below 100; above 500 there is nothing left to train on.
+MAX_RATIO = 500.0
+RATIO_BYTES = 1 << 30  # less output never stops a file, whatever its ratio
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZST_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -42,35 +47,46 @@ class TrailingGarbage(InputError):
     """Compressed data is followed by bytes that are none."""
 
 
-def read_pieces(file: InputFile, max_window_bytes: int) -> Iterator[Piece]:
+def read_pieces(file: InputFile, max_window_bytes: int, max_ratio: float = MAX_RATIO) -> Iterator[Piece]:
     """Yield a file's decompressed bytes: plain, gzip (all members, zero padding allowed) or zstandard (all frames).
 
     Args:
         max_window_bytes: the largest zstandard window that is decoded; the memory one file may ask for.
+        max_ratio: the most bytes that may come out of one that goes in, over every GiB that comes out.
     Raises:
         TruncatedInput: the file ends inside a member or frame; names the file and the byte. Pieces before it were
             yielded, so what was made of them must not be committed.
         TrailingGarbage: something else follows a member or frame.
-        InputError: the file can't be opened, the compressed data is damaged, or needs a larger window.
+        InputError: the file can't be opened, the compressed data is damaged, needs a larger window, or is a bomb.
     """
-    with _opened(file) as stream:
+    with file.open() as stream:
         cursor = _Cursor(file.where, stream)
         head = cursor.peek(4)
         if head.startswith(GZIP_MAGIC):
-            yield from _gzip(cursor)
+            yield from _no_bomb(file, _gzip(cursor), max_ratio)
         elif _is_zst(head):
-            yield from _zst(cursor, max_window_bytes)
+            yield from _no_bomb(file, _zst(cursor, max_window_bytes), max_ratio)
         else:
             _refuse_cut_magic(file, head)
             yield from _plain(cursor)
 
 
-def _opened(file: InputFile) -> BinaryIO:
-    assert file.path is not None
-    try:
-        return file.path.open("rb")
-    except OSError as error:
-        raise InputError(f"{file.where}: can't be read ({error.strerror}); put it back or leave it out") from error
+def _no_bomb(file: InputFile, pieces: Iterator[Piece], max_ratio: float) -> Iterator[Piece]:
+    """Pass pieces on, and stop at a run of RATIO_BYTES that came from too little: also one late in a good file."""
+    start, out = 0, 0  # of the run: where in the file on disk it began, what came out since
+    for piece in pieces:
+        out += len(piece.data)
+        if out >= RATIO_BYTES:
+            ratio = out / max(piece.read_bytes - start, 1)
+            if ratio > max_ratio:
+                raise InputError(
+                    f"{file.where}: before byte {piece.read_bytes} on disk, {out:,} bytes came out of "
+                    f"{piece.read_bytes - start:,}, a ratio of {ratio:,.0f} where {max_ratio:,.0f} is the most "
+                    "(corpus.max_ratio, for a corpus): nearly all of it repeats, as in a decompression bomb; leave the "
+                    "file out, or raise the ratio where it is meant"
+                )
+            start, out = piece.read_bytes, 0
+        yield piece
 
 
 class _Cursor:
@@ -142,7 +158,7 @@ def _gzip_member(cursor: _Cursor) -> Iterator[Piece]:
                 raise _damaged(cursor, f"gzip member that begins at byte {start}", error) from error
             data = decoder.unconsumed_tail
             if out:
-                yield Piece(out, cursor.offset)
+                yield Piece(out, cursor.offset - len(data) - len(decoder.unused_data))
     cursor.give_back(decoder.unused_data)
 
 

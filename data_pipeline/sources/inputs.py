@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import glob
+import itertools
 import math
 import os
 import re
@@ -11,6 +12,7 @@ import stat
 from pathlib import Path
 
 from data_pipeline.shards.budget import ALLOWED, is_budget
+from data_pipeline.sources.remote import Options, check_remote, find_remote, is_remote
 from data_pipeline.sources.source import InputFile
 from foundation.errors import InputError, SettingError, require
 
@@ -36,26 +38,45 @@ def check_source(source: str, weight: float, budget: dict[str, float] | None = N
     require(budget is None or is_budget(budget), "budget", budget, f"{ALLOWED}, or null for the weight")
 
 
-def check_paths(paths: list[str]) -> None:
-    """Check that there is at least one pattern, none empty.
+def check_paths(paths: list[str], storage_options: Options | None = None) -> None:
+    """Check that there is at least one pattern, none empty, and what is said of those on other machines.
 
     Raises:
-        SettingError: names an example.
+        ConfigError: names an example, or what may not be in an address.
     """
     require(bool(paths) and all(paths), "paths", paths, "at least one file or pattern, e.g. '[dumps/*.jsonl.zst]'")
+    check_remote(paths, storage_options)
 
 
-def find_files(paths: list[str], source: str) -> list[InputFile]:
+def find_files(paths: list[str], source: str, storage_options: Options | None = None) -> list[InputFile]:
     """Return the files that `paths` name, sorted by name; one that is reached twice (links, two patterns) comes once.
 
-    A file's name is its path below the folder that all files share, so it says nothing of where that folder lies.
+    A file's name is its path below the folder that all files share, so it says nothing of where that folder lies;
+    files of other machines (`find_remote`) share one of their own.
 
     Args:
-        paths: files or glob patterns (`*`, `?`, `[a-z]`, `**` for any depth), relative to the working folder.
+        paths: files or glob patterns (`*`, `?`, `[a-z]`, `**` for any depth), relative to the working folder; or
+            addresses (s3://, gs://, http://, https://).
         source: the source's name, for error messages.
+        storage_options: by protocol, arguments of its fsspec file system.
     Raises:
         InputError: a pattern matches nothing (names the nearest existing path), or names what can't be read as a file.
     """
+    far = [path for path in paths if is_remote(path)]
+    near = [path for path in paths if not is_remote(path)]
+    files = find_remote(far, source, storage_options or {}) if far else []
+    files += _local_files(near, source) if near else []
+    files.sort(key=lambda file: file.name)
+    for one, other in itertools.pairwise(files):
+        if one.name == other.name:
+            raise InputError(
+                f"corpus.paths: {one.where} and {other.where} of source {source!r} would have one name, {one.name!r}, "
+                "and ids are made from it; give each a source of its own (corpus=several)"
+            )
+    return files
+
+
+def _local_files(paths: list[str], source: str) -> list[InputFile]:
     asked = {pattern: f"corpus.paths: {pattern!r} of source {source!r}" for pattern in paths}
     named = sorted({path for pattern in paths for path in matching_files(pattern, asked[pattern])})
     by_real_path: dict[str, Path] = {}
@@ -63,8 +84,7 @@ def find_files(paths: list[str], source: str) -> list[InputFile]:
         by_real_path.setdefault(os.path.realpath(path), path)
     found = list(by_real_path.values())
     shared = Path(os.path.commonpath([path.parent for path in found]))
-    files = [InputFile(_portable(path.relative_to(shared)), path, path.stat().st_size) for path in found]
-    return sorted(files, key=lambda file: file.name)
+    return [InputFile(_portable(path.relative_to(shared)), path, path.stat().st_size) for path in found]
 
 
 def matching_files(pattern: str, asked: str) -> list[Path]:

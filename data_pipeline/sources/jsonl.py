@@ -17,6 +17,7 @@ import orjson
 
 from data_pipeline.documents import Quarantined
 from data_pipeline.sources.batches import NO_METADATA, document_batch
+from data_pipeline.sources.decompress import MAX_RATIO
 from data_pipeline.sources.inputs import check_paths, check_source, find_files
 from data_pipeline.sources.json_scan import lossy_lines, scan_lines
 from data_pipeline.sources.records import (
@@ -47,7 +48,7 @@ class Jsonl(Source):
     for text and id beside orjson for the metadata 370, without those checks.
 
     Args:
-        paths: files or glob patterns, relative to the working folder.
+        paths: files or glob patterns, relative to the working folder; or addresses (s3://, gs://, http://, https://).
         source: names the source's shards.
         text_key: the key of the text.
         id_key: the key of the document's id, where it has one.
@@ -55,6 +56,9 @@ class Jsonl(Source):
         budget: what a training run reads of it in place of the weight: {"tokens": n} or {"epochs": n}.
         max_doc_bytes: a longer line is quarantined as `too_long`; bounds memory.
         max_window_bytes: the largest zstandard window that is decoded; bounds memory.
+        max_ratio: the most bytes that may come out of a compressed one, over every GiB that comes out: stops bombs.
+        storage_options: by protocol of `paths`, arguments of its fsspec file system, e.g. {"s3": {"anon": true}}; keys
+            and passwords come from the environment alone.
     Raises:
         SettingError: a value that can't work.
     """
@@ -69,20 +73,23 @@ class Jsonl(Source):
         budget: dict[str, float] | None = None,
         max_doc_bytes: int = MAX_DOC_BYTES,
         max_window_bytes: int = MAX_WINDOW_BYTES,
+        max_ratio: float = MAX_RATIO,
+        storage_options: dict[str, dict[str, Any]] | None = None,
     ) -> None:
         check_source(source, weight, budget)
-        check_paths(paths)
-        check_limits(max_doc_bytes, max_window_bytes)
+        check_paths(paths, storage_options)
+        check_limits(max_doc_bytes, max_window_bytes, max_ratio)
         require(text_key != id_key, "id_key", id_key, "the key of each document's id, which is not text_key's")
         self.name, self.weight, self.budget = source, weight, budget
         self.paths, self.text_key, self.id_key = paths, text_key, id_key
-        self.max_doc_bytes, self.max_window_bytes = max_doc_bytes, max_window_bytes
+        self.max_doc_bytes, self.max_window_bytes, self.max_ratio = max_doc_bytes, max_window_bytes, max_ratio
+        self.storage_options = storage_options
 
     def files(self) -> list[InputFile]:
-        return find_files(self.paths, self.name)
+        return find_files(self.paths, self.name, self.storage_options)
 
     def blocks(self, file: InputFile, partition_bytes: int) -> Iterator[Block]:
-        pieces = text_pieces(file, self.max_window_bytes)
+        pieces = text_pieces(file, self.max_window_bytes, self.max_ratio)
         search = _KeySearch(self.text_key)
         for block in cut_records(pieces, b"\n", partition_bytes, self.max_doc_bytes):
             search.look(block.data)

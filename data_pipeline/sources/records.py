@@ -13,10 +13,11 @@ MAX_WINDOW_BYTES = 128 << 20  # of a zstandard frame: what `zstd --long=27` need
 EVIDENCE_BYTES = 64 << 10  # of a record that is too long to read: enough to find it again
 TOO_LONG = "too_long"
 BOM = b"\xef\xbb\xbf"
+TABLES = {b"PAR1": "parquet", b"ARRO": "arrow"}  # their first bytes -> the option that reads them
 UTF_16_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")  # their byte order marks
 
 
-def check_limits(max_doc_bytes: int, max_window_bytes: int) -> None:
+def check_limits(max_doc_bytes: int, max_window_bytes: int, max_ratio: float) -> None:
     """Check the limits that file sources share.
 
     Raises:
@@ -24,21 +25,23 @@ def check_limits(max_doc_bytes: int, max_window_bytes: int) -> None:
     """
     require(max_doc_bytes >= 1, "max_doc_bytes", max_doc_bytes, "1 byte or more")
     require(max_window_bytes >= 1024, "max_window_bytes", max_window_bytes, "1024, zstandard's smallest, or more bytes")
+    require(max_ratio >= 1, "max_ratio", max_ratio, "a number from 1 on, bytes that come out of one that goes in")
 
 
-def text_pieces(file: InputFile, max_window_bytes: int) -> Iterator[Piece]:
+def text_pieces(file: InputFile, max_window_bytes: int, max_ratio: float) -> Iterator[Piece]:
     """Yield a file's decompressed bytes, refusing what is no UTF-8 from its first bytes on. A BOM is left in place.
 
     Raises:
-        InputError: the file is UTF-16 or UTF-32, or what `read_pieces` raises.
+        InputError: the file is UTF-16, UTF-32 or no text, or what `read_pieces` raises.
     """
-    pieces = read_pieces(file, max_window_bytes)
+    pieces = read_pieces(file, max_window_bytes, max_ratio)
     head = b""
     for piece in pieces:
         head += piece.data
         if len(head) < 4:
             continue
         _refuse_wide(file, head)
+        _refuse_tables(file, head)
         yield Piece(head, piece.read_bytes)
         yield from pieces
         return
@@ -54,6 +57,14 @@ def _refuse_wide(file: InputFile, head: bytes) -> None:
             f"{file.where}: begins with the bytes {head[:4]!r}, so it is UTF-16 or UTF-32, not UTF-8; "
             "convert it, e.g. iconv -f UTF-16 -t UTF-8"
         )
+
+
+def _refuse_tables(file: InputFile, head: bytes) -> None:
+    for magic, option in TABLES.items():
+        if head.startswith(magic):
+            raise InputError(
+                f"{file.where}: begins with {magic!r}, so it is no text; type corpus={option}, or leave it out"
+            )
 
 
 def cut_records(

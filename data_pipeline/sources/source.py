@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -17,21 +19,83 @@ class TruncatedInput(InputError):
     """An input file ends before its own format says so."""
 
 
+class InputChanged(InputError):
+    """An input file changed while it was read."""
+
+
+class Remote(ABC):
+    """A file on another machine. Small, and another process may have it: it holds no connection and no secret.
+
+    Attributes:
+        where: its address without user, password and query.
+    """
+
+    where: str
+
+    @abstractmethod
+    def open(self) -> BinaryIO:
+        """Return its bytes; see `InputFile.open`."""
+
+    @abstractmethod
+    def state(self, again: bool = False) -> list[Any]:
+        """Return what changes when it does; see `InputFile.state`."""
+
+
 @dataclass(frozen=True, slots=True)
 class InputFile:
     """One input. `name` is what reports and ids show: no folder above the inputs' shared one, so outputs can move.
 
-    `size_bytes` is the size on disk, for progress; 0 when unknown. `path` is None for inputs that are no files.
+    `size_bytes` is the size as stored, for progress; 0 when unknown. `path` is that of a file of this machine, `remote`
+    one of another; both are None for inputs that are no files, whose `version` changes when they do.
     """
 
     name: str
     path: Path | None
     size_bytes: int
+    remote: Remote | None = None
+    version: str = ""
 
     @property
     def where(self) -> str:
         """Where to find it: for error messages alone, outputs hold no path of a machine."""
-        return str(self.path or self.name)
+        return self.remote.where if self.remote else str(self.path or self.name)
+
+    def open(self) -> BinaryIO:
+        """Return the bytes as they are stored, from the first on. It can seek, at the price of a request where remote.
+
+        Raises:
+            InputError: it can't be read; from a remote file's stream also later, and never an early end.
+        """
+        if self.remote:
+            return self.remote.open()
+        assert self.path is not None
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise InputError(f"{self.where}: can't be read ({error.strerror}); put it back or leave it out") from error
+
+    def state(self, again: bool = False) -> list[Any]:
+        """Return what changes when it does, without reading it: JSON values.
+
+        Of a local file its size and times, as make, rsync and git compare them. The time of the inode's change is among
+        them: nobody can set it, so that a file with another content and its old date is noticed. Of a remote file its
+        size and what its server calls its version. Inputs that are no files have a version, or are made from the
+        settings, or from an installed version that their name tells.
+
+        Args:
+            again: ask the server of a remote file once more; else what it said when the files were listed.
+        Raises:
+            InputError: it can't be looked at.
+        """
+        if self.remote:
+            return self.remote.state(again)
+        if self.path is None:
+            return [self.size_bytes, self.version]
+        try:
+            status = self.path.stat()
+        except OSError as error:
+            raise InputError(f"{self.where}: can't be read ({error.strerror}); put it back, or leave it out") from error
+        return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +103,28 @@ class Block:
     """A run of whole records of one file, still unparsed; a partition is one or more of them.
 
     `first_row` and `offset_bytes` say where it begins in the (decompressed) file; `read_bytes` is how far into the file
-    on disk the reader is, for progress.
+    on disk the reader is, for progress. `unpacked_bytes` is what its records take in memory, where `data` is packed.
     """
 
     first_row: int
     offset_bytes: int
     read_bytes: int
     data: bytes
+    unpacked_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A parsed block. `documents` has documents.SCHEMA; num_records = documents.num_rows + len(quarantined)."""
+    """A parsed block. `documents` has documents.SCHEMA; num_records = documents.num_rows + len(quarantined).
+
+    `passed_over` counts the records of the file that are no documents by design, by what they are: no one looks for
+    them in the books of documents, but their number is told.
+    """
 
     documents: pa.RecordBatch
     quarantined: list[Quarantined]
     num_records: int
+    passed_over: Counter[str] = field(default_factory=Counter)
 
 
 class Corpus(ABC):
@@ -75,11 +145,13 @@ class Source(Corpus):
         name: names its shards, `<name>_00000.bin`.
         weight: its share of the training mixture, relative to the other sources'.
         budget: what a training run reads of it in place of the weight, {"tokens": n} or {"epochs": n}.
+        extras: packages of the project's extra `web` that it needs; when the version of one changes, it is read again.
     """
 
     name: str
     weight: float
     budget: dict[str, float] | None = None
+    extras: tuple[str, ...] = ()
 
     def sources(self) -> list[Source]:
         return [self]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from data_pipeline.documents import Quarantined
 from data_pipeline.sources.batches import NO_METADATA, document_batch
+from data_pipeline.sources.decompress import MAX_RATIO
 from data_pipeline.sources.inputs import check_paths, check_source, find_files
 from data_pipeline.sources.records import (
     MAX_DOC_BYTES,
@@ -32,7 +34,7 @@ class Text(Source):
     `max_doc_bytes` as `too_long`.
 
     Args:
-        paths: files or glob patterns, relative to the working folder.
+        paths: files or glob patterns, relative to the working folder; or addresses (s3://, gs://, http://, https://).
         source: names the source's shards.
         separator: what stands between two documents, e.g. "\n\n\n" or "<|endoftext|>", and belongs to neither;
             None: a file is one document. The two characters "\" and "n" mean a line end, as they are typed in a
@@ -41,6 +43,9 @@ class Text(Source):
         budget: what a training run reads of it in place of the weight: {"tokens": n} or {"epochs": n}.
         max_doc_bytes: a longer document is quarantined; bounds memory.
         max_window_bytes: the largest zstandard window that is decoded; bounds memory.
+        max_ratio: the most bytes that may come out of a compressed one, over every GiB that comes out: stops bombs.
+        storage_options: by protocol of `paths`, arguments of its fsspec file system, e.g. {"s3": {"anon": true}}; keys
+            and passwords come from the environment alone.
     Raises:
         SettingError: a value that can't work.
     """
@@ -54,17 +59,20 @@ class Text(Source):
         budget: dict[str, float] | None = None,
         max_doc_bytes: int = MAX_DOC_BYTES,
         max_window_bytes: int = MAX_WINDOW_BYTES,
+        max_ratio: float = MAX_RATIO,
+        storage_options: dict[str, dict[str, Any]] | None = None,
     ) -> None:
         check_source(source, weight, budget)
-        check_paths(paths)
-        check_limits(max_doc_bytes, max_window_bytes)
+        check_paths(paths, storage_options)
+        check_limits(max_doc_bytes, max_window_bytes, max_ratio)
         require(separator != "", "separator", separator, "a text, or null for one document a file")
         self.name, self.weight, self.budget = source, weight, budget
         self.paths, self.separator = paths, _unescaped(separator)
-        self.max_doc_bytes, self.max_window_bytes = max_doc_bytes, max_window_bytes
+        self.max_doc_bytes, self.max_window_bytes, self.max_ratio = max_doc_bytes, max_window_bytes, max_ratio
+        self.storage_options = storage_options
 
     def files(self) -> list[InputFile]:
-        files = find_files(self.paths, self.name)
+        files = find_files(self.paths, self.name, self.storage_options)
         for file in files:
             if JSON_LINES.search(file.name):
                 raise InputError(
@@ -74,7 +82,7 @@ class Text(Source):
         return files
 
     def blocks(self, file: InputFile, partition_bytes: int) -> Iterator[Block]:
-        pieces = text_pieces(file, self.max_window_bytes)
+        pieces = text_pieces(file, self.max_window_bytes, self.max_ratio)
         if self.separator is None:
             yield from whole_content(pieces, self.max_doc_bytes)
         else:

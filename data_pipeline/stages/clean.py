@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import inspect
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -25,11 +26,11 @@ from data_pipeline.stages.view import CLEAN, Partition, View, batch_path, keys_p
 from data_pipeline.storage import write_arrays, write_batch, write_quarantine
 from foundation.errors import ConfigError
 from foundation.files import canonical_json
-from foundation.hashes import hash_bytes, hash_json
+from foundation.hashes import hash_bytes, hash_file, hash_json
 from foundation.progress import Meter, progress
 
 SCORES = "scores"  # in facts
-NO_CONTENT = ("paths", "weight", "budget")  # settings of a source that change no document
+NO_CONTENT = ("paths", "storage_options", "weight", "budget")  # settings of a source that change no document
 Item = tuple[str, list[NumberedBlock]]  # a partition's name and what to parse
 
 
@@ -59,6 +60,8 @@ class Clean(Stage):
         super().__init__(place)
         self._rule, self._partition_bytes, self._limit = rule, partition_bytes, limit
         self._measured = measured(raw_clean)
+        self._packages = {package: version_of(package) for package in rule.packages()}
+        self._rule_inputs = [hash_file(path) for path in rule.inputs()]
         self.sources = corpus.sources()
         self.groups = group_files(self.sources, partition_bytes)
         self.file_names = [each.file.name for group in self.groups for each in group.files]
@@ -108,7 +111,14 @@ class Clean(Stage):
 
     def _parse_settings(self, source: Source) -> dict[str, Any]:
         """Return what the documents of a source depend on beside its files."""
-        return {"source": describe(source), "clean": self._measured, "partition_bytes": self._partition_bytes}
+        return {
+            "source": describe(source),
+            "clean": self._measured,
+            "clean_inputs": self._rule_inputs,
+            "packages": self._packages,
+            "extras": {package: _version_of(package, source) for package in source.extras},
+            "partition_bytes": self._partition_bytes,
+        }
 
     def _tasks(self, meter: Meter) -> Iterator[Task[Item]]:
         """Yield the partitions of all groups; those of a group that is finished and unchanged without reading it.
@@ -146,6 +156,20 @@ class Clean(Stage):
         self.records.commit(group.name(), key, Part({"partitions": partitions}, []))
 
 
+def version_of(package: str) -> str:
+    """Return the version of an installed package.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ConfigError(
+            f"clean: a rule needs the package {package}; pip install -e '.[web]', or leave the rule out"
+        ) from error
+
+
 def describe(source: Source) -> dict[str, Any]:
     """Return a source's settings as JSON values, by its attributes: one more source leaves the others as they are.
 
@@ -175,6 +199,16 @@ def describe(source: Source) -> dict[str, Any]:
                 f"attributes change: keep it as self.{name}"
             )
     return {"_target_": target, **settings}
+
+
+def _version_of(package: str, source: Source) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ConfigError(
+            f"corpus: source {source.name!r} ({type(source).__name__}) needs the package {package}; "
+            "pip install -e '.[web]'"
+        ) from error
 
 
 class _CleanPartition:
@@ -208,7 +242,7 @@ class _CleanPartition:
             "partition": asdict(partition),
             "scores": hash_json([[score, hash_bytes(column.tobytes())] for score, column in applied.scores.items()]),
             "account": account.to_json(),
-            "changed": dict(applied.changed),
+            "changed": dict(applied.changed + sum((each.passed_over for each in parsed), Counter())),
             "examples": [list(each) for each in few_of(applied.examples)],
         }
         return Part(facts, written)

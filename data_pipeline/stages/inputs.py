@@ -11,13 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from data_pipeline.sources.source import Block, InputFile, Source
-from foundation.errors import InputError
+from data_pipeline.sources.source import Block, InputChanged, InputFile, Source
 from foundation.hashes import hash_bytes
-
-
-class InputChanged(InputError):
-    """An input file changed while it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +42,8 @@ class NumberedBlock:
     progress_bytes: int
 
     def size_bytes(self) -> int:
-        """Return what it counts for in a partition; the data of made-up sources is only a recipe."""
-        return max(len(self.block.data), self.progress_bytes)
+        """Return what it counts for in a partition; a block's data may be packed, or a mere recipe."""
+        return max(len(self.block.data), self.block.unpacked_bytes, self.progress_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +63,9 @@ class Group:
         """Return the group's name: the beginning of its partitions' names."""
         return f"{self.number:05d}"
 
-    def state(self) -> list[Any]:
-        """Return what changes when one of its files does, without reading them."""
-        return [[each.number, each.file.name, *file_state(each.file)] for each in self.files]
+    def state(self, again: bool = False) -> list[Any]:
+        """Return what changes when one of its files does, without reading them; `again` as of `InputFile.state`."""
+        return [[each.number, each.file.name, *each.file.state(again)] for each in self.files]
 
     def partitions(self, partition_bytes: int, on_read: Callable[[int], None]) -> Iterator[list[NumberedBlock]]:
         """Read the files and yield their blocks, packed into partitions.
@@ -91,7 +86,7 @@ class Group:
                 packed, held = [], 0
             packed.append(numbered)
             held += numbered.size_bytes()
-        if self.state() != before:
+        if self.state(again=True) != before:
             names = ", ".join(each.file.where for each in self.files[:3])
             raise InputChanged(f"{names}: changed while it was read; let its writer finish and run again")
         if packed:
@@ -103,25 +98,6 @@ class Group:
             for block in self.source.blocks(each.file, partition_bytes):
                 yield NumberedBlock(block, each, block.read_bytes - seen)
                 seen = block.read_bytes
-
-
-def file_state(file: InputFile) -> list[int]:
-    """Return what changes when a file does, without reading it.
-
-    Its size and times, as make, rsync and git compare them. The time of the inode's change is among them: nobody can
-    set it, so that a file with another content and its old date is noticed. Inputs that are no files are made from the
-    settings, or from an installed version that their name tells.
-
-    Raises:
-        InputError: it can't be looked at.
-    """
-    if file.path is None:
-        return [file.size_bytes]
-    try:
-        status = file.path.stat()
-    except OSError as error:
-        raise InputError(f"{file.where}: can't be read ({error.strerror}); put it back, or leave it out") from error
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def group_files(sources: list[Source], partition_bytes: int) -> list[Group]:

@@ -26,8 +26,7 @@ from data_pipeline.dedup.signing import SignaturesError, Signing
 from data_pipeline.documents import utf8_buffers
 from data_pipeline.records import Part
 from data_pipeline.sources.inputs import matching_files
-from data_pipeline.sources.source import InputFile
-from data_pipeline.stages.inputs import InputChanged, file_state
+from data_pipeline.sources.source import InputChanged, InputFile
 from data_pipeline.stages.signatures import HASH_BYTES, ID, SIGNATURE, WORDS_HASH, metadata_of
 from data_pipeline.storage import room_for
 from foundation.errors import ConfigError
@@ -100,7 +99,7 @@ def signature_paths(patterns: tuple[str, ...], output_dir: Path) -> list[Path]:
 
 def path_state(path: Path) -> list[int]:
     """Return what changes when a file does, without reading it."""
-    return file_state(InputFile(path.name, path, 0))
+    return InputFile(path.name, path, 0).state()
 
 
 def look_at(path: Path, number: int, signing: Signing) -> SignatureFile:

@@ -42,6 +42,11 @@ NEEDED = {
     "recipe=web": ["corpus.paths=[some.jsonl]"],
     "recipe=one_file": ["corpus.paths=[some.txt]"],
     "corpus=text": ["corpus.paths=[some.txt]"],
+    "corpus=warc": ["corpus.paths=[some.warc.gz]"],
+    "corpus=parquet": ["corpus.paths=[some.parquet]"],
+    "corpus=hub": ["corpus.path=some/thing"],
+    "corpus=arrow": ["corpus.paths=[some.arrow]"],
+    "corpus=csv": ["corpus.paths=[some.csv]"],
     "tokenizer=file": ["tokenizer.path=tokenizer.json"],
 }
 

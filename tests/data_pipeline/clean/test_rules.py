@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -164,6 +165,29 @@ def test_few_examples_of_each_kind_are_kept() -> None:
     kept = few_of(many)
     assert [each.kind for each in kept] == ["y"] * EXAMPLES + ["z"] * EXAMPLES
     assert few_of(few_of(many[:30]) + few_of(many[30:])) == kept
+
+
+class Reads(Rule):
+    """A user's rule that a file and a package decide."""
+
+    def __init__(self, path: Path, package: str) -> None:
+        self.path, self.package = path, package
+
+    def inputs(self) -> list[Path]:
+        return [self.path]
+
+    def packages(self) -> list[str]:
+        return [self.package]
+
+    def apply(self, batch: pa.RecordBatch) -> Applied:
+        return Applied(batch)
+
+
+def test_rules_depend_on_the_files_and_packages_of_each(tmp_path: Path) -> None:
+    first, second = tmp_path / "1", tmp_path / "2"
+    rules = Rules({"a": Reads(second, "b"), "c": Length(), "d": Reads(first, "a"), "e": Reads(first, "b")})
+    assert rules.inputs() == [second, first, first] and rules.packages() == ["a", "b"]
+    assert NoClean().inputs() == [] and NoClean().packages() == []
 
 
 def test_what_only_decides_is_no_part_of_what_is_measured() -> None:

@@ -4,10 +4,12 @@ import unicodedata
 from collections.abc import Callable
 
 import pyarrow as pa
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from data_pipeline.clean.unicode import Unicode, rewrite, rewrite_one
+from data_pipeline.clean.unicode import Form, Unicode, rewrite, rewrite_one
+from foundation.errors import SettingError
 
 BatchOf = Callable[..., pa.RecordBatch]
 ENDS = ("\r", "\n", "\r\n", "\t", "\v", "\f", "\x85", "\u2027", "\u2028", "\u2029", "\u202a")
@@ -19,19 +21,20 @@ known = st.characters(exclude_categories=["Cs", "Cn"])
 texts = st.lists(special | st.text(known, max_size=3), max_size=20).map("".join)
 
 
-@given(st.lists(texts, max_size=5))
-@example(["plain", "", "a\r"])
-@example(["a\r\n\r", "\u2028\x00", "e\x00\u0301"])
-def test_texts_are_what_plain_python_makes_of_them(batch_of: BatchOf, many: list[str]) -> None:
+@pytest.mark.parametrize("form", ["NFC", "NFKC"])
+@given(many=st.lists(texts, max_size=5))
+@example(many=["plain", "", "a\r"])
+@example(many=["a\r\n\r", "\u2028\x00", "e\x00\u0301"])
+def test_texts_are_what_plain_python_makes_of_them(batch_of: BatchOf, form: Form, many: list[str]) -> None:
     batch = batch_of(*many)
-    cleaned = Unicode().apply(batch)
+    cleaned = Unicode(form).apply(batch)
     cleaned.batch.validate(full=True)
-    expected = [unicodedata.normalize("NFC", rewrite_one(text)) for text in many]
+    expected = [unicodedata.normalize(form, rewrite_one(text)) for text in many]
     assert cleaned.batch.column("text").to_pylist() == expected
     assert cleaned.batch.drop_columns("text") == batch.drop_columns("text")
     assert not cleaned.scores and not cleaned.failed
     assert bool(cleaned.changed) == (expected != many)
-    again = Unicode().apply(cleaned.batch)
+    again = Unicode(form).apply(cleaned.batch)
     assert again.batch is cleaned.batch and not again.changed
 
 
@@ -54,3 +57,11 @@ def test_nothing_is_copied_where_nothing_changes(batch_of: BatchOf) -> None:
     batch = batch_of("plain text\n\twith é", "语")
     assert Unicode().apply(batch).batch is batch
     assert Unicode().apply(batch_of()).batch.num_rows == 0
+
+
+def test_compatibility_is_a_setting(batch_of: BatchOf) -> None:
+    texts = "ﬁne Ａ 10³\u00a0m"
+    assert Unicode().apply(batch_of(texts)).batch.column("text").to_pylist() == [texts]
+    assert Unicode("NFKC").apply(batch_of(texts)).batch.column("text").to_pylist() == ["fine A 103 m"]
+    with pytest.raises(SettingError, match=r"^form: 'NFD' is not allowed; give NFC or NFKC"):
+        Unicode("NFD")  # type: ignore[arg-type]

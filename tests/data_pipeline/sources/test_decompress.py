@@ -146,3 +146,33 @@ def test_a_bomb_is_read_in_flat_memory(tmp_path: Path, is_gzip: bool) -> None:
         tracemalloc.stop()
     assert total == size
     assert peak < 400 << 20
+
+
+MEMBER = bytes(64 << 20)
+
+
+@pytest.mark.parametrize("form", ["gz", "zst"])
+def test_a_bomb_stops_within_a_gib_in_flat_memory(tmp_path: Path, form: str) -> None:
+    member, ratio = (gzip.compress(MEMBER), "1,02[0-9]") if form == "gz" else (zst(MEMBER), "32,[0-9]+")
+    good = random.Random(1).randbytes(8 << 20)  # what comes before it makes it no better
+    whole = (gzip.compress(good) if form == "gz" else zst(good)) + member * 40
+    path = tmp_path / "bomb"
+    path.write_bytes(whole)
+    size = 0
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=rf"bomb: before byte .* a ratio of {ratio} .* 500 .*corpus\.max_ratio"):
+            for piece in read_pieces(InputFile("bomb", path, 0), WINDOW):
+                size += len(piece.data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert size < 2.5 * (1 << 30)
+    assert peak < 400 << 20
+    if form == "zst":
+        pieces = read_pieces(InputFile("bomb", path, 0), WINDOW, max_ratio=40_000)
+        assert sum(len(piece.data) for piece in pieces) == len(good) + 40 * len(MEMBER)
+
+
+def test_less_than_a_gib_is_no_bomb_whatever_its_ratio(tmp_path: Path) -> None:
+    assert len(decompressed(tmp_path / "f", zst(MEMBER) * 15)) == 15 * len(MEMBER)

@@ -114,14 +114,14 @@ def test_utf_16_and_32_are_refused_by_name(tmp_path: Path, encoding: str) -> Non
     path = tmp_path / "wide.jsonl"
     path.write_bytes('{"text": "a"}\n'.encode(encoding))
     with pytest.raises(InputError, match=r"wide\.jsonl: begins with .* UTF-16 or UTF-32, not UTF-8; .*iconv"):
-        list(text_pieces(InputFile("wide.jsonl", path, 0), MUCH))
+        list(text_pieces(InputFile("wide.jsonl", path, 0), MUCH, 500.0))
 
 
 @pytest.mark.parametrize("data", [b"", b"a", b"abc", b"abcd", b"\xff", "é\n".encode()])
 def test_short_files_are_not_taken_for_wide_ones(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "short.txt"
     path.write_bytes(data)
-    assert b"".join(piece.data for piece in text_pieces(InputFile("short.txt", path, 0), MUCH)) == data
+    assert b"".join(piece.data for piece in text_pieces(InputFile("short.txt", path, 0), MUCH, 500.0)) == data
 
 
 def test_of_a_record_that_is_too_long_the_beginning_is_kept() -> None:
@@ -132,6 +132,16 @@ def test_of_a_record_that_is_too_long_the_beginning_is_kept() -> None:
 
 def test_a_setting_that_cannot_work_is_refused_by_its_key() -> None:
     with pytest.raises(SettingError, match=r"^max_doc_bytes: "):
-        check_limits(0, 1 << 20)
+        check_limits(0, 1 << 20, 500.0)
     with pytest.raises(SettingError, match=r"^max_window_bytes: "):
-        check_limits(1, 100)
+        check_limits(1, 100, 500.0)
+    with pytest.raises(SettingError, match=r"^max_ratio: 0\.5 is not allowed"):
+        check_limits(1, 1 << 20, 0.5)
+
+
+@pytest.mark.parametrize(("magic", "option"), [(b"PAR1", "parquet"), (b"ARROW1", "arrow")])
+def test_tables_are_no_text_and_name_what_reads_them(tmp_path: Path, magic: bytes, option: str) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(magic + bytes(40))
+    with pytest.raises(InputError, match=rf"x\.jsonl: begins with b'{magic.decode()[:4]}'.*corpus={option}, "):
+        list(text_pieces(InputFile("x.jsonl", path, 0), MUCH, 500.0))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import zstandard
 
@@ -17,8 +18,8 @@ from data_pipeline.sources.pydocs import PyDocs
 from data_pipeline.sources.source import Source, TruncatedInput
 from data_pipeline.sources.synthetic import Synthetic
 from data_pipeline.sources.text import Text
-from data_pipeline.stages.clean import describe
-from foundation.errors import ConfigError
+from data_pipeline.stages.clean import describe, version_of
+from foundation.errors import ConfigError, InputError
 
 Config = Callable[..., dict[str, Any]]
 Go = Callable[[dict[str, Any]], Result]
@@ -59,6 +60,26 @@ def test_same_size_and_old_date_do_not_hide_a_change(
     path.write_bytes(path.read_bytes().replace(b"a", b"e", 1))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert "clean" in redone(go(config(inputs, out)))
+
+
+def test_a_table_that_a_rule_reads_is_part_of_what_cleaning_depends_on(
+    inputs: Path, out: Path, config: Config, go: Go, redone: Redone, tmp_path: Path
+) -> None:
+    table = tmp_path / "wrong.tsv"
+    clean = {"_target_": "data_pipeline.clean.spelling.Spelling", "path": str(table)}
+    with pytest.raises(InputError, match=r"wrong\.tsv: no such file"):
+        go(config(inputs, out, clean=clean))
+    table.write_text("neverever\tnever\n")
+    go(config(inputs, out, clean=clean))
+    assert redone(go(config(inputs, out, clean=clean))) == []
+    table.write_text("neverever\tever\n")
+    assert "clean" in redone(go(config(inputs, out, clean=clean)))
+
+
+def test_a_package_that_a_rule_needs_is_asked_for_before_the_work() -> None:
+    assert version_of("numpy") == np.__version__
+    with pytest.raises(ConfigError, match=r"^clean: a rule needs the package groundwork-none; pip install"):
+        version_of("groundwork-none")
 
 
 def test_a_truncated_input_commits_nothing_and_can_be_mended(

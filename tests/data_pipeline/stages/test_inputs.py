@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.sources.jsonl import Jsonl
-from data_pipeline.stages.inputs import Group, InputChanged, content_key, group_files
+from data_pipeline.sources.source import InputChanged
+from data_pipeline.stages.inputs import Group, content_key, group_files
 from foundation.errors import InputError
 
 
