@@ -5,8 +5,8 @@
         --out docs/benchmarks/html_cpu.md
 
 Pages of `--folder` are files; texts of `--input` (JSON lines) are put into the frame of a usual page: navigation,
-scripts, styles, a footer, paragraphs with links and emphasis. All are read into memory before; the peer gets them as `str`, the
-rule as Arrow, which it must turn into `str` and back. Both in turns, in one process.
+scripts, styles, a footer, paragraphs with links and emphasis. All are read into memory before; the peer
+gets them as `str`, the rule as Arrow, which it must turn into `str` and back. Both in turns, in one process.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def notes(options: argparse.Namespace) -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in ("resiliparse", "trafilatura", "pyarrow", "numba"))
     return (
         f"Medians of {options.repeats} repeats (least to most), in turns, one core, by processor time; the ratio is "
-        "the median of pairs. The two engines: 3 repeats at most, by the clock, as trafilatura runs in another process. "
+        "the median of pairs. The two engines: at most 3 repeats, by the clock: trafilatura is another process. "
         f"The rule's texts are the loop's, byte for byte. {options.remark}\n\n"
         f"{packages}; Python {platform.python_version()}; {cpu_name()}."
     )
