@@ -50,7 +50,7 @@ from pretrain.seats import (
 )
 from pretrain.signals import StopSignal
 from pretrain.tokenizer import Tokenizer, keep_tokenizer, was_trained_on
-from pretrain.torchrun import is_launched, under_torchrun, would_be_restarted
+from pretrain.torchrun import ASKED_BY, is_launched, under_torchrun, word, would_be_restarted
 from pretrain.train import Progress, Run, restore, train
 from pretrain.types import Status
 from pretrain.watchdog.watched import exchange_timeout, watched
@@ -187,7 +187,8 @@ def stop_signal(launcher: Node[Launcher], mesh: Mesh, checkpointer: Checkpointer
     """Build what listens for signals; it knows how long a stop may take."""
     limit_s = launcher.values.get("shutdown_timeout_s") if is_launched() else None
     seat = {"saves": checkpointer.saves, "beside": checkpointer.beside}
-    return StopSignal(says=mesh.is_main, under_torchrun=under_torchrun(), limit_s=limit_s, **seat)
+    told_by = partial(word, ASKED_BY)
+    return StopSignal(mesh.is_main, under_torchrun(), **seat, limit_s=limit_s, word=told_by)
 
 
 def gate_of(config: Config, loader: ShardLoader, plan: Plan) -> dict[str, Any]:
