@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from foundation.stops import handling
-from launch.exit_codes import CRASH_LOOP, DONE, FAILED, INTERRUPTED, STOPPED, TYPED_AGAIN
+from launch.exit_codes import CRASH_LOOP, DONE, FAILED, INTERRUPTED, REFUSED, STOPPED, TYPED_AGAIN
 from launch.parent import end_with_parent
 from pretrain.run_folder import is_crash_loop, read_status, status_stamp
 from pretrain.signals import ECHO_S, HANDED_ON, NAMES
@@ -112,7 +112,10 @@ class Child:
             return self._stopped_early() if code == KILLED_EARLY and self._asked_by is not None else code
         if is_crash_loop(run_dir):
             return CRASH_LOOP
-        return exit_code(Status(read_status(run_dir)["status"]), self._asked_by == signal.SIGINT)
+        status = Status(read_status(run_dir)["status"])
+        if status is Status.FAILED and code == REFUSED:
+            return code  # it had begun: a disk became full
+        return exit_code(status, self._asked_by == signal.SIGINT)
 
     def _stopped_early(self) -> int:
         assert self._asked_by is not None

@@ -16,7 +16,7 @@ from pathlib import Path
 from foundation.config.compose import CommandLine
 from foundation.errors import ConfigError, GroundworkError
 from foundation.files import write_json
-from foundation.reader import reader_may_leave
+from foundation.reader import reader_may_leave, terminal_may_close
 from launch.exit_codes import INTERRUPTED, REFUSED, STOPPED, TYPED_AGAIN
 from launch.parent import end_with_parent
 from pretrain.torchrun import PARENT, code_to_leave_with, file_store, is_launched, is_worker, refuse_restarts, speaks
@@ -102,5 +102,5 @@ def compose_and_run(scratch_dir: Path) -> int:
 
 
 if __name__ == "__main__":
-    with reader_may_leave():
+    with reader_may_leave(), terminal_may_close():
         main()

@@ -199,6 +199,7 @@ def test_a_stop_before_the_training_says_what_it_was(
 def test_a_final_exit_code_is_left_word_of(tmp_path: Path) -> None:
     script = "from pretrain.torchrun import refuse_restarts; refuse_restarts(2); refuse_restarts(4)"
     assert script_child(script).run() == 2
+    assert script_child(f"{script}\n{wrote(tmp_path, 'failed')}").train(tmp_path) == 2  # by a disk that became full
     assert script_child(f"{script}\n{wrote(tmp_path, 'stopped')}").train(tmp_path) == 3  # as status.json says
 
 
@@ -211,6 +212,7 @@ def test_a_final_exit_code_is_left_word_of(tmp_path: Path) -> None:
         ("finished", "import os; os.kill(os.getpid(), 9)", 137),
         ("finished", "stopped", 3),
         ("failed", "preempted", 0),
+        ("finished", "failed", 1),
     ],
 )
 def test_the_exit_code_is_what_this_childs_run_came_to(tmp_path: Path, before: str, script: str, code: int) -> None:

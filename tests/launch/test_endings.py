@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
 import re
 import shutil
+import subprocess
+import sys
+import termios
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -133,7 +139,10 @@ loop.forward_backward = then_asked
 """
 
 
-@pytest.mark.parametrize(("number", "code", "words"), [("SIGINT", 130, "Ctrl-C"), ("SIGTERM", 0, "SIGTERM")])
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [("SIGINT", 130, "Ctrl-C"), ("SIGTERM", 0, "SIGTERM"), ("SIGHUP", 0, r"a closed terminal (SIGHUP)")],
+)
 def test_what_stands_behind_a_run_does_not_follow_a_ctrl_c(
     terminal: Any, tiny: list[str], number: str, code: int, words: str
 ) -> None:
@@ -144,6 +153,33 @@ def test_what_stands_behind_a_run_does_not_follow_a_ctrl_c(
     assert (ended["status"], ended["step"]) == ("preempted", 3)
     assert f"Step 3: stopped by {words}" in (terminal.folder / "runs/x/report.html").read_text()
     assert "from step 3 of 9" in terminal.type(*run)
+
+
+@pytest.mark.parametrize("launcher", ["inline", "local"])
+def test_a_terminal_that_is_closed_stops_the_run_with_its_state_saved(
+    terminal: Any, tiny: list[str], launcher: str
+) -> None:
+    ranks = [] if launcher == "inline" else ["launcher.processes=1"]
+    run = [*tiny, "run_name=x", "trainer.max_steps=3000", f"launcher={launcher}", *ranks]
+    ours, theirs = pty.openpty()
+
+    def own_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
+    line, how = [sys.executable, str(TRAIN), *run], {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    process = subprocess.Popen(
+        line, cwd=terminal.folder, env=terminal.environment, preexec_fn=own_terminal, pass_fds=(theirs,), **how
+    )
+    os.close(theirs)
+    shown = b""
+    while not re.search(rb"step +\d+/3,000", shown):
+        shown += os.read(ours, 10_000)  # an error when the run has ended
+    os.close(ours)
+    assert process.wait(120) == 0
+    ended = status(terminal.folder / "runs/x")
+    assert ended["reason"] == "stopped by a closed terminal (SIGHUP); the state is saved, the same line goes on"
+    assert f"step_{ended['step']:08d}" in {path.name for path in (terminal.folder / "runs/x/checkpoints").iterdir()}
 
 
 def test_a_second_ctrl_c_leaves_without_a_traceback(terminal: Any, tiny: list[str]) -> None:
