@@ -310,6 +310,36 @@ it.train = train_on_a_full_disk
     assert [line["step"] for line in lines(terminal.folder / "runs/x")] == list(range(1, 31))
 
 
+def test_a_folder_that_vanishes_is_named_in_one_line(terminal: Any, tiny: list[str]) -> None:
+    gone = """
+import pathlib, pretrain.train as loop
+real, calls = loop.forward_backward, iter(range(1000))
+def then_moved(*arguments):
+    if next(calls) == 3:
+        pathlib.Path("runs/x").rename("moved")
+    return real(*arguments)
+loop.forward_backward = then_moved
+"""
+    run = [*tiny, "run_name=x", "trainer.max_steps=6", "checkpoint.every_steps=2", "checkpoint.asynchronous=false"]
+    text = terminal.type(*run, before=gone, code=2)
+    assert "Traceback" not in text
+    assert text.count("error: runs/x: the run's folder has vanished (step 4)") == 1
+    shutil.rmtree(terminal.folder / "runs/x")  # it holds how the run ended
+    (terminal.folder / "moved").rename(terminal.folder / "runs/x")
+    assert "from step 2 of 6" in terminal.type(*run)
+
+
+def test_lines_that_were_cut_out_are_told_and_a_run_begun_elsewhere_lacks_none(terminal: Any, tiny: list[str]) -> None:
+    run = [*tiny, "trainer.max_steps=6", "checkpoint.every_steps=2", "checkpoint.asynchronous=false"]
+    terminal.type(*run, "run_name=x", before=signalled("signal.SIGTERM", 4))
+    begun = [*run, "run_name=y", f"resume={terminal.folder}/runs/x/checkpoints/step_00000002"]
+    terminal.type(*begun, before=signalled("signal.SIGTERM", 2))
+    assert "missing" not in terminal.type(*run, "run_name=y")
+    metrics = terminal.folder / "runs/x/metrics.jsonl"
+    metrics.write_bytes(b"".join(metrics.read_bytes().splitlines(keepends=True)[2:]))
+    assert "runs/x/metrics.jsonl: steps 1 to 2 are missing; the run goes on" in terminal.type(*run, "run_name=x")
+
+
 def test_a_refused_resume_leaves_the_run_as_it_was(
     type_line: Type, tmp_path: Path, tiny: list[str], data_dir: Path
 ) -> None:
