@@ -391,7 +391,8 @@ def reason_of(status: Status, run: Run) -> str:
     """Return why the loop ended, and what to do next."""
     if status is Status.FINISHED:
         skipped = run.progress.step - run.progress.num_updates
-        without = f"; {skipped} of them were skipped and changed no weight: {JOURNAL} says why" if skipped else ""
+        of_them = "one of them was" if skipped == 1 else f"{skipped} of them were"
+        without = f"; {of_them} skipped and changed no weight: {JOURNAL} says why" if skipped else ""
         return f"all steps of the plan are done{without}"
     if status is Status.PREEMPTED:
         next_time = "the state is saved, the same line goes on"

@@ -145,7 +145,7 @@ def claim(folder: Path, tree: dict[str, Any], allow_change: list[str], saves: bo
         write_atomic(saved, config_yaml(tree))
         return False
     is_gated = bool(step_folders(folder / CHECKPOINTS)) and saves
-    changes = compare(leaves(read_config(saved)), leaves(tree), [] if is_gated else allow_change)
+    changes = compare(leaves(_config_in(saved)), leaves(tree), [] if is_gated else allow_change)
     if not is_gated and (told := refusal(changes, allow_change)):
         raise RunExists(f"run_name: {folder} holds a run with another config:\n{told}")
     return any(change.kind is not Class.FREE for change in changes)
@@ -159,6 +159,16 @@ def begin(folder: Path, tree: dict[str, Any]) -> None:
     """
     write_atomic(folder / CONFIG, config_yaml(tree))
     (folder / STATUS).unlink(missing_ok=True)
+
+
+def _config_in(path: Path) -> dict[str, Any]:
+    try:
+        return read_config(path)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error}\n{path} is damaged; restore it, or delete it: the same line writes it anew, and the run's "
+            "checkpoints hold the settings that they are compared with"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -92,6 +92,18 @@ loop.norm_of_gradients = lambda model: real(model) * (float("inf") if next(calls
     assert reasons == ["gradient norm not finite"] * 2
 
 
+def test_one_skipped_step_is_told_as_one(terminal: Any, tiny: list[str]) -> None:
+    broken = """
+import itertools, pretrain.train as loop
+real, calls = loop.norm_of_gradients, itertools.count()
+loop.norm_of_gradients = lambda model: real(model) * (float("inf") if next(calls) == 1 else 1.0)
+"""
+    text = terminal.type(*tiny, "run_name=x", "trainer.max_steps=3", before=broken)
+    assert (
+        "all steps of the plan are done; one of them was skipped and changed no weight: journal.jsonl says why" in text
+    )
+
+
 def test_an_error_of_ours_is_shown_whole_and_written_down(type_line: Type, tmp_path: Path, tiny: list[str]) -> None:
     broken = "import pretrain.main as it; it.train = lambda run: 1 / 0"
     text = type_line(*tiny, "run_name=x", before=broken, code=1)

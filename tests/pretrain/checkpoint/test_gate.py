@@ -181,6 +181,10 @@ def test_shards_made_anew_are_told_in_words_without_hashes_or_json(plan: Plan) -
     )
     assert '"' not in text and "tokenizer.json" not in text and "data.sources" not in text
     assert text.endswith("of other shards: make them again with the settings they had")
+    there, here = ({"config": {**CONFIG, "data": {"path": f"data/{name}"}}} for name in ("old", "new"))
+    assert refused(saved | there, present | here).endswith(
+        'of other shards: set data.path="data/old" back, or make them again with the settings they had'
+    )
     assert "\n  seed                 0 " in refused(saved, present | {"seed": 7})
 
 
