@@ -1,14 +1,16 @@
-"""The reader of a command's output may leave before its end, as `| head` does."""
+"""The reader of a command's output may leave before its end, as `| head` does, or a terminal that is closed."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
 import select
 import signal
 import sys
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Any, TextIO
 
 LEFT = 128 + signal.SIGPIPE  # the exit code that shells give to what this signal ended
 
@@ -37,6 +39,45 @@ def reader_may_leave() -> Iterator[None]:
         for stream in left:
             os.dup2(nowhere, stream.fileno())  # for what is still in its buffer
         sys.exit(LEFT)
+
+
+@contextlib.contextmanager
+def terminal_may_close() -> Iterator[None]:
+    """Let what a closed terminal would have shown be lost inside this block, and no more than that.
+
+    Every write to it fails (EIO), from shortly before SIGHUP says why: a line that can't be shown ends no command that
+    has something to save.
+    """
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = _outliving(sys.stdout), _outliving(sys.stderr)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        sys.stdout, sys.stderr = before
+
+
+class _Terminal(io.FileIO):
+    """A terminal; once it is closed it takes what is written and shows nothing."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return len(data)
+
+
+def _outliving(stream: Any) -> Any:
+    """Return a stream to the same terminal that outlives it; any other stream as it is."""
+    if stream is None or not stream.isatty():  # `>&-`
+        return stream
+    raw = _Terminal(stream.fileno(), "wb", closefd=False)
+    seen = {"encoding": stream.encoding, "errors": stream.errors, "line_buffering": True}
+    return io.TextIOWrapper(io.BufferedWriter(raw), **seen)
 
 
 def _has_no_reader(stream: TextIO) -> bool:

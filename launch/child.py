@@ -7,21 +7,24 @@ import functools
 import os
 import signal
 import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 from types import FrameType
 
 from foundation.stops import handling
-from launch.exit_codes import CRASH_LOOP, DONE, FAILED, INTERRUPTED, STOPPED
+from launch.exit_codes import CRASH_LOOP, DONE, FAILED, INTERRUPTED, REFUSED, STOPPED, TYPED_AGAIN
 from launch.parent import end_with_parent
 from pretrain.run_folder import is_crash_loop, read_status, status_stamp
-from pretrain.signals import ECHO_S, HANDED_ON
-from pretrain.torchrun import LAUNCHED, is_launched, is_worker
+from pretrain.signals import ECHO_S, HANDED_ON, NAMES
+from pretrain.torchrun import ASKED_BY, END, LAUNCHED, is_launched, is_worker, leave_word, word
 from pretrain.types import Status
 
 EXIT_CODES = {Status.FINISHED: DONE, Status.PREEMPTED: DONE, Status.STOPPED: STOPPED, Status.FAILED: FAILED}
 
 TRAIN = Path(__file__).with_name("train.py")
+KILLED_EARLY = 128 + signal.SIGTERM  # what is asked to stop before its training listens
 
 
 def exit_code(status: Status, interrupted: bool) -> int:
@@ -53,9 +56,10 @@ class Child:
         self._command = [*prefix, str(TRAIN), *config, *extra_targets]
         self._output = output
         self._process: subprocess.Popen[bytes] | None = None
+        self._words: Path | None = None
         self._unsent: list[signal.Signals] = []
         self._stopped_s: float | None = None
-        self._interrupted = False
+        self._asked_by: signal.Signals | None = None
 
     @property
     def stopped(self) -> bool:
@@ -70,10 +74,12 @@ class Child:
         """Run it to its end; a stop meant for this process goes on to the child, which saves.
 
         Returns:
-            Its exit code; 128 + the signal's number where one killed it, as shells say.
+            Its exit code; 128 + the signal's number where one killed it, as shells say. Under torchrun, which hides
+            it, that of the rank that said that another start would not help.
         """
-        environment = os.environ | {LAUNCHED: "1"}
         with contextlib.ExitStack() as held:
+            self._words = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="groundwork-")))
+            environment = os.environ | {LAUNCHED: str(self._words)}
             output = None if self._output is None else held.enter_context(self._output.open("ab"))
             held.enter_context(handling(HANDED_ON, self._hand_on))
             errors = None if output is None else subprocess.STDOUT
@@ -90,6 +96,8 @@ class Child:
             for number in self._unsent:
                 self._process.send_signal(number)
             code = self._process.wait()
+            if final := word(END, self._words):
+                return int(final)
         return code if code >= 0 else 128 - code
 
     def train(self, run_dir: Path) -> int:
@@ -100,17 +108,26 @@ class Child:
         """
         before = status_stamp(run_dir)
         code = self.run()
-        if status_stamp(run_dir) in (before, None):
-            return code  # it was refused, was over already, or was killed: this child wrote no status.json
+        if status_stamp(run_dir) in (before, None):  # refused, over already, or killed: this child wrote no status.json
+            return self._stopped_early() if code == KILLED_EARLY and self._asked_by is not None else code
         if is_crash_loop(run_dir):
             return CRASH_LOOP
-        return exit_code(Status(read_status(run_dir)["status"]), self._interrupted)
+        status = Status(read_status(run_dir)["status"])
+        if status is Status.FAILED and code == REFUSED:
+            return code  # it had begun: a disk became full
+        return exit_code(status, self._asked_by == signal.SIGINT)
+
+    def _stopped_early(self) -> int:
+        assert self._asked_by is not None
+        print(f"stopped by {NAMES[self._asked_by]} before it trained; {TYPED_AGAIN}", file=sys.stderr, flush=True)
+        return 128 + self._asked_by
 
     def _hand_on(self, number: int, _: FrameType | None) -> None:
-        """As SIGTERM, but for what is to end it without saving: SIGQUIT, and a later second Ctrl-C."""
+        """As SIGTERM, with word of what it was, but for what ends it without saving: SIGQUIT, a later second Ctrl-C."""
         again = self._stopped_s is not None and time.monotonic() - self._stopped_s > ECHO_S
         if self._stopped_s is None:
-            self._stopped_s, self._interrupted = time.monotonic(), number == signal.SIGINT
+            self._stopped_s, self._asked_by = time.monotonic(), signal.Signals(number)
+            leave_word(ASKED_BY, self._asked_by.name, self._words)
         at_once = number == signal.SIGQUIT or (again and number == signal.SIGINT)
         sent = signal.Signals(number) if at_once else signal.SIGTERM
         if self._process is None:  # it is being started

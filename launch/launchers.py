@@ -44,7 +44,8 @@ class TorchRun(Launcher):
         """Share the cores out, where the user has not: torchrun gives each rank one, with a warning of four lines."""
         shared = [f"{name}={value}" for name, value in shared_threads(self._processes).items()]
         limits = [f"--max-restarts={self._max_restarts}", f"--shutdown-timeout={self._shutdown_timeout_s}"]
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", *limits]
+        # -P: a folder `launch` here is not the package
+        torchrun = [sys.executable, "-P", "-m", "launch.elastic", "--standalone", *limits]
         torchrun += [f"--signals-to-handle={SIGNALS}", f"--nproc_per_node={self._processes}"]
         return [*(["env", *shared] if shared else []), *torchrun]
 

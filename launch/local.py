@@ -101,7 +101,7 @@ class Ranks:
             time.sleep(LOOK_S)
 
     def _failed(self, rank: int, code: int) -> int:
-        if code < 0:
+        if code < 0 and not (code == -signal.SIGTERM and self._stopped_s is not None):  # what was asked is no news
             _say(f"rank {rank} (process {self._ranks[rank].pid}) was killed by {signal.Signals(-code).name}")
         return code if code > 0 else 128 - code
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from foundation.config.compose import CommandLine
 from foundation.errors import ConfigError, GroundworkError
 from foundation.files import write_json
-from foundation.reader import reader_may_leave
-from launch.exit_codes import INTERRUPTED, REFUSED
+from foundation.reader import reader_may_leave, terminal_may_close
+from launch.exit_codes import INTERRUPTED, REFUSED, STOPPED, TYPED_AGAIN
 from launch.parent import end_with_parent
-from pretrain.torchrun import PARENT, file_store, is_worker, refuse_restarts, speaks, was_refused
+from pretrain.torchrun import PARENT, code_to_leave_with, file_store, is_launched, is_worker, refuse_restarts, speaks
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
-LEFT = "stopped without saving: typed again, a run goes on from its last checkpoint, or begins anew without one"
+LEFT = f"stopped without saving: {TYPED_AGAIN}"
 ROOM, ACCESS = "make room there, or write elsewhere with runs_dir=", "see that this process may read and write there"
 ADVICE = {errno.ENOSPC: ROOM, errno.EDQUOT: ROOM}  # an OSError that the user can mend
 ADVICE |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO), ACCESS)
@@ -35,11 +35,15 @@ def main() -> None:
     and failed at the same step each time, 130 after a Ctrl-C.
     """
     end_with_launcher()
-    if was_refused():
-        sys.exit(REFUSED)
+    if (code := code_to_leave_with(REFUSED)) is not None:
+        sys.exit(code)
     try:
         with tempfile.TemporaryDirectory() as scratch:
             code = compose_and_run(Path(scratch))
+        if (
+            code == STOPPED and is_launched()
+        ):  # torchrun by itself starts ranks again, which then read it in status.json
+            refuse_restarts(code)
     except GroundworkError as error:
         code = refuse(error)
     except OSError as error:
@@ -73,7 +77,7 @@ def refuse(error: GroundworkError) -> int:
         }
         write_json(Path(path), {"message": message})
     if not error.restart_helps:
-        refuse_restarts()
+        refuse_restarts(error.exit_code)
     return error.exit_code
 
 
@@ -98,5 +102,5 @@ def compose_and_run(scratch_dir: Path) -> int:
 
 
 if __name__ == "__main__":
-    with reader_may_leave():
+    with reader_may_leave(), terminal_may_close():
         main()

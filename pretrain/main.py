@@ -26,13 +26,13 @@ from pretrain.heartbeat import Phase
 from pretrain.json_lines import JsonLines, read_lines
 from pretrain.mesh import Mesh, PeerLost, set_determinism, start_mesh
 from pretrain.metrics.flops import peak_flops
-from pretrain.metrics.lines import DROPPED, MetricsFile, read_metrics
+from pretrain.metrics.lines import DROPPED, MetricsFile, missing_steps, read_metrics
 from pretrain.metrics.loggers import NoLogger
 from pretrain.metrics.report import write_run_report
 from pretrain.parallel.compile import compile_as_set
 from pretrain.plan import Plan, TrainerSettings
 from pretrain.run_files import JOURNAL, METRICS
-from pretrain.run_folder import begin, claimed, is_own_checkpoint, require_name, require_resume, write_status
+from pretrain.run_folder import begin, claimed, is_own_checkpoint, require_name, require_resume, staying, write_status
 from pretrain.run_log import RunLog
 from pretrain.seats import (
     RUNTIME,
@@ -50,11 +50,13 @@ from pretrain.seats import (
 )
 from pretrain.signals import StopSignal
 from pretrain.tokenizer import Tokenizer, keep_tokenizer, was_trained_on
-from pretrain.torchrun import is_launched, under_torchrun, would_be_restarted
+from pretrain.torchrun import ASKED_BY, is_launched, under_torchrun, word, would_be_restarted
 from pretrain.train import Progress, Run, restore, train
 from pretrain.types import Status
 from pretrain.watchdog.watched import exchange_timeout, watched
 
+BEGUN = "begun_from"  # the event of a journal's line: the run's first steps are another's
+SHOWN_GAPS = 5
 # Keys that are derived and never set, but that users look for: what to set instead.
 DERIVED = {
     "trainer.grad_accum_steps": "set trainer.global_batch_size and trainer.micro_batch_size: "
@@ -187,7 +189,8 @@ def stop_signal(launcher: Node[Launcher], mesh: Mesh, checkpointer: Checkpointer
     """Build what listens for signals; it knows how long a stop may take."""
     limit_s = launcher.values.get("shutdown_timeout_s") if is_launched() else None
     seat = {"saves": checkpointer.saves, "beside": checkpointer.beside}
-    return StopSignal(says=mesh.is_main, under_torchrun=under_torchrun(), limit_s=limit_s, **seat)
+    told_by = partial(word, ASKED_BY)
+    return StopSignal(mesh.is_main, under_torchrun(), **seat, limit_s=limit_s, word=told_by)
 
 
 def gate_of(config: Config, loader: ShardLoader, plan: Plan) -> dict[str, Any]:
@@ -217,6 +220,7 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
         with run.mesh.failing_together():
             if resumed(run, tree["resume"], run_dir):
                 run.mesh.on_main(lambda: tell_changes(run, run_dir))
+                run.mesh.on_main(lambda: tell_missing(run, run_dir))
                 say(f"resume: from step {run.progress.step} of {run.plan.max_steps}")
             elif run.mesh.is_main and next(read_metrics(run_dir / METRICS), None):
                 say(f"no checkpoint in {run_dir}; starting anew: its earlier lines move to {DROPPED}")
@@ -228,7 +232,8 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
             gc.collect()
             gc.freeze()  # what start-up made lives to the end: a collection that looks at it holds up all ranks
             run.log.start()
-            status = train(run)
+            with staying(run_dir, lambda: run.progress.step):
+                status = train(run)
         reason = reason_of(status, run)
     except KeyboardInterrupt:
         status, reason = Status.PREEMPTED, "stopped by a second Ctrl-C; nothing was saved after the last checkpoint"
@@ -256,7 +261,29 @@ def resumed(run: Run, resume: str, run_dir: Path) -> bool:
         return restore(run)
     if is_own_checkpoint(run_dir, resume) and not run.mesh.restarts:
         return restore(run, resume)
-    return restore(run) or restore(run, resume)
+    if restore(run):
+        return True
+    found = restore(run, resume)
+    if not is_own_checkpoint(run_dir, resume):
+        line = {"event": BEGUN, "checkpoint": resume, "at_step": run.progress.step}  # of the folder, not of a step
+        run.mesh.on_main(lambda: JsonLines(run_dir / JOURNAL).append(line, durable=True))
+    return found
+
+
+def tell_missing(run: Run, run_dir: Path) -> None:
+    """Say which steps before this one metrics.jsonl has no line of: some were cut out, or the file is another one."""
+    begun = [int(line["at_step"]) for line in read_lines(run_dir / JOURNAL) if line.get("event") == BEGUN]
+    # the line of the step itself comes with the checkpoint
+    missing = missing_steps(run_dir / METRICS, max(begun, default=0) + 1, run.progress.step - 1)
+    if missing:
+        named = [f"{first}" if first == last else f"{first} to {last}" for first, last in missing]
+        more = f" and {len(named) - SHOWN_GAPS} more gaps" if len(named) > SHOWN_GAPS else ""
+        print(
+            f"{run_dir / METRICS}: steps {', '.join(named[:SHOWN_GAPS])}{more} are missing; the run goes on as it "
+            "would with them, curves and page lack them: put the lines back from a copy if you have one",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def tell_changes(run: Run, run_dir: Path) -> None:
@@ -364,7 +391,8 @@ def reason_of(status: Status, run: Run) -> str:
     """Return why the loop ended, and what to do next."""
     if status is Status.FINISHED:
         skipped = run.progress.step - run.progress.num_updates
-        without = f"; {skipped} of them were skipped and changed no weight: {JOURNAL} says why" if skipped else ""
+        of_them = "one of them was" if skipped == 1 else f"{skipped} of them were"
+        without = f"; {of_them} skipped and changed no weight: {JOURNAL} says why" if skipped else ""
         return f"all steps of the plan are done{without}"
     if status is Status.PREEMPTED:
         next_time = "the state is saved, the same line goes on"

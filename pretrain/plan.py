@@ -9,6 +9,8 @@ from typing import NamedTuple
 from foundation.errors import ConfigError, require
 from pretrain.mesh import DeviceType
 
+MAX_NAMED = 3  # numbers of ranks that a refusal suggests
+
 
 class Budgets(NamedTuple):
     """What the sources of the training set bring to the length of a run where some have budgets of their own.
@@ -154,11 +156,20 @@ class TrainerSettings:
                 f"trainer.global_batch_size: {self.global_batch_size} is not a multiple of trainer.micro_batch_size x "
                 f"ranks = {self.micro_batch_size} x {dp_size} = {share}; "
                 f"the nearest that are: {', '.join(str(size) for size in (below, above) if size)}"
+                f"{self._ranks_that_fit(dp_size)}"
             )
         steps = self._steps(budgets or Budgets(0, samples_per_epoch))
         return Plan(
             self.seq_len, self.global_batch_size, self.micro_batch_size, dp_size, steps, samples_per_epoch, seed
         )
+
+    def _ranks_that_fit(self, dp_size: int) -> str:
+        """Return which numbers of ranks the batch divides among, where fewer or more would do."""
+        shares, rest = divmod(self.global_batch_size, self.micro_batch_size)
+        if rest:
+            return ""
+        fit = [ranks for ranks in range(1, 2 * dp_size) if shares % ranks == 0]
+        return f"; or keep it with {', '.join(str(ranks) for ranks in fit[-MAX_NAMED:])} ranks"
 
     def _steps(self, budgets: Budgets) -> int:
         if self.max_steps is not None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from foundation.config.compose import config_yaml, read_config
-from foundation.errors import ConfigError
+from foundation.errors import ConfigError, GroundworkError
 from foundation.files import FolderUnusable, folder_lock, read_json, write_atomic, write_json
 from foundation.secrets import without_secrets
 from pretrain.attempts import CrashLoop, open_attempt
@@ -26,6 +26,12 @@ CRASH_LOOP = "crash_loop"  # the key of status.json that says so
 
 class RunExists(ConfigError):
     """The folder holds a run with another config."""
+
+
+class FolderVanished(GroundworkError):
+    """The folder of a run that goes on was deleted or moved."""
+
+    restart_helps = False  # it would begin anew, of which nobody has asked
 
 
 @contextlib.contextmanager
@@ -139,7 +145,7 @@ def claim(folder: Path, tree: dict[str, Any], allow_change: list[str], saves: bo
         write_atomic(saved, config_yaml(tree))
         return False
     is_gated = bool(step_folders(folder / CHECKPOINTS)) and saves
-    changes = compare(leaves(read_config(saved)), leaves(tree), [] if is_gated else allow_change)
+    changes = compare(leaves(_config_in(saved)), leaves(tree), [] if is_gated else allow_change)
     if not is_gated and (told := refusal(changes, allow_change)):
         raise RunExists(f"run_name: {folder} holds a run with another config:\n{told}")
     return any(change.kind is not Class.FREE for change in changes)
@@ -153,6 +159,36 @@ def begin(folder: Path, tree: dict[str, Any]) -> None:
     """
     write_atomic(folder / CONFIG, config_yaml(tree))
     (folder / STATUS).unlink(missing_ok=True)
+
+
+def _config_in(path: Path) -> dict[str, Any]:
+    try:
+        return read_config(path)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error}\n{path} is damaged; restore it, or delete it: the same line writes it anew, and the run's "
+            "checkpoints hold the settings that they are compared with"
+        ) from error
+
+
+@contextlib.contextmanager
+def staying(folder: Path, step: Callable[[], int]) -> Iterator[None]:
+    """Inside this block the run needs its folder.
+
+    Args:
+        folder: runs/<run_name>, begun. step: returns the finished steps.
+    Raises:
+        FolderVanished: a file was not found, and the folder isn't there any more.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        if (folder / CONFIG).exists():
+            raise
+        raise FolderVanished(
+            f"{folder}: the run's folder has vanished (step {step()}): was it deleted, moved, or its disk taken away? "
+            "Put it back, and the same line goes on from its newest checkpoint; without it, it begins anew"
+        ) from error
 
 
 def has_trained(folder: Path) -> bool:

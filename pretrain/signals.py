@@ -1,4 +1,4 @@
-"""SIGTERM, SIGINT and SIGUSR1 ask the loop to save and end; a second Ctrl-C, at least 2 s later, ends it at once."""
+"""SIGTERM, SIGINT, SIGHUP and SIGUSR1 ask the loop to save and end; a second Ctrl-C, after 2 s, leaves at once."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 from foundation.stops import handling
 
-NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C", signal.SIGUSR1: "SIGUSR1"}
-# torchrun hands on the first SIGTERM or SIGINT, SIGUSR1 (Slurm's warning) only with --signals-to-handle
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-# what a launcher hands on: also what a closed window or Ctrl-\ sends, as its ranks are out of the terminal's reach
-HANDED_ON = (*SIGNALS, signal.SIGHUP, signal.SIGQUIT)
+# torchrun hands on the first SIGTERM, SIGINT or SIGHUP, SIGUSR1 (Slurm's warning) only with --signals-to-handle
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
+# what a launcher hands on: also what Ctrl-\ sends, as its ranks are out of the terminal's reach
+HANDED_ON = (*SIGNALS, signal.SIGQUIT)
+NAMES = {number: number.name for number in HANDED_ON}
+NAMES |= {signal.SIGINT: "Ctrl-C", signal.SIGHUP: "a closed terminal (SIGHUP)"}
 
 SAVES = b"stopping: the state is saved when this micro batch is done (on several GPUs: after two more steps)\n"
 ENDS = b"stopping: checkpoint=none: nothing is saved; the run ends (on several GPUs: after two more steps)\n"
@@ -39,13 +40,22 @@ class StopSignal:
         saves: whether the loop saves when it stops.
         beside: whether saves go on beside the steps: then a stop may wait for one before it makes its own.
         limit_s: launcher.shutdown_timeout_s where launcher=torchrun started the ranks; None where its line was typed.
+        word: returns the name of the signal that a launcher's parent heard, which its ranks hear as SIGTERM, or
+            nothing.
     """
 
     def __init__(
-        self, says: bool, under_torchrun: bool, saves: bool, beside: bool = False, limit_s: int | None = None
+        self,
+        says: bool,
+        under_torchrun: bool,
+        saves: bool,
+        beside: bool = False,
+        limit_s: int | None = None,
+        word: Callable[[], str] = str,
     ) -> None:
         self._says, self._under_torchrun, self._saves = says, under_torchrun, saves
         self._beside, self._limit_s, self._is_launched = beside, limit_s or TORCHRUN_S, limit_s is not None
+        self._word = word
         self.requested = False
         self._number: int | None = None
         self._first_s = self._saving_s = 0.0
@@ -53,6 +63,8 @@ class StopSignal:
     @property
     def asked_by(self) -> str:
         """What asked first; of a rank that has heard nothing, another one has."""
+        if heard := self._word():
+            return NAMES[signal.Signals[heard]]
         return "a signal" if self._number is None else NAMES[signal.Signals(self._number)]
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -12,8 +13,10 @@ STORE_TIMEOUT = timedelta(seconds=5)  # of an answer from torchrun's own process
 FILE_STORE = "GROUNDWORK_STORE"  # where the ranks of launcher=local meet: a file in a folder that is theirs alone
 PARENT = "GROUNDWORK_PARENT"  # process number of launcher=local
 RESTARTS, MAX_RESTARTS = "TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_MAX_RESTARTS"  # launcher=local sets both as well
-# in the environment of what launch/child.py starts, torchrun or ranks: one that launched again would never end
+# in the environment of what launch/child.py starts, torchrun or ranks: one that launched again would never end. It is a
+# folder where these processes leave word for each other: torchrun hides exit codes, and a signal doesn't say why
 LAUNCHED = "GROUNDWORK_LAUNCHED"
+ASKED_BY, END = "asked_by", "end"  # the words: the signal that launch/child.py heard first; an exit code that is final
 REFUSED, ASKED = "groundwork/refused", "groundwork/asked"
 _taken: dict[str, Path] = {}
 
@@ -26,6 +29,34 @@ def is_worker() -> bool:
 def is_launched() -> bool:
     """Return whether launch/child.py, and not the user, typed the line of this process or of its launcher."""
     return LAUNCHED in os.environ
+
+
+def leave_word(name: str, text: str, folder: Path | None = None) -> None:
+    """Leave word for the processes of this launch; the first word stands.
+
+    Args:
+        name: ASKED_BY or END. text: the word.
+        folder: of the launch; None takes that which launch/child.py gave this process: without one it is no word.
+    """
+    folder = _words() if folder is None else folder
+    if folder is not None:
+        with contextlib.suppress(OSError):  # there already; or a full disk: the ending is then told without it
+            write = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            os.write(write, text.encode())
+            os.close(write)
+
+
+def word(name: str, folder: Path | None = None) -> str:
+    """Return the word that was left; empty where there is none. The arguments are those of `leave_word`."""
+    folder = _words() if folder is None else folder
+    try:
+        return "" if folder is None else (folder / name).read_text()
+    except OSError:
+        return ""
+
+
+def _words() -> Path | None:
+    return Path(os.environ[LAUNCHED]) if is_launched() else None
 
 
 def file_store() -> Path | None:
@@ -65,19 +96,32 @@ def speaks(message: str) -> bool:
     return turn is None or _count(f"{said}/turn/{turn}", 1) in (1, None)
 
 
-def refuse_restarts() -> None:
-    """Have the ranks that a launcher starts after these leave at once: what ended these would end them as well."""
+def refuse_restarts(code: int) -> None:
+    """Have the ranks that a launcher starts after these leave at once: what ended these would end them as well.
+
+    Args:
+        code: with which this rank ends.
+    """
+    leave_word(END, str(code))
     if path := file_store():
         path.with_name(f"{path.name}.refused").touch()
-    elif is_worker():
+    elif is_worker() and not is_launched():
         _count(REFUSED, 1)
 
 
-def was_refused() -> bool:
-    """Return whether ranks before this restart have called `refuse_restarts`."""
+def code_to_leave_with(refused: int) -> int | None:
+    """Return the exit code with which this restart leaves at once, where ranks before it called `refuse_restarts`.
+
+    Args:
+        refused: the code of a start that was refused.
+    Returns:
+        0 under launch/child.py, which has word of the code: torchrun then starts none again. None: this rank goes on.
+    """
     if int(os.environ.get(RESTARTS, 0)) == 0 or not under_torchrun():
-        return False  # launcher=local starts none then
-    return bool(_count(REFUSED, 0))
+        return None  # launcher=local starts none then
+    if is_launched():
+        return 0 if word(END) else None
+    return refused if _count(REFUSED, 0) else None
 
 
 def launcher_is_gone() -> bool:

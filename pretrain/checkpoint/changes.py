@@ -16,6 +16,7 @@ from pretrain.checkpoint.errors import ResumeRefused
 from pretrain.checkpoint.rules import Class, covers, rule_of
 
 ABSENT = "nothing"
+ALLOW = "allow_change"
 CHANGE = "change"  # the event of a journal's line
 _SHOWN_CHARS = 80  # of a value in the table
 _HEAD = ("key", "saved", "now", "verdict")
@@ -85,13 +86,16 @@ def compare(
         allowed: keys and groups that may differ: allow_change.
         accepted: values that the run has gone on with since it was saved: they need not be allowed again.
     Raises:
-        ResumeRefused: one of `allowed` is of no group of either.
+        ResumeRefused: one of `allowed` is no key or group of any of them.
     """
-    groups = {key.partition(".")[0] for key in (*saved, *now)}
-    for entry in allowed:  # a group's own keys may be those of an option that was left: the same line is typed again
-        if (group := entry.partition(".")[0]) not in groups:
+    known = {*saved, *now, *(accepted or {})}
+    known |= {".".join(key.split(".")[:length]) for key in known for length in range(1, key.count(".") + 1)}
+    # a key of an option that was left since: the same line is typed again
+    typed = {entry for side in (saved, accepted or {}) for entry in orjson.loads(side.get(ALLOW, "[]")) or []}
+    for entry in allowed:
+        if entry not in known | typed:
             raise ResumeRefused(
-                f"allow_change: {entry!r} is no key of this run{nearest(group, groups)}; give full keys or groups"
+                f"allow_change: {entry!r} is no key of this run{nearest(entry, known)}; give full keys or groups"
             )
     found = []
     for key in sorted(saved.keys() | now.keys()):

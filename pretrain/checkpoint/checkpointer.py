@@ -195,8 +195,9 @@ class DcpCheckpoint(Checkpointer):
         self.wait()
         if self._mesh.is_main:
             for folder in self._waiting.unfollowed(num_updates):
-                say(f"{folder}: labelled bad: {reason}")
-                self._label(folder, Label.BAD, reason)
+                first = read_label(folder).reason or reason  # of one that was bad when it was taken
+                say(f"{folder}: labelled bad: {first}")
+                self._label(folder, Label.BAD, first)
 
     def _label_followed(self, num_updates: int) -> None:
         if self._mesh.is_main and self._beside.under_way is None:  # one under way may be pruning: labels wait
@@ -304,7 +305,7 @@ class DcpCheckpoint(Checkpointer):
         if found.label is Label.BAD:
             say(f"{folder}: labelled bad: {found.reason}; taken all the same, {why_bad}")
             if is_own:
-                self._label(folder, Label.PENDING)
+                self._label(folder, Label.PENDING, found.reason)
         say(f"going on from {folder}")
         self._waiting.clear()
         for path in step_folders(self._folder) if is_own else []:

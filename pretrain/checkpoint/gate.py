@@ -68,7 +68,8 @@ def require_same_run(
         # Other shards have other counts and another tokenizer as a rule: neither is a setting that could be set back.
         changes = [_in_words(each, saved, present, changes) for each in changes if not _comes_of_shards(each.key)]
     if told := refusal(changes, allowed):
-        made = f"\nof other shards: {_REMADE}" if remade else ""
+        path = next((f"set data.path={change.saved} back, or " for change in changes if change.key == "data.path"), "")
+        made = f"\nof other shards: {path}{_REMADE}" if remade else ""
         step = saved.get("step")
         since = "" if step is None else f" since step {step}"
         raise ResumeRefused(f"{folder}: what changed{since} can't all go on:\n{told}{made}")

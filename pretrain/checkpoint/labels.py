@@ -28,7 +28,7 @@ class Label(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A label. Attributes: reason: why it is bad; empty otherwise."""
+    """A label. Attributes: reason: why it is bad, or was when a run took it; empty otherwise."""
 
     label: Label
     reason: str = ""

@@ -54,6 +54,16 @@ def in_order(line: dict[str, Any]) -> dict[str, Any]:
     return {name: line[name] for name in STEP_FIELDS if name in line} | line
 
 
+def missing_steps(path: Path, first: int, last: int) -> list[tuple[int, int]]:
+    """Return the steps from `first` to `last` that a metrics file has no line of, as pairs of their first and last."""
+    found, expected = [], first
+    for step in sorted({step for line in read_metrics(path) if first <= (step := int(line["step"])) <= last}):
+        if step > expected:
+            found.append((expected, step - 1))
+        expected = step + 1
+    return [*found, (expected, last)] if expected <= last else found
+
+
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the lines of a metrics file, spelled floats as floats again; what is no line (a torn end) is passed over.
 

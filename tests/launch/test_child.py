@@ -177,6 +177,32 @@ while not heard:
     assert script_child(script).train(tmp_path) == (code if status == "preempted" else 0)
 
 
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [
+        (signal.SIGINT, 130, "Ctrl-C"),
+        (signal.SIGHUP, 129, "a closed terminal (SIGHUP)"),
+        (signal.SIGTERM, 143, "SIGTERM"),
+    ],
+)
+def test_a_stop_before_the_training_says_what_it_was(
+    tmp_path: Path, number: signal.Signals, code: int, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ready = tmp_path / "ready"
+    with handler_of(number, lambda *_: None):
+        send_when(ready, number)
+        script = f"import pathlib, time; pathlib.Path({str(ready)!r}).touch(); time.sleep(20)"
+        assert script_child(script).train(tmp_path) == code
+    assert capfd.readouterr().err.startswith(f"stopped by {words} before it trained; typed again, a run goes on from")
+
+
+def test_a_final_exit_code_is_left_word_of(tmp_path: Path) -> None:
+    script = "from pretrain.torchrun import refuse_restarts; refuse_restarts(2); refuse_restarts(4)"
+    assert script_child(script).run() == 2
+    assert script_child(f"{script}\n{wrote(tmp_path, 'failed')}").train(tmp_path) == 2  # by a disk that became full
+    assert script_child(f"{script}\n{wrote(tmp_path, 'stopped')}").train(tmp_path) == 3  # as status.json says
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "script", "code"),
@@ -186,6 +212,7 @@ while not heard:
         ("finished", "import os; os.kill(os.getpid(), 9)", 137),
         ("finished", "stopped", 3),
         ("failed", "preempted", 0),
+        ("finished", "failed", 1),
     ],
 )
 def test_the_exit_code_is_what_this_childs_run_came_to(tmp_path: Path, before: str, script: str, code: int) -> None:

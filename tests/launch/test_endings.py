@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
 import re
 import shutil
+import subprocess
+import sys
+import termios
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -86,6 +92,18 @@ loop.norm_of_gradients = lambda model: real(model) * (float("inf") if next(calls
     assert reasons == ["gradient norm not finite"] * 2
 
 
+def test_one_skipped_step_is_told_as_one(terminal: Any, tiny: list[str]) -> None:
+    broken = """
+import itertools, pretrain.train as loop
+real, calls = loop.norm_of_gradients, itertools.count()
+loop.norm_of_gradients = lambda model: real(model) * (float("inf") if next(calls) == 1 else 1.0)
+"""
+    text = terminal.type(*tiny, "run_name=x", "trainer.max_steps=3", before=broken)
+    assert (
+        "all steps of the plan are done; one of them was skipped and changed no weight: journal.jsonl says why" in text
+    )
+
+
 def test_an_error_of_ours_is_shown_whole_and_written_down(type_line: Type, tmp_path: Path, tiny: list[str]) -> None:
     broken = "import pretrain.main as it; it.train = lambda run: 1 / 0"
     text = type_line(*tiny, "run_name=x", before=broken, code=1)
@@ -133,7 +151,10 @@ loop.forward_backward = then_asked
 """
 
 
-@pytest.mark.parametrize(("number", "code", "words"), [("SIGINT", 130, "Ctrl-C"), ("SIGTERM", 0, "SIGTERM")])
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [("SIGINT", 130, "Ctrl-C"), ("SIGTERM", 0, "SIGTERM"), ("SIGHUP", 0, r"a closed terminal (SIGHUP)")],
+)
 def test_what_stands_behind_a_run_does_not_follow_a_ctrl_c(
     terminal: Any, tiny: list[str], number: str, code: int, words: str
 ) -> None:
@@ -144,6 +165,33 @@ def test_what_stands_behind_a_run_does_not_follow_a_ctrl_c(
     assert (ended["status"], ended["step"]) == ("preempted", 3)
     assert f"Step 3: stopped by {words}" in (terminal.folder / "runs/x/report.html").read_text()
     assert "from step 3 of 9" in terminal.type(*run)
+
+
+@pytest.mark.parametrize("launcher", ["inline", "local"])
+def test_a_terminal_that_is_closed_stops_the_run_with_its_state_saved(
+    terminal: Any, tiny: list[str], launcher: str
+) -> None:
+    ranks = [] if launcher == "inline" else ["launcher.processes=1"]
+    run = [*tiny, "run_name=x", "trainer.max_steps=3000", f"launcher={launcher}", *ranks]
+    ours, theirs = pty.openpty()
+
+    def own_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
+    line, how = [sys.executable, str(TRAIN), *run], {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    process = subprocess.Popen(
+        line, cwd=terminal.folder, env=terminal.environment, preexec_fn=own_terminal, pass_fds=(theirs,), **how
+    )
+    os.close(theirs)
+    shown = b""
+    while not re.search(rb"step +\d+/3,000", shown):
+        shown += os.read(ours, 10_000)  # an error when the run has ended
+    os.close(ours)
+    assert process.wait(120) == 0
+    ended = status(terminal.folder / "runs/x")
+    assert ended["reason"] == "stopped by a closed terminal (SIGHUP); the state is saved, the same line goes on"
+    assert f"step_{ended['step']:08d}" in {path.name for path in (terminal.folder / "runs/x/checkpoints").iterdir()}
 
 
 def test_a_second_ctrl_c_leaves_without_a_traceback(terminal: Any, tiny: list[str]) -> None:
@@ -272,6 +320,36 @@ it.train = train_on_a_full_disk
     assert status(terminal.folder / "runs/x")["status"] == "failed"
     assert "finished at step 30" in terminal.type(*run)
     assert [line["step"] for line in lines(terminal.folder / "runs/x")] == list(range(1, 31))
+
+
+def test_a_folder_that_vanishes_is_named_in_one_line(terminal: Any, tiny: list[str]) -> None:
+    gone = """
+import pathlib, pretrain.train as loop
+real, calls = loop.forward_backward, iter(range(1000))
+def then_moved(*arguments):
+    if next(calls) == 3:
+        pathlib.Path("runs/x").rename("moved")
+    return real(*arguments)
+loop.forward_backward = then_moved
+"""
+    run = [*tiny, "run_name=x", "trainer.max_steps=6", "checkpoint.every_steps=2", "checkpoint.asynchronous=false"]
+    text = terminal.type(*run, before=gone, code=2)
+    assert "Traceback" not in text
+    assert text.count("error: runs/x: the run's folder has vanished (step 4)") == 1
+    shutil.rmtree(terminal.folder / "runs/x")  # it holds how the run ended
+    (terminal.folder / "moved").rename(terminal.folder / "runs/x")
+    assert "from step 2 of 6" in terminal.type(*run)
+
+
+def test_lines_that_were_cut_out_are_told_and_a_run_begun_elsewhere_lacks_none(terminal: Any, tiny: list[str]) -> None:
+    run = [*tiny, "trainer.max_steps=6", "checkpoint.every_steps=2", "checkpoint.asynchronous=false"]
+    terminal.type(*run, "run_name=x", before=signalled("signal.SIGTERM", 4))
+    begun = [*run, "run_name=y", f"resume={terminal.folder}/runs/x/checkpoints/step_00000002"]
+    terminal.type(*begun, before=signalled("signal.SIGTERM", 2))
+    assert "missing" not in terminal.type(*run, "run_name=y")
+    metrics = terminal.folder / "runs/x/metrics.jsonl"
+    metrics.write_bytes(b"".join(metrics.read_bytes().splitlines(keepends=True)[2:]))
+    assert "runs/x/metrics.jsonl: steps 1 to 2 are missing; the run goes on" in terminal.type(*run, "run_name=x")
 
 
 def test_a_refused_resume_leaves_the_run_as_it_was(

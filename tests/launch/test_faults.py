@@ -205,7 +205,7 @@ def test_a_save_that_torchrun_kills_leaves_the_checkpoint_before_it(
     run = launched(*line, "launcher=torchrun", "launcher.shutdown_timeout_s=5")
     until((terminal.folder / "struck5").exists)
     all_of_it = processes.below(run.pid)
-    (torchrun,) = [pid for pid in all_of_it if "torch.distributed.run" in processes.command(pid)]
+    (torchrun,) = [pid for pid in all_of_it if "launch.elastic" in processes.command(pid)]
     sockets = processes.listening([run.pid, *all_of_it])
     assert not processes.beyond_loopback(set().union(*(found for pid, found in sockets.items() if pid != torchrun)))
     (terminal.folder / "slow").touch()

@@ -94,7 +94,7 @@ def test_the_first_failure_is_the_exit_code_when_no_restart_is_left(start: Start
 
 @pytest.mark.parametrize("code", [2, 3, 4])
 def test_an_end_that_was_meant_is_no_reason_to_start_again(start: Start, code: int) -> None:
-    refuse = "from pretrain.torchrun import refuse_restarts; refuse_restarts()" if code == 2 else ""
+    refuse = "from pretrain.torchrun import refuse_restarts; refuse_restarts(2)" if code == 2 else ""
     said, _ = ended(start(f"say(rank)\n{refuse}\nsys.exit({code})", max_restarts=3), code)
     assert said == ["0", "1"]
 
@@ -130,6 +130,13 @@ time.sleep(60)
     said, told = ended(group, 1)
     assert said == [f"{rank} {heard}" for rank in (0, 1)]
     assert "again" not in told
+
+
+def test_ranks_that_are_stopped_before_they_listen_were_not_killed(start: Start, tmp_path: Path) -> None:
+    group = start('Path(f"ready{rank}").touch(); time.sleep(60)', max_restarts=3)
+    until(lambda: all((tmp_path / f"ready{rank}").exists() for rank in (0, 1)))
+    group.send_signal(signal.SIGTERM)
+    assert ended(group, 128 + signal.SIGTERM) == ([], "")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a parent's death is told on Linux alone")

@@ -57,7 +57,9 @@ def test_two_lengths_are_refused() -> None:
 
 
 def test_a_batch_that_does_not_divide_shows_the_arithmetic_and_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r"trainer\.global_batch_size: 8 .* 3 x 1 = 3; the nearest that are: 6, 9"):
+    with pytest.raises(ConfigError, match=r"nearest that are: 6, 12; or keep it with 1, 2, 4 ranks$"):
+        TrainerSettings(seq_len=16, global_batch_size=8, micro_batch_size=2, max_steps=1).plan(3, 1000, seed=0)
+    with pytest.raises(ConfigError, match=r"trainer\.global_batch_size: 8 .* 3 x 1 = 3; the nearest that are: 6, 9$"):
         plan(micro_batch_size=3)
     with pytest.raises(ConfigError, match=r"2 x 3 = 6"):
         plan(dp_size=3)

@@ -103,6 +103,20 @@ def test_the_config_shows_the_free_keys_that_the_run_goes_on_with(tmp_path: Path
     assert "x: 2" in (folder / "config.yaml").read_text()
 
 
+@pytest.mark.parametrize("damage", [b"seed: [1,\n", b"\xff\xfe\x00", b"- a list\n"])
+def test_a_damaged_config_may_be_deleted(tmp_path: Path, damage: bytes) -> None:
+    folder = trained(tmp_path / "run")
+    (folder / "checkpoints/step_00000010").mkdir(parents=True)
+    (folder / "config.yaml").write_bytes(damage)
+    with pytest.raises(
+        ConfigError, match=r"config\.yaml is damaged; restore it, or delete it: the same line writes it"
+    ):
+        claim(folder, TREE, [])
+    (folder / "config.yaml").unlink()
+    assert not claim(folder, TREE, [])
+    assert "seed: 1" in (folder / "config.yaml").read_text()
+
+
 def test_an_allowed_change_becomes_the_runs_config_when_it_goes_on(tmp_path: Path) -> None:
     trained(tmp_path / "run")
     changed = TREE | {"optim": {"lr": 2e-3}}

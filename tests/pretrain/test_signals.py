@@ -85,6 +85,7 @@ def test_a_cluster_that_asks_again_does_not_end_the_save(number: int, monkeypatc
         (signal.SIGINT, True, False, "Ctrl-C"),  # torchrun's exit code is its own
         (signal.SIGTERM, False, False, "SIGTERM"),
         (signal.SIGUSR1, False, False, "SIGUSR1"),
+        (signal.SIGHUP, False, False, "a closed terminal (SIGHUP)"),
     ],
 )
 def test_who_asked_is_remembered(number: int, under_torchrun: bool, interrupted: bool, words: str) -> None:
@@ -94,6 +95,27 @@ def test_who_asked_is_remembered(number: int, under_torchrun: bool, interrupted:
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), signal.SIGTERM)
     assert (stop.interrupted, stop.asked_by) == (interrupted, words)
+
+
+def test_what_a_launcher_s_parent_heard_is_who_asked() -> None:
+    heard = ""
+    stop = StopSignal(says=False, under_torchrun=True, saves=True, word=lambda: heard)
+    with stop.listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.asked_by == "SIGTERM"
+        heard = "SIGINT"
+        assert stop.asked_by == "Ctrl-C"
+
+
+def test_what_nohup_started_outlives_its_terminal() -> None:
+    stop = StopSignal(says=False, under_torchrun=False, saves=True)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop.listening():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert not stop.requested
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_save_that_torchrun_would_kill_is_foreseen_once(capfd: pytest.CaptureFixture[str]) -> None:

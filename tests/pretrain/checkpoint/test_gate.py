@@ -132,11 +132,15 @@ def test_allow_change_does_not_lift_what_is_refused(plan: Plan) -> None:
     assert "refused: the steps before it were made of other samples" in text and "to go on so" not in text
 
 
-def test_a_group_that_is_none_is_named_with_the_nearest(plan: Plan) -> None:
+def test_a_key_that_is_none_is_named_with_the_nearest(plan: Plan) -> None:
     text = refused(of(plan), of(plan, allow_change=["optm.lr"]))
-    assert text == "allow_change: 'optm.lr' is no key of this run, did you mean 'optim'?; give full keys or groups"
+    assert text == "allow_change: 'optm.lr' is no key of this run, did you mean 'optim.lr'?; give full keys or groups"
+    assert "'optim.lrr' is no key of this run, did you mean 'optim.lr'?" in refused(
+        of(plan), of(plan, allow_change=["optim.lrr"])
+    )
     line = of(plan, allow_change=["optim.momentum"])  # of the option that was left: the same line typed again
-    assert require_same_run(FOLDER, {"gate": of(plan)}, {"gate": line}) == []
+    assert "'optim.momentum' is no key of this run" in refused(of(plan), line)
+    assert require_same_run(FOLDER, {"gate": line}, {"gate": line}) == []
 
 
 def test_the_environment_is_free_shown_and_not_asked_of_a_checkpoint_without_it(plan: Plan) -> None:
@@ -177,6 +181,10 @@ def test_shards_made_anew_are_told_in_words_without_hashes_or_json(plan: Plan) -
     )
     assert '"' not in text and "tokenizer.json" not in text and "data.sources" not in text
     assert text.endswith("of other shards: make them again with the settings they had")
+    there, here = ({"config": {**CONFIG, "data": {"path": f"data/{name}"}}} for name in ("old", "new"))
+    assert refused(saved | there, present | here).endswith(
+        'of other shards: set data.path="data/old" back, or make them again with the settings they had'
+    )
     assert "\n  seed                 0 " in refused(saved, present | {"seed": 7})
 
 

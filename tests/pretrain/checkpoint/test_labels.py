@@ -193,7 +193,8 @@ def test_one_labelled_bad_is_taken_when_it_is_asked_for_or_nothing_else_is_left(
     assert rejected.load(live, str(run_dir / "checkpoints/step_00000030")) and live.facts["step"] == 30
     assert f"labelled bad: {WHY}; taken all the same, it was asked for" in capfd.readouterr().err
     assert labels(run_dir)[30] == "pending"
-    rejected.reject(24, WHY)
+    rejected.reject(24, "the same step was as bad in another run")
+    assert read_label(run_dir / "checkpoints/step_00000030") == Labelled(Label.BAD, WHY)  # the first reason stands
     for step in (10, 20):
         (run_dir / f"checkpoints/step_{step:08d}/facts.json").write_bytes(b"")
     again = make()

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pretrain.json_lines import json_line
-from pretrain.metrics.lines import MetricsFile, read_metrics
+from pretrain.metrics.lines import MetricsFile, missing_steps, read_metrics
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -148,6 +148,23 @@ def test_lines_are_there_as_soon_as_they_are_appended(tmp_path: Path) -> None:
     file.close()
     file.close()
     assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("there", "missing"),
+    [
+        ([1, 2, 3, 4, 5], []),
+        ([], [(1, 5)]),
+        ([3], [(1, 2), (4, 5)]),
+        ([1, 2, 5, 6, 7], [(3, 4)]),
+        ([5, 1, 3, 3], [(2, 2), (4, 4)]),
+    ],
+)
+def test_what_was_cut_out_is_known(tmp_path: Path, there: list[int], missing: list[tuple[int, int]]) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(f'{{"step":{step}}}\n' for step in there))
+    assert missing_steps(path, 1, 5) == missing
+    assert missing_steps(path, 1, 0) == []
 
 
 @pytest.mark.parametrize("names_kept", [True, False])
