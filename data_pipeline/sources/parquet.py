@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -30,11 +31,15 @@ from data_pipeline.sources.parquet_layout import (
     read_footer,
     row_groups,
     small_file,
+    unpacked_bytes,
 )
 from data_pipeline.sources.records import MAX_DOC_BYTES
 from data_pipeline.sources.source import Block, InputFile, Parsed, Source
 from foundation.errors import InputError
+from foundation.text import number_of
 
+LARGE_BYTES = 1 << 30
+MOST_UNPACKED = 32  # times that a row is unpacked, on average; 1,000 books in one page come to 8
 DAMAGED = "fetch the file again, or leave it out"
 
 
@@ -132,6 +137,7 @@ class Parquet(Source):
     ) -> Iterator[Block]:
         start = 0
         stops = cuts(group, most_bytes) if group.num_rows else []
+        self._check_work(group, stops, file)
         for stop in stops:
             parts = [Part(group.columns, 0, group.num_rows)] if len(stops) == 1 else group.parts(start, stop)
             unpacked_bytes = sum(part.unpacked_bytes() for part in parts)
@@ -150,6 +156,24 @@ class Parquet(Source):
             read_bytes = file.size_bytes * (group.first_row + stop) // footer.num_rows
             yield Block(group.first_row + start, group.start, read_bytes, data, unpacked_bytes)
             start = stop
+
+    def _check_work(self, group: RowGroup, stops: list[int], file: InputFile) -> None:
+        """Refuse a large row group that would be unpacked over and over: pyarrow begins at a page, not inside one.
+
+        So it is with a dictionary of huge values, of which a block takes a few: a bomb, or a poor file.
+        """
+        size = unpacked_bytes(group) if len(stops) > 1 else 0
+        if size <= LARGE_BYTES:
+            return
+        starts = pairwise([0, *stops])
+        work = sum(stop - min(part.first_row for part in group.parts(start, stop)) for start, stop in starts)
+        if work > MOST_UNPACKED * group.num_rows:
+            raise InputError(
+                f"{file.where}: row group {group.number} unpacks to {size:,} bytes in blocks of "
+                f"{number_of(-(-group.num_rows // len(stops)), 'row')}, each with those before it in its page: "
+                f"{work // group.num_rows:,} times the work. Write it with smaller pages, or set partition_bytes and "
+                f"corpus.max_block_bytes ({self.max_block_bytes:,}) higher"
+            )
 
 
 def _rows(data: memoryview, passed_rows: int, num_rows: int, batch_rows: int, growing: Growing) -> pa.Table:

@@ -267,6 +267,11 @@ def cuts(group: RowGroup, most_bytes: int) -> list[int]:
     return [*found, group.num_rows]
 
 
+def unpacked_bytes(group: RowGroup) -> int:
+    """Return what a row group unpacks to, as its footer and its pages say."""
+    return sum(_Spans(column, group.num_rows).take(group.num_rows) for column in group.columns)
+
+
 def _part(column: Column, start: int, stop: int, num_rows: int) -> Part:
     if not column.is_flat:
         return Part([column], 0, num_rows)
