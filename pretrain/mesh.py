@@ -203,7 +203,10 @@ def start_mesh(
     if _on_one_machine(world_size):
         _listen_on_loopback()
     store, restarts = _part_of_this_start(_common_store(), rank, world_size)
-    dist.init_process_group(backend, timeout=timeout, store=store, rank=rank, world_size=world_size)
+    try:
+        dist.init_process_group(backend, timeout=timeout, store=store, rank=rank, world_size=world_size)
+    except RuntimeError as error:  # DistError is one
+        raise PeerLost(f"another rank ended while they met; was one killed, or out of memory? {error}") from error
     mesh = Mesh(rank, world_size, local_rank, chosen, restarts, store, local_size)
     try:
         with mesh.failing_together():

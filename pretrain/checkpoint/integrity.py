@@ -108,7 +108,7 @@ def commit(temporary: Path, final: Path, manifest: Manifest) -> None:
     content = {"format": FORMAT, **asdict(manifest)}
     write_file(temporary / MANIFEST, pretty_json({**content, "hash": hash_json(content)}))
     sync_dir(temporary)
-    if final.exists():
+    if os.path.lexists(final):  # also a link that leads nowhere
         set_aside(final)
     temporary.rename(final)
     sync_dir(final.parent)
@@ -117,7 +117,7 @@ def commit(temporary: Path, final: Path, manifest: Manifest) -> None:
 def set_aside(folder: Path) -> Path:
     """Rename a checkpoint so that it is neither loaded nor pruned any more; return its new path."""
     number = 1
-    while (target := folder.with_name(f"{folder.name}.set_aside{number}")).exists():
+    while os.path.lexists(target := folder.with_name(f"{folder.name}.set_aside{number}")):
         number += 1
     folder.rename(target)
     sync_dir(folder.parent)

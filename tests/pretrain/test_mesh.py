@@ -113,6 +113,27 @@ def test_a_process_that_trains_twice_is_no_restart(tmp_path: Path, run_ranks: Ca
     assert said == [f"rank {rank}: 0 restarts" for rank in (0, 0, 1, 1)]
 
 
+LEAVES = """
+import os
+from datetime import timedelta
+import torch.distributed as dist
+from pretrain.mesh import PeerLost, start_mesh
+if os.environ["RANK"] == "1":
+    dist.init_process_group = lambda *a, **k: os._exit(0)  # killed as the others begin to connect
+try:
+    with start_mesh("cpu", timeout=timedelta(seconds=3)):
+        pass
+except PeerLost as error:
+    os.write(1, f"told: {error}".encode())
+"""
+
+
+def test_a_rank_that_ends_while_they_meet_is_told(tmp_path: Path, run_ranks: Callable[..., str]) -> None:
+    script = tmp_path / "leaves.py"
+    script.write_text(LEAVES)
+    assert "told: another rank ended while they met; was one killed, or out of memory?" in run_ranks(script, ranks=2)
+
+
 IN_A_CONTAINER = """
 import os, socket, sys
 os.getpid, socket.gethostname = lambda: 1, lambda: "container"

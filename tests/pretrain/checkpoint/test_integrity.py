@@ -15,6 +15,8 @@ from foundation.files import pretty_json
 from foundation.hashes import hash_json
 from pretrain.checkpoint.errors import DamagedCheckpoint, NewerCheckpoint
 from pretrain.checkpoint.integrity import (
+    MANIFEST,
+    commit,
     folder_name,
     read_manifest,
     remove,
@@ -156,6 +158,20 @@ def test_setting_aside_keeps_every_one(saved: Path) -> None:
         saved.with_name("copy").rename(saved)
         assert names[-1] == f"step_00000010.set_aside{number + 1}"
     assert step_folders(saved.parent) == [saved]
+
+
+@pytest.mark.parametrize("leads_to", ["away", "step_00000010"])
+def test_a_link_by_the_name_of_a_checkpoint_is_set_aside(saved: Path, leads_to: str) -> None:
+    manifest = read_manifest(saved)
+    final, temporary = saved.with_name("step_00000020"), saved.with_name(".step_00000020.saving")
+    shutil.copytree(saved, temporary)
+    (temporary / MANIFEST).unlink()
+    final.symlink_to(leads_to)
+    final.with_name("step_00000020.set_aside1").symlink_to("nowhere")
+    commit(temporary, final, manifest)
+    assert final.is_dir() and not final.is_symlink()
+    assert final.with_name("step_00000020.set_aside2").is_symlink()
+    assert read_manifest(saved) == manifest
 
 
 def test_removal_leaves_nothing_and_leftovers_go(saved: Path) -> None:
