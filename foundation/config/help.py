@@ -37,7 +37,7 @@ def help_text(conf_dirs: list[Path], root: str, chosen: dict[str, str], asked: l
         return "\n\n".join("\n".join(_whole_group(conf_dirs, group, taken[group], width)) for group in asked)
     lines = [*_command(conf_dirs[0], root, width)]
     for group, option in taken.items():
-        lines += ["", _listed(conf_dirs, group, option), *_option(conf_dirs, group, option, width)]
+        lines += ["", _listed(conf_dirs, group, option, width), *_option(conf_dirs, group, option, width)]
     return "\n".join([*lines, "", FLAGS, "", *_prose(END.splitlines(), "", width)])
 
 
@@ -58,14 +58,14 @@ def _command(conf_dir: Path, root: str, width: int) -> Iterator[str]:
 
 
 def _whole_group(conf_dirs: list[Path], group: str, taken: str, width: int) -> Iterator[str]:
-    yield _listed(conf_dirs, group, taken)
+    yield _listed(conf_dirs, group, taken, width)
     for option in options_of(conf_dirs, group):
         yield from ("", f"{group}={option}", *_option(conf_dirs, group, option, width))
 
 
-def _listed(conf_dirs: list[Path], group: str, taken: str) -> str:
+def _listed(conf_dirs: list[Path], group: str, taken: str, width: int) -> str:
     names = (f"[{option}]" if option == taken else option for option in options_of(conf_dirs, group))
-    return f"{group}= {', '.join(names)}"
+    return textwrap.fill(f"{group}= {', '.join(names)}", width, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _option(conf_dirs: list[Path], group: str, option: str, width: int) -> Iterator[str]:

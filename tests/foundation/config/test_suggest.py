@@ -14,6 +14,9 @@ from foundation.config.suggest import OTHER_NAMES, SHOWN, NoObjectError, keys_of
 from foundation.errors import UnknownKeyError
 
 CONF = Path(__file__).parents[3] / "conf"
+PATHS = (
+    "corpus=arrow and corpus=csv and corpus=jsonl and corpus=parquet and corpus=text and corpus=warc have corpus.paths"
+)
 KEYS = ["seed", "optim.lr", "eval.seed", "mix.seed", "a.every", "b.every", "c.every", "d.every"]
 
 
@@ -57,10 +60,11 @@ def test_the_keys_of_a_tree_are_those_of_its_values() -> None:
 @pytest.mark.parametrize(
     ("group", "taken", "key", "message"),
     [
-        ("corpus", "pydocs", "corpus.paths", "corpus is pydocs here; corpus=jsonl and corpus=text have corpus.paths"),
+        ("corpus", "pydocs", "corpus.paths", f"corpus is pydocs here; {PATHS}"),
         ("launcher", "inline", "launcher.processes", "launcher=local and launcher=torchrun have launcher."),
-        ("corpus", "pydocs", "corpus.path", "corpus=jsonl and corpus=text have corpus.paths"),
-        ("clean", "none", "clean.rules", "clean is none here; clean=default has clean.rules"),
+        ("corpus", "pydocs", "corpus.pathss", PATHS),
+        ("corpus", "pydocs", "corpus.path", "corpus=hub has corpus.path"),
+        ("clean", "none", "clean.rules", "clean is none here; clean=books and clean=code and clean=default and"),
         ("logger", "console", "logger.loggers.wandb", "; logger=default and logger=wandb have logger.loggers.wandb"),
     ],
 )
@@ -79,21 +83,24 @@ def test_a_key_of_no_other_option_is_answered_as_before(key: str) -> None:
 
 def test_a_bare_name_of_another_option_is_answered_with_that_option() -> None:
     taken = {"hydra/output": "default", "model": "gpt_tiny", "corpus": "pydocs"}
-    message = "^paths: unknown key, corpus is pydocs here; corpus=jsonl and corpus=text have corpus.paths$"
+    message = f"^paths: unknown key, corpus is pydocs here; {PATHS}$"
     with pytest.raises(UnknownKeyError, match=message), other_options_named([CONF], taken):
         raise UnknownKeyError("paths", "unknown key")
 
 
 def test_a_guess_in_the_chosen_option_stands_before_one_in_others() -> None:
     with pytest.raises(UnknownKeyError, match=r"guessed$"), other_options_named([CONF], {"corpus": "pydocs"}):
-        raise UnknownKeyError("corpus.path", "guessed", has_guess=True)
+        raise UnknownKeyError("corpus.pathss", "guessed", has_guess=True)
 
 
 @pytest.mark.parametrize(
     ("given", "options"),
     [
-        (["corpus.sources.peps.weight=3"], "jsonl (or pydocs, synthetic, text)"),
-        (["corpus.sources.peps.weight=3", "corpus.sources.peps.paths=[a.txt]"], "jsonl (or text)"),
+        (["corpus.sources.peps.weight=3"], "arrow (or csv, hub, jsonl, parquet, pydocs, synthetic, text, warc)"),
+        (
+            ["corpus.sources.peps.weight=3", "corpus.sources.peps.paths=[a.txt]"],
+            "arrow (or csv, jsonl, parquet, text, warc)",
+        ),
         (["corpus.sources.peps.separator=x", "corpus.sources.peps.paths=[a.txt]"], "text"),
     ],
 )
