@@ -17,6 +17,7 @@ import orjson
 from foundation.errors import GroundworkError, InputError
 
 LOCK = ".lock"  # in the folder that it locks
+NAMED_S = 1.0  # for who holds a lock to write its name into it
 
 
 class FolderLocked(GroundworkError):
@@ -152,13 +153,15 @@ def _wait_for_lock(descriptor: int, folder: Path, wait_s: float) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            owner = os.pread(descriptor, 1000, 0).decode(errors="replace") or "another process"
+            named = os.pread(descriptor, 1000, 0).decode(errors="replace")
+            owner = named or "another process"
             if time.monotonic() >= started + wait_s:
                 raise FolderLocked(
                     f"{folder}: {owner} works here, waited {wait_s:.0f} s; "
                     "let it finish, stop it, or choose another folder"
                 ) from None
-            if not is_announced:
+            # who has just taken it writes its name a moment later
+            if not is_announced and (named or time.monotonic() >= started + NAMED_S):
                 print(f"waiting up to {wait_s:.0f} s for {owner}, which works in {folder}", file=sys.stderr, flush=True)
                 is_announced = True
             time.sleep(0.1)

@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,6 +154,19 @@ def test_the_second_owner_waits_and_is_told_who_the_first_is(
         child.wait()
     with folder_lock(tmp_path / "new", wait_s=5.0):  # the kernel gave back what the dead one held
         assert str(os.getpid()) in (tmp_path / "new" / ".lock").read_text()
+
+
+def test_an_owner_that_writes_its_name_a_moment_later_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (tmp_path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        writes = threading.Timer(0.3, lambda: (tmp_path / ".lock").write_text("process 7"))
+        writes.start()
+        with pytest.raises(FolderLocked, match="process 7 works here"), folder_lock(tmp_path, 0.9):
+            pass
+        writes.join()
+    assert capsys.readouterr().err == f"waiting up to 1 s for process 7, which works in {tmp_path}\n"
 
 
 @contextlib.contextmanager
