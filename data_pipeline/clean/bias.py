@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
+from data_pipeline.clean.edits import edited
 from data_pipeline.clean.gender_words import BEFORE_NOUN, NO_NOUN, PAIRS
-from data_pipeline.clean.replacing import replaced
 from data_pipeline.clean.rules import EXAMPLES, Applied, Example, Rule, with_text
 from data_pipeline.clean.word_list import Found, WordList, find_in, fold
 from data_pipeline.documents import keys_of, utf8_buffers
@@ -83,7 +83,7 @@ class Bias(Rule):
         texts = batch.column("text")
         written: dict[str, int] = {}  # replacement -> its number
         chosen = np.array([written.setdefault(each, len(written)) for each in self._replacements(texts, found)])
-        anew = replaced(texts, found.texts, found.starts, found.stops, chosen, tuple(written))
+        anew = edited(texts, found.edits(texts, list(written), chosen))
         kind = "gendered_words_swapped" if self._mask is None else "gendered_words_masked"
         examples = _examples(kind, batch, found, [tuple(written)[number] for number in chosen[:EXAMPLES]])
         return Applied(with_text(batch, anew), scores, Counter({kind: len(chosen)}), examples)

@@ -1,6 +1,7 @@
 """The kernels of c4_lines.py: lines read, looked through and left out.
 
-All kernels that call each other stand in this file: numba's cache on disk doesn't notice a change of another's.
+Kernels that call each other stand in this file, what reads single characters in chars.py: numba's cache on disk
+doesn't notice a change of another file.
 """
 
 from __future__ import annotations
@@ -9,7 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.clean.chars import GAP, INNER, LETTER, NEWLINE, PERHAPS_GAP, SPACE, kernel
+from data_pipeline.clean.chars import (
+    GAP,
+    INNER,
+    LETTER,
+    NEWLINE,
+    PERHAPS_GAP,
+    SPACE,
+    decode,
+    decode_last,
+    gap_size,
+    kernel,
+)
 
 # Kinds of changes, in the order of the steps
 (BLANK, LONG_WORD, CITATION, NO_END_MARK, FEW_WORDS, JAVASCRIPT_LINE, POLICY_LINE, STRIPPED) = range(8)
@@ -322,38 +334,3 @@ def stripped(data: Any, start: int, stop: int, kinds: Any, classes: Any) -> tupl
             break
         stop = place
     return start, stop
-
-
-@kernel
-def gap_size(data: Any, place: int, kinds: Any, classes: Any) -> int:
-    """Return the bytes of the white space at `place`, 0 where there is none."""
-    kind = kinds[data[place]]
-    if kind == GAP:
-        return 1
-    if kind == PERHAPS_GAP:
-        char, size = decode(data, place)
-        return size if classes[char] == SPACE else 0
-    return 0
-
-
-@kernel
-def decode(data: Any, place: int) -> tuple[Any, int]:
-    """Return the code point at `place` of valid UTF-8, and its size in bytes."""
-    first = np.int64(data[place])
-    if first < 0x80:
-        return first, 1
-    if first < 0xE0:
-        return (first & 0x1F) << 6 | (data[place + 1] & 0x3F), 2
-    if first < 0xF0:
-        return (first & 0x0F) << 12 | (data[place + 1] & 0x3F) << 6 | (data[place + 2] & 0x3F), 3
-    upper = (first & 0x07) << 18 | (data[place + 1] & 0x3F) << 12
-    return upper | (data[place + 2] & 0x3F) << 6 | (data[place + 3] & 0x3F), 4
-
-
-@kernel
-def decode_last(data: Any, start: int, stop: int) -> tuple[Any, int]:
-    """Return the last code point of data[start:stop], which is not empty, and where it begins."""
-    place = stop - 1
-    while place > start and data[place] & 0xC0 == 0x80:
-        place -= 1
-    return decode(data, place)[0], place

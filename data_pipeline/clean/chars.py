@@ -1,4 +1,7 @@
-"""Characters as the kernels meet them: in UTF-8, byte by byte, classed as `str` classes them."""
+"""Characters as the kernels meet them: in UTF-8, byte by byte, classed as `str` classes them.
+
+numba's cache on disk doesn't notice when a kernel of another file changes: after a change of one here, `make clean`.
+"""
 
 from __future__ import annotations
 
@@ -48,6 +51,41 @@ def kernel(function: Kernel) -> Kernel:
     """
     compiled: Kernel = numba.njit(cache=True, nogil=True, _nrt=False)(function)  # type: ignore[call-overload]
     return compiled
+
+
+@kernel
+def gap_size(data: Any, place: int, kinds: Any, classes: Any) -> int:
+    """Return the bytes of the white space at `place`, 0 where there is none."""
+    kind = kinds[data[place]]
+    if kind == GAP:
+        return 1
+    if kind == PERHAPS_GAP:
+        char, size = decode(data, place)
+        return size if classes[char] == SPACE else 0
+    return 0
+
+
+@kernel
+def decode(data: Any, place: int) -> tuple[Any, int]:
+    """Return the code point at `place` of valid UTF-8, and its size in bytes."""
+    first = np.int64(data[place])
+    if first < 0x80:
+        return first, 1
+    if first < 0xE0:
+        return (first & 0x1F) << 6 | (data[place + 1] & 0x3F), 2
+    if first < 0xF0:
+        return (first & 0x0F) << 12 | (data[place + 1] & 0x3F) << 6 | (data[place + 2] & 0x3F), 3
+    upper = (first & 0x07) << 18 | (data[place + 1] & 0x3F) << 12
+    return upper | (data[place + 2] & 0x3F) << 6 | (data[place + 3] & 0x3F), 4
+
+
+@kernel
+def decode_last(data: Any, start: int, stop: int) -> tuple[Any, int]:
+    """Return the last code point of data[start:stop], which is not empty, and where it begins."""
+    place = stop - 1
+    while place > start and data[place] & 0xC0 == 0x80:
+        place -= 1
+    return decode(data, place)[0], place
 
 
 @functools.cache

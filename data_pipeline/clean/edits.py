@@ -21,7 +21,7 @@ _CONTEXT_BYTES = 40  # that an example shows on either side
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Edits:
-    """Spans to be replaced, ascending, none overlapping another or reaching over the end of a text.
+    """Spans to be replaced, ascending, none empty, overlapping another or reaching over the end of a text.
 
     Attributes:
         starts, stops: (n,) int64 places in the bytes of the texts' array.

@@ -1,7 +1,8 @@
 """Counts of characters, words and lines, which the rules judge by. Once in plain Python, once as a kernel over bytes.
 
-A word is what `str.split()` gives. A line ends with a newline; after a last newline no empty line follows. All kernels
-that call each other stand in this file: numba's cache on disk doesn't notice a change of another's.
+A word is what `str.split()` gives. A line ends with a newline; after a last newline no empty line follows. Kernels
+that call each other stand in this file, what reads single characters in chars.py: numba's cache on disk doesn't notice
+a change of another file.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.clean.chars import LETTER, NEWLINE, SPACE, char_classes, kernel
+from data_pipeline.clean.chars import LETTER, NEWLINE, SPACE, char_classes, decode, kernel
 from data_pipeline.documents import utf8_buffers
 
 BULLETS = ("•", "-")  # as datatrove's GopherQualityFilter (0.10) reads "bullet point"
@@ -172,17 +173,3 @@ def measure_code(data: Any, offsets: Any, alphanumeric: Any, measures: Any) -> N
         found[CODE_CHARS], found[CODE_LINES], found[ALPHANUMERIC] = chars, lines, known
         found[LINE_CHARS] = chars - lines + (stop > offsets[text] and data[stop - 1] != NEWLINE)
         found[LONGEST_LINE] = max(longest, line_chars)
-
-
-@kernel
-def decode(data: Any, place: int) -> tuple[Any, int]:
-    """Return the code point at `place` of valid UTF-8, and its size in bytes."""
-    first = np.int64(data[place])
-    if first < 0x80:
-        return first, 1
-    if first < 0xE0:
-        return (first & 0x1F) << 6 | (data[place + 1] & 0x3F), 2
-    if first < 0xF0:
-        return (first & 0x0F) << 12 | (data[place + 1] & 0x3F) << 6 | (data[place + 2] & 0x3F), 3
-    upper = (first & 0x07) << 18 | (data[place + 1] & 0x3F) << 12
-    return upper | (data[place + 2] & 0x3F) << 6 | (data[place + 3] & 0x3F), 4

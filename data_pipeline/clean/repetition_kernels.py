@@ -5,7 +5,8 @@ number only when their bytes are equal: a hash chooses what is compared, and dec
 proportion to its bytes, as long as its spans don't collide in all 64 bits of their hashes: of a million different spans
 any two do with a probability of 3e-8, and then one more comparison is made.
 
-All kernels that call each other stand in this file: numba's cache on disk doesn't notice a change of another's.
+Kernels that call each other stand in this file, what reads single characters in chars.py: numba's cache on disk
+doesn't notice a change of another file.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data_pipeline.clean.chars import GAP, INNER, NEWLINE, PERHAPS_GAP, PLAIN, SPACE, kernel
+from data_pipeline.clean.chars import INNER, NEWLINE, PLAIN, decode_last, gap_size, kernel
 
 TOP_N = (2, 3, 4)
 DUPLICATE_N = (5, 6, 7, 8, 9, 10)
@@ -244,7 +245,7 @@ def _read(
             chars += 1
             line_start, line_words, line_chars, line_key = place, num_words, chars, 0
             continue
-        gap = _gap_size(data, place, kinds, classes)
+        gap = gap_size(data, place, kinds, classes)
         if gap:
             for inner in range(place, place + gap):
                 line_key = line_key * _BASE + data[inner]
@@ -255,7 +256,7 @@ def _read(
         while place < stop:
             byte = data[place]
             kind = kinds[byte]
-            if kind != PLAIN and kind != INNER and _gap_size(data, place, kinds, classes):
+            if kind != PLAIN and kind != INNER and gap_size(data, place, kinds, classes):
                 break
             key = key << 8 | byte
             size += kind != INNER
@@ -377,7 +378,7 @@ def measure_lines(
             if place == stop or data[place] == NEWLINE:
                 if words > line_words:
                     found[LINES] += 1
-                    found[ENDED_LINES] += is_end_mark[_decode_last(data, line_start, place)[0]]
+                    found[ENDED_LINES] += is_end_mark[decode_last(data, line_start, place)[0]]
                     found[SHORT_LINES] += chars - line_chars <= short_line_chars
                     known = state[NUM_NUMBERS]
                     if number_of_span(slots, spans, state, data, line_start, place, key) < known:
@@ -395,7 +396,7 @@ def measure_lines(
             chars += kind != INNER
             place += 1
             if kind and kind != INNER:
-                gap = _gap_size(data, place - 1, kinds, classes)
+                gap = gap_size(data, place - 1, kinds, classes)
                 if gap:
                     in_word = False
                     for inner in range(place, place - 1 + gap):
@@ -405,38 +406,3 @@ def measure_lines(
             words += not in_word
             in_word = True
         found[CHARS], found[NEWLINES], found[WORDS] = chars, newlines, words
-
-
-@kernel
-def _gap_size(data: Any, place: int, kinds: Any, classes: Any) -> int:
-    """Return the bytes of the white space at `place`, 0 where there is none."""
-    kind = kinds[data[place]]
-    if kind == GAP:
-        return 1
-    if kind == PERHAPS_GAP:
-        char, size = _decode(data, place)
-        return size if classes[char] == SPACE else 0
-    return 0
-
-
-@kernel
-def _decode(data: Any, place: int) -> tuple[Any, int]:
-    """Return the code point at `place` of valid UTF-8, and its size in bytes."""
-    first = np.int64(data[place])
-    if first < 0x80:
-        return first, 1
-    if first < 0xE0:
-        return (first & 0x1F) << 6 | (data[place + 1] & 0x3F), 2
-    if first < 0xF0:
-        return (first & 0x0F) << 12 | (data[place + 1] & 0x3F) << 6 | (data[place + 2] & 0x3F), 3
-    upper = (first & 0x07) << 18 | (data[place + 1] & 0x3F) << 12
-    return upper | (data[place + 2] & 0x3F) << 6 | (data[place + 3] & 0x3F), 4
-
-
-@kernel
-def _decode_last(data: Any, start: int, stop: int) -> tuple[Any, int]:
-    """Return the last code point of data[start:stop], which is not empty, and where it begins."""
-    place = stop - 1
-    while place > start and data[place] & 0xC0 == 0x80:
-        place -= 1
-    return _decode(data, place)[0], place

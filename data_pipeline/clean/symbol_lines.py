@@ -14,8 +14,8 @@ import numba
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.clean.chars import decode
 from data_pipeline.clean.edits import START, STOP, Edits, edited, examples_of, spans_of
-from data_pipeline.clean.measures import decode
 from data_pipeline.clean.rules import Applied, Rule, with_text
 from data_pipeline.documents import utf8_buffers
 from foundation.errors import require

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.clean.edits import edited
 from data_pipeline.clean.extras import extra_file
 from data_pipeline.clean.measures import WORDS, measure
-from data_pipeline.clean.replacing import replaced
 from data_pipeline.clean.rules import EXAMPLES, Applied, Example, Limit, Rule, with_text
 from data_pipeline.clean.word_list import Found, WordList, find_in
 from foundation.errors import InputError, require
@@ -77,7 +77,7 @@ class Toxicity(Rule):
         if self._mask is None or not len(found.texts):
             return Applied(batch, scores)
         masks = np.zeros(len(found.texts), np.int64)
-        texts = replaced(texts, found.texts, found.starts, found.stops, masks, (self._mask,))
+        texts = edited(texts, found.edits(texts, [self._mask], masks))
         changed = Counter(toxic_words_masked=len(found.texts))
         return Applied(with_text(batch, texts), scores, changed, _examples(batch, found, self._mask))
 

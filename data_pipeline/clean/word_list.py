@@ -20,6 +20,8 @@ import numba
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.clean.chars import decode, decode_last
+from data_pipeline.clean.edits import Edits
 from data_pipeline.documents import utf8_buffers
 
 _WORD, _SPACE = 1, 2  # classes of characters; 0 is any other
@@ -88,6 +90,11 @@ class Found:
             chosen: (found,) bool.
         """
         return Found(self.texts[chosen], self.starts[chosen], self.stops[chosen], self.entries[chosen])
+
+    def edits(self, texts: pa.LargeStringArray, pieces: list[str], which: np.ndarray) -> Edits:
+        """Return edits that put one of `pieces` in place of each; which: (found,) int64."""
+        begins = utf8_buffers(texts)[1][self.texts]
+        return Edits(begins + self.starts, begins + self.stops, [piece.encode() for piece in pieces], which)
 
 
 def fold(text: str) -> str:
@@ -162,7 +169,7 @@ def _find(
                 place += 1
             if place == stop:
                 break
-            char, size = _decode(data, place)
+            char, size = decode(data, place)
             is_word = classes[char] == _WORD
             end, entry = place, _NO_ENTRY
             if not (is_word and after_word):
@@ -175,7 +182,7 @@ def _find(
                 rows[num_found, 0], rows[num_found, 1] = text, place - start
                 rows[num_found, 2], rows[num_found, 3] = end - start, entry
             num_found += 1
-            after_word = classes[_last(data, end)] == _WORD
+            after_word = classes[decode_last(data, 0, end)[0]] == _WORD
             place = end
     return num_found
 
@@ -187,7 +194,7 @@ def _longest(
     """Return where the longest entry from `place` on ends, and which it is; -1 where there is none."""
     node, best_end, best_entry = 0, place, _NO_ENTRY
     while place < stop:
-        char, size = _decode(data, place)
+        char, size = decode(data, place)
         char_class = classes[char]
         is_space = char_class == _SPACE
         wanted = _BLANK if is_space else folded[char]
@@ -197,12 +204,12 @@ def _longest(
         node = nodes[edge]
         place += size
         while is_space and place < stop:
-            char, size = _decode(data, place)
+            char, size = decode(data, place)
             if classes[char] != _SPACE:
                 break
             place += size
         if entry_of[node] != _NO_ENTRY:
-            adjoins = place < stop and char_class == _WORD and classes[_decode(data, place)[0]] == _WORD
+            adjoins = place < stop and char_class == _WORD and classes[decode(data, place)[0]] == _WORD
             if not adjoins:
                 best_end, best_entry = place, entry_of[node]
     return best_end, best_entry
@@ -220,26 +227,3 @@ def _edge(chars: Any, low: int, high: int, wanted: int) -> int:
         else:
             return middle
     return -1
-
-
-@numba.njit(cache=True, nogil=True)
-def _last(data: Any, end: int) -> Any:
-    """Return the code point that ends at `end` of valid UTF-8."""
-    place = end - 1
-    while data[place] & 0xC0 == 0x80:
-        place -= 1
-    return _decode(data, place)[0]
-
-
-@numba.njit(cache=True, nogil=True)
-def _decode(data: Any, place: int) -> tuple[Any, int]:
-    """Return the code point at `place` of valid UTF-8, and its size in bytes."""
-    first = np.int64(data[place])
-    if first < 0x80:
-        return first, 1
-    if first < 0xE0:
-        return (first & 0x1F) << 6 | (data[place + 1] & 0x3F), 2
-    if first < 0xF0:
-        return (first & 0x0F) << 12 | (data[place + 1] & 0x3F) << 6 | (data[place + 2] & 0x3F), 3
-    upper = (first & 0x07) << 18 | (data[place + 1] & 0x3F) << 12
-    return upper | (data[place + 2] & 0x3F) << 6 | (data[place + 3] & 0x3F), 4

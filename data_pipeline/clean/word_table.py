@@ -22,8 +22,8 @@ import numba
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.clean.chars import decode
 from data_pipeline.clean.edits import KIND, START, STOP, spans_of
-from data_pipeline.clean.measures import decode
 from data_pipeline.documents import utf8_buffers
 from foundation.errors import InputError, SettingError
 from foundation.files import read_json

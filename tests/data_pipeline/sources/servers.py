@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
+from typing import ClassVar
 
 
 @dataclass
@@ -41,12 +42,8 @@ class Server:
 
     def __init__(self, manners: Manners) -> None:
         self.manners = manners
-
-        class Handler(_Handler):
-            def how(self) -> Manners:
-                return manners
-
-        self._server = _Quiet(("127.0.0.1", 0), Handler)
+        handler = type("Handler", (_Handler,), {"manners": manners})  # http.server makes one of it a request
+        self._server = _Quiet(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
@@ -68,8 +65,7 @@ class _Quiet(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    def how(self) -> Manners:
-        raise NotImplementedError
+    manners: ClassVar[Manners]
 
     def log_message(self, *args: object) -> None:
         pass
@@ -79,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
         if data is None:
             return
         self.send_response(200)
-        size = len(data) if self.how().head_size is None else self.how().head_size
+        size = len(data) if self.manners.head_size is None else self.manners.head_size
         if size is not None and size >= 0:
             self.send_header("Content-Length", str(size))
         self._end_headers()
@@ -90,18 +86,18 @@ class _Handler(BaseHTTPRequestHandler):
             return
         asked = self.headers.get("Range")
         first = 0
-        if asked and self.how().ranges:
+        if asked and self.manners.ranges:
             first = int(asked.removeprefix("bytes=").partition("-")[0])
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
         else:
             self.send_response(200)
-        if self.how().body_size:
+        if self.manners.body_size:
             self.send_header("Content-Length", str(len(data) - first))
         self._end_headers()
-        cut = self.how().cut_after
-        if cut is not None and self.how().cuts > 0 and len(data) - first > cut:
-            self.how().cuts -= 1
+        cut = self.manners.cut_after
+        if cut is not None and self.manners.cuts > 0 and len(data) - first > cut:
+            self.manners.cuts -= 1
             self.wfile.write(data[first : first + cut])
         else:
             self.wfile.write(data[first:])
@@ -109,16 +105,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _begin(self) -> bytes | None:
         path = self.path.partition("?")[0]
-        self.how().requests.append((self.command, path, self.headers.get("Range")))
-        self.how().on_request(len(self.how().requests))
-        status = self.how().statuses.get(path, 200 if path in self.how().files else 404)
+        self.manners.requests.append((self.command, path, self.headers.get("Range")))
+        self.manners.on_request(len(self.manners.requests))
+        status = self.manners.statuses.get(path, 200 if path in self.manners.files else 404)
         if status != 200:
             self.send_error(status)
             return None
-        return self.how().files[path]
+        return self.manners.files[path]
 
     def _end_headers(self) -> None:
-        etag = self.how().etags.get(self.path.partition("?")[0])
+        etag = self.manners.etags.get(self.path.partition("?")[0])
         if etag:
             self.send_header("ETag", f'"{etag}"')
         self.end_headers()

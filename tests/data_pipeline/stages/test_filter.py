@@ -66,7 +66,9 @@ def test_a_document_that_goes_is_kept_whole_with_reason_value_and_threshold(
     changes = {"mix__held_out_frac": 0.2, "tokenizer__vocab_size": 262, "decontaminate__test_sets": []}
     changes["dedup"] = {"_target_": "data_pipeline.dedup.dedup.NoDedup"}
     result = go(config(tmp_path, tmp_path / "out", corpus=corpus, clean=rules(5), partition_bytes=3000, **changes))
-    table = pa.concat_tables([pq.read_table(path) for path in sorted((tmp_path / "out/removed/filter").iterdir())])
+    table = pa.concat_tables(
+        [pq.read_table(path) for path in sorted((tmp_path / "out" / "removed" / "filter").iterdir())]
+    )
     rows = {row["id"]: row for row in table.to_pylist()}
     assert set(rows) == {f"d{row}" for row in range(0, 40, 4)}
     assert all(row["text"] == texts[row["row"]] for row in rows.values())
@@ -78,7 +80,7 @@ def test_a_document_that_goes_is_kept_whole_with_reason_value_and_threshold(
 
 def test_the_scores_of_every_document_are_stored(made: Any, config: Config, go: Go, tmp_path: Path) -> None:
     result = go(config(made.folder, tmp_path / "out", clean=rules(100)))
-    parts = [read_arrays(path) for path in sorted((tmp_path / "out/work/clean").glob("*.scores.npz"))]
+    parts = [read_arrays(path) for path in sorted((tmp_path / "out" / "work" / "clean").glob("*.scores.npz"))]
     words = np.concatenate([part["words"] for part in parts])
     cleaned, filtered = (sum(a.num_out for a in stage.book.values()) for stage in result.stages[:2])
     assert len(words) == cleaned
@@ -108,7 +110,7 @@ def test_what_a_rule_can_not_read_goes_to_quarantine_and_the_books_balance(
     assert all(account.quarantined["picky"] > 0 for account in book.values())
     records = [
         json.loads(line)
-        for path in (tmp_path / "out/quarantine/clean").iterdir()
+        for path in (tmp_path / "out" / "quarantine" / "clean").iterdir()
         for line in path.read_text().splitlines()
     ]
     mine = [record for record in records if record["reason"] == "picky"]
