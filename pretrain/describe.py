@@ -1,14 +1,25 @@
-"""What a run says of itself, on the console before it begins and on its page."""
+"""What a run says of itself: before it begins, on its page, and of how it ended."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import torch
 
 from foundation.progress import human
+from pretrain.attempts import hang_since, read_attempts
 from pretrain.checkpoint.changes import table
+from pretrain.json_lines import read_lines
+from pretrain.mesh import PeerLost
 from pretrain.metrics.flops import peak_flops
+from pretrain.metrics.lines import missing_steps
 from pretrain.plan import counted, epochs
+from pretrain.run_files import JOURNAL, METRICS
 from pretrain.train import Run
+from pretrain.types import Status
+
+BEGUN = "begun_from"  # the event of a journal's line: the run's first steps are another's
+SHOWN_GAPS = 5
 
 
 def describe(run: Run) -> str:
@@ -77,6 +88,45 @@ def changes_told(run: Run) -> str:
     if "optim" not in found.afresh and any(key.startswith("optim.") for key in keys):
         lines.append("  the optimizer's state goes on as it was saved")
     return "\n".join(lines)
+
+
+def missing_told(run: Run, run_dir: Path) -> str:
+    """Return which steps before this one metrics.jsonl has no line of: some were cut out, or it is another file."""
+    begun = [int(line["at_step"]) for line in read_lines(run_dir / JOURNAL) if line.get("event") == BEGUN]
+    # the line of the step itself comes with the checkpoint
+    missing = missing_steps(run_dir / METRICS, max(begun, default=0) + 1, run.progress.step - 1)
+    if not missing:
+        return ""
+    named = [f"{first}" if first == last else f"{first} to {last}" for first, last in missing]
+    more = f" and {len(named) - SHOWN_GAPS} more gaps" if len(named) > SHOWN_GAPS else ""
+    return (
+        f"{run_dir / METRICS}: steps {', '.join(named[:SHOWN_GAPS])}{more} are missing; the run goes on as it "
+        "would with them, curves and page lack them: put the lines back from a copy if you have one"
+    )
+
+
+def reason_of_error(error: BaseException, run: Run, run_dir: Path) -> str:
+    """Return what ended the run; of a rank that lost its peer because the watchdog killed it, the watchdog's words."""
+    if isinstance(error, PeerLost) and run.mesh.is_main:
+        attempts = read_attempts(run_dir)
+        if attempts and (hang := hang_since(run_dir, attempts[-1]["started_s"])):
+            return hang
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
+
+
+def reason_of(status: Status, run: Run) -> str:
+    """Return why the loop ended, and what to do next."""
+    if status is Status.FINISHED:
+        skipped = run.progress.step - run.progress.num_updates
+        of_them = "one of them was" if skipped == 1 else f"{skipped} of them were"
+        without = f"; {of_them} skipped and changed no weight: {JOURNAL} says why" if skipped else ""
+        return f"all steps of the plan are done{without}"
+    if status is Status.PREEMPTED:
+        next_time = "the state is saved, the same line goes on"
+        if not run.checkpointer.saves:
+            next_time = "checkpoint=none: nothing is saved, the same line begins anew"
+        return f"stopped by {run.signal.asked_by}; {next_time}"
+    return run.guard.diagnosis()
 
 
 def _arithmetic(run: Run) -> str:

@@ -16,17 +16,26 @@ import torch
 from foundation.config import Node, build, check
 from foundation.errors import ConfigError, GroundworkError
 from foundation.hashes import hash_json
-from pretrain.attempts import close_attempt, hang_since, read_attempts, withdraw_attempt
+from pretrain.attempts import close_attempt, withdraw_attempt
 from pretrain.checkpoint.changes import is_left_behind, journal_lines
 from pretrain.checkpoint.gate import CONFIG, DEFAULTS, gate_facts
 from pretrain.checkpoint.state import seed_generators
 from pretrain.data.loader import ShardLoader, Shards
-from pretrain.describe import changes_told, describe, facts_of, first_step
+from pretrain.describe import (
+    BEGUN,
+    changes_told,
+    describe,
+    facts_of,
+    first_step,
+    missing_told,
+    reason_of,
+    reason_of_error,
+)
 from pretrain.heartbeat import Phase
 from pretrain.json_lines import JsonLines, read_lines
-from pretrain.mesh import Mesh, PeerLost, set_determinism, start_mesh
+from pretrain.mesh import Mesh, set_determinism, start_mesh
 from pretrain.metrics.flops import peak_flops
-from pretrain.metrics.lines import DROPPED, MetricsFile, missing_steps, read_metrics
+from pretrain.metrics.lines import DROPPED, MetricsFile, read_metrics
 from pretrain.metrics.loggers import NoLogger
 from pretrain.metrics.report import write_run_report
 from pretrain.parallel.compile import compile_as_set
@@ -55,8 +64,6 @@ from pretrain.train import Progress, Run, restore, train
 from pretrain.types import Status
 from pretrain.watchdog.watched import exchange_timeout, watched
 
-BEGUN = "begun_from"  # the event of a journal's line: the run's first steps are another's
-SHOWN_GAPS = 5
 # Keys that are derived and never set, but that users look for: what to set instead.
 DERIVED = {
     "trainer.grad_accum_steps": "set trainer.global_batch_size and trainer.micro_batch_size: "
@@ -220,7 +227,8 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
         with run.mesh.failing_together():
             if resumed(run, tree["resume"], run_dir):
                 run.mesh.on_main(lambda: tell_changes(run, run_dir))
-                run.mesh.on_main(lambda: tell_missing(run, run_dir))
+                if missing := run.mesh.on_main(lambda: missing_told(run, run_dir)):
+                    say(missing, file=sys.stderr, flush=True)
                 say(f"resume: from step {run.progress.step} of {run.plan.max_steps}")
             elif run.mesh.is_main and next(read_metrics(run_dir / METRICS), None):
                 say(f"no checkpoint in {run_dir}; starting anew: its earlier lines move to {DROPPED}")
@@ -268,22 +276,6 @@ def resumed(run: Run, resume: str, run_dir: Path) -> bool:
         line = {"event": BEGUN, "checkpoint": resume, "at_step": run.progress.step}  # of the folder, not of a step
         run.mesh.on_main(lambda: JsonLines(run_dir / JOURNAL).append(line, durable=True))
     return found
-
-
-def tell_missing(run: Run, run_dir: Path) -> None:
-    """Say which steps before this one metrics.jsonl has no line of: some were cut out, or the file is another one."""
-    begun = [int(line["at_step"]) for line in read_lines(run_dir / JOURNAL) if line.get("event") == BEGUN]
-    # the line of the step itself comes with the checkpoint
-    missing = missing_steps(run_dir / METRICS, max(begun, default=0) + 1, run.progress.step - 1)
-    if missing:
-        named = [f"{first}" if first == last else f"{first} to {last}" for first, last in missing]
-        more = f" and {len(named) - SHOWN_GAPS} more gaps" if len(named) > SHOWN_GAPS else ""
-        print(
-            f"{run_dir / METRICS}: steps {', '.join(named[:SHOWN_GAPS])}{more} are missing; the run goes on as it "
-            "would with them, curves and page lack them: put the lines back from a copy if you have one",
-            file=sys.stderr,
-            flush=True,
-        )
 
 
 def tell_changes(run: Run, run_dir: Path) -> None:
@@ -378,29 +370,5 @@ def hash_seed(seed: int, rank: int) -> int:
     return int(hash_json([seed, rank]), 16) % 2**63
 
 
-def reason_of_error(error: BaseException, run: Run, run_dir: Path) -> str:
-    """Return what ended the run; of a rank that lost its peer because the watchdog killed it, the watchdog's words."""
-    if isinstance(error, PeerLost) and run.mesh.is_main:
-        attempts = read_attempts(run_dir)
-        if attempts and (hang := hang_since(run_dir, attempts[-1]["started_s"])):
-            return hang
-    return f"{type(error).__name__}: {error}".removesuffix(": ")
-
-
-def reason_of(status: Status, run: Run) -> str:
-    """Return why the loop ended, and what to do next."""
-    if status is Status.FINISHED:
-        skipped = run.progress.step - run.progress.num_updates
-        of_them = "one of them was" if skipped == 1 else f"{skipped} of them were"
-        without = f"; {of_them} skipped and changed no weight: {JOURNAL} says why" if skipped else ""
-        return f"all steps of the plan are done{without}"
-    if status is Status.PREEMPTED:
-        next_time = "the state is saved, the same line goes on"
-        if not run.checkpointer.saves:
-            next_time = "checkpoint=none: nothing is saved, the same line begins anew"
-        return f"stopped by {run.signal.asked_by}; {next_time}"
-    return run.guard.diagnosis()
-
-
-def _silent(*_: object) -> None:
+def _silent(*_: object, **__: object) -> None:
     pass

@@ -8,6 +8,7 @@ import numba
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.clean.html_bytes import ends_name, past_spaces
 from data_pipeline.documents import utf8_buffers
 
 # What a page begins with, in any case; a name ends with white space, "/" or ">".
@@ -19,7 +20,7 @@ _HTML = np.frombuffer(HTML.encode(), np.uint8)
 _DOCTYPE = np.frombuffer(DOCTYPE.encode(), np.uint8)
 _NAMES = np.frombuffer("".join(start.ljust(8) for start in STARTS).encode(), np.uint8).reshape(-1, 8)
 _COMMENT, _COMMENT_END = np.frombuffer(b"<!--", np.uint8), np.frombuffer(b"-->", np.uint8)
-_LT, _GT, _QUESTION, _SLASH = 0x3C, 0x3E, 0x3F, 0x2F
+_LT, _GT, _QUESTION = 0x3C, 0x3E, 0x3F
 
 
 def is_html(texts: pa.LargeStringArray) -> np.ndarray:
@@ -76,7 +77,7 @@ def _is_html(data: Any, offsets: Any, found: Any) -> None:
             place += 3
         place = _past_preamble(data, place, stop)
         if _begins(data, place, stop, _DOCTYPE, 9):
-            place = _past_spaces(data, place + 9, stop)
+            place = past_spaces(data, place + 9, stop)
             found[text] = _begins(data, place, stop, _HTML, 4) and _name_ends(data, place + 4, stop)
             continue
         for start in range(_SIZES.size):
@@ -89,7 +90,7 @@ def _is_html(data: Any, offsets: Any, found: Any) -> None:
 def _past_preamble(data: Any, place: int, stop: int) -> int:
     """Return the first place from `place` on that is no white space, comment or declaration."""
     while True:
-        place = _past_spaces(data, place, stop)
+        place = past_spaces(data, place, stop)
         if _begins(data, place, stop, _COMMENT, 4):
             place += 4
             while place < stop and not _begins(data, place, stop, _COMMENT_END, 3):
@@ -117,16 +118,4 @@ def _begins(data: Any, place: int, stop: int, start: Any, size: int) -> bool:
 
 @numba.njit(cache=True, nogil=True)
 def _name_ends(data: Any, place: int, stop: int) -> bool:
-    return place < stop and (data[place] == _GT or data[place] == _SLASH or _is_space(data[place]))
-
-
-@numba.njit(cache=True, nogil=True)
-def _past_spaces(data: Any, place: int, stop: int) -> int:
-    while place < stop and _is_space(data[place]):
-        place += 1
-    return place
-
-
-@numba.njit(cache=True, nogil=True)
-def _is_space(byte: int) -> bool:
-    return byte == 0x20 or byte == 0x0A or byte == 0x09 or byte == 0x0D or byte == 0x0C
+    return place < stop and ends_name(data[place])

@@ -18,6 +18,7 @@ import numba
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.clean.html_bytes import ends_name, is_letter, is_space, lower, next_byte, past_spaces
 from data_pipeline.clean.html_names import (
     BARRIER,
     CELL,
@@ -54,7 +55,7 @@ _SCRIPT, _TABLE, _TEMPLATE = map(name_hash, ("script", "table", "template"))
 _H1, _H2, _H3, _H4, _H5, _H6 = map(name_hash, HEADINGS)
 # unsigned: where int64 overflows, numba 0.68 goes on as if it didn't, and equal numbers compare as different
 _BASIS, _PRIME, _MASK = np.uint64(FNV_BASIS), np.uint64(FNV_PRIME), np.uint64(HASH_MASK)
-_TAB, _LF, _FF, _CR, _SPACE, _BANG, _QUOTE, _APOSTROPHE = 0x09, 0x0A, 0x0C, 0x0D, 0x20, 0x21, 0x22, 0x27
+_BANG, _QUOTE, _APOSTROPHE = 0x21, 0x22, 0x27
 _DASH, _SLASH, _LT, _EQUALS, _GT, _QUESTION = 0x2D, 0x2F, 0x3C, 0x3D, 0x3E, 0x3F
 _SCRIPT_NAME = np.frombuffer(b"script", dtype=np.uint8)
 
@@ -104,12 +105,12 @@ def _read(
         if data[place] != _LT or not _opens(data, place + 1, stop):
             found[NODES] += not in_text
             in_text = True
-            place = _next(data, place + 1, stop, _LT)
+            place = next_byte(data, place + 1, stop, _LT)
             continue
         in_text = False
         is_end = data[place + 1] == _SLASH
         first = place + 1 + is_end
-        if not _is_letter(data[first]):
+        if not is_letter(data[first]):
             after = _past_markup(data, place, stop)
             found[NODES] += 1
             if after < 0:
@@ -263,8 +264,8 @@ def _kind(name: int, hashes: Any, kinds: Any) -> int:
 def _name(data: Any, place: int, stop: int) -> tuple[Any, int]:
     """Return the hash of the name that begins at `place`, one for all headings, and where it ends."""
     mixed = _BASIS
-    while place < stop and not _ends_name(data[place]):
-        mixed = (mixed ^ np.uint64(_lower(data[place]))) * _PRIME
+    while place < stop and not ends_name(data[place]):
+        mixed = (mixed ^ np.uint64(lower(data[place]))) * _PRIME
         place += 1
     name: Any = np.int64(mixed & _MASK)
     if name in (_H2, _H3, _H4, _H5, _H6):
@@ -280,14 +281,14 @@ def _past_attributes(data: Any, place: int, stop: int) -> tuple[int, int, bool]:
         byte = data[place]
         if byte == _GT:
             return place + 1, num, data[place - 1] == _SLASH
-        if _is_space(byte) or byte == _SLASH:
+        if is_space(byte) or byte == _SLASH:
             place += 1
             continue
         num += 1
         place += 1
-        while place < stop and not _ends_name(data[place]) and data[place] != _EQUALS:
+        while place < stop and not ends_name(data[place]) and data[place] != _EQUALS:
             place += 1
-        place = _past_spaces(data, place, stop)
+        place = past_spaces(data, place, stop)
         if place < stop and data[place] == _EQUALS:
             place = _past_value(data, place + 1, stop)
             if place < stop and data[place] == _GT:
@@ -298,10 +299,10 @@ def _past_attributes(data: Any, place: int, stop: int) -> tuple[int, int, bool]:
 @numba.njit(cache=True, nogil=True)
 def _past_value(data: Any, place: int, stop: int) -> int:
     """Return where the value of an attribute ends that begins at `place` or after spaces; `stop` where it doesn't."""
-    place = _past_spaces(data, place, stop)
+    place = past_spaces(data, place, stop)
     if place < stop and (data[place] == _QUOTE or data[place] == _APOSTROPHE):
-        return min(_next(data, place + 1, stop, data[place]) + 1, stop)
-    while place < stop and data[place] != _GT and not _is_space(data[place]):
+        return min(next_byte(data, place + 1, stop, data[place]) + 1, stop)
+    while place < stop and data[place] != _GT and not is_space(data[place]):
         place += 1
     return place
 
@@ -312,7 +313,7 @@ def _past_markup(data: Any, place: int, stop: int) -> int:
     is_comment = _begins_comment(data, place, stop)
     end = place + (4 if is_comment else 2)
     while True:
-        end = _next(data, end, stop, _GT)
+        end = next_byte(data, end, stop, _GT)
         if end == stop:
             return -1
         dashed = data[end - 1] == _DASH and data[end - 2] == _DASH
@@ -359,10 +360,10 @@ def _past_raw(data: Any, name: int, name_stop: int, place: int, stop: int, is_sc
 def _same(name: Any, start: int, name_stop: int, data: Any, place: int, stop: int) -> bool:
     """Return whether data[place:] begins with a name, in any case, that ends there."""
     size = name_stop - start
-    if place + size >= stop or not _ends_name(data[place + size]):
+    if place + size >= stop or not ends_name(data[place + size]):
         return False
     at = 0
-    while at < size and _lower(name[start + at]) == _lower(data[place + at]):
+    while at < size and lower(name[start + at]) == lower(data[place + at]):
         at += 1
     return at == size
 
@@ -374,39 +375,4 @@ def _opens(data: Any, place: int, stop: int) -> bool:
         return False
     if data[place] == _SLASH:
         return place + 1 < stop
-    return data[place] == _BANG or data[place] == _QUESTION or _is_letter(data[place])
-
-
-@numba.njit(cache=True, nogil=True)
-def _next(data: Any, place: int, stop: int, byte: int) -> int:
-    """Return the first place from `place` on of a byte; `stop` where there is none."""
-    while place < stop and data[place] != byte:
-        place += 1
-    return place
-
-
-@numba.njit(cache=True, nogil=True)
-def _past_spaces(data: Any, place: int, stop: int) -> int:
-    while place < stop and _is_space(data[place]):
-        place += 1
-    return place
-
-
-@numba.njit(cache=True, nogil=True)
-def _is_space(byte: int) -> bool:
-    return byte in (_SPACE, _LF, _TAB, _CR, _FF)
-
-
-@numba.njit(cache=True, nogil=True)
-def _ends_name(byte: int) -> bool:
-    return byte in (_GT, _SLASH) or _is_space(byte)
-
-
-@numba.njit(cache=True, nogil=True)
-def _lower(byte: int) -> int:
-    return byte + 0x20 if 0x41 <= byte <= 0x5A else byte
-
-
-@numba.njit(cache=True, nogil=True)
-def _is_letter(byte: int) -> bool:
-    return 0x61 <= byte <= 0x7A or 0x41 <= byte <= 0x5A
+    return data[place] == _BANG or data[place] == _QUESTION or is_letter(data[place])

@@ -21,18 +21,8 @@ from data_pipeline.sources.columnar import (
     unpacked,
 )
 from data_pipeline.sources.inputs import check_paths, check_source, find_files
-from data_pipeline.sources.parquet_layout import (
-    Footer,
-    LayoutError,
-    Part,
-    RowGroup,
-    cuts,
-    empty_file,
-    read_footer,
-    row_groups,
-    small_file,
-    unpacked_bytes,
-)
+from data_pipeline.sources.parquet_layout import Footer, LayoutError, Part, RowGroup, read_footer, row_groups
+from data_pipeline.sources.parquet_pieces import cuts, empty_file, small_file, unpacked_bytes
 from data_pipeline.sources.records import MAX_DOC_BYTES
 from data_pipeline.sources.source import Block, InputFile, Parsed, Source
 from foundation.errors import InputError

@@ -13,9 +13,9 @@ import torch
 
 from pretrain.checkpoint.integrity import step_folders
 from pretrain.checkpoint.state import random_states
+from pretrain.describe import reason_of
 from pretrain.evaluate.evaluator import NoEval
 from pretrain.late import LAG_STEPS
-from pretrain.main import reason_of
 from pretrain.mesh import Mesh
 from pretrain.metrics.lines import read_metrics
 from pretrain.seats import nothing
