@@ -12,18 +12,17 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline.clean.chars import SENTENCE_TERMINALS, byte_kinds, char_classes, char_set
+from data_pipeline.clean.numbers import NUM_PROBES, table_of
 from data_pipeline.clean.repetition_kernels import (
     CHARS,
     ENDED_LINES,
     LINES,
     NEWLINES,
     NUM_LINE_COLUMNS,
-    NUM_PROBES,
     REPEATED_CHARS,
     SHORT_LINES,
     WORDS,
     measure_lines,
-    table_of,
 )
 from data_pipeline.clean.rules import Applied, Limit, Rule
 from data_pipeline.documents import utf8_buffers

@@ -14,14 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline.clean.chars import byte_kinds, char_classes
-from data_pipeline.clean.repetition_kernels import (
-    DUPLICATE_N,
-    NUM_COLUMNS,
-    NUM_PROBES,
-    TOP_N,
-    measure_repetition,
-    table_of,
-)
+from data_pipeline.clean.numbers import NUM_PROBES, table_of
+from data_pipeline.clean.repetition_kernels import DUPLICATE_N, NUM_COLUMNS, TOP_N, measure_repetition
 from data_pipeline.documents import utf8_buffers
 
 

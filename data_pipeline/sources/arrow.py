@@ -17,7 +17,6 @@ from data_pipeline.sources.arrow_messages import (
     read_messages,
 )
 from data_pipeline.sources.columnar import (
-    MAX_BLOCK_BYTES,
     Growing,
     Keys,
     check_columns,
@@ -26,9 +25,8 @@ from data_pipeline.sources.columnar import (
     too_much,
     unpacked,
 )
-from data_pipeline.sources.inputs import check_paths, check_source, find_files
-from data_pipeline.sources.records import MAX_DOC_BYTES
-from data_pipeline.sources.source import Block, InputFile, Parsed, Source
+from data_pipeline.sources.source import Block, InputFile, Parsed
+from data_pipeline.sources.tables import Tables
 from foundation.errors import InputError
 
 DAMAGED = "fetch the file again, or leave it out"
@@ -41,7 +39,7 @@ _AS_BYTES = {
 _WHOLE = {pa.string_view(): pa.large_binary(), pa.binary_view(): pa.large_binary()}
 
 
-class Arrow(Source):
+class Arrow(Tables):
     """Arrow IPC files (Feather 2) and streams (the .arrow files of Hugging Face's datasets), lz4, zstd or plain.
 
     A document's row is its place in the file, from 0. Its id is the id column's value where that is a text or an
@@ -67,27 +65,6 @@ class Arrow(Source):
     Raises:
         SettingError: a value that can't work.
     """
-
-    def __init__(
-        self,
-        paths: list[str],
-        source: str = "arrow",
-        text_key: str = "text",
-        id_key: str = "id",
-        weight: float = 1.0,
-        budget: dict[str, float] | None = None,
-        max_doc_bytes: int = MAX_DOC_BYTES,
-        max_block_bytes: int = MAX_BLOCK_BYTES,
-    ) -> None:
-        check_source(source, weight, budget)
-        check_paths(paths)
-        self._keys = Keys(text_key, id_key, max_doc_bytes, max_block_bytes)
-        self.name, self.weight, self.budget = source, weight, budget
-        self.paths, self.text_key, self.id_key = paths, text_key, id_key
-        self.max_doc_bytes, self.max_block_bytes = max_doc_bytes, max_block_bytes
-
-    def files(self) -> list[InputFile]:
-        return find_files(self.paths, self.name)
 
     def blocks(self, file: InputFile, partition_bytes: int) -> Iterator[Block]:
         before = _Before(self._keys, file)

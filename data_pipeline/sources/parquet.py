@@ -11,20 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_pipeline.sources.columnar import (
-    MAX_BLOCK_BYTES,
     Growing,
-    Keys,
     check_columns,
     packed,
     parsed_columns,
     too_much,
     unpacked,
 )
-from data_pipeline.sources.inputs import check_paths, check_source, find_files
 from data_pipeline.sources.parquet_layout import Footer, LayoutError, Part, RowGroup, read_footer, row_groups
 from data_pipeline.sources.parquet_pieces import cuts, empty_file, small_file, unpacked_bytes
-from data_pipeline.sources.records import MAX_DOC_BYTES
-from data_pipeline.sources.source import Block, InputFile, Parsed, Source
+from data_pipeline.sources.source import Block, InputFile, Parsed
+from data_pipeline.sources.tables import Tables
 from foundation.errors import InputError
 from foundation.text import number_of
 
@@ -33,7 +30,7 @@ MOST_UNPACKED = 32  # times that a row is unpacked, on average; 1,000 books in o
 DAMAGED = "fetch the file again, or leave it out"
 
 
-class Parquet(Source):
+class Parquet(Tables):
     """Parquet files, of any row groups, packed and encoded in any way that pyarrow reads.
 
     A document's row is its place in the file, from 0. Its id is the id column's value where that is a text or an
@@ -67,27 +64,6 @@ class Parquet(Source):
     Raises:
         SettingError: a value that can't work.
     """
-
-    def __init__(
-        self,
-        paths: list[str],
-        source: str = "parquet",
-        text_key: str = "text",
-        id_key: str = "id",
-        weight: float = 1.0,
-        budget: dict[str, float] | None = None,
-        max_doc_bytes: int = MAX_DOC_BYTES,
-        max_block_bytes: int = MAX_BLOCK_BYTES,
-    ) -> None:
-        check_source(source, weight, budget)
-        check_paths(paths)
-        self._keys = Keys(text_key, id_key, max_doc_bytes, max_block_bytes)
-        self.name, self.weight, self.budget = source, weight, budget
-        self.paths, self.text_key, self.id_key = paths, text_key, id_key
-        self.max_doc_bytes, self.max_block_bytes = max_doc_bytes, max_block_bytes
-
-    def files(self) -> list[InputFile]:
-        return find_files(self.paths, self.name)
 
     def blocks(self, file: InputFile, partition_bytes: int) -> Iterator[Block]:
         with file.open() as stream:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.clean.repetition_kernels import (
+from data_pipeline.clean.numbers import (
     FEWEST_SLOTS,
     NUM_NUMBERS,
     NUM_PROBES,
