@@ -59,8 +59,7 @@ from data_pipeline.sources.source import Corpus, Source
 from data_pipeline.stages.clean import Clean
 from data_pipeline.stages.decontaminate import Decontaminate
 from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
-from data_pipeline.stages.filter import LIMITS as SCORE_LIMITS
-from data_pipeline.stages.filter import Filter
+from data_pipeline.stages.filter import SCORE_LIMITS, Filter
 from data_pipeline.stages.paragraphs import CutParagraphs
 from data_pipeline.stages.shards import WriteShards, manifest_of
 from data_pipeline.stages.split import Split

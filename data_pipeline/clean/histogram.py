@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,14 +15,6 @@ from data_pipeline.clean.rules import Limit, Scores, broken
 
 _SHIFT = 52 - 5  # bits of a float64 that a bucket leaves out
 _MAGNITUDE = np.int64((1 << 63) - 1)
-
-
-class Counts(NamedTuple):
-    """What is counted in a bucket. Attributes: alone: of these, documents that break no other limit."""
-
-    documents: int
-    utf8_bytes: int
-    alone: int
 
 
 def bucket_of(values: np.ndarray) -> np.ndarray:
@@ -49,9 +40,11 @@ def lower_edge(bucket: int) -> float:
 class Histogram:
     """Of one limit's score.
 
+    Counted are documents, UTF-8 bytes, and documents that nothing else takes.
+
     Attributes:
-        rows: bucket, then Counts, by bucket.
-        below, above: Counts of what breaks the limit.
+        rows: a bucket and its three counts, by bucket.
+        below, above: the three counts of what breaks the limit.
     """
 
     rows: list[list[int]]

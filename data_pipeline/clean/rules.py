@@ -199,14 +199,14 @@ class Rules(Rule):
         return [path for rule in self._rules.values() for path in rule.inputs()]
 
     def decide(self, scores: Scores) -> list[Removals]:
-        gone = np.zeros(0, np.int64)
+        gone = np.zeros(max(map(len, scores.values()), default=0), bool)
         found: list[Removals] = []
         for rule in self._rules.values():
             for removals in rule.decide(scores):
-                fresh = np.flatnonzero(~np.isin(removals.positions, gone))
+                fresh = np.flatnonzero(~gone[removals.positions])
                 if len(fresh):
                     found.append(removals.rows(fresh))
-                    gone = np.concatenate([gone, removals.positions[fresh]])
+                    gone[removals.positions] = True
         return found
 
 

@@ -27,7 +27,7 @@ from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
 
 FILTER = "filter"
-LIMITS = "limits"  # in facts
+SCORE_LIMITS = "limits"  # in facts
 
 
 class Filter(Stage):
@@ -75,7 +75,7 @@ class Filter(Stage):
             output=hash_bytes(indices.astype("<i8").tobytes()),
             book=book,
             files=[*files, path],
-            facts={"bytes_in_and_removed": bytes_in_and_removed(view, indices), LIMITS: self._limits(histograms)},
+            facts={"bytes_in_and_removed": bytes_in_and_removed(view, indices), SCORE_LIMITS: self._limits(histograms)},
             utf8_bytes=int(view.sizes.sum()),
         )
 
