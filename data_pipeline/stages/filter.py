@@ -76,7 +76,6 @@ class Filter(Stage):
             book=book,
             files=[*files, path],
             facts={"bytes_in_and_removed": bytes_in_and_removed(view, indices), SCORE_LIMITS: self._limits(histograms)},
-            utf8_bytes=int(view.sizes.sum()),
         )
 
     def check(self, books: Sequence[tuple[str, Book]]) -> None:
