@@ -31,7 +31,7 @@ from data_pipeline.stages.view import TextReader, decision_path
 
 PEER_SETTINGS = {"vocab_size": 16384}  # ours
 COMPARED = {  # peer -> the stages that do its work, and the documents that both get
-    "datatrove GopherQualityFilter": (("clean",), "read"),
+    "datatrove GopherQualityFilter": (("clean", "filter"), "read"),
     "tokenizers train": (("tokenizer",), "kept"),
     "tokenizers encode_batch_fast": (("shards",), "kept"),
 }

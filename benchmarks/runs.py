@@ -21,7 +21,7 @@ import orjson
 from data_pipeline.stages.view import Partition, View
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-STAGES = ("clean", "exact", "near", "paragraphs", "split", "decontaminate", "tokenizer", "shards")
+STAGES = ("clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "tokenizer", "shards")
 START, END, ALL = "(start)", "(end)", "(all)"  # before the first stage, after the last, the whole command
 POLL_S = 0.01
 PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
@@ -96,7 +96,7 @@ def run_pipeline(corpus: Input, workers: int, folder: Path, *overrides: str, unt
 
 
 def corpus_of(out: Path) -> View:
-    """Return the corpus as `clean` left it in an output folder of the pipeline."""
+    """Return the corpus as `clean` left it in an output folder of the pipeline, before the filter."""
     facts = _facts(out, "clean")["facts"]
     return View(out / "work", [Partition(**each) for each in facts["partitions"]], facts["file_names"])
 

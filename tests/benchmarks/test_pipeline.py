@@ -73,6 +73,7 @@ def test_the_stages_are_timed_from_outside(pipeline: ModuleType, tmp_path: Path)
     corpus = pipeline.Input("made up", write_jsonl(tmp_path / "made_up.jsonl", texts))
     run = pipeline.run_pipeline(corpus, 2, tmp_path, "tokenizer.vocab_size=300")
     assert list(run.seconds) == [pipeline.START, *pipeline.STAGES, pipeline.END, pipeline.ALL]
+    assert list(run.timing) == list(pipeline.STAGES)  # all that the pipeline has
     parts = [seconds for stage, seconds in run.seconds.items() if stage != pipeline.ALL]
     assert sum(parts) == pytest.approx(run.seconds[pipeline.ALL], abs=0.05)
     assert run.peak_mb[pipeline.ALL] == max(run.peak_mb.values()) > 50
