@@ -36,7 +36,7 @@ def test_a_missing_peer_is_said(pipeline: ModuleType) -> None:
     run = pipeline.Run(timing={"tokenizer": {"seconds": 3.0}})
     there = {"seconds": 2.0, "peak_mb": 100.0, "version": "tokenizers 1", "note": "n"}
     peers = {"tokenizers train": [there], "datatrove GopherQualityFilter": [{"missing": "No module named 'datatrove'"}]}
-    run.timing["clean"] = {"seconds": 1.0}
+    run.timing |= {"clean": {"seconds": 1.0}, "filter": {"seconds": 0.5}}
     _, _, ours, missing = pipeline.peer_table([run], peers).splitlines()
     assert [cell.strip() for cell in ours.split("|")[2:6]] == [
         "3.00",
@@ -73,7 +73,7 @@ def test_the_stages_are_timed_from_outside(pipeline: ModuleType, tmp_path: Path)
     corpus = pipeline.Input("made up", write_jsonl(tmp_path / "made_up.jsonl", texts))
     run = pipeline.run_pipeline(corpus, 2, tmp_path, "tokenizer.vocab_size=300")
     assert list(run.seconds) == [pipeline.START, *pipeline.STAGES, pipeline.END, pipeline.ALL]
-    assert list(run.timing) == list(pipeline.STAGES)  # all that the pipeline has
+    assert set(run.timing) == set(pipeline.STAGES)  # all that the pipeline has
     parts = [seconds for stage, seconds in run.seconds.items() if stage != pipeline.ALL]
     assert sum(parts) == pytest.approx(run.seconds[pipeline.ALL], abs=0.05)
     assert run.peak_mb[pipeline.ALL] == max(run.peak_mb.values()) > 50
