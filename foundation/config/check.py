@@ -98,7 +98,8 @@ def check_arguments(given: dict[str, Any], target: Callable[..., Any], key: str,
 
 def hint_of(target: Callable[..., Any], name: str) -> Any:
     """Return the type hint of one parameter, resolved alone: others may exist for type checkers only."""
-    function = target.__init__ if inspect.isclass(target) and "__init__" in vars(target) else target
+    # its own constructor or one that it inherits; a class with neither has its arguments as annotations
+    function = target.__init__ if inspect.isclass(target) and target.__init__ is not object.__init__ else target
     annotations = getattr(function, "__annotations__", {})
     if name not in annotations:
         return Any

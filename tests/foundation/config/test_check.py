@@ -18,6 +18,10 @@ class Shape:
         self.size, self.names, self.mode = size, names, mode
 
 
+class Inheriting(Shape):
+    """Has no constructor of its own."""
+
+
 class Part:
     def __init__(self, rate: float, run_dir: Path) -> None:
         self.rate, self.run_dir = rate, run_dir
@@ -58,6 +62,14 @@ def test_a_list_becomes_the_tuple_that_the_signature_asks_for() -> None:
 
 def test_a_string_counts_as_a_list_of_one() -> None:
     assert build(checked(shape={"names": "only"})["shape"]).names == ["only"]
+
+
+def test_a_constructor_that_a_class_inherits_is_its_schema() -> None:
+    heir = {"_target_": f"{__name__}.Inheriting"}
+    built = build(checked(shape={**heir, "names": "only"})["shape"])
+    assert type(built) is Inheriting and (built.names, built.size) == (["only"], (2, 3))
+    with pytest.raises(ConfigError, match=r"^shape\.mode: 'most' "):
+        checked(shape={**heir, "mode": "most"})
 
 
 def test_a_number_where_text_is_meant_is_answered_with_the_quotes_to_type() -> None:
