@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.clean.bounds import KEY_BYTES
 from data_pipeline.clean.c4_kernels import (
     BAD_LINES,
     BLANK,
@@ -171,11 +172,14 @@ def clean_lines(texts: pa.LargeStringArray, rules: LineRules) -> Cleaned:
     found = np.full((len(KINDS), EXAMPLES, 3), -1, np.int64)
     flags = bool(rules.end_marks), rules.citations, rules.javascript, rules.policies
     settings = np.array([rules.min_words, rules.max_word_chars, *flags], np.int64)
-    tables = [byte_kinds(), char_classes(), char_set(rules.end_marks)]
-    tables += [mark_bytes(), ends_of_sentences(), NOTES, settings]
-    phrases = [*rules.within.arrays(), *rules.bad.arrays()]
-    arguments = [data, offsets, *tables, *phrases, out, out_offsets, counts, by_kind, found]
-    clean_texts(*arguments)
+    chars = byte_kinds(), char_classes(), char_set(rules.end_marks)
+    sentence = mark_bytes(), ends_of_sentences()
+    longest = int(np.diff(offsets).max(initial=0))
+    beyond = longest + 2 * KEY_BYTES  # the kernels read so far
+    rooms = np.empty(beyond, np.uint8), np.empty(beyond, np.uint8), np.empty(longest + 1, np.int32)
+    phrases = rules.within.arrays(), rules.bad.arrays()
+    results = out, out_offsets, counts, by_kind, found
+    clean_texts(data, offsets, chars, sentence, NOTES, settings, *phrases, rooms, *results)
     rows = [[kind, *found[kind, at]] for kind, at in np.argwhere(found[:, :, 0] >= 0).tolist()]
     if by_kind.any():
         buffers = pa.py_buffer(out_offsets), pa.py_buffer(out[: out_offsets[-1]])

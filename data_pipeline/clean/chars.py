@@ -17,7 +17,7 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 SPACE, LETTER = 1, 2  # classes of characters; 0 is any other
 NEWLINE = 0x0A
 # What a byte is to one who looks for white space. Most characters are told by their first byte
-PLAIN, GAP, PERHAPS_GAP, INNER = 0, 1, 2, 3
+PLAIN, GAP, PERHAPS_GAP = 0, 1, 2
 
 # fmt: off
 # The marks that end a sentence, in any script: the code points with the property Sentence_Terminal in Unicode 18.0,
@@ -51,18 +51,6 @@ def kernel(function: Kernel) -> Kernel:
     """
     compiled: Kernel = numba.njit(cache=True, nogil=True, _nrt=False)(function)  # type: ignore[call-overload]
     return compiled
-
-
-@kernel
-def gap_size(data: Any, place: int, kinds: Any, classes: Any) -> int:
-    """Return the bytes of the white space at `place`, 0 where there is none."""
-    kind = kinds[data[place]]
-    if kind == GAP:
-        return 1
-    if kind == PERHAPS_GAP:
-        char, size = decode(data, place)
-        return size if classes[char] == SPACE else 0
-    return 0
 
 
 @kernel
@@ -100,9 +88,8 @@ def char_classes() -> np.ndarray:
 
 @functools.cache
 def byte_kinds() -> np.ndarray:
-    """Return what each byte is, (256,) uint8: PLAIN, GAP, PERHAPS_GAP (may begin wide white space), INNER."""
+    """Return what each byte is, (256,) uint8: PLAIN, GAP or PERHAPS_GAP (may begin wide white space)."""
     kinds = np.zeros(256, np.uint8)
-    kinds[0x80:0xC0] = INNER
     for code in np.flatnonzero(char_classes() == SPACE).tolist():
         kinds[chr(code).encode()[0]] = GAP if code < 0x80 else PERHAPS_GAP
     return kinds

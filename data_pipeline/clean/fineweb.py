@@ -133,7 +133,9 @@ def line_measures(
     """
     data, offsets = utf8_buffers(texts)
     measures = np.zeros((len(texts), NUM_LINE_COLUMNS), dtype=np.int64)
-    table = table_of(int(np.diff(offsets).max(initial=0)) // 2 + 1)
+    longest = int(np.diff(offsets).max(initial=0))
+    table = table_of(longest // 2 + 1)
+    gaps, ends = np.empty(longest, np.uint8), np.empty(longest + 1, np.int32)
     tables = byte_kinds(), char_classes(), char_set(end_marks)
-    measure_lines(data, offsets, *tables, short_line_chars, *table, measures)
+    measure_lines(data, offsets, *tables, short_line_chars, table, gaps, ends, measures)
     return measures, int(table.state[NUM_PROBES])

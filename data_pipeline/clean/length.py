@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from data_pipeline.clean.measures import CHARS, WORDS, measure
+from data_pipeline.clean.bounds import sizes
 from data_pipeline.clean.rules import Applied, Limit, Rule
 from foundation.errors import require
 
@@ -31,6 +31,5 @@ class Length(Rule):
         )
 
     def apply(self, batch: pa.RecordBatch) -> Applied:
-        measures = measure(batch.column("text"))
-        words, chars = measures[:, WORDS], measures[:, CHARS]
+        chars, words = sizes(batch.column("text"))
         return Applied(batch, {"has_words": (words > 0).astype(float), "chars": chars * 1.0, "words": words * 1.0})

@@ -13,7 +13,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.clean.chars import LETTER, NEWLINE, SPACE, char_classes, decode, kernel
+from data_pipeline.clean.bounds import (
+    IS_LETTER,
+    IS_SOUGHT,
+    IS_WIDE,
+    KEY_BYTES,
+    byte_signs,
+    count_chars,
+    find_words,
+    key_of_word,
+    rooms_for,
+)
+from data_pipeline.clean.chars import LETTER, NEWLINE, SPACE, byte_kinds, char_classes, decode, decode_last, kernel
 from data_pipeline.documents import utf8_buffers
 
 BULLETS = ("•", "-")  # as datatrove's GopherQualityFilter (0.10) reads "bullet point"
@@ -30,21 +41,52 @@ NUM_MEASURES = 10
 NUM_CODE_MEASURES = 5
 
 _DOT, _HASH, _ELLIPSIS = 0x2E, 0x23, 0x2026
+_SOUGHT = b".#-"  # what a word is read again for, in ASCII
+_SLOTS = 1024
+_SHIFT = np.uint64(64 - 10)
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd: Knuth, TAOCP 3, 6.4
 _BULLET_1, _BULLET_2 = (ord(bullet) for bullet in BULLETS)
 
 
 @dataclass(frozen=True, slots=True)
 class StopWords:
-    """Words to look for, as the kernel reads them: UTF-8 bytes (n,) uint8, and where each word begins and ends."""
+    """Words to look for, as the kernel reads them: each a bit, the short ones from below, the long ones from above.
 
+    Attributes:
+        keys, bits: (_SLOTS,) uint64: the words of fewer than KEY_BYTES bytes, no two in a slot; empty ones have no bit.
+        factor: what a key is multiplied with for its slot.
+        data, offsets: the longer words' UTF-8 bytes, (n,) uint8, and where each begins and ends, (words + 1,) int64.
+    """
+
+    keys: np.ndarray
+    bits: np.ndarray
+    factor: np.uint64
     data: np.ndarray
     offsets: np.ndarray
 
     @classmethod
     def of(cls, words: tuple[str, ...]) -> StopWords:
         encoded = [word.encode() for word in words]
-        offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-        return cls(np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets)
+        long = [word for word in encoded if len(word) >= KEY_BYTES]
+        offsets = np.cumsum([0, *map(len, long)], dtype=np.int64)
+        short = [word for word in encoded if len(word) < KEY_BYTES]
+        return cls(*_table(short), np.frombuffer(b"".join(long), dtype=np.uint8), offsets)
+
+
+def _short_key_one(word: bytes) -> int:
+    """Return what `_short_key` does."""
+    return int.from_bytes(word, "little") << 8 * (KEY_BYTES - len(word)) | len(word)
+
+
+def _table(words: list[bytes]) -> tuple[np.ndarray, np.ndarray, np.uint64]:
+    """Return the table of words of fewer than KEY_BYTES bytes, found by trying factors until no two share a slot."""
+    keys = np.array([_short_key_one(word) for word in words], np.uint64)
+    factor = _GOLDEN
+    while len(set((slots := keys * factor >> _SHIFT).tolist())) < len(words):
+        factor *= _GOLDEN
+    table, bits = np.zeros((2, _SLOTS), np.uint64)
+    table[slots], bits[slots] = keys, np.uint64(1) << np.arange(len(words), dtype=np.uint64)
+    return table, bits, factor
 
 
 def measure_one(text: str, stop_words: tuple[str, ...] = ()) -> list[int]:
@@ -79,76 +121,129 @@ def measure(texts: pa.LargeStringArray, stop_words: StopWords | None = None) -> 
     data, offsets = utf8_buffers(texts)
     words = stop_words or StopWords.of(())
     measures = np.zeros((len(texts), NUM_MEASURES), dtype=np.int64)
-    _measure(data, offsets, char_classes(), words.data, words.offsets, measures)
+    tables = words.keys, words.bits, words.factor, words.data, words.offsets
+    rooms = rooms_for(int(np.diff(offsets).max(initial=0)))
+    _measure(data, offsets, byte_kinds(), char_classes(), byte_signs(_SOUGHT), *tables, *rooms, measures)
     return measures
 
 
 @kernel
-def _measure(data: Any, offsets: Any, classes: Any, stop_data: Any, stop_offsets: Any, measures: Any) -> None:
-    for text in range(offsets.size - 1):
-        _measure_text(data, offsets[text], offsets[text + 1], classes, stop_data, stop_offsets, measures[text])
+def _measure(
+    data: Any, offsets: Any, kinds: Any, classes: Any, signs: Any, keys: Any, bits: Any, factor: Any, stop_data: Any,
+    stop_offsets: Any, gaps: Any, bounds: Any, found: Any, measures: Any,
+) -> None:  # fmt: skip
+    for number in range(offsets.size - 1):
+        text = data[offsets[number] : offsets[number + 1]]
+        num_words = find_words(text, kinds, classes, signs, gaps, bounds, found)
+        _measure_words(text, num_words, bounds, found, classes, measures[number])
+        seen = _stop_words(text, num_words, bounds, keys, bits, factor, stop_data, stop_offsets)
+        while seen:
+            seen &= seen - np.uint64(1)
+            measures[number, STOP_WORDS] += 1
+        measures[number, LINES] = _count_lines(text)
+        measures[number, CHARS] = count_chars(text)
+        measures[number, WORDS] = num_words
 
 
 @kernel
-def _measure_text(
-    data: Any, start: int, stop: int, classes: Any, stop_data: Any, stop_offsets: Any, measures: Any
-) -> None:
-    """Fill `measures` (NUM_MEASURES,) with those of the text data[start:stop], which is valid UTF-8."""
-    place, word_start, has_letter = start, -1, False
-    line_is_blank, ends_with_ellipsis, dots = True, False, 0
-    seen_stop_words = np.uint64(0)
+def _count_lines(text: Any) -> int:
+    lines = 0
+    for place in range(text.size):
+        lines += text[place] == NEWLINE
+    return lines + int(text.size > 0 and text[text.size - 1] != NEWLINE)
+
+
+@kernel
+def _measure_words(text: Any, num_words: int, bounds: Any, found: Any, classes: Any, measures: Any) -> None:
+    """Count what the words of a text have; those with a sign or beyond ASCII are read again."""
+    letter_words, word_chars = 0, 0
+    for word in range(num_words):
+        first, last, signs = bounds[2 * word], bounds[2 * word + 1], found[2 * word + 1]
+        has_letter = signs & IS_LETTER > 0
+        word_chars += last - first
+        if signs & (IS_WIDE | IS_SOUGHT):
+            chars, has_wide_letter, with_ellipsis = _read_word(text, first, last, classes, measures)
+            word_chars += chars - (last - first)
+            has_letter |= has_wide_letter
+            if with_ellipsis:
+                measures[ELLIPSIS_LINES] += _ends_line(text, last, classes)
+            if decode(text, first)[0] in (_BULLET_1, _BULLET_2):
+                measures[BULLET_LINES] += _begins_line(text, first, classes)
+        letter_words += has_letter
+    measures[ALPHA_WORDS], measures[WORD_CHARS] = letter_words, word_chars
+
+
+@kernel
+def _read_word(text: Any, place: int, stop: int, classes: Any, measures: Any) -> tuple[int, bool, bool]:
+    """Count the signs in a word; return its characters, whether it has a letter, and whether it ends in an ellipsis."""
+    chars, dots, has_letter, is_ellipsis = 0, 0, False, False
     while place < stop:
-        char, size = decode(data, place)
-        measures[CHARS] += 1
-        char_class = classes[char]
-        if char_class == SPACE:
-            if word_start >= 0:
-                measures[ALPHA_WORDS] += has_letter
-                seen_stop_words |= _stop_word_bit(data, word_start, place, stop_data, stop_offsets)
-                word_start = -1
-            dots = 0
-            if char == NEWLINE:
-                measures[LINES] += 1
-                measures[ELLIPSIS_LINES] += ends_with_ellipsis
-                line_is_blank, ends_with_ellipsis = True, False
-            place += size
-            continue
-        if word_start < 0:
-            measures[WORDS] += 1
-            word_start, has_letter = place, False
-            if line_is_blank:
-                measures[BULLET_LINES] += char in (_BULLET_1, _BULLET_2)
-                line_is_blank = False
-        measures[WORD_CHARS] += 1
-        has_letter |= char_class == LETTER
+        char, size = decode(text, place)
+        chars += 1
+        has_letter |= classes[char] == LETTER
         measures[HASHES] += char == _HASH
         dots = dots + 1 if char == _DOT else 0
-        ends_with_ellipsis = dots >= 3 or char == _ELLIPSIS
-        measures[NUM_ELLIPSES] += char == _ELLIPSIS or (dots > 0 and dots % 3 == 0)
+        is_ellipsis = char == _ELLIPSIS
+        measures[NUM_ELLIPSES] += is_ellipsis or (dots > 0 and dots % 3 == 0)
         place += size
-    if word_start >= 0:
-        measures[ALPHA_WORDS] += has_letter
-        seen_stop_words |= _stop_word_bit(data, word_start, stop, stop_data, stop_offsets)
-    if stop > start and data[stop - 1] != NEWLINE:
-        measures[LINES] += 1
-        measures[ELLIPSIS_LINES] += ends_with_ellipsis
-    while seen_stop_words:
-        seen_stop_words &= seen_stop_words - np.uint64(1)
-        measures[STOP_WORDS] += 1
+    return chars, has_letter, is_ellipsis or dots >= 3
 
 
 @kernel
-def _stop_word_bit(data: Any, start: int, stop: int, stop_data: Any, stop_offsets: Any) -> Any:
-    """Return the bit of the stop word that the word data[start:stop] is, or 0."""
+def _ends_line(text: Any, place: int, classes: Any) -> bool:
+    """Return whether nothing but white space stands from here to the end of the line."""
+    while place < text.size and text[place] != NEWLINE:
+        char, size = decode(text, place)
+        if classes[char] != SPACE:
+            return False
+        place += size
+    return True
+
+
+@kernel
+def _begins_line(text: Any, place: int, classes: Any) -> bool:
+    """Return whether nothing but white space stands from the beginning of the line to here."""
+    while place > 0 and text[place - 1] != NEWLINE:
+        char, place = decode_last(text, 0, place)
+        if classes[char] != SPACE:
+            return False
+    return True
+
+
+@kernel
+def _stop_words(
+    text: Any, num_words: int, bounds: Any, keys: Any, bits: Any, factor: Any, stop_data: Any, stop_offsets: Any
+) -> Any:
+    """Return the bits of the stop words that occur."""
+    seen, has_long = np.uint64(0), stop_offsets.size > 1
+    for word in range(num_words):
+        first, last = bounds[2 * word], bounds[2 * word + 1]
+        key = _short_key(text, first, last)
+        slot = np.int64(key * factor >> _SHIFT)
+        seen |= bits[slot] * np.uint64((keys[slot] == key) & (last - first < KEY_BYTES))  # no branch: half are wrong
+        if has_long and last - first >= KEY_BYTES:
+            seen |= _long_stop_word(text, first, last, stop_data, stop_offsets)
+    return seen
+
+
+@kernel
+def _short_key(text: Any, first: int, last: int) -> Any:
+    """Return a word of fewer bytes than a key has, and how many."""
+    return key_of_word(text, first, last) | np.uint64(last - first)
+
+
+@kernel
+def _long_stop_word(text: Any, start: int, stop: int, stop_data: Any, stop_offsets: Any) -> Any:
+    """Return the bit of the stop word that the word text is, or 0."""
     for word in range(stop_offsets.size - 1):
         first = stop_offsets[word]
         if stop_offsets[word + 1] - first != stop - start:
             continue
         place = 0
-        while place < stop - start and data[start + place] == stop_data[first + place]:
+        while place < stop - start and text[start + place] == stop_data[first + place]:
             place += 1
         if place == stop - start:
-            return np.uint64(1) << np.uint64(word)
+            return np.uint64(1) << np.uint64(63 - word)
     return np.uint64(0)
 
 

@@ -7,6 +7,8 @@ from itertools import product
 
 import numpy as np
 
+START_BYTES = 3
+_CASE = np.uint8(0x20)
 _LOWER = {ord(upper): upper.lower() for upper in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
 
@@ -18,12 +20,15 @@ class Phrases:
         heads: (65536,) int32: of two bytes, the first phrase that begins so + 1, or 0.
         data, offsets: (n,) uint8, (phrases + 1,) int64: the phrases in lower case, sorted.
         roles: (phrases,) int64: what each was given for.
+        starts: (starts, START_BYTES) uint8: the different first bytes of those that have so many, with the bit of lower
+            case set in each.
     """
 
     heads: np.ndarray
     data: np.ndarray
     offsets: np.ndarray
     roles: np.ndarray
+    starts: np.ndarray
 
     @classmethod
     def of(cls, phrases: dict[str, int]) -> Phrases:
@@ -36,11 +41,13 @@ class Phrases:
                 heads[one << 8 | other] = number + 1
         offsets = np.cumsum([0, *(len(phrase) for phrase, _ in encoded)], dtype=np.int64)
         data = np.frombuffer(b"".join(phrase for phrase, _ in encoded), np.uint8)
-        return cls(heads, data, offsets, np.array([role for _, role in encoded], np.int64))
+        starts = sorted({phrase[:START_BYTES] for phrase, _ in encoded if len(phrase) >= START_BYTES})
+        lower = np.frombuffer(b"".join(starts), np.uint8).reshape(-1, START_BYTES) | _CASE
+        return cls(heads, data, offsets, np.array([role for _, role in encoded], np.int64), lower)
 
     def arrays(self) -> tuple[np.ndarray, ...]:
         """Return the arrays in the order in which the kernels take them."""
-        return self.heads, self.data, self.offsets, self.roles
+        return self.heads, self.data, self.offsets, self.roles, self.starts
 
 
 def lower_ascii(text: str) -> str:

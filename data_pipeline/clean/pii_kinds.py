@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from data_pipeline.clean.extras import load_extra
@@ -37,7 +38,10 @@ _NUMBERED = re.compile(
 )
 _NUMBERED_CHARS = 16  # before the numbers, in which such a word may stand
 _SECTION_NUMBERS = 32  # four numbers that are all smaller number a section or a version: so do 0.02 % of addresses
-_IPV6 = re.compile(r"(?<![0-9A-Za-z_:.])[0-9A-Fa-f:.]++(?![0-9A-Za-z_])")
+_TWO_COLONS = re.compile(r":[0-9A-Fa-f]{0,4}+:")  # sought first: rarer than the digits and letters around
+_IPV6_CHARS = "0123456789ABCDEFabcdef:."
+_WORD_CHAR = re.compile("[0-9A-Za-z_]")
+_IPV6_END = re.compile(rf"[{_IPV6_CHARS}]*+(?![0-9A-Za-z_])")
 _MAX_IPV6 = 45  # characters, with an IPv4 address at its end
 # what no host on the internet has. Source: IANA, "IPv4 Special-Purpose Address Registry" (RFC 6890); multicast, class E
 _NOT_PUBLIC = tuple(
@@ -80,7 +84,8 @@ _ISSUERS = (
     (range(2200, 2205), (16, 17, 18, 19)),  # Mir
 )
 
-_IBAN_HEAD = re.compile(r"(?<![0-9A-Za-z])[A-Za-z]{2}[0-9]{2}(?=[ -]?[0-9A-Za-z])")
+# the digits are sought first: they are rarer than letters
+_IBAN_DIGITS = re.compile(r"[0-9](?<=(?<![0-9A-Za-z])[A-Za-z]{2}[0-9])[0-9](?=[ -]?[0-9A-Za-z])")
 # Source: ISO 13616, the IBAN registry of its registration authority (SWIFT)
 _IBAN_LENGTHS = {
     **{"AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BI": 27, "BR": 29},
@@ -97,6 +102,7 @@ _IBAN_LENGTHS = {
 # Separators of phone numbers; the last ones are no-break spaces and typographic hyphens
 _PHONE_SEPARATORS = " .()/\\-\u00a0\u202f\u2010\u2011\u2013"
 _PHONE = re.compile(rf"(?:\+[ (]?|\()?[0-9](?:[{_PHONE_SEPARATORS}]{{0,2}}+[0-9])*+")
+_INTERNATIONAL_PHONE = re.compile(rf"\+[ (]?[0-9](?:[{_PHONE_SEPARATORS}]{{0,2}}+[0-9])*+")
 _BEFORE_PHONE = re.compile(
     r"(?:[\w$€£¥#%+]|[0-9][:,]|\w[-/]|\b(?:isbn|issn|doi|ean|asin)(?:-1[03])?:?\s?)\Z", re.IGNORECASE
 )
@@ -173,8 +179,8 @@ def ipv6(text: str, public_only: bool) -> list[Span]:
         public_only: leave out what is not routed on the internet, and documentation addresses.
     """
     spans = []
-    for match in _IPV6.finditer(text):
-        run = match[0].rstrip(".").removesuffix(":")
+    for start, stop in _colon_runs(text):
+        run = text[start:stop].rstrip(".").removesuffix(":")
         if run.count(":") < 2 or len(run) > _MAX_IPV6 or run[-1] == ":" or not _GROUP.search(run):
             continue
         try:
@@ -182,8 +188,23 @@ def ipv6(text: str, public_only: bool) -> list[Span]:
         except ValueError:
             continue
         if not public_only or _is_public(address.ipv4_mapped or address):
-            spans.append((match.start(), match.start() + len(run)))
+            spans.append((start, start + len(run)))
     return spans
+
+
+def _colon_runs(text: str) -> Iterator[Span]:
+    """Yield where characters of IPv6 addresses stand in a row, two colons among them, and no letter or digit beside."""
+    last = 0
+    for match in _TWO_COLONS.finditer(text):
+        if match.start() < last:
+            continue
+        start = last + len(text[last : match.start()].rstrip(_IPV6_CHARS))
+        end = _IPV6_END.match(text, match.end())
+        last = end.end() if end else match.end()
+        if end and not (
+            start and (text[start - 1] == "_" or (text[start - 1].isascii() and text[start - 1].isalpha()))
+        ):
+            yield start, last
 
 
 def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
@@ -225,18 +246,19 @@ def has_luhn_digit(digits: str) -> bool:
 def ibans(text: str) -> list[Span]:
     """Return where IBANs stand: in one piece, or in groups of four, of a country's length, their check digits right."""
     spans: list[Span] = []
-    for match in _IBAN_HEAD.finditer(text):
-        length = _IBAN_LENGTHS.get(match[0][:2].upper())
+    for match in _IBAN_DIGITS.finditer(text):
+        start = match.start() - 2
+        length = _IBAN_LENGTHS.get(text[start : start + 2].upper())
         if length is None:
             continue
         separator = text[match.end()] if text[match.end()] in " -" else ""
-        written = text[match.start() : match.start() + length + (len(separator) and (length - 1) // 4)]
+        written = text[start : start + length + (len(separator) and (length - 1) // 4)]
         groups = written.split(separator) if separator else [written]
-        number, stop = "".join(groups), match.start() + len(written)
+        number, stop = "".join(groups), start + len(written)
         is_grouped = not separator or (set(map(len, groups[:-1])) == {4} and len(groups[-1]) <= 4)
         ends = not text[stop : stop + 1].isalnum()
         if is_grouped and ends and len(number) == length and has_iban_digits(number):
-            spans.append((match.start(), stop))
+            spans.append((start, stop))
     return spans
 
 
@@ -258,10 +280,10 @@ def phones(text: str, regions: tuple[str, ...]) -> list[Span]:
     """
     library = load_extra("phonenumbers", "phonenumbers", "clean.pii.PersonalData with `phone`")
     spans: list[Span] = []
-    for match in _PHONE.finditer(text):
+    for match in (_PHONE if regions else _INTERNATIONAL_PHONE).finditer(text):
         start, stop = match.span()
         is_international = text[start] == "+"
-        if stop - start < _MIN_PHONE_CHARS or not (is_international or regions):
+        if stop - start < _MIN_PHONE_CHARS:
             continue
         if _BEFORE_PHONE.search(text[max(0, start - _BEFORE_CHARS) : start]) or _AFTER_PHONE.match(text, stop):
             continue

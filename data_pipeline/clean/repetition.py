@@ -13,9 +13,10 @@ from itertools import groupby
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.clean.bounds import byte_signs, rooms_for
 from data_pipeline.clean.chars import byte_kinds, char_classes
 from data_pipeline.clean.numbers import NUM_PROBES, table_of
-from data_pipeline.clean.repetition_kernels import DUPLICATE_N, NUM_COLUMNS, TOP_N, measure_repetition
+from data_pipeline.clean.repetition_kernels import DUPLICATE_N, FEWEST_TALLIES, NUM_COLUMNS, TOP_N, measure_repetition
 from data_pipeline.documents import utf8_buffers
 
 
@@ -72,9 +73,12 @@ def counted_repetition(texts: pa.LargeStringArray) -> tuple[np.ndarray, int]:
     """Return the same, and how many places of tables were looked at, which is in proportion to the bytes."""
     data, offsets = utf8_buffers(texts)
     measures = np.zeros((len(texts), NUM_COLUMNS), dtype=np.int64)
-    most = int(np.diff(offsets).max(initial=0)) // 2 + 1  # words, or lines with a word
+    longest = int(np.diff(offsets).max(initial=0))
+    most = longest // 2 + 1  # words, or lines with a word
     tables = [table_of(most) for _ in ("words", "lines", "paragraphs", "n-grams")]
-    lists = [np.empty(most, np.int32) for _ in range(6)]
-    arguments = [data, offsets, byte_kinds(), char_classes(), *tables, *lists, measures]
+    lists = [np.empty(most + DUPLICATE_N[-1], np.int32) for _ in range(6)]
+    lists += [np.empty(most, np.int64), np.empty(8 * most + FEWEST_TALLIES, np.uint8)]
+    rooms = [*rooms_for(longest), np.empty(longest + 1, np.int32)]
+    arguments = [data, offsets, byte_kinds(), char_classes(), byte_signs(), *tables, *lists, *rooms, measures]
     measure_repetition(*arguments)
     return measures, sum(int(table.state[NUM_PROBES]) for table in tables)

@@ -12,12 +12,14 @@ abbreviations, `Mr. Smith`, which Punkt knows by training and spaCy by its list.
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 
-from data_pipeline.clean.c4_kernels import CLOSER, MARK, count_sentences
-from data_pipeline.clean.chars import SENTENCE_TERMINALS, char_classes
+from data_pipeline.clean.chars import LETTER, SENTENCE_TERMINALS, SPACE, char_classes, decode, decode_last, kernel
 
+_DOT = 0x2E
+MARK, CLOSER = 1, 2  # what a character is to the end of a sentence; 0 is any other
 CLOSERS = ('"', "'", ")", "]", "}", "»", "”", "’")
 
 
@@ -60,3 +62,53 @@ def count_sentences_of(line: str) -> int:
     """Return the sentences of a line, by the kernel: for tests and notebooks."""
     data = np.frombuffer(line.encode(), np.uint8)
     return int(count_sentences(data, 0, len(data), mark_bytes(), ends_of_sentences(), char_classes()))
+
+
+@kernel
+def count_sentences(data: Any, start: int, stop: int, mark_bytes: Any, ends: Any, classes: Any) -> int:
+    """Return the sentences of data[start:stop].
+
+    Args:
+        mark_bytes: which bytes begin a mark, as of `mark_bytes`.
+        ends: as of `ends_of_sentences`; classes: as of `char_classes`.
+    """
+    sentences, begin, place = 0, start, start
+    while True:
+        while place < stop and not mark_bytes[data[place]]:
+            place += 1
+        if place == stop:
+            break
+        char, size = decode(data, place)
+        if ends[char] != MARK:
+            place += size
+            continue
+        first, wide = place, False
+        while place < stop:
+            char, size = decode(data, place)
+            if not ends[char]:
+                break
+            wide |= ends[char] == MARK and size > 1
+            place += size
+        alone = place - first == 1 and data[first] == _DOT
+        if alone and _after_initial(data, start, first, classes):
+            continue
+        if wide or (place < stop and classes[decode(data, place)[0]] == SPACE):
+            sentences += 1
+            begin = place
+    while begin < stop:
+        char, size = decode(data, begin)
+        if classes[char] != SPACE:
+            return sentences + 1
+        begin += size
+    return sentences
+
+
+@kernel
+def _after_initial(data: Any, start: int, stop: int, classes: Any) -> bool:
+    """Return whether data[start:stop] ends with a single letter."""
+    if stop == start:
+        return False
+    char, place = decode_last(data, start, stop)
+    if classes[char] != LETTER:
+        return False
+    return place == start or classes[decode_last(data, start, place)[0]] != LETTER

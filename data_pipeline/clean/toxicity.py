@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.clean.bounds import sizes
 from data_pipeline.clean.edits import edited
 from data_pipeline.clean.extras import extra_file
-from data_pipeline.clean.measures import WORDS, measure
 from data_pipeline.clean.rules import EXAMPLES, Applied, Example, Limit, Rule, with_text
 from data_pipeline.clean.word_list import Found, WordList, find_in
 from foundation.errors import InputError, require
@@ -70,7 +70,7 @@ class Toxicity(Rule):
     def apply(self, batch: pa.RecordBatch) -> Applied:
         texts = batch.column("text")
         found = find_in(texts, word_list(self._words_path))
-        words = measure(texts)[:, WORDS]
+        _, words = sizes(texts)
         counts = np.bincount(found.texts, minlength=batch.num_rows)
         frac = np.where(words > 0, counts / np.maximum(words, 1), np.nan)
         scores = {"toxic_words_frac": frac}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from typing import Any, Literal, get_args
 
@@ -10,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data_pipeline.clean.bounds import KEY_BYTES, eight_bytes
+from data_pipeline.clean.chars import decode
 from data_pipeline.clean.rules import Applied, Rule, with_text
 from data_pipeline.documents import utf8_buffers
 from foundation.errors import require
@@ -20,6 +23,26 @@ Form = Literal["NFC", "NFKC"]
 LINE_ENDS = ("\r\n", "\r", "\v", "\f", "\x85", "\u2028", "\u2029")
 CONTROLS = frozenset(map(chr, [*range(0x20), *range(0x7F, 0xA0)])) - {"\n", "\t"}  # category Cc
 
+# Characters that NFC leaves as they are and that join with none before or after them: their NFC_Quick_Check is Yes,
+# Canonical_Combining_Class 0 (Unicode Standard Annex 15, 9). First and last of a run
+_COMPOSED_ALONE = (
+    (0x80, 0x2FF),  # Latin
+    (0x388, 0x482),  # Greek, Cyrillic
+    (0x48A, 0x52F),
+    (0x5D0, 0x5EA),  # Hebrew
+    (0x621, 0x64A),  # Arabic
+    (0x2010, 0x205E),  # punctuation
+    (0x20A0, 0x20BF),  # currencies
+    (0x3041, 0x3096),  # kana
+    (0x30A1, 0x30FA),
+    (0x3001, 0x3029),  # punctuation of CJK
+    (0x4E00, 0x9FFF),
+    (0xAC00, 0xD7A3),  # Hangul syllables
+    (0xFF01, 0xFF5E),  # wide forms of ASCII
+    (0x1F300, 0x1FAFF),  # emojis
+)
+
+_ONES = np.uint64(0x0101010101010101)
 # What the bytes at a place are.
 _PLAIN, _LINE_END, _CONTROL = 0, 1, 2
 
@@ -60,7 +83,9 @@ def rewrite(texts: pa.LargeStringArray) -> tuple[pa.LargeStringArray, int, int]:
     Texts that need nothing are returned as they are, without a copy.
     """
     data, offsets = utf8_buffers(texts)
-    line_ends, controls = _count(data, offsets)
+    is_plain = np.zeros(len(texts), np.bool_)
+    _find_plain(data, offsets, is_plain)
+    line_ends, controls = _count(data, offsets, is_plain)
     if not line_ends and not controls:
         return texts, 0, 0
     out = np.empty(offsets[-1] - offsets[0], dtype=np.uint8)
@@ -78,18 +103,67 @@ def rewrite_one(text: str) -> str:
 
 
 def compose(texts: pa.LargeStringArray, form: Form = "NFC") -> pa.LargeStringArray:
-    """Return the texts in this form; ASCII is so already, and only the other texts are looked at."""
-    is_ascii = pc.string_is_ascii(texts)
-    if pc.all(is_ascii).as_py() is not False:
+    """Return the texts in this form; ASCII is so already, and of NFC most of what is written."""
+    data, offsets = utf8_buffers(texts)
+    may_change = np.zeros(len(texts), np.bool_)
+    _find_composable(data, offsets, composed_alone() if form == "NFC" else np.zeros(0, np.bool_), may_change)
+    if not may_change.any():
         return texts
-    others = pc.invert(is_ascii)
+    others = pa.array(may_change)
     return pc.replace_with_mask(texts, others, pc.utf8_normalize(texts.filter(others), form=form))
+
+
+@functools.cache
+def composed_alone() -> np.ndarray:
+    """Return which characters NFC never changes, whatever stands beside them, (0x110000,) bool: those of the usual
+    scripts; of others it is not asked."""
+    alone = np.zeros(0x110000, np.bool_)
+    for first, last in _COMPOSED_ALONE:
+        alone[first : last + 1] = True
+    return alone
+
+
+@numba.njit(cache=True, nogil=True)
+def _find_plain(data: Any, offsets: Any, is_plain: Any) -> None:
+    """Fill `is_plain` with which texts have but ASCII's printed characters, newlines and tabs; many bytes at once."""
+    for number in range(offsets.size - 1):
+        text = data[offsets[number] : offsets[number + 1]]
+        other = False
+        for place in range(text.size):
+            byte = text[place]
+            other |= (byte >= 0x7F) | ((byte < 0x20) & (byte != 0x0A) & (byte != 0x09))
+        is_plain[number] = not other
+
+
+@numba.njit(cache=True, nogil=True)
+def _find_composable(data: Any, offsets: Any, alone: Any, may_change: Any) -> None:
+    """Fill `may_change` with which texts have a character beyond ASCII that is not in `alone`, which may be empty."""
+    for number in range(offsets.size - 1):
+        text = data[offsets[number] : offsets[number + 1]]
+        bits = np.uint8(0)
+        for place in range(text.size):
+            bits |= text[place]
+        if bits < 0x80:
+            continue
+        place = 0
+        while place < text.size:
+            if text[place] < 0x80:
+                place += 1
+                continue
+            char, size = decode(text, place)
+            if alone.size == 0 or not alone[char]:
+                may_change[number] = True
+                break
+            place += size
 
 
 @numba.njit(cache=True, nogil=True)
 def _next_change(data: Any, place: int, stop: int) -> int:
     """Return the first place from `place` on where plain text ends; `stop` where it doesn't."""
     while place < stop:
+        if place + KEY_BYTES <= stop and _is_printed(eight_bytes(data, place)):
+            place += KEY_BYTES
+            continue
         byte = data[place]
         if byte >= 0x20:
             if byte != 0x7F and byte != 0xC2 and byte != 0xE2:
@@ -102,6 +176,15 @@ def _next_change(data: Any, place: int, stop: int) -> int:
             return place
         place += 1
     return stop
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_printed(eight: Any) -> bool:
+    """Return whether eight bytes are printed characters of ASCII. A byte below n borrows from its highest bit (Hacker's
+    Delight, 6.1)."""
+    controls = (eight - _ONES * np.uint64(0x20)) & ~eight
+    deleted = eight ^ _ONES * np.uint64(0x7F)
+    return not (controls | (deleted - _ONES) & ~deleted | eight) & _ONES * np.uint64(0x80)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -122,10 +205,12 @@ def _kind(data: Any, place: int, stop: int) -> tuple[int, int]:
 
 
 @numba.njit(cache=True, nogil=True)
-def _count(data: Any, offsets: Any) -> tuple[int, int]:
+def _count(data: Any, offsets: Any, is_plain: Any) -> tuple[int, int]:
     """Return how many line ends and control characters `_rewrite` changes."""
     line_ends, controls = 0, 0
     for text in range(offsets.size - 1):
+        if is_plain[text]:
+            continue
         stop = offsets[text + 1]
         place = _next_change(data, offsets[text], stop)
         while place < stop:

@@ -4,12 +4,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.clean.c4_kernels import decode, decode_last, gap_size, stripped
+from data_pipeline.clean.c4_kernels import stripped
 from data_pipeline.clean.chars import (
     SENTENCE_TERMINALS,
+    SPACE,
     byte_kinds,
     char_classes,
     char_set,
+    decode,
+    decode_last,
 )
 
 EVERY = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
@@ -24,7 +27,7 @@ def test_every_character_is_read_and_told_from_white_space_as_python_does() -> N
         data, size = bytes_of(f"é{char}"), len(char.encode())
         assert decode(data, 2) == (ord(char), size)
         assert decode_last(data, 0, len(data)) == (ord(char), 2)
-        assert gap_size(data, 2, byte_kinds(), char_classes()) == size * char.isspace()
+        assert (char_classes()[ord(char)] == SPACE) == char.isspace()
 
 
 def test_white_space_is_told_by_first_bytes_alone() -> None:
@@ -37,7 +40,7 @@ def test_white_space_is_told_by_first_bytes_alone() -> None:
 @given(st.text() | st.text(alphabet=" \n\u3000\x85éa"))
 def test_texts_are_stripped_as_python_does(text: str) -> None:
     data = bytes_of(f"é {text}")
-    first, last = stripped(data, 3, len(data), byte_kinds(), char_classes())
+    first, last = stripped(data, 3, len(data), char_classes())
     assert bytes(data[first:last]).decode() == text.strip()
 
 

@@ -3,12 +3,14 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from data_pipeline.clean.unicode import Form, Unicode, rewrite, rewrite_one
+from data_pipeline.clean.unicode import Form, Unicode, compose, composed_alone, rewrite, rewrite_one
 from foundation.errors import SettingError
 
 BatchOf = Callable[..., pa.RecordBatch]
@@ -65,3 +67,22 @@ def test_compatibility_is_a_setting(batch_of: BatchOf) -> None:
     assert Unicode("NFKC").apply(batch_of(texts)).batch.column("text").to_pylist() == ["fine A 103 m"]
     with pytest.raises(SettingError, match=r"^form: 'NFD' is not allowed; give NFC or NFKC"):
         Unicode("NFD")  # type: ignore[arg-type]
+
+
+def test_characters_that_compose_with_none_are_passed_over() -> None:
+    alone = set(np.flatnonzero(composed_alone()).tolist())
+    chars = sorted(map(chr, alone))
+    for before, after in (("", ""), ("a", "e"), ("\u1100", "\u1161"), ("か", "は"), ("\u0627", "\u0648")):
+        texts = [f"{before}{char}{after}" for char in chars]
+        assert pc.utf8_normalize(pa.array(texts), form="NFC").to_pylist() == texts
+    assert not any(unicodedata.combining(char) for char in chars)
+    parts = [unicodedata.decomposition(chr(code)).split() for code in range(0x110000)]
+    seconds = {int(pair[1], 16) for pair in parts if len(pair) == 2 and "<" not in pair[0]}
+    assert not alone & seconds  # what joins with the character before it
+
+
+@given(st.lists(st.text() | st.text(alphabet="aé\u0301\u1100\u1161语\n"), max_size=4))
+def test_what_is_passed_over_is_composed_already(many: list[str]) -> None:
+    texts = pa.array(["é", *many], pa.large_string()).slice(1)
+    for form in ("NFC", "NFKC"):
+        assert compose(texts, form).to_pylist() == pc.utf8_normalize(texts, form=form).to_pylist()
