@@ -64,20 +64,16 @@ def _filter_task(path: Path) -> tuple[float, int]:
 def datatrove(folder: Path) -> Record:
     """Filter all documents by datatrove's pipeline; `filters_s`: the sum of its own clocks of its filters, a worker."""
     from datatrove.executor import LocalPipelineExecutor
-    from datatrove.pipeline.filters import (
-        C4QualityFilter,
-        FineWebQualityFilter,
-        GopherQualityFilter,
-        GopherRepetitionFilter,
-    )
     from datatrove.pipeline.readers import JsonlReader
 
-    c4 = C4QualityFilter(filter_no_terminal_punct=False)
-    filters = [GopherRepetitionFilter(), GopherQualityFilter(), c4, FineWebQualityFilter()]
     reader = JsonlReader(str(folder), glob_pattern="task_*.jsonl")
     logs = folder / f"logs_{time.monotonic_ns()}"
     executor = LocalPipelineExecutor(
-        pipeline=[reader, *filters], tasks=WORKERS, workers=WORKERS, logging_dir=str(logs), skip_completed=False
+        pipeline=[reader, *datatrove_filters()],
+        tasks=WORKERS,
+        workers=WORKERS,
+        logging_dir=str(logs),
+        skip_completed=False,
     )
     started = time.perf_counter()
     with redirect_stdout(sys.stderr):
@@ -88,6 +84,19 @@ def datatrove(folder: Path) -> Record:
     kept = stats[-1]["stats"]["forwarded"]
     num_kept = kept["total"] if isinstance(kept, dict) else kept
     return {"seconds": seconds, "filters_s": sum(clocks) / WORKERS, "kept": num_kept}
+
+
+def datatrove_filters() -> list[Any]:
+    """Return datatrove's filters in FineWeb's order."""
+    from datatrove.pipeline.filters import (
+        C4QualityFilter,
+        FineWebQualityFilter,
+        GopherQualityFilter,
+        GopherRepetitionFilter,
+    )
+
+    c4 = C4QualityFilter(filter_no_terminal_punct=False)
+    return [GopherRepetitionFilter(), GopherQualityFilter(), c4, FineWebQualityFilter()]
 
 
 def groundwork_verdicts(folder: Path) -> Record:

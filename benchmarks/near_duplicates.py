@@ -199,7 +199,7 @@ def _notes(options: argparse.Namespace) -> list[str]:
     ]
 
 
-def _input(text: str) -> tuple[str, Path]:
+def named_corpus(text: str) -> tuple[str, Path]:
     name, _, path = text.rpartition("=")
     if not name or not Path(path).exists():
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH with a file or folder that is there")
@@ -209,7 +209,7 @@ def _input(text: str) -> tuple[str, Path]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--input", type=_input, action="append", required=True, metavar="NAME=PATH",
+    add("--input", type=named_corpus, action="append", required=True, metavar="NAME=PATH",
         help="a .jsonl file, also .gz or .zst, or a folder of text files, and its name; may be repeated")  # fmt: skip
     add("--max-bytes", type=int, help="of each corpus; default: all of it")
     add("--copied", type=float, default=0.5, help="share of the documents of middling size that are copied and edited")

@@ -63,7 +63,7 @@ def test_a_corpus_is_a_file_or_a_folder(near: ModuleType, tmp_path: Path) -> Non
     assert near.read_corpus(path, None) == ["one", "three", "five"]
     assert near.read_corpus(path, 8) == ["one"]
     with pytest.raises(argparse.ArgumentTypeError, match="NAME=PATH"):
-        near._input(f"name={path}x")
+        near.named_corpus(f"name={path}x")
 
 
 @pytest.mark.slow

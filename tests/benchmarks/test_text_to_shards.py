@@ -1,0 +1,27 @@
+"""What the table of the whole pipeline rests on: the commands run, and their figures stand in it."""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+@pytest.mark.slow
+def test_both_tables_are_measured(script: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    whole = script("text_to_shards")
+    rng = random.Random(0)
+    texts = [
+        "\n".join(" ".join(f"word{rng.randrange(5000)}" for _ in range(12)) + "." for _ in range(20)) for _ in range(60)
+    ]
+    options = argparse.Namespace(repeats=1, peers=False, peer_python="", partition_bytes=1 << 20, vocab_size=300)
+    title, table, _, cleaned = whole.measure("words", texts, options, tmp_path)
+    assert title.startswith("## words: 60 documents, 0.2 MB")
+    assert "| groundwork |" in table
+    small, large = cleaned.splitlines()[2:]
+    assert small.endswith("| 1.00                   |")
+    assert 0.8 < float(large.split("|")[-2]) < 1.5
