@@ -278,12 +278,29 @@ def count_sentences(data: Any, start: int, stop: int, mark_bytes: Any, ends: Any
         mark_bytes: which bytes begin a mark, as of `mark_bytes`.
         ends: as of `ends_of_sentences`; classes: as of `char_classes`.
     """
-    sentences, begin, place = 0, start, start
+    sentences, begin = 0, start
+    while True:
+        end = sentence_end(data, start, begin, stop, mark_bytes, ends, classes)
+        if end < 0:
+            break
+        sentences += 1
+        begin = end
+    while begin < stop:
+        char, size = decode(data, begin)
+        if classes[char] != SPACE:
+            return sentences + 1
+        begin += size
+    return sentences
+
+
+@kernel
+def sentence_end(data: Any, start: int, place: int, stop: int, mark_bytes: Any, ends: Any, classes: Any) -> int:
+    """Return where the first sentence ends that does so behind `place` in the line data[start:stop]; -1: none does."""
     while True:
         while place < stop and not mark_bytes[data[place]]:
             place += 1
         if place == stop:
-            break
+            return -1
         char, size = decode(data, place)
         if ends[char] != MARK:
             place += size
@@ -299,14 +316,7 @@ def count_sentences(data: Any, start: int, stop: int, mark_bytes: Any, ends: Any
         if alone and _after_initial(data, start, first, classes):
             continue
         if wide or (place < stop and classes[decode(data, place)[0]] == SPACE):
-            sentences += 1
-            begin = place
-    while begin < stop:
-        char, size = decode(data, begin)
-        if classes[char] != SPACE:
-            return sentences + 1
-        begin += size
-    return sentences
+            return place
 
 
 @kernel

@@ -38,9 +38,10 @@ def mark_bytes() -> np.ndarray:
     return begins
 
 
-def count_sentences_one(line: str) -> int:
-    """Return the sentences of a line: the reference that `count_sentences` equals."""
-    sentences, begin, place = 0, 0, 0
+def sentence_ends_one(line: str) -> list[int]:
+    """Return where sentences of a line end, in characters: the reference that `sentence_end` equals."""
+    ends: list[int] = []
+    place = 0
     while place < len(line):
         if line[place] not in SENTENCE_TERMINALS:
             place += 1
@@ -51,9 +52,15 @@ def count_sentences_one(line: str) -> int:
         run = line[first:place]
         wide = any(not char.isascii() for char in run if char in SENTENCE_TERMINALS)
         initial = run == "." and line[:first][-1:].isalpha() and not line[: first - 1][-1:].isalpha()
-        if not initial and (wide or line[place : place + 1].isspace()) and line[begin:place].split():
-            sentences, begin = sentences + 1, place
-    return sentences + bool(line[begin:].split())
+        if not initial and (wide or line[place : place + 1].isspace()):
+            ends.append(place)
+    return ends
+
+
+def count_sentences_one(line: str) -> int:
+    """Return the sentences of a line: the reference that `count_sentences` equals."""
+    ends = sentence_ends_one(line)
+    return len(ends) + bool(line[ends[-1] if ends else 0 :].split())
 
 
 def count_sentences_of(line: str) -> int:
