@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 # A document's key is (file number in sorted input order, row); `id` is the record's own where it has one, else
@@ -143,6 +146,31 @@ def copy_rows(rows: np.ndarray, number: int) -> np.ndarray:
     """
     assert not (rows >> COPY_SHIFT).any(), "a copy of a copy"
     return rows + (number << COPY_SHIFT)
+
+
+def has_field(metadata: str, key: str) -> bool:
+    """Return whether an object of metadata has a field of its own."""
+    may_be = orjson.dumps(key).decode() in metadata or "\\u" in metadata  # a name may be written in escapes
+    return may_be and key in orjson.loads(metadata)
+
+
+def with_field(metadata: str, key: str, value: Any) -> str:
+    """Return an object of metadata with one more field, the last one; the others are not written anew.
+
+    Args:
+        key: that it does not have.
+        value: a JSON value.
+    """
+    before = metadata.rstrip()[:-1].rstrip()
+    comma = "" if before == "{" else ","
+    return f"{before}{comma}{orjson.dumps(key).decode()}:{orjson.dumps(value).decode()}}}"
+
+
+def without_field(metadata: str, key: str) -> str:
+    """Return an object of metadata without a field; as it is where it has none."""
+    if not has_field(metadata, key):
+        return metadata
+    return json.dumps({name: value for name, value in json.loads(metadata).items() if name != key}, ensure_ascii=False)
 
 
 def from_texts(texts: list[str]) -> pa.RecordBatch:

@@ -13,8 +13,7 @@ import xxhash
 from data_pipeline.augment.augmentation import Change
 from data_pipeline.augment.lots import lots_of, seeds_of
 from data_pipeline.clean.rules import EXAMPLES, Example
-from data_pipeline.documents import SCHEMA, copy_rows, utf8_buffers
-from data_pipeline.metadata import with_field, without_field
+from data_pipeline.documents import SCHEMA, copy_rows, utf8_buffers, with_field, without_field
 from foundation.errors import SettingError
 
 COPY = "groundwork_copy"  # the field of a copy's metadata that says of what it is one

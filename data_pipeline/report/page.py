@@ -15,7 +15,7 @@ from data_pipeline.clean.rules import Example
 from data_pipeline.ledger import Account, Book, total
 from data_pipeline.output_dir import CONFIG, LEDGER, QUARANTINE, REMOVED, REPORT, STOPPED, TIMING
 from data_pipeline.report import duplicates
-from data_pipeline.report.changes import show_changes, show_copies
+from data_pipeline.report.changes import show_added, show_changes, show_copies
 from data_pipeline.report.contamination import show_contamination
 from data_pipeline.report.counts import MEANINGS
 from data_pipeline.report.evidence import Removed, quarantined_samples, removed_samples
@@ -95,6 +95,7 @@ def _documents(page: Page, output_dir: Path, books: dict[str, Book], titles: Map
     books = {stage: book for stage, book in books.items() if stage in titles}
     _way(page, books, titles)
     _reasons(page, books, titles)
+    show_added(page, books, titles)
     for stage in books:
         if stage == duplicates.STAGE:
             duplicates.show_near_duplicates(page, output_dir, titles[stage])
@@ -191,15 +192,6 @@ def _reasons(page: Page, books: dict[str, Book], titles: Mapping[str, str]) -> N
         page.table(["stage", "reason", "kind", "documents", "of all read"], rows)
     else:
         page.text("Nothing.")
-    created = {stage: total(book).created for stage, book in books.items()}
-    added: list[list[str | int]] = [
-        [titles[stage], change, count, _share(count, read)]
-        for stage, counts in created.items()
-        for change, count in counts.most_common()
-    ]
-    if added:
-        page.section("What was added")
-        page.table(["stage", "change", "copies", "of all read"], added)
 
 
 def _removed(page: Page, output_dir: Path, stage: str, title: str) -> None:

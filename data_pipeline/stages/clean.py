@@ -19,6 +19,7 @@ from data_pipeline.losses import BadLimit
 from data_pipeline.output_dir import QUARANTINE
 from data_pipeline.records import Part
 from data_pipeline.sources.source import Corpus, Source
+from data_pipeline.sources.tags import tagged
 from data_pipeline.stages.inputs import Group, NumberedBlock, NumberedFile, content_key, group_files
 from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, do_parts, task
 from data_pipeline.stages.view import CLEAN, Partition, View, batch_path, keys_path, scores_path, write_partition
@@ -222,7 +223,7 @@ class _CleanPartition:
         source = self._sources[blocks[0].file.source]
         files = {numbered.file.number: numbered.file for numbered in blocks}
         parsed = [source.parse(numbered.block, numbered.file.file, numbered.file.number) for numbered in blocks]
-        documents = _concatenated([each.documents for each in parsed])
+        documents = tagged(_concatenated([each.documents for each in parsed]), source.tags)
         quarantined = [
             (numbered.file, record)
             for numbered, each in zip(blocks, parsed, strict=True)

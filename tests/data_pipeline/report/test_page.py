@@ -170,7 +170,7 @@ def test_every_number_of_the_pipelines_own_stages_has_a_meaning(finished: Path) 
     counted = {name for stage in read_json(finished / "ledger.json")["counts"].values() for name in stage}
     cleaned = Unicode().apply(from_texts(["a\r\nb", "e\u0301", "a\x00b"])).changed
     assert len(cleaned) == 3 and len(counted) > 5
-    by_settings = {"repeated_lines", "lines_cut", "documents_without_keep_field"}
+    by_settings = {"repeated_lines", "lines_cut", "documents_without_keep_field", "copies_unchanged"}
     assert counted | set(cleaned) | by_settings == set(MEANINGS)
 
 

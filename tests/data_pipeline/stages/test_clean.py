@@ -188,7 +188,7 @@ def test_a_source_is_known_by_its_settings_but_not_by_its_place_or_weight(
     kind: type[Source], needed: dict[str, Any], others: dict[str, Any]
 ) -> None:
     known = describe(kind(**needed))
-    for name, value in {**others, "source": "other"}.items():
+    for name, value in {**others, "source": "other", "tags": {"domain": "law"}}.items():
         assert describe(kind(**needed, **{name: value})) != known, name
     moved = {"paths": ["elsewhere"]} if needed else {}
     assert describe(kind(**{**needed, **moved, "weight": 9.0, "budget": {"epochs": 2}})) == known
