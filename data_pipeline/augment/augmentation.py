@@ -39,7 +39,7 @@ class Change(Augmentation):
                 texts = batch.column("text").to_pylist()
                 return pa.array([text.upper() for text in texts], pa.large_string())
 
-        python -m data_pipeline extra_targets='[my_changes.]' augment='{_target_:my_changes.Shout,frac:0.1}'
+        python -m data_pipeline extra_targets='[my_changes.]' '+augment={_target_:my_changes.Shout,frac:0.1}'
 
     Attributes:
         name: of the change where it stands alone: in the ids of its copies, `<id>#<name>-<copy>`, and in the ledger.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -21,25 +20,27 @@ _BEFORE_CHARS, _EXAMPLE_CHARS = 80, 400  # shown of a copy, of which before the 
 _SEARCHED_CHARS = 1 << 16  # for that change
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Copies:
-    """What a batch of documents was given.
+    """One copy of each document that was chosen for a change.
 
     Attributes:
-        batches: of copies, documents.SCHEMA, by their numbers; in each the documents' order.
-        created: how many, by the name of the change.
+        change: its name.
+        number: of the copy, among those of all changes, from 1.
+        batch: documents.SCHEMA, in the documents' order.
         unchanged: how many are not there as they came out as their document, or another copy of it, is.
         examples: some of them, beside their documents.
     """
 
-    batches: list[pa.RecordBatch] = field(default_factory=list)
-    created: Counter[str] = field(default_factory=Counter)
-    unchanged: int = 0
-    examples: list[Example] = field(default_factory=list)
+    change: str
+    number: int
+    batch: pa.RecordBatch
+    unchanged: int
+    examples: list[Example]
 
 
-def copies_of(changes: Mapping[str, Change], batch: pa.RecordBatch) -> Copies:
-    """Make the copies of documents.
+def copies_of(changes: Mapping[str, Change], batch: pa.RecordBatch) -> Iterator[Copies]:
+    """Make the copies of documents, copy by copy: each batch is no larger than what was given, but for what is added.
 
     A copy has the file of its document and `copy_rows` of its row, the id `<id>#<name>-<copy>`, and in its metadata the
     field COPY, {"id", "change", "copy"}: the document's id, the change's name, and which copy of this change it is,
@@ -51,9 +52,8 @@ def copies_of(changes: Mapping[str, Change], batch: pa.RecordBatch) -> Copies:
     Raises:
         SettingError: a change, perhaps a user's own, gives no text for each document.
     """
-    made = Copies()
     texts = batch.column("text")
-    seen = {(position, digest) for position, digest in enumerate(_digests(texts))}
+    seen = set(enumerate(_digests(texts)))
     number = 0
     for name, change in changes.items():
         lots = lots_of(texts, change.seed, name)
@@ -68,13 +68,9 @@ def copies_of(changes: Mapping[str, Change], batch: pa.RecordBatch) -> Copies:
             keys = list(zip(positions.tolist(), _digests(anew), strict=True))
             fresh = np.array([place for place, key in enumerate(keys) if key not in seen], np.int64)
             seen.update(keys)
-            made.unchanged += len(keys) - len(fresh)
-            if len(fresh):
-                chosen, written = parents.take(pa.array(fresh)), anew.take(pa.array(fresh))
-                made.batches.append(_batch_of(chosen, written, name, copy, number))
-                made.created[name] += len(fresh)
-                made.examples += _examples(name, chosen, written)
-    return made
+            chosen, written = parents.take(pa.array(fresh)), anew.take(pa.array(fresh))
+            made = _batch_of(chosen, written, name, copy, number)
+            yield Copies(name, number, made, len(keys) - len(fresh), _examples(name, chosen, written))
 
 
 def _batch_of(parents: pa.RecordBatch, texts: pa.LargeStringArray, name: str, copy: int, number: int) -> pa.RecordBatch:

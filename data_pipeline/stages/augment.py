@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from data_pipeline.augment.augmentation import Augmentation, Change
 from data_pipeline.augment.copies import copies_of
 from data_pipeline.clean.rules import Example, few_of
@@ -26,8 +24,8 @@ AUGMENT = "augment"
 
 
 class Augment(Stage):
-    """Copies of a partition's documents are a partition of their own: their shards, and so the training sequences, have
-    them behind all documents that are no copies.
+    """The first copies of a partition's documents are a partition of their own, so are the second ones, and so on. They
+    stand behind all documents that are no copies, in the shards too.
 
     Args:
         raw: the plain config of `augment`.
@@ -97,15 +95,13 @@ class _Made:
     utf8_bytes: int = 0
 
     def add(self, facts: dict[str, Any]) -> None:
+        source = facts["source"]
+        self.partitions += [Partition(**each) for each in facts["partitions"]]
+        self.created.setdefault(source, Counter()).update(facts["created"])
+        self.fingerprints[source] += int(facts["fingerprint"], 16)
         self.unchanged += facts["unchanged"]
-        self.utf8_bytes += facts["utf8_bytes"]
-        if facts["partition"] is None:
-            return
-        partition = Partition(**facts["partition"])
-        self.partitions.append(partition)
-        self.created.setdefault(partition.source, Counter()).update(facts["created"])
-        self.fingerprints[partition.source] += int(facts["fingerprint"], 16)
         self.examples = few_of(self.examples + [Example(*each) for each in facts["examples"]])
+        self.utf8_bytes += facts["utf8_bytes"]
 
 
 def _book(after: View, before: Book, made: _Made) -> Book:
@@ -140,28 +136,34 @@ def _book(after: View, before: Book, made: _Made) -> Book:
 
 @dataclass(frozen=True, slots=True)
 class _CopyPartition:
-    """Runs in a worker: make the copies of a partition's documents, and write them as a partition."""
+    """Runs in a worker: make the copies of a partition's documents, and write them as partitions."""
 
     changes: dict[str, Change]
     work: Path
 
     def __call__(self, piece: Slice) -> Part:
-        documents = piece.load()
-        made = copies_of(self.changes, documents)
-        facts: dict[str, Any] = {
-            "partition": None,
-            "unchanged": made.unchanged,
+        documents, source = piece.load(), piece.partition.source
+        partitions: list[Partition] = []
+        examples: list[Example] = []
+        created: Counter[str] = Counter()
+        unchanged = keys = 0
+        for copies in copies_of(self.changes, documents):
+            unchanged += copies.unchanged
+            examples = few_of(examples + copies.examples)
+            if copies.batch.num_rows:
+                created[copies.change] += copies.batch.num_rows
+                keys += fingerprint(*keys_of(copies.batch))
+                name = f"{piece.partition.name}-{copies.number}"
+                partitions.append(write_partition(self.work, name, source, copies.batch, AUGMENT))
+        facts = {
+            "source": source,
+            "partitions": [asdict(each) for each in partitions],
+            "created": dict(created),
+            "fingerprint": f"{keys % MODULUS:032x}",
+            "unchanged": unchanged,
+            "examples": [list(each) for each in examples],
             "utf8_bytes": num_bytes(documents.column("text")),
         }
-        if not made.batches:
-            return Part(facts, [])
-        copies = pa.Table.from_batches(made.batches).combine_chunks().to_batches()[0]
-        name = f"{piece.partition.name}-copies"
-        partition = write_partition(self.work, name, piece.partition.source, copies, AUGMENT)
-        facts |= {
-            "partition": asdict(partition),
-            "created": dict(made.created),
-            "fingerprint": f"{fingerprint(*keys_of(copies)):032x}",
-            "examples": [list(each) for each in few_of(made.examples)],
-        }
-        return Part(facts, [path(self.work, name, AUGMENT) for path in (batch_path, keys_path)])
+        return Part(
+            facts, [path(self.work, each.name, AUGMENT) for each in partitions for path in (batch_path, keys_path)]
+        )
