@@ -23,7 +23,7 @@ def test_the_stream_of_a_seed_is_that_of_the_reference(seed: int, place: int) ->
 
 
 def test_splitmix64_gives_its_published_numbers() -> None:
-    """Of seed 1234567, as in the test vectors of Rosetta Code and of the crate rand_xoshiro."""
+    """Of seed 1234567, as Rosetta Code lists them under `Pseudo-random numbers/Splitmix64`."""
     expected = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]
     assert nth(np.full(4, 1234567, np.uint64), np.arange(4, dtype=np.uint64)).tolist() == expected
 
