@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 # A document's key is (file number in sorted input order, row); `id` is the record's own where it has one, else
@@ -21,6 +24,8 @@ SCHEMA = pa.schema(
 )
 
 MODULUS = 1 << 128  # of fingerprints
+COPY_SHIFT = 48  # bits of a row below the number of a copy: the row of its document
+MOST_COPIES = (1 << 63 - COPY_SHIFT) - 1  # of a document
 _BLOCK_KEYS = 1 << 14  # hashed at a time: what is made on the way stays in the processor's cache
 SNIPPET_CHARS = 240  # of a removed document, and of the one kept in its place: enough to judge by eye
 # of xxh3-128 for inputs of 9 to 16 bytes and seed 0. Source: xxHash 0.8, doc/xxhash_spec.md, "XXH3 Algorithm Overview"
@@ -130,6 +135,42 @@ def utf8_buffers(texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
 def keys_of(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
     """Return the keys of a batch: (docs,) int32 files, (docs,) int64 rows."""
     return batch.column("file").to_numpy(), batch.column("row").to_numpy()
+
+
+def copy_rows(rows: np.ndarray, number: int) -> np.ndarray:
+    """Return the rows of copies, which have their documents' files; `rows & (1 << COPY_SHIFT) - 1` gives these back.
+
+    Args:
+        rows: (n,) int64, of documents that are no copies.
+        number: of the copy, from 1 to MOST_COPIES.
+    """
+    assert not (rows >> COPY_SHIFT).any(), "a copy of a copy"
+    return rows + (number << COPY_SHIFT)
+
+
+def has_field(metadata: str, key: str) -> bool:
+    """Return whether an object of metadata has a field of its own."""
+    may_be = orjson.dumps(key).decode() in metadata or "\\u" in metadata  # a name may be written in escapes
+    return may_be and key in orjson.loads(metadata)
+
+
+def with_field(metadata: str, key: str, value: Any) -> str:
+    """Return an object of metadata with one more field, the last one; the others are not written anew.
+
+    Args:
+        key: that it does not have.
+        value: a JSON value.
+    """
+    before = metadata.rstrip()[:-1].rstrip()
+    comma = "" if before == "{" else ","
+    return f"{before}{comma}{orjson.dumps(key).decode()}:{orjson.dumps(value).decode()}}}"
+
+
+def without_field(metadata: str, key: str) -> str:
+    """Return an object of metadata without a field; as it is where it has none."""
+    if not has_field(metadata, key):
+        return metadata
+    return json.dumps({name: value for name, value in json.loads(metadata).items() if name != key}, ensure_ascii=False)
 
 
 def from_texts(texts: list[str]) -> pa.RecordBatch:

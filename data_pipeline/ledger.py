@@ -30,19 +30,19 @@ class Account:
     """What one stage did with the documents of one source (or of one partition of it).
 
     Attributes:
-        num_in, num_created, num_out: numbers of documents.
-        dropped, quarantined: numbers by reason.
-        fingerprint_*: of the keys of these documents; no stage creates documents with keys of their own yet, so that
-            `num_created` has none.
+        num_in, num_out: numbers of documents.
+        created, dropped, quarantined: numbers by reason.
+        fingerprint_*: of the keys of these documents.
     """
 
     num_in: int = 0
     num_out: int = 0
-    num_created: int = 0
+    created: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     quarantined: Counter[str] = field(default_factory=Counter)
     fingerprint_in: int = 0
     fingerprint_out: int = 0
+    fingerprint_created: int = 0
     fingerprint_dropped: int = 0
     fingerprint_quarantined: int = 0
 
@@ -50,11 +50,12 @@ class Account:
         return Account(
             num_in=self.num_in + other.num_in,
             num_out=self.num_out + other.num_out,
-            num_created=self.num_created + other.num_created,
+            created=self.created + other.created,
             dropped=self.dropped + other.dropped,
             quarantined=self.quarantined + other.quarantined,
             fingerprint_in=(self.fingerprint_in + other.fingerprint_in) % MODULUS,
             fingerprint_out=(self.fingerprint_out + other.fingerprint_out) % MODULUS,
+            fingerprint_created=(self.fingerprint_created + other.fingerprint_created) % MODULUS,
             fingerprint_dropped=(self.fingerprint_dropped + other.fingerprint_dropped) % MODULUS,
             fingerprint_quarantined=(self.fingerprint_quarantined + other.fingerprint_quarantined) % MODULUS,
         )
@@ -65,14 +66,14 @@ class Account:
         Raises:
             LedgerUnbalanced: says the stage and the numbers.
         """
-        dropped, quarantined = self.dropped.total(), self.quarantined.total()
-        if self.num_in + self.num_created != self.num_out + dropped + quarantined:
+        created, dropped, quarantined = (each.total() for each in (self.created, self.dropped, self.quarantined))
+        if self.num_in + created != self.num_out + dropped + quarantined:
             raise LedgerUnbalanced(
-                f"{where}: {self.num_in} documents in + {self.num_created} created are not {self.num_out} out "
+                f"{where}: {self.num_in} documents in + {created} created are not {self.num_out} out "
                 f"+ {dropped} dropped + {quarantined} quarantined: this stage loses or doubles documents; {DEFECT}"
             )
         went = self.fingerprint_out + self.fingerprint_dropped + self.fingerprint_quarantined
-        if (self.fingerprint_in - went) % MODULUS:
+        if (self.fingerprint_in + self.fingerprint_created - went) % MODULUS:
             raise LedgerUnbalanced(
                 f"{where}: as many documents as came in, but not the same ones "
                 f"(their fingerprints differ): one was lost and another doubled; {DEFECT}"
@@ -86,12 +87,13 @@ class Account:
         """Return the account as JSON values: fingerprints as 32 hex digits, reasons sorted."""
         return {
             "in": self.num_in,
-            "created": self.num_created,
+            "created": dict(sorted(self.created.items())),
             "out": self.num_out,
             "dropped": dict(sorted(self.dropped.items())),
             "quarantined": dict(sorted(self.quarantined.items())),
             "fingerprint_in": f"{self.fingerprint_in:032x}",
             "fingerprint_out": f"{self.fingerprint_out:032x}",
+            "fingerprint_created": f"{self.fingerprint_created:032x}",
             "fingerprint_dropped": f"{self.fingerprint_dropped:032x}",
             "fingerprint_quarantined": f"{self.fingerprint_quarantined:032x}",
         }
@@ -102,11 +104,12 @@ class Account:
         return cls(
             num_in=value["in"],
             num_out=value["out"],
-            num_created=value["created"],
+            created=Counter(value["created"]),
             dropped=Counter(value["dropped"]),
             quarantined=Counter(value["quarantined"]),
             fingerprint_in=int(value["fingerprint_in"], 16),
             fingerprint_out=int(value["fingerprint_out"], 16),
+            fingerprint_created=int(value["fingerprint_created"], 16),
             fingerprint_dropped=int(value["fingerprint_dropped"], 16),
             fingerprint_quarantined=int(value["fingerprint_quarantined"], 16),
         )

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline import ledger
+from data_pipeline.augment.augmentation import Augmentation
 from data_pipeline.clean.rules import Example, Rule
 from data_pipeline.decontaminate.decontaminator import Decontaminator
 from data_pipeline.dedup.dedup import Dedup
@@ -56,6 +57,7 @@ from data_pipeline.shards.manifest import Manifest
 from data_pipeline.shards.writer import Sharder
 from data_pipeline.sources.names import with_source_names
 from data_pipeline.sources.source import Corpus, Source
+from data_pipeline.stages.augment import Augment
 from data_pipeline.stages.clean import Clean
 from data_pipeline.stages.decontaminate import Decontaminate
 from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
@@ -117,6 +119,7 @@ def run(
     dedup: Node[Dedup],
     paragraphs: Node[Paragraphs],
     decontaminate: Node[Decontaminator],
+    augment: Node[Augmentation],
     mix: Node[HeldOut],
     tokenizer: Node[TokenizerTrainer],
     shards: Node[Sharder],
@@ -162,6 +165,7 @@ def run(
         CutParagraphs(place, build(paragraphs), paragraphs.raw),
         Split(place, build(mix), mix.raw),
         Decontaminate(place, build(decontaminate), decontaminate.raw),
+        Augment(place, build(augment), augment.raw),
         TrainTokenizer(place, trainer, tokenizer.raw),
         WriteShards(place, build(shards), trainer.eot_token, shards.raw),
     ]
@@ -340,6 +344,8 @@ def _publish(
     titles = {stage.name: stage.title for stage in stages if not stage.is_off}
     (place.output_dir / STOPPED).unlink(missing_ok=True)
     facts = {done.name: done.facts for done in finished}
-    examples = [Example(*each) for each in facts[Clean.name]["examples"]]
+    examples = {
+        name: [Example(*each) for each in facts[name].get("examples", [])] for name in (Clean.name, Augment.name)
+    }
     page = write_report(place.output_dir, titles, remarks, facts[Filter.name][SCORE_LIMITS], examples)
     return Result(place.output_dir, made, finished, page)

@@ -48,7 +48,8 @@ def _row(done: Finished) -> tuple[str, str, str, str]:
     account = total(done.book)
     numbers = (f"{account.num_in:,}", f"{account.num_out:,}") if done.book else ("", "")
     seconds = f"{done.timing['seconds']:.1f}" if done.redone else "kept"
-    said = (listed(account.reasons(), MOST_REASONS), str(done.facts.get("note", "")))
+    created = f"created {listed(account.created, MOST_REASONS)}" if account.created else ""
+    said = (listed(account.reasons(), MOST_REASONS), created, str(done.facts.get("note", "")))
     return *numbers, seconds, "; ".join(filter(None, said))
 
 

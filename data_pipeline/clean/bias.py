@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
+from data_pipeline.clean.chars import fold
 from data_pipeline.clean.edits import edited
 from data_pipeline.clean.gender_words import BEFORE_NOUN, NO_NOUN, PAIRS
 from data_pipeline.clean.rules import EXAMPLES, Applied, Example, Rule, with_text
-from data_pipeline.clean.word_list import Found, WordList, find_in, fold
+from data_pipeline.clean.word_list import Found, WordList, find_in
 from data_pipeline.documents import keys_of, utf8_buffers
 from foundation.errors import SettingError, require
 

@@ -10,13 +10,7 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.clean.bounds import KEY_BYTES, eight_bytes, find_newlines, first_bytes, mark_gaps
-from data_pipeline.clean.chars import (
-    NEWLINE,
-    SPACE,
-    decode,
-    decode_last,
-    kernel,
-)
+from data_pipeline.clean.chars import NEWLINE, SPACE, decode, decode_last, kernel, stripped
 from data_pipeline.clean.phrase_kernels import BRACKET, HEAD, OPEN, ROLES, STARTS, has_bad, look, mark_heads
 from data_pipeline.clean.sentences import count_sentences
 
@@ -249,19 +243,3 @@ def _ends_well(data: Any, begin: int, end: int, is_end_mark: Any) -> bool:
     if begin == end or not is_end_mark[decode_last(data, begin, end)[0]]:
         return False
     return end - begin < 3 or data[end - 1] != _DOT or data[end - 2] != _DOT or data[end - 3] != _DOT
-
-
-@kernel
-def stripped(data: Any, start: int, stop: int, classes: Any) -> tuple[int, int]:
-    """Return where data[start:stop] begins and ends without the white space around it."""
-    while start < stop:
-        char, size = decode(data, start)
-        if classes[char] != SPACE:
-            break
-        start += size
-    while start < stop:
-        char, place = decode_last(data, start, stop)
-        if classes[char] != SPACE:
-            break
-        stop = place
-    return start, stop

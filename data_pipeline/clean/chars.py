@@ -76,6 +76,22 @@ def decode_last(data: Any, start: int, stop: int) -> tuple[Any, int]:
     return decode(data, place)[0], place
 
 
+@kernel
+def stripped(data: Any, start: int, stop: int, classes: Any) -> tuple[int, int]:
+    """Return where data[start:stop] begins and ends without the white space around it."""
+    while start < stop:
+        char, size = decode(data, start)
+        if classes[char] != SPACE:
+            break
+        start += size
+    while start < stop:
+        char, place = decode_last(data, start, stop)
+        if classes[char] != SPACE:
+            break
+        stop = place
+    return start, stop
+
+
 @functools.cache
 def char_classes() -> np.ndarray:
     """Return the class of every code point, (0x110000,) uint8, from `str.isspace` and `str.isalpha`; 0.1 s, once."""
@@ -84,6 +100,17 @@ def char_classes() -> np.ndarray:
         char = chr(code)
         classes[code] = SPACE if char.isspace() else LETTER if char.isalpha() else 0
     return np.frombuffer(bytes(classes), dtype=np.uint8)
+
+
+def fold(text: str) -> str:
+    """Return a text in small letters, character by character: as many as before, whatever stands beside them."""
+    return "".join(low if len(low := char.lower()) == 1 else char for char in text)
+
+
+@functools.cache
+def folded_codes() -> np.ndarray:
+    """Return what `fold` makes of every code point, (0x110000,) int32; 0.1 s, once."""
+    return np.frombuffer(fold("".join(map(chr, range(0x110000)))).encode("utf-32-le", "surrogatepass"), dtype="<i4")
 
 
 @functools.cache

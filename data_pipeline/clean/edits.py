@@ -42,6 +42,10 @@ class Edits:
     def __len__(self) -> int:
         return len(self.starts)
 
+    def rows(self, chosen: np.ndarray) -> Edits:
+        """Return some of them; chosen: (n,) bool."""
+        return Edits(self.starts[chosen], self.stops[chosen], self.pieces, self.which[chosen])
+
 
 def spans_of(kernel: Callable[..., int], *args: Any) -> np.ndarray:
     """Return what a kernel finds, (n, 3) int64: START and STOP in the bytes, KIND.

@@ -20,9 +20,10 @@ _EXAMPLE_CHARS = 80  # of a marked document
 class Homographs(TableRule):
     """Writes the sense of a word beside it, `Java` as `Java<island>`, or the domain of a document before its text.
 
-    A document's domain is in its record, or given for all documents. Of a domain's table each whole word is written by
-    the template, in its own case; one that is written so already stays. Counts `homographs_tagged`,
-    `documents_marked`. Words that no table names, and documents without a domain, stay as they are.
+    A document's domain is in its record, a tag of its source, or given for all documents. Of a domain's table each
+    whole word is written by the template, in its own case; one that is written so already stays. Counts
+    `homographs_tagged`, `documents_marked`. Words that no table names, and documents without a domain, stay as they
+    are.
 
     Args:
         senses: domain -> word -> sense; or word -> sense, for every document.

@@ -11,12 +11,11 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
 from data_pipeline.clean.extras import extra_file, load_extra
 from data_pipeline.clean.rules import Applied, Rule, Scores
-from data_pipeline.documents import Removals, utf8_buffers
+from data_pipeline.documents import Removals, has_field, utf8_buffers, with_field
 from foundation.errors import SettingError, nearest, require
 
 _CODES = """
@@ -161,17 +160,13 @@ def _model() -> Any:
 
 def _with_language(metadata: pa.LargeStringArray, labels: np.ndarray, key: str) -> tuple[pa.LargeStringArray, int]:
     """Return JSON objects with one more field, and how many have it already: what they hold is not written anew."""
-    field = orjson.dumps(key).decode()
     objects: list[str] = metadata.to_pylist()
     num_kept = 0
     for place in np.flatnonzero(~np.isnan(labels)).tolist():
-        written = objects[place]
-        if field in written and key in orjson.loads(written):
+        if has_field(objects[place], key):
             num_kept += 1
             continue
-        before = written.rstrip()[:-1].rstrip()
-        comma = "" if before == "{" else ","
-        objects[place] = f'{before}{comma}{field}:"{LANGUAGES[int(labels[place])]}"}}'
+        objects[place] = with_field(objects[place], key, LANGUAGES[int(labels[place])])
     return pa.array(objects, pa.large_string()), num_kept
 
 

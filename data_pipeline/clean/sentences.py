@@ -40,9 +40,10 @@ def mark_bytes() -> np.ndarray:
     return begins
 
 
-def count_sentences_one(line: str) -> int:
-    """Return the sentences of a line: the reference that `count_sentences` equals."""
-    sentences, begin, place = 0, 0, 0
+def sentence_ends_one(line: str) -> list[int]:
+    """Return where sentences of a line end, in characters: the reference that `sentence_end` equals."""
+    ends: list[int] = []
+    place = 0
     while place < len(line):
         if line[place] not in SENTENCE_TERMINALS:
             place += 1
@@ -53,9 +54,15 @@ def count_sentences_one(line: str) -> int:
         run = line[first:place]
         wide = any(not char.isascii() for char in run if char in SENTENCE_TERMINALS)
         initial = run == "." and line[:first][-1:].isalpha() and not line[: first - 1][-1:].isalpha()
-        if not initial and (wide or line[place : place + 1].isspace()) and line[begin:place].split():
-            sentences, begin = sentences + 1, place
-    return sentences + bool(line[begin:].split())
+        if not initial and (wide or line[place : place + 1].isspace()):
+            ends.append(place)
+    return ends
+
+
+def count_sentences_one(line: str) -> int:
+    """Return the sentences of a line: the reference that `count_sentences` equals."""
+    ends = sentence_ends_one(line)
+    return len(ends) + bool(line[ends[-1] if ends else 0 :].split())
 
 
 def count_sentences_of(line: str) -> int:
@@ -72,12 +79,29 @@ def count_sentences(data: Any, start: int, stop: int, mark_bytes: Any, ends: Any
         mark_bytes: which bytes begin a mark, as of `mark_bytes`.
         ends: as of `ends_of_sentences`; classes: as of `char_classes`.
     """
-    sentences, begin, place = 0, start, start
+    sentences, begin = 0, start
+    while True:
+        end = sentence_end(data, start, begin, stop, mark_bytes, ends, classes)
+        if end < 0:
+            break
+        sentences += 1
+        begin = end
+    while begin < stop:
+        char, size = decode(data, begin)
+        if classes[char] != SPACE:
+            return sentences + 1
+        begin += size
+    return sentences
+
+
+@kernel
+def sentence_end(data: Any, start: int, place: int, stop: int, mark_bytes: Any, ends: Any, classes: Any) -> int:
+    """Return where the first sentence ends that does so behind `place` in the line data[start:stop]; -1: none does."""
     while True:
         while place < stop and not mark_bytes[data[place]]:
             place += 1
         if place == stop:
-            break
+            return -1
         char, size = decode(data, place)
         if ends[char] != MARK:
             place += size
@@ -93,14 +117,7 @@ def count_sentences(data: Any, start: int, stop: int, mark_bytes: Any, ends: Any
         if alone and _after_initial(data, start, first, classes):
             continue
         if wide or (place < stop and classes[decode(data, place)[0]] == SPACE):
-            sentences += 1
-            begin = place
-    while begin < stop:
-        char, size = decode(data, begin)
-        if classes[char] != SPACE:
-            return sentences + 1
-        begin += size
-    return sentences
+            return place
 
 
 @kernel

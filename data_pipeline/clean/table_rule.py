@@ -64,6 +64,15 @@ class TableRule(Rule):
         return [self._path]
 
     def apply(self, batch: pa.RecordBatch) -> Applied:
+        edits = self.edits(batch)
+        if not len(edits):
+            return Applied(batch)
+        examples = examples_of(self._counted, batch, edits, np.ones(len(edits), bool))
+        changed = Counter({self._counted: len(edits)})
+        return Applied(with_text(batch, edited(batch.column("text"), edits)), changed=changed, examples=examples)
+
+    def edits(self, batch: pa.RecordBatch) -> Edits:
+        """Return what becomes of which words; of those that stay as they are nothing."""
         texts = batch.column("text")
         spans = self.table.find(texts)
         data, offsets = utf8_buffers(texts)
@@ -85,12 +94,7 @@ class TableRule(Rule):
                 starts.append(start)
                 stops.append(stop)
                 pieces.append(piece.encode())
-        if not pieces:
-            return Applied(batch)
-        edits = Edits(np.array(starts, np.int64), np.array(stops, np.int64), pieces, np.arange(len(pieces)))
-        examples = examples_of(self._counted, batch, edits, np.ones(len(edits), bool))
-        changed = Counter({self._counted: len(edits)})
-        return Applied(with_text(batch, edited(texts, edits)), changed=changed, examples=examples)
+        return Edits(np.array(starts, np.int64), np.array(stops, np.int64), pieces, np.arange(len(pieces)))
 
     def _group_of(self, metadata: str) -> str | None:
         found = orjson.loads(metadata).get(self._key) if self._key is not None else None

@@ -22,7 +22,7 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.clean.chars import decode
+from data_pipeline.clean.chars import decode, fold, folded_codes
 from data_pipeline.clean.edits import KIND, START, STOP, spans_of
 from data_pipeline.documents import utf8_buffers
 from foundation.errors import InputError, SettingError
@@ -55,7 +55,7 @@ class WordTable:
                     raise SettingError(f"{where}: not one word of letters, digits, _ and apostrophes; give one")
                 if not isinstance(said, str) or not said:
                     raise SettingError(f"{where}: {said!r} is no text; give what to put in its place")
-        keys = sorted({lower(word) for words in entries.values() for word in words})
+        keys = sorted({fold(word) for words in entries.values() for word in words})
         size = 1 << (_MAX_LOAD * len(keys)).bit_length()
         self._hashes, self._slots = np.zeros(size, np.uint64), np.full(size, _FREE, np.int64)
         for number, key in enumerate(keys):
@@ -68,7 +68,7 @@ class WordTable:
         """Return where texts hold what may be a word of the table, (n, 3) int64: START, STOP; `said` decides."""
         if not len(self):
             return np.zeros((0, 3), np.int64)
-        return spans_of(_find, *utf8_buffers(texts), _classes(), _lower_codes(), self._hashes, self._slots)
+        return spans_of(_find, *utf8_buffers(texts), _classes(), folded_codes(), self._hashes, self._slots)
 
     def said(self, word: str, group: str | None) -> tuple[str, bool] | None:
         """Return what the table says of a word, and whether it says it of its very form; None: nothing.
@@ -80,7 +80,7 @@ class WordTable:
             if words:
                 if word in words:
                     return words[word], True
-                if (small := lower(word)) in words:
+                if (small := fold(word)) in words:
                     return words[small], False
         return None
 
@@ -135,11 +135,6 @@ def words_one(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def lower(word: str) -> str:
-    """Return a word in small letters, character by character: as many as before, whatever stands beside them."""
-    return "".join(char.lower() if len(char.lower()) == 1 else char for char in word)
-
-
 def _rows(path: Path) -> Iterator[tuple[int, tuple[str, str, str]]]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
@@ -172,17 +167,6 @@ def _classes() -> np.ndarray:
     for char in _APOSTROPHES:
         classes[ord(char)] = _APOSTROPHE
     return np.frombuffer(bytes(classes), dtype=np.uint8)
-
-
-@functools.cache
-def _lower_codes() -> np.ndarray:
-    """Return the small letter of every code point, (0x110000,) uint32."""
-    codes = np.arange(0x110000, dtype=np.uint32)
-    for code in range(0x110000):
-        small = chr(code).lower()
-        if len(small) == 1:
-            codes[code] = ord(small)
-    return codes
 
 
 @numba.njit(cache=True, nogil=True)

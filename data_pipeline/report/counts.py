@@ -32,4 +32,5 @@ MEANINGS = {
     "common_ngrams": "of these, in more documents than decontaminate.max_document_frequency: they don't count",
     "contaminated_pieces_cut": "runs of sentences that hold a test item, cut out with decontaminate.action=cut",
     "contaminated_documents_cut": "documents that they were cut out of, and that stay",
+    "copies_unchanged": "copies that came out as their document, or another copy of it, is: they were left out",
 }

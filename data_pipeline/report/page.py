@@ -15,7 +15,7 @@ from data_pipeline.clean.rules import Example
 from data_pipeline.ledger import Account, Book, total
 from data_pipeline.output_dir import CONFIG, LEDGER, QUARANTINE, REMOVED, REPORT, STOPPED, TIMING
 from data_pipeline.report import duplicates
-from data_pipeline.report.changes import show_changes
+from data_pipeline.report.changes import show_added, show_changes, show_copies
 from data_pipeline.report.contamination import show_contamination
 from data_pipeline.report.counts import MEANINGS
 from data_pipeline.report.evidence import Removed, quarantined_samples, removed_samples
@@ -39,7 +39,7 @@ def write_report(
     titles: Mapping[str, str],
     remarks: Mapping[str, str],
     limits: Sequence[dict[str, Any]] = (),
-    examples: Sequence[Example] = (),
+    examples: Mapping[str, Sequence[Example]] | None = None,
 ) -> Path:
     """Write report.html from the ledger, the manifest, the shards' indexes and the evidence files.
 
@@ -48,7 +48,7 @@ def write_report(
         titles: stage -> its title, in the order in which documents pass them; those that are off left out.
         remarks: stage -> text on how it works with its settings, e.g. the S-curve of deduplication.
         limits: of the rules, with the histograms of their scores, as the stage `filter` has them in its facts.
-        examples: of texts that the rules changed.
+        examples: stage -> some of the texts that it changed, or made changed copies of.
     Returns:
         The page's path.
     Raises:
@@ -61,7 +61,8 @@ def write_report(
     _glance(page, books, manifest, timing)
     _documents(page, output_dir, books, titles)
     show_limits(page, limits)
-    show_changes(page, examples)
+    show_changes(page, (examples or {}).get("clean", ()))
+    show_copies(page, (examples or {}).get("augment", ()))
     _counts(page, output_dir, titles, remarks)
     _lengths(page, output_dir, manifest)
     _sources(page, manifest)
@@ -94,6 +95,7 @@ def _documents(page: Page, output_dir: Path, books: dict[str, Book], titles: Map
     books = {stage: book for stage, book in books.items() if stage in titles}
     _way(page, books, titles)
     _reasons(page, books, titles)
+    show_added(page, books, titles)
     for stage in books:
         if stage == duplicates.STAGE:
             duplicates.show_near_duplicates(page, output_dir, titles[stage])
@@ -123,26 +125,32 @@ def _ends(books: dict[str, Book]) -> tuple[int, int]:
     return (accounts[0].num_in, accounts[-1].num_out) if accounts else (0, 0)
 
 
+def _num_created(books: dict[str, Book]) -> int:
+    return sum(total(book).created.total() for book in books.values())
+
+
 def _sum(manifest: Manifest, split: str, field: str) -> int:
     return sum(getattr(source, field) for source in manifest.splits[split].values())
 
 
 def _subtitle(books: dict[str, Book], manifest: Manifest) -> str:
-    read, left = _ends(books)
+    (read, left), created = _ends(books), _num_created(books)
     tokens = sum(_sum(manifest, split, "tokens") for split in SPLITS)
-    return f"{number_of(read, 'document')} read, {left:,} kept as {tokens:,} tokens."
+    kept = f"{left - created:,} kept and {created:,} changed copies added," if created else f"{left:,} kept"
+    return f"{number_of(read, 'document')} read, {kept} as {tokens:,} tokens."
 
 
 def _glance(page: Page, books: dict[str, Book], manifest: Manifest, timing: dict[str, Any]) -> None:
-    read, left = _ends(books)
+    (read, left), created = _ends(books), _num_created(books)
     text_bytes = sum(_sum(manifest, split, "utf8_bytes") for split in SPLITS)
     # end-of-text stands for no bytes
     text_tokens = sum(_sum(manifest, split, "tokens") - _sum(manifest, split, "documents") for split in SPLITS)
     page.section("At a glance")
     page.facts(
         {
-            "Documents kept": left,
-            "of all that were read": _share(left, read),
+            "Documents kept": left - created,
+            "of all that were read": _share(left - created, read),
+            **({"Copies added": created} if created else {}),
             "Training tokens": _sum(manifest, "train", "tokens"),
             "Validation tokens": _sum(manifest, "val", "tokens"),
             "Vocabulary": manifest.vocab_size,
@@ -155,12 +163,16 @@ def _glance(page: Page, books: dict[str, Book], manifest: Manifest, timing: dict
 
 def _way(page: Page, books: dict[str, Book], titles: Mapping[str, str]) -> None:
     page.section("The way of the documents")
-    page.text("Full: what a stage passed on. Hatched: what it removed. Each bar begins with what the one before left.")
+    page.text(
+        "Full: what a stage passed on, with what it created. Hatched: what it removed. Each bar begins with what the "
+        "one before left."
+    )
     bars = []
     for stage, book in books.items():
         account = total(book)
         lost = account.dropped.total() + account.quarantined.total()
-        note = f"{account.num_out:,}" + (f"  (−{lost:,})" if lost else "")
+        created = account.created.total()
+        note = f"{account.num_out:,}" + (f"  (−{lost:,})" if lost else "") + (f"  (+{created:,})" if created else "")
         bars.append(Bar(titles[stage], account.num_out, lost, note))
     page.bars(bars)
 

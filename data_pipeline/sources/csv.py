@@ -64,6 +64,7 @@ class Csv(Source):
         delimiter: what stands between two fields, one character of ASCII; the two characters "\t" mean a tab.
         weight: share of the training mixture, relative to the other sources'.
         budget: what a training run reads of it in place of the weight: {"tokens": n} or {"epochs": n}.
+        tags: fields that are added to the metadata of its documents, e.g. {"domain": "law"}; a record's own stays.
         max_doc_bytes: a longer record is quarantined as `too_long`; bounds memory.
         max_window_bytes: the largest zstandard window that is decoded; bounds memory.
         max_ratio: the most bytes that may come out of a compressed one, over every GiB that comes out: stops bombs.
@@ -80,18 +81,19 @@ class Csv(Source):
         delimiter: str = ",",
         weight: float = 1.0,
         budget: dict[str, float] | None = None,
+        tags: dict[str, str] | None = None,
         max_doc_bytes: int = MAX_DOC_BYTES,
         max_window_bytes: int = MAX_WINDOW_BYTES,
         max_ratio: float = MAX_RATIO,
     ) -> None:
-        check_source(source, weight, budget)
+        check_source(source, weight, budget, tags)
         check_paths(paths)
         check_limits(max_doc_bytes, max_window_bytes, max_ratio)
         require(text_key != id_key, "id_key", id_key, "the column of each document's id, which is not text_key's")
         meant = delimiter.replace(r"\t", "\t")
         is_allowed = len(meant) == 1 and meant.isascii() and meant not in '"\r\n'
         require(is_allowed, "delimiter", delimiter, r'one character of ASCII, e.g. ";" or "\t", no quote or line end')
-        self.name, self.weight, self.budget = source, weight, budget
+        self.name, self.weight, self.budget, self.tags = source, weight, budget, tags
         self.paths, self.text_key, self.id_key, self.delimiter = paths, text_key, id_key, meant
         self.max_doc_bytes, self.max_window_bytes, self.max_ratio = max_doc_bytes, max_window_bytes, max_ratio
 

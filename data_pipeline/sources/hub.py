@@ -48,6 +48,7 @@ class Hub(Source):
         id_key: the column of the document's id, where there is one.
         weight: share of the training mixture, relative to the other sources'.
         budget: what a training run reads of it in place of the weight: {"tokens": n} or {"epochs": n}.
+        tags: fields that are added to the metadata of its documents, e.g. {"domain": "law"}; a record's own stays.
         max_doc_bytes: a longer text is quarantined as `too_long`.
         max_block_bytes: the most that a block may take in memory.
     Raises:
@@ -67,17 +68,18 @@ class Hub(Source):
         id_key: str = "id",
         weight: float = 1.0,
         budget: dict[str, float] | None = None,
+        tags: dict[str, str] | None = None,
         max_doc_bytes: int = MAX_DOC_BYTES,
         max_block_bytes: int = MAX_BLOCK_BYTES,
     ) -> None:
-        check_source(source, weight, budget)
+        check_source(source, weight, budget, tags)
         require(bool(path), "path", path, "organization/name, a folder, or a builder with data_files")
         require(SPLIT.fullmatch(split) is not None, "split", split, "the name of a split, e.g. train")
         is_commit = revision is None or COMMIT.fullmatch(revision) is not None
         require(is_commit, "revision", revision, "the 40 hex digits of a commit: a branch or tag may move")
         require(bool(data_files) or path not in BUILDERS, "data_files", data_files, f"the files that {path} reads")
         self._keys = Keys(text_key, id_key, max_doc_bytes, max_block_bytes)
-        self.name, self.weight, self.budget = source, weight, budget
+        self.name, self.weight, self.budget, self.tags = source, weight, budget, tags
         self.path, self.config_name, self.split, self.revision = path, config_name, split, revision
         self.data_files, self.streaming = data_files, streaming
         self.text_key, self.id_key = text_key, id_key

@@ -19,13 +19,16 @@ from foundation.errors import InputError, SettingError, require
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # a source's name is part of file names
 
 
-def check_source(source: str, weight: float, budget: dict[str, float] | None = None) -> None:
+def check_source(
+    source: str, weight: float, budget: dict[str, float] | None = None, tags: dict[str, str] | None = None
+) -> None:
     """Check what every source is given.
 
     Args:
         source: the source's name, part of its shards' file names.
         weight: its share of the training mixture, relative to the other sources'.
         budget: what a training run reads of it in place of the weight.
+        tags: fields that are added to the metadata of its documents.
     Raises:
         SettingError: a value that can't work.
     """
@@ -36,6 +39,7 @@ def check_source(source: str, weight: float, budget: dict[str, float] | None = N
         )
     require(math.isfinite(weight) and weight > 0, "weight", weight, "a number above 0")
     require(budget is None or is_budget(budget), "budget", budget, f"{ALLOWED}, or null for the weight")
+    require(all(tags or {}), "tags", tags, "names, none empty, with a text each, e.g. {domain: law}")
 
 
 def check_paths(paths: list[str], storage_options: Options | None = None) -> None:

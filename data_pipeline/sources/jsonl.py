@@ -54,6 +54,7 @@ class Jsonl(Source):
         id_key: the key of the document's id, where it has one.
         weight: share of the training mixture, relative to the other sources'.
         budget: what a training run reads of it in place of the weight: {"tokens": n} or {"epochs": n}.
+        tags: fields that are added to the metadata of its documents, e.g. {"domain": "law"}; a record's own stays.
         max_doc_bytes: a longer line is quarantined as `too_long`; bounds memory.
         max_window_bytes: the largest zstandard window that is decoded; bounds memory.
         max_ratio: the most bytes that may come out of a compressed one, over every GiB that comes out: stops bombs.
@@ -71,16 +72,17 @@ class Jsonl(Source):
         id_key: str = "id",
         weight: float = 1.0,
         budget: dict[str, float] | None = None,
+        tags: dict[str, str] | None = None,
         max_doc_bytes: int = MAX_DOC_BYTES,
         max_window_bytes: int = MAX_WINDOW_BYTES,
         max_ratio: float = MAX_RATIO,
         storage_options: dict[str, dict[str, Any]] | None = None,
     ) -> None:
-        check_source(source, weight, budget)
+        check_source(source, weight, budget, tags)
         check_paths(paths, storage_options)
         check_limits(max_doc_bytes, max_window_bytes, max_ratio)
         require(text_key != id_key, "id_key", id_key, "the key of each document's id, which is not text_key's")
-        self.name, self.weight, self.budget = source, weight, budget
+        self.name, self.weight, self.budget, self.tags = source, weight, budget, tags
         self.paths, self.text_key, self.id_key = paths, text_key, id_key
         self.max_doc_bytes, self.max_window_bytes, self.max_ratio = max_doc_bytes, max_window_bytes, max_ratio
         self.storage_options = storage_options

@@ -58,6 +58,7 @@ class Parquet(Tables):
         id_key: the column of the document's id, where there is one.
         weight: share of the training mixture, relative to the other sources'.
         budget: what a training run reads of it in place of the weight: {"tokens": n} or {"epochs": n}.
+        tags: fields that are added to the metadata of its documents, e.g. {"domain": "law"}; a record's own stays.
         max_doc_bytes: a longer text is quarantined as `too_long`.
         max_block_bytes: the most that a block may unpack to; bounds memory where a dictionary, a page or a column of
             lists unpacks to more than a partition.

@@ -43,6 +43,7 @@ class PyDocs(Source):
         source: names the source's shards.
         weight: share of the training mixture, relative to the other sources'.
         budget: what a training run reads of it in place of the weight: {"tokens": n} or {"epochs": n}.
+        tags: fields that are added to the metadata of its documents, e.g. {"domain": "law"}; a record's own stays.
     Raises:
         SettingError: a value that can't work.
     """
@@ -54,10 +55,11 @@ class PyDocs(Source):
         source: str = "pydocs",
         weight: float = 1.0,
         budget: dict[str, float] | None = None,
+        tags: dict[str, str] | None = None,
     ) -> None:
-        check_source(source, weight, budget)
+        check_source(source, weight, budget, tags)
         require(max_bytes >= 1, "max_bytes", max_bytes, "1 byte or more")
-        self.name, self.weight, self.budget = source, weight, budget
+        self.name, self.weight, self.budget, self.tags = source, weight, budget, tags
         self.max_bytes = max_bytes
         self.packages = list(PACKAGES) if packages is None else list(packages)
         is_allowed = 0 < len(self.packages) == len(set(self.packages))

@@ -145,12 +145,14 @@ class Source(Corpus):
         name: names its shards, `<name>_00000.bin`.
         weight: its share of the training mixture, relative to the other sources'.
         budget: what a training run reads of it in place of the weight, {"tokens": n} or {"epochs": n}.
+        tags: fields that are added to the metadata of its documents once they are parsed, by `sources.tags`.
         extras: packages of the project's extra `web` that it needs; when the version of one changes, it is read again.
     """
 
     name: str
     weight: float
     budget: dict[str, float] | None = None
+    tags: dict[str, str] | None = None
     extras: tuple[str, ...] = ()
 
     def sources(self) -> list[Source]:

@@ -34,6 +34,7 @@ class Synthetic(Source):
         source: names the source's shards.
         weight: share of the training mixture, relative to the other sources'.
         budget: what a training run reads of it in place of the weight: {"tokens": n} or {"epochs": n}.
+        tags: fields that are added to the metadata of its documents, e.g. {"domain": "law"}; a record's own stays.
     Raises:
         SettingError: a value that can't work.
     """
@@ -49,15 +50,16 @@ class Synthetic(Source):
         source: str = "synthetic",
         weight: float = 1.0,
         budget: dict[str, float] | None = None,
+        tags: dict[str, str] | None = None,
     ) -> None:
-        check_source(source, weight, budget)
+        check_source(source, weight, budget, tags)
         require(num_documents >= 1, "num_documents", num_documents, "a number at least 1")
         require(1 <= mean_words <= 1e7, "mean_words", mean_words, "a number from 1 to 1e7")
         require(0 <= words_sigma <= 2, "words_sigma", words_sigma, "a number from 0 to 2")
         require(1 <= vocab_words <= 10_000_000, "vocab_words", vocab_words, "a number from 1 to 10 million")
         require(0 <= duplicate_frac < 1, "duplicate_frac", duplicate_frac, "a number from 0 to below 1")
         require(0 <= seed < 1 << 63, "seed", seed, "a number from 0 to below 2^63")
-        self.name, self.weight, self.budget = source, weight, budget
+        self.name, self.weight, self.budget, self.tags = source, weight, budget, tags
         self.num_documents, self.mean_words, self.words_sigma = num_documents, mean_words, words_sigma
         self.vocab_words, self.duplicate_frac, self.seed = vocab_words, duplicate_frac, seed
 

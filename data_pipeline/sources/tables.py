@@ -23,13 +23,14 @@ class Tables(Source):
         id_key: str = "id",
         weight: float = 1.0,
         budget: dict[str, float] | None = None,
+        tags: dict[str, str] | None = None,
         max_doc_bytes: int = MAX_DOC_BYTES,
         max_block_bytes: int = MAX_BLOCK_BYTES,
     ) -> None:
-        check_source(source, weight, budget)
+        check_source(source, weight, budget, tags)
         check_paths(paths)
         self._keys = Keys(text_key, id_key, max_doc_bytes, max_block_bytes)
-        self.name, self.weight, self.budget = source, weight, budget
+        self.name, self.weight, self.budget, self.tags = source, weight, budget, tags
         self.paths, self.text_key, self.id_key = paths, text_key, id_key
         self.max_doc_bytes, self.max_block_bytes = max_doc_bytes, max_block_bytes
 

@@ -41,6 +41,7 @@ class Text(Source):
             shell; "\t" and "\r" likewise.
         weight: share of the training mixture, relative to the other sources'.
         budget: what a training run reads of it in place of the weight: {"tokens": n} or {"epochs": n}.
+        tags: fields that are added to the metadata of its documents, e.g. {"domain": "law"}; a record's own stays.
         max_doc_bytes: a longer document is quarantined; bounds memory.
         max_window_bytes: the largest zstandard window that is decoded; bounds memory.
         max_ratio: the most bytes that may come out of a compressed one, over every GiB that comes out: stops bombs.
@@ -57,16 +58,17 @@ class Text(Source):
         separator: str | None = None,
         weight: float = 1.0,
         budget: dict[str, float] | None = None,
+        tags: dict[str, str] | None = None,
         max_doc_bytes: int = MAX_DOC_BYTES,
         max_window_bytes: int = MAX_WINDOW_BYTES,
         max_ratio: float = MAX_RATIO,
         storage_options: dict[str, dict[str, Any]] | None = None,
     ) -> None:
-        check_source(source, weight, budget)
+        check_source(source, weight, budget, tags)
         check_paths(paths, storage_options)
         check_limits(max_doc_bytes, max_window_bytes, max_ratio)
         require(separator != "", "separator", separator, "a text, or null for one document a file")
-        self.name, self.weight, self.budget = source, weight, budget
+        self.name, self.weight, self.budget, self.tags = source, weight, budget, tags
         self.paths, self.separator = paths, _unescaped(separator)
         self.max_doc_bytes, self.max_window_bytes, self.max_ratio = max_doc_bytes, max_window_bytes, max_ratio
         self.storage_options = storage_options

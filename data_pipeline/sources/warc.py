@@ -61,6 +61,7 @@ class Warc(Source):
         verify_digests: whether a record that is not what its digest says is quarantined.
         weight: share of the training mixture, relative to the other sources'.
         budget: what a training run reads of it in place of the weight: {"tokens": n} or {"epochs": n}.
+        tags: fields that are added to the metadata of its documents, e.g. {"domain": "law"}; a record's own stays.
         max_doc_bytes: a longer record, or a page that unpacks to more, is quarantined; bounds memory.
         max_window_bytes: the largest zstandard window that is decoded; bounds memory.
         max_ratio: the most bytes that may come out of a compressed one, over every GiB that comes out: stops bombs.
@@ -82,12 +83,13 @@ class Warc(Source):
         verify_digests: bool = True,
         weight: float = 1.0,
         budget: dict[str, float] | None = None,
+        tags: dict[str, str] | None = None,
         max_doc_bytes: int = MAX_DOC_BYTES,
         max_window_bytes: int = MAX_WINDOW_BYTES,
         max_ratio: float = MAX_RATIO,
         storage_options: dict[str, dict[str, Any]] | None = None,
     ) -> None:
-        check_source(source, weight, budget)
+        check_source(source, weight, budget, tags)
         check_paths(paths, storage_options)
         check_limits(max_doc_bytes, max_window_bytes, max_ratio)
         self.record_types = ["response", "conversion"] if record_types is None else record_types
@@ -97,7 +99,7 @@ class Warc(Source):
         require(known, "record_types", record_types, f"one or more of {', '.join(TYPES)}")
         require(bool(self.content_types), "content_types", content_types, "one or more, e.g. [text/html]")
         require(bool(self.http_statuses), "http_statuses", http_statuses, "one or more, e.g. [200]")
-        self.name, self.weight, self.budget = source, weight, budget
+        self.name, self.weight, self.budget, self.tags = source, weight, budget, tags
         self.paths, self.storage_options, self.verify_digests = paths, storage_options, verify_digests
         self.max_doc_bytes, self.max_window_bytes, self.max_ratio = max_doc_bytes, max_window_bytes, max_ratio
 

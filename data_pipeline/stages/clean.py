@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from data_pipeline.clean.rules import Applied, Example, Failed, Rule, few_of, measured
 from data_pipeline.documents import MODULUS, SCHEMA, Quarantined, fingerprint, keys_of
@@ -20,10 +19,11 @@ from data_pipeline.losses import BadLimit
 from data_pipeline.output_dir import QUARANTINE
 from data_pipeline.records import Part
 from data_pipeline.sources.source import Corpus, Source
+from data_pipeline.sources.tags import tagged
 from data_pipeline.stages.inputs import Group, NumberedBlock, NumberedFile, content_key, group_files
 from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, do_parts, task
-from data_pipeline.stages.view import CLEAN, Partition, View, batch_path, keys_path, scores_path
-from data_pipeline.storage import write_arrays, write_batch, write_quarantine
+from data_pipeline.stages.view import CLEAN, Partition, View, batch_path, keys_path, scores_path, write_partition
+from data_pipeline.storage import write_arrays, write_quarantine
 from foundation.errors import ConfigError
 from foundation.files import canonical_json
 from foundation.hashes import hash_bytes, hash_file, hash_json
@@ -223,7 +223,7 @@ class _CleanPartition:
         source = self._sources[blocks[0].file.source]
         files = {numbered.file.number: numbered.file for numbered in blocks}
         parsed = [source.parse(numbered.block, numbered.file.file, numbered.file.number) for numbered in blocks]
-        documents = _concatenated([each.documents for each in parsed])
+        documents = tagged(_concatenated([each.documents for each in parsed]), source.tags)
         quarantined = [
             (numbered.file, record)
             for numbered, each in zip(blocks, parsed, strict=True)
@@ -236,7 +236,8 @@ class _CleanPartition:
         account.check(f"{CLEAN}, partition {name} of source {source.name!r}")
         unreadable = [(file.file.name, record) for file, record in quarantined]
         written = write_quarantine(self._output_dir / QUARANTINE / CLEAN / f"{name}.jsonl", source.name, unreadable)
-        partition = self._write(name, source.name, applied)
+        write_arrays(scores_path(self._work, name), applied.scores)
+        partition = write_partition(self._work, name, source.name, applied.batch)
         written += [path(self._work, name) for path in (batch_path, keys_path, scores_path)]
         facts = {
             "partition": asdict(partition),
@@ -246,15 +247,6 @@ class _CleanPartition:
             "examples": [list(each) for each in few_of(applied.examples)],
         }
         return Part(facts, written)
-
-    def _write(self, name: str, source: str, applied: Applied) -> Partition:
-        cleaned = applied.batch
-        write_arrays(scores_path(self._work, name), applied.scores)
-        batch_hash = write_batch(batch_path(self._work, name), cleaned)
-        sizes = np.asarray(pc.binary_length(cleaned.column("text")), np.int64)
-        files_column, rows_column = keys_of(cleaned)
-        write_arrays(keys_path(self._work, name), {"files": files_column, "rows": rows_column, "sizes": sizes})
-        return Partition(name, source, cleaned.num_rows, int(sizes.sum()), batch_hash)
 
 
 def _concatenated(batches: list[pa.RecordBatch]) -> pa.RecordBatch:

@@ -1,7 +1,8 @@
 """The corpus as the stages so far left it: text as it was written once, after cleaning, seen through later decisions.
 
-A document has an *index*: its place among all that cleaning left, in corpus order; it never changes. Its *position* is
-its place among those that are still in: what a global stage counts by.
+A document has an *index*: its place among all that cleaning left, in corpus order, then among the copies that were
+added to them; it never changes. Its *position* is its place among those that are still in: what a global stage counts
+by.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_pipeline.documents import SCHEMA, SNIPPET_CHARS
+from data_pipeline.documents import SCHEMA, SNIPPET_CHARS, keys_of
 from data_pipeline.stages.cuts import Cuts
-from data_pipeline.storage import read_arrays, read_batch
+from data_pipeline.storage import read_arrays, read_batch, write_arrays, write_batch
 from foundation.hashes import hash_json
 
 CACHE_BYTES = 512 << 20  # of decompressed text, while duplicates are compared
@@ -33,6 +34,7 @@ class Partition:
     Attributes:
         name: `<group>-<number>`, e.g. `00003-00000`; names its files in every stage.
         batch_hash: of its Arrow file.
+        stage: which wrote it.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Partition:
     num_docs: int
     utf8_bytes: int
     batch_hash: str
+    stage: str = CLEAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,10 @@ class View:
         """Return the corpus as `stage` leaves it."""
         return View(self.work, self.partitions, self.file_names, (*self.decided, stage))
 
+    def with_added(self, partitions: list[Partition]) -> View:
+        """Return the corpus with more documents behind those that there are; they are there to train on."""
+        return View(self.work, [*self.partitions, *partitions], self.file_names, self.decided)
+
     def before(self, stage: str) -> View:
         """Return the corpus as `stage`, whose decision applies, found it."""
         return View(self.work, self.partitions, self.file_names, self.decided[: self.decided.index(stage)])
@@ -125,7 +132,7 @@ class View:
 
     @cached_property
     def _columns(self) -> dict[str, np.ndarray]:
-        parts = [read_arrays(keys_path(self.work, partition.name)) for partition in self.partitions]
+        parts = [read_arrays(keys_path(self.work, partition.name, partition.stage)) for partition in self.partitions]
         return {name: np.concatenate([part[name] for part in parts]) for name in ("files", "rows", "sizes")}
 
     @property
@@ -194,7 +201,7 @@ class View:
         """Return some documents of a partition; mask: (docs of the partition,) bool."""
         partition, start = self.partitions[number], int(self.starts[number])
         cuts = tuple(here for cuts in self._cuts if len(here := cuts.within(start, start + partition.num_docs)))
-        return Slice(partition, batch_path(self.work, partition.name), mask, start, cuts)
+        return Slice(partition, batch_path(self.work, partition.name, partition.stage), mask, start, cuts)
 
     def source_masks(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield (source, (n,) bool: its documents, in or out), each source once, in order."""
@@ -245,6 +252,15 @@ class TextReader:
         return self._cache[number]
 
 
+def write_partition(work: Path, name: str, source: str, batch: pa.RecordBatch, stage: str = CLEAN) -> Partition:
+    """Write a partition, its text and its keys; batch: documents.SCHEMA. The files are `batch_path` and `keys_path`."""
+    batch_hash = write_batch(batch_path(work, name, stage), batch)
+    sizes = np.asarray(pc.binary_length(batch.column("text")), np.int64)
+    files, rows = keys_of(batch)
+    write_arrays(keys_path(work, name, stage), {"files": files, "rows": rows, "sizes": sizes})
+    return Partition(name, source, batch.num_rows, int(sizes.sum()), batch_hash, stage)
+
+
 def snippets(texts: pa.LargeStringArray) -> list[str]:
     """Return the beginning of each text."""
     return pc.utf8_slice_codeunits(texts, 0, SNIPPET_CHARS).to_pylist()  # type: ignore[no-any-return]
@@ -255,14 +271,14 @@ def num_bytes(texts: pa.LargeStringArray) -> int:
     return int(pc.sum(pc.binary_length(texts)).as_py() or 0)
 
 
-def batch_path(work: Path, partition: str) -> Path:
-    """Return the Arrow file of a partition."""
-    return work / CLEAN / f"{partition}.arrow"
+def batch_path(work: Path, partition: str, stage: str = CLEAN) -> Path:
+    """Return the Arrow file of a partition that a stage wrote."""
+    return work / stage / f"{partition}.arrow"
 
 
-def keys_path(work: Path, partition: str) -> Path:
+def keys_path(work: Path, partition: str, stage: str = CLEAN) -> Path:
     """Return the file of a partition's keys and sizes."""
-    return work / CLEAN / f"{partition}.npz"
+    return work / stage / f"{partition}.npz"
 
 
 def scores_path(work: Path, partition: str) -> Path:

@@ -31,6 +31,7 @@ PIPELINE_GROUPS = (
     "dedup",
     "paragraphs",
     "decontaminate",
+    "augment",
     "mix",
     "tokenizer",
     "shards",
@@ -47,6 +48,7 @@ NEEDED = {
     "corpus=hub": ["corpus.path=some/thing"],
     "corpus=arrow": ["corpus.paths=[some.arrow]"],
     "corpus=csv": ["corpus.paths=[some.csv]"],
+    "augment=swaps": ["augment.words={car: automobile}"],
     "tokenizer=file": ["tokenizer.path=tokenizer.json"],
 }
 
@@ -114,7 +116,10 @@ def test_an_option_sets_no_key_that_it_does_not_explain(option: str) -> None:
 
 @pytest.mark.parametrize(
     "group",
-    ["clean", "dedup", "decontaminate", "recipe", "spike", "checkpoint", "eval", "logger", "profile", "experiment"],
+    [
+        *("clean", "dedup", "decontaminate", "augment", "recipe"),
+        *("spike", "checkpoint", "eval", "logger", "profile", "experiment"),
+    ],
 )
 def test_a_group_that_may_do_nothing_has_an_option_that_does(group: str) -> None:
     assert (CONF / group / "none.yaml").is_file()

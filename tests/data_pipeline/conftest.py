@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
 from tokenizers import Tokenizer
 
+from data_pipeline.documents import from_texts
 from data_pipeline.pipeline import Result, check_config, run
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.shards.reader import open_split
@@ -43,6 +45,16 @@ class Made:
     copies: dict[str, str] = field(default_factory=dict)
     bad: set[tuple[str, int]] = field(default_factory=set)
     num_records: int = 0
+
+
+@pytest.fixture(scope="session")
+def batch_of() -> Callable[..., pa.RecordBatch]:
+    """Make a batch of texts, as a slice of a larger one so that offsets don't begin at 0."""
+
+    def make(*texts: str) -> pa.RecordBatch:
+        return from_texts(["before …", *texts, "after …"]).slice(1, len(texts))
+
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -114,6 +126,7 @@ def config() -> Callable[..., dict[str, Any]]:
                 "test_sets": [str(inputs / "test.jsonl")],
                 "max_document_frequency": 100,
             },
+            "augment": {"_target_": "data_pipeline.augment.augmentation.NoAugment"},
             "mix": {"_target_": "data_pipeline.mix.split.HeldOut", "held_out_frac": 0.06, "seed": 3},
             "tokenizer": {"_target_": "data_pipeline.tokenize.trainer.ByteLevelBPE", "vocab_size": 400},
             "shards": {"_target_": "data_pipeline.shards.writer.Sharder", "max_shard_bytes": 1 << 16},

@@ -1,14 +1,32 @@
-"""Removals in columns; the fingerprint of a set of documents: free of order, no loss or swap of keys goes unseen."""
+"""Removals in columns; the fingerprint of a set of documents: free of order, no loss or swap of keys goes unseen.
+
+Fields of metadata are added and taken out; the others stay as they are.
+"""
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import numpy as np
+import pytest
 import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.documents import Removal, Removals, fingerprint, hash_pairs
+from data_pipeline.documents import (
+    Removal,
+    Removals,
+    fingerprint,
+    has_field,
+    hash_pairs,
+    with_field,
+    without_field,
+)
 
+names = st.sampled_from(["a", "b", "domain", 'q"', "é"])
+values = st.none() | st.integers() | st.text(max_size=4) | st.dictionaries(names, st.integers(), max_size=2)
+objects = st.dictionaries(names, values, max_size=4)
 KEYS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=8)
 
 
@@ -60,3 +78,25 @@ def test_pairs_have_the_hashes_of_their_bytes(pairs: list[tuple[int, int]]) -> N
     high, low = (half.tolist() for half in hash_pairs(keys[:, 0], keys[:, 1]))
     hashes = [above << 64 | below for above, below in zip(high, low, strict=True)]
     assert hashes == [xxhash.xxh3_128_intdigest(key.tobytes()) for key in keys]
+
+
+@given(objects, names)
+def test_a_field_is_added_or_taken_out(given: dict[str, Any], key: str) -> None:
+    for written in (json.dumps(given), json.dumps(given, ensure_ascii=False, separators=(",", ":"))):
+        rest = {name: each for name, each in given.items() if name != key}
+        assert json.loads(without_field(written, key)) == rest
+        assert has_field(written, key) == (key in given)
+        if key not in given:
+            assert without_field(written, key) == written
+            assert list(json.loads(with_field(written, key, 7)).items()) == [*given.items(), (key, 7)]
+
+
+@pytest.mark.parametrize("metadata", ['{"a": {"domain": 1}}', '{"a": "domain"}', '{"a":"\\"domain\\":"}', "{}"])
+def test_a_field_deeper_inside_is_none(metadata: str) -> None:
+    assert not has_field(metadata, "domain") and has_field(with_field(metadata, "domain", "law"), "domain")
+
+
+def test_numbers_are_not_written_anew() -> None:
+    metadata = '{"n":12345678901234567890123,"x":1.10}'
+    assert with_field(metadata, "domain", "law") == '{"n":12345678901234567890123,"x":1.10,"domain":"law"}'
+    assert without_field(with_field(metadata, "domain", 1), "domain").startswith('{"n": 12345678901234567890123,')

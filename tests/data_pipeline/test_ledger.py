@@ -14,28 +14,38 @@ from data_pipeline.documents import MODULUS, fingerprint
 from data_pipeline.ledger import Account, LedgerUnbalanced, check_chain, ledger_json, listed
 
 
-def account(rows_in: list[int], rows_out: list[int], dropped: list[int], quarantined: list[int]) -> Account:
+def account(
+    rows_in: list[int],
+    rows_out: list[int],
+    dropped: list[int],
+    quarantined: list[int],
+    created: list[int] | None = None,
+) -> Account:
     def of(rows: list[int]) -> int:
         return fingerprint(np.zeros(len(rows), np.int32), np.array(rows, np.int64))
 
     return Account(
         num_in=len(rows_in),
         num_out=len(rows_out),
+        created=Counter({"noise": len(created)} if created else {}),
         dropped=Counter({"short": len(dropped)} if dropped else {}),
         quarantined=Counter({"json": len(quarantined)} if quarantined else {}),
         fingerprint_in=of(rows_in),
         fingerprint_out=of(rows_out),
+        fingerprint_created=of(created or []),
         fingerprint_dropped=of(dropped),
         fingerprint_quarantined=of(quarantined),
     )
 
 
-@given(st.lists(st.sampled_from(["out", "dropped", "quarantined"]), max_size=40))
+@given(st.lists(st.sampled_from(["out", "dropped", "quarantined", "created"]), max_size=40))
 def test_whatever_goes_where_it_balances_and_survives_json(fates: list[str]) -> None:
-    rows: dict[str, list[int]] = {"out": [], "dropped": [], "quarantined": []}
+    rows: dict[str, list[int]] = {"out": [], "dropped": [], "quarantined": [], "created": []}
     for row, fate in enumerate(fates):
         rows[fate].append(row)
-    whole = account(list(range(len(fates))), rows["out"], rows["dropped"], rows["quarantined"])
+    came = [row for row, fate in enumerate(fates) if fate != "created"]
+    out = rows["out"] + rows["created"]
+    whole = account(came, out, rows["dropped"], rows["quarantined"], rows["created"])
     whole.check("stage")
     assert Account.from_json(whole.to_json()) == whole
 
@@ -50,9 +60,16 @@ def test_a_lost_and_a_doubled_document_do_not_cancel() -> None:
         account([0, 1, 2], [0, 0], [1], []).check("clean")
 
 
+def test_a_copy_that_nobody_created_is_seen() -> None:
+    with pytest.raises(LedgerUnbalanced, match="not the same ones"):
+        account([0, 1], [0, 1, 3], [], [], [2]).check("augment")
+
+
 def test_partitions_add_up_to_the_whole() -> None:
     whole = account([0, 1, 2, 3, 4], [0, 3], [1, 4], [2])
     assert account([0, 1], [0], [1], []) + account([2, 3, 4], [3], [4], [2]) == whole
+    added = account([0, 1], [0, 1, 7, 8], [], [], [7, 8])
+    assert account([0], [0, 7], [], [], [7]) + account([1], [1, 8], [], [], [8]) == added
     assert whole.fingerprint_in < MODULUS
 
 
@@ -70,7 +87,7 @@ def test_ledger_json_has_the_promised_keys() -> None:
     record = ledger["stages"]["clean"]["web"]
     assert {key: record[key] for key in ("in", "created", "out", "dropped", "quarantined")} == {
         "in": 3,
-        "created": 0,
+        "created": {},
         "out": 1,
         "dropped": {"short": 1},
         "quarantined": {"json": 1},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from foundation.files import folder_lock
 
 pytestmark = pytest.mark.slow
 
-STAGES = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "tokenizer", "shards"]
+STAGES = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "augment", "tokenizer", "shards"]
 AT_COMMIT = ("near", "tokenizer")  # the others are killed as they begin
 SCRIPT = """
 import json, os, signal, sys
@@ -134,6 +135,31 @@ def test_a_kill_in_the_middle_of_a_stage_costs_only_the_parts_in_work(
     after = parts()
     assert {path: after[path] for path in before} == before
     assert len(after) > len(before)
+
+
+def test_a_kill_in_the_middle_of_the_copies_changes_no_byte(
+    made: Any,
+    out: Path,
+    script: Path,
+    config: Callable[..., Any],
+    output_hashes: Callable[[Path], dict[str, str]],
+    tmp_path: Path,
+) -> None:
+    """All stages before are finished in both folders."""
+    noise = {"_target_": "data_pipeline.augment.noise.Noise", "frac": 0.5, "copies": 3}
+    undisturbed = Path(shutil.copytree(out, tmp_path / "undisturbed"))
+    finish(start(script, config(made.folder, undisturbed, augment=noise)))
+    work, tree = out / "work" / "augment", config(made.folder, out, augment=noise, executor__workers=2)
+
+    def parts() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in work.glob("?????-?????.json")}
+
+    assert kill_when(start(script, tree), lambda: len(parts()) >= 3)
+    before = parts()
+    assert not (work / "stage.json").exists()
+    assert finish(start(script, tree)) == ["augment", "tokenizer", "shards"]
+    assert {path: parts()[path] for path in before} == before and len(parts()) > len(before)
+    assert output_hashes(out) == output_hashes(undisturbed)
 
 
 def test_a_kill_before_what_is_left_over_is_removed_leaves_nothing_for_ever(

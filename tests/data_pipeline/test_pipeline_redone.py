@@ -23,7 +23,8 @@ Config = Callable[..., dict[str, Any]]
 Go = Callable[..., Result]
 Redone = Callable[[Result], list[str]]
 Hashes = Callable[[Path], dict[str, str]]
-ALL = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "tokenizer", "shards"]
+ALL = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "augment", "tokenizer", "shards"]
+NOISE = {"_target_": "data_pipeline.augment.noise.Noise", "frac": 0.5}
 LONG_ONLY = {"long": {"_target_": "data_pipeline.clean.length.Length", "min_words": 120}}
 NONE_LEFT = {"long": {"_target_": "data_pipeline.clean.length.Length", "min_words": 1_000_000}}
 
@@ -35,6 +36,7 @@ CHANGES: list[tuple[dict[str, Any], list[str]]] = [
     ({"tokenizer__vocab_size": 420}, ["tokenizer", "shards"]),
     ({"decontaminate__min_coverage": 0.6}, ["decontaminate"]),  # with the same result
     ({"decontaminate": {"_target_": "data_pipeline.decontaminate.decontaminator.NoDecontaminate"}}, ALL[6:]),
+    ({"augment": NOISE}, ALL[7:]),
     ({"mix__seed": 4}, ALL[5:]),
     ({"dedup__threshold": 0.75}, ["near"]),
     ({"dedup__num_perm": 64}, ["exact", "near"]),
@@ -47,6 +49,7 @@ TELLING: list[dict[str, Any]] = [
     {"dedup": {"_target_": "data_pipeline.dedup.exact.Exact"}, "tokenizer__vocab_size": 410},
     {"dedup__ngram": 2, "dedup__threshold": 0.5},
     {"mix__seed": 4},
+    {"augment": NOISE},
     {"corpus__sources__web__source": "net"},
     {"partition_bytes": 1 << 15, "shards__max_shard_bytes": 1 << 17},
 ]

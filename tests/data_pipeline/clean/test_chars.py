@@ -4,7 +4,6 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.clean.c4_kernels import stripped
 from data_pipeline.clean.chars import (
     SENTENCE_TERMINALS,
     SPACE,
@@ -13,6 +12,9 @@ from data_pipeline.clean.chars import (
     char_set,
     decode,
     decode_last,
+    fold,
+    folded_codes,
+    stripped,
 )
 
 EVERY = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
@@ -28,6 +30,13 @@ def test_every_character_is_read_and_told_from_white_space_as_python_does() -> N
         assert decode(data, 2) == (ord(char), size)
         assert decode_last(data, 0, len(data)) == (ord(char), 2)
         assert (char_classes()[ord(char)] == SPACE) == char.isspace()
+
+
+def test_characters_are_folded_one_by_one() -> None:
+    assert fold("ÄİΣAΣ") == "äİσaσ"
+    codes = folded_codes()
+    assert codes.shape == (0x110000,) and all(chr(codes[ord(char)]) == fold(char) for char in EVERY[::7])
+    assert (codes[0xD800:0xE000] == np.arange(0xD800, 0xE000)).all()
 
 
 def test_white_space_is_told_by_first_bytes_alone() -> None:

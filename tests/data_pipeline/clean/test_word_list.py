@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from data_pipeline.clean.edits import edited
-from data_pipeline.clean.word_list import Found, WordList, find_in, find_in_one, fold
+from data_pipeline.clean.word_list import Found, WordList, find_in, find_in_one
 
 BatchOf = Callable[..., pa.RecordBatch]
 ENTRIES = ("ass", "ass hat", "hat", "sh!t", "s.o.b.", "b.", "été", "two  three four", "*x", "ßa", "語", "ſ", "+")
@@ -67,7 +67,6 @@ def test_whole_words_are_found_in_any_case(batch_of: BatchOf, text: str, expecte
 
 def test_an_entry_is_kept_once_and_folded() -> None:
     assert WordList.of(["B  c", "a", "b C", " ", "A"]).entries == ("b c", "a")
-    assert fold("ÄİS") == "äİs"
 
 
 @pytest.mark.timeout(60)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from data_pipeline.clean.chars import fold
 from data_pipeline.clean.edits import START, STOP
-from data_pipeline.clean.word_table import ANY, WordTable, lower, read_table, table_of, words_one
+from data_pipeline.clean.word_table import ANY, WordTable, read_table, table_of, words_one
 from data_pipeline.documents import utf8_buffers
 from foundation.errors import InputError, SettingError
 
@@ -25,8 +26,8 @@ texts = st.lists(words | st.sampled_from([" ", "-", "'", "’", "\n", "é", "."]
 def test_whole_words_are_found_as_in_plain_python(batch_of: BatchOf, many: list[str]) -> None:
     found = batch_of(*many).column("text")
     data = utf8_buffers(found)[0]
-    keys = {lower(word) for word in TABLE.entries[ANY]}
-    expected = [text[start:stop] for text in many for start, stop in words_one(text) if lower(text[start:stop]) in keys]
+    keys = {fold(word) for word in TABLE.entries[ANY]}
+    expected = [text[start:stop] for text in many for start, stop in words_one(text) if fold(text[start:stop]) in keys]
     spans = TABLE.find(found)
     assert [data[start:stop].tobytes().decode() for start, stop in spans[:, [START, STOP]].tolist()] == expected
 

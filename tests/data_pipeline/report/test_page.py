@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_pipeline.clean.rules import Example
 from data_pipeline.clean.unicode import Unicode
 from data_pipeline.documents import from_texts
+from data_pipeline.ledger import Account, ledger_json
 from data_pipeline.report.counts import MEANINGS
 from data_pipeline.report.page import length_bins, read_books, write_report
 from data_pipeline.shards.errors import ShardError
@@ -170,8 +173,34 @@ def test_every_number_of_the_pipelines_own_stages_has_a_meaning(finished: Path) 
     counted = {name for stage in read_json(finished / "ledger.json")["counts"].values() for name in stage}
     cleaned = Unicode().apply(from_texts(["a\r\nb", "e\u0301", "a\x00b"])).changed
     assert len(cleaned) == 3 and len(counted) > 5
-    by_settings = {"repeated_lines", "lines_cut", "documents_without_keep_field"}
+    by_settings = {"repeated_lines", "lines_cut", "documents_without_keep_field", "copies_unchanged"}
     assert counted | set(cleaned) | by_settings == set(MEANINGS)
+
+
+def test_copies_are_counted_apart_and_shown_beside_their_documents(
+    output_dir: Path, parse_page: Callable[[Path], Any]
+) -> None:
+    books = read_books(output_dir)
+    shards = books.pop("shards")
+    added = {source: Counter(noise=2, swaps=1) if source == "web" else Counter() for source in shards}
+    books["augment"] = {
+        source: Account(num_in=each.num_in, num_out=each.num_out + added[source].total(), created=added[source])
+        for source, each in shards.items()
+    }
+    books["shards"] = {
+        source: Account(num_in=each.num_out, num_out=each.num_out) for source, each in books["augment"].items()
+    }
+    (output_dir / "ledger.json").write_bytes(ledger_json(books, {}))
+    titles = {"shards": TITLES["shards"], "augment": "augmentation"}
+    titles = {stage: (TITLES | titles)[stage] for stage in [*books, "tokenizer"]}
+    examples = {"augment": [Example("noise", 3, "the old\ntext", "the odl\ntext")], "clean": []}
+    page = parse_page(write_report(output_dir, titles, {}, examples=examples))
+    assert (page.facts["Documents kept"], page.facts["Copies added"]) == ("11", "3")
+    assert "44 documents read, 11 kept and 3 changed copies added, as 1,908 tokens." in page.text
+    (table,) = [table for table in page.tables if table[0] == ["stage", "change", "copies", "to documents"]]
+    assert table[1:] == [["augmentation", "noise", "2", "11"], ["augmentation", "swaps", "1", "11"]]
+    assert "14  (+3)" in page.text and "Changed copies" in page.text and "Changed texts" not in page.text
+    assert "odl" in page.text
 
 
 def test_stages_come_in_their_order(output_dir: Path) -> None:

@@ -101,6 +101,12 @@ def test_what_is_no_budget_is_refused(budget: Any) -> None:
         check_source("web", 1.0, budget)
 
 
+def test_a_tag_without_a_name_or_a_text_is_no_tag() -> None:
+    check_source("web", 1.0, None, {"domain": "law"})
+    with pytest.raises(SettingError, match=r"^tags: \{'': 'law'\} is not allowed; give names, none empty"):
+        check_source("web", 1.0, None, {"": "law"})
+
+
 @pytest.mark.parametrize("paths", [[], [""]])
 def test_no_path_is_an_error(paths: list[str]) -> None:
     with pytest.raises(SettingError, match=r"^paths: "):

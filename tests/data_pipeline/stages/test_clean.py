@@ -24,7 +24,7 @@ from foundation.errors import ConfigError, InputError
 Config = Callable[..., dict[str, Any]]
 Go = Callable[[dict[str, Any]], Result]
 Redone = Callable[[Result], list[str]]
-ALL = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "tokenizer", "shards"]
+ALL = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "augment", "tokenizer", "shards"]
 
 
 def test_a_changed_input_redoes_only_its_partitions(
@@ -188,7 +188,7 @@ def test_a_source_is_known_by_its_settings_but_not_by_its_place_or_weight(
     kind: type[Source], needed: dict[str, Any], others: dict[str, Any]
 ) -> None:
     known = describe(kind(**needed))
-    for name, value in {**others, "source": "other"}.items():
+    for name, value in {**others, "source": "other", "tags": {"domain": "law"}}.items():
         assert describe(kind(**needed, **{name: value})) != known, name
     moved = {"paths": ["elsewhere"]} if needed else {}
     assert describe(kind(**{**needed, **moved, "weight": 9.0, "budget": {"epochs": 2}})) == known

@@ -26,6 +26,7 @@ from data_pipeline.records import Part, Records
 from data_pipeline.sources.jsonl import Jsonl
 from data_pipeline.sources.source import Block, InputFile, Parsed
 from data_pipeline.stages import stage as module
+from data_pipeline.stages.augment import Augment
 from data_pipeline.stages.clean import Clean
 from data_pipeline.stages.decontaminate import Decontaminate
 from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
@@ -39,7 +40,7 @@ from foundation.hashes import hash_json
 Config = Callable[..., dict[str, Any]]
 Go = Callable[..., Result]
 Redone = Callable[[Result], list[str]]
-ALL = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "tokenizer", "shards"]
+ALL = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "augment", "tokenizer", "shards"]
 
 
 class Doubling(Exact):
@@ -69,6 +70,7 @@ def code_hash(target: str) -> str:
         ("dedup/greedy.py", ["exact", "near"]),
         ("mix/split.py", ["split"]),
         ("decontaminate/kernels.py", ["decontaminate"]),
+        ("augment/lots.py", ["augment"]),
         ("tokenize/engines.py", ["tokenizer", "shards"]),
         ("stages/view.py", ALL),
     ],
@@ -181,7 +183,7 @@ def imported_by(file: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "stage",
-    [Clean, ExactDuplicates, NearDuplicates, CutParagraphs, Split, Decontaminate, TrainTokenizer, WriteShards],
+    [Clean, ExactDuplicates, NearDuplicates, CutParagraphs, Split, Decontaminate, Augment, TrainTokenizer, WriteShards],
 )
 def test_the_code_of_a_stage_names_all_that_it_imports_of_the_stages(stage: type[Stage]) -> None:
     needed = imported_by(f"stages/{stage.__module__.rpartition('.')[2]}.py")
