@@ -99,6 +99,17 @@ def char_classes() -> np.ndarray:
 
 
 @functools.cache
+def lower_codes() -> np.ndarray:
+    """Return the small letter of every code point, (0x110000,) uint32, its own where that is not one; 0.2 s, once."""
+    codes = np.arange(0x110000, dtype=np.uint32)
+    for code in range(0x110000):
+        small = chr(code).lower()
+        if len(small) == 1:
+            codes[code] = ord(small)
+    return codes
+
+
+@functools.cache
 def byte_kinds() -> np.ndarray:
     """Return what each byte is, (256,) uint8: PLAIN, GAP, PERHAPS_GAP (may begin wide white space), INNER."""
     kinds = np.zeros(256, np.uint8)

@@ -22,7 +22,7 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.clean.chars import decode
+from data_pipeline.clean.chars import decode, lower_codes
 from data_pipeline.clean.edits import KIND, START, STOP, spans_of
 from data_pipeline.documents import utf8_buffers
 from foundation.errors import InputError, SettingError
@@ -68,7 +68,7 @@ class WordTable:
         """Return where texts hold what may be a word of the table, (n, 3) int64: START, STOP; `said` decides."""
         if not len(self):
             return np.zeros((0, 3), np.int64)
-        return spans_of(_find, *utf8_buffers(texts), _classes(), _lower_codes(), self._hashes, self._slots)
+        return spans_of(_find, *utf8_buffers(texts), _classes(), lower_codes(), self._hashes, self._slots)
 
     def said(self, word: str, group: str | None) -> tuple[str, bool] | None:
         """Return what the table says of a word, and whether it says it of its very form; None: nothing.
@@ -172,17 +172,6 @@ def _classes() -> np.ndarray:
     for char in _APOSTROPHES:
         classes[ord(char)] = _APOSTROPHE
     return np.frombuffer(bytes(classes), dtype=np.uint8)
-
-
-@functools.cache
-def _lower_codes() -> np.ndarray:
-    """Return the small letter of every code point, (0x110000,) uint32."""
-    codes = np.arange(0x110000, dtype=np.uint32)
-    for code in range(0x110000):
-        small = chr(code).lower()
-        if len(small) == 1:
-            codes[code] = ord(small)
-    return codes
 
 
 @numba.njit(cache=True, nogil=True)
