@@ -48,7 +48,8 @@ def _compose_and_run(scratch_dir: Path) -> int:
         print(command.help())
         return 0
     if command.multirun and not any(text.startswith(("name=", "output_dir=")) and "${" in text for text in typed):
-        raise ConfigError("-m: the models would share one folder; give each its own, e.g. -m l2=0.1,0.01 name='q-${l2}'")
+        shown = "python -m data_pipeline.classifier -m l2=0.1,0.01 name='quality-${l2}'"
+        raise ConfigError(f"-m: the models would share one folder; give each its own name, e.g. {shown}")
     sys.argv = [sys.argv[0], *command.arguments]
     codes = [0]
     run_hydra(command, "classifier", lambda config: codes.append(_guarded(config, command, typed)))

@@ -56,11 +56,9 @@ def limited(scores: np.ndarray, is_good: np.ndarray, least: float) -> Limited:
         scores: (n,) float64, probabilities of being good.
         is_good: (n,) bool.
     """
-    goes = scores < least
-    bad = ~is_good
-    return Limited(
-        least, int((goes & bad).sum()), int((goes & is_good).sum()), int((~goes & bad).sum()), int((~goes & is_good).sum())
-    )
+    goes, bad = scores < least, ~is_good
+    counts = (goes & bad, goes & is_good, ~goes & bad, ~goes & is_good)
+    return Limited(least, *(int(each.sum()) for each in counts))
 
 
 def best_limit(scores: np.ndarray, is_good: np.ndarray) -> Limited:
@@ -74,9 +72,10 @@ def best_limit(scores: np.ndarray, is_good: np.ndarray) -> Limited:
     best = int(np.argmax(np.where(splits, f1, -1.0)))
     above = in_order[best + 1] if best + 1 < len(scores) else 1.0
     middle = float(in_order[best] + above) / 2
-    # rounded to what is typed, as long as that parts the same scores
-    shown = next((short for digits in range(2, 17) if in_order[best] < (short := round(middle, digits)) <= above), middle)
-    return limited(scores, is_good, shown)
+    for digits in range(2, 17):  # what can be typed, as long as it parts the same scores
+        if in_order[best] < (short := round(middle, digits)) <= above:
+            return limited(scores, is_good, short)
+    return limited(scores, is_good, middle)
 
 
 def area_under_curve(scores: np.ndarray, is_good: np.ndarray) -> float:

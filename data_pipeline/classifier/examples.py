@@ -6,14 +6,17 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from data_pipeline.classifier.labels import CLASSES, Labels
 from data_pipeline.classifier.rows import Pool, Rows
 from data_pipeline.clean.ngrams import Counting, Ngrams
 from data_pipeline.dedup.exact import exact_duplicates, hash_of_words, hashes_array
 from data_pipeline.dedup.words import join_words
+from data_pipeline.documents import Quarantined, keys_of
 from data_pipeline.executors.executor import Executor
 from data_pipeline.ledger import Account
 from data_pipeline.sources.source import Source
@@ -64,6 +67,15 @@ class Examples:
     wordless: int
     left_out: list[int]
     in_both: list[tuple[str, str]]
+
+
+class _Found(NamedTuple):
+    """One example: its label, (file, row), hash, and buckets with their counts."""
+
+    label: int
+    place: tuple[int, int]
+    hashed: bytes
+    counted: tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,29 +187,39 @@ class _ReadPartition:
 
     def __call__(self, item: Item) -> _Read:
         name, blocks = item
-        source, label = (each[blocks[0].file.source] for each in (self._sources, self._labels_of_sources))
+        source = self._sources[blocks[0].file.source]
         counting = Counting(self._ngrams)
-        found: list[tuple[int, np.ndarray, bytes, tuple[np.ndarray, np.ndarray]]] = []
-        unreadable = []
+        found: list[_Found] = []
+        unreadable: list[tuple[str, Quarantined]] = []
         num_records = num_documents = 0
         for numbered in blocks:
             parsed = source.parse(numbered.block, numbered.file.file, numbered.file.number)
-            documents = parsed.documents
             num_records += parsed.num_records
-            num_documents += documents.num_rows
+            num_documents += parsed.documents.num_rows
             unreadable += [(numbered.file.file.name, record) for record in parsed.quarantined]
-            of_each = self._labels.of(documents, self._file_names) if label is None else [label] * documents.num_rows
-            texts, rows = documents.column("text"), documents.column("row").to_numpy()
-            words, counts = join_words(texts), counting.counts(texts)
-            for one, row, joined, counted in zip(of_each, rows, words, counts, strict=True):
-                if len(counted[0]):
-                    found.append((int(one), np.array([numbered.file.number, row]), hash_of_words(joined), counted))
+            found += self._found(parsed.documents, numbered.file.source, counting)
         write_quarantine(self._quarantine / f"{name}.jsonl", source.name, unreadable)
-        by_class = [[each for each in found if each[0] == one] for one in range(len(CLASSES))]
+        by_class = [[each for each in found if each.label == label] for label in range(len(CLASSES))]
         return _Read(
-            rows=[Rows.of(hashes_array([each[2] for each in of]), (each[3] for each in of)) for of in by_class],
-            places=[np.array([each[1] for each in of], np.int64).reshape(-1, 2) for of in by_class],
+            rows=[
+                Rows.of(hashes_array([each.hashed for each in of]), (each.counted for each in of)) for of in by_class
+            ],
+            places=[np.array([each.place for each in of], np.int64).reshape(-1, 2) for of in by_class],
             wordless=num_documents - len(found),
             num_records=num_records,
             quarantined=Counter(record.reason for _, record in unreadable),
         )
+
+    def _found(self, documents: pa.RecordBatch, source: int, counting: Counting) -> Iterator[_Found]:
+        """Yield the examples among documents: those that have an n-gram."""
+        label = self._labels_of_sources[source]
+        if label is None:
+            labels = self._labels.of(documents, self._file_names)
+        else:
+            labels = np.full(documents.num_rows, label, np.int8)
+        texts = documents.column("text")
+        places = zip(*(column.tolist() for column in keys_of(documents)), strict=True)
+        each = zip(labels.tolist(), places, join_words(texts), counting.counts(texts), strict=True)
+        for of_it, place, words, counted in each:
+            if len(counted[0]):
+                yield _Found(of_it, place, hash_of_words(words), counted)

@@ -16,8 +16,8 @@ class Labels:
     """How the records of labelled files say which class they belong to.
 
     Args:
-        key: the field of the label. `reason`, as `python -m data_pipeline.clean` judges by: null, it is good; else it is
-            bad, and this is why.
+        key: the field of the label. `reason`, as `python -m data_pipeline.clean` judges by: null, it is good; else it
+            is bad, and this is why.
         bad: labels of bad examples, all others are good; numbers and truth values as JSON writes them: "1", "true".
             None: a text is a bad one's label, null a good one's.
     Raises:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from data_pipeline.classifier.evaluate import Limited
 from data_pipeline.classifier.labels import CLASSES
-from data_pipeline.classifier.train import Result
+from data_pipeline.classifier.result import Result
 from foundation.text import number_of, one_line
 
 UNWRAPPED = 10_000  # columns, where there is no terminal: a log and a pager have lines of any length
@@ -58,24 +58,24 @@ def warnings(result: Result) -> Iterator[str]:
 
 def _examples(result: Result) -> Iterator[str]:
     read = result.examples
-    for label, seen, repeated, training, held_out in zip(
-        CLASSES, read.seen, read.repeated, result.training, result.held_out, strict=True
-    ):
-        yield f"{label}: {number_of(seen, 'example')}, {repeated:,} repeat others; {training:,} trained on, {held_out:,} held out"
+    numbers = zip(CLASSES, read.seen, read.repeated, result.training, result.held_out, strict=True)
+    for label, seen, repeated, training, held_out in numbers:
+        use = f"{training:,} trained on, {held_out:,} held out"
+        yield f"{label}: {number_of(seen, 'example')}, {repeated:,} of them repeat others; {use}"
     if read.wordless or read.account.quarantined:
         yield f"without a word: {read.wordless:,}; unreadable: {read.account.quarantined.total():,}"
     yield f"trained in {result.fitted.steps} steps, loss {result.fitted.loss:.4f} (0.6931 knows nothing)"
-    yield f"area under the ROC curve, held out: {result.area:.4f}"
+    yield f"area under the ROC curve, held out: {result.judged.area:.4f}"
 
 
 def _table(result: Result) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("least", "bad that go: precision", "recall", "F1", "good that stay"):
         table.add_column(name, justify="right", no_wrap=True)
-    shown = {each.least: each for each in result.limits if each.least in LIMITS}
-    shown |= {result.best.least: result.best}
+    shown = {each.least: each for each in result.judged.limits if each.least in LIMITS}
+    shown |= {result.judged.best.least: result.judged.best}
     for least in sorted(shown):
-        table.add_row(*_row(shown[least]), "<- greatest F1" if least == result.best.least else "")
+        table.add_row(*_row(shown[least]), "<- greatest F1" if least == result.judged.best.least else "")
     return table
 
 
@@ -89,9 +89,10 @@ def _closing(result: Result) -> Iterator[str]:
     name = result.path.parent.name
     label = name if name.isidentifier() else "quality"
     rule = f"clean.rules.{label}"
+    keys = f"{rule}.model={path} {rule}.score={label} {rule}.least={result.judged.best.least:.4g}"
     yield f"model:  {path}"
     yield "to use it, score documents by it and take out those below a limit, add to a line of python -m data_pipeline"
-    yield f"  +clean/rules@{rule}=classifier {rule}.model={path} {rule}.score={label} {rule}.least={result.best.least:.4g}"
+    yield f"  +clean/rules@{rule}=classifier {keys}"
 
 
 def shown_path(path: Path) -> str:

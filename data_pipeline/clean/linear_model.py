@@ -70,8 +70,8 @@ def read_model(path: Path) -> LinearModel:
         ModelError: it can't be read, is none of ours, of another version, or damaged; names it.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ModelError(f"{path}: {path.stat().st_size:,} bytes, more than a model has; give a trained model, or {ANEW}")
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise ModelError(f"{path}: {size:,} bytes, more than a model has; give a trained model, or {ANEW}")
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: can't be read ({error.strerror}); give a trained model, or {ANEW}") from error

@@ -1,8 +1,8 @@
 """The kernels of ngrams.py and classifier.py: the hashed n-grams of a text are counted, and weighed by a linear model.
 
-A word's hash is FNV-1a over the code points of its small letters (RFC 9923); an n-gram of words is a polynomial of their
-hashes. What is mixed at the end is fmix64 of MurmurHash3 (Austin Appleby, public domain), whose upper bits are the
-bucket. A change of any of it is another `linear_model.VERSION`: models hold weights of buckets.
+A word's hash is FNV-1a over the code points of its small letters (RFC 9923); an n-gram of words is a polynomial of
+their hashes. What is mixed at the end is fmix64 of MurmurHash3 (Austin Appleby, public domain), whose upper bits are
+the bucket. A change of any of it is another `linear_model.VERSION`: models hold weights of buckets.
 
 Kernels that call each other stand in this file, but for what reads single characters (chars.py): numba's cache on disk
 doesn't notice a change of another file.
@@ -104,7 +104,7 @@ def count_ngrams(
             char, size = decode(data, place)
             if classes[char] == SPACE:
                 break
-            if char == SIGMA or char == DOTTED_I:
+            if char in (SIGMA, DOTTED_I):
                 forget_counts(counts, touched, num_touched)
                 return IRREGULAR
             place += size
@@ -135,7 +135,7 @@ def weigh_texts(
     data: Any, offsets: Any, classes: Any, lower: Any, word_ngrams: int, lengths: Any, shift: Any,
     words: Any, chars: Any, counts: Any, touched: Any, weights: Any, bias: float, logits: Any, irregular: Any,
 ) -> None:  # fmt: skip
-    """Fill `logits` (texts,) float64, NaN for a text without an n-gram, and `irregular` (texts,) bool: those to redo."""
+    """Fill `logits` (texts,) float64, NaN where a text has no n-gram, and `irregular` (texts,) bool: those to redo."""
     for text in range(offsets.size - 1):
         num_touched = count_ngrams(
             data, offsets[text], offsets[text + 1], classes, lower, word_ngrams, lengths, shift, words, chars, counts,

@@ -7,8 +7,8 @@ words from drowning the others, and every text has a vector of length 1, be it l
 of a distribution (Jebara, Kondor and Howard, "Probability Product Kernels", JMLR 5, 2004, with rho 1/2).
 
 Buckets are unsigned, as those of fastText, DSIR (arXiv:2302.03169) and Spark's HashingTF, by which GPT-3's classifier
-was made (arXiv:2005.14165, appendix A): counts stay counts, of which a root can be taken, and n-grams that collide share
-a weight. A sign (Weinberger et al., arXiv:0902.2206) makes inner products unbiased; here weights are learned.
+was made (arXiv:2005.14165, appendix A): counts stay counts, of which a root can be taken, and n-grams that collide
+share a weight. A sign (Weinberger et al., arXiv:0902.2206) makes inner products unbiased; here weights are learned.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which groups a command has: those of its root file's defaults list, not every folder beside it.
 
-A group is called as Hydra calls it, `corpus`, or `corpus@good` where the options of conf/corpus/ stand below `good`: its
-package.
+A group is called as Hydra calls it: `corpus`, or `corpus@good` where the options of conf/corpus/ stand below the key
+`good`, its package.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def package_of(group: str) -> str:
 
 def options_of(conf_dirs: list[Path], group: str) -> dict[str, Path]:
     """Return the options of a group, sorted, each with its file: that of the first folder that has one, as Hydra's."""
-    found = {path.stem: path for folder in reversed(conf_dirs) for path in (folder / group.partition("@")[0]).glob("*.yaml")}
+    name = group.partition("@")[0]
+    found = {path.stem: path for folder in reversed(conf_dirs) for path in (folder / name).glob("*.yaml")}
     return dict(sorted(found.items()))
 
 
