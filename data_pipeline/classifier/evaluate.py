@@ -68,7 +68,8 @@ def best_limit(scores: np.ndarray, is_good: np.ndarray) -> Limited:
     hits = np.cumsum(~is_good[order])  # were all up to this one to go
     goes = np.arange(1, len(scores) + 1)
     f1 = 2 * hits / (goes + hits[-1])
-    splits = np.append(in_order[1:] > in_order[:-1], True)  # no limit parts equal scores
+    # no limit parts equal scores, and none lies above 1
+    splits = np.append(in_order[1:] > in_order[:-1], in_order[-1] < 1)
     best = int(np.argmax(np.where(splits, f1, -1.0)))
     above = in_order[best + 1] if best + 1 < len(scores) else 1.0
     middle = float(in_order[best] + above) / 2

@@ -42,10 +42,9 @@ def warnings(result: Result) -> Iterator[str]:
     read = result.examples
     if read.in_both:
         pairs = "; ".join(one_line(f"{good} and {bad}", 200) for good, bad in read.in_both[:NAMED])
-        yield (
-            f"{number_of(len(read.in_both), 'text')} stand in both classes and teach nothing: left out "
-            f"({pairs}{'; ...' if len(read.in_both) > NAMED else ''})"
-        )
+        more = "; ..." if len(read.in_both) > NAMED else ""
+        texts = number_of(len(read.in_both), "text")
+        yield f"left out, as they stand in both classes and teach nothing: {texts} ({pairs}{more})"
     for label, left_out in zip(CLASSES, read.left_out, strict=True):
         if left_out:
             yield f"{left_out:,} {label} examples are left out, as memory_bytes asks; set it higher to take them"
