@@ -13,9 +13,28 @@ import pytest
 from data_pipeline.classifier.result import Result
 from data_pipeline.classifier.train import check_config, run
 
-COMMON = "the and of to a in that it was for on with as at by from they we".split()
-GOOD = "theorem proof lemma integral measure compact kernel basis tensor module".split()
-BAD = "casino bonus click winner jackpot cheap pills discount hurry subscribe".split()
+COMMON = [
+    "the",
+    "and",
+    "of",
+    "to",
+    "a",
+    "in",
+    "that",
+    "it",
+    "was",
+    "for",
+    "on",
+    "with",
+    "as",
+    "at",
+    "by",
+    "from",
+    "they",
+    "we",
+]
+GOOD = ["theorem", "proof", "lemma", "integral", "measure", "compact", "kernel", "basis", "tensor", "module"]
+BAD = ["casino", "bonus", "click", "winner", "jackpot", "cheap", "pills", "discount", "hurry", "subscribe"]
 JSONL = "data_pipeline.sources.jsonl.Jsonl"
 
 

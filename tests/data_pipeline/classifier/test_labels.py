@@ -40,7 +40,7 @@ def test_a_record_that_says_nothing_is_named() -> None:
 
 
 def test_what_can_not_work_is_refused() -> None:
-    with pytest.raises(SettingError, match="^label_key: ''"):
+    with pytest.raises(SettingError, match=r"^label_key: ''"):
         Labels("")
     with pytest.raises(SettingError, match=r"^bad_labels: \[\]"):
         Labels("x", [])

@@ -136,7 +136,11 @@ def test_memory_that_is_not_enough_takes_a_sample(
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
-        ({"bad": None}, ConfigError, r"^bad: no examples, and a classifier needs some of both classes; give bad\.paths="),
+        (
+            {"bad": None},
+            ConfigError,
+            r"^bad: no examples, and a classifier needs some of both classes; give bad\.paths=",
+        ),
         ({"good": None, "bad": None}, ConfigError, "^good: no examples"),
         ({"l2": 0.0}, SettingError, "^l2: 0.0"),
         ({"held_out_frac": 1.0}, SettingError, "^held_out_frac: 1.0"),

@@ -13,29 +13,17 @@ import pytest
 import scipy.stats
 
 from data_pipeline.clean.classifier import Classifier, pareto_samples, sigmoid
-from data_pipeline.clean.linear_model import LinearModel, ModelError
-from data_pipeline.clean.ngrams import Ngrams, count_one
+from data_pipeline.clean.linear_model import ModelError
 from data_pipeline.clean.rules import Limit, measured, verdicts
 from foundation.errors import SettingError
+from tests.data_pipeline.models import write_model
 
 BatchOf = Callable[..., pa.RecordBatch]
-NGRAMS = Ngrams(1, (), 1 << 10)
-
-
-def model(weight: float = 2.0) -> LinearModel:
-    """For `fine`, against `foul`."""
-    weights = np.zeros(NGRAMS.num_buckets, np.float32)
-    for word, value in (("fine", weight), ("foul", -weight)):
-        (bucket,) = count_one(word, NGRAMS)
-        weights[bucket] = value
-    return LinearModel(NGRAMS, weights, 0.0)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    path = tmp_path / "model.safetensors"
-    path.write_bytes(model().to_bytes())
-    return str(path)
+    return str(write_model(tmp_path / "model.safetensors", "fine", "foul", 2.0))
 
 
 def test_the_score_is_the_probability_of_being_good(batch_of: BatchOf, path: str) -> None:
@@ -66,7 +54,7 @@ def test_equal_bytes_give_equal_scores_wherever_they_stand(batch_of: BatchOf, pa
 def test_a_model_that_changes_is_read_again(batch_of: BatchOf, path: str) -> None:
     rule = Classifier(path)
     before = rule.apply(batch_of("fine")).scores["quality"][0]
-    Path(path).write_bytes(model(4.0).to_bytes())
+    write_model(Path(path), "fine", "foul", 4.0)
     os.utime(path, ns=(1, 1))
     assert rule.apply(batch_of("fine")).scores["quality"][0] > before
     assert rule.inputs() == [Path(path)]

@@ -73,9 +73,7 @@ def test_a_text_takes_time_in_proportion_to_its_length() -> None:
     texts += [array("x" * 140_000), array("x" * 5_600_000)]
     weights = np.zeros(KINDS[2].num_buckets, np.float32)
     assert len(texts[1][0].as_py()) > 5_000_000
-    took = []
-    for text in texts:
-        took.append(min(_seconds(COUNTINGS[2], text, weights) for _ in range(2)))
+    took = [min(_seconds(COUNTINGS[2], text, weights) for _ in range(2)) for text in texts]
     assert took[1] < 40 * 4 * took[0] and took[3] < 40 * 4 * took[2]
 
 
