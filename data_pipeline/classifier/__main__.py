@@ -59,14 +59,14 @@ def _compose_and_run(scratch_dir: Path) -> int:
 def _guarded(config: DictConfig, command: CommandLine, typed: list[str]) -> int:
     """Train by one composed config; Hydra would shorten an error's traceback, so errors end here."""
     # these bring numba and Arrow: half a second that help and a mistyped option need not wait for
-    from data_pipeline.classifier.summary import print_summary
+    from data_pipeline.classifier.summary import report
     from data_pipeline.classifier.train import check_config, run
 
     prepare_numba()
     try:
         with other_options_named(command.conf_dirs, HydraConfig.get().runtime.choices):
             arguments = check_config(plain(config), typed, command.allowed)
-        print_summary(run(**arguments))
+        report(run(**arguments))
         return 0
     except GroundworkError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -8,7 +8,7 @@ from typing import Any
 
 from data_pipeline.classifier.examples import Examples, Origin
 from data_pipeline.classifier.labels import CLASSES
-from data_pipeline.output_dir import CONFIG, QUARANTINE
+from data_pipeline.output_dir import CONFIG, QUARANTINE, REPORT
 from data_pipeline.sources.names import with_source_names
 from foundation.config.check import MISSING
 from foundation.errors import ConfigError, InputError, require
@@ -18,7 +18,7 @@ MODEL, FOLDER = "model.safetensors", "classifiers"
 MIN_EXAMPLES = 10  # of a class, for a model; good ones need thousands
 LABELLED = "labelled"
 GIVE = "give {0}.paths='[{0}.jsonl.zst]', or records of both kinds by labelled.paths="
-_OURS = frozenset({MODEL, CONFIG, QUARANTINE, LOCK})
+_OURS = frozenset({MODEL, CONFIG, QUARANTINE, REPORT, LOCK})
 
 
 def without_unsaid(tree: dict[str, Any], typed: Sequence[str], allowed: tuple[str, ...]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,17 +13,21 @@ from rich.table import Table
 
 from data_pipeline.classifier.evaluate import Limited
 from data_pipeline.classifier.labels import CLASSES
+from data_pipeline.classifier.page import write_page
 from data_pipeline.classifier.result import Result
+from data_pipeline.output_dir import REPORT
 from foundation.text import number_of, one_line
 
 UNWRAPPED = 10_000  # columns, where there is no terminal: a log and a pager have lines of any length
 FEW = 100  # held-out examples of a class, below which shares are rough: +- 10 % at two standard deviations
 NAMED = 3  # examples in both classes that are named
+USE = "to score documents by it and take out those below a limit, add to a line of python -m data_pipeline"
 LIMITS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
-def print_summary(result: Result) -> None:
-    """Print the figures to stdout, warnings to stderr."""
+def report(result: Result) -> None:
+    """Print the figures to stdout, warnings to stderr; write the page beside the model."""
+    write_page(result.path.with_name(REPORT), result.path.parent.name, result, f"{USE}: {use_of(result)}")
     for line in warnings(result):
         print(f"warning: {line}", file=sys.stderr)
     console = Console()
@@ -84,14 +89,19 @@ def _row(each: Limited) -> tuple[str, ...]:
 
 
 def _closing(result: Result) -> Iterator[str]:
-    path = shown_path(result.path)
+    yield f"model:  {shown_path(result.path)}"
+    yield f"page:   {shown_path(result.path.with_name(REPORT))}"
+    yield f"{USE}:"
+    yield f"  {use_of(result)}"
+
+
+def use_of(result: Result) -> str:
+    """Return what to add to a line of `python -m data_pipeline` to clean by the model."""
     name = result.path.parent.name
     label = name if name.isidentifier() else "quality"
     rule = f"clean.rules.{label}"
-    keys = f"{rule}.model={path} {rule}.score={label} {rule}.least={result.judged.best.least:.4g}"
-    yield f"model:  {path}"
-    yield "to use it, score documents by it and take out those below a limit, add to a line of python -m data_pipeline"
-    yield f"  +clean/rules@{rule}=classifier {keys}"
+    keys = f"{rule}.model={shlex.quote(shown_path(result.path))} {rule}.score={label}"
+    return f"+clean/rules@{rule}=classifier {keys} {rule}.least={result.judged.best.least:.4g}"
 
 
 def shown_path(path: Path) -> str:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.classifier.result import Result
-from data_pipeline.classifier.summary import print_summary
+from data_pipeline.classifier.summary import report
 from data_pipeline.classifier.train import is_held_out
 from data_pipeline.clean.classifier import Classifier
 from data_pipeline.clean.linear_model import read_model
@@ -103,11 +103,13 @@ def test_copies_are_one_example_and_one_in_both_classes_is_none(
     assert read.in_both == [("good.jsonl, record 303", "bad.jsonl, record 121")]
     assert (found.training, found.held_out) == (trained.training, trained.held_out)
     np.testing.assert_array_equal(read_model(found.path).weights, read_model(trained.path).weights)
-    print_summary(found)
+    report(found)
     out, err = capsys.readouterr()
     assert "teach nothing: 1 text (good.jsonl, record 303 and bad.jsonl, record 121)\n" in err
     assert "good: 303 examples, 2 of them repeat others; 240 trained on, 60 held out" in out
     assert "without a word: 2; unreadable: 0" in out
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "60" in page and "+clean/rules@clean.rules.out=classifier" in page and "script" not in page
 
 
 @given(st.integers(2, 60), st.floats(0.01, 0.99), st.integers(0, 5), st.randoms(use_true_random=False))
