@@ -30,7 +30,7 @@ from data_pipeline.clean.ngrams import Ngrams
 from data_pipeline.dedup.shingles import mix64
 from data_pipeline.executors.executor import Executor
 from data_pipeline.losses import BadLimit
-from data_pipeline.output_dir import CONFIG, QUARANTINE
+from data_pipeline.output_dir import CONFIG, QUARANTINE, TEMPORARY
 from data_pipeline.records import keep_only
 from data_pipeline.sources.source import Corpus
 from data_pipeline.stages.inputs import group_files
@@ -89,6 +89,8 @@ def run(
     folder = Path(output_dir).expanduser().absolute() if output_dir else Path(FOLDER, name).absolute()
     check_folder(folder, origin)
     with folder_lock(folder), room_for(folder), build(executor) as workers:
+        for left in folder.glob(TEMPORARY):  # by a writer that was killed
+            left.unlink()
         quarantine = folder / QUARANTINE
         keep_only(quarantine, [])
         examples = read_examples(origin, ngrams, labels, workers, quarantine, partition_bytes, memory_bytes)

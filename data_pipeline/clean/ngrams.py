@@ -113,7 +113,11 @@ class Counting:
         self._touched = np.empty(ngrams.num_buckets, np.int32)
         lengths = np.array(ngrams.char_ngrams, np.int64)
         scratch = np.empty((2, MAX_N), np.uint64)
-        self._settings = char_classes(), lower_codes(), ngrams.word_ngrams, lengths, ngrams.shift, *scratch
+        self._settings: tuple[Any, ...] = (
+            *(char_classes(), lower_codes()),
+            *(ngrams.word_ngrams, lengths, ngrams.shift),
+            *scratch,
+        )
 
     def counts(self, texts: pa.LargeStringArray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield of each text its buckets, (m,) int32, ascending, and their counts, (m,) int32.

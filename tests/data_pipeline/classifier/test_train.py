@@ -182,8 +182,10 @@ def test_bad_input_is_refused_as_the_pipeline_does(
     assert len((tmp_path / "out" / "quarantine").rglob("*.jsonl").__next__().read_text().splitlines()) == 20
     found = go(config(tmp_path / "out", good=good, bad=[broken], min_bad_records=30))
     assert found.examples.account.quarantined == {"json": 20} and found.examples.seen == [300, 60]
+    (tmp_path / "out" / ".model.safetensors.tmp7").write_text("left by a writer that was killed")
     go(config(tmp_path / "out", **both(examples)))
     assert not (tmp_path / "out" / "quarantine").exists()  # of an earlier training
+    assert not list((tmp_path / "out").glob("*.tmp7"))
     cut = tmp_path / "cut.jsonl.gz"
     cut.write_bytes(gzip.compress(broken.read_bytes())[:-200])
     with pytest.raises(TruncatedInput, match=r"cut\.jsonl\.gz"):
