@@ -113,11 +113,8 @@ class Counting:
         self._touched = np.empty(ngrams.num_buckets, np.int32)
         lengths = np.array(ngrams.char_ngrams, np.int64)
         scratch = np.empty((2, MAX_N), np.uint64)
-        self._settings: tuple[Any, ...] = (
-            *(char_classes(), lower_codes()),
-            *(ngrams.word_ngrams, lengths, ngrams.shift),
-            *scratch,
-        )
+        settings = (char_classes(), lower_codes(), ngrams.word_ngrams, lengths, ngrams.shift)
+        self._arguments: list[Any] = [*settings, *scratch, self._counts, self._touched]  # of both kernels
 
     def counts(self, texts: pa.LargeStringArray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield of each text its buckets, (m,) int32, ascending, and their counts, (m,) int32.
@@ -154,11 +151,13 @@ class Counting:
         return logits
 
     def _count(self, data: np.ndarray, start: Any, stop: Any) -> int:
-        found: int = count_ngrams(data, start, stop, *self._settings, self._counts, self._touched)
+        arguments = [data, start, stop, *self._arguments]
+        found: int = count_ngrams(*arguments)
         return found
 
     def _weigh(self, data: np.ndarray, offsets: np.ndarray, *of_model: Any) -> None:
-        weigh_texts(data, offsets, *self._settings, self._counts, self._touched, *of_model)
+        arguments = [data, offsets, *self._arguments, *of_model]
+        weigh_texts(*arguments)
 
 
 def _lowered(text: str) -> np.ndarray:
