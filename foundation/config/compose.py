@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from foundation.config.check import refuse_resolvers
-from foundation.config.groups import commands_with, default_options, options_of
+from foundation.config.groups import commands_with, default_options, options_of, package_of
 from foundation.config.help import help_text
 from foundation.config.options import settings_of
 from foundation.config.scan import scan_yaml
@@ -66,9 +66,10 @@ class CommandLine:
         self._root, groups = root, list(default_options(conf_dir, root))
         self._groups = [] if rerun else groups
         self._rerun_groups = groups if rerun else []
+        self._by_package = {package_of(group): group for group in groups}
         bare = [text for text in parsed.overrides if self.wants_help and "=" not in text.rstrip("=")]
         self._asked = [self._group_of(text) for text in bare]
-        pairs = (text.partition("=") for text in parsed.overrides)
+        pairs = (self._in_full(text).partition("=") for text in parsed.overrides)
         self._chosen = {key: value for key, _, value in pairs if key in self._groups}
         overrides = set(parsed.overrides) - set(bare)
         rest = [text for text in _without_path(typed) if text not in self.extra_targets]
@@ -96,7 +97,7 @@ class CommandLine:
 
     def _group_of(self, text: str) -> str:
         """Return the group of a name beside --help: `optim`, `optim=` or `optim.lr`."""
-        group = text.rstrip("=").partition(".")[0]
+        group = self._in_full(text.rstrip("=").partition(".")[0])
         if group not in self._groups:
             raise ConfigError(
                 f"--help {text}: is no group{nearest(group, self._groups)}; groups are {', '.join(self._groups)}"
@@ -119,7 +120,13 @@ class CommandLine:
         if rerun:
             scan_yaml(path)
 
+    def _in_full(self, text: str) -> str:
+        """Return `corpus@good=text` for `good=text`, where that is a group; all else as it is typed."""
+        key, equals, value = text.partition("=")
+        return self._by_package.get(key, key) + equals + value
+
     def _override(self, text: str) -> str:
+        text = self._in_full(text)
         key, equals, value = text.partition("=")
         override = read_override(text, self.multirun)
         if key.startswith("+") and key.lstrip("+") in self._groups and not value.startswith("{"):
@@ -127,7 +134,7 @@ class CommandLine:
         if key.startswith("~") and key[1:] in self._groups:
             options = ", ".join(options_of(self.conf_dirs, key[1:]))
             raise ConfigError(f"{key}: is a group and always has an option; choose one with {key[1:]}=: {options}")
-        if not equals or key.startswith(("+", "~", "hydra.", "hydra/")) or "@" in key:
+        if not equals or key.startswith(("+", "~", "hydra.", "hydra/")) or ("@" in key and key not in self._groups):
             return text
         if key in self._rerun_groups and not value.startswith("{"):
             raise ConfigError(

@@ -1,4 +1,8 @@
-"""Which groups a command has: those of its root file's defaults list, not every folder beside it."""
+"""Which groups a command has: those of its root file's defaults list, not every folder beside it.
+
+A group is called as Hydra calls it: `corpus`, or `corpus@good` where the options of conf/corpus/ stand below the key
+`good`, its package.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +24,15 @@ def default_options(conf_dir: Path, root: str) -> dict[str, str]:
     return {str(group): str(option) for item in defaults if isinstance(item, dict) for group, option in item.items()}
 
 
+def package_of(group: str) -> str:
+    """Return the key that a group's settings stand below: `corpus` of `corpus`, `good` of `corpus@good`."""
+    return group.rpartition("@")[2]
+
+
 def options_of(conf_dirs: list[Path], group: str) -> dict[str, Path]:
     """Return the options of a group, sorted, each with its file: that of the first folder that has one, as Hydra's."""
-    found = {path.stem: path for folder in reversed(conf_dirs) for path in (folder / group).glob("*.yaml")}
+    name = group.partition("@")[0]
+    found = {path.stem: path for folder in reversed(conf_dirs) for path in (folder / name).glob("*.yaml")}
     return dict(sorted(found.items()))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from foundation.config.groups import options_of
+from foundation.config.groups import options_of, package_of
 from foundation.config.values import join
 from foundation.errors import ConfigError
 
@@ -43,7 +43,7 @@ def settings_of(
     Args:
         conf_dirs: where options are, as in `options_of`.
         group, option: which one.
-        package: key that its own stand below, where that isn't the group.
+        package: key that its own stand below, where that isn't the group's.
         inside: the options that it is a part of.
     Raises:
         ConfigError: it is a part of itself.
@@ -52,7 +52,7 @@ def settings_of(
         raise ConfigError(f"{group}: {option!r} is made of itself; take it out of its defaults list")
     options = options_of(conf_dirs, group)
     text = options[option].read_text(encoding="utf-8")
-    package = "" if PACKAGE in text.splitlines() else group if package is None else package
+    package = "" if PACKAGE in text.splitlines() else package_of(group) if package is None else package
     found: dict[str, Setting] = {}
     for part, below in _parts(text):
         if part in options:  # else Hydra refuses it, when it composes

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from foundation.config.groups import options_of
+from foundation.config.groups import options_of, package_of
 from foundation.config.options import settings_of
 from foundation.errors import UnknownKeyError
 
@@ -101,7 +101,8 @@ def other_options_named(conf_dirs: list[Path], choices: Mapping[str, str]) -> It
         found = f"{error.value!r} is not an object with a _target_"
         raise UnknownKeyError(error.key, f"{found}; add +{group}@{error.key}={options[0]}{others}") from error
     except UnknownKeyError as error:
-        group, dot, name = error.key.partition(".")
+        package, dot, name = error.key.partition(".")
+        group = next((each for each in choices if package_of(each) == package), package)
         groups = [group] if dot else [] if error.has_guess else choices
         guess = bool(dot) and not error.has_guess
         answers = (_others_know(conf_dirs, each, name or error.key, choices, guess) for each in groups)
@@ -120,14 +121,14 @@ def _others_know(conf_dirs: list[Path], group: str, name: str, choices: Mapping[
         options = [f"{group}={option}" for option, names in known.items() if meant in names]
         if options and meant not in known.get(taken, ()):
             have = "have" if len(options) > 1 else "has"
-            return f"{group} is {taken} here; {' and '.join(options)} {have} {group}.{meant}"
+            return f"{group} is {taken} here; {' and '.join(options)} {have} {package_of(group)}.{meant}"
     return ""
 
 
 def _names_by_option(conf_dirs: list[Path], group: str) -> dict[str, set[str]]:
     """Return option -> the names below the group that it has, objects among them: `rules`, `rules.length.min_words`."""
     return {
-        option: {key.removeprefix(f"{group}.") for key in settings_of(conf_dirs, group, option)}
+        option: {key.removeprefix(f"{package_of(group)}.") for key in settings_of(conf_dirs, group, option)}
         for option in options_of(conf_dirs, group)
     }
 

@@ -13,6 +13,7 @@ import pytest
 
 from data_pipeline.pipeline import Result
 from foundation.files import read_json
+from tests.data_pipeline.models import write_model
 
 Config = Callable[..., dict[str, Any]]
 Go = Callable[[dict[str, Any]], Result]
@@ -102,12 +103,15 @@ def test_other_languages_and_thresholds_read_no_text_again(
 def test_the_bytes_are_those_of_any_number_of_workers(
     texts: Path, config: Config, go: Go, output_hashes: Callable[[Path], dict[str, str]], tmp_path: Path
 ) -> None:
+    model = write_model(tmp_path / "model.safetensors", "river", "fluss", 2.0)
     rules = rules_alone(
         language=rule("language.Language", languages=["en"], min_score=0.2),
         pii=rule("pii.PersonalData", phone_regions=["US", "DE"]),
         toxicity=rule("toxicity.Toxicity", mask="<TOXIC>"),
         bias=rule("bias.Bias", changed_frac=0.5),
+        quality=rule("classifier.Classifier", model=str(model), pareto_alpha=1.0),
     )
     for workers in (1, 2):
         go(config(texts, tmp_path / str(workers), **rules, executor__workers=workers, partition_bytes=1 << 12))
     assert output_hashes(tmp_path / "1") == output_hashes(tmp_path / "2")
+    assert read_json(tmp_path / "1" / "ledger.json")["stages"]["filter"]["web"]["dropped"]["low_quality"] > 3

@@ -47,6 +47,16 @@ def test_a_sweep_over_options_may_use_hydras_grammar(conf: Path) -> None:
         typed(conf, "-m", "model=choice(small,huge)")
 
 
+def test_a_group_below_another_key_is_typed_by_that_key(conf: Path) -> None:
+    (conf / "train.yaml").write_text("defaults:\n  - _self_\n  - model@good: small\n  - model@bad: small\n")
+    for text in ("good=large", "model@good=large"):
+        assert typed(conf, text).arguments[0] == "model@good=large"
+    assert typed(conf, "good.x=2").arguments[0] == "++good.x=2"
+    with pytest.raises(ConfigError, match=r"^model@bad: 'smal' is no option of this group, did you mean 'small'"):
+        typed(conf, "bad=smal")
+    assert "\ngood.x: 1" in typed(conf, "--help", "good").help().replace("\n  ", "\n")
+
+
 def test_a_group_of_another_command_is_named_as_its(conf: Path) -> None:
     with pytest.raises(ConfigError, match=r"^corpus: is a group of other; here are model$"):
         typed(conf, "corpus=web")

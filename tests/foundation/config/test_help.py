@@ -38,6 +38,7 @@ def test_a_command_lists_its_own_groups_alone() -> None:
         ("pipeline", {"name": "x"}),
         ("pipeline", {"corpus": "synthetic", "clean": "none"}),
         ("pipeline", {"recipe": "web"}),
+        ("classifier", {"corpus@good": "text", "corpus@labelled": "csv"}),
     ],
 )
 def test_the_keys_are_those_of_the_whole_config(root: str, chosen: dict[str, str]) -> None:

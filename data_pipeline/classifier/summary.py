@@ -1,0 +1,109 @@
+"""What a finished training prints: the examples, what each limit would do to the held-out ones, the line to type."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from data_pipeline.classifier.evaluate import Limited
+from data_pipeline.classifier.labels import CLASSES
+from data_pipeline.classifier.page import write_page
+from data_pipeline.classifier.result import Result
+from data_pipeline.output_dir import REPORT
+from foundation.text import number_of, one_line
+
+UNWRAPPED = 10_000  # columns, where there is no terminal: a log and a pager have lines of any length
+FEW = 100  # held-out examples of a class, below which shares are rough: +- 10 % at two standard deviations
+NAMED = 3  # examples in both classes that are named
+USE = "to score documents by it and take out those below a limit, add to a line of python -m data_pipeline"
+LIMITS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def report(result: Result) -> None:
+    """Print the figures to stdout, warnings to stderr; write the page beside the model."""
+    write_page(result.path.with_name(REPORT), result.path.parent.name, result, f"{USE}: {use_of(result)}")
+    for line in warnings(result):
+        print(f"warning: {line}", file=sys.stderr)
+    console = Console()
+    if not console.is_terminal:
+        console.width = UNWRAPPED
+    for line in _examples(result):
+        print(line)
+    with console.capture() as table:
+        console.print(_table(result))
+    print("\n".join(line.rstrip() for line in table.get().splitlines()))
+    for line in _closing(result):
+        print(line)
+
+
+def warnings(result: Result) -> Iterator[str]:
+    """Yield what to know before the figures are believed."""
+    read = result.examples
+    if read.in_both:
+        pairs = "; ".join(one_line(f"{good} and {bad}", 200) for good, bad in read.in_both[:NAMED])
+        more = "; ..." if len(read.in_both) > NAMED else ""
+        texts = number_of(len(read.in_both), "text")
+        yield f"left out, as they stand in both classes and teach nothing: {texts} ({pairs}{more})"
+    for label, left_out in zip(CLASSES, read.left_out, strict=True):
+        if left_out:
+            yield f"{left_out:,} {label} examples are left out, as memory_bytes asks; set it higher to take them"
+    for label, number in zip(CLASSES, result.held_out, strict=True):
+        if number < FEW:
+            yield f"{number} {label} examples are held out: the figures are rough; give more examples"
+    if not result.fitted.converged:
+        yield f"training stopped after {result.fitted.steps} steps, before its end; set l2 higher"
+
+
+def _examples(result: Result) -> Iterator[str]:
+    read = result.examples
+    numbers = zip(CLASSES, read.seen, read.repeated, result.training, result.held_out, strict=True)
+    for label, seen, repeated, training, held_out in numbers:
+        use = f"{training:,} trained on, {held_out:,} held out"
+        yield f"{label}: {number_of(seen, 'example')}, {repeated:,} of them repeat others; {use}"
+    if read.wordless or read.account.quarantined:
+        yield f"without a word: {read.wordless:,}; unreadable: {read.account.quarantined.total():,}"
+    yield f"trained in {result.fitted.steps} steps, loss {result.fitted.loss:.4f} (0.6931 knows nothing)"
+    yield f"area under the ROC curve, held out: {result.judged.area:.4f}"
+
+
+def _table(result: Result) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("least", "bad that go: precision", "recall", "F1", "good that stay"):
+        table.add_column(name, justify="right", no_wrap=True)
+    shown = {each.least: each for each in result.judged.limits if each.least in LIMITS}
+    shown |= {result.judged.best.least: result.judged.best}
+    for least in sorted(shown):
+        table.add_row(*_row(shown[least]), "<- greatest F1" if least == result.judged.best.least else "")
+    return table
+
+
+def _row(each: Limited) -> tuple[str, ...]:
+    shares = (each.precision, each.recall, each.f1, each.good_kept)
+    return f"{each.least:.4g}", *(f"{share:.3f}" for share in shares)
+
+
+def _closing(result: Result) -> Iterator[str]:
+    yield f"model:  {shown_path(result.path)}"
+    yield f"page:   {shown_path(result.path.with_name(REPORT))}"
+    yield f"{USE}:"
+    yield f"  {use_of(result)}"
+
+
+def use_of(result: Result) -> str:
+    """Return what to add to a line of `python -m data_pipeline` to clean by the model."""
+    name = result.path.parent.name
+    label = name if name.isidentifier() else "quality"
+    rule = f"clean.rules.{label}"
+    keys = f"{rule}.model={shlex.quote(shown_path(result.path))} {rule}.score={label}"
+    return f"+clean/rules@{rule}=classifier {keys} {rule}.least={result.judged.best.least:.4g}"
+
+
+def shown_path(path: Path) -> str:
+    """Return a path as it is typed here: relative where it lies below the working folder."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pytest
+
+from data_pipeline.classifier.labels import Labels
+from data_pipeline.documents import from_texts
+from foundation.errors import InputError, SettingError
+
+
+def records(*metadata: Any) -> pa.RecordBatch:
+    batch = from_texts(["x"] * len(metadata))
+    column = pa.array([orjson.dumps(each).decode() for each in metadata], pa.large_string())
+    return batch.set_column(batch.schema.get_field_index("metadata"), batch.schema.field("metadata"), column)
+
+
+@pytest.mark.parametrize(
+    ("labels", "values", "expected"),
+    [
+        (Labels(), [None, "toxic", "spam", None], [0, 1, 1, 0]),
+        (Labels("label", ["1", "true"]), [0, 1, True, False, "1", None, 1.0], [0, 1, 1, 0, 1, 0, 0]),
+        (Labels("label", ["bad", "worse"]), ["good", "bad", "worse"], [0, 1, 1]),
+    ],
+)
+def test_a_record_says_its_class(labels: Labels, values: list[Any], expected: list[int]) -> None:
+    key = "reason" if labels._bad is None else "label"
+    found = labels.of(records(*({key: value, "other": 1} for value in values)), {0: "a.jsonl"})
+    assert found.tolist() == expected and found.dtype == np.int8
+
+
+def test_a_record_that_says_nothing_is_named() -> None:
+    with pytest.raises(InputError, match=r"^a\.jsonl, record 2: no field 'reason'; label_key= names the field"):
+        Labels().of(records({"reason": None}, {"label": 1}), {0: "a.jsonl"})
+    with pytest.raises(InputError, match=r"record 1: reason is 1, neither null .* bad_labels='\[\"1\"\]'"):
+        Labels().of(records({"reason": 1}), {0: "a.jsonl"})
+
+
+def test_what_can_not_work_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"^label_key: ''"):
+        Labels("")
+    with pytest.raises(SettingError, match=r"^bad_labels: \[\]"):
+        Labels("x", [])
