@@ -11,7 +11,6 @@ are written last.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +62,8 @@ from data_pipeline.stages.filter import SCORE_LIMITS, Filter
 from data_pipeline.stages.paragraphs import CutParagraphs
 from data_pipeline.stages.shards import WriteShards, manifest_of
 from data_pipeline.stages.split import Split
-from data_pipeline.stages.stage import Outcome, Stage, Workplace
+from data_pipeline.stages.stage import Stage, Workplace
+from data_pipeline.stages.taken import Watch
 from data_pipeline.stages.tokenizer import TrainTokenizer
 from data_pipeline.stages.view import View
 from data_pipeline.storage import room_for
@@ -87,7 +87,7 @@ class Finished:
     Attributes:
         output: hash of what the later stages see.
         facts: what it wrote down for them and for reports.
-        timing: seconds, documents, utf8_bytes of the run that did it.
+        timing: what it took the run that did it, as `stages.taken` measures it.
         redone: whether this run did it.
         is_off: whether its settings left nothing to do.
     """
@@ -268,7 +268,7 @@ def _redo(
     stage.records.forget("stage")
     for name in (LEDGER, REPORT, STOPPED, *([manifest.NAME, CONFIG] if stage.name in VOUCHED else [])):
         (output_dir / name).unlink(missing_ok=True)
-    started = time.monotonic()
+    watch = Watch(stage)
     before = [book for _, book in books if book]
     try:
         outcome = stage.run(view, before[-1] if before else {})
@@ -286,7 +286,7 @@ def _redo(
         "output": outcome.output,
         "book": {source: account.to_json() for source, account in outcome.book.items()},
         "facts": outcome.facts,
-        "timing": _timing(outcome, time.monotonic() - started),
+        "timing": watch.taken(outcome),
     }
     stage.records.commit("stage", key, Part(record, outcome.files))
     found = [folder for folder in folders if folder.is_dir()]
@@ -312,15 +312,6 @@ def _keep_outputs(stage: Stage, files: Sequence[Path]) -> None:
 def _finished(stage: Stage, record: dict[str, Any], redone: bool) -> Finished:
     book = {source: Account.from_json(account) for source, account in record["book"].items()}
     return Finished(stage.name, record["output"], book, record["facts"], record["timing"], redone, stage.is_off)
-
-
-def _timing(outcome: Outcome, seconds: float) -> dict[str, float]:
-    documents = sum(account.num_in for account in outcome.book.values())
-    return {
-        "seconds": round(seconds, 3),
-        "documents": documents,
-        "utf8_bytes": outcome.utf8_bytes,
-    }
 
 
 def _publish(
