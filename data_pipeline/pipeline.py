@@ -174,7 +174,7 @@ def run(
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGETS) -> dict[str, Any]:
-    """Return the arguments for `run`, checked; sources without a name have theirs.
+    """Return the arguments for `run`, checked; sources without a name have theirs. `preflight` is none of them.
 
     Args:
         tree: the plain config.
@@ -182,6 +182,7 @@ def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGET
     Raises:
         ConfigError: the first key that is wrong.
     """
+    tree = {key: value for key, value in tree.items() if key != "preflight"}
     return check(with_source_names(tree, allowed), run, allowed)
 
 

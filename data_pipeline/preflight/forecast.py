@@ -1,0 +1,300 @@
+"""The forecast of a run: documents, tokens, time, memory and disk of each stage, and what would stop it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from data_pipeline.ledger import Account, Book
+from data_pipeline.pipeline import Finished, Result
+from data_pipeline.preflight.drawn import Drawn
+from data_pipeline.preflight.estimate import Cost, Estimate, cost, most_duplicates
+from data_pipeline.preflight.outcomes import Outcomes
+from data_pipeline.stages.clean import Clean
+from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
+from data_pipeline.stages.tokenizer import TrainTokenizer
+
+DUPLICATES = (ExactDuplicates.name, NearDuplicates.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """A finished run over a drawn part.
+
+    Attributes:
+        drawn: of each source.
+        result: of the pipeline.
+        partition_bytes: of this run.
+    """
+
+    drawn: list[Drawn]
+    result: Result
+    partition_bytes: int
+
+    @property
+    def size(self) -> float:
+        """Bytes that were drawn of all sources."""
+        return sum(each.size for each in self.drawn)
+
+    def taken(self, stage: str) -> dict[str, float]:
+        """Return what a stage took."""
+        return next(done.timing for done in self.result.stages if done.name == stage)
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The run that is foretold.
+
+    Attributes:
+        size: bytes of all sources, in the measure of what was drawn.
+        partition_bytes: the largest partition that it will have.
+        workers: that the executor may have.
+        sample_bytes: of text that a tokenizer is trained on at most.
+        read_s: seconds that reading the input takes one process.
+    """
+
+    size: float
+    partition_bytes: int
+    workers: int
+    sample_bytes: float
+    read_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageForecast:
+    """What one stage will do and take.
+
+    Attributes:
+        documents: that are left after it; None where none pass through it.
+        removed: by reason.
+        seconds, cpu_s, disk_bytes, written_bytes, memory_bytes: what it takes.
+        most_seconds, most_memory_bytes: if nothing of it were a fixed cost.
+    """
+
+    name: str
+    documents: Estimate | None
+    removed: dict[str, Estimate]
+    seconds: float
+    most_seconds: float
+    cpu_s: float
+    disk_bytes: float
+    written_bytes: float
+    memory_bytes: float
+    most_memory_bytes: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        numbers = {name: round(getattr(self, name), 3) for name in ("seconds", "most_seconds", "cpu_s")} | {
+            name: round(getattr(self, name))
+            for name in ("disk_bytes", "written_bytes", "memory_bytes", "most_memory_bytes")
+        }
+        documents = self.documents.to_json() if self.documents else None
+        removed = {reason: count.to_json() for reason, count in self.removed.items()}
+        return {"documents": documents, "removed": removed, **numbers}
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The whole of it.
+
+    Attributes:
+        stages: those that are on, in their order.
+        read: documents of the input.
+        tokens: source -> tokens, of training and validation.
+        books: what each stage's ledger would say, by the middle of the estimates: for the limits that stop a run.
+    """
+
+    stages: list[StageForecast]
+    read: Estimate
+    tokens: dict[str, Estimate]
+    books: list[tuple[str, Book]] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all stages."""
+        return sum(stage.seconds for stage in self.stages)
+
+    @property
+    def most_seconds(self) -> float:
+        """The same if nothing were a fixed cost."""
+        return sum(stage.most_seconds for stage in self.stages)
+
+    @property
+    def disk_bytes(self) -> float:
+        """The most that lies on the disk at any time: what stays of the stages before, with what one works on."""
+        before, most = 0.0, 0.0
+        for stage in self.stages:
+            most = max(most, before + stage.written_bytes)
+            before += stage.disk_bytes
+        return most
+
+    @property
+    def memory_bytes(self) -> float:
+        """Peak of the stage that takes most."""
+        return max((stage.memory_bytes for stage in self.stages), default=0.0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "documents_read": self.read.to_json(),
+            "stages": {stage.name: stage.to_json() for stage in self.stages},
+            "tokens": {source: tokens.to_json() for source, tokens in self.tokens.items()},
+            "seconds": round(self.seconds, 1),
+            "most_seconds": round(self.most_seconds, 1),
+            "disk_bytes": round(self.disk_bytes),
+            "memory_bytes": round(self.memory_bytes),
+        }
+
+
+def forecast(whole: Whole, small: Probed | None, large: Probed, found: Mapping[str, Outcomes]) -> Forecast:
+    """Return the forecast.
+
+    Args:
+        whole: what is foretold.
+        small: a probe of a part of the large one; None where it didn't come to its end.
+        large: the probe that counts.
+        found: what became of the large one's documents, by source.
+    """
+    done = [stage for stage in large.result.stages if not stage.is_off]
+    names = [stage.name for stage in done]
+    stages = [_stage(stage, names[: place + 1], whole, small, large, found) for place, stage in enumerate(done)]
+    read = _sum(each.clusters.count(each.documents, each.documents) for each in found.values())
+    tokens = {source: _tokens(source, large, found[source]) for source in found}
+    return Forecast(stages, read, tokens, [(stage.name, _book(stage, found)) for stage in done])
+
+
+def _stage(
+    stage: Finished,
+    until: Sequence[str],
+    whole: Whole,
+    small: Probed | None,
+    large: Probed,
+    found: Mapping[str, Outcomes],
+) -> StageForecast:
+    def costs(key: str) -> Cost:
+        before = None if small is None else (_worked(small, stage.name), small.taken(stage.name)[key])
+        return cost(before, (_worked(large, stage.name), large.taken(stage.name)[key]))
+
+    size = _work(stage.name, whole, large)
+    seconds, memory = costs("seconds"), _memory(stage.name, whole, small, large)
+    at, most = seconds.at(size), seconds.most(size)
+    if stage.name == Clean.name:  # one process reads while the workers work; the probes read from their spool
+        join: Callable[[float, float], float] = max if whole.workers > 1 else lambda work, read: work + read
+        at, most = join(at, whole.read_s), join(most, whole.read_s)
+    return StageForecast(
+        name=stage.name,
+        documents=_left(until, found) if stage.book else None,
+        removed=_removed(stage.name, found),
+        seconds=at,
+        most_seconds=most,
+        cpu_s=costs("cpu_s").at(size),
+        disk_bytes=costs("disk_bytes").at(size),
+        written_bytes=costs("written_bytes").at(size),
+        memory_bytes=memory[0],
+        most_memory_bytes=memory[1],
+    )
+
+
+def _worked(probe: Probed, stage: str) -> float:
+    """Return the size of a probe in what a stage's cost goes by: the tokenizer's sample, else the input."""
+    return max(probe.taken(stage)["utf8_bytes"], 1.0) if stage == TrainTokenizer.name else probe.size
+
+
+def _work(stage: str, whole: Whole, large: Probed) -> float:
+    """Return the same of the whole run: the tokenizer is trained on a sample of bounded size."""
+    if stage != TrainTokenizer.name:
+        return whole.size
+    return min(large.taken(stage)["utf8_bytes"] / large.size * whole.size, whole.sample_bytes)
+
+
+def _memory(stage: str, whole: Whole, small: Probed | None, large: Probed) -> tuple[float, float]:
+    """Return a stage's peak memory, and at most: this process's goes by the corpus, a worker's by the partition."""
+
+    def costs(key: str, sizes: Callable[[Probed], float]) -> Cost:
+        before = None if small is None else (sizes(small), small.taken(stage)[key])
+        return cost(before, (sizes(large), large.taken(stage)[key]))
+
+    workers = large.taken(stage)["workers"]
+    main = costs("main_bytes", lambda probe: _worked(probe, stage))
+    size = _work(stage, whole, large)
+    if not workers:  # this process does the work of a worker too: the larger of both readings
+        alone = costs("main_bytes", lambda probe: probe.partition_bytes)
+        at = max(main.at(size) if stage != Clean.name else 0.0, alone.at(whole.partition_bytes))
+        return at, max(at, alone.most(whole.partition_bytes))
+    worker = costs("worker_bytes", lambda probe: probe.partition_bytes)
+    num = max(workers, 1)
+    at = main.at(size) + num * worker.at(whole.partition_bytes)
+    return at, max(at, main.at(size) + num * worker.most(whole.partition_bytes))
+
+
+def _left(until: Sequence[str], found: Mapping[str, Outcomes]) -> Estimate:
+    """Return the documents that are left after these stages; duplicates that a part can't show lower the low end."""
+    left = _sum(each.clusters.count(each.kept(until), each.documents) for each in found.values())
+    hidden = sum(
+        count.high - count.value for stage in DUPLICATES if stage in until for count in _removed(stage, found).values()
+    )
+    seen = sum(float(each.kept(until).sum()) for each in found.values()) if not hidden else 0.0
+    return Estimate(left.value, max(left.low - hidden, seen), left.high)
+
+
+def _removed(stage: str, found: Mapping[str, Outcomes]) -> dict[str, Estimate]:
+    """Return what a stage removes, by reason; of duplicates `value` is what a part shows, `high` what may be hidden."""
+    reasons = list(dict.fromkeys(key for each in found.values() for key in each.removed if key[0] == stage))
+    if stage in DUPLICATES and not reasons:
+        reasons = [(stage, f"{stage}_duplicate")]
+    counts = {}
+    for key in reasons:
+        counts[key[1]] = _sum(
+            each.clusters.count(each.removed[key], each.documents) if key in each.removed else Estimate(0.0, 0.0, 0.0)
+            for each in found.values()
+        )
+        if stage in DUPLICATES:
+            counts[key[1]] = Estimate(counts[key[1]].value, counts[key[1]].low, _most_duplicates(stage, found))
+    return counts
+
+
+def _most_duplicates(stage: str, found: Mapping[str, Outcomes]) -> float:
+    """Return the most duplicates that the corpus can have in view of what was found: at most all documents but one."""
+    pairs = [sum(each.pairs.get(stage, [0, 0])[place] for each in found.values()) for place in (0, 1)]
+    fracs = [each.clusters.drawn_frac for each in found.values()]
+    every = _sum(each.clusters.count(each.documents, each.documents) for each in found.values())
+    shown = _sum(
+        each.clusters.count(counts, each.documents)
+        for each in found.values()
+        for (where, _), counts in each.removed.items()
+        if where == stage
+    )
+    return min(max(most_duplicates(pairs[0], pairs[1], min(fracs)), shown.high), every.high)
+
+
+def _tokens(source: str, large: Probed, found: Outcomes) -> Estimate:
+    """Return the tokens that a source will have: by the text that is left of its clusters."""
+    splits = large.result.manifest.splits.values()
+    tokens = sum(split[source].tokens for split in splits if source in split)
+    text = found.clusters.total(found.text)
+    drawn = float(found.text.sum())
+    if not drawn:
+        return Estimate(0.0, 0.0, math.inf)
+    return Estimate(*(end * tokens / drawn for end in (text.value, text.low, text.high)))
+
+
+def _book(stage: Finished, found: Mapping[str, Outcomes]) -> Book:
+    """Return what the ledger of the whole run would say of a stage."""
+    book: Book = {}
+    for source, account in stage.book.items():
+        clusters = found[source].clusters
+        scale = 1.0 if clusters.drawn_frac >= 1 else clusters.whole / max(float(clusters.sizes.sum()), 1.0)
+        dropped, quarantined = (
+            type(counts)({reason: round(n * scale) for reason, n in counts.items()})
+            for counts in (account.dropped, account.quarantined)
+        )
+        out = round(account.num_out * scale)
+        num_in = out + dropped.total() + quarantined.total()
+        book[source] = Account(num_in=num_in, num_out=out, dropped=dropped, quarantined=quarantined)
+    return book
+
+
+def _sum(estimates: Any) -> Estimate:
+    return sum(estimates, Estimate(0.0, 0.0, 0.0))
