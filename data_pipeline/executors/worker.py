@@ -37,7 +37,7 @@ def work(pipe: connection.Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers itself
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ.update(THREADS)
-    _die_with_parent()
+    die_with_parent()
     function: Callable[[Any], Any] | None = None
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
@@ -75,7 +75,7 @@ def portable(error: Exception) -> Exception:
     return substitute
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Never outlive the parent: a worker that goes on writing would meet the workers of the next run."""
     parent = multiprocessing.parent_process()
     assert parent is not None

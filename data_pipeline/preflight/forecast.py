@@ -16,31 +16,29 @@ from data_pipeline.stages.clean import Clean
 from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
 from data_pipeline.stages.tokenizer import TrainTokenizer
 
+NOISE_BYTES = 8 << 20  # by which the peaks of two equal runs differ
+Taken = dict[str, float]  # what a stage took, `stages.taken`
 DUPLICATES = (ExactDuplicates.name, NearDuplicates.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """A finished run over a drawn part.
+    """A run over a drawn part.
 
     Attributes:
         drawn: of each source.
-        result: of the pipeline.
         partition_bytes: of this run.
+        took: stage -> what it took, of those that came to their end.
     """
 
     drawn: list[Drawn]
-    result: Result
     partition_bytes: int
+    took: dict[str, dict[str, float]]
 
     @property
     def size(self) -> float:
         """Bytes that were drawn of all sources."""
         return sum(each.size for each in self.drawn)
-
-    def taken(self, stage: str) -> dict[str, float]:
-        """Return what a stage took."""
-        return next(done.timing for done in self.result.stages if done.name == stage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,20 +146,23 @@ class Forecast:
         }
 
 
-def forecast(whole: Whole, small: Probed | None, large: Probed, found: Mapping[str, Outcomes]) -> Forecast:
+def forecast(
+    whole: Whole, small: Probed | None, large: Probed, result: Result, found: Mapping[str, Outcomes]
+) -> Forecast:
     """Return the forecast.
 
     Args:
         whole: what is foretold.
-        small: a probe of a part of the large one; None where it didn't come to its end.
-        large: the probe that counts.
-        found: what became of the large one's documents, by source.
+        small: a probe of a part of the large one; None where there was none.
+        large: the probe that counts; it came to its end.
+        result: its result.
+        found: what became of its documents, by source.
     """
-    done = [stage for stage in large.result.stages if not stage.is_off]
+    done = [stage for stage in result.stages if not stage.is_off]
     names = [stage.name for stage in done]
     stages = [_stage(stage, names[: place + 1], whole, small, large, found) for place, stage in enumerate(done)]
     read = _sum(each.clusters.count(each.documents, each.documents) for each in found.values())
-    tokens = {source: _tokens(source, large, found[source]) for source in found}
+    tokens = {source: _tokens(source, result, found[source]) for source in found}
     return Forecast(stages, read, tokens, [(stage.name, _book(stage, found)) for stage in done])
 
 
@@ -174,11 +175,11 @@ def _stage(
     found: Mapping[str, Outcomes],
 ) -> StageForecast:
     def costs(key: str) -> Cost:
-        before = None if small is None else (_worked(small, stage.name), small.taken(stage.name)[key])
-        return cost(before, (_worked(large, stage.name), large.taken(stage.name)[key]))
+        return _cost(stage.name, small, large, lambda took: took[key])
 
     size = _work(stage.name, whole, large)
-    seconds, memory = costs("seconds"), _memory(stage.name, whole, small, large)
+    seconds = _cost(stage.name, small, large, lambda took: took["seconds"] - took["compiled_s"])
+    memory = _memory(stage.name, whole, small, large)
     at, most = seconds.at(size), seconds.most(size)
     if stage.name == Clean.name:  # one process reads while the workers work; the probes read from their spool
         join: Callable[[float, float], float] = max if whole.workers > 1 else lambda work, read: work + read
@@ -189,7 +190,7 @@ def _stage(
         removed=_removed(stage.name, found),
         seconds=at,
         most_seconds=most,
-        cpu_s=costs("cpu_s").at(size),
+        cpu_s=_cost(stage.name, small, large, lambda took: max(took["cpu_s"] - took["compiled_s"], 0.0)).at(size),
         disk_bytes=costs("disk_bytes").at(size),
         written_bytes=costs("written_bytes").at(size),
         memory_bytes=memory[0],
@@ -197,36 +198,59 @@ def _stage(
     )
 
 
+def _cost(stage: str, small: Probed | None, large: Probed, value: Callable[[Taken], float]) -> Cost:
+    """Return what a stage takes by its work; a small probe that did not come so far tells nothing."""
+    before = None
+    if small is not None and stage in small.took:
+        before = _worked(small, stage), value(small.took[stage])
+    return cost(before, (_worked(large, stage), value(large.took[stage])))
+
+
 def _worked(probe: Probed, stage: str) -> float:
     """Return the size of a probe in what a stage's cost goes by: the tokenizer's sample, else the input."""
-    return max(probe.taken(stage)["utf8_bytes"], 1.0) if stage == TrainTokenizer.name else probe.size
+    return max(probe.took[stage]["utf8_bytes"], 1.0) if stage == TrainTokenizer.name else probe.size
 
 
 def _work(stage: str, whole: Whole, large: Probed) -> float:
     """Return the same of the whole run: the tokenizer is trained on a sample of bounded size."""
     if stage != TrainTokenizer.name:
         return whole.size
-    return min(large.taken(stage)["utf8_bytes"] / large.size * whole.size, whole.sample_bytes)
+    return min(large.took[stage]["utf8_bytes"] / large.size * whole.size, whole.sample_bytes)
 
 
 def _memory(stage: str, whole: Whole, small: Probed | None, large: Probed) -> tuple[float, float]:
-    """Return a stage's peak memory, and at most: this process's goes by the corpus, a worker's by the partition."""
+    """Return a stage's peak memory, and at most.
 
-    def costs(key: str, sizes: Callable[[Probed], float]) -> Cost:
-        before = None if small is None else (sizes(small), small.taken(stage)[key])
-        return cost(before, (sizes(large), large.taken(stage)[key]))
+    This process's goes by the corpus, a worker's by the partition. Where one process does both, it is what goes by the
+    larger of the two: which of them made the difference between the probes, nothing tells.
+    """
+    last = large.took[stage]
+    before = small.took.get(stage) if small is not None else None
+    grown = max(whole.size / large.size, 1.0)
+    wider = max(whole.partition_bytes / large.partition_bytes, 1.0)
+    if not last["workers"]:
+        grown = wider if stage == Clean.name else max(grown, wider)
+    size = small.size / large.size if small is not None else 0.0
+    main = _grown("main_bytes", before, last, size, grown)
+    part = small.partition_bytes / large.partition_bytes if small is not None else 0.0
+    worker = _grown("worker_bytes", before, last, part, wider)
+    num = last["workers"]
+    return main[0] + num * worker[0], main[1] + num * worker[1]
 
-    workers = large.taken(stage)["workers"]
-    main = costs("main_bytes", lambda probe: _worked(probe, stage))
-    size = _work(stage, whole, large)
-    if not workers:  # this process does the work of a worker too: the larger of both readings
-        alone = costs("main_bytes", lambda probe: probe.partition_bytes)
-        at = max(main.at(size) if stage != Clean.name else 0.0, alone.at(whole.partition_bytes))
-        return at, max(at, alone.most(whole.partition_bytes))
-    worker = costs("worker_bytes", lambda probe: probe.partition_bytes)
-    num = max(workers, 1)
-    at = main.at(size) + num * worker.at(whole.partition_bytes)
-    return at, max(at, main.at(size) + num * worker.most(whole.partition_bytes))
+
+def _grown(key: str, before: Taken | None, last: Taken, part: float, times: float) -> tuple[float, float]:
+    """Return a peak in a run so many times the large probe, and at most: equal runs differ by some megabytes.
+
+    Args:
+        before: what the small probe took; None where it didn't come so far: then nothing is fixed.
+        part: the small probe's size, as a share of the large one's.
+    """
+    if before is None or part >= 1:
+        return last[key] * times, last[key] * times
+    difference = last[key] - before[key]
+    rates = (max(difference - NOISE_BYTES, 0.0) / (1 - part), max(difference + NOISE_BYTES, 0.0) / (1 - part))
+    at, most = (last[key] + min(rate, last[key]) * (times - 1) for rate in rates)
+    return at, most
 
 
 def _left(until: Sequence[str], found: Mapping[str, Outcomes]) -> Estimate:
@@ -269,9 +293,9 @@ def _most_duplicates(stage: str, found: Mapping[str, Outcomes]) -> float:
     return min(max(most_duplicates(pairs[0], pairs[1], min(fracs)), shown.high), every.high)
 
 
-def _tokens(source: str, large: Probed, found: Outcomes) -> Estimate:
+def _tokens(source: str, result: Result, found: Outcomes) -> Estimate:
     """Return the tokens that a source will have: by the text that is left of its clusters."""
-    splits = large.result.manifest.splits.values()
+    splits = result.manifest.splits.values()
     tokens = sum(split[source].tokens for split in splits if source in split)
     text = found.clusters.total(found.text)
     drawn = float(found.text.sum())

@@ -21,33 +21,35 @@ from data_pipeline.output_dir import (
     FORECAST_PAGE,
     PREFLIGHT,
     REPORT,
-    STOPPED,
     WORK,
     check_output_dir,
     choose_output_dir,
     reclaim,
 )
-from data_pipeline.pipeline import LIMITS, run
+from data_pipeline.pipeline import LIMITS, Result
+from data_pipeline.preflight.apart import run_apart
 from data_pipeline.preflight.draw import Wish, draw
 from data_pipeline.preflight.drawn import Drawn, DrawnCorpus
 from data_pipeline.preflight.forecast import Forecast, Probed, Whole, forecast
 from data_pipeline.preflight.outcomes import outcomes
 from data_pipeline.preflight.show import Room, print_forecast
 from data_pipeline.preflight.stops import stops
-from data_pipeline.preflight.voice import prefixed
 from data_pipeline.sources.source import Source
 from data_pipeline.stages.inputs import group_files
 from data_pipeline.storage import room_for
 from data_pipeline.tokenize.errors import TokenizerError
 from foundation.config import DEFAULT_TARGETS, Node, build, check
 from foundation.errors import GroundworkError, require
-from foundation.files import folder_lock, write_json
+from foundation.files import folder_lock, read_json, write_json
 from foundation.hashes import hash_json
 from foundation.memory import machine_bytes
 
-SMALLER = 4  # the first probe is this part of the second: it compiles, and the two tell fixed costs from the others
+# the first probe is one block of so many of the second's, more where nothing is left of it: it compiles, and the two
+# tell fixed costs from those that grow
+SMALLER = (4, 2)
+LARGE = "large"  # folder of the second
 PARTS = 4  # partitions a worker, where the whole run has as many: the probe keeps the workers busy as the run would
-TRIES = 4  # a part in which nothing is left is too small, not the run doomed: so often four times as much is drawn
+TRIES, MORE = 4, 4  # a part of which nothing is left is too small, not the run doomed: so often so much more is drawn
 TOO_SMALL = (NothingLeft, SplitError, TokenizerError)
 NONE = {"_target_": "data_pipeline.preflight.preflight.NoPreflight"}
 
@@ -141,7 +143,7 @@ class Probe(Preflight):
             wish = Wish(min(frac, 1.0), least / len(sources), self.most_bytes / len(sources), self.seed)
             drawn = [draw(source, wish, scratch / f"{number}.drawn") for number, source in enumerate(sources)]
             try:
-                small, large = self._probe(arguments, drawn, executor, scratch)
+                small, large, result = self._probe(arguments, drawn, executor, scratch)
                 break
             except (*LIMITS, TokenizerError) as error:
                 is_all = all(each.is_all for each in drawn)
@@ -150,11 +152,11 @@ class Probe(Preflight):
                 print(
                     f"preflight: nothing is left of so small a part; {SMALLER} times as much is drawn", file=sys.stderr
                 )
-                frac, least = frac * SMALLER, least * SMALLER
-        probe_dir = large.result.output_dir
+                frac, least = frac * MORE, least * MORE
+        probe_dir = result.output_dir
         page = _keep_page(scratch, folder)
         whole = _whole(arguments, drawn, executor)
-        made = forecast(whole, small, large, outcomes(probe_dir, drawn, large.result.stages))
+        made = forecast(whole, small, large, result, outcomes(probe_dir, drawn, result.stages))
         passed = stops(
             made.books,
             probe_dir,
@@ -168,15 +170,25 @@ class Probe(Preflight):
 
     def _probe(
         self, arguments: dict[str, Any], drawn: list[Drawn], executor: Executor, scratch: Path
-    ) -> tuple[Probed | None, Probed]:
-        """Run a quarter of what was drawn, then all of it."""
+    ) -> tuple[Probed | None, Probed, Result]:
+        """Run a part of what was drawn, then all of it."""
         small: Probed | None = None
         parts = _num_partitions(arguments, drawn, executor)
-        if sum(len(each.blocks) for each in drawn) >= SMALLER * len(drawn) * 2:
-            fewer = [each.fewer(SMALLER) for each in drawn]
-            with contextlib.suppress(*TOO_SMALL):  # then nothing is taken for a fixed cost
-                small = _run(arguments, fewer, parts, scratch / "small", "probe 1 of 2")
-        return small, _run(arguments, drawn, parts, scratch / "large", "probe 2 of 2")
+        for number, every in enumerate(SMALLER):
+            if min(len(each.blocks) for each in drawn) < every:
+                continue
+            fewer = [each.fewer(every) for each in drawn]
+            changed = _probing(arguments, fewer, parts, scratch / f"small{number}")
+            is_whole = False
+            with contextlib.suppress(*TOO_SMALL):
+                run_apart(changed, "probe 1 of 2")
+                is_whole = True
+            small = Probed(fewer, changed["partition_bytes"], _took(Path(changed["output_dir"])))
+            if is_whole:
+                break
+        changed = _probing(arguments, drawn, parts, scratch / LARGE)
+        result = run_apart(changed, "probe 2 of 2")
+        return small, Probed(drawn, changed["partition_bytes"], _took(result.output_dir)), result
 
 
 def check_preflight(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGETS) -> Node[Preflight]:
@@ -202,25 +214,27 @@ def config_hash(arguments: dict[str, Any]) -> str:
     return hash_json({key: value for key, value in plain.items() if key not in ("name", "output_dir")})
 
 
-def _run(arguments: dict[str, Any], drawn: list[Drawn], parts: int, folder: Path, label: str) -> Probed:
-    """Run the pipeline over what was drawn; no limit stops it.
+def _probing(arguments: dict[str, Any], drawn: list[Drawn], parts: int, folder: Path) -> dict[str, Any]:
+    """Return the arguments of a run over what was drawn, which no limit stops.
 
     Args:
         parts: partitions that it is to have.
         folder: where its outputs go.
-        label: of its lines.
     """
     partition_bytes = max(math.ceil(sum(each.size for each in drawn) / parts), 1)
-    partition_bytes = min(partition_bytes, _partition_bytes(arguments))
-    changed = arguments | {
+    return arguments | {
         "corpus": Node("corpus", DrawnCorpus, {"drawn": drawn}),
         "output_dir": str(folder),
-        "partition_bytes": partition_bytes,
+        "partition_bytes": min(partition_bytes, _partition_bytes(arguments)),
         "max_bad_frac": 1.0,
         **{group: _never_stopping(arguments[group]) for group in ("clean", "dedup")},
     }
-    with prefixed(f"preflight: {label}: ", hidden=str(folder)):
-        return Probed(drawn, run(**changed), partition_bytes)
+
+
+def _took(folder: Path) -> dict[str, dict[str, float]]:
+    """Return stage -> what it took, of the stages that came to their end in an output folder."""
+    records = (folder / WORK).glob("*/stage.json")
+    return {path.parent.name: read_json(path)["facts"]["timing"] for path in records}
 
 
 def _never_stopping(node: Node[Any]) -> Node[Any]:
@@ -269,13 +283,11 @@ def _whole(arguments: dict[str, Any], drawn: list[Drawn], executor: Executor) ->
 
 
 def _keep_page(scratch: Path, folder: Path) -> Path:
-    """Move the page of the last probe that wrote one to the output folder, and return its place there."""
+    """Copy the page of the largest probe that wrote one to the output folder, and return its place there."""
     kept = folder / FORECAST_PAGE
-    for name in ("large", "small"):
-        for page in (scratch / name / STOPPED, scratch / name / REPORT):
-            if page.exists():
-                shutil.copyfile(page, kept)
-                return kept
+    pages = [scratch / name / REPORT for name in (LARGE, *(f"small{number}" for number in range(len(SMALLER))))]
+    for page in [page for page in pages if page.exists()][:1]:
+        shutil.copyfile(page, kept)
     return kept
 
 

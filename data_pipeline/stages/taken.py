@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data_pipeline.executors.usage import Watched
 from data_pipeline.stages.stage import Outcome, Stage
+from foundation.progress import aside_s
 
 Taken = dict[str, float]
 
@@ -23,7 +24,7 @@ class Watch:
         self._stage, self._executor = stage, stage.place.executor
         self._executor.take_usage()
         self._watched = Watched()
-        self._started = time.monotonic()
+        self._started, self._aside_s = time.monotonic(), aside_s()
 
     def taken(self, outcome: Outcome) -> Taken:
         """Return what the stage took.
@@ -33,16 +34,18 @@ class Watch:
         starts of its own (the one that reads HTML) are not in it. A stage that goes on after a kill tells of the rest.
 
         Returns:
-            seconds, cpu_s (of all processes), documents, utf8_bytes (of the text that it went through); disk_bytes (its
-            files that stay, those in work/ among them), written_bytes (with those that it removes at its end);
-            main_bytes (peak memory of this process), worker_bytes (of the worker that took most), memory_bytes (of this
-            process and all workers together), workers (how many).
+            seconds, compiled_s (of these: compiling kernels, once for all runs on a machine), cpu_s (of all processes);
+            documents, utf8_bytes (of the text that it went through); disk_bytes (its files that stay, those in work/
+            among them), written_bytes (with those that it removes at its end); main_bytes (peak memory of this
+            process), worker_bytes (of the worker that took most), memory_bytes (of this process and all workers
+            together), workers (how many).
         """
         stays = set(outcome.files)
         written = stays | {path for path in self._stage.folder.rglob("*") if path.is_file()}
         main, workers = self._watched.usage(), self._executor.take_usage()
         return {
             "seconds": round(time.monotonic() - self._started, 3),
+            "compiled_s": round(aside_s() - self._aside_s, 3),
             "cpu_s": round(main.cpu_s + sum(each.cpu_s for each in workers), 3),
             "documents": sum(account.num_in for account in outcome.book.values()),
             "utf8_bytes": outcome.utf8_bytes,

@@ -12,6 +12,7 @@ from foundation.files import read_json
 KEYS = {
     "seconds",
     "cpu_s",
+    "compiled_s",
     "documents",
     "utf8_bytes",
     "disk_bytes",
