@@ -59,7 +59,8 @@ def _guarded(config: DictConfig, command: CommandLine) -> int:
     """Run one composed config; Hydra would shorten an error's traceback, so errors end here."""
     # these bring numba and Arrow: half a second that help and a mistyped option need not wait for
     from data_pipeline.pipeline import check_config, run
-    from data_pipeline.preflight.preflight import check_preflight, config_hash
+    from data_pipeline.preflight.preflight import check_preflight
+    from data_pipeline.preflight.probing import config_hash
     from data_pipeline.preflight.show import print_truth
     from data_pipeline.summary import print_summary
     from foundation.config import build

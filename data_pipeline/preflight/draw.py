@@ -80,12 +80,11 @@ def draw(source: Source, wish: Wish, spool: Path) -> Drawn:
     Raises:
         InputError: as of `Source.files` and `Source.blocks`.
     """
-    started = time.monotonic()
     files = source.files()
     random = np.random.default_rng(int(hash_json([wish.seed, source.name])[:16], 16))
     plan = _plan(files, wish, random)
     while True:
-        drawn = _draw(source, files, plan, random, spool, started)
+        drawn = _draw(source, files, plan, random, spool)
         stored = drawn.size / max(drawn.whole, 1) * drawn.stored_bytes if drawn.stored_bytes else drawn.size
         if plan.every == 1 or (stored >= wish.least_bytes and len(drawn.blocks) >= BLOCKS // 2):
             return drawn
@@ -109,10 +108,9 @@ def _plan(files: list[InputFile], wish: Wish, random: np.random.Generator) -> _P
     return _Plan(chosen, reach, max(int(read / target), 1), block_bytes)
 
 
-def _draw(
-    source: Source, files: list[InputFile], plan: _Plan, random: np.random.Generator, spool: Path, started: float
-) -> Drawn:
+def _draw(source: Source, files: list[InputFile], plan: _Plan, random: np.random.Generator, spool: Path) -> Drawn:
     """Read as planned, keep one block of every `plan.every`."""
+    started = time.monotonic()
     kept: list[tuple[DrawnBlock, int]] = []  # with its bytes as stored
     spare: tuple[InputFile, Block, int] | None = None
     read = _Read()

@@ -3,61 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from data_pipeline.ledger import Account, Book
 from data_pipeline.pipeline import Finished, Result
-from data_pipeline.preflight.drawn import Drawn
-from data_pipeline.preflight.estimate import Cost, Estimate, cost, most_duplicates
+from data_pipeline.preflight.costs import Costs, Probed, Whole, costs_of
+from data_pipeline.preflight.estimate import Estimate, most_duplicates
 from data_pipeline.preflight.outcomes import Outcomes
-from data_pipeline.stages.clean import Clean
 from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
-from data_pipeline.stages.tokenizer import TrainTokenizer
 
-NOISE_BYTES = 8 << 20  # by which the peaks of two equal runs differ
-Taken = dict[str, float]  # what a stage took, `stages.taken`
 DUPLICATES = (ExactDuplicates.name, NearDuplicates.name)
-
-
-@dataclass(frozen=True, slots=True)
-class Probed:
-    """A run over a drawn part.
-
-    Attributes:
-        drawn: of each source.
-        partition_bytes: of this run.
-        took: stage -> what it took, of those that came to their end.
-    """
-
-    drawn: list[Drawn]
-    partition_bytes: int
-    took: dict[str, dict[str, float]]
-
-    @property
-    def size(self) -> float:
-        """Bytes that were drawn of all sources."""
-        return sum(each.size for each in self.drawn)
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """The run that is foretold.
-
-    Attributes:
-        size: bytes of all sources, in the measure of what was drawn.
-        partition_bytes: the largest partition that it will have.
-        workers: that the executor may have.
-        sample_bytes: of text that a tokenizer is trained on at most.
-        read_s: seconds that reading the input takes one process.
-    """
-
-    size: float
-    partition_bytes: int
-    workers: int
-    sample_bytes: float
-    read_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +24,19 @@ class StageForecast:
     Attributes:
         documents: that are left after it; None where none pass through it.
         removed: by reason.
-        seconds, cpu_s, disk_bytes, written_bytes, memory_bytes: what it takes.
-        most_seconds, most_memory_bytes: if nothing of it were a fixed cost.
+        costs: what it takes.
     """
 
     name: str
     documents: Estimate | None
     removed: dict[str, Estimate]
-    seconds: float
-    most_seconds: float
-    cpu_s: float
-    disk_bytes: float
-    written_bytes: float
-    memory_bytes: float
-    most_memory_bytes: float
+    costs: Costs
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        numbers = {name: round(getattr(self, name), 3) for name in ("seconds", "most_seconds", "cpu_s")} | {
-            name: round(getattr(self, name))
-            for name in ("disk_bytes", "written_bytes", "memory_bytes", "most_memory_bytes")
-        }
         documents = self.documents.to_json() if self.documents else None
         removed = {reason: count.to_json() for reason, count in self.removed.items()}
-        return {"documents": documents, "removed": removed, **numbers}
+        return {"documents": documents, "removed": removed, **self.costs.to_json()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,26 +58,26 @@ class Forecast:
     @property
     def seconds(self) -> float:
         """Seconds of all stages."""
-        return sum(stage.seconds for stage in self.stages)
+        return sum(stage.costs.seconds for stage in self.stages)
 
     @property
     def most_seconds(self) -> float:
         """The same if nothing were a fixed cost."""
-        return sum(stage.most_seconds for stage in self.stages)
+        return sum(stage.costs.most_seconds for stage in self.stages)
 
     @property
     def disk_bytes(self) -> float:
         """The most that lies on the disk at any time: what stays of the stages before, with what one works on."""
         before, most = 0.0, 0.0
         for stage in self.stages:
-            most = max(most, before + stage.written_bytes)
-            before += stage.disk_bytes
+            most = max(most, before + stage.costs.written_bytes)
+            before += stage.costs.disk_bytes
         return most
 
     @property
     def memory_bytes(self) -> float:
         """Peak of the stage that takes most."""
-        return max((stage.memory_bytes for stage in self.stages), default=0.0)
+        return max((stage.costs.memory_bytes for stage in self.stages), default=0.0)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -174,83 +120,12 @@ def _stage(
     large: Probed,
     found: Mapping[str, Outcomes],
 ) -> StageForecast:
-    def costs(key: str) -> Cost:
-        return _cost(stage.name, small, large, lambda took: took[key])
-
-    size = _work(stage.name, whole, large)
-    seconds = _cost(stage.name, small, large, lambda took: took["seconds"] - took["compiled_s"])
-    memory = _memory(stage.name, whole, small, large)
-    at, most = seconds.at(size), seconds.most(size)
-    if stage.name == Clean.name:  # one process reads while the workers work; the probes read from their spool
-        join: Callable[[float, float], float] = max if whole.workers > 1 else lambda work, read: work + read
-        at, most = join(at, whole.read_s), join(most, whole.read_s)
     return StageForecast(
         name=stage.name,
         documents=_left(until, found) if stage.book else None,
         removed=_removed(stage.name, found),
-        seconds=at,
-        most_seconds=most,
-        cpu_s=_cost(stage.name, small, large, lambda took: max(took["cpu_s"] - took["compiled_s"], 0.0)).at(size),
-        disk_bytes=costs("disk_bytes").at(size),
-        written_bytes=costs("written_bytes").at(size),
-        memory_bytes=memory[0],
-        most_memory_bytes=memory[1],
+        costs=costs_of(stage.name, whole, small, large),
     )
-
-
-def _cost(stage: str, small: Probed | None, large: Probed, value: Callable[[Taken], float]) -> Cost:
-    """Return what a stage takes by its work; a small probe that did not come so far tells nothing."""
-    before = None
-    if small is not None and stage in small.took:
-        before = _worked(small, stage), value(small.took[stage])
-    return cost(before, (_worked(large, stage), value(large.took[stage])))
-
-
-def _worked(probe: Probed, stage: str) -> float:
-    """Return the size of a probe in what a stage's cost goes by: the tokenizer's sample, else the input."""
-    return max(probe.took[stage]["utf8_bytes"], 1.0) if stage == TrainTokenizer.name else probe.size
-
-
-def _work(stage: str, whole: Whole, large: Probed) -> float:
-    """Return the same of the whole run: the tokenizer is trained on a sample of bounded size."""
-    if stage != TrainTokenizer.name:
-        return whole.size
-    return min(large.took[stage]["utf8_bytes"] / large.size * whole.size, whole.sample_bytes)
-
-
-def _memory(stage: str, whole: Whole, small: Probed | None, large: Probed) -> tuple[float, float]:
-    """Return a stage's peak memory, and at most.
-
-    This process's goes by the corpus, a worker's by the partition. Where one process does both, it is what goes by the
-    larger of the two: which of them made the difference between the probes, nothing tells.
-    """
-    last = large.took[stage]
-    before = small.took.get(stage) if small is not None else None
-    grown = max(whole.size / large.size, 1.0)
-    wider = max(whole.partition_bytes / large.partition_bytes, 1.0)
-    if not last["workers"]:
-        grown = wider if stage == Clean.name else max(grown, wider)
-    size = small.size / large.size if small is not None else 0.0
-    main = _grown("main_bytes", before, last, size, grown)
-    part = small.partition_bytes / large.partition_bytes if small is not None else 0.0
-    worker = _grown("worker_bytes", before, last, part, wider)
-    num = last["workers"]
-    return main[0] + num * worker[0], main[1] + num * worker[1]
-
-
-def _grown(key: str, before: Taken | None, last: Taken, part: float, times: float) -> tuple[float, float]:
-    """Return a peak in a run so many times the large probe, and at most: equal runs differ by some megabytes.
-
-    Args:
-        before: what the small probe took; None where it didn't come so far: then nothing is fixed.
-        part: the small probe's size, as a share of the large one's.
-    """
-    if before is None or part >= 1:
-        return last[key] * times, last[key] * times
-    difference = last[key] - before[key]
-    rates = (max(difference - NOISE_BYTES, 0.0) / (1 - part), max(difference + NOISE_BYTES, 0.0) / (1 - part))
-    at, most = (last[key] + min(rate, last[key]) * (times - 1) for rate in rates)
-    return at, most
 
 
 def _left(until: Sequence[str], found: Mapping[str, Outcomes]) -> Estimate:

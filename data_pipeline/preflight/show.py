@@ -159,13 +159,13 @@ def _stages(made: Forecast) -> Table:
     table.add_row("(read)", _interval(made.read.to_json()), "", "", "", "")
     for stage in made.stages:
         left = _interval(stage.documents.to_json()) if stage.documents else ""
-        sizes = (human(stage.memory_bytes, "B"), human(stage.disk_bytes, "B"))
+        sizes = (human(stage.costs.memory_bytes, "B"), human(stage.costs.disk_bytes, "B"))
         table.add_row(stage.name, left, _seconds(stage), *sizes, _reasons(stage))
     return table
 
 
 def _seconds(stage: StageForecast) -> str:
-    return f"{stage.seconds:,.1f}"
+    return f"{stage.costs.seconds:,.1f}"
 
 
 def _reasons(stage: StageForecast) -> str:

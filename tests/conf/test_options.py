@@ -13,6 +13,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from data_pipeline.pipeline import check_config as check_pipeline
+from data_pipeline.preflight.preflight import check_preflight
 from data_pipeline.tokenize.trainer import ByteLevelBPE
 from foundation.config import DEFAULT_TARGETS, Node, build
 from foundation.config.compose import config_yaml, plain
@@ -35,6 +36,7 @@ PIPELINE_GROUPS = (
     "tokenizer",
     "shards",
     "executor",
+    "preflight",
     "recipe",
 )
 NEEDED = {
@@ -93,7 +95,7 @@ def test_an_option_of_the_training_is_built(option: str, runtime: dict[str, Any]
 @pytest.mark.parametrize("option", options(pipeline=True))
 def test_an_option_of_the_pipeline_is_built(option: str) -> None:
     tree = composed("pipeline", "name=x", option, *NEEDED.get(option, []))
-    for value in check_pipeline(tree, DEFAULT_TARGETS).values():
+    for value in [*check_pipeline(tree, DEFAULT_TARGETS).values(), check_preflight(tree)]:
         if isinstance(value, Node):
             assert build(value) is not None
 
@@ -114,7 +116,19 @@ def test_an_option_sets_no_key_that_it_does_not_explain(option: str) -> None:
 
 @pytest.mark.parametrize(
     "group",
-    ["clean", "dedup", "decontaminate", "recipe", "spike", "checkpoint", "eval", "logger", "profile", "experiment"],
+    [
+        "clean",
+        "dedup",
+        "decontaminate",
+        "preflight",
+        "recipe",
+        "spike",
+        "checkpoint",
+        "eval",
+        "logger",
+        "profile",
+        "experiment",
+    ],
 )
 def test_a_group_that_may_do_nothing_has_an_option_that_does(group: str) -> None:
     assert (CONF / group / "none.yaml").is_file()
