@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from data_pipeline.preflight.drawn import Drawn
 from data_pipeline.preflight.estimate import Cost, cost
@@ -32,6 +33,10 @@ class Probed:
     def size(self) -> float:
         """Bytes that were drawn of all sources."""
         return sum(each.size for each in self.drawn)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {"bytes": round(self.size), "partition_bytes": self.partition_bytes, "stages": self.took}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +95,19 @@ def costs_of(stage: str, whole: Whole, small: Probed | None, large: Probed) -> C
         return _cost(stage, small, large, value).at(size)
 
     size = _work(stage, whole, large)
-    seconds = _cost(stage, small, large, lambda took: took["seconds"] - took["compiled_s"])
+    seconds = _cost(stage, small, large, lambda took: took["seconds"])
     usual, most = seconds.at(size), seconds.most(size)
     if stage == Clean.name:  # one process reads while the workers work; the probes read from their spool
         join: Callable[[float, float], float] = max if whole.workers > 1 else lambda work, read: work + read
         usual, most = join(usual, whole.read_s), join(most, whole.read_s)
     memory = _memory(stage, whole, small, large)
+    is_fixed = stage == TrainTokenizer.name  # its file goes by the vocabulary, which is smaller in the first probe
     return Costs(
         seconds=usual,
         most_seconds=most,
-        cpu_s=at(lambda took: max(took["cpu_s"] - took["compiled_s"], 0.0)),
-        disk_bytes=at(lambda took: took["disk_bytes"]),
-        written_bytes=at(lambda took: took["written_bytes"]),
+        cpu_s=at(lambda took: took["cpu_s"]),
+        disk_bytes=large.took[stage]["disk_bytes"] if is_fixed else at(lambda took: took["disk_bytes"]),
+        written_bytes=large.took[stage]["written_bytes"] if is_fixed else at(lambda took: took["written_bytes"]),
         memory_bytes=memory[0],
         most_memory_bytes=memory[1],
     )
@@ -151,11 +157,12 @@ def _grown(key: str, before: Taken | None, last: Taken, part: float, times: floa
     """Return a peak in a run so many times the large probe, and at most: equal runs differ by some megabytes.
 
     Args:
-        before: what the small probe took; None where it didn't come so far: then nothing is fixed.
+        before: what the small probe took; None where it didn't come so far: then most of it is taken for fixed, which
+            the libraries are.
         part: the small probe's size, as a share of the large one's.
     """
     if before is None or part >= 1:
-        return last[key] * times, last[key] * times
+        return last[key], last[key] * times
     difference = last[key] - before[key]
     rates = (max(difference - NOISE_BYTES, 0.0) / (1 - part), max(difference + NOISE_BYTES, 0.0) / (1 - part))
     at, most = (last[key] + min(rate, last[key]) * (times - 1) for rate in rates)

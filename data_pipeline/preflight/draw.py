@@ -26,6 +26,7 @@ BLOCKS = 64  # that make up the part, at least half as many where there are: the
 MIN_BLOCK_BYTES, MAX_BLOCK_BYTES = 1 << 10, 1 << 20
 READ_TIMES = 10  # the part, at most, of a source above READ_BYTES ...
 READ_BYTES = 1 << 28  # ... which is read in a second or two
+LEAST_READ_BYTES = 1 << 23  # of a file, where only its beginning is read: sources read ahead a piece or two
 MIN_FILES = 64  # that are read of many
 RECIPE = 10  # a block that holds so many times less than the file counts by the file: it is no text yet
 
@@ -157,13 +158,14 @@ def _blocks(source: Source, plan: _Plan, read: _Read) -> Iterator[tuple[InputFil
         blocks: Any = source.blocks(file, plan.block_bytes)
         with closing(blocks) if hasattr(blocks, "close") else nullcontext():
             for block in blocks:
-                stored, seen = block.read_bytes - seen, block.read_bytes
+                stored = block.read_bytes - seen
+                if stored and plan.reach < 1 and seen >= max(plan.reach * file.size_bytes, LEAST_READ_BYTES):
+                    read.unread += max(file.size_bytes - seen, 0)  # here all that was read ahead has come out
+                    break
+                seen = block.read_bytes
                 read.records += max(len(block.data), block.unpacked_bytes)
                 read.stored += stored
                 yield file, block, stored
-                if plan.reach < 1 and seen >= plan.reach * file.size_bytes:
-                    read.unread += max(file.size_bytes - seen, 0)
-                    break
 
 
 def _keep(out: Any, file: InputFile, block: Block) -> DrawnBlock:

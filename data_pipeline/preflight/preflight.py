@@ -93,13 +93,13 @@ class Probe(Preflight):
     def __init__(
         self,
         frac: float = 0.01,
-        least_bytes: int = 2 << 20,
+        least_bytes: int = 8 << 20,
         most_bytes: int = 1 << 30,
         seed: int = 0,
         go_on: bool = False,
     ) -> None:
         require(0 < frac <= 1, "frac", frac, "a share above 0, up to 1; 0.01 is usual")
-        require(least_bytes >= 1, "least_bytes", least_bytes, f"1 or more bytes; {2 << 20} (2 MiB) is usual")
+        require(least_bytes >= 1, "least_bytes", least_bytes, f"1 or more bytes; {8 << 20} (8 MiB) is usual")
         require(most_bytes >= least_bytes, "most_bytes", most_bytes, "no less than least_bytes")
         require(seed >= 0, "seed", seed, "a number from 0")
         self.frac, self.least_bytes, self.most_bytes, self.seed = frac, least_bytes, most_bytes, seed
@@ -158,7 +158,8 @@ class Probe(Preflight):
             build(arguments["dedup"]),
         )
         room = Room(folder, _bytes_below(folder, scratch), machine_bytes())
-        write_json(folder / FORECAST, {"config": config_hash(arguments), **made.to_json()})
+        probes = [probe.to_json() for probe in (small, large) if probe is not None]
+        write_json(folder / FORECAST, {"config": config_hash(arguments), **made.to_json(), "probes": probes})
         return (made, drawn, room), [_without(each, scratch, page) for each in passed]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,8 @@ from foundation.hashes import hash_json
 # the first probe is one block of so many of the second's, more where nothing is left of it: it compiles, and the two
 # tell fixed costs from those that grow
 SMALLER = (4, 2)
+FEWER_WORDS = 8  # of the first probe's vocabulary, in so many parts: a text is needed for each
+COMPILED_S = 0.5  # of compiling; more is no measure of a run
 LARGE = "large"  # folder of the second
 PARTS = 4  # partitions a worker, where the whole run has as many: the probe keeps the workers busy as the run would
 TOO_SMALL = (NothingLeft, SplitError, TokenizerError)  # what a part may be, and the whole need not
@@ -47,23 +50,41 @@ def probe_twice(
     Raises:
         GroundworkError: as of `pipeline.run`, of the second; of the first too, unless it is one of TOO_SMALL.
     """
-    small: Probed | None = None
     parts = _num_partitions(arguments, drawn, workers)
+    small = None
     for number, every in enumerate(SMALLER):
-        if sum(len(each.blocks) for each in drawn) < 2 * every:
-            continue
-        fewer = [each.fewer(every) for each in drawn]
-        changed = _probing(arguments, fewer, parts, probe_folders(scratch)[-1 - number])
-        is_whole = False
-        with contextlib.suppress(*TOO_SMALL):
-            run_apart(changed, "probe 1 of 2")
-            is_whole = True
-        small = Probed(fewer, changed["partition_bytes"], _took(Path(changed["output_dir"])))
-        if is_whole:
-            break
-    changed = _probing(arguments, drawn, parts, probe_folders(scratch)[0])
+        if sum(len(each.blocks) for each in drawn) >= 2 * every:
+            fewer = [each.fewer(every) for each in drawn]
+            small, is_whole = _probe_small(_probing(arguments, fewer, parts, scratch / f"small{number}"), fewer)
+            if is_whole:
+                break
+    changed = _probing(arguments, drawn, parts, scratch / LARGE)
     result = run_apart(changed, "probe 2 of 2")
     return small, Probed(drawn, changed["partition_bytes"], _took(result.output_dir)), result
+
+
+def _probe_small(arguments: dict[str, Any], drawn: list[Drawn]) -> tuple[Probed, bool]:
+    """Run the first probe, again where its time went into compiling; return it, and whether it came to its end."""
+    folder = Path(arguments["output_dir"])
+    arguments = arguments | {"tokenizer": _of_few_words(arguments["tokenizer"])}
+    for label in ("probe 1 of 2", "probe 1 of 2, now compiled"):
+        shutil.rmtree(folder, ignore_errors=True)
+        is_whole = False
+        with contextlib.suppress(*TOO_SMALL):
+            run_apart(arguments, label)
+            is_whole = True
+        took = _took(folder)
+        if sum(stage["compiled_s"] for stage in took.values()) < COMPILED_S:
+            break
+    return Probed(drawn, arguments["partition_bytes"], took), is_whole
+
+
+def _of_few_words(node: Node[Any]) -> Node[Any]:
+    """Return a tokenizer to train that so small a text supports; a given one as it is."""
+    if "vocab_size" not in inspect.signature(node.target).parameters:
+        return node
+    fewer = {"vocab_size": max(build(node).vocab_size // FEWER_WORDS, min(build(node).vocab_size, 280))}
+    return replace(node, values=node.values | fewer, raw=node.raw | fewer)
 
 
 def config_hash(arguments: dict[str, Any]) -> str:
