@@ -36,7 +36,7 @@ def test_a_probe_foretells_the_run_and_leaves_nothing_behind(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     arguments = check_config(config(made.folder, tmp_path / "out", max_bad_frac=0.5))
-    assert not Probe(frac=0.6, least_bytes=1).goes_on(arguments)
+    assert not Probe(frac=0.3, least_bytes=1).goes_on(arguments)
     said = capsys.readouterr().err
     assert "source 'web': " in said and "spread over 3 files" in said and "source 'books': " in said
     assert "time:   about" in said and "disk:   " in said and "lower bound" in said
