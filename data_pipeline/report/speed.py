@@ -40,13 +40,14 @@ def show_speed(page: Page, timing: Mapping[str, Mapping[str, float]], titles: Ma
 def _cells(took: Mapping[str, float]) -> list[str]:
     seconds = max(took["seconds"], 1e-3)
     documents = took["documents"]
-    return [
+    cells = [
         f"{took['seconds']:,.1f}",
         _rate(took),
         f"{documents / seconds:,.0f}" if documents else NONE,
         f"{took['cpu_s'] / seconds:.1f}" if "cpu_s" in took else NONE,
         *(_size(took, key) for key in ("memory_bytes", "main_bytes", "worker_bytes", "disk_bytes")),
     ]
+    return [cell.replace(" ", "\u00a0") for cell in cells]  # a number and its unit stay in one line
 
 
 def _size(took: Mapping[str, float], key: str) -> str:
