@@ -62,7 +62,7 @@ def test_a_probe_foretells_the_run_and_leaves_nothing_behind(
 def test_what_would_stop_the_run_is_said_with_its_rule_and_examples(
     made: Any, config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rule = {"_target_": "data_pipeline.clean.quality.GopherQuality", "min_words": 200, "min_stop_words": 0}
+    rule = {"_target_": "data_pipeline.clean.quality.GopherQuality", "min_words": 250, "min_stop_words": 0}
     clean = {"_target_": "data_pipeline.clean.rules.Rules", "max_loss_frac": 0.2, "rules": {"gopher": rule}}
     changes = {"clean": clean, "min_bad_records": 1, "dedup__save_signatures": False}
     arguments = check_config(config(made.folder, tmp_path / "out", **changes))
@@ -70,10 +70,23 @@ def test_what_would_stop_the_run_is_said_with_its_rule_and_examples(
         Probe(frac=0.9, least_bytes=1, go_on=True).goes_on(arguments)
     message = str(error.value)
     assert "stage clean: max_bad_frac: " in message and "records" in message
+    assert "clean.max_loss_frac: " in message and "gopher" in message and "for example" in message
     assert "work/preflight" not in message
     assert str(tmp_path / "out" / "forecast.html") in message
     assert names(tmp_path / "out" / "work") == set()
     assert "documents left" in capsys.readouterr().err  # the table all the same
+
+
+@pytest.mark.slow
+def test_a_run_of_which_nothing_would_be_left_is_foretold_to_stop(made: Any, config: Config, tmp_path: Path) -> None:
+    rule = {"_target_": "data_pipeline.clean.quality.GopherQuality", "min_words": 10_000, "min_stop_words": 0}
+    clean = {"_target_": "data_pipeline.clean.rules.Rules", "rules": {"gopher": rule}}
+    arguments = check_config(config(made.folder, tmp_path / "out", clean=clean))
+    with pytest.raises(RunForetoldToStop, match="no document is left to train on after filter") as error:
+        Probe(frac=1.0).goes_on(arguments)
+    assert str(tmp_path / "out" / "forecast.html") in str(error.value) and "work/preflight" not in str(error.value)
+    assert "no document is left" in (tmp_path / "out" / "forecast.html").read_text()
+    assert names(tmp_path / "out") == {".lock", "forecast.html", "work"}
 
 
 def test_settings_that_cannot_work_are_refused_by_their_key(tmp_path: Path) -> None:
