@@ -108,7 +108,9 @@ def forecast(
     names = [stage.name for stage in done]
     stages = [_stage(stage, names[: place + 1], whole, small, large, found) for place, stage in enumerate(done)]
     read = _sum(each.clusters.count(each.documents, each.documents) for each in found.values())
-    tokens = {source: _tokens(source, result, found[source]) for source in found}
+    left = _sum(each.clusters.count(each.kept(names), each.documents) for each in found.values()).value
+    hidden = min(_hidden(names, found) / max(left, 1.0), 1.0)
+    tokens = {source: _tokens(source, result, found[source], hidden) for source in found}
     return Forecast(stages, read, tokens, [(stage.name, _book(stage, found)) for stage in done])
 
 
@@ -131,11 +133,15 @@ def _stage(
 def _left(until: Sequence[str], found: Mapping[str, Outcomes]) -> Estimate:
     """Return the documents that are left after these stages; duplicates that a part can't show lower the low end."""
     left = _sum(each.clusters.count(each.kept(until), each.documents) for each in found.values())
-    hidden = sum(
-        count.high - count.value for stage in DUPLICATES if stage in until for count in _removed(stage, found).values()
-    )
+    hidden = _hidden(until, found)
     seen = sum(float(each.kept(until).sum()) for each in found.values()) if not hidden else 0.0
     return Estimate(left.value, max(left.low - hidden, seen), left.high)
+
+
+def _hidden(stages: Sequence[str], found: Mapping[str, Outcomes]) -> float:
+    """Return how many duplicates these stages may remove beside those that a part shows."""
+    shown = [count for stage in DUPLICATES if stage in stages for count in _removed(stage, found).values()]
+    return sum(count.high - count.value for count in shown)
 
 
 def _removed(stage: str, found: Mapping[str, Outcomes]) -> dict[str, Estimate]:
@@ -168,15 +174,20 @@ def _most_duplicates(stage: str, found: Mapping[str, Outcomes]) -> float:
     return min(max(most_duplicates(pairs[0], pairs[1], min(fracs)), shown.high), every.high)
 
 
-def _tokens(source: str, result: Result, found: Outcomes) -> Estimate:
-    """Return the tokens that a source will have: by the text that is left of its clusters."""
+def _tokens(source: str, result: Result, found: Outcomes, hidden: float) -> Estimate:
+    """Return the tokens that a source will have: by the text that is left of its clusters.
+
+    Args:
+        hidden: share of the documents left that may be duplicates which a part doesn't show.
+    """
     splits = result.manifest.splits.values()
     tokens = sum(split[source].tokens for split in splits if source in split)
     text = found.clusters.total(found.text)
     drawn = float(found.text.sum())
     if not drawn:
         return Estimate(0.0, 0.0, math.inf)
-    return Estimate(*(end * tokens / drawn for end in (text.value, text.low, text.high)))
+    low = text.low * (1 - hidden)
+    return Estimate(*(end * tokens / drawn for end in (text.value, low, text.high)))
 
 
 def _book(stage: Finished, found: Mapping[str, Outcomes]) -> Book:
