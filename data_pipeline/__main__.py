@@ -59,13 +59,22 @@ def _guarded(config: DictConfig, command: CommandLine) -> int:
     """Run one composed config; Hydra would shorten an error's traceback, so errors end here."""
     # these bring numba and Arrow: half a second that help and a mistyped option need not wait for
     from data_pipeline.pipeline import check_config, run
+    from data_pipeline.preflight.preflight import check_preflight
+    from data_pipeline.preflight.probing import config_hash
+    from data_pipeline.preflight.show import print_truth
     from data_pipeline.summary import print_summary
+    from foundation.config import build
 
     prepare_numba()
     try:
         with other_options_named(command.conf_dirs, HydraConfig.get().runtime.choices):
-            arguments = check_config(_named(plain(config)), command.allowed)
-        print_summary(run(**arguments))
+            tree = _named(plain(config))
+            preflight = check_preflight(tree, command.allowed)
+            arguments = check_config(tree, command.allowed)
+        if build(preflight).goes_on(arguments):
+            result = run(**arguments)
+            print_summary(result)
+            print_truth(result, config_hash(arguments))
         return 0
     except GroundworkError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path, PurePosixPath
 
 from data_pipeline.shards.manifest import SHARDS
@@ -13,8 +14,10 @@ from foundation.text import one_line
 # folders; the shards' is the manifest's to name
 WORK, REMOVED, CLUSTERS, SIGNATURES = "work", "removed", "clusters", "signatures"
 QUARANTINE, DEDUPLICATION, DECONTAMINATION = "quarantine", "deduplication", "decontamination"
+PREFLIGHT = "preflight"  # in work/, and gone when a preflight ends
 TEMPORARY = ".*.tmp*"  # as foundation.files and the shards' writer name them
 LEDGER, TIMING, CONFIG, REPORT = "ledger.json", "timing.json", "config.yaml", "report.html"
+FORECAST, FORECAST_PAGE = "forecast.json", "forecast.html"  # of a preflight; no other file speaks of them
 STOPPED = "stopped.html"  # the page of a run that was stopped where a finished folder keeps its own
 MAX_NAME_BYTES = 255  # on every file system in use; a missing parent hides that a name is too long
 
@@ -79,7 +82,7 @@ def check_output_dir(folder: Path, inputs: list[InputFile]) -> None:
 
 
 def reclaim(folder: Path) -> None:
-    """Remove the temporary files that killed writers left in an output folder. Only under the folder's lock.
+    """Remove what killed writers and a killed preflight left in an output folder. Only under the folder's lock.
 
     Other folders below it are not looked at: data/web/v2 lies in data/web, and another run may be writing it.
     """
@@ -88,3 +91,5 @@ def reclaim(folder: Path) -> None:
     left = [*folder.glob(TEMPORARY), *(path for each in ours for path in each.rglob(TEMPORARY))]
     for path in left:
         path.unlink(missing_ok=True)
+    if (folder / WORK / PREFLIGHT).exists():
+        shutil.rmtree(folder / WORK / PREFLIGHT)

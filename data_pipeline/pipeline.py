@@ -11,7 +11,6 @@ are written last.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +64,8 @@ from data_pipeline.stages.filter import SCORE_LIMITS, Filter
 from data_pipeline.stages.paragraphs import CutParagraphs
 from data_pipeline.stages.shards import WriteShards, manifest_of
 from data_pipeline.stages.split import Split
-from data_pipeline.stages.stage import Outcome, Stage, Workplace
+from data_pipeline.stages.stage import Stage, Workplace
+from data_pipeline.stages.taken import Watch
 from data_pipeline.stages.tokenizer import TrainTokenizer
 from data_pipeline.stages.view import View
 from data_pipeline.storage import room_for
@@ -89,7 +89,7 @@ class Finished:
     Attributes:
         output: hash of what the later stages see.
         facts: what it wrote down for them and for reports.
-        timing: seconds, documents, utf8_bytes of the run that did it.
+        timing: what it took the run that did it, as `stages.taken` measures it.
         redone: whether this run did it.
         is_off: whether its settings left nothing to do.
     """
@@ -178,7 +178,7 @@ def run(
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGETS) -> dict[str, Any]:
-    """Return the arguments for `run`, checked; sources without a name have theirs.
+    """Return the arguments for `run`, checked; sources without a name have theirs. `preflight` is none of them.
 
     Args:
         tree: the plain config.
@@ -186,6 +186,7 @@ def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGET
     Raises:
         ConfigError: the first key that is wrong.
     """
+    tree = {key: value for key, value in tree.items() if key != "preflight"}
     return check(with_source_names(tree, allowed), run, allowed)
 
 
@@ -272,7 +273,7 @@ def _redo(
     stage.records.forget("stage")
     for name in (LEDGER, REPORT, STOPPED, *([manifest.NAME, CONFIG] if stage.name in VOUCHED else [])):
         (output_dir / name).unlink(missing_ok=True)
-    started = time.monotonic()
+    watch = Watch(stage)
     before = [book for _, book in books if book]
     try:
         outcome = stage.run(view, before[-1] if before else {})
@@ -290,7 +291,7 @@ def _redo(
         "output": outcome.output,
         "book": {source: account.to_json() for source, account in outcome.book.items()},
         "facts": outcome.facts,
-        "timing": _timing(outcome, time.monotonic() - started),
+        "timing": watch.taken(outcome),
     }
     stage.records.commit("stage", key, Part(record, outcome.files))
     found = [folder for folder in folders if folder.is_dir()]
@@ -316,15 +317,6 @@ def _keep_outputs(stage: Stage, files: Sequence[Path]) -> None:
 def _finished(stage: Stage, record: dict[str, Any], redone: bool) -> Finished:
     book = {source: Account.from_json(account) for source, account in record["book"].items()}
     return Finished(stage.name, record["output"], book, record["facts"], record["timing"], redone, stage.is_off)
-
-
-def _timing(outcome: Outcome, seconds: float) -> dict[str, float]:
-    documents = sum(account.num_in for account in outcome.book.values())
-    return {
-        "seconds": round(seconds, 3),
-        "documents": documents,
-        "utf8_bytes": outcome.utf8_bytes,
-    }
 
 
 def _publish(

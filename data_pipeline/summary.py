@@ -34,7 +34,7 @@ def print_summary(result: Result) -> None:
 def _stages(result: Result) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("stage", no_wrap=True)
-    for name in ("in", "out", "seconds"):
+    for name in ("in", "out", "seconds", "memory"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("removed; notes", overflow="fold")  # the last one alone is wrapped
     for done in result.stages:
@@ -42,15 +42,16 @@ def _stages(result: Result) -> Table:
     return table
 
 
-def _row(done: Finished) -> tuple[str, str, str, str]:
+def _row(done: Finished) -> tuple[str, str, str, str, str]:
     if done.is_off:
-        return "", "", "off", ""
+        return "", "", "off", "", ""
     account = total(done.book)
     numbers = (f"{account.num_in:,}", f"{account.num_out:,}") if done.book else ("", "")
     seconds = f"{done.timing['seconds']:.1f}" if done.redone else "kept"
     created = f"created {listed(account.created, MOST_REASONS)}" if account.created else ""
     said = (listed(account.reasons(), MOST_REASONS), created, str(done.facts.get("note", "")))
-    return *numbers, seconds, "; ".join(filter(None, said))
+    memory = human(done.timing["memory_bytes"], "B") if "memory_bytes" in done.timing else ""
+    return *numbers, seconds, memory, "; ".join(filter(None, said))
 
 
 def _data(result: Result) -> Table:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TypeVar
 
+from data_pipeline.executors.usage import Usage
 from foundation.errors import GroundworkError
 
 Item = TypeVar("Item")
@@ -42,6 +43,10 @@ class Executor(ABC):
     @abstractmethod
     def close(self) -> None:
         """End the workers at once; a later `map` starts new ones."""
+
+    def take_usage(self) -> list[Usage]:
+        """Return what each worker process took since the last call; of none where they are not this machine's."""
+        return []
 
     def __enter__(self) -> Executor:
         return self

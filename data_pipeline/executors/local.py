@@ -11,6 +11,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from data_pipeline.executors.executor import Executor, Item, Result, WorkerDied
+from data_pipeline.executors.usage import Usage
 from data_pipeline.executors.worker import work
 from foundation.cores import usable_cores
 from foundation.errors import require
@@ -50,6 +51,12 @@ class Local(Executor):
             if not finished:  # an error, or the caller stopped early: what the workers still do is of no use
                 self.close()
 
+    def take_usage(self) -> list[Usage]:
+        taken = [worker.usage for worker in self._pool]
+        for worker in self._pool:
+            worker.usage = worker.usage.idle()
+        return taken
+
     def close(self) -> None:
         for worker in self._pool:
             worker.end()
@@ -58,6 +65,7 @@ class Local(Executor):
 
 class _Worker:
     def __init__(self) -> None:
+        self.usage = Usage()
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=work, args=(theirs,), daemon=True)
@@ -142,10 +150,11 @@ class _Call:
             assert isinstance(pipe, connection.Connection)
             number, worker = self._busy.pop(pipe)
             try:
-                ok, value, compiled_s = pickle.loads(pipe.recv_bytes())
+                ok, value, compiled_s, usage = pickle.loads(pipe.recv_bytes())
             except (EOFError, ConnectionResetError):
                 raise _died(worker) from None
             self._results[number] = ok, value
+            worker.usage += usage
             self._set_aside(worker, compiled_s)
             self._idle.append(worker)
 

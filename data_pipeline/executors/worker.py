@@ -16,6 +16,7 @@ from multiprocessing import connection
 from typing import Any
 
 from data_pipeline.executors.kernels import prepare_numba
+from data_pipeline.executors.usage import Watched
 from foundation.progress import aside_s
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -31,12 +32,12 @@ class WorkerError(RuntimeError):
 def work(pipe: connection.Connection) -> None:
     """Serve until the parent closes the pipe.
 
-    In come pickled (function | None, item), out go pickled (ok, value, seconds that compiling took on the way).
+    In come pickled (function | None, item), out go pickled (ok, value, seconds that compiling took on the way, Usage).
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers itself
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ.update(THREADS)
-    _die_with_parent()
+    die_with_parent()
     function: Callable[[Any], Any] | None = None
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
@@ -46,16 +47,16 @@ def work(pipe: connection.Connection) -> None:
 def _answer(
     pipe: connection.Connection, message: bytes, function: Callable[[Any], Any] | None
 ) -> Callable[[Any], Any] | None:
-    before_s = aside_s()
+    before_s, watched = aside_s(), Watched()
     try:
         new_function, item = pickle.loads(message)
         function = new_function or function
         assert function is not None
         prepare_numba()  # now that the function is here, and with it numba if it needs it
         value = function(item)
-        answer = pickle.dumps((True, value, aside_s() - before_s), protocol=pickle.HIGHEST_PROTOCOL)
+        answer = pickle.dumps((True, value, aside_s() - before_s, watched.usage()), protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:
-        answer = pickle.dumps((False, portable(error), aside_s() - before_s))
+        answer = pickle.dumps((False, portable(error), aside_s() - before_s, watched.usage()))
     pipe.send_bytes(answer)
     return function
 
@@ -74,7 +75,7 @@ def portable(error: Exception) -> Exception:
     return substitute
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Never outlive the parent: a worker that goes on writing would meet the workers of the next run."""
     parent = multiprocessing.parent_process()
     assert parent is not None

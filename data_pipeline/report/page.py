@@ -20,6 +20,7 @@ from data_pipeline.report.contamination import show_contamination
 from data_pipeline.report.counts import MEANINGS
 from data_pipeline.report.evidence import Removed, quarantined_samples, removed_samples
 from data_pipeline.report.limits import show_limits
+from data_pipeline.report.speed import show_speed
 from data_pipeline.shards.manifest import SPLITS, Manifest
 from data_pipeline.shards.reader import open_split
 from data_pipeline.unreadable import place_of
@@ -66,7 +67,7 @@ def write_report(
     _counts(page, output_dir, titles, remarks)
     _lengths(page, output_dir, manifest)
     _sources(page, manifest)
-    _timing(page, timing, titles)
+    show_speed(page, timing, titles)
     _settings(page, output_dir)
     return page.write(output_dir / REPORT)
 
@@ -347,24 +348,6 @@ def _epochs(manifest: Manifest) -> dict[str, float]:
     return epochs
 
 
-def _timing(page: Page, timing: dict[str, dict[str, float]], titles: Mapping[str, str]) -> None:
-    if not timing:
-        return
-    page.section("Time")
-    page.bars(
-        [
-            Bar(
-                titles[name],
-                timing[name]["seconds"],
-                note=f"{timing[name]['seconds']:,.1f} s{_speed(timing[name])}",
-            )
-            for name in titles
-            if name in timing
-        ]
-    )
-    page.text("Of the run that did the stage: a stage that was complete is not done again.")
-
-
 def _settings(page: Page, output_dir: Path) -> None:
     path = output_dir / CONFIG
     if not path.is_file():
@@ -373,11 +356,6 @@ def _settings(page: Page, output_dir: Path) -> None:
     page.text("What made this data. The same again, other settings behind it:")
     again = f"python -m data_pipeline --config-path {shlex.quote(str(output_dir))} --config-name config"
     page.samples([Sample("command", "", again), Sample(CONFIG, "", path.read_text(encoding="utf-8"))], open_first=True)
-
-
-def _speed(stage: dict[str, float]) -> str:
-    """Return its rate as a clause, none for a stage that looks at no text."""
-    return f", {stage['utf8_bytes'] / 1e6 / max(stage['seconds'], 1e-3):,.1f} MB/s" if stage["utf8_bytes"] else ""
 
 
 def _share(part: float, whole: float) -> str:

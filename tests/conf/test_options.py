@@ -13,6 +13,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from data_pipeline.pipeline import check_config as check_pipeline
+from data_pipeline.preflight.preflight import check_preflight
 from data_pipeline.tokenize.trainer import ByteLevelBPE
 from foundation.config import DEFAULT_TARGETS, Node, build
 from foundation.config.compose import config_yaml, plain
@@ -36,6 +37,7 @@ PIPELINE_GROUPS = (
     "tokenizer",
     "shards",
     "executor",
+    "preflight",
     "recipe",
 )
 NEEDED = {
@@ -95,7 +97,7 @@ def test_an_option_of_the_training_is_built(option: str, runtime: dict[str, Any]
 @pytest.mark.parametrize("option", options(pipeline=True))
 def test_an_option_of_the_pipeline_is_built(option: str) -> None:
     tree = composed("pipeline", "name=x", option, *NEEDED.get(option, []))
-    for value in check_pipeline(tree, DEFAULT_TARGETS).values():
+    for value in [*check_pipeline(tree, DEFAULT_TARGETS).values(), check_preflight(tree)]:
         if isinstance(value, Node):
             assert build(value) is not None
 
@@ -117,7 +119,7 @@ def test_an_option_sets_no_key_that_it_does_not_explain(option: str) -> None:
 @pytest.mark.parametrize(
     "group",
     [
-        *("clean", "dedup", "decontaminate", "augment", "recipe"),
+        *("clean", "dedup", "decontaminate", "augment", "preflight", "recipe"),
         *("spike", "checkpoint", "eval", "logger", "profile", "experiment"),
     ],
 )

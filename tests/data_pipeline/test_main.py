@@ -72,6 +72,8 @@ def test_a_run_ends_with_a_table_and_the_same_line_keeps_everything(tmp_path: Pa
         (["corpus.paths=x.jsonl", "name=a"], " and corpus=text and corpus=warc have corpus.paths"),
         (["corpus=jsonl", "corpus.paths=nix/*.jsonl"], "corpus.paths: 'nix/*.jsonl'"),
         (["decontaminate.fields=[text]"], "decontaminate.fields: a list, where names with values are expected"),
+        (["preflight=prob"], "preflight: 'prob' is no option of this group, did you mean 'probe'?"),
+        (["preflight=probe", "preflight.frac=2", *QUICK], "preflight.frac: 2"),
         (["--foo"], "--foo: is no flag; settings are typed without dashes, foo=<value>"),
         ([f"name={'x' * 300}", "corpus=synthetic"], "a folder's name has at most 255 bytes"),
         (["executor.workers=two"], "executor.workers: 'two'"),

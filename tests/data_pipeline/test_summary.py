@@ -28,7 +28,7 @@ def test_the_table_has_every_reason_and_the_numbers_of_the_manifest(
         "books": Account(num_in=20, num_out=20),
     }
     augment = {"web": Account(num_in=2970, num_out=2983, created=Counter(noise=4, swaps=9))}
-    timing = {"seconds": 1.25}
+    timing = {"seconds": 1.25, "memory_bytes": 3.2e8}
     stages = [
         Finished("clean", "", clean, {}, timing, redone=True),
         Finished("augment", "", augment, {"note": "1 more came out unchanged"}, timing, redone=True),
@@ -40,11 +40,11 @@ def test_the_table_has_every_reason_and_the_numbers_of_the_manifest(
     print_summary(Result(tmp_path, manifest, stages, tmp_path / "report.html"))
     said = capsys.readouterr().err.splitlines()
     assert said == [line.rstrip() for line in said]
-    assert "clean      3,020  2,990      1.2  a 9, b 8, c 5, json (unreadable) 4, others 4" in said
+    assert "clean      3,020  2,990      1.2  320.0 MB  a 9, b 8, c 5, json (unreadable) 4, others 4" in said
     lines = [" ".join(line.split()) for line in said]
-    assert "clean 3,020 2,990 1.2 a 9, b 8, c 5, json (unreadable) 4, others 4" in lines
-    assert "augment 2,970 2,983 1.2 created swaps 9, noise 4; 1 more came out unchanged" in lines
-    assert "tokenizer kept 2.0 MB of 10 documents" in lines
+    assert "clean 3,020 2,990 1.2 320.0 MB a 9, b 8, c 5, json (unreadable) 4, others 4" in lines
+    assert "augment 2,970 2,983 1.2 320.0 MB created swaps 9, noise 4; 1 more came out unchanged" in lines
+    assert "tokenizer kept 320.0 MB 2.0 MB of 10 documents" in lines
     assert "train web 10 1,010 4.0 kB 4.00 1" in lines  # 4,000 bytes by 1,000 tokens that stand for text
     assert f"quarantine: {tmp_path / 'quarantine'}" in lines
 

@@ -44,7 +44,7 @@ def test_the_numbers_are_those_of_the_ledger_and_the_manifest(
     assert page.facts["Validation tokens"] == "44"
     assert page.facts["Vocabulary"] == "512"
     assert page.facts["Bytes per token"] == "4.023"  # 4 * 1908 bytes / (1908 - 11) tokens that stand for text
-    reasons, *_, counts, sources = page.tables
+    reasons, *_, counts, sources, speed = page.tables
     assert reasons[1:] == [
         ["clean", "too_short", "removed", "20", "45.45%"],
         ["clean", "gopher_too_few_words", "removed", "5", "11.36%"],
@@ -63,6 +63,7 @@ def test_the_numbers_are_those_of_the_ledger_and_the_manifest(
     assert ["web", "training", "75.00%", "3.99", "6", "800", "3,200", "1"] in sources
     assert ["books", "training", "25.00%", "1.00", "2", "1,064", "4,256", "1"] in sources
     assert ["books", "validation", "", "", "1", "33", "132", "1"] in sources
+    assert [row[0] for row in speed[1:]] == list(TITLES.values())
 
 
 def test_a_source_with_a_budget_has_no_share_of_the_rest(output_dir: Path, parse_page: Callable[[Path], Any]) -> None:

@@ -1,0 +1,217 @@
+"""The forecast in words: a table by stage, one by source, what it needs of the machine; and beside the truth."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from data_pipeline.ledger import total
+from data_pipeline.output_dir import FORECAST
+from data_pipeline.pipeline import Finished, Result
+from data_pipeline.preflight.drawn import Drawn
+from data_pipeline.preflight.estimate import Estimate
+from data_pipeline.preflight.forecast import DUPLICATES, Forecast, StageForecast
+from data_pipeline.stages.decontaminate import Decontaminate
+from data_pipeline.stages.paragraphs import CutParagraphs
+from data_pipeline.summary import UNWRAPPED
+from foundation.errors import InputError
+from foundation.files import read_json
+from foundation.progress import human
+from foundation.text import number_of
+
+MOST_REASONS = 4  # of a stage; forecast.json has all
+TIGHT = 0.9  # of the memory: beyond it the system begins to lack it
+
+DOUBTS = {
+    DUPLICATES: "duplicates are found only where both are in the part: what it shows is a lower bound, "
+    "`at most` an upper one; what of it is true shows in the run, and all numbers after it depend on it",
+    (CutParagraphs.name,): "paragraphs: what repeats is counted over all documents: the part shows less than there is",
+    (Decontaminate.name,): "decontaminate: phrases common in the whole corpus may not be so in the part, which then "
+    "shows more contamination than there is",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What the machine has.
+
+    Attributes:
+        folder: of the outputs.
+        held_bytes: that an earlier run left there; its files are replaced.
+        memory_bytes: of the machine, or of the container.
+    """
+
+    folder: Path
+    held_bytes: int
+    memory_bytes: int
+
+
+def print_forecast(made: Forecast, drawn: Sequence[Drawn], room: Room) -> list[str]:
+    """Print the forecast to stderr.
+
+    Returns:
+        What the machine lacks for the run to come to its end, a sentence each.
+    """
+    for each in drawn:
+        print(f"preflight: {_how_drawn(each)}", file=sys.stderr)
+    _print(_stages(made), _tokens(made))
+    lacking: list[str] = []
+    free = shutil.disk_usage(room.folder).free
+    needed = max(made.disk_bytes - room.held_bytes, 0)
+    lines = [
+        f"time:   about {_time(made.seconds)}, at most {_time(made.most_seconds)}",
+        f"disk:   {human(needed, 'B')} needed, {human(free, 'B')} free",
+        f"memory: {human(made.memory_bytes, 'B')} at the peak, {human(room.memory_bytes, 'B')} on this machine",
+    ]
+    lines += [f"note:   {doubt}" for stages, doubt in DOUBTS.items() if any(s.name in stages for s in made.stages)]
+    if made.memory_bytes > TIGHT * room.memory_bytes:
+        lines.append(
+            "warning: this may be more memory than there is: set fewer executor.workers or smaller partition_bytes"
+        )
+    if needed > free:
+        lacking.append(
+            f"disk: {human(needed, 'B')} are needed and {human(free, 'B')} are free at {room.folder}: make room, or "
+            "give another output_dir."
+        )
+    print("\n".join(lines), file=sys.stderr)
+    return lacking
+
+
+def print_truth(result: Result, config: str) -> None:
+    """Print a finished run beside its forecast, where the output folder holds one of the same settings.
+
+    Args:
+        config: the hash of its settings, `preflight.config_hash`.
+    """
+    path = result.output_dir / FORECAST
+    try:
+        foretold: dict[str, Any] = read_json(path) if path.is_file() else {}
+    except InputError as error:
+        print(f"warning: {error}", file=sys.stderr)
+        return
+    stages = [done for done in result.stages if done.redone and done.name in foretold.get("stages", {})]
+    if foretold.get("config") != config or not stages:
+        return
+    table = _table("stage", ("foretold", "documents", "foretold", "seconds", "foretold", "memory", "foretold", "disk"))
+    for done in stages:
+        table.add_row(done.name, *_beside(done, foretold["stages"][done.name]))
+    tokens = _table("source", ("foretold", "tokens"))
+    for source, ends in foretold["tokens"].items():
+        splits = result.manifest.splits.values()
+        number = sum(split[source].tokens for split in splits if source in split)
+        tokens.add_row(source, _interval(ends), f"{number:,}{_outside(number, ends)}")
+    print("the forecast beside the run:", file=sys.stderr)
+    _print(table, tokens)
+
+
+def _beside(done: Finished, foretold: Mapping[str, Any]) -> list[str]:
+    took, left = done.timing, total(done.book).num_out
+    documents = ["", ""]
+    if foretold["documents"] is not None and done.book:
+        documents = [_interval(foretold["documents"]), f"{left:,}{_outside(left, foretold['documents'])}"]
+    sizes = [
+        human(number, "B") for key in ("memory_bytes", "disk_bytes") for number in (foretold[key], took.get(key, 0.0))
+    ]
+    return [*documents, f"{foretold['seconds']:,.1f}", f"{took['seconds']:,.1f}", *sizes]
+
+
+def _outside(number: float, ends: Mapping[str, float | None]) -> str:
+    """Return a mark where a number lies outside of its interval."""
+    high = ends["high"]
+    return "" if (ends["low"] or 0) <= number and (high is None or number <= high) else " !"
+
+
+def _interval(ends: Mapping[str, float | None]) -> str:
+    low, high = ends["low"], ends["high"]
+    value = f"{ends['value'] or 0:,.0f}"
+    if low == high:
+        return value
+    return f"{value} ({low or 0:,.0f} to {'?' if high is None else f'{high:,.0f}'})"
+
+
+def _how_drawn(drawn: Drawn) -> str:
+    """Return how a source was drawn, in words."""
+    if drawn.is_all:
+        return f"source {drawn.source.name!r}: all of it is in the probe ({number_of(len(drawn.blocks), 'block')})"
+    share = drawn.size / drawn.whole
+    begin = drawn.read_bytes / drawn.stored_bytes if drawn.stored_bytes else 1.0
+    read = number_of(drawn.num_files, "file")
+    if drawn.read_files < drawn.num_files:
+        read = f"{drawn.read_files:,} of {read}, drawn at random"
+    if begin < 0.99:
+        read += f"; {begin:.0%} of the bytes were read, from the beginning of each of these"
+    return (
+        f"source {drawn.source.name!r}: {human(drawn.size, 'B')} of {human(drawn.whole, 'B')} ({share:.1%}), "
+        f"{number_of(len(drawn.blocks), 'block')} spread over {read}"
+    )
+
+
+def _stages(made: Forecast) -> Table:
+    table = _table("stage", ("documents left", "seconds", "memory", "disk"), "removed, of the whole input")
+    table.add_row("(read)", _interval(made.read.to_json()), "", "", "", "")
+    for stage in made.stages:
+        left = _interval(stage.documents.to_json()) if stage.documents else ""
+        sizes = (human(stage.costs.memory_bytes, "B"), human(stage.costs.disk_bytes, "B"))
+        table.add_row(stage.name, left, _seconds(stage), *sizes, _reasons(stage))
+    return table
+
+
+def _seconds(stage: StageForecast) -> str:
+    return f"{stage.costs.seconds:,.1f}"
+
+
+def _reasons(stage: StageForecast) -> str:
+    removed = sorted(stage.removed.items(), key=lambda item: -item[1].value)
+    more = len(removed) - MOST_REASONS
+    shown = [f"{reason} {_removed(stage.name, count)}" for reason, count in removed[:MOST_REASONS]]
+    return ", ".join([*shown, f"{more} others"] if more > 0 else shown)
+
+
+def _removed(stage: str, count: Estimate) -> str:
+    if stage in DUPLICATES:
+        most = f"{count.high:,.0f}" if math.isfinite(count.high) else "?"
+        return f"{count.value:,.0f} or more, at most {most}"
+    return _interval(count.to_json())
+
+
+def _tokens(made: Forecast) -> Table:
+    table = _table("source", ("tokens",))
+    for source, tokens in made.tokens.items():
+        table.add_row(source, _interval(tokens.to_json()))
+    return table
+
+
+def _table(first: str, numbers: Iterable[str], last: str = "") -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first, no_wrap=True)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=not last)
+    if last:
+        table.add_column(last, overflow="fold")
+    return table
+
+
+def _print(*tables: Table) -> None:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.width = UNWRAPPED
+    with console.capture() as shown:
+        console.print(*tables, sep="\n")
+    for line in shown.get().splitlines():
+        print(line.rstrip(), file=sys.stderr)
+
+
+def _time(seconds: float) -> str:
+    """Return a span of time in its two largest units."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -1,0 +1,151 @@
+"""A probe of a small corpus: its forecast holds the truth, nothing of it remains, the run after it is as without."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from data_pipeline.ledger import total
+from data_pipeline.pipeline import Result, check_config, run
+from data_pipeline.preflight.preflight import NoPreflight, Probe, RunForetoldToStop, check_preflight
+from data_pipeline.preflight.probing import config_hash
+from data_pipeline.preflight.show import print_truth
+from foundation.config import build
+from foundation.errors import ConfigError, SettingError
+from foundation.files import FolderLocked, folder_lock, read_json
+
+Config = Callable[..., dict[str, Any]]
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.slow
+def test_a_probe_foretells_the_run_and_leaves_nothing_behind(
+    made: Any,
+    config: Config,
+    finished: Path,
+    tmp_path: Path,
+    output_hashes: Callable[[Path], dict[str, str]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = check_config(config(made.folder, tmp_path / "out", max_bad_frac=0.5))
+    assert not Probe(frac=0.3, least_bytes=1).goes_on(arguments)
+    said = capsys.readouterr().err
+    assert "source 'web': " in said and "spread over 3 files" in said and "source 'books': " in said
+    assert "time:   about" in said and "disk:   " in said and "lower bound" in said
+    assert names(tmp_path / "out") == {".lock", "forecast.json", "forecast.html", "work"}
+    assert names(tmp_path / "out" / "work") == set()
+    foretold = read_json(tmp_path / "out" / "forecast.json")
+    result = run(**arguments)
+    books = {stage.name: stage.book for stage in result.stages}
+    for stage in ("clean", "exact", "near", "split"):
+        ends = foretold["stages"][stage]["documents"]
+        assert ends["low"] <= total(books[stage]).num_out <= ends["high"], stage
+    unreadable = foretold["stages"]["clean"]["removed"]
+    assert {reason.partition(" ")[0] for reason in unreadable} <= {"json", "utf8"}
+    assert set(foretold["tokens"]) == {"web", "books"}
+    page = (tmp_path / "out" / "forecast.html").read_text()
+    assert str(tmp_path) not in page.partition("Settings")[0]
+    for name in ("forecast.json", "forecast.html"):
+        (tmp_path / "out" / name).unlink()
+    assert output_hashes(tmp_path / "out") == output_hashes(finished)
+
+
+@pytest.mark.slow
+def test_what_would_stop_the_run_is_said_with_its_rule_and_examples(
+    made: Any, config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rule = {"_target_": "data_pipeline.clean.quality.GopherQuality", "min_words": 250, "min_stop_words": 0}
+    clean = {"_target_": "data_pipeline.clean.rules.Rules", "max_loss_frac": 0.2, "rules": {"gopher": rule}}
+    changes = {"clean": clean, "min_bad_records": 1, "dedup__save_signatures": False}
+    arguments = check_config(config(made.folder, tmp_path / "out", **changes))
+    with pytest.raises(RunForetoldToStop) as error:
+        Probe(frac=0.9, least_bytes=1, go_on=True).goes_on(arguments)
+    message = str(error.value)
+    assert "stage clean: max_bad_frac: " in message and "records" in message
+    assert "clean.max_loss_frac: " in message and "gopher" in message and "for example" in message
+    assert "work/preflight" not in message
+    assert str(tmp_path / "out" / "forecast.html") in message
+    assert names(tmp_path / "out" / "work") == set()
+    assert "documents left" in capsys.readouterr().err  # the table all the same
+
+
+@pytest.mark.slow
+def test_a_run_of_which_nothing_would_be_left_is_foretold_to_stop(made: Any, config: Config, tmp_path: Path) -> None:
+    rule = {"_target_": "data_pipeline.clean.quality.GopherQuality", "min_words": 10_000, "min_stop_words": 0}
+    clean = {"_target_": "data_pipeline.clean.rules.Rules", "rules": {"gopher": rule}}
+    arguments = check_config(config(made.folder, tmp_path / "out", clean=clean))
+    with pytest.raises(RunForetoldToStop, match="no document is left to train on after filter") as error:
+        Probe(frac=1.0).goes_on(arguments)
+    assert str(tmp_path / "out" / "forecast.html") in str(error.value) and "work/preflight" not in str(error.value)
+    assert "no document is left" in (tmp_path / "out" / "forecast.html").read_text()
+    assert names(tmp_path / "out") == {".lock", "forecast.html", "work"}
+
+
+def test_settings_that_cannot_work_are_refused_by_their_key(tmp_path: Path) -> None:
+    for wrong in ({"frac": 0.0}, {"frac": 1.5}, {"least_bytes": 0}, {"most_bytes": 5}, {"seed": -1}):
+        with pytest.raises(SettingError, match=f"^{next(iter(wrong))}: "):
+            Probe(**wrong)
+    target = "data_pipeline.preflight.preflight.Probe"
+    with pytest.raises(ConfigError, match=r"preflight\.frac: "):
+        build(check_preflight({"preflight": {"_target_": target, "frac": 2.0}}))
+    with pytest.raises(ConfigError, match=r"preflight\.fraction.*preflight\.frac"):
+        check_preflight({"preflight": {"_target_": target, "fraction": 0.1}})
+    assert isinstance(build(check_preflight({})), NoPreflight)
+    assert NoPreflight().goes_on({})
+
+
+def test_a_folder_at_work_is_left_alone(
+    made: Any, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = check_config(config(made.folder, tmp_path / "out"))
+    with folder_lock(tmp_path / "out"):
+        monkeypatch.setattr("data_pipeline.preflight.preflight.folder_lock", lambda folder: folder_lock(folder, 0.1))
+        with pytest.raises(FolderLocked):
+            Probe().goes_on(arguments)
+    assert names(tmp_path / "out") == {".lock"}
+
+
+def test_what_a_killed_probe_left_goes_with_the_next_run(
+    out: Path, made: Any, config: Config, go: Callable[[dict[str, Any]], Result]
+) -> None:
+    shutil.copytree(out / "work" / "clean", out / "work" / "preflight" / "large" / "work" / "clean")
+    go(config(made.folder, out))
+    assert not (out / "work" / "preflight").exists()
+
+
+def test_a_forecast_stands_beside_the_run_of_the_same_settings_alone(
+    out: Path,
+    made: Any,
+    config: Config,
+    go: Callable[[dict[str, Any]], Result],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.rmtree(out / "shards")
+    result = go(config(made.folder, out))
+    arguments = check_config(config(made.folder, out))
+    mine = config_hash(arguments)
+    assert mine == config_hash(check_config(config(made.folder, out, name="other")))
+    assert mine != config_hash(check_config(config(made.folder, out, mix__seed=4)))
+    shards = {"documents": {"value": 5, "low": 1, "high": 9}, "removed": {}, "seconds": 2.5}
+    shards |= {"memory_bytes": 2e8, "disk_bytes": 3e6}
+    text = {"config": mine, "stages": {"shards": shards}, "tokens": {"web": {"value": 7, "low": 0, "high": None}}}
+    capsys.readouterr()
+    print_truth(result, mine)
+    assert capsys.readouterr().err == ""  # no forecast
+    (out / "forecast.json").write_bytes(orjson.dumps(text))
+    print_truth(result, "0" * 32)
+    assert capsys.readouterr().err == ""
+    print_truth(result, mine)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().err.splitlines()]
+    left = total(next(stage.book for stage in result.stages if stage.name == "shards")).num_out
+    (row,) = [line for line in lines if line.startswith("shards")]
+    assert row.startswith(f"shards 5 (1 to 9) {left:,} ! 2.5 ")  # outside of its interval
+    assert any(line.startswith("web 7 (0 to ?) ") and "!" not in line for line in lines)
