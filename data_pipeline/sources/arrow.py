@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -54,7 +55,7 @@ class Arrow(Tables):
     mark that ends streams, though the format allows it to be missing: without it, a cut one can't be told.
 
     Args:
-        paths: files or glob patterns, relative to the working folder.
+        paths: files or glob patterns, relative to the working folder; or addresses (s3://, gs://, http://, https://).
         source: names the source's shards.
         text_key: the column of the text.
         id_key: the column of the document's id, where there is one.
@@ -62,6 +63,8 @@ class Arrow(Tables):
         budget: what a training run reads of it in place of the weight: {"tokens": n} or {"epochs": n}.
         max_doc_bytes: a longer text is quarantined as `too_long`.
         max_block_bytes: the most that a record batch may unpack to, its dictionaries included; bounds memory.
+        storage_options: by protocol of `paths`, arguments of its fsspec file system, e.g. {"s3": {"anon": true}}; keys
+            and passwords come from the environment alone.
     Raises:
         SettingError: a value that can't work.
     """
@@ -76,7 +79,7 @@ class Arrow(Tables):
                         before.add(message)
                         continue
                     for rows, block in before.cut(message, number, row, self._keys.cut_bytes(partition_bytes)):
-                        yield block
+                        yield replace(block, unchecked_bytes=block.read_bytes)
                         row += rows
                     number += 1
                 before.check_used()

@@ -42,12 +42,12 @@ def text_pieces(file: InputFile, max_window_bytes: int, max_ratio: float) -> Ite
             continue
         _refuse_wide(file, head)
         _refuse_tables(file, head)
-        yield Piece(head, piece.read_bytes)
+        yield piece._replace(data=head)
         yield from pieces
         return
     if head:
         _refuse_wide(file, head)
-        yield Piece(head, file.size_bytes)
+        yield piece._replace(data=head)
 
 
 def _refuse_wide(file: InputFile, head: bytes) -> None:
@@ -97,7 +97,9 @@ def cut_records(
 def whole_content(pieces: Iterator[Piece], max_record_bytes: int) -> Iterator[Block]:
     """Yield the whole content as one record, none for an empty one; its head where it is too long, as `cut_records`."""
     content, offset, read_bytes = bytearray(), 0, 0
+    unchecked_bytes = 0
     for piece in pieces:
+        unchecked_bytes = piece.unchecked_bytes
         if len(content) <= max_record_bytes + len(BOM):  # the rest is read on for its errors alone
             content += piece.data
             read_bytes = piece.read_bytes
@@ -105,7 +107,8 @@ def whole_content(pieces: Iterator[Piece], max_record_bytes: int) -> Iterator[Bl
         offset = len(BOM)
         del content[:offset]
     if content:
-        yield Block(0, offset, read_bytes, bytes(content[: max_record_bytes + 1]))
+        head = bytes(content[: max_record_bytes + 1])
+        yield Block(0, offset, read_bytes, head, unchecked_bytes=unchecked_bytes)
 
 
 def evidence(record: bytes, reason: str) -> bytes:
@@ -131,7 +134,8 @@ class _Cutter:
         self.ended = False
         self._pieces = pieces
         self._buffer = bytearray()
-        self._row = self._offset = self._read = 0
+        self._row = self._offset = 0
+        self._last = Piece(b"", 0)
         self.fill(len(BOM))
         if self._buffer.startswith(BOM):
             self._drop(len(BOM))
@@ -147,7 +151,7 @@ class _Cutter:
                 self.ended = True
                 break
             self._buffer += piece.data
-            self._read = piece.read_bytes
+            self._last = piece.place()
         return len(self._buffer) > 0
 
     def whole_records(self, most: int) -> tuple[int, int]:
@@ -173,7 +177,8 @@ class _Cutter:
         return None
 
     def take(self, size: int, rows: int) -> Block:
-        block = Block(self._row, self._offset, self._read, self._head(size))
+        read_bytes, unchecked_bytes = self._last.read_bytes, self._last.unchecked_bytes
+        block = Block(self._row, self._offset, read_bytes, self._head(size), unchecked_bytes=unchecked_bytes)
         self._drop(size)
         self._row += rows
         return block
