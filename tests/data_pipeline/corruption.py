@@ -90,7 +90,7 @@ def _csv(texts: list[str]) -> Raw:
 
 
 def _pages(texts: list[str]) -> Raw:
-    html = [answer(f"<p>{text}".encode(), "text/html; charset=utf-8") for text in texts]
+    html = [answer(text.encode(), "text/html; charset=utf-8") for text in texts]
     return [record("response", each, str(row)) for row, each in enumerate(html)]
 
 
