@@ -206,8 +206,8 @@ def _zst_frame(cursor: _Cursor, max_window_bytes: int) -> Iterator[Piece]:
         except zstandard.ZstdError as error:
             raise _damaged(cursor, f"zstandard frame that begins at byte {start}", error) from error
         if out:
-            unchecked_bytes = cursor.unchecked_bytes + (0 if has_checksum else cursor.offset - start)
-            yield Piece(out, cursor.offset, unchecked_bytes)
+            stop = cursor.offset - len(decoder.unused_data)
+            yield Piece(out, stop, cursor.unchecked_bytes + (0 if has_checksum else stop - start))
     cursor.give_back(decoder.unused_data)
     cursor.unchecked_bytes += 0 if has_checksum else cursor.offset - start
 

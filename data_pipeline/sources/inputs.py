@@ -101,7 +101,7 @@ def matching_files(pattern: str, asked: str) -> list[Path]:
     if os.path.lexists(literal):
         _check_readable(literal, asked)
         return [literal]
-    found = [_absolute(path) for path in glob.glob(expanded, recursive=True)]  # noqa: PTH207, it takes absolute patterns
+    found = [_absolute(path) for path in _glob(expanded)]
     if Path(pattern).name in ("*", "**"):  # meant to match anything, so folders among the matches are no mistake
         found = [path for path in found if not path.is_dir()]
     for path in found:
@@ -112,6 +112,36 @@ def matching_files(pattern: str, asked: str) -> list[Path]:
             f"the nearest existing path is {_nearest_existing(literal)}; mend the pattern"
         )
     return found
+
+
+def _glob(pattern: str) -> list[str]:
+    """Return what a pattern matches, as glob.glob does, but that `**` enters each folder once: links may lead back."""
+    before, deep, after = _cut_at_any_depth(pattern)
+    if not deep:
+        return glob.glob(pattern)  # noqa: PTH207, it takes absolute patterns
+    found: list[str] = []
+    seen: set[str] = set()
+    waiting = sorted(glob.glob(before), reverse=True) if before else [""]  # noqa: PTH207
+    while waiting:
+        folder = waiting.pop()
+        real = os.path.realpath(folder or ".")
+        if real in seen or not os.path.isdir(real):  # noqa: PTH112
+            continue
+        seen.add(real)
+        inner = sorted((entry.name for entry in os.scandir(real) if entry.is_dir() and entry.name[0] != "."), reverse=True)
+        waiting += [os.path.join(folder, name) for name in inner]  # noqa: PTH118, `folder` may be empty
+        found += _glob(os.path.join(glob.escape(folder), after))  # noqa: PTH118
+    return found
+
+
+def _cut_at_any_depth(pattern: str) -> tuple[str, bool, str]:
+    """Return what stands before the first `**` of a pattern, whether there is one, and what is sought in each folder."""
+    parts = pattern.split(os.sep)
+    if "**" not in parts:
+        return pattern, False, ""
+    place = parts.index("**")
+    before = os.sep.join([*parts[:place], ""])
+    return before, True, os.sep.join(parts[place + 1 :]) or "*"
 
 
 def _absolute(path: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from data_pipeline.sources.decompress import Piece, read_pieces
@@ -14,6 +15,15 @@ EVIDENCE_BYTES = 64 << 10  # of a record that is too long to read: enough to fin
 TOO_LONG = "too_long"
 BOM = b"\xef\xbb\xbf"
 TABLES = {b"PAR1": "parquet", b"ARRO": "arrow"}  # their first bytes -> the option that reads them
+# what begins like this -> its name, and what makes of it what can be read; nothing is taken out of archives here
+PACKED = {
+    rb"BZh[1-9]1AY&SY": ("bzip2", "bunzip2 FILE"),
+    rb"\xfd7zXZ": ("xz", "unxz FILE"),
+    rb"PK\x03\x04": ("a zip archive", "unzip FILE"),
+    rb"7z\xbc\xaf": ("a 7z archive", "7z x FILE"),
+}
+TAR_MAGIC, TAR_PLACE = b"ustar", 257  # POSIX.1-1988, pax and GNU tar
+HEAD_BYTES = TAR_PLACE + len(TAR_MAGIC)
 UTF_16_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")  # their byte order marks
 
 
@@ -32,22 +42,39 @@ def text_pieces(file: InputFile, max_window_bytes: int, max_ratio: float) -> Ite
     """Yield a file's decompressed bytes, refusing what is no UTF-8 from its first bytes on. A BOM is left in place.
 
     Raises:
-        InputError: the file is UTF-16, UTF-32 or no text, or what `read_pieces` raises.
+        InputError: the file is UTF-16, UTF-32, a table, an archive or packed in another way than can be read here, or
+            what `read_pieces` raises.
     """
     pieces = read_pieces(file, max_window_bytes, max_ratio)
     head = b""
     for piece in pieces:
         head += piece.data
-        if len(head) < 4:
+        if len(head) < HEAD_BYTES:
             continue
-        _refuse_wide(file, head)
-        _refuse_tables(file, head)
+        _refuse_head(file, head)
         yield piece._replace(data=head)
         yield from pieces
         return
     if head:
-        _refuse_wide(file, head)
+        _refuse_head(file, head)
         yield piece._replace(data=head)
+
+
+def _refuse_head(file: InputFile, head: bytes) -> None:
+    _refuse_wide(file, head)
+    _refuse_tables(file, head)
+    _refuse_packed(file, head)
+
+
+def _refuse_packed(file: InputFile, head: bytes) -> None:
+    found = [named for magic, named in PACKED.items() if re.match(magic, head)]
+    if head[TAR_PLACE:].startswith(TAR_MAGIC):
+        found = [("a tar archive", "tar -xf FILE --one-top-level")]
+    for name, command in found:
+        raise InputError(
+            f"{file.where}: is {name} by its first bytes, which is not read here; make files of it, e.g. {command}, and "
+            "give their paths"
+        )
 
 
 def _refuse_wide(file: InputFile, head: bytes) -> None:
