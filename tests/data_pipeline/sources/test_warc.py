@@ -325,6 +325,17 @@ def outcome(source: Warc, whole: bytes, partition_bytes: int) -> Any:
     return rows, [(each.row, each.offset_bytes, each.reason) for one in parsed for each in one.quarantined]
 
 
+def test_a_wat_file_is_refused_by_what_it_is(write: Write, read: Read) -> None:
+    about = record("warcinfo", b"software: x\r\n", Content_Type="application/warc-fields")
+    wat = record("metadata", b'{"Envelope": {}}', Content_Type="application/json")
+    for partition_bytes in (1, 1 << 20):
+        for data in (about + wat + wat, members(about, wat), wat):
+            with pytest.raises(InputError, match=r"x\.warc: is a WAT file, .* no text of them; take the WARC file .* WET"):
+                read(Warc([write("x.warc", data)]), partition_bytes)
+    for first in (page(b"<p>x"), record("metadata", b"x: y", Content_Type="application/warc-fields"), BROKEN["no length"]):
+        read(Warc([write("x.warc", about + first + wat)]))
+
+
 def test_files_of_fastwarc_s_own_writer_are_read(read: Read, write: Write) -> None:
     stream = io.BytesIO()
     for number in range(3):
