@@ -163,8 +163,10 @@ class _Before:
 
 def _schema(message: Message) -> pa.Schema:
     try:
-        return pa.ipc.read_schema(pa.BufferReader(message.data))
-    except (pa.ArrowException, OSError) as error:
+        schema = pa.ipc.read_schema(pa.BufferReader(message.data))
+        _ = schema.names  # decoded here: one may be no UTF-8
+        return schema
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise MessageError(f"has a schema that can't be read ({error})") from error
 
 

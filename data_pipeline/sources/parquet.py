@@ -100,7 +100,7 @@ class Parquet(Tables):
     def _check_columns(self, footer: Footer, file: InputFile) -> None:
         try:
             schema = pq.read_schema(pa.BufferReader(empty_file(footer)))
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # a name may be no UTF-8
             raise LayoutError(f"has a schema that can't be read ({error})") from error
         check_columns(schema, self._keys, file)
 

@@ -281,10 +281,14 @@ def _lost_of_csv(texts: list[str], plain: bytes, found: Read) -> str:
     records = [each for each in records_plainly(plain, b",")[1:] if each is None or each not in ([], [b""])]
     if len(records) != found.num_in:
         return f"{len(records)} records are there, {found.num_in} in the books"
-    whole = Counter(each[1] for each in records if each is not None and len(each) == 2)
+    whole = Counter(each[1] for each in records if each is not None and len(each) == 2 and _is_text(each[0]))
     out = Counter(found.texts)
     missing = [text for text in texts if whole[text.encode()] > out[text]]
     return f"lost: {missing}" if missing else ""
+
+
+def _is_text(field: bytes) -> bool:
+    return field.decode(errors="ignore").encode() == field
 
 
 def attempt(seed: int, folder: Path) -> tuple[str, str, str]:

@@ -367,3 +367,12 @@ def test_a_setting_that_cannot_work_is_refused_by_its_key() -> None:
     for setting, value in (("id_key", "text"), ("max_doc_bytes", 0), ("max_block_bytes", 1000), ("paths", [])):
         with pytest.raises(SettingError, match=rf"^{setting}: "):
             Parquet(**({"paths": ["x"]} | {setting: value}))  # type: ignore[arg-type]
+
+
+@pytest.mark.bad_input(34)
+def test_a_column_whose_name_is_no_utf_8_fails_the_file(write: Callable[[str, bytes], str]) -> None:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"text": ["a"], "other": ["b"]}), sink)
+    source = Parquet([write("x.parquet", sink.getvalue().replace(b"other", b"o\xf6her"))])
+    with pytest.raises(InputError, match=r"x\.parquet: has a schema that can't be read .*fetch the file again"):
+        list(source.blocks(source.files()[0], 1 << 20))
