@@ -258,8 +258,10 @@ def _warn_of_name(file: InputFile, head: bytes) -> None:
     named = "gzip" if name.endswith(GZIP_SUFFIXES) else "zstandard" if name.endswith(ZST_SUFFIXES) else "plain"
     found = "gzip" if head.startswith(GZIP_MAGIC) else "zstandard" if _is_zst(head) else "plain"
     if head and found != named:
-        print(f"warning: {file.where}: is {found} by its first bytes, not {named} as its name says; read as {found}",
-              file=sys.stderr)
+        print(
+            f"warning: {file.where}: is {found} by its first bytes, not {named} as its name says; read as {found}",
+            file=sys.stderr,
+        )
 
 
 def _refuse_cut_magic(file: InputFile, head: bytes) -> None:

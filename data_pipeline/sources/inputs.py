@@ -116,32 +116,24 @@ def matching_files(pattern: str, asked: str) -> list[Path]:
 
 def _glob(pattern: str) -> list[str]:
     """Return what a pattern matches, as glob.glob does, but that `**` enters each folder once: links may lead back."""
-    before, deep, after = _cut_at_any_depth(pattern)
-    if not deep:
+    parts = Path(pattern).parts
+    if "**" not in parts:
         return glob.glob(pattern)  # noqa: PTH207, it takes absolute patterns
+    place = parts.index("**")
+    after = Path(*parts[place + 1 :]) if parts[place + 1 :] else Path("*")
     found: list[str] = []
-    seen: set[str] = set()
-    waiting = sorted(glob.glob(before), reverse=True) if before else [""]  # noqa: PTH207
+    seen: set[Path] = set()
+    waiting = sorted(map(Path, glob.glob(str(Path(*parts[:place])))), reverse=True) if place else [Path()]  # noqa: PTH207
     while waiting:
         folder = waiting.pop()
-        real = os.path.realpath(folder or ".")
-        if real in seen or not os.path.isdir(real):  # noqa: PTH112
+        real = folder.resolve()
+        if real in seen or not real.is_dir():
             continue
         seen.add(real)
-        inner = sorted((entry.name for entry in os.scandir(real) if entry.is_dir() and entry.name[0] != "."), reverse=True)
-        waiting += [os.path.join(folder, name) for name in inner]  # noqa: PTH118, `folder` may be empty
-        found += _glob(os.path.join(glob.escape(folder), after))  # noqa: PTH118
+        inner = sorted(entry.name for entry in os.scandir(real) if entry.is_dir() and not entry.name.startswith("."))
+        waiting += [folder / name for name in reversed(inner)]
+        found += _glob(str(Path(glob.escape(str(folder))) / after))
     return found
-
-
-def _cut_at_any_depth(pattern: str) -> tuple[str, bool, str]:
-    """Return what stands before the first `**` of a pattern, whether there is one, and what is sought in each folder."""
-    parts = pattern.split(os.sep)
-    if "**" not in parts:
-        return pattern, False, ""
-    place = parts.index("**")
-    before = os.sep.join([*parts[:place], ""])
-    return before, True, os.sep.join(parts[place + 1 :]) or "*"
 
 
 def _absolute(path: str) -> Path:

@@ -72,8 +72,8 @@ def _refuse_packed(file: InputFile, head: bytes) -> None:
         found = [("a tar archive", "tar -xf FILE --one-top-level")]
     for name, command in found:
         raise InputError(
-            f"{file.where}: is {name} by its first bytes, which is not read here; make files of it, e.g. {command}, and "
-            "give their paths"
+            f"{file.where}: is {name} by its first bytes, which is not read here; make files of it, e.g. {command}, "
+            "and give their paths"
         )
 
 

@@ -62,8 +62,8 @@ def check_remote(paths: Sequence[str], options: Options | None) -> None:
     for path in paths:
         if is_remote(path) and has_hidden_query(path):
             raise SettingError(
-                f"paths: of the query of {_shown(path)} only the names are left: a config is written to files, and what "
-                "a query holds may be a signature; give the whole address again, as it was typed"
+                f"paths: of the query of {_shown(path)} only the names are left: a config is written to files, and "
+                "what a query holds may be a signature; give the whole address again, as it was typed"
             )
     refuse_secrets(options or {}, "storage_options")
     protocols = {_protocol(path) for path in paths if is_remote(path)}

@@ -149,9 +149,7 @@ class Clean(Stage):
         ]
         return tasks if all(each.found is not None for each in tasks) else None
 
-    def _read(
-        self, group: Group, key: str, settings: str, meter: Meter
-    ) -> Generator[Task[Item], None, dict[str, Any]]:
+    def _read(self, group: Group, key: str, settings: str, meter: Meter) -> Generator[Task[Item], None, dict[str, Any]]:
         """Yield the partitions of a group; return what it wrote down of it."""
         partitions: list[list[str]] = []  # name, key
         unchecked: dict[int, int] = {}  # by file

@@ -117,7 +117,9 @@ def test_each_bad_line_is_named_and_the_books_balance(config: Config, go: Go, tm
     assert filtered.book["web"].dropped == {"empty": 2}
     assert clean.facts["counts"]["control_characters_dropped"] == 2
     kept = {each["row"]: each for each in documents(tmp_path) if each["file"] == 1}
-    assert sorted(kept) == [row for row in range(2 * len(LINES)) if ("b.jsonl", row + 1) not in [e[:2] for e in expected]]
+    assert sorted(kept) == [
+        row for row in range(2 * len(LINES)) if ("b.jsonl", row + 1) not in [e[:2] for e in expected]
+    ]
     assert kept[27]["metadata"] == '{"x":0.5,"big":' + "1234567890" * 4 + "}"
     assert set(json.loads(kept[29]["metadata"])) == {"rank", "path", "row", "file", "__class__", "metadata"}
     assert len(json.loads(kept[31]["metadata"])) == 5_000
@@ -210,12 +212,21 @@ def test_what_no_checksum_vouches_for_is_counted(
     assert "files without checksum" in result.report.read_text()
 
 
-def archives(folder: Path) -> dict[str, tuple[bytes, str]]:
+MEMBERS = {
+    "../canary": tarfile.REGTYPE,
+    "/canary": tarfile.REGTYPE,
+    "link": tarfile.SYMTYPE,
+    "hard": tarfile.LNKTYPE,
+    "device": tarfile.CHRTYPE,
+    "pipe": tarfile.FIFOTYPE,
+}
+
+
+def archives() -> dict[str, tuple[bytes, str]]:
     """Files that hold files, with members that would leave the folder; what each is called in the error."""
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w") as tar:
-        for name, kind in (("../canary", tarfile.REGTYPE), ("/canary", tarfile.REGTYPE), ("link", tarfile.SYMTYPE),
-                           ("hard", tarfile.LNKTYPE), ("device", tarfile.CHRTYPE), ("pipe", tarfile.FIFOTYPE)):  # fmt: skip
+        for name, kind in MEMBERS.items():
             member = tarfile.TarInfo(name)
             member.type, member.linkname = kind, "/etc/passwd"
             data = b'{"text": "in an archive"}\n' * 30 if kind == tarfile.REGTYPE else b""
@@ -236,7 +247,7 @@ def archives(folder: Path) -> dict[str, tuple[bytes, str]]:
 
 @pytest.mark.bad_input(39)
 def test_archives_are_refused_and_nothing_is_taken_out_of_them(tmp_path: Path) -> None:
-    for name, (data, called) in archives(tmp_path).items():
+    for name, (data, called) in archives().items():
         path = tmp_path / name.replace("jsonl", "txt")  # which JSON lines may not be
         path.write_bytes(data)
         sources: list[Source] = [Jsonl([str(path)]), Text([str(path)]), Csv([str(path)])]
@@ -282,7 +293,9 @@ def test_loops_of_links_and_files_reached_twice_come_once(tmp_path: Path) -> Non
     assert [file.name for file in source.files()] == ["b.jsonl"]
     (tmp_path / "one.jsonl").symlink_to(tmp_path / "two.jsonl")
     (tmp_path / "two.jsonl").symlink_to(tmp_path / "one.jsonl")
-    with pytest.raises(InputError, match=r"(one|two)\.jsonl, which can't be read \(Too many levels of symbolic links\)"):
+    with pytest.raises(
+        InputError, match=r"(one|two)\.jsonl, which can't be read \(Too many levels of symbolic links\)"
+    ):
         Jsonl([f"{tmp_path}/*.jsonl"]).files()
 
 

@@ -1,4 +1,4 @@
-"""SIGKILL inside one large file of each format, then the same command: it goes on inside the file, to the same bytes."""
+"""SIGKILL inside one large file of each format, then the same command: it goes on inside, to the same bytes."""
 
 from __future__ import annotations
 

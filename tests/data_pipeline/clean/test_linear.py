@@ -19,9 +19,9 @@ from foundation.config.compose import plain
 BatchOf = Callable[..., pa.RecordBatch]
 CONF = Path(__file__).parents[3] / "conf"
 # what is known to lead searches astray that go back: repeated to any length
-HOSTILE = ["a", "a@", "a.", "a@b.", "1", "12-34 ", "+1", "(", "()", "<", "<a ", "&", "&amp;", "http://", ":", '"', "\\", " ",
-           "\n", "\t\n", "deadbeef", "QUJD", "Ã©", "\u0301", "\N{WOMAN}\u200d", "語", '{"a":', "#", "*", "- ", "=\n",
-           "٣", "the ", "x y. ", "\u202e"]  # fmt: skip
+HOSTILE = ["a", "a@", "a.", "a@b.", "1", "12-34 ", "+1", "(", "()", "<", "<a ", "&", "&amp;", "http://", ":", '"', "\\",
+           " ", "\n", "\t\n", "deadbeef", "QUJD", "Ã©", "\u0301", "\N{WOMAN}\u200d", "語", '{"a":', "#", "*", "- ",
+           "=\n", "٣", "the ", "x y. ", "\u202e"]  # fmt: skip
 SIZE = 3_000  # characters of each
 FLOOR_S = 0.02  # of processor time: less is noise
 

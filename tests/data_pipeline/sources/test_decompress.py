@@ -64,7 +64,12 @@ def test_magic_bytes_decide_not_the_name(tmp_path: Path, capsys: pytest.CaptureF
     for name, (data, told) in misnamed.items():
         assert decompressed(tmp_path / name, data) == SMALL
         assert capsys.readouterr().err == f"warning: {tmp_path / name}: is {told}\n"
-    for name, data in {"empty.jsonl": b"", "a.jsonl": SMALL, "a.JSONL.GZ": gzip.compress(SMALL), "a.zst": zst(SMALL)}.items():
+    for name, data in {
+        "empty.jsonl": b"",
+        "a.jsonl": SMALL,
+        "a.JSONL.GZ": gzip.compress(SMALL),
+        "a.zst": zst(SMALL),
+    }.items():
         decompressed(tmp_path / name, data)
     assert capsys.readouterr().err == ""
 

@@ -330,9 +330,15 @@ def test_a_wat_file_is_refused_by_what_it_is(write: Write, read: Read) -> None:
     wat = record("metadata", b'{"Envelope": {}}', Content_Type="application/json")
     for partition_bytes in (1, 1 << 20):
         for data in (about + wat + wat, members(about, wat), wat):
-            with pytest.raises(InputError, match=r"x\.warc: is a WAT file, .* no text of them; take the WARC file .* WET"):
+            with pytest.raises(
+                InputError, match=r"x\.warc: is a WAT file, .* no text of them; take the WARC file .* WET"
+            ):
                 read(Warc([write("x.warc", data)]), partition_bytes)
-    for first in (page(b"<p>x"), record("metadata", b"x: y", Content_Type="application/warc-fields"), BROKEN["no length"]):
+    for first in (
+        page(b"<p>x"),
+        record("metadata", b"x: y", Content_Type="application/warc-fields"),
+        BROKEN["no length"],
+    ):
         read(Warc([write("x.warc", about + first + wat)]))
 
 

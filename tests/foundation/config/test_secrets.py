@@ -62,7 +62,11 @@ def test_a_query_is_no_matter_where_it_is_hidden_and_the_rest_of_the_address_is(
 
 
 def test_a_hidden_query_keeps_its_names() -> None:
-    tree = {"a": ["https://host/x.gz?v=1&X-Amz-Signature=a%2Fb==&flag#part", "s3://host/x?.gz"], "b": {"c": 1}, "d": None}
+    tree = {
+        "a": ["https://host/x.gz?v=1&X-Amz-Signature=a%2Fb==&flag#part", "s3://host/x?.gz"],
+        "b": {"c": 1},
+        "d": None,
+    }
     hidden = {"a": ["https://host/x.gz?v=***&X-Amz-Signature=***&***#***", "s3://host/x?.gz"], "b": {"c": 1}, "d": None}
     assert hide_queries(tree) == hidden == hide_queries(hidden)
 
