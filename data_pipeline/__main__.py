@@ -20,6 +20,7 @@ from foundation.config.compose import CommandLine, plain, run_hydra
 from foundation.config.suggest import other_options_named
 from foundation.errors import ConfigError, GroundworkError
 from foundation.reader import reader_may_leave
+from foundation.secrets import without_queries
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 STOPPED = "stopped; what is finished is kept: the same command goes on"
@@ -33,7 +34,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             code = _compose_and_run(Path(scratch))
     except GroundworkError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {without_queries(str(error))}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         print(STOPPED, file=sys.stderr)
@@ -77,7 +78,7 @@ def _guarded(config: DictConfig, command: CommandLine) -> int:
             print_truth(result, config_hash(arguments))
         return 0
     except GroundworkError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {without_queries(str(error))}", file=sys.stderr)
         return 2
     except Exception:
         traceback.print_exc()

@@ -10,6 +10,7 @@ are written last.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -72,6 +73,7 @@ from data_pipeline.storage import room_for
 from data_pipeline.tokenize.trainer import TokenizerTrainer
 from foundation.config import DEFAULT_TARGETS, Node, build, check
 from foundation.config.compose import config_yaml
+from foundation.config.secrets import hide_queries
 from foundation.errors import require
 from foundation.files import folder_lock, write_atomic, write_json
 from foundation.hashes import hash_json
@@ -79,6 +81,7 @@ from foundation.hashes import hash_json
 Books = list[tuple[str, Book]]  # stage and its book, in the order of the stages
 # on what becomes of the input
 LIMITS = (NothingLeft, RuleTakesTooMuch, SplitError, TooManyDuplicates, TooManyUnreadable, TooMuchAlike)
+SIGNED = re.compile(r"corpus\.(.+\.)?paths(\.\d+)?")  # keys of addresses whose query may hold a signature
 VOUCHED = (TrainTokenizer.name, WriteShards.name)  # the stages whose files the manifest vouches for
 
 
@@ -174,7 +177,7 @@ def run(
         place.work.mkdir(exist_ok=True)  # the proof that the folder is ours, before anything else is written
         reclaim(folder)
         finished = _do_all(place, stages, {source.name: source for source in cleaning.sources})
-        return _publish(place, stages, finished, cleaning.sources, config_yaml(config))
+        return _publish(place, stages, finished, cleaning.sources, config_yaml(hide_queries(config)))
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGETS) -> dict[str, Any]:
@@ -187,7 +190,7 @@ def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGET
         ConfigError: the first key that is wrong.
     """
     tree = {key: value for key, value in tree.items() if key != "preflight"}
-    return check(with_source_names(tree, allowed), run, allowed)
+    return check(with_source_names(tree, allowed), run, allowed, signed=SIGNED)
 
 
 def _check(partition_bytes: int, max_bad_frac: float, min_bad_records: int) -> None:

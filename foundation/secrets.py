@@ -25,7 +25,21 @@ VALUES = re.compile(
     r"|(?i:[?&]([\w-]+[_-])?(sig|signature|token|key)=)[^&#\s\"']+"
 )
 INSTEAD = "***"
+# an address, and all behind its `?`: which parameter of a query holds a signature, only its server knows
+_QUERY = re.compile(r"(?i)(https?://[^\s?#\"'<>]*\?)([^\s\"'<>,\]})]+)")
+_PARAMETER = re.compile(r"([^&;=#]*=)?[^&;#]+")
 MIN_CHARS = 6  # of a value in the environment: a shorter one stands in every other word
+
+
+def without_queries(text: str, instead: str = INSTEAD) -> str:
+    """Return the text with `***` for every value in the queries of its addresses, `https://host/x?key=***&sig=***`."""
+    return _QUERY.sub(lambda match: match[1] + _PARAMETER.sub(rf"\g<1>{instead}", match[2]), text)
+
+
+def has_hidden_query(address: str) -> bool:
+    """Return whether `without_queries` took something out of an address: it can't be fetched any more."""
+    match = _QUERY.search(address)
+    return match is not None and INSTEAD in match[2]
 
 
 def without_secrets(text: str) -> str:

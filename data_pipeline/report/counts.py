@@ -7,6 +7,9 @@ MEANINGS = {
     "line_ends_rewritten": "\\r\\n and \\r that became \\n",
     "control_characters_dropped": "characters that no text shows",
     "documents_composed": "documents where letters with accents became one character each (NFC)",
+    "files_without_checksum": "input files in which a flipped bit may go unseen: plain, Arrow, zstandard and parquet "
+    "written without checksums",
+    "bytes_without_checksum": "of the input as it is stored, what no checksum of its format vouches for",
     "documents_without_keep_field": "documents that do not have dedup.keep_field: they went before any that has it",
     "candidate_documents": "documents that the search compared with another at all",
     "clusters": "groups of them that candidate pairs connect; no claim that all in a group are alike",

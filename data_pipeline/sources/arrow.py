@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -54,7 +55,7 @@ class Arrow(Tables):
     mark that ends streams, though the format allows it to be missing: without it, a cut one can't be told.
 
     Args:
-        paths: files or glob patterns, relative to the working folder.
+        paths: files or glob patterns, relative to the working folder; or addresses (s3://, gs://, http://, https://).
         source: names the source's shards.
         text_key: the column of the text.
         id_key: the column of the document's id, where there is one.
@@ -63,6 +64,8 @@ class Arrow(Tables):
         tags: fields that are added to the metadata of its documents, e.g. {"domain": "law"}; a record's own stays.
         max_doc_bytes: a longer text is quarantined as `too_long`.
         max_block_bytes: the most that a record batch may unpack to, its dictionaries included; bounds memory.
+        storage_options: by protocol of `paths`, arguments of its fsspec file system, e.g. {"s3": {"anon": true}}; keys
+            and passwords come from the environment alone.
     Raises:
         SettingError: a value that can't work.
     """
@@ -77,7 +80,7 @@ class Arrow(Tables):
                         before.add(message)
                         continue
                     for rows, block in before.cut(message, number, row, self._keys.cut_bytes(partition_bytes)):
-                        yield block
+                        yield replace(block, unchecked_bytes=block.read_bytes)
                         row += rows
                     number += 1
                 before.check_used()
@@ -161,8 +164,10 @@ class _Before:
 
 def _schema(message: Message) -> pa.Schema:
     try:
-        return pa.ipc.read_schema(pa.BufferReader(message.data))
-    except (pa.ArrowException, OSError) as error:
+        schema = pa.ipc.read_schema(pa.BufferReader(message.data))
+        _ = schema.names  # decoded here: one may be no UTF-8
+        return schema
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise MessageError(f"has a schema that can't be read ({error})") from error
 
 

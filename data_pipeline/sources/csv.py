@@ -7,6 +7,7 @@ fewer fields than the header), `csv_quote` (something follows a closing quote), 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import orjson
@@ -57,7 +58,7 @@ class Csv(Source):
     own csv module reads 150 without making documents.
 
     Args:
-        paths: files or glob patterns, relative to the working folder.
+        paths: files or glob patterns, relative to the working folder; or addresses (s3://, gs://, http://, https://).
         source: names the source's shards.
         text_key: the column of the text, by its name in the header.
         id_key: the column of the document's id, where there is one.
@@ -68,6 +69,8 @@ class Csv(Source):
         max_doc_bytes: a longer record is quarantined as `too_long`; bounds memory.
         max_window_bytes: the largest zstandard window that is decoded; bounds memory.
         max_ratio: the most bytes that may come out of a compressed one, over every GiB that comes out: stops bombs.
+        storage_options: by protocol of `paths`, arguments of its fsspec file system, e.g. {"s3": {"anon": true}}; keys
+            and passwords come from the environment alone.
     Raises:
         SettingError: a value that can't work.
     """
@@ -85,9 +88,10 @@ class Csv(Source):
         max_doc_bytes: int = MAX_DOC_BYTES,
         max_window_bytes: int = MAX_WINDOW_BYTES,
         max_ratio: float = MAX_RATIO,
+        storage_options: dict[str, dict[str, Any]] | None = None,
     ) -> None:
         check_source(source, weight, budget, tags)
-        check_paths(paths)
+        check_paths(paths, storage_options)
         check_limits(max_doc_bytes, max_window_bytes, max_ratio)
         require(text_key != id_key, "id_key", id_key, "the column of each document's id, which is not text_key's")
         meant = delimiter.replace(r"\t", "\t")
@@ -96,9 +100,10 @@ class Csv(Source):
         self.name, self.weight, self.budget, self.tags = source, weight, budget, tags
         self.paths, self.text_key, self.id_key, self.delimiter = paths, text_key, id_key, meant
         self.max_doc_bytes, self.max_window_bytes, self.max_ratio = max_doc_bytes, max_window_bytes, max_ratio
+        self.storage_options = storage_options
 
     def files(self) -> list[InputFile]:
-        return find_files(self.paths, self.name)
+        return find_files(self.paths, self.name, self.storage_options)
 
     def blocks(self, file: InputFile, partition_bytes: int) -> Iterator[Block]:
         pieces = text_pieces(file, self.max_window_bytes, self.max_ratio)
@@ -110,7 +115,7 @@ class Csv(Source):
         row = 0
         for run in cutter.runs(partition_bytes, self.max_doc_bytes):
             data = packed({"columns": columns, "line": run.line, "is_whole": run.is_whole}, [run.data])
-            yield Block(row, run.offset_bytes, run.read_bytes, data)
+            yield Block(row, run.offset_bytes, run.read_bytes, data, unchecked_bytes=run.unchecked_bytes)
             row += run.records
 
     def parse(self, block: Block, file: InputFile, file_number: int) -> Parsed:

@@ -20,7 +20,7 @@ class Run(NamedTuple):
         is_whole: whether it is not such a beginning.
         line: of the file where it begins, from 1.
         offset_bytes: the same in bytes.
-        read_bytes: how far the reader is in the file on disk.
+        read_bytes, unchecked_bytes: as of a Block.
     """
 
     data: bytes
@@ -28,6 +28,7 @@ class Run(NamedTuple):
     line: int
     offset_bytes: int
     read_bytes: int
+    unchecked_bytes: int
     is_whole: bool = True
 
 
@@ -43,7 +44,7 @@ class CsvCutter:
     def __init__(self, file: InputFile, pieces: Iterator[Piece], delimiter: bytes) -> None:
         self._file, self._pieces, self._delimiter = file, pieces, delimiter
         self._data = b""
-        self._line, self._offset, self._read = 1, 0, 0
+        self._line, self._offset, self._place = 1, 0, Piece(b"", 0)
         self._ended = False
         self._fill(len(BOM))
         if self._data.startswith(BOM):
@@ -98,7 +99,7 @@ class CsvCutter:
 
     def _head(self, most_bytes: int, state: int) -> Run:
         """Return the beginning of a record, and pass over the rest of it."""
-        run = Run(self._data[: most_bytes + 1], 1, self._line, self._offset, self._read, is_whole=False)
+        run = self._run(self._data[: most_bytes + 1], 1)._replace(is_whole=False)
         lines = self._data.count(b"\n", 0, min(len(self._data), most_bytes + 2))
         self._offset += min(len(self._data), most_bytes + 2)
         self._data = self._data[most_bytes + 2 :]
@@ -135,15 +136,18 @@ class CsvCutter:
                 break
             parts.append(piece.data)
             held += len(piece.data)
-            self._read = piece.read_bytes
+            self._place = piece.place()
         if len(parts) > 1:
             self._data = b"".join(parts)
         return held > 0
 
     def _take(self, size: int, records: int, lines: int) -> Run:
-        run = Run(self._data[:size], records, self._line, self._offset, self._read)
+        run = self._run(self._data[:size], records)
         self._drop(size, lines)
         return run
+
+    def _run(self, data: bytes, records: int) -> Run:
+        return Run(data, records, self._line, self._offset, self._place.read_bytes, self._place.unchecked_bytes)
 
     def _drop(self, size: int, lines: int) -> None:
         self._data = self._data[size:]

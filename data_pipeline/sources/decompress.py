@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+import sys
 import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
@@ -37,10 +38,20 @@ ZST_SUFFIXES = (".zst", ".zstd")
 
 
 class Piece(NamedTuple):
-    """A run of decompressed bytes, and how far into the file on disk the reader is after it."""
+    """A run of decompressed bytes.
+
+    Attributes:
+        read_bytes: how far into the file on disk the reader is after it.
+        unchecked_bytes: of these, those that no checksum of the format vouches for.
+    """
 
     data: bytes
     read_bytes: int
+    unchecked_bytes: int = 0
+
+    def place(self) -> Piece:
+        """Return it without its data."""
+        return self._replace(data=b"")
 
 
 class TrailingGarbage(InputError):
@@ -62,6 +73,7 @@ def read_pieces(file: InputFile, max_window_bytes: int, max_ratio: float = MAX_R
     with file.open() as stream:
         cursor = _Cursor(file.where, stream)
         head = cursor.peek(4)
+        _warn_of_name(file, head)
         if head.startswith(GZIP_MAGIC):
             yield from _no_bomb(file, _gzip(cursor), max_ratio)
         elif _is_zst(head):
@@ -99,6 +111,7 @@ class _Cursor:
     def __init__(self, where: str, stream: BinaryIO) -> None:
         self.where = where
         self.offset = 0
+        self.unchecked_bytes = 0  # of frames that are finished
         self._stream = stream
         self._read = b""
         self._taken = 0  # bytes of `_read`
@@ -129,7 +142,7 @@ class _Cursor:
 
 def _plain(cursor: _Cursor) -> Iterator[Piece]:
     while data := cursor.take(READ_BYTES):
-        yield Piece(data, cursor.offset)
+        yield Piece(data, cursor.offset, cursor.offset)
 
 
 def _gzip(cursor: _Cursor) -> Iterator[Piece]:
@@ -183,7 +196,7 @@ def _zst(cursor: _Cursor, max_window_bytes: int) -> Iterator[Piece]:
 
 def _zst_frame(cursor: _Cursor, max_window_bytes: int) -> Iterator[Piece]:
     start = cursor.offset
-    decoder = _zst_decoder(cursor, max_window_bytes)
+    decoder, has_checksum = _zst_decoder(cursor, max_window_bytes)
     while not decoder.eof:
         data = cursor.take(ZST_FEED_BYTES)
         if not data:
@@ -193,25 +206,30 @@ def _zst_frame(cursor: _Cursor, max_window_bytes: int) -> Iterator[Piece]:
         except zstandard.ZstdError as error:
             raise _damaged(cursor, f"zstandard frame that begins at byte {start}", error) from error
         if out:
-            yield Piece(out, cursor.offset)
+            stop = cursor.offset - len(decoder.unused_data)
+            yield Piece(out, stop, cursor.unchecked_bytes + (0 if has_checksum else stop - start))
     cursor.give_back(decoder.unused_data)
+    cursor.unchecked_bytes += 0 if has_checksum else cursor.offset - start
 
 
-def _zst_decoder(cursor: _Cursor, max_window_bytes: int) -> zstandard.ZstdDecompressionObj:
+def _zst_decoder(cursor: _Cursor, max_window_bytes: int) -> tuple[zstandard.ZstdDecompressionObj, bool]:
+    """Return what decodes the frame, and whether it ends with a checksum."""
     header = cursor.peek(ZST_HEADER_BYTES)
     try:
-        window_bytes = zstandard.get_frame_parameters(header).window_size
+        parameters = zstandard.get_frame_parameters(header)
     except zstandard.ZstdError as error:
         if len(header) < ZST_HEADER_BYTES:
             raise _truncated(cursor, "zstandard frame header", cursor.offset) from error
         raise _damaged(cursor, "zstandard frame header", error) from error
+    window_bytes = parameters.window_size
     if window_bytes > max_window_bytes:
         raise InputError(
             f"{cursor.where}: the zstandard frame at byte {cursor.offset} needs a window of {window_bytes:,} bytes, "
             f"more than the {max_window_bytes:,} that may be taken (corpus.max_window_bytes, for a corpus); "
             "compress it again without --long"
         )
-    return zstandard.ZstdDecompressor(max_window_size=max_window_bytes).decompressobj()
+    decoder = zstandard.ZstdDecompressor(max_window_size=max_window_bytes).decompressobj()
+    return decoder, bool(parameters.has_checksum)
 
 
 def _skip_frame(cursor: _Cursor) -> None:
@@ -232,6 +250,18 @@ def _is_zst(head: bytes) -> bool:
 
 def _begins_zst(head: bytes) -> bool:
     return ZST_MAGIC.startswith(head) or _is_zst(head + b"\x50\x2a\x4d\x18"[len(head) :])
+
+
+def _warn_of_name(file: InputFile, head: bytes) -> None:
+    """Say when a file is not what its name says: it is read all the same, but may not be the one that was meant."""
+    name = file.name.lower()
+    named = "gzip" if name.endswith(GZIP_SUFFIXES) else "zstandard" if name.endswith(ZST_SUFFIXES) else "plain"
+    found = "gzip" if head.startswith(GZIP_MAGIC) else "zstandard" if _is_zst(head) else "plain"
+    if head and found != named:
+        print(
+            f"warning: {file.where}: is {found} by its first bytes, not {named} as its name says; read as {found}",
+            file=sys.stderr,
+        )
 
 
 def _refuse_cut_magic(file: InputFile, head: bytes) -> None:

@@ -105,7 +105,7 @@ def matching_files(pattern: str, asked: str) -> list[Path]:
     if os.path.lexists(literal):
         _check_readable(literal, asked)
         return [literal]
-    found = [_absolute(path) for path in glob.glob(expanded, recursive=True)]  # noqa: PTH207, it takes absolute patterns
+    found = [_absolute(path) for path in _glob(expanded)]
     if Path(pattern).name in ("*", "**"):  # meant to match anything, so folders among the matches are no mistake
         found = [path for path in found if not path.is_dir()]
     for path in found:
@@ -115,6 +115,28 @@ def matching_files(pattern: str, asked: str) -> list[Path]:
             f"{asked} matches no file (working folder {Path.cwd()}); "
             f"the nearest existing path is {_nearest_existing(literal)}; mend the pattern"
         )
+    return found
+
+
+def _glob(pattern: str) -> list[str]:
+    """Return what a pattern matches, as glob.glob does, but that `**` enters each folder once: links may lead back."""
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        return glob.glob(pattern)  # noqa: PTH207, it takes absolute patterns
+    place = parts.index("**")
+    after = Path(*parts[place + 1 :]) if parts[place + 1 :] else Path("*")
+    found: list[str] = []
+    seen: set[Path] = set()
+    waiting = sorted(map(Path, glob.glob(str(Path(*parts[:place])))), reverse=True) if place else [Path()]  # noqa: PTH207
+    while waiting:
+        folder = waiting.pop()
+        real = folder.resolve()
+        if real in seen or not real.is_dir():
+            continue
+        seen.add(real)
+        inner = sorted(entry.name for entry in os.scandir(real) if entry.is_dir() and not entry.name.startswith("."))
+        waiting += [folder / name for name in reversed(inner)]
+        found += _glob(str(Path(glob.escape(str(folder))) / after))
     return found
 
 

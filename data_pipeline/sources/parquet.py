@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import BinaryIO
 
@@ -52,7 +53,7 @@ class Parquet(Tables):
     none, a flipped bit that unpacks well can't be noticed.
 
     Args:
-        paths: files or glob patterns, relative to the working folder.
+        paths: files or glob patterns, relative to the working folder; or addresses (s3://, gs://, http://, https://).
         source: names the source's shards.
         text_key: the column of the text.
         id_key: the column of the document's id, where there is one.
@@ -62,18 +63,23 @@ class Parquet(Tables):
         max_doc_bytes: a longer text is quarantined as `too_long`.
         max_block_bytes: the most that a block may unpack to; bounds memory where a dictionary, a page or a column of
             lists unpacks to more than a partition.
+        storage_options: by protocol of `paths`, arguments of its fsspec file system, e.g. {"s3": {"anon": true}}; keys
+            and passwords come from the environment alone.
     Raises:
         SettingError: a value that can't work.
     """
 
     def blocks(self, file: InputFile, partition_bytes: int) -> Iterator[Block]:
+        unchecked_bytes = 0
         with file.open() as stream:
             try:
                 size_bytes = stream.seek(0, os.SEEK_END)
                 footer = read_footer(stream, size_bytes)
                 self._check_columns(footer, file)
                 for group in row_groups(footer, stream, size_bytes):
-                    yield from self._cut(group, footer, stream, file, self._keys.cut_bytes(partition_bytes))
+                    unchecked_bytes += group.unchecked_bytes()
+                    for block in self._cut(group, footer, stream, file, self._keys.cut_bytes(partition_bytes)):
+                        yield replace(block, unchecked_bytes=unchecked_bytes)
             except LayoutError as error:
                 raise InputError(f"{file.where}: {error}; {DAMAGED}") from error
 
@@ -95,7 +101,7 @@ class Parquet(Tables):
     def _check_columns(self, footer: Footer, file: InputFile) -> None:
         try:
             schema = pq.read_schema(pa.BufferReader(empty_file(footer)))
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # a name may be no UTF-8
             raise LayoutError(f"has a schema that can't be read ({error})") from error
         check_columns(schema, self._keys, file)
 

@@ -100,6 +100,11 @@ class RowGroup:
     stop: int
     columns: list[Column]
 
+    def unchecked_bytes(self) -> int:
+        """Return the bytes of the file in pages that have no checksum."""
+        pages = (page for column in self.columns for leaf in column.leaves for page in leaf.all_pages())
+        return sum(page.size for page in pages if not page.has_checksum)
+
     def parts(self, start: int, stop: int) -> list[Part]:
         """Return what holds rows `start` to `stop`: of flat columns the pages, of others all, each column by itself."""
         return [_part(column, start, stop, self.num_rows) for column in self.columns]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from data_pipeline.sources.decompress import Piece, read_pieces
@@ -14,6 +15,15 @@ EVIDENCE_BYTES = 64 << 10  # of a record that is too long to read: enough to fin
 TOO_LONG = "too_long"
 BOM = b"\xef\xbb\xbf"
 TABLES = {b"PAR1": "parquet", b"ARRO": "arrow"}  # their first bytes -> the option that reads them
+# what begins like this -> its name, and what makes of it what can be read; nothing is taken out of archives here
+PACKED = {
+    rb"BZh[1-9]1AY&SY": ("bzip2", "bunzip2 FILE"),
+    rb"\xfd7zXZ": ("xz", "unxz FILE"),
+    rb"PK\x03\x04": ("a zip archive", "unzip FILE"),
+    rb"7z\xbc\xaf": ("a 7z archive", "7z x FILE"),
+}
+TAR_MAGIC, TAR_PLACE = b"ustar", 257  # POSIX.1-1988, pax and GNU tar
+HEAD_BYTES = TAR_PLACE + len(TAR_MAGIC)
 UTF_16_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")  # their byte order marks
 
 
@@ -32,22 +42,39 @@ def text_pieces(file: InputFile, max_window_bytes: int, max_ratio: float) -> Ite
     """Yield a file's decompressed bytes, refusing what is no UTF-8 from its first bytes on. A BOM is left in place.
 
     Raises:
-        InputError: the file is UTF-16, UTF-32 or no text, or what `read_pieces` raises.
+        InputError: the file is UTF-16, UTF-32, a table, an archive or packed in another way than can be read here, or
+            what `read_pieces` raises.
     """
     pieces = read_pieces(file, max_window_bytes, max_ratio)
     head = b""
     for piece in pieces:
         head += piece.data
-        if len(head) < 4:
+        if len(head) < HEAD_BYTES:
             continue
-        _refuse_wide(file, head)
-        _refuse_tables(file, head)
-        yield Piece(head, piece.read_bytes)
+        _refuse_head(file, head)
+        yield piece._replace(data=head)
         yield from pieces
         return
     if head:
-        _refuse_wide(file, head)
-        yield Piece(head, file.size_bytes)
+        _refuse_head(file, head)
+        yield piece._replace(data=head)
+
+
+def _refuse_head(file: InputFile, head: bytes) -> None:
+    _refuse_wide(file, head)
+    _refuse_tables(file, head)
+    _refuse_packed(file, head)
+
+
+def _refuse_packed(file: InputFile, head: bytes) -> None:
+    found = [named for magic, named in PACKED.items() if re.match(magic, head)]
+    if head[TAR_PLACE:].startswith(TAR_MAGIC):
+        found = [("a tar archive", "tar -xf FILE --one-top-level")]
+    for name, command in found:
+        raise InputError(
+            f"{file.where}: is {name} by its first bytes, which is not read here; make files of it, e.g. {command}, "
+            "and give their paths"
+        )
 
 
 def _refuse_wide(file: InputFile, head: bytes) -> None:
@@ -97,7 +124,9 @@ def cut_records(
 def whole_content(pieces: Iterator[Piece], max_record_bytes: int) -> Iterator[Block]:
     """Yield the whole content as one record, none for an empty one; its head where it is too long, as `cut_records`."""
     content, offset, read_bytes = bytearray(), 0, 0
+    unchecked_bytes = 0
     for piece in pieces:
+        unchecked_bytes = piece.unchecked_bytes
         if len(content) <= max_record_bytes + len(BOM):  # the rest is read on for its errors alone
             content += piece.data
             read_bytes = piece.read_bytes
@@ -105,7 +134,8 @@ def whole_content(pieces: Iterator[Piece], max_record_bytes: int) -> Iterator[Bl
         offset = len(BOM)
         del content[:offset]
     if content:
-        yield Block(0, offset, read_bytes, bytes(content[: max_record_bytes + 1]))
+        head = bytes(content[: max_record_bytes + 1])
+        yield Block(0, offset, read_bytes, head, unchecked_bytes=unchecked_bytes)
 
 
 def evidence(record: bytes, reason: str) -> bytes:
@@ -131,7 +161,8 @@ class _Cutter:
         self.ended = False
         self._pieces = pieces
         self._buffer = bytearray()
-        self._row = self._offset = self._read = 0
+        self._row = self._offset = 0
+        self._last = Piece(b"", 0)
         self.fill(len(BOM))
         if self._buffer.startswith(BOM):
             self._drop(len(BOM))
@@ -147,7 +178,7 @@ class _Cutter:
                 self.ended = True
                 break
             self._buffer += piece.data
-            self._read = piece.read_bytes
+            self._last = piece.place()
         return len(self._buffer) > 0
 
     def whole_records(self, most: int) -> tuple[int, int]:
@@ -173,7 +204,8 @@ class _Cutter:
         return None
 
     def take(self, size: int, rows: int) -> Block:
-        block = Block(self._row, self._offset, self._read, self._head(size))
+        read_bytes, unchecked_bytes = self._last.read_bytes, self._last.unchecked_bytes
+        block = Block(self._row, self._offset, read_bytes, self._head(size), unchecked_bytes=unchecked_bytes)
         self._drop(size)
         self._row += rows
         return block

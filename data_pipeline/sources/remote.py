@@ -1,7 +1,8 @@
 """Files at s3://, gs://, http:// and https://: which there are, in which version, and what went wrong.
 
 Keys and passwords come from the environment alone, as each service's own tools take them; an address with a user or a
-password is refused, and the query of one (`?...`, where signed addresses have their signature) is shown nowhere.
+password is refused. The query of one (`?...`, where signed addresses have their signature) is sent, and shown nowhere:
+config.yaml has its names without their values, and says so to whoever runs it again.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from data_pipeline.sources.remote_stream import RemoteStream, Version, buffered, http_status, tried_again
 from data_pipeline.sources.source import InputFile, Remote
 from foundation.config.secrets import refuse_secrets
 from foundation.errors import InputError, SettingError, require
-from foundation.secrets import without_secrets
+from foundation.secrets import has_hidden_query, without_queries, without_secrets
 from foundation.text import number_of
 
 ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
@@ -32,8 +33,10 @@ NEEDS = {
     "http": ("aiohttp", "remote", "~/.netrc"),
     "https": ("aiohttp", "remote", "~/.netrc"),
 }
+ENCODED = re.compile(r"[!-~]*%[0-9A-Fa-f]{2}[!-~]*")  # an address with codes, and nothing that needs more of them
 MAGIC = re.compile(r"[*?[]")
 KEYS = ("key", "username", "auth")  # of storage options, beside what any config may not hold
+SIGNED = re.compile(r"paths\.\d+")  # keys of addresses
 SHOWN = 5  # of the files that lie where a pattern matches none
 AHEAD_BYTES = 64 << 10
 CONNECT_S, SILENT_S = 30, 120  # without an answer; the whole of a file may take days
@@ -55,10 +58,13 @@ def check_remote(paths: Sequence[str], options: Options | None) -> None:
     Raises:
         ConfigError: an unknown protocol, a password or key in an address or in the options; its value is not repeated.
     """
-    refuse_secrets(list(paths), "paths")
-    for index, path in enumerate(paths):
-        if is_remote(path):
-            refuse_secrets(dict(parse_qsl(urlsplit(path).query)), f"paths.{index}: its query")
+    refuse_secrets(list(paths), "paths", signed=SIGNED)
+    for path in paths:
+        if is_remote(path) and has_hidden_query(path):
+            raise SettingError(
+                f"paths: of the query of {_shown(path)} only the names are left: a config is written to files, and "
+                "what a query holds may be a signature; give the whole address again, as it was typed"
+            )
     refuse_secrets(options or {}, "storage_options")
     protocols = {_protocol(path) for path in paths if is_remote(path)}
     for protocol in sorted(protocols):
@@ -175,7 +181,7 @@ def explained(error: Exception, url: str, where: str) -> InputError:
         return InputError(f"{where}: there is no such file{_told_by(status)}; mend the address or leave it out")
     if status:
         return InputError(f"{where}: its server answers with HTTP {status}; ask for it again later, or leave it out")
-    what = without_secrets(str(error).replace(url, where)) or "no reason is given"
+    what = without_secrets(without_queries(str(error).replace(url, where))) or "no reason is given"
     return InputError(f"{where}: can't be read ({kind}: {what}); look at the network, or leave it out")
 
 
@@ -243,7 +249,9 @@ def _file_system(url: str, options: dict[str, Any], where: str) -> Any:
         # compressed or not, the bytes as they come: a server's Content-Encoding would make sizes and places wrong; and
         # few of them ahead, which aiohttp forgets when a connection breaks
         own = {"timeout": timeout, "auto_decompress": False, "trust_env": True, "read_bufsize": AHEAD_BYTES}
-        options = options | {"client_kwargs": own | options.get("client_kwargs", {})}
+        # one that is encoded is sent as it is: written anew, a signature may no longer fit it
+        encoded = {"encoded": ENCODED.fullmatch(url) is not None}
+        options = encoded | options | {"client_kwargs": own | options.get("client_kwargs", {})}
     return fsspec.filesystem(protocol, use_listings_cache=False, **options)
 
 

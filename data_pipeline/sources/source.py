@@ -104,6 +104,7 @@ class Block:
 
     `first_row` and `offset_bytes` say where it begins in the (decompressed) file; `read_bytes` is how far into the file
     on disk the reader is, for progress. `unpacked_bytes` is what its records take in memory, where `data` is packed.
+    `unchecked_bytes` is how many of the file's bytes up to there no checksum of their format vouches for.
     """
 
     first_row: int
@@ -111,6 +112,7 @@ class Block:
     read_bytes: int
     data: bytes
     unpacked_bytes: int = 0
+    unchecked_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

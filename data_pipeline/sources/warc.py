@@ -29,7 +29,7 @@ from data_pipeline.sources.warc_payload import (
     http_payload,
 )
 from data_pipeline.sources.warc_records import LONG, WHOLE, Place, cut_warc, places
-from foundation.errors import require
+from foundation.errors import InputError, require
 
 TYPES = ("response", "conversion", "resource")  # which can hold a page
 OTHER_TYPES = ("warcinfo", "request", "metadata", "revisit", "continuation")
@@ -108,7 +108,10 @@ class Warc(Source):
 
     def blocks(self, file: InputFile, partition_bytes: int) -> Iterator[Block]:
         pieces = read_pieces(file, self.max_window_bytes, self.max_ratio)
-        return cut_warc(pieces, file, partition_bytes, self.max_doc_bytes)
+        is_known = False
+        for block in cut_warc(pieces, file, partition_bytes, self.max_doc_bytes):
+            is_known = is_known or self._is_no_wat(block, file)
+            yield block
 
     def parse(self, block: Block, file: InputFile, file_number: int) -> Parsed:
         rows: list[int] = []
@@ -141,6 +144,24 @@ class Warc(Source):
             f"; or set the source's record_types (now {', '.join(self.record_types)}), content_types (now "
             f"{', '.join(self.content_types)}) and http_statuses where its files hold others"
         )
+
+    def _is_no_wat(self, block: Block, file: InputFile) -> bool:
+        """Return whether the file is shown to be no WAT file, by the first record that is not about the file itself.
+
+        Raises:
+            InputError: it is one: all that WARC or WET files of the same pages hold but their text.
+        """
+        for start, place in places(block.data, self.max_doc_bytes):
+            fields = fields_of(block.data[start : place.content]) if place.kind in (WHOLE, LONG) else {}
+            kind = fields.get("warc-type", "").lower()
+            if kind == "metadata" and _content_type(fields) == "application/json":
+                raise InputError(
+                    f"{file.where}: is a WAT file, which holds metadata of pages (headers, links) and no text of them; "
+                    "take the WARC file of the same name for the pages' HTML, or the WET file for their text"
+                )
+            if kind != "warcinfo":
+                return True
+        return False
 
     def _fields(self, data: bytes, start: int, place: Place) -> dict[str, str]:
         """Return the header of a record that is taken, as far as it alone tells."""

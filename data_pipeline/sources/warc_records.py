@@ -137,7 +137,8 @@ class _Cutter:
         self.data = bytearray()
         self._pieces, self._file = pieces, file
         self._ended = False
-        self._row = self._offset = self._read = 0
+        self._row = self._offset = 0
+        self._last = Piece(b"", 0)
 
     def fill(self, size: int) -> bool:
         """Read until `size` bytes are there or the file ends; return whether they are."""
@@ -147,7 +148,7 @@ class _Cutter:
                 self._ended = True
                 break
             self.data += piece.data
-            self._read = piece.read_bytes
+            self._last = piece.place()
         return len(self.data) >= size
 
     def find(self, start: int, max_record_bytes: int) -> Place:
@@ -166,7 +167,9 @@ class _Cutter:
         return found
 
     def take(self, size: int, rows: int) -> Block:
-        block = Block(self._row, self._offset, self._read, bytes(memoryview(self.data)[:size]))
+        read_bytes, unchecked_bytes = self._last.read_bytes, self._last.unchecked_bytes
+        data = bytes(memoryview(self.data)[:size])
+        block = Block(self._row, self._offset, read_bytes, data, unchecked_bytes=unchecked_bytes)
         self._drop(size)
         self._row += rows
         return block

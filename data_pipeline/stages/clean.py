@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -27,9 +27,11 @@ from data_pipeline.storage import write_arrays, write_quarantine
 from foundation.errors import ConfigError
 from foundation.files import canonical_json
 from foundation.hashes import hash_bytes, hash_file, hash_json
-from foundation.progress import Meter, progress
+from foundation.progress import Meter, human, progress
+from foundation.text import number_of
 
 SCORES = "scores"  # in facts
+UNCHECKED = "unchecked"  # in those of a group
 NO_CONTENT = ("paths", "storage_options", "weight", "budget")  # settings of a source that change no document
 Item = tuple[str, list[NumberedBlock]]  # a partition's name and what to parse
 
@@ -80,7 +82,7 @@ class Clean(Stage):
         names = [group.name() for group in self.groups]
         function = _CleanPartition(self._rule, self.sources, self.file_names, self.place)
         with progress(self.name, total or None, "B", "input") as meter:
-            for name, facts in do_parts(self.place.executor, self.records, self._tasks(meter), function):
+            for name, facts in do_parts(self.place.executor, self.records, self._tasks(meter, counts), function):
                 names.append(name)
                 partitions.append(facts["partition"])
                 scores.append(facts["scores"])
@@ -97,6 +99,7 @@ class Clean(Stage):
                 "partitions": partitions,
                 "file_names": self.file_names,
                 "counts": dict(counts),
+                "note": _note(counts, len(self.file_names)),
                 "examples": [list(each) for each in examples],
                 SCORES: scores,  # by partition; no part of the output: the later stages see texts alone
             },
@@ -120,40 +123,47 @@ class Clean(Stage):
             "partition_bytes": self._partition_bytes,
         }
 
-    def _tasks(self, meter: Meter) -> Iterator[Task[Item]]:
+    def _tasks(self, meter: Meter, counts: Counter[str]) -> Iterator[Task[Item]]:
         """Yield the partitions of all groups; those of a group that is finished and unchanged without reading it.
 
         Args:
             meter: receives the bytes that are read, by block: a partition may take a while.
+            counts: receives what no checksum vouches for, by group.
         """
         settings = {source.name: hash_json([self._parse_settings(source), self.code_hash]) for source in self.sources}
         for group in self.groups:
             mine = settings[group.source.name]
             key = hash_json([mine, group.state()])
-            found = self._found(group, key)
-            if found is None:
-                yield from self._read(group, key, mine, meter)
+            facts = self.records.find(group.name(), key)
+            found = self._found(facts) if facts else None
+            if facts is None or found is None:
+                facts = yield from self._read(group, key, mine, meter)
             else:
                 meter.add(sum(each.file.size_bytes for each in group.files))
                 yield from found
+            counts.update(facts[UNCHECKED])
 
-    def _found(self, group: Group, key: str) -> list[Task[Item]] | None:
-        facts = self.records.find(group.name(), key)
-        if facts is None:
-            return None
+    def _found(self, facts: dict[str, Any]) -> list[Task[Item]] | None:
         tasks: list[Task[Item]] = [
             Task(name, key, None, self.records.find(name, key)) for name, key in facts["partitions"]
         ]
         return tasks if all(each.found is not None for each in tasks) else None
 
-    def _read(self, group: Group, key: str, settings: str, meter: Meter) -> Iterator[Task[Item]]:
+    def _read(self, group: Group, key: str, settings: str, meter: Meter) -> Generator[Task[Item], None, dict[str, Any]]:
+        """Yield the partitions of a group; return what it wrote down of it."""
         partitions: list[list[str]] = []  # name, key
+        unchecked: dict[int, int] = {}  # by file
         for number, blocks in enumerate(group.partitions(self._partition_bytes, meter.add)):
             name, part_key = f"{group.name()}-{number:05d}", hash_json([settings, content_key(blocks)])
             partitions.append([name, part_key])
+            unchecked |= {each.file.number: each.block.unchecked_bytes for each in blocks}
             yield task(self.records, name, part_key, (name, blocks))
         # read to its end; whether its partitions are finished too, their own records say
-        self.records.commit(group.name(), key, Part({"partitions": partitions}, []))
+        sizes = [size for size in unchecked.values() if size]
+        counted = {"files_without_checksum": len(sizes), "bytes_without_checksum": sum(sizes)} if sizes else {}
+        facts = {"partitions": partitions, UNCHECKED: counted}
+        self.records.commit(group.name(), key, Part(facts, []))
+        return facts
 
 
 def version_of(package: str) -> str:
@@ -209,6 +219,13 @@ def _version_of(package: str, source: Source) -> str:
             f"corpus: source {source.name!r} ({type(source).__name__}) needs the package {package}; "
             "pip install -e '.[web]'"
         ) from error
+
+
+def _note(counts: Counter[str], num_files: int) -> str:
+    """Return how much of the input a flipped bit could change unseen, for the closing table."""
+    files = counts["files_without_checksum"]
+    held = human(counts["bytes_without_checksum"], "B")
+    return f"no checksum vouches for {files:,} of {number_of(num_files, 'file')} ({held})" if files else ""
 
 
 class _CleanPartition:

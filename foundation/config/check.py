@@ -9,7 +9,7 @@ from collections.abc import Callable, Set
 from typing import Any
 
 from foundation.config.node import Node
-from foundation.config.secrets import refuse_secrets
+from foundation.config.secrets import NONE, refuse_secrets
 from foundation.config.suggest import NoObjectError, keys_of, suggest
 from foundation.config.targets import DEFAULT_TARGETS, resolve
 from foundation.config.values import Context, convert, join
@@ -25,6 +25,7 @@ def check(
     allowed: tuple[str, ...] = DEFAULT_TARGETS,
     derived: dict[str, str] | None = None,
     runtime: Set[str] = frozenset(),
+    signed: re.Pattern[str] = NONE,
 ) -> dict[str, Any]:
     """Compare a whole config with the signature of the function it is for.
 
@@ -35,13 +36,14 @@ def check(
         allowed: module prefixes a `_target_` may come from.
         derived: full key -> what to set instead, for keys that users look for and that are computed.
         runtime: parameters that `build` will be handed, which no node may set.
+        signed: full keys of addresses that may have a secret in their query, as of `refuse_secrets`.
     Returns:
         The arguments for `schema`: nodes where it asks for them, lists turned to tuples, ints to floats.
     Raises:
         ConfigError: the first key that is unknown, missing or of a wrong type; with what is allowed. One that holds a
             secret: a config is written to files.
     """
-    refuse_secrets(tree)
+    refuse_secrets(tree, signed=signed)
     keys = tuple(keys_of(tree))
     context = Context(allowed=allowed, derived=derived or {}, runtime=runtime, keys=keys, check_node=check_node)
     return check_arguments(tree, schema, "", context)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from foundation.config.values import join
 from foundation.errors import ConfigError
-from foundation.secrets import NAMES, VALUES
+from foundation.secrets import NAMES, VALUES, without_queries
 from foundation.text import without_userinfo
 
+NONE = re.compile(r"(?!)")
 INSTEAD = "a config is written to files; give it in the environment, where the class that needs it reads it"
 
 
-def refuse_secrets(tree: Any, key: str = "") -> None:
+def refuse_secrets(tree: Any, key: str = "", signed: re.Pattern[str] = NONE) -> None:
     """Refuse what looks like a password or a key of a service. Its value is not repeated.
 
     Args:
         tree: of a config, or a part of it. key: of that part.
+        signed: full keys of addresses whose queries are not looked at, for `hide_queries` takes them out of what is
+            written: storage services sign addresses by them.
     Raises:
         ConfigError: names the key.
     """
@@ -25,12 +29,22 @@ def refuse_secrets(tree: Any, key: str = "") -> None:
             inner = join(key, str(name))
             if value is not None and not isinstance(value, bool) and NAMES.search(str(name)):
                 raise ConfigError(f"{inner}: is a secret by its name, and {INSTEAD}")
-            refuse_secrets(value, inner)
+            refuse_secrets(value, inner, signed)
     elif isinstance(tree, list):
         for index, value in enumerate(tree):
-            refuse_secrets(value, join(key, str(index)))
+            refuse_secrets(value, join(key, str(index)), signed)
     elif isinstance(tree, str):
+        tree = without_queries(tree, "") if signed.fullmatch(key) else tree
         if without_userinfo(tree) != tree:
             raise ConfigError(f"{key}: holds a user's name or password in an address (//name:password@), and {INSTEAD}")
         if VALUES.search(tree):
             raise ConfigError(f"{key}: looks like a key of a service, and {INSTEAD}")
+
+
+def hide_queries(tree: Any) -> Any:
+    """Return a config, or a part of it, without the values in the queries of its addresses."""
+    if isinstance(tree, dict):
+        return {name: hide_queries(value) for name, value in tree.items()}
+    if isinstance(tree, list):
+        return [hide_queries(value) for value in tree]
+    return without_queries(tree) if isinstance(tree, str) else tree

@@ -48,6 +48,7 @@ def account(num_in: int, dropped: dict[str, int] | None = None, quarantined: dic
     return Account(num_in, num_in - gone[0].total() - gone[1].total(), dropped=gone[0], quarantined=gone[1])
 
 
+@pytest.mark.bad_input(48)
 def test_nothing_is_left_names_every_stage_that_removed_something_and_its_setting() -> None:
     clean = account(1003, {"gopher_too_few_words": 900, "too_short": 99}, {"json": 2})
     books = [("clean", {"web": clean}), ("exact", {"web": account(2)}), ("near", {"web": account(2, {"alike": 2})})]
@@ -127,6 +128,7 @@ def test_a_share_above_the_limit_stops_the_run(bad: int, min_records: int, stops
         limit.check(book, Path("quarantine"))
 
 
+@pytest.mark.bad_input(10)
 def test_a_source_without_documents_is_an_error(inputs: Path, config: Config, tmp_path: Path, go: Go) -> None:
     (inputs / "books" / "d.jsonl").write_bytes(b"\n\n")
     with pytest.raises(NothingLeft, match=r"'books': no document is left.*after clean: 0 records.*the input is empty"):

@@ -58,6 +58,7 @@ def test_a_run_ends_with_a_table_and_the_same_line_keeps_everything(tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]  # Hydra leaves nothing of its own
 
 
+@pytest.mark.bad_input(11, 49)
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -134,6 +134,7 @@ def texts(decoded: Any, out: Path) -> list[str]:
     return sorted(text for sources in decoded(out).values() for of_source in sources.values() for text in of_source)
 
 
+@pytest.mark.bad_input(43)
 def test_the_same_bytes_by_any_workers_and_in_any_order_of_the_list(
     made: Any, tree: Any, go: Go, output_hashes: Any, tmp_path: Path
 ) -> None:

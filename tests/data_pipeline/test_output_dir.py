@@ -40,6 +40,7 @@ def test_a_name_that_the_system_cannot_take_is_refused_by_its_key(
     assert choose_output_dir("x" * 255, None).name == "x" * 255
 
 
+@pytest.mark.bad_input(52)
 def test_folders_that_hold_something_else_are_refused(tmp_path: Path) -> None:
     text = tmp_path / "in" / "deep" / "a.jsonl"
     text.parent.mkdir(parents=True)

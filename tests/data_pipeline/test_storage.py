@@ -154,6 +154,7 @@ def test_a_write_that_the_system_cuts_short_leaves_the_old_file(tmp_path: Path) 
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.bad_input(52)
 def test_a_full_disk_says_how_many_bytes(tmp_path: Path) -> None:
     with (
         pytest.raises(DiskFull, match=r"new/x: the disk is full: 1,234 bytes needed, [\d,]+ bytes free.*same command"),

@@ -18,6 +18,7 @@ RECORDS = [{"text": f"a few words of record {number}"} for number in range(30)]
 NESTED = [{"text": {"body": "words"}}] * 3
 
 
+@pytest.mark.bad_input(12, 13, 20, 22, 24)
 @pytest.mark.parametrize(
     ("content", "expected"),
     [

@@ -56,6 +56,7 @@ def test_two_lengths_are_refused() -> None:
         settings(max_steps=5, max_tokens=9)
 
 
+@pytest.mark.bad_input(51)
 def test_a_batch_that_does_not_divide_shows_the_arithmetic_and_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"nearest that are: 6, 12; or keep it with 1, 2, 4 ranks$"):
         TrainerSettings(seq_len=16, global_batch_size=8, micro_batch_size=2, max_steps=1).plan(3, 1000, seed=0)
@@ -71,6 +72,7 @@ def test_clipping_is_switched_off_by_null_and_the_error_says_so() -> None:
         settings(max_grad_norm=0)
 
 
+@pytest.mark.bad_input(51)
 @pytest.mark.parametrize("key", ["seq_len", "global_batch_size", "micro_batch_size", "max_steps"])
 def test_a_size_that_is_not_above_zero_is_named(key: str) -> None:
     with pytest.raises(SettingError, match=f"^{key}: 0 is not allowed; give "):

@@ -163,6 +163,7 @@ KEPT = {"nested_just_allowed", "attribute", "long_text", "entities", "numeric_en
         "less_than", "billion_laughs", "cut_in_text", "after_its_end", "closed_at_once", "controls"}  # fmt: skip
 
 
+@pytest.mark.bad_input(31, 32)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_page_keeps_its_text_or_goes_to_quarantine(batch_of: BatchOf, name: str) -> None:
     found = one(Html(Resiliparse()), batch_of, HOSTILE[name])
@@ -171,6 +172,7 @@ def test_a_hostile_page_keeps_its_text_or_goes_to_quarantine(batch_of: BatchOf, 
     assert len(found) <= len(HOSTILE[name])
 
 
+@pytest.mark.bad_input(31, 32)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_trafilatura_keeps_the_text_of_a_hostile_page_or_it_goes_to_quarantine(
@@ -200,6 +202,7 @@ def server() -> Iterator[socket.socket]:
         yield listening
 
 
+@pytest.mark.bad_input(32)
 def test_nothing_is_loaded_from_outside(
     batch_of: BatchOf, engine: Engine, server: socket.socket, tmp_path: Path
 ) -> None:

@@ -64,6 +64,7 @@ def test_pages_are_what_trafilatura_makes_of_them() -> None:
     (LARGE, Limits(60.0, 256 << 20), "html_memory"),
     ("<html><body>" + "<b>" * 3_000 + SENTENCES, Limits(60.0, 1 << 30), "html_depth"),
 ])  # fmt: skip
+@pytest.mark.bad_input(31)
 def test_a_page_beyond_a_limit_goes_alone(page: str, limits: Limits, reason: str) -> None:
     process = PageProcess(OPTIONS, limits)
     pages = [page_of(0), page, page_of(1)]

@@ -93,6 +93,7 @@ def test_clean_text_is_not_copied(batch_of: BatchOf, text: str) -> None:
     assert Repair().apply(batch).batch is batch
 
 
+@pytest.mark.bad_input(33)
 def test_changes_are_counted_by_segment_with_examples(batch_of: BatchOf) -> None:
     lines = "fine\nschÃ¶n\ngrÃ¶ÃŸer &eacute;\n\x1b[1mbold\n"
     repaired = Repair().apply(batch_of("plain", lines))

@@ -40,6 +40,7 @@ def test_texts_are_what_plain_python_makes_of_them(batch_of: BatchOf, form: Form
     assert again.batch is cleaned.batch and not again.changed
 
 
+@pytest.mark.bad_input(18)
 def test_changes_are_counted(batch_of: BatchOf) -> None:
     cleaned = Unicode().apply(batch_of("a\r\nb\rc\u2028d", "x\x00\x1b[0m\x85", "e\u0301", "é", "plain\n"))
     assert cleaned.batch.column("text").to_pylist() == ["a\nb\nc\nd", "x[0m\n", "é", "é", "plain\n"]

@@ -202,6 +202,7 @@ def test_one_rare_ngram_of_a_long_item_condemns_no_document() -> None:
         assert [at for at, _, _ in judge(NGram(), [" ".join([*licence, *own])], texts)] == gone
 
 
+@pytest.mark.bad_input(44)
 def test_short_items_are_sought_whole_and_very_short_ones_never() -> None:
     texts = ["What is the CAPITAL of France?", "The capital of Spain is what?", "Paris is large, France too."]
     items = ["what is the capital of france", "Paris is"]
@@ -228,6 +229,7 @@ def test_reads_its_test_sets(tmp_path: Path) -> None:
     assert NGram().test_items() == []
 
 
+@pytest.mark.bad_input(45)
 def test_decontamination_against_nothing_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_bytes(orjson.dumps({"question": "Why?"}) + b"\n")

@@ -93,6 +93,7 @@ def test_two_sets_of_one_name_are_refused(tmp_path: Path) -> None:
         read(one, other)
 
 
+@pytest.mark.bad_input(45)
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
@@ -121,6 +122,7 @@ def test_what_is_no_test_set_is_refused_with_its_place(tmp_path: Path, name: str
         read(write(tmp_path / name, data))
 
 
+@pytest.mark.bad_input(45)
 def test_a_pattern_without_a_file_is_refused(tmp_path: Path) -> None:
     for pattern, found in (("*.jsonl", "matches no file"), ("missing.jsonl", "matches no file"), (".", "is a folder")):
         with pytest.raises(InputError, match=rf"^decontaminate\.test_sets: .* {found}"):

@@ -39,6 +39,7 @@ def test_word_borders_count() -> None:
     assert not Exact().exact([Exact().features(texts)])
 
 
+@pytest.mark.bad_input(43)
 def test_a_million_copies_have_one_witness() -> None:
     keys = np.zeros((1_000_000, 2), np.uint64)
     duplicates, kept = exact_duplicates(keys)

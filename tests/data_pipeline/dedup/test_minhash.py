@@ -130,6 +130,7 @@ def test_the_order_of_documents_does_not_show_where_no_two_are_as_long(random_co
     assert len(seen[0]) > 20
 
 
+@pytest.mark.bad_input(44)
 def test_texts_shorter_than_a_shingle(run_near: RunNear) -> None:
     texts = ["a b c", "a b", "a b c d", "A  B\tc", "", " "]
     assert [(r.position, r.kept) for r in run_near(MinHash(keep="first"), texts).removals] == [(3, 0), (5, 4)]

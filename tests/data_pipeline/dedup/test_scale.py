@@ -72,6 +72,7 @@ def nobody(position: int) -> str:
     raise AssertionError(f"document {position} is no candidate")
 
 
+@pytest.mark.bad_input(43)
 @pytest.mark.slow
 def test_a_million_copies() -> None:
     result = near(MILLION, np.zeros_like, lambda position: "one and the same text")
@@ -79,6 +80,7 @@ def test_a_million_copies() -> None:
     assert {removal.kept for removal in result.removals} == {0}
 
 
+@pytest.mark.bad_input(43)
 @pytest.mark.slow
 def test_a_million_unlike_documents() -> None:
     result = near(MILLION, lambda positions: positions, nobody)
@@ -94,6 +96,7 @@ def test_half_a_million_pairs_of_which_none_is_missed() -> None:
     assert all(removal.kept == removal.position - 1 for removal in result.removals)
 
 
+@pytest.mark.bad_input(43)
 @pytest.mark.slow
 def test_one_cluster_of_a_hundred_thousand() -> None:
     """200 words of which each document changes one: every one is like the first, 0.9 and more."""

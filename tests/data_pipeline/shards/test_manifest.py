@@ -157,6 +157,7 @@ def test_without_one_the_command_is_named(tmp_path: Path) -> None:
         assert str(folder) in str(caught.value)
 
 
+@pytest.mark.bad_input(47)
 def test_the_tokenizer_must_be_the_shards_own(folder: Path) -> None:
     manifest, path = Manifest.load(folder), folder / "tokenizer.json"
     assert read_tokenizer(folder, manifest) == path.read_bytes()

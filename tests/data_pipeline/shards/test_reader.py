@@ -145,6 +145,7 @@ def test_files_swapped_between_shards_are_found(
     assert other.num_tokens == shard[1].num_tokens
 
 
+@pytest.mark.bad_input(47)
 def test_counts_and_dtype_of_the_manifest_must_agree(shard: tuple[Path, ShardInfo]) -> None:
     prefix, info = shard
     with pytest.raises(DamagedShard, match="documents, the manifest says"):
@@ -153,6 +154,7 @@ def test_counts_and_dtype_of_the_manifest_must_agree(shard: tuple[Path, ShardInf
         Shard(prefix, info, dtype="int32")
 
 
+@pytest.mark.bad_input(47)
 def test_ids_beyond_the_vocabulary_are_refused(tmp_path: Path, write_shard: WriteShard) -> None:
     info = write_shard(tmp_path / "big", [[5, 999, 1000, 3]])
     assert Shard(tmp_path / "big", info, vocab_size=1001).tokens(0, 4).tolist() == [5, 999, 1000, 3]

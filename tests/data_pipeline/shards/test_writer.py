@@ -120,6 +120,7 @@ def test_what_a_killed_run_left_is_overwritten(tmp_path: Path, write_shard: Writ
     assert (tmp_path / "s.bin").read_bytes() == np.array([1, 2, 0], np.uint16).tobytes()
 
 
+@pytest.mark.bad_input(47)
 def test_ids_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with ShardWriter(tmp_path / "s", np.dtype("uint16")) as writer:
         for bad in (65_536, -1):

@@ -21,7 +21,7 @@ class Manners:
         cut_after: bytes of a body after which it drops the connection; None: never. cuts: how often it does.
         head_size: what HEAD says of every file's size; None: the truth; -1: nothing.
         body_size: whether an answer says how long it is.
-        requests: what was asked: method, path, range.
+        requests: what was asked: method, path, range. queries: of these, what followed the path.
         on_request: is told the number of each, from 1, before it is answered.
     """
 
@@ -34,6 +34,7 @@ class Manners:
     head_size: int | None = None
     body_size: bool = True
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
+    queries: list[str] = field(default_factory=list)
     on_request: Callable[[int], None] = lambda number: None
 
 
@@ -104,7 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _begin(self) -> bytes | None:
-        path = self.path.partition("?")[0]
+        path, _, query = self.path.partition("?")
+        self.manners.queries.append(query)
         self.manners.requests.append((self.command, path, self.headers.get("Range")))
         self.manners.on_request(len(self.manners.requests))
         status = self.manners.statuses.get(path, 200 if path in self.manners.files else 404)

@@ -212,3 +212,13 @@ def test_messages_tell_their_rows_and_what_they_unpack_to() -> None:
 def test_a_setting_that_cannot_work_is_refused_by_its_key() -> None:
     with pytest.raises(SettingError, match=r"^id_key: "):
         Arrow(["x"], id_key="text")
+
+
+@pytest.mark.bad_input(35)
+def test_a_column_whose_name_is_no_utf_8_fails_the_file(write: Callable[[str, bytes], str]) -> None:
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, pa.schema([("text", pa.string()), ("other", pa.string())])) as writer:
+        writer.write_table(pa.table({"text": ["a"], "other": ["b"]}))
+    source = Arrow([write("x.arrow", sink.getvalue().replace(b"other", b"o\xf6her"))])
+    with pytest.raises(InputError, match=r"x\.arrow: has a schema that can't be read .*fetch the file again"):
+        list(source.blocks(source.files()[0], 1 << 20))

@@ -114,7 +114,7 @@ def test_the_column_of_the_text_is_found_or_named(read: Read, write: Write) -> N
         read(Csv([write("z.csv", b"text,\xff\n")]))
 
 
-@pytest.mark.parametrize("data", [b"", b"text", b"text\n\n\r\n", gzip.compress(b"")])
+@pytest.mark.parametrize("data", [b"", b"text", b"text\n\n\r\n", gzip.compress(b"", mtime=0)])
 def test_empty_files_hold_nothing_and_are_no_error(read: Read, write: Write, data: bytes) -> None:
     assert read(Csv([write("x.csv", data)])) == ([], [])
 

@@ -46,6 +46,7 @@ def test_plain_gzip_and_zst_give_the_same_bytes(tmp_path: Path, big: bytes) -> N
             assert decompressed(tmp_path / "f", form) == data
 
 
+@pytest.mark.bad_input(3, 5)
 def test_several_members_zero_padding_and_frames_are_all_read(tmp_path: Path, big: bytes) -> None:
     members = gzip.compress(SMALL) + gzip.compress(b"") + bytes(512) + gzip.compress(big) + bytes(1 << 21)
     assert decompressed(tmp_path / "f.gz", members) == SMALL + big
@@ -53,13 +54,40 @@ def test_several_members_zero_padding_and_frames_are_all_read(tmp_path: Path, bi
     assert decompressed(tmp_path / "f.zst", frames) == SMALL + big
 
 
-def test_magic_bytes_decide_not_the_name(tmp_path: Path) -> None:
-    assert decompressed(tmp_path / "f.zst", gzip.compress(SMALL)) == SMALL
-    assert decompressed(tmp_path / "f.gz", SMALL) == SMALL
-    assert decompressed(tmp_path / "f.jsonl", zst(SMALL)) == SMALL
-    assert decompressed(tmp_path / "empty.jsonl", b"") == b""
+@pytest.mark.bad_input(9)
+def test_magic_bytes_decide_not_the_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    misnamed = {
+        "f.zst": (gzip.compress(SMALL), "gzip by its first bytes, not zstandard as its name says; read as gzip"),
+        "f.gz": (SMALL, "plain by its first bytes, not gzip as its name says; read as plain"),
+        "f.jsonl": (zst(SMALL), "zstandard by its first bytes, not plain as its name says; read as zstandard"),
+    }
+    for name, (data, told) in misnamed.items():
+        assert decompressed(tmp_path / name, data) == SMALL
+        assert capsys.readouterr().err == f"warning: {tmp_path / name}: is {told}\n"
+    for name, data in {
+        "empty.jsonl": b"",
+        "a.jsonl": SMALL,
+        "a.JSONL.GZ": gzip.compress(SMALL),
+        "a.zst": zst(SMALL),
+    }.items():
+        decompressed(tmp_path / name, data)
+    assert capsys.readouterr().err == ""
 
 
+@pytest.mark.bad_input(6)
+def test_bytes_that_no_checksum_vouches_for_are_counted(tmp_path: Path, big: bytes) -> None:
+    def unchecked(data: bytes) -> int:
+        (tmp_path / "f").write_bytes(data)
+        return list(read_pieces(InputFile("f", tmp_path / "f", len(data)), WINDOW))[-1].unchecked_bytes
+
+    without, with_one = zst(big), zst(SMALL, write_checksum=True)
+    assert unchecked(SMALL) == len(SMALL)
+    assert unchecked(gzip.compress(SMALL)) == unchecked(with_one) == 0
+    assert unchecked(without) == unchecked(without + with_one) == len(without)
+    assert unchecked(with_one + without + SKIPPABLE) == len(without)
+
+
+@pytest.mark.bad_input(1, 4)
 @pytest.mark.parametrize("form", ["gz", "zst", "zst_stream", "zst_no_checksum", "zst_skippable"])
 def test_a_cut_at_every_byte_is_noticed(tmp_path: Path, form: str) -> None:
     whole = {
@@ -78,6 +106,7 @@ def test_a_cut_at_every_byte_is_noticed(tmp_path: Path, form: str) -> None:
     assert decompressed(path, whole) == SMALL
 
 
+@pytest.mark.bad_input(1, 4)
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=4), st.booleans(), st.data())
 def test_a_cut_anywhere_in_a_chain_gives_an_error_or_whole_members(
     tmp_path_factory: pytest.TempPathFactory, contents: list[bytes], is_gzip: bool, data: st.DataObject
@@ -94,6 +123,7 @@ def test_a_cut_anywhere_in_a_chain_gives_an_error_or_whole_members(
             decompressed(path, whole)
 
 
+@pytest.mark.bad_input(3)
 def test_what_follows_a_member_and_is_none_is_an_error(tmp_path: Path) -> None:
     for whole in (gzip.compress(SMALL), zst(SMALL)):
         with pytest.raises(TrailingGarbage, match=rf"at byte {len(whole)} .* b'garbage'"):
@@ -102,6 +132,7 @@ def test_what_follows_a_member_and_is_none_is_an_error(tmp_path: Path) -> None:
         decompressed(tmp_path / "f.zst", zst(SMALL) + bytes(8))
 
 
+@pytest.mark.bad_input(2)
 def test_every_flipped_bit_of_a_checked_file_is_noticed(tmp_path: Path) -> None:
     for whole, first in ((gzip.compress(SMALL, mtime=0), 10), (zst(SMALL, write_checksum=True), 0)):
         for bit in range(8 * first, 8 * len(whole), 3):
@@ -115,6 +146,7 @@ def test_every_flipped_bit_of_a_checked_file_is_noticed(tmp_path: Path) -> None:
             assert result in (SMALL, bytes(flipped))
 
 
+@pytest.mark.bad_input(7)
 def test_a_window_above_the_limit_names_the_setting(tmp_path: Path) -> None:
     parameters = zstandard.ZstdCompressionParameters(window_log=21, write_content_size=False)
     compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
@@ -129,6 +161,7 @@ def test_a_file_that_went_away_is_named(tmp_path: Path) -> None:
         list(read_pieces(InputFile("gone.jsonl", tmp_path / "gone.jsonl", 0), WINDOW))
 
 
+@pytest.mark.bad_input(8)
 @pytest.mark.parametrize("is_gzip", [True, False])
 def test_a_bomb_is_read_in_flat_memory(tmp_path: Path, is_gzip: bool) -> None:
     size = 600 << 20
@@ -151,6 +184,7 @@ def test_a_bomb_is_read_in_flat_memory(tmp_path: Path, is_gzip: bool) -> None:
 MEMBER = bytes(64 << 20)
 
 
+@pytest.mark.bad_input(8)
 @pytest.mark.parametrize("form", ["gz", "zst"])
 def test_a_bomb_stops_within_a_gib_in_flat_memory(tmp_path: Path, form: str) -> None:
     member, ratio = (gzip.compress(MEMBER), "1,02[0-9]") if form == "gz" else (zst(MEMBER), "32,[0-9]+")

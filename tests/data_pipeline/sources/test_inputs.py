@@ -17,6 +17,7 @@ def names(paths: list[str]) -> list[str]:
     return [file.name for file in find_files(paths, "web")]
 
 
+@pytest.mark.bad_input(42)
 def test_files_are_sorted_and_each_comes_once(write: Write, tmp_path: Path) -> None:
     write("b.jsonl", b"1")
     write("a.jsonl", b"22")
@@ -41,6 +42,7 @@ def test_relative_patterns_start_at_the_working_folder(
     assert names(["../in [brackets]/a.txt"]) == ["a.txt"]  # what exists is taken literally
 
 
+@pytest.mark.bad_input(11)
 def test_empty_glob_names_pattern_source_and_nearest_path(write: Write, tmp_path: Path) -> None:
     write("dumps/web.jsonl.zst", b"")
     with pytest.raises(InputError) as caught:
@@ -52,11 +54,13 @@ def test_empty_glob_names_pattern_source_and_nearest_path(write: Write, tmp_path
         names([f"{tmp_path}/dumps/web.jsonl.zs"])
 
 
+@pytest.mark.bad_input(11)
 def test_a_mistyped_pattern_among_good_ones_is_no_less_an_error(write: Write, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing_here"):
         names([write("a.txt", b""), f"{tmp_path}/nothing_here*"])
 
 
+@pytest.mark.bad_input(41)
 def test_folder_fifo_and_dangling_link_are_refused(write: Write, tmp_path: Path) -> None:
     (tmp_path / "folder.jsonl").mkdir()
     os.mkfifo(tmp_path / "pipe.jsonl")

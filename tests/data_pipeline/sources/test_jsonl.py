@@ -22,6 +22,7 @@ Write = Callable[[str, bytes], str]
 GOOD = b'{"text": "good"}\n'
 
 
+@pytest.mark.bad_input(13, 15)
 def test_every_form_of_a_file_gives_the_same_documents(read: Read, write: Write) -> None:
     data = b'{"id": "one", "text": "a\\nb", "url": "u"}\n\n{"text": "\\u00e9\xf0\x9f\x8e\x89"}'
     expected = [
@@ -75,6 +76,7 @@ BAD_LINES = {
 }
 
 
+@pytest.mark.bad_input(12, 14, 17, 19, 20, 21, 22, 24, 29)
 @pytest.mark.parametrize(
     ("line", "reason"), BAD_LINES.items(), ids=[f"{r}{i}" for i, r in enumerate(BAD_LINES.values())]
 )
@@ -103,17 +105,20 @@ def test_all_bad_lines_of_one_block_are_told_apart(read: Read, write: Write) -> 
     assert [bad.line for bad in quarantined] == [bad.row + 1 for bad in quarantined]
 
 
+@pytest.mark.bad_input(13)
 def test_a_cut_last_line_says_that_the_file_was_cut(read: Read, write: Write) -> None:
     documents, (bad,) = read(Jsonl([write("x.jsonl", GOOD + b'{"text": "lo')]))
     assert (len(documents), bad.reason, bad.row, bad.data) == (1, "json_eof", 1, b'{"text": "lo')
 
 
+@pytest.mark.bad_input(16)
 def test_other_line_ends_than_newline_are_content(read: Read, write: Write) -> None:
     text = "a\u2028b\u2029c\x85d\x0b"
     documents, _ = read(Jsonl([write("x.jsonl", json.dumps({"text": text}, ensure_ascii=False).encode())]))
     assert [document["text"] for document in documents] == [text]
 
 
+@pytest.mark.bad_input(25)
 def test_ids_are_strings_and_integers_else_derived(read: Read, write: Write) -> None:
     ids = ['"a"', "7", "-7", "1" * 40, '""', "null", "true", "1.5", "[1]", '"../../x\\u0000"']
     path = write("x.jsonl", "".join(f'{{"id": {given}, "text": "t"}}\n' for given in ids).encode())
@@ -125,6 +130,7 @@ def test_ids_are_strings_and_integers_else_derived(read: Read, write: Write) -> 
     assert {row: documents[row]["metadata"] for row in derived} == derived  # nothing of a strange id is lost
 
 
+@pytest.mark.bad_input(19)
 def test_metadata_keeps_order_dates_and_digits(read: Read, write: Write) -> None:
     rest = f'"z":"2020-01-02T03:04:05Z","a":[1,{{"b":null}}],"n":{"1234567890" * 4},"x":0.12345678901234567890'
     documents, _ = read(Jsonl([write("x.jsonl", f'{{{rest},"text":"t"}}'.encode())]))
@@ -167,6 +173,7 @@ def test_documents_are_what_the_standard_library_reads(
         assert json.loads(document["metadata"], parse_int=Decimal, parse_float=Decimal) == record
 
 
+@pytest.mark.bad_input(23)
 def test_no_record_with_the_text_key_is_an_error_that_lists_the_keys(read: Read, write: Write) -> None:
     path = write("x.jsonl", b'{"content": "a", "url": "u"}\n{"texts": "b"}\nno json\n')
     for partition_bytes in (1, 1 << 20):
@@ -185,7 +192,8 @@ def test_a_text_key_that_comes_late_is_enough(read: Read, write: Write) -> None:
     assert (len(documents), [bad.reason for bad in quarantined]) == (1, ["missing_text"] * 50)
 
 
-@pytest.mark.parametrize("data", [b"", b"\n\n", b" \r\n", gzip.compress(b""), zstandard.compress(b"\n")])
+@pytest.mark.bad_input(10)
+@pytest.mark.parametrize("data", [b"", b"\n\n", b" \r\n", gzip.compress(b"", mtime=0), zstandard.compress(b"\n")])
 def test_empty_files_hold_nothing_and_are_no_error(read: Read, write: Write, data: bytes) -> None:
     assert read(Jsonl([write("x.jsonl", data)])) == ([], [])
 

@@ -124,6 +124,7 @@ def test_a_block_stands_for_its_content_and_needs_no_file(write: Write, tmp_path
     assert rows == expected(table)
 
 
+@pytest.mark.bad_input(37)
 def test_blocks_are_bounded_by_what_they_unpack_to(write: Write) -> None:
     texts = [str(row % 10) * 5_000 for row in range(4_000)]  # 20 MB that pack to a few kB
     source = Parquet([write("x.parquet", parquet(pa.table({"text": texts}), use_dictionary=False))])
@@ -147,6 +148,7 @@ TEXT_TYPES = {
 }
 
 
+@pytest.mark.bad_input(36)
 def test_files_of_different_schemas_become_one(read: Read, write: Write, tmp_path: Path) -> None:
     for name, kind in TEXT_TYPES.items():
         array = pa.array(["é", None, "b"], pa.string())
@@ -184,6 +186,7 @@ def test_metadata_that_is_no_text_quarantines_its_row(read: Read, write: Write) 
         assert (bad.row, bad.reason, bad.data) == (1, "utf8", b"2")
 
 
+@pytest.mark.bad_input(36)
 def test_the_column_of_the_text_is_found_or_named(write: Write, read: Read) -> None:
     path = write("x.parquet", parquet(pa.table({"texts": ["a"], "url": ["u"], "n": [1]})))
     with pytest.raises(InputError, match=r"x\.parquet: has no column 'text'.*'texts', 'url', 'n'.*mean 'texts'"):
@@ -239,6 +242,7 @@ def test_ids_are_texts_and_integers_else_derived(read: Read, write: Write) -> No
 SMALL = parquet(some_rows(40), row_group_size=20, write_page_checksum=True, data_page_size=200, write_batch_size=5)
 
 
+@pytest.mark.bad_input(34)
 def test_a_cut_at_every_byte_is_noticed(read: Read, write: Write) -> None:
     whole = parquet(some_rows(8).select(["text", "tags"]), row_group_size=4)
     path = write("x.parquet", whole)
@@ -249,6 +253,7 @@ def test_a_cut_at_every_byte_is_noticed(read: Read, write: Write) -> None:
             read(Parquet([path]))
 
 
+@pytest.mark.bad_input(35)
 def test_no_flipped_bit_loses_or_adds_a_row_unseen(read: Read, write: Write) -> None:
     """Pages have checksums, the footer none: what it says must fit the pages, or the file fails."""
     whole = read(Parquet([write("x.parquet", SMALL)]))[0]
@@ -267,6 +272,7 @@ def test_no_flipped_bit_loses_or_adds_a_row_unseen(read: Read, write: Write) -> 
     assert failed > 200
 
 
+@pytest.mark.bad_input(35)
 def test_a_damaged_page_is_named_by_its_row_group(read: Read, write: Write) -> None:
     source = Parquet([write("x.parquet", SMALL)])
     with Path(source.paths[0]).open("rb") as stream:
@@ -278,6 +284,7 @@ def test_a_damaged_page_is_named_by_its_row_group(read: Read, write: Write) -> N
         read(Parquet([write("x.parquet", bytes(flipped))]))
 
 
+@pytest.mark.bad_input(34)
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -310,6 +317,7 @@ def test_a_footer_that_leaves_rows_out_is_an_error(read: Read, write: Write) -> 
             read(Parquet([path]))
 
 
+@pytest.mark.bad_input(37)
 def test_a_dictionary_bomb_stops_in_flat_memory_and_names_the_setting(write: Write) -> None:
     words = pa.array(["x" * (4 << 20), "y"])
     bomb = pa.DictionaryArray.from_arrays(pa.array(np.zeros(100_000, np.int32)), words)  # 400 GB of text
@@ -331,6 +339,7 @@ def test_a_dictionary_bomb_stops_in_flat_memory_and_names_the_setting(write: Wri
     assert peak < 400 << 20
 
 
+@pytest.mark.bad_input(37)
 def test_a_column_of_lists_larger_than_the_limit_names_the_setting(read: Read, write: Write) -> None:
     lists = pa.array([list(range(1000))] * 400)
     path = write("x.parquet", parquet(pa.table({"text": ["t"] * 400, "l": lists}), use_dictionary=False))
@@ -358,3 +367,12 @@ def test_a_setting_that_cannot_work_is_refused_by_its_key() -> None:
     for setting, value in (("id_key", "text"), ("max_doc_bytes", 0), ("max_block_bytes", 1000), ("paths", [])):
         with pytest.raises(SettingError, match=rf"^{setting}: "):
             Parquet(**({"paths": ["x"]} | {setting: value}))  # type: ignore[arg-type]
+
+
+@pytest.mark.bad_input(34)
+def test_a_column_whose_name_is_no_utf_8_fails_the_file(write: Callable[[str, bytes], str]) -> None:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"text": ["a"], "other": ["b"]}), sink)
+    source = Parquet([write("x.parquet", sink.getvalue().replace(b"other", b"o\xf6her"))])
+    with pytest.raises(InputError, match=r"x\.parquet: has a schema that can't be read .*fetch the file again"):
+        list(source.blocks(source.files()[0], 1 << 20))

@@ -263,8 +263,7 @@ def test_what_may_not_stand_in_a_config_is_refused_and_not_repeated() -> None:
     paths = ["s3://bucket/a"]
     refused: list[tuple[list[str], Any]] = [
         (["https://me:opensesame@host/a"], None),
-        (["https://host/a?X-Amz-Signature=opensesame"], None),
-        (["https://host/a?v=1&password=opensesame"], None),
+        (["s3://bucket/a?X-Amz-Signature=opensesame"], None),  # a pattern there, and no query
         (paths, {"s3": {"secret": "opensesame"}}),
         (paths, {"s3": {"key": "opensesame"}}),
         (paths, {"s3": {"client_kwargs": {"aws_secret_access_key": "opensesame"}}}),

@@ -5,18 +5,24 @@ from __future__ import annotations
 import gzip
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 
 from data_pipeline.sources import remote_stream
+from data_pipeline.sources.arrow import Arrow
+from data_pipeline.sources.csv import Csv
 from data_pipeline.sources.inputs import find_files
 from data_pipeline.sources.jsonl import Jsonl
+from data_pipeline.sources.parquet import Parquet
 from data_pipeline.sources.source import InputChanged
 from data_pipeline.sources.text import Text
 from data_pipeline.stages.inputs import group_files
-from foundation.errors import InputError
+from foundation.errors import InputError, SettingError
 
 moto_server = pytest.importorskip("moto.server")
 s3fs = pytest.importorskip("s3fs")
@@ -148,3 +154,23 @@ def test_options_reach_the_file_system(bucket: Any, endpoint: str, monkeypatch: 
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     documents, _ = read(Text(["s3://dumps/a.txt"], storage_options={"s3": {"endpoint_url": endpoint}}))
     assert [each["text"] for each in documents] == ["some"]
+
+
+def test_tables_are_read_with_options_too(
+    bucket: Any, endpoint: str, monkeypatch: pytest.MonkeyPatch, read: Read, tmp_path: Path
+) -> None:
+    table = pa.table({"id": ["1", "2"], "text": ["some", "words"]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pa.ipc.new_stream(str(tmp_path / "a.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"id,text\n1,some\n2,words\n"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    options = {"s3": {"endpoint_url": endpoint}}
+    kinds: dict[str, Any] = {"a.parquet": Parquet, "a.arrow": Arrow, "a.csv.gz": Csv}
+    for name, kind in kinds.items():
+        bucket.put(str(tmp_path / name), f"dumps/{name}")
+        documents, quarantined = read(kind([f"s3://dumps/{name}"], storage_options=options))
+        assert [(each["id"], each["text"]) for each in documents] == [("1", "some"), ("2", "words")]
+        assert not quarantined
+        with pytest.raises(SettingError, match=r"storage_options\.s3: no path begins with s3://"):
+            kind(["a"], storage_options=options)

@@ -173,6 +173,7 @@ CHARSETS = [
 ]  # fmt: skip
 
 
+@pytest.mark.bad_input(33)
 @pytest.mark.parametrize(("body", "kind", "text", "charset", "who"), CHARSETS, ids=[each[4] for each in CHARSETS])
 def test_text_is_decoded_by_mark_header_meta_or_detection(
     read: Read, write: Write, body: bytes, kind: str, text: str, charset: str, who: str
@@ -184,6 +185,7 @@ def test_text_is_decoded_by_mark_header_meta_or_detection(
     assert "replaced" not in about
 
 
+@pytest.mark.bad_input(33)
 def test_characters_that_cannot_be_decoded_are_counted(read: Read, write: Write) -> None:
     body = b"words " * 100 + b"\xff" + b" words" * 100
     documents, _ = read(Warc([write("x.warc", record("response", answer(body, "text/html; charset=utf-8")))]))
@@ -244,6 +246,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.bad_input(38)
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_record_costs_itself_alone(read: Read, write: Write, name: str) -> None:
     data = page(b"<p>1") + BROKEN[name] + page(b"<p>2", "b") + page(b"<p>3", "c")
@@ -255,6 +258,7 @@ def test_a_broken_record_costs_itself_alone(read: Read, write: Write, name: str)
         assert quarantined[0].offset_bytes == len(page(b"<p>1"))
 
 
+@pytest.mark.bad_input(38)
 @pytest.mark.parametrize("cut", [1, 5, 20, 150, 300])
 def test_a_file_that_ends_inside_a_record_fails(write: Write, cut: int) -> None:
     data = page(b"<p>1") + page(b"<p>2" + b" words" * 30)
@@ -264,6 +268,7 @@ def test_a_file_that_ends_inside_a_record_fails(write: Write, cut: int) -> None:
             list(source.blocks(source.files()[0], 1 << 20))
 
 
+@pytest.mark.bad_input(38)
 def test_a_length_beyond_the_file_fails_it(write: Write) -> None:
     data = page(b"<p>1") + record("response", answer(b"<p>x"), length=10**15) + page(b"<p>2")
     source = Warc([write("x.warc", data)])
@@ -284,6 +289,7 @@ def test_what_is_no_warc_is_refused_and_an_empty_file_is_none(read: Read, write:
     assert read(Warc([write("empty.warc", b"")])) == ([], [])
 
 
+@pytest.mark.bad_input(38)
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_damage_ends_in_an_error_or_in_quarantine_and_rows_do_not_depend_on_blocks(data: st.DataObject) -> None:
@@ -317,6 +323,23 @@ def outcome(source: Warc, whole: bytes, partition_bytes: int) -> Any:
     assert [block.first_row for block in blocks] == [sum(counts[:number]) for number in range(len(blocks))]
     rows = [row for each in parsed for row in each.documents.column("row").to_pylist()]
     return rows, [(each.row, each.offset_bytes, each.reason) for one in parsed for each in one.quarantined]
+
+
+def test_a_wat_file_is_refused_by_what_it_is(write: Write, read: Read) -> None:
+    about = record("warcinfo", b"software: x\r\n", Content_Type="application/warc-fields")
+    wat = record("metadata", b'{"Envelope": {}}', Content_Type="application/json")
+    for partition_bytes in (1, 1 << 20):
+        for data in (about + wat + wat, members(about, wat), wat):
+            with pytest.raises(
+                InputError, match=r"x\.warc: is a WAT file, .* no text of them; take the WARC file .* WET"
+            ):
+                read(Warc([write("x.warc", data)]), partition_bytes)
+    for first in (
+        page(b"<p>x"),
+        record("metadata", b"x: y", Content_Type="application/warc-fields"),
+        BROKEN["no length"],
+    ):
+        read(Warc([write("x.warc", about + first + wat)]))
 
 
 def test_files_of_fastwarc_s_own_writer_are_read(read: Read, write: Write) -> None:

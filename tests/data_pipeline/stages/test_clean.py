@@ -82,6 +82,7 @@ def test_a_package_that_a_rule_needs_is_asked_for_before_the_work() -> None:
         version_of("groundwork-none")
 
 
+@pytest.mark.bad_input(1)
 def test_a_truncated_input_commits_nothing_and_can_be_mended(
     inputs: Path, config: Config, tmp_path: Path, go: Go, redone: Redone
 ) -> None:

@@ -69,6 +69,7 @@ def test_a_partition_is_known_by_its_content_and_place(tmp_path: Path) -> None:
     assert keys() != before  # the name is part of the documents' ids
 
 
+@pytest.mark.bad_input(40)
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
     source = write(tmp_path, [50])
     (group,) = group_files([source], 100)
@@ -92,6 +93,7 @@ def test_the_state_tells_a_rewritten_file_of_the_same_size(tmp_path: Path) -> No
     assert state() != before
 
 
+@pytest.mark.bad_input(40)
 def test_a_file_that_went_after_it_was_listed_is_named(tmp_path: Path) -> None:
     source = write(tmp_path, [2])
     (group,) = group_files([source], 100)

@@ -87,6 +87,7 @@ def test_end_of_text_that_merges_build_is_refused() -> None:
         ByteLevelBPE(vocab_size=260, eot_token="END").train(iter(["END END END END END and more"] * 9))
 
 
+@pytest.mark.bad_input(46)
 def test_special_text_in_the_corpus_is_trained_on_as_text() -> None:
     tokenizer_json = ByteLevelBPE(vocab_size=268).train(iter(["<|endoftext|><|endoftext|>x" * 50]))
     tokens = orjson.loads(tokenizer_json)["model"]["vocab"]

@@ -82,6 +82,7 @@ def test_an_integer_fits_a_float_and_arrives_as_one() -> None:
     assert (ratio, type(ratio)) == (3.0, float)
 
 
+@pytest.mark.bad_input(49, 50)
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
@@ -110,6 +111,7 @@ def test_a_wrong_key_or_value_is_named_with_what_is_allowed(change: dict[str, An
         assert part in str(caught.value)
 
 
+@pytest.mark.bad_input(50)
 def test_a_missing_key_is_named() -> None:
     with pytest.raises(ConfigError, match=r"shape\.names: missing; set shape\.names="):
         check({"shape": {"_target_": f"{__name__}.Shape", "size": [1, 2]}, "seed": 1}, app, ALLOWED)

@@ -33,6 +33,7 @@ def test_a_key_is_forced_so_that_an_unknown_one_gets_our_message(conf: Path) -> 
     assert "hydra.output_subdir=null" in arguments
 
 
+@pytest.mark.bad_input(49)
 def test_a_wrong_option_gets_the_nearest_and_the_list(conf: Path) -> None:
     with pytest.raises(ConfigError, match=r"model: 'smal' is no option .* did you mean 'small'.*allowed: large, small"):
         typed(conf, "model=smal")
@@ -135,6 +136,7 @@ def test_a_bad_yaml_anywhere_in_the_tree_is_refused(conf: Path) -> None:
         typed(conf, "model=large")
 
 
+@pytest.mark.bad_input(50)
 def test_references_are_resolved_and_resolvers_refused() -> None:
     assert plain(OmegaConf.create({"a": 1, "b": "${a}"})) == {"a": 1, "b": 1}
     with pytest.raises(ConfigError, match=r"b: '\$\{oc\.env:HOME\}' uses a resolver"):
@@ -185,6 +187,7 @@ def test_hydras_own_switch_stays_as_it_was_and_errors_of_the_task_pass(
     assert os.environ[RAISES] == "0"
 
 
+@pytest.mark.bad_input(50)
 @pytest.mark.parametrize("parts", [{"one": "one"}, {"one": "other", "other": "one"}])
 @pytest.mark.parametrize("is_typed", [True, False])
 def test_an_option_made_of_itself_is_named_where_it_is_composed(

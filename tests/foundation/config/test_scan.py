@@ -10,6 +10,7 @@ from foundation.config.scan import MAX_BYTES, scan_yaml
 from foundation.errors import ConfigError
 
 
+@pytest.mark.bad_input(50, 53)
 @pytest.mark.parametrize(
     ("line", "part"),
     [
@@ -45,6 +46,7 @@ def test_a_line_that_means_what_it_says_passes(tmp_path: Path, line: str) -> Non
     scan_yaml(path)
 
 
+@pytest.mark.bad_input(53)
 def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "some.yaml"
     path.write_bytes(b"#" * (MAX_BYTES + 1))

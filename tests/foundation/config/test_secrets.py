@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from foundation.config.secrets import refuse_secrets
+from foundation.config.secrets import hide_queries, refuse_secrets
 from foundation.errors import ConfigError
 
 
@@ -46,6 +47,28 @@ def test_a_secret_is_refused_by_its_key_alone(tree: dict[str, Any], key: str) ->
         refuse_secrets(tree)
     assert str(refused.value).startswith(f"{key}: ")
     assert "canary" not in str(refused.value).lower()
+
+
+def test_a_query_is_no_matter_where_it_is_hidden_and_the_rest_of_the_address_is() -> None:
+    signed = re.compile(r"corpus\.paths(\.\d+)?")
+    for address in ("https://host/x?X-Amz-Signature=canary", "http://host/x?token=canary&password=canary#canary"):
+        refuse_secrets({"corpus": {"paths": ["a", address]}}, signed=signed)
+        refuse_secrets({"corpus": {"paths": address}}, signed=signed)
+        with pytest.raises(ConfigError, match=r"^corpus\.other: "):
+            refuse_secrets({"corpus": {"other": address}}, signed=signed)
+    for other in ("https://me:canary@host/x?a=b", "s3://host/x?sig=canary"):
+        with pytest.raises(ConfigError, match=r"^corpus\.paths\.0: "):
+            refuse_secrets({"corpus": {"paths": [other]}}, signed=signed)
+
+
+def test_a_hidden_query_keeps_its_names() -> None:
+    tree = {
+        "a": ["https://host/x.gz?v=1&X-Amz-Signature=a%2Fb==&flag#part", "s3://host/x?.gz"],
+        "b": {"c": 1},
+        "d": None,
+    }
+    hidden = {"a": ["https://host/x.gz?v=***&X-Amz-Signature=***&***#***", "s3://host/x?.gz"], "b": {"c": 1}, "d": None}
+    assert hide_queries(tree) == hidden == hide_queries(hidden)
 
 
 def test_words_of_the_field_are_none() -> None:

@@ -47,6 +47,7 @@ def test_what_fits_arrives_as_the_hint_says(value: Any, hint: Any, expected: Any
     assert (found, type(found)) == (expected, type(expected))
 
 
+@pytest.mark.bad_input(50)
 @pytest.mark.parametrize(
     ("value", "hint", "message"),
     [

@@ -36,6 +36,7 @@ def test_counts_samples_as_the_definition_says(dataset: Dataset) -> None:
         assert dataset.samples_per_epoch(seq_len, {"books": 1.0}) == samples["books"]
 
 
+@pytest.mark.bad_input(48)
 def test_a_source_of_exactly_one_sample_counts_and_one_token_less_does_not(make_folder: Make) -> None:
     folder = make_folder({"a": [np.arange(1, 33)]})  # 32 ids and an end-of-text
     assert open_data(folder).num_samples("a", 32) == 1

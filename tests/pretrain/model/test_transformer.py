@@ -113,6 +113,7 @@ def test_flops_are_those_that_torch_counts(make_model: Make, ids_BT: Tensor) -> 
     assert counter.get_total_flops() / ids_BT.numel() == pytest.approx(model.flops_per_token(seq_len), rel=1e-6)
 
 
+@pytest.mark.bad_input(51)
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -153,6 +153,7 @@ def test_zero_grad_drops_the_gradients(model: nn.Module) -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+@pytest.mark.bad_input(51)
 @pytest.mark.parametrize(
     ("setting", "value"),
     [("lr", 0.0), ("lr", math.inf), ("beta1", 1.0), ("beta2", -0.1), ("eps", 0.0), ("weight_decay", -1.0)],

@@ -88,6 +88,7 @@ def test_a_warmup_as_long_as_the_run() -> None:
     assert factors(WarmupCosine(plan_of(3), warmup_steps=3), 4) == [0.25, 0.5, 0.75, 0.1]
 
 
+@pytest.mark.bad_input(51)
 @pytest.mark.parametrize("make", [WarmupCosine, Constant])
 @pytest.mark.parametrize(
     ("settings", "words"),

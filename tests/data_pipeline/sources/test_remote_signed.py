@@ -1,0 +1,78 @@
+"""Addresses that are signed in their query: it is sent, and stands in no file and no message."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_pipeline.pipeline import check_config, run
+from foundation.config.compose import read_config
+from foundation.errors import ConfigError
+from tests.data_pipeline.sources.servers import Manners, Server
+
+pytest.importorskip("aiohttp")
+
+QUERY = "X-Amz-Credential=canary1%2F20260101&X-Amz-Signature=canary2&token=canary3&response-type=canary4"
+SETTINGS = ["clean=none", "dedup=none", "tokenizer.vocab_size=270", "executor.workers=1", "name=signed"]
+
+
+def type_line(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "data_pipeline", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+def files_with(folder: Path, word: bytes) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and word in path.read_bytes()]
+
+
+@pytest.mark.slow
+def test_a_signed_address_is_fetched_and_left_nowhere(tmp_path: Path) -> None:
+    lines = "".join(json.dumps({"text": f"a few words of document {number}"}) + "\n" for number in range(200))
+    manners = Manners({"/d/x.jsonl": lines.encode() + b'{"text": "cut\n'}, {"/d/x.jsonl": "v1"})
+    with Server(manners) as server:
+        address = f"{server.url}/d/x.jsonl?{QUERY}"
+        ended = type_line(tmp_path, "corpus=jsonl", f"corpus.paths=['{address}']", *SETTINGS)
+        assert ended.returncode == 0, ended.stderr
+        assert manners.queries and set(manners.queries) == {QUERY}
+        data = tmp_path / "data" / "signed"
+        for text in (ended.stdout, ended.stderr):
+            assert "canary" not in text
+        assert files_with(tmp_path, b"canary") == []
+        hidden = b"x.jsonl?X-Amz-Credential=***&X-Amz-Signature=***&token=***&response-type=***"
+        assert hidden in (data / "config.yaml").read_bytes()
+        tree: dict[str, Any] = read_config(data / "config.yaml")
+        with pytest.raises(ConfigError, match=r"^corpus\.paths: .*only the names are left: .* give the whole address"):
+            run(**check_config(tree))
+        asked = len(manners.queries)
+        tree["output_dir"] = str(data)
+        tree["corpus"]["paths"] = [f"{server.url}/d/x.jsonl?X-Amz-Signature=canary5"]
+        result = run(**check_config(tree))
+        assert not any(stage.redone for stage in result.stages)  # another signature is no other file
+        assert set(manners.queries[asked:]) == {"X-Amz-Signature=canary5"}
+        assert files_with(tmp_path, b"canary") == []
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "corpus.paths=[{address}",  # a bracket that is not closed
+        "corpus.path={address}",
+        "corpus.paths.0={address}",
+        "corpus.paths=['{address}','{address}x']",
+        "corpus.text_key={address}",
+        "-m corpus.paths={address},{address}",
+    ],
+)
+@pytest.mark.slow
+def test_a_mistake_beside_one_shows_it_nowhere(tmp_path: Path, word: str) -> None:
+    address = f"http://127.0.0.1:9/x.jsonl?{QUERY}"
+    words = word.format(address=address).split()
+    ended = type_line(tmp_path, "corpus=jsonl", "corpus.paths=x.jsonl", *words, "name=signed")
+    assert ended.returncode == 2, ended.stderr
+    assert "canary" not in ended.stdout + ended.stderr and "Traceback" not in ended.stderr
+    assert files_with(tmp_path, b"canary") == []
