@@ -116,18 +116,29 @@ class Histograms:
         return rows
 
 
-def count(of: Sequence[Side], scores: Scores, sizes: np.ndarray, gone: np.ndarray) -> Histograms:
+def times_broken(of: Sequence[Side], scores: Scores, gone: np.ndarray) -> np.ndarray:
+    """Return how many reasons each document has to go, (documents,) int64.
+
+    Args:
+        of: of the limits of all rules.
+        scores: of the documents.
+        gone: (documents,) bool: that go by something else than a limit, such as a rule's own decision.
+    """
+    times = gone.astype(np.int64)
+    for side in of:
+        times += side.outside(side.limit.values(scores))
+    return times
+
+
+def count(of: Sequence[Side], scores: Scores, sizes: np.ndarray, times: np.ndarray) -> Histograms:
     """Return the histogram of each side's score; documents without that score are in none.
 
     Args:
         of: of the limits of all rules.
         scores: of the documents.
         sizes: (documents,) int64 UTF-8 bytes.
-        gone: (documents,) bool: that go by something else than a limit, such as a rule's own decision.
+        times: (documents,) int64 as of `times_broken`.
     """
-    times = gone.astype(np.int64)
-    for side in of:
-        times += side.outside(side.limit.values(scores))
     histograms = Histograms.empty(len(of))
     rows = [histograms.rows]
     for number, side in enumerate(of):

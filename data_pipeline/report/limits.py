@@ -13,7 +13,7 @@ from foundation.progress import human
 from foundation.text import one_line
 
 GROUP = "clean"  # the config group whose keys are typed
-MOST_EDGES = 120  # of a slider
+MOST_EDGES = 100  # of a slider
 MOST_LABELS = 40  # lines of a table
 TITLE_CHARS = 90
 ADVICE = "to the command: it decides anew by the stored scores, and reads no text again."
@@ -43,7 +43,7 @@ def show_limits(page: Page, measured: Measured) -> None:
 
 def anchors(measured: Measured) -> dict[str, str]:
     """Return reason -> id, of all reasons that a limit on the page explains."""
-    found: dict[str, str] = {choice["reason"]: f"label-{choice['score']}" for choice in measured.get("choices", [])}
+    found: dict[str, str] = {}
     for limit in measured.get("limits", []):
         found.setdefault(limit["reason"], _anchor(limit))
     return found
@@ -61,7 +61,7 @@ def _labels(page: Page, choice: dict[str, Any], limits: list[dict[str, Any]]) ->
             totals[name] = [a + b for a, b in zip(totals.get(name, [0] * len(counts)), counts, strict=True)]
     if not totals:
         return
-    page.section(f"Documents by {choice['score'].replace('_', ' ')}", f"label-{choice['score']}")
+    page.section(f"Documents by {choice['score'].replace('_', ' ')}")
     if choice["key"]:
         example = ",".join(sorted(totals, key=lambda name: (-totals[name][0], name))[:2])
         page.text(
@@ -92,7 +92,7 @@ def _explorer(limit: dict[str, Any]) -> Explorer:
     threshold, is_least = float(limit["threshold"]), limit["end"] == "least"
     found = {float(row[0]) for rows in limit["histogram"].values() for row in rows}
     edges = sorted(found | ({threshold} if math.isfinite(threshold) else set()))
-    kept = thinned(edges, threshold, is_least)
+    kept = thinned(edges, threshold)
     places = _places(edges, kept, is_least)
     counts = {source: _counted(rows, places) for source, rows in limit["histogram"].items() if rows}
     taken = Counted(*(sum(column) for column in zip(*limit["taken"].values(), strict=True)))
@@ -111,8 +111,8 @@ def _explorer(limit: dict[str, Any]) -> Explorer:
     )
 
 
-def thinned(edges: list[float], threshold: float, is_least: bool, most: int = MOST_EDGES) -> list[float]:
-    """Return at most about `most` of the edges, evenly, the threshold and the outermost that all stay by among them."""
+def thinned(edges: list[float], threshold: float, most: int = MOST_EDGES) -> list[float]:
+    """Return at most about `most` of the edges, evenly, the threshold and both ends among them."""
     if len(edges) <= most:
         return edges
     places = {round(place * (len(edges) - 1) / (most - 1)) for place in range(most)}
@@ -148,7 +148,7 @@ def _drawn(sample: dict[str, Any], places: dict[float, int], threshold: float) -
         kind=kinds[sample["kind"]],
         value=float(sample["value"]),
         place=places[float(sample["edge"])],
-        stays=sample["stays"],
+        alone=sample["alone"],
         name=one_line(sample["id"], TITLE_CHARS),
         source=sample["source"],
         origin=f"{sample['file']}, record {sample['row']:,}",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.clean.histogram import Histograms, count, count_labels, sides
+from data_pipeline.clean.histogram import count, count_labels, sides, times_broken
 from data_pipeline.clean.rules import MAX_LOSS, NoClean, Rule, Scores
 from data_pipeline.documents import Removal, Removals, fingerprint
 from data_pipeline.ledger import Account, Book
@@ -89,7 +89,7 @@ class Filter(Stage):
             facts={
                 "bytes_in_and_removed": bytes_in_and_removed(view, indices),
                 BYTES_REMOVED: {source: dict(sorted(by_reason.items())) for source, by_reason in removed.items()},
-                MEASURED: measured.facts(self.place.executor, view, self.name, indices),
+                MEASURED: measured.facts(self.place.executor, view, self.name),
             },
         )
 
@@ -158,12 +158,13 @@ class _FilterPartition:
         gone = np.zeros(len(sizes), bool)
         for removals in decided:
             gone[removals.positions] = True
-        histograms: Histograms = count(of, scores, sizes, self._by_no_limit(decided, len(sizes)))
+        times = times_broken(of, scores, self._by_no_limit(decided, len(sizes)))
+        histograms = count(of, scores, sizes, times)
         labels = [count_labels(choice, scores, sizes, gone) for choice in self.rule.choices]
         return {
             "rows": histograms.rows,
             "taken": histograms.taken,
-            "candidates": candidates(of, scores, lot, first_index),
+            "candidates": candidates(of, scores, times, lot, first_index),
             **{f"labels_{number}": counts for number, counts in enumerate(labels)},
         }
 

@@ -44,13 +44,12 @@ class Measured:
             counts += arrays[f"labels_{number}"]
         self._candidates = best(np.concatenate([self._candidates, arrays["candidates"]]))
 
-    def facts(self, executor: Executor, view: View, stage: str, gone: np.ndarray) -> dict[str, Any]:
+    def facts(self, executor: Executor, view: View, stage: str) -> dict[str, Any]:
         """Return all of it as JSON values, for the page.
 
         Args:
             view: before the filter.
             stage: the filter's name.
-            gone: indices of the documents that go.
         Returns:
             `limits`: by side: score, end, threshold (None: there is none yet), reason, key, group (None: all
             documents), histogram (source -> edge and counts of each bucket), taken (source -> counts), samples.
@@ -59,7 +58,7 @@ class Measured:
         shown = self._shown()
         samples = drawn(self._candidates)
         samples = samples[np.isin(samples["side"], shown)]
-        described = self._describe(executor, view, stage, samples, gone)
+        described = self._describe(executor, view, stage, samples)
         limits = [self._limit(number, [each for each in described if each["side"] == number], view) for number in shown]
         return {"limits": limits, "choices": [self._choice(number) for number in range(len(self._choices))]}
 
@@ -98,16 +97,13 @@ class Measured:
             ],
         }
 
-    def _describe(
-        self, executor: Executor, view: View, stage: str, samples: np.ndarray, gone: np.ndarray
-    ) -> list[dict[str, Any]]:
+    def _describe(self, executor: Executor, view: View, stage: str, samples: np.ndarray) -> list[dict[str, Any]]:
         """Return each sample with what people need to judge it: here alone texts are read."""
         indices = np.unique(samples["index"])
         if not len(indices):
             return []
         documents = describe(executor, view, stage, indices).places(indices).load().to_pylist()
         sources = [view.partitions[part].source for part in np.searchsorted(view.starts, indices, "right") - 1]
-        stays = ~np.isin(indices, gone)
         found = []
         for row in samples:
             place = int(np.searchsorted(indices, row["index"]))
@@ -116,7 +112,7 @@ class Measured:
                     "side": int(row["side"]),
                     "kind": KINDS[row["kind"]],
                     "value": _plain(float(row["value"])),
-                    "stays": bool(stays[place]),
+                    "alone": bool(row["alone"]),
                     "id": documents[place]["id"],
                     "source": sources[place],
                     "file": view.file_names[documents[place]["file"]],

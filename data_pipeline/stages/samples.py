@@ -26,6 +26,7 @@ CANDIDATE = np.dtype(
         ("lot", "<u8"),
         ("index", "<i8"),  # of the document
         ("value", "<f8"),  # its score
+        ("alone", "?"),  # whether nothing else takes it
     ]
 )
 _MOST = (PER_KIND, 2 * PER_KIND)  # candidates of each kind: of those by lot some are nearest, too
@@ -43,11 +44,12 @@ def lots(files: np.ndarray, rows: np.ndarray, first_file: int) -> np.ndarray:
     return hash_pairs(places, rows.astype(np.int64).view(np.uint64))[1]
 
 
-def candidates(of: Sequence[Side], scores: Scores, lot: np.ndarray, first_index: int) -> np.ndarray:
+def candidates(of: Sequence[Side], scores: Scores, times: np.ndarray, lot: np.ndarray, first_index: int) -> np.ndarray:
     """Return the documents of a partition that may be drawn, (n,) CANDIDATE.
 
     Args:
         of: the ends of all limits.
+        times: (documents,) int64: how many reasons each has to go.
         lot: (documents,) uint64.
         first_index: index of the first document.
     """
@@ -67,6 +69,7 @@ def candidates(of: Sequence[Side], scores: Scores, lot: np.ndarray, first_index:
                 rows["side"], rows["outside"], rows["kind"] = number, outside, kind
                 rows["distance"] = distance[positions] if kind == NEAREST else 0.0
                 rows["lot"], rows["index"], rows["value"] = lot[positions], first_index + positions, values[positions]
+                rows["alone"] = times[positions] == outside
                 found.append(rows)
     return best(np.concatenate(found))
 

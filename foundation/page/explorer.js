@@ -50,7 +50,7 @@ for (const room of document.querySelectorAll(".explorers")) {
         const now = goes(Number(sample.dataset.place), at), before = sample.classList.contains("goes");
         sample.hidden = source !== "" && sample.dataset.source !== source;
         sample.classList.toggle("changed", now !== before);
-        sample.querySelector("i").textContent = now === before ? (now ? "goes" : "stays") : now ? "would go" : "would stay";
+        sample.querySelector("i").textContent = now !== before ? (now ? "would go" : sample.dataset.alone ? "would stay" : "would pass") : sample.className.split(" ")[0];
       }
       const line = isMoved && edge && data.setting ? data.setting.replace("{}", edge) : "";
       typed.hidden = !line;

@@ -19,7 +19,7 @@ from foundation.page.scale import number
 from foundation.progress import human
 from foundation.text import number_of, visible
 
-WIDTH, HEIGHT, NUM_TICKS = 640, 90, 5
+HEIGHT, NUM_TICKS = 90, 5
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -38,14 +38,14 @@ class Drawn:
     Attributes:
         kind: why it was drawn; samples of one kind stand together.
         value: its score; place: of the edge at which the limit leaves it, as of `Explorer.edges`.
-        stays: whether it stays in the end, whatever this limit says.
+        alone: whether no other reason takes it.
         source: where it comes from, as of `Explorer.counts`; origin: where it lies there.
     """
 
     kind: str
     value: float
     place: int
-    stays: bool
+    alone: bool
     name: str
     source: str
     origin: str
@@ -131,9 +131,8 @@ def _explorer(it: Explorer, advice: str) -> str:
     }
     is_set = math.isfinite(it.limit)
     words = f"{'at least' if it.end == 'least' else 'at most'} {number(it.limit)}" if is_set else "no limit is set"
-    goes = (
-        f"{number_of(it.taken.documents, 'document')} of {_total(it):,} {'goes' if it.taken.documents == 1 else 'go'}"
-    )
+    gone, total = it.taken.documents, _total(it)
+    goes = f"{gone:,} of {number_of(total, 'document')} {'goes' if gone == 1 else 'go'}"
     return (
         f'<div class="explorer" id="{safe(it.anchor)}" data-histogram="{html.escape(json.dumps(data), quote=True)}">'
         f"<h3>{safe(it.title)} <span>{safe(it.note)}</span></h3>{_bars(it)}{_slider(it)}"
@@ -185,16 +184,14 @@ def _bars(it: Explorer) -> str:
     for counts in it.counts.values():
         for place, each in counts.items():
             heights[place] += each.documents
-    width, most = WIDTH / len(heights), math.log1p(max(heights) or 1)
+    most = math.log1p(max(heights) or 1)
     bars = ""
     for place, height in enumerate(heights):
         tall = HEIGHT * math.log1p(height) / most
         goes = math.isfinite(it.limit) and (place < it.start if it.end == "least" else place > it.start)
-        bars += (
-            f'<rect{" class=gone" if goes else ""} x="{place * width:.2f}" y="{HEIGHT - tall:.2f}" '
-            f'width="{max(width - 1, 0.5):.2f}" height="{tall:.2f}"/>'
-        )
-    cut = (it.start + (it.end == "most")) * width
+        kind = " class=gone" if goes else ""
+        bars += f'<rect{kind} x="{place}" y="{HEIGHT - tall:.4g}" width=".88" height="{tall:.4g}"/>'
+    cut = it.start + (it.end == "most") - 0.06  # between two bars
     line = f'<path d="M{cut:.2f} 0V{HEIGHT}"/>' if math.isfinite(it.limit) else ""
     last, only = len(heights) - 1, " hidden" if len(heights) == 1 else ""
     places = sorted({round(tick * last / (NUM_TICKS - 1)) for tick in range(NUM_TICKS)})
@@ -203,7 +200,7 @@ def _bars(it: Explorer) -> str:
         for place in places
     )
     return (
-        f'<svg{only} viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '
+        f'<svg{only} viewBox="0 0 {len(heights)} {HEIGHT}" preserveAspectRatio="none" role="img" '
         f'aria-label="{safe(number(it.edges[0]))} to {safe(number(it.edges[-1]))}">{bars}{line}</svg>'
         f'<div class="ticks"{only}>{ticks}</div>'
     )
@@ -231,12 +228,14 @@ def _list(it: Explorer, kind: str, samples: Iterable[Drawn]) -> str:
 
 def _sample(it: Explorer, sample: Drawn) -> str:
     goes = math.isfinite(it.limit) and (sample.place < it.start if it.end == "least" else sample.place > it.start)
-    other = "" if goes or sample.stays else "; goes for another reason"
+    verdict = "goes" if goes else "stays" if sample.alone else "passes"
+    other = "" if sample.alone else "; goes for another reason" + (", too" if goes else "")
+    alone = ' data-alone="1"' if sample.alone else ""
+    text = html.escape(visible(" ".join(sample.text.split())), quote=True)
     return (
-        f'<li class="{"goes" if goes else "stays"}" data-place="{sample.place}" data-source="{safe(sample.source)}">'
-        f"<b>{safe(number(sample.value))}</b><i>{'goes' if goes else 'stays'}</i><div><cite>{safe(sample.name)}</cite> "
-        f"<small>{safe(sample.source)}, {safe(sample.origin)}{other}</small>"
-        f"<p>{html.escape(visible(' '.join(sample.text.split())), quote=True)}</p></div></li>"
+        f'<li class="{verdict}" data-place="{sample.place}" data-source="{safe(sample.source)}"{alone}>'
+        f"<b>{safe(number(sample.value))}</b><i>{verdict}</i><div><cite>{safe(sample.name)}</cite> "
+        f"<small>{safe(sample.source)}, {safe(sample.origin)}{other}</small><p>{text}</p></div></li>"
     )
 
 
