@@ -158,7 +158,7 @@ class _FilterPartition:
         gone = np.zeros(len(sizes), bool)
         for removals in decided:
             gone[removals.positions] = True
-        times = times_broken(of, scores, self._by_no_limit(decided, len(sizes)))
+        times = times_broken(of, scores, self._by_no_limit(scores, decided, len(sizes)))
         histograms = count(of, scores, sizes, times)
         labels = [count_labels(choice, scores, sizes, gone) for choice in self.rule.choices]
         return {
@@ -168,10 +168,12 @@ class _FilterPartition:
             **{f"labels_{number}": counts for number, counts in enumerate(labels)},
         }
 
-    def _by_no_limit(self, decided: list[Removals], num_docs: int) -> np.ndarray:
-        """Return which documents go by a rule's own decision, (documents,) bool."""
+    def _by_no_limit(self, scores: Scores, decided: list[Removals], num_docs: int) -> np.ndarray:
+        """Return which documents go by a label or by a rule's own decision, (documents,) bool."""
         reasons = {reason for limit in self.rule.limits for reason in (limit.below, limit.above)}
         gone = np.zeros(num_docs, bool)
+        for choice in self.rule.choices:
+            gone[choice.unwanted(scores)] = True
         for removals in decided:
             gone[removals.positions] |= removals.reason not in reasons
         return gone
