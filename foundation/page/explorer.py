@@ -247,4 +247,6 @@ def setting_of(key: str, group: str | None) -> str:
     """
     if not key:
         return ""
-    return f"{key}={{}}" if group is None else shlex.quote(f"{key}={{{group}:{{}}}}")
+    if group is not None:
+        return shlex.quote(f"{key}={{{group}:{{}}}}")
+    return f"{key}={{}}" if shlex.quote(key) == key else shlex.quote(f"{key}={{}}")

@@ -163,4 +163,5 @@ def test_a_page_without_a_slider_has_no_script() -> None:
 def test_what_is_typed_survives_a_shell() -> None:
     assert setting_of("clean.rules.a.most", None) == "clean.rules.a.most={}"
     assert setting_of("clean.rules.a.most", "en") == "'clean.rules.a.most={en:{}}'"
+    assert setting_of("clean.rules.my rule.most", None) == "'clean.rules.my rule.most={}'"
     assert setting_of("", "en") == ""
