@@ -146,10 +146,14 @@ def count(of: Sequence[Side], scores: Scores, sizes: np.ndarray, times: np.ndarr
         there = np.flatnonzero(~np.isnan(values))
         values = values[there]
         outside = side.outside(values)
-        counts = np.stack([np.ones(len(there), np.int64), sizes[there], times[there] == outside], axis=1)
-        histograms.taken[number] = counts[outside].sum(axis=0)
-        keys = np.stack([np.full(len(there), number), side.buckets(values)], axis=1)
-        rows.append(_added(np.concatenate([keys, counts], axis=1)))
+        if not len(there):
+            continue
+        counts = (np.ones(len(there), np.int64), sizes[there], times[there] == outside)
+        histograms.taken[number] = [each[outside].sum() for each in counts]
+        buckets = side.buckets(values)
+        sums = [np.bincount(buckets, each).astype(np.int64) for each in counts]  # exact below 2^53
+        used = np.flatnonzero(sums[0])
+        rows.append(np.stack([np.full(len(used), number), used, *(each[used] for each in sums)], axis=1))
     return Histograms(np.concatenate(rows), histograms.taken)
 
 

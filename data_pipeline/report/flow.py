@@ -83,14 +83,14 @@ def show_flow(page: Page, books: Mapping[str, Book], titles: Mapping[str, str], 
         page.text("Nothing.")
         return
     page.text("A reason leads to samples of it.")
-    page.table(["stage", "reason", "kind", "documents", "of all read", "text"], rows)
+    page.table(["reason", "documents", "of all read", "text", "stage", "kind"], rows)
     if len(sources) > 1:
         each_source: list[list[str | int | float | Link | None]] = []
         for source in sources:
             mine = _reasons({stage: {source: book[source]} for stage, book in books.items()}, flow, [source])
             num_read = next(iter(books.values()))[source].num_in
             each_source += [[source, *_row(*each, num_read, titles, anchor)] for each in mine]
-        headers = ["source", "stage", "reason", "kind", "documents", "of its read", "text"]
+        headers = ["source", "reason", "documents", "of its read", "text", "stage", "kind"]
         page.folded_table("The same by source", headers, each_source)
 
 
@@ -147,7 +147,7 @@ def _row(
 ) -> list[str | int | float | Link | None]:
     target = "unreadable" if kind == "unreadable" else anchor(stage, reason)
     share = f"{count / read:.2%}" if count is not None and read else "–"
-    return [titles[stage], Link(reason, target), kind, count, share, _text(text)]
+    return [Link(reason, target), count, share, _text(text), titles[stage], kind]
 
 
 def _text(utf8_bytes: int | None) -> str:

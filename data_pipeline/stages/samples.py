@@ -30,6 +30,7 @@ CANDIDATE = np.dtype(
     ]
 )
 _MOST = (PER_KIND, 2 * PER_KIND)  # candidates of each kind: of those by lot some are nearest, too
+_FEW = 1 << 10  # among so many documents there are mostly enough
 _SEED = np.uint64(0x5EED)
 
 
@@ -62,7 +63,8 @@ def candidates(of: Sequence[Side], scores: Scores, times: np.ndarray, lot: np.nd
             mine = is_there & (is_outside == outside)
             if not mine.any():
                 continue
-            drawn = by_lot[np.flatnonzero(mine[by_lot])[: _MOST[BY_LOT]]]
+            first = by_lot[:_FEW] if mine[by_lot[:_FEW]].sum() >= _MOST[BY_LOT] else by_lot
+            drawn = first[mine[first]][: _MOST[BY_LOT]]
             distance = np.where(mine, side.distance(values), np.inf)
             for kind, positions in ((NEAREST, _nearest(distance, mine, lot)), (BY_LOT, drawn)):
                 rows = np.zeros(len(positions), CANDIDATE)

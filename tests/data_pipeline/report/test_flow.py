@@ -74,17 +74,17 @@ def test_every_stage_source_and_reason_has_its_documents_and_its_text(parse_page
         ["all", "6.2 kB", "5.0 kB", "4.9 kB", "4.8 kB", "4.8 kB"],
     ]
     assert reasons[1:] == [
-        ["clean", "no_json", "unreadable", "2", "12.50%", "77 B"],
-        ["filter", "short", "removed", "4", "25.00%", "35 B"],
-        ["filter", "long", "removed", "1", "6.25%", "100 B"],
-        ["paragraphs", CUT, "cut", "–", "–", "70 B"],
+        ["no_json", "2", "12.50%", "77 B", "clean", "unreadable"],
+        ["short", "4", "25.00%", "35 B", "filter", "removed"],
+        ["long", "1", "6.25%", "100 B", "filter", "removed"],
+        [CUT, "–", "–", "70 B", "paragraphs", "cut"],
     ]
     assert by_source[1:] == [
-        ["web", "clean", "no_json", "unreadable", "2", "16.67%", "77 B"],
-        ["web", "filter", "short", "removed", "3", "25.00%", "30 B"],
-        ["web", "filter", "long", "removed", "1", "8.33%", "100 B"],
-        ["web", "paragraphs", CUT, "cut", "–", "–", "70 B"],
-        ["books", "filter", "short", "removed", "1", "25.00%", "5 B"],
+        ["web", "no_json", "2", "16.67%", "77 B", "clean", "unreadable"],
+        ["web", "short", "3", "25.00%", "30 B", "filter", "removed"],
+        ["web", "long", "1", "8.33%", "100 B", "filter", "removed"],
+        ["web", CUT, "–", "–", "70 B", "paragraphs", "cut"],
+        ["books", "short", "1", "25.00%", "5 B", "filter", "removed"],
     ]
 
 
@@ -95,6 +95,6 @@ def test_a_reason_leads_to_its_samples_and_nowhere_where_there_are_none(parse_pa
 
 def test_without_facts_there_are_the_numbers_of_the_ledger(parse_page: Callable[[str], Any]) -> None:
     parsed = shown(NOTHING, parse_page)
-    assert parsed.tables[1][2] == ["filter", "short", "removed", "4", "25.00%", "–"]
+    assert parsed.tables[1][2] == ["short", "4", "25.00%", "–", "filter", "removed"]
     only = {"clean": {"web": account(5)}}
     assert "Nothing." in shown(NOTHING, parse_page, only).texts

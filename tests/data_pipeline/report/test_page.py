@@ -48,12 +48,12 @@ def test_the_numbers_are_those_of_the_ledger_and_the_manifest(
         ["all", "44", "17", "16", "12", "12", "11", "11"],
     ]
     assert reasons[1:] == [
-        ["clean", "too_short", "removed", "20", "45.45%", "–"],
-        ["clean", "gopher_too_few_words", "removed", "5", "11.36%", "–"],
-        ["clean", "no_json", "unreadable", "2", "4.55%", "–"],
-        ["exact duplicates", "exact_duplicate", "removed", "1", "2.27%", "–"],
-        ["near duplicates", "near_duplicate", "removed", "4", "9.09%", "–"],
-        ["decontaminate", "contaminated", "removed", "1", "2.27%", "–"],
+        ["too_short", "20", "45.45%", "–", "clean", "removed"],
+        ["gopher_too_few_words", "5", "11.36%", "–", "clean", "removed"],
+        ["no_json", "2", "4.55%", "–", "clean", "unreadable"],
+        ["exact_duplicate", "1", "2.27%", "–", "exact duplicates", "removed"],
+        ["near_duplicate", "4", "9.09%", "–", "near duplicates", "removed"],
+        ["contaminated", "1", "2.27%", "–", "decontaminate", "removed"],
     ]
     links = [attributes["href"] for attributes in page.of("a") if not attributes["href"].startswith("#s")]
     shown = ["clean-too_short", "clean-gopher_too_few_words", "unreadable", "near-near_duplicate"]
