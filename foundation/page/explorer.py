@@ -20,6 +20,7 @@ from foundation.progress import human
 from foundation.text import number_of, visible
 
 HEIGHT, NUM_TICKS = 90, 5
+REM_PER_BAR, LEAST_REM = 1.5, 12.0  # few bars shall not be walls
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -135,7 +136,8 @@ def _explorer(it: Explorer, advice: str) -> str:
     goes = f"{gone:,} of {number_of(total, 'document')} {'goes' if gone == 1 else 'go'}"
     return (
         f'<div class="explorer" id="{safe(it.anchor)}" data-histogram="{html.escape(json.dumps(data), quote=True)}">'
-        f"<h3>{safe(it.title)} <span>{safe(it.note)}</span></h3>{_bars(it)}{_slider(it)}"
+        f"<h3>{safe(it.title)} <span>{safe(it.note)}</span></h3>"
+        f'<div style="max-width:{max(len(it.edges) * REM_PER_BAR, LEAST_REM):.1f}rem">{_bars(it)}{_slider(it)}</div>'
         f'<p class="says"><b>{words}</b> <output>{goes}, {it.taken.alone:,} for this alone, '
         f"{human(it.taken.utf8_bytes, 'B')} of text</output></p>"
         f'<p class="typed" hidden>To set it, add <code></code> <span>{safe(advice)}</span></p>'
