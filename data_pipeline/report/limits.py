@@ -19,7 +19,8 @@ TITLE_CHARS = 90
 ADVICE = "to the command: it decides anew by the stored scores, and reads no text again."
 ABOUT = (
     "Each score was measured of every document, also of those that went for another. Move a slider to see what another "
-    "limit would take; the numbers are exact. A bar counts documents, on a logarithmic scale; the dashed line "
+    "limit would take; the numbers are exact. A bar counts documents, on a logarithmic scale; its borders are "
+    "numbers of two digits, so that bars just above 1, 10 or 100 are wider than those just below. The dashed line "
     "is the limit as it is set. Samples are the documents nearest to it on both sides, and some drawn by lot. "
     "What takes most stands first."
 )
