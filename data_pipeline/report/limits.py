@@ -16,7 +16,7 @@ GROUP = "clean"  # the config group whose keys are typed
 MOST_EDGES = 100  # of a slider
 MOST_LABELS = 40  # lines of a table
 TITLE_CHARS = 90
-ADVICE = "to the command: it decides anew by the stored scores, and reads no text again."
+ADVICE = "to the command: it decides anew by the stored scores; no text is cleaned again."
 ABOUT = (
     "Each score was measured of every document, also of those that went for another. Move a slider to see what another "
     "limit would take; the numbers are exact. A bar counts documents, on a logarithmic scale; its borders are "

@@ -1,4 +1,4 @@
-"""Filter: the limits of the rules on the scores that cleaning stored. No text is read but that of what goes."""
+"""Filter: the limits of the rules on the stored scores. No text is read but that of what goes and of a few samples."""
 
 from __future__ import annotations
 
