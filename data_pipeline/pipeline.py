@@ -51,6 +51,7 @@ from data_pipeline.output_dir import (
     reclaim,
 )
 from data_pipeline.records import Part, keep_only
+from data_pipeline.report.flow import Flow
 from data_pipeline.report.page import write_report, write_stopped
 from data_pipeline.shards import manifest
 from data_pipeline.shards.manifest import Manifest
@@ -61,7 +62,7 @@ from data_pipeline.stages.augment import Augment
 from data_pipeline.stages.clean import Clean
 from data_pipeline.stages.decontaminate import Decontaminate
 from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
-from data_pipeline.stages.filter import SCORE_LIMITS, Filter
+from data_pipeline.stages.filter import Filter
 from data_pipeline.stages.paragraphs import CutParagraphs
 from data_pipeline.stages.shards import WriteShards, manifest_of
 from data_pipeline.stages.split import Split
@@ -206,20 +207,28 @@ def _do_all(place: Workplace, stages: list[Stage], sources: Mapping[str, Source]
         sources: by name.
     """
     books: Books = []
+    facts: dict[str, dict[str, Any]] = {}
     try:
-        return _do_each(place, stages, sources, books)
+        return _do_each(place, stages, sources, books, facts)
     except LIMITS as error:
         titles = {stage.name: stage.title for stage in stages if not stage.is_off}
-        page = write_stopped(place.output_dir, dict(books), titles, str(error))
+        flow = Flow.of({stage: book for stage, book in books if book}, facts)
+        page = write_stopped(place.output_dir, dict(books), titles, str(error), flow)
         end = "" if str(error).endswith(".") else "."
         raise type(error)(f"{error}{end} What became of the documents so far: {page}") from error
 
 
-def _do_each(place: Workplace, stages: list[Stage], sources: Mapping[str, Source], books: Books) -> list[Finished]:
+def _do_each(
+    place: Workplace,
+    stages: list[Stage],
+    sources: Mapping[str, Source],
+    books: Books,
+    facts: dict[str, dict[str, Any]],
+) -> list[Finished]:
     """Bring every stage to its end, in order.
 
     Args:
-        books: receives each stage's, before anything is made of it.
+        books, facts: receive each stage's, before anything is made of it.
     """
     finished: list[Finished] = []
     loosen = {stage.name: stage.loosen for stage in stages}
@@ -230,9 +239,10 @@ def _do_each(place: Workplace, stages: list[Stage], sources: Mapping[str, Source
         done = _find(stage, key)
         if done is None:
             is_warned = is_warned or _warn_of_replacement(stage, key)
-            done = _redo(stage, key, view, books, loosen, sources)
+            done = _redo(stage, key, view, books, facts, loosen, sources)
         else:
             books.append((stage.name, done.book))
+            facts[stage.name] = done.facts
         _tidy(stage)
         finished.append(done)
         stage.check(books)
@@ -270,7 +280,13 @@ def _warn_of_replacement(stage: Stage, key: str) -> bool:
 
 
 def _redo(
-    stage: Stage, key: str, view: View, books: Books, loosen: Mapping[str, str], sources: Mapping[str, Source]
+    stage: Stage,
+    key: str,
+    view: View,
+    books: Books,
+    facts: dict[str, dict[str, Any]],
+    loosen: Mapping[str, str],
+    sources: Mapping[str, Source],
 ) -> Finished:
     output_dir = stage.place.output_dir
     stage.records.forget("stage")
@@ -285,6 +301,7 @@ def _redo(
         raise SplitError(f"{error}{removed_before(books)}{sources[fewest].advice()}") from error
     ledger.check_book(stage.name, outcome.book)
     books.append((stage.name, outcome.book))
+    facts[stage.name] = outcome.facts
     _keep_outputs(stage, outcome.files)  # an earlier run's must not stand beside these on the page of a stopped run
     folders = [output_dir / name / stage.name for name in (REMOVED, QUARANTINE)]
     evidence = [path for path in outcome.files if any(path.is_relative_to(folder) for folder in folders)]
@@ -342,5 +359,5 @@ def _publish(
     examples = {
         name: [Example(*each) for each in facts[name].get("examples", [])] for name in (Clean.name, Augment.name)
     }
-    page = write_report(place.output_dir, titles, remarks, facts[Filter.name][SCORE_LIMITS], examples)
+    page = write_report(place.output_dir, titles, remarks, Flow.of(books, facts), examples)
     return Result(place.output_dir, made, finished, page)

@@ -17,6 +17,7 @@ from types import ModuleType
 import hypothesis
 import pytest
 
+from foundation.page.explorer import script
 from tests.corpus import write_data, write_pydocs
 from tests.lines import TINY, Lines, one_thread
 
@@ -105,11 +106,13 @@ class Parsed(html.parser.HTMLParser):
 
     Attributes:
         tags: (tag, attributes) in order. texts: the pieces of text, in order. tables: each as rows of cells.
+        scripts: their code.
     """
 
     tags: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     tables: list[list[list[str]]] = field(default_factory=list)
+    scripts: list[str] = field(default_factory=list)
     stack: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -134,9 +137,11 @@ class Parsed(html.parser.HTMLParser):
         assert self.stack.pop() == tag, f"</{tag}> closes something else"
 
     def handle_data(self, data: str) -> None:
-        if self.stack and self.stack[-1] != "style":
+        if self.stack and self.stack[-1] == "script":
+            self.scripts.append(data)
+        elif self.stack and self.stack[-1] != "style":
             self.texts.append(data)
-        if self.stack and self.stack[-1] in ("td", "th"):
+        if {"td", "th"} & set(self.stack[-2:]):  # a cell may be a link
             self.tables[-1][-1][-1] += data
 
     def of(self, tag: str) -> list[dict[str, str]]:
@@ -155,7 +160,8 @@ class Parsed(html.parser.HTMLParser):
 
 @pytest.fixture(scope="session")
 def parse_page() -> Callable[[str | Path], Parsed]:
-    """Parse a page and hold it against what every page promises: closed tags, no script, nothing loaded."""
+    """Parse a page and hold it against what every page promises: closed tags, no script but the
+    page kit's own, nothing loaded."""
 
     def parse(page: str | Path) -> Parsed:
         source = page.read_text(encoding="utf-8") if isinstance(page, Path) else page
@@ -164,7 +170,8 @@ def parse_page() -> Callable[[str | Path], Parsed]:
         parsed.close()
         assert parsed.stack == []
         names = {tag for tag, _ in parsed.tags}
-        assert not names & {"script", "iframe", "object", "embed", "link", "base", "form"}
+        assert parsed.scripts in ([], [script()])
+        assert not names & {"iframe", "object", "embed", "link", "base", "form"}
         for _, attributes in parsed.tags:
             assert all(value.startswith("#") for name, value in attributes.items() if name in ADDRESSES)
             assert not any(name.startswith("on") for name in attributes)

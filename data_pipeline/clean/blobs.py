@@ -55,7 +55,7 @@ class Blobs(Rule):
         require(action in get_args(Action), "action", action, " or ".join(get_args(Action)))
         require(0 <= max_frac <= 1, "max_frac", max_frac, "a share from 0 to 1")
         self._min_chars, self._action, self._replacement = min_chars, action, replacement.encode()
-        self.limits = (Limit("blob_frac", most=max_frac, above="blobs"),)
+        self.limits = (Limit("blob_frac", most=max_frac, above="blobs", most_key="max_frac"),)
 
     def apply(self, batch: pa.RecordBatch) -> Applied:
         texts = batch.column("text")

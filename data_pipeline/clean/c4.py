@@ -88,7 +88,7 @@ class C4(Rule):
             Limit("c4_lorem_ipsum", most=0.0 if drop_lorem_ipsum else np.inf, above="c4_lorem_ipsum"),
             Limit("c4_curly_brackets", most=0.0 if drop_curly_brackets else np.inf, above="c4_curly_brackets"),
             *([Limit("c4_bad_words", most=0.0, above="c4_bad_words")] if bad_words else []),
-            Limit("c4_sentences", least=float(min_sentences), below="c4_sentences"),
+            Limit("c4_sentences", least=float(min_sentences), below="c4_sentences", least_key="min_sentences"),
         )
 
     def apply(self, batch: pa.RecordBatch) -> Applied:

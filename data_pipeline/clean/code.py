@@ -49,9 +49,14 @@ class Code(Rule):
         allowed = "a share from 0 to 1"
         require(0 <= min_alphanumeric_frac <= 1, "min_alphanumeric_frac", min_alphanumeric_frac, allowed)
         self.limits = (
-            Limit("code_mean_line_chars", most=float(max_mean_line_chars), above="code_mean_line_chars"),
-            Limit("code_longest_line_chars", most=float(max_line_chars), above="code_longest_line_chars"),
-            Limit("code_alphanumeric", least=float(min_alphanumeric_frac), below="code_alphanumeric"),
+            _most("code_mean_line_chars", float(max_mean_line_chars), "max_mean_line_chars"),
+            _most("code_longest_line_chars", float(max_line_chars), "max_line_chars"),
+            Limit(
+                "code_alphanumeric",
+                least=float(min_alphanumeric_frac),
+                below="code_alphanumeric",
+                least_key="min_alphanumeric_frac",
+            ),
         )
 
     def apply(self, batch: pa.RecordBatch) -> Applied:
@@ -64,6 +69,10 @@ class Code(Rule):
         for column in scores.values():
             column[measures[:, CODE_CHARS] == 0] = np.nan
         return Applied(batch, scores)
+
+
+def _most(name: str, most: float, key: str) -> Limit:
+    return Limit(name, most=most, above=name, most_key=key)
 
 
 def code_measures_one(text: str) -> list[int]:

@@ -100,7 +100,10 @@ class GopherRepetition(Rule):
         }
         for name, most in limits.items():
             require(most >= 0, f"max_{name.removeprefix('gopher_')}_frac", most, "0 or more")
-        self.limits = tuple(Limit(name, most=float(most), above=name) for name, most in limits.items())
+        self.limits = tuple(
+            Limit(name, most=float(most), above=name, most_key=f"max_{name.removeprefix('gopher_')}_frac")
+            for name, most in limits.items()
+        )
 
     def apply(self, batch: pa.RecordBatch) -> Applied:
         return Applied(batch, repetition_scores(repetition(batch.column("text"))))

@@ -81,7 +81,7 @@ class Homoglyphs(Rule):
         require(min_letters >= 2, "min_letters", min_letters, "2 or more")
         require(0 <= max_words_frac <= 1, "max_words_frac", max_words_frac, "a share from 0 to 1")
         self._maps, self._min_letters = action == "map", min_letters
-        self.limits = (Limit("homoglyph_words", most=max_words_frac, above="homoglyphs"),)
+        self.limits = (Limit("homoglyph_words", most=max_words_frac, above="homoglyphs", most_key="max_words_frac"),)
 
     def packages(self) -> list[str]:
         return ["confusable-homoglyphs"]

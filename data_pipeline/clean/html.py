@@ -68,7 +68,9 @@ class Html(Rule):
         for name, value in (("max_attributes", max_attributes), ("max_options", max_options), ("max_nodes", max_nodes)):
             require(value >= 1, name, value, "1 or more")
         require(max_unclosed_bytes >= 0, "max_unclosed_bytes", max_unclosed_bytes, "0 or more")
-        self.limits = (Limit("html_text_ratio", least=min_text_ratio, below="html_little_text"),)
+        self.limits = (
+            Limit("html_text_ratio", least=min_text_ratio, below="html_little_text", least_key="min_text_ratio"),
+        )
         self._engine, self._only_html, self._max_depth = engine, only_html, max_depth
         self._most = (
             (DEPTH, max_depth, "html_depth"),

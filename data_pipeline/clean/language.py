@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline.clean.extras import extra_file, load_extra
-from data_pipeline.clean.rules import Applied, Rule, Scores
-from data_pipeline.documents import Removals, has_field, utf8_buffers, with_field
+from data_pipeline.clean.rules import Applied, Choice, Group, Limit, Rule
+from data_pipeline.documents import has_field, utf8_buffers, with_field
 from foundation.errors import SettingError, nearest, require
 
 _CODES = """
@@ -49,7 +49,7 @@ class Language(Rule):
     Args:
         languages: that are wanted, of LANGUAGES; None: all stay, and are only labelled.
         min_score: least probability. FineWeb's for English is 0.65 (arXiv:2406.17557, section 3.3).
-        min_score_by_language: for some of `languages` another one.
+        min_score_by_language: for some of `languages` another one; where all stay, for some of all.
         sample_bytes: what is looked at of a document (UTF-8 bytes): all of it, or where it is longer half of this from
             its beginning and half from its middle. A page's head and foot are often in another language than the page.
         metadata_key: the field that is written; None: none.
@@ -71,14 +71,19 @@ class Language(Rule):
         for language in languages or ():
             _check_language(language)
         for language, score in by_language.items():
-            if language not in (languages or ()):
+            _check_language(language, "min_score_by_language")
+            if language not in (languages or LANGUAGES):
                 raise SettingError(f"min_score_by_language: {language!r} is none of `languages`; name it there too")
             require(0 <= score <= 1, "min_score_by_language", score, "probabilities from 0 to 1")
         require(languages != [], "languages", languages, "at least one language, or null to keep all")
         require(0 <= min_score <= 1, "min_score", min_score, "a probability from 0 to 1")
         require(sample_bytes >= 64, "sample_bytes", sample_bytes, "64 or more")
-        wanted = None if languages is None else dict.fromkeys(sorted(languages))
-        self._least = None if wanted is None else {each: by_language.get(each, min_score) for each in wanted}
+        wanted = None if languages is None else frozenset(LABELS[language] for language in languages)
+        self.choices = (
+            Choice("language_label", LANGUAGES, wanted, "language_not_wanted", "language_score", "languages"),
+        )
+        least = 0.0 if languages is None else min_score
+        self.limits = tuple(_limit(each, by_language.get(each, least)) for each in sorted(set(languages or LANGUAGES)))
         self._sample_bytes, self._metadata_key = sample_bytes, metadata_key
 
     def packages(self) -> list[str]:
@@ -94,18 +99,6 @@ class Language(Rule):
         place = batch.schema.get_field_index("metadata")
         batch = batch.set_column(place, batch.schema.field("metadata"), metadata)
         return Applied(batch, measured, +Counter(language_of_record_kept=num_kept))
-
-    def decide(self, scores: Scores) -> list[Removals]:
-        if self._least is None:
-            return []
-        labels, values = scores["language_label"], scores["language_score"]
-        wanted = [LABELS[language] for language in self._least]
-        others = np.flatnonzero(~np.isnan(labels) & ~np.isin(labels, wanted))
-        found = [Removals("language_not_wanted", others, None, values[others])]
-        for language, least in self._least.items():
-            unsure = np.flatnonzero((labels == LABELS[language]) & (values < least))
-            found.append(Removals("language_unsure", unsure, least, values[unsure]))
-        return [removals for removals in found if len(removals)]
 
 
 def label(texts: pa.LargeStringArray, sample_bytes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -170,6 +163,11 @@ def _with_language(metadata: pa.LargeStringArray, labels: np.ndarray, key: str) 
     return pa.array(objects, pa.large_string()), num_kept
 
 
-def _check_language(language: str) -> None:
+def _limit(language: str, least: float) -> Limit:
+    where = Group("language_label", LABELS[language], language)
+    return Limit("language_score", least, below="language_unsure", least_key="min_score_by_language", where=where)
+
+
+def _check_language(language: str, key: str = "languages") -> None:
     allowed = f"codes of LANGUAGES in data_pipeline/clean/language.py{nearest(language, LANGUAGES)}"
-    require(language in LABELS, "languages", language, allowed)
+    require(language in LABELS, key, language, allowed)

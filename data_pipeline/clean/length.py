@@ -26,8 +26,8 @@ class Length(Rule):
             require(value >= 0, name, value, "0 or more")
         self.limits = (
             Limit("has_words", least=1.0, below="empty"),
-            Limit("chars", least=float(min_chars), below="too_few_chars"),
-            Limit("words", least=float(min_words), below="too_few_words"),
+            Limit("chars", least=float(min_chars), below="too_few_chars", least_key="min_chars"),
+            Limit("words", least=float(min_words), below="too_few_words", least_key="min_words"),
         )
 
     def apply(self, batch: pa.RecordBatch) -> Applied:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -73,7 +74,8 @@ class PersonalData(Rule):
             ("phone", phone_hints, partial(phones, regions=regions)),
         )
         self._finders = tuple(finder for finder in finders if self._placeholders[finder[0]] is not None)
-        self.limits = () if max_count is None else (Limit("pii_count", most=float(max_count), above="pii"),)
+        most = math.inf if max_count is None else float(max_count)
+        self.limits = (Limit("pii_count", most=most, above="pii", most_key="max_count"),)
 
     def packages(self) -> list[str]:
         """Return the packages whose versions decide what is found."""

@@ -81,20 +81,36 @@ class GopherQuality(Rule):
         _check_range("words", min_words, max_words)
         _check_range("mean_word_length", min_mean_word_length, max_mean_word_length)
         self.limits = (
-            Limit("gopher_words", min_words, max_words, "gopher_too_few_words", "gopher_too_many_words"),
+            Limit(
+                "gopher_words",
+                min_words,
+                max_words,
+                "gopher_too_few_words",
+                "gopher_too_many_words",
+                "min_words",
+                "max_words",
+            ),
             Limit(
                 "gopher_mean_word_length",
                 min_mean_word_length,
                 max_mean_word_length,
                 "gopher_words_too_short",
                 "gopher_words_too_long",
+                "min_mean_word_length",
+                "max_mean_word_length",
             ),
-            _most("gopher_hash_ratio", _at_least_0("max_hash_ratio", max_hash_ratio)),
-            _most("gopher_ellipsis_ratio", _at_least_0("max_ellipsis_ratio", max_ellipsis_ratio)),
-            _most("gopher_bullet_lines", _share("max_bullet_lines_frac", max_bullet_lines_frac)),
-            _most("gopher_ellipsis_lines", _share("max_ellipsis_lines_frac", max_ellipsis_lines_frac)),
-            _least("gopher_alpha_words", _share("min_alpha_words_frac", min_alpha_words_frac)),
-            _least("gopher_stop_words", min_stop_words),
+            _most("gopher_hash_ratio", "max_hash_ratio", _at_least_0("max_hash_ratio", max_hash_ratio)),
+            _most("gopher_ellipsis_ratio", "max_ellipsis_ratio", _at_least_0("max_ellipsis_ratio", max_ellipsis_ratio)),
+            _most(
+                "gopher_bullet_lines", "max_bullet_lines_frac", _share("max_bullet_lines_frac", max_bullet_lines_frac)
+            ),
+            _most(
+                "gopher_ellipsis_lines",
+                "max_ellipsis_lines_frac",
+                _share("max_ellipsis_lines_frac", max_ellipsis_lines_frac),
+            ),
+            _least("gopher_alpha_words", "min_alpha_words_frac", _share("min_alpha_words_frac", min_alpha_words_frac)),
+            _least("gopher_stop_words", "min_stop_words", min_stop_words),
         )
         self._stop_words = StopWords.of(words)
 
@@ -123,12 +139,12 @@ def gopher_values(measures: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1).astype(np.float64)
 
 
-def _most(name: str, most: float) -> Limit:
-    return Limit(name, most=most, above=name)
+def _most(name: str, key: str, most: float) -> Limit:
+    return Limit(name, most=most, above=name, most_key=key)
 
 
-def _least(name: str, least: float) -> Limit:
-    return Limit(name, least=least, below=name)
+def _least(name: str, key: str, least: float) -> Limit:
+    return Limit(name, least=least, below=name, least_key=key)
 
 
 def _check_words(words: tuple[str, ...], min_stop_words: int) -> None:

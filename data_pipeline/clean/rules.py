@@ -6,7 +6,7 @@ import math
 import sys
 from abc import ABC, abstractmethod
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -21,14 +21,31 @@ MAX_LOSS = "max_loss_frac"
 EXAMPLES = 8  # of each kind of change that are kept of a batch
 
 
+class Group(NamedTuple):
+    """The documents that a limit holds for, where it is not all.
+
+    Attributes:
+        score: another score, a label.
+        value: theirs.
+        name: what people call them.
+    """
+
+    score: str
+    value: float
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """What a score may be, both ends included. A document outside goes; one whose score is NaN stays.
 
     Attributes:
         score: its name.
-        least, most: the limits.
-        below, above: the reason of a document that goes, one word each; empty where that side has no limit.
+        least, most: the limits; infinite where there is none yet.
+        below, above: the reason of a document that goes, one word each; empty where that side can have no limit.
+        least_key, most_key: the rule's arguments that set them, for people who want other ones; with `where` the
+            argument is a dict by the group's name. Empty where no argument does.
+        where: whom it holds for; None: all.
     """
 
     score: str
@@ -36,6 +53,47 @@ class Limit:
     most: float = math.inf
     below: str = ""
     above: str = ""
+    least_key: str = ""
+    most_key: str = ""
+    where: Group | None = None
+
+    def values(self, scores: Scores) -> np.ndarray:
+        """Return the score of each document that the limit holds for, (documents,) float64; NaN for the others."""
+        values = scores[self.score]
+        return values if self.where is None else np.where(scores[self.where.score] == self.where.value, values, np.nan)
+
+    def within(self, key: str) -> Limit:
+        """Return the limit of a rule that is itself the argument `key` of another one."""
+        least, most = (each and f"{key}.{each}" for each in (self.least_key, self.most_key))
+        return replace(self, least_key=least, most_key=most)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A score that is a label: which labels are wanted. A document of another goes; one whose label is NaN stays.
+
+    Attributes:
+        score: its name; a label is a place in `names`.
+        names: of the labels.
+        wanted: places in `names`; None: all.
+        reason: of a document that goes, one word.
+        measure: another score, shown as its value: how sure the label is.
+        key: the rule's argument that sets what is wanted: a list of names.
+    """
+
+    score: str
+    names: tuple[str, ...]
+    wanted: frozenset[int] | None
+    reason: str
+    measure: str
+    key: str = ""
+
+    def unwanted(self, scores: Scores) -> np.ndarray:
+        """Return the positions of the documents that go, (m,) int64."""
+        labels = scores[self.score]
+        if self.wanted is None:
+            return np.zeros(0, np.int64)
+        return np.flatnonzero(~np.isnan(labels) & ~np.isin(labels, sorted(self.wanted)))
 
 
 class Example(NamedTuple):
@@ -105,12 +163,13 @@ class Rule(ABC):
     named in `decide_alone` do, the decision is.
 
     Attributes:
-        limits: on its scores; of several that a document breaks the first is its reason.
+        choices, limits: on its scores; of several that a document breaks the first is its reason, choices first.
         decide_alone: arguments of its constructor that change no text and no score.
         max_loss_frac: the run stops where one reason takes more of a source's documents.
     """
 
     limits: tuple[Limit, ...] = ()
+    choices: tuple[Choice, ...] = ()
     decide_alone: ClassVar[frozenset[str]] = frozenset()
     max_loss_frac: float = 1.0
 
@@ -136,7 +195,7 @@ class Rule(ABC):
 
     def decide(self, scores: Scores) -> list[Removals]:
         """Return the documents that go by these scores, each once; `value` is the score, `threshold` its limit."""
-        return broken(self.limits, scores)
+        return broken(self.limits, scores, self.choices)
 
 
 class NoClean(Rule):
@@ -172,7 +231,11 @@ class Rules(Rule):
                         f"rules.{label}: its score {score!r} is that of rules.{labels[score]} too; leave one out"
                     )
                 labels[score] = label
-        self.limits = tuple(limit for rule in rules.values() for limit in rule.limits)
+        of_rules = [(f"rules.{label}", rule) for label, rule in rules.items()]
+        self.limits = tuple(limit.within(key) for key, rule in of_rules for limit in rule.limits)
+        self.choices = tuple(
+            replace(each, key=each.key and f"{key}.{each.key}") for key, rule in of_rules for each in rule.choices
+        )
 
     def apply(self, batch: pa.RecordBatch) -> Applied:
         left = np.arange(batch.num_rows)  # positions of the documents that could be read, in the batch that was given
@@ -210,17 +273,22 @@ class Rules(Rule):
         return found
 
 
-def broken(limits: tuple[Limit, ...], scores: Scores) -> list[Removals]:
+def broken(limits: tuple[Limit, ...], scores: Scores, choices: tuple[Choice, ...] = ()) -> list[Removals]:
     """Return the documents with a score outside its limit, each for the first such limit, a `Removals` a side of one.
 
     Args:
-        scores: of the same documents, those of `limits` among them.
+        scores: of the same documents, those of `limits` and `choices` among them.
     """
     found: list[Removals] = []
-    gone: np.ndarray | None = None
+    gone = np.zeros(max(map(len, scores.values()), default=0), bool)
+    for choice in choices:
+        unwanted = choice.unwanted(scores)
+        fresh = unwanted[~gone[unwanted]]
+        if len(fresh):
+            found.append(Removals(choice.reason, fresh, None, scores[choice.measure][fresh]))
+            gone[fresh] = True
     for limit in limits:
-        values = scores[limit.score]
-        gone = np.zeros(len(values), bool) if gone is None else gone
+        values = limit.values(scores)
         for outside, reason, threshold in (
             (values < limit.least, limit.below, limit.least),
             (values > limit.most, limit.above, limit.most),

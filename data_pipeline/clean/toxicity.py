@@ -8,6 +8,7 @@ from labelled texts is a rule of its own.
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -50,7 +51,8 @@ class Toxicity(Rule):
     def __init__(self, words_path: str | None = None, mask: str | None = None, max_frac: float | None = None) -> None:
         require(max_frac is None or 0 <= max_frac <= 1, "max_frac", max_frac, "a share from 0 to 1, or null")
         self._words_path, self._mask = words_path, mask
-        self.limits = () if max_frac is None else (Limit("toxic_words_frac", most=max_frac, above="toxic"),)
+        most = math.inf if max_frac is None else max_frac
+        self.limits = (Limit("toxic_words_frac", most=most, above="toxic", most_key="max_frac"),)
 
     def packages(self) -> list[str]:
         """Return the packages whose versions decide what is found."""

@@ -31,7 +31,7 @@ def show_near_duplicates(page: Page, output_dir: Path, title: str) -> None:
     if not path.is_file():
         return
     summary = read_json(path)
-    page.section(f"Removed: {title}")
+    page.section(f"Removed: {title}", f"{STAGE}-near_duplicate")
     _pairs(page, summary["pairs"])
     _similarity(page, summary)
     _clusters(page, [cluster for cluster in summary["clusters"] if cluster["documents"] >= MIN_CLUSTER])

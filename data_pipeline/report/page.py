@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +18,8 @@ from data_pipeline.report.changes import show_added, show_changes, show_copies
 from data_pipeline.report.contamination import show_contamination
 from data_pipeline.report.counts import MEANINGS
 from data_pipeline.report.evidence import Removed, quarantined_samples, removed_samples
-from data_pipeline.report.limits import show_limits
+from data_pipeline.report.flow import NOTHING, Flow, show_flow
+from data_pipeline.report.limits import anchors, show_limits
 from data_pipeline.report.speed import show_speed
 from data_pipeline.shards.manifest import SPLITS, Manifest
 from data_pipeline.shards.reader import open_split
@@ -39,7 +39,7 @@ def write_report(
     output_dir: Path,
     titles: Mapping[str, str],
     remarks: Mapping[str, str],
-    limits: Sequence[dict[str, Any]] = (),
+    flow: Flow = NOTHING,
     examples: Mapping[str, Sequence[Example]] | None = None,
 ) -> Path:
     """Write report.html from the ledger, the manifest, the shards' indexes and the evidence files.
@@ -48,7 +48,7 @@ def write_report(
         output_dir: of a finished pipeline.
         titles: stage -> its title, in the order in which documents pass them; those that are off left out.
         remarks: stage -> text on how it works with its settings, e.g. the S-curve of deduplication.
-        limits: of the rules, with the histograms of their scores, as the stage `filter` has them in its facts.
+        flow: what the stages measured of the documents that pass them.
         examples: stage -> some of the texts that it changed, or made changed copies of.
     Returns:
         The page's path.
@@ -60,8 +60,7 @@ def write_report(
     timing = read_json(output_dir / TIMING)["stages"] if (output_dir / TIMING).is_file() else {}
     page = Page(output_dir.name, f"{_subtitle(books, manifest)} Written {_now()}.")
     _glance(page, books, manifest, timing)
-    _documents(page, output_dir, books, titles)
-    show_limits(page, limits)
+    _documents(page, output_dir, books, titles, flow)
     show_changes(page, (examples or {}).get("clean", ()))
     show_copies(page, (examples or {}).get("augment", ()))
     _counts(page, output_dir, titles, remarks)
@@ -72,7 +71,9 @@ def write_report(
     return page.write(output_dir / REPORT)
 
 
-def write_stopped(output_dir: Path, books: dict[str, Book], titles: Mapping[str, str], why: str) -> Path:
+def write_stopped(
+    output_dir: Path, books: dict[str, Book], titles: Mapping[str, str], why: str, flow: Flow = NOTHING
+) -> Path:
     """Write the page of a run that was stopped by what became of its documents: as far as it came.
 
     It is report.html, but stopped.html where the folder is still a finished one: that keeps its own.
@@ -81,27 +82,30 @@ def write_stopped(output_dir: Path, books: dict[str, Book], titles: Mapping[str,
         books: stage -> book, of those that ran.
         titles: as for `write_report`.
         why: the error's message.
+        flow: as for `write_report`, of those that ran.
     Returns:
         Its path.
     """
     page = Page(output_dir.name, f"Stopped. Written {_now()}.")
     page.section("Why it stopped")
     page.text(one_line(why))
-    _documents(page, output_dir, {stage: book for stage, book in books.items() if book}, titles)
+    _documents(page, output_dir, {stage: book for stage, book in books.items() if book}, titles, flow)
     return page.write(output_dir / (STOPPED if (output_dir / LEDGER).exists() else REPORT))
 
 
-def _documents(page: Page, output_dir: Path, books: dict[str, Book], titles: Mapping[str, str]) -> None:
+def _documents(page: Page, output_dir: Path, books: dict[str, Book], titles: Mapping[str, str], flow: Flow) -> None:
     """Show what became of the documents, and the evidence of each stage; of one without a title nothing: it is off."""
     books = {stage: book for stage, book in books.items() if stage in titles}
     _way(page, books, titles)
-    _reasons(page, books, titles)
+    by_limits = anchors(flow.measured)
+    show_flow(page, books, titles, flow, lambda stage, reason: by_limits.get(reason, _anchor(stage, reason)))
     show_added(page, books, titles)
+    show_limits(page, flow.measured)
     for stage in books:
         if stage == duplicates.STAGE:
             duplicates.show_near_duplicates(page, output_dir, titles[stage])
         else:
-            _removed(page, output_dir, stage, titles[stage])
+            _removed(page, output_dir, stage, titles[stage], by_limits)
     if "decontaminate" in books:
         show_contamination(page, output_dir)
     _quarantined(page, output_dir)
@@ -178,31 +182,20 @@ def _way(page: Page, books: dict[str, Book], titles: Mapping[str, str]) -> None:
     page.bars(bars)
 
 
-def _reasons(page: Page, books: dict[str, Book], titles: Mapping[str, str]) -> None:
-    read, _ = _ends(books)
-    rows: list[list[str | int]] = []
-    for stage, book in books.items():
-        account = total(book)
-        for counts, what in ((account.dropped, "removed"), (account.quarantined, "unreadable")):
-            rows += [
-                [titles[stage], reason, what, count, _share(count, read)]
-                for reason, count in Counter(counts).most_common()
-            ]
-    page.section("What was removed")
-    if rows:
-        page.table(["stage", "reason", "kind", "documents", "of all read"], rows)
-    else:
-        page.text("Nothing.")
+def _anchor(stage: str, reason: str) -> str:
+    return f"{stage}-{reason}"
 
 
-def _removed(page: Page, output_dir: Path, stage: str, title: str) -> None:
+def _removed(page: Page, output_dir: Path, stage: str, title: str, elsewhere: Mapping[str, str]) -> None:
+    """Show a few of what a stage removed; elsewhere: reasons whose samples stand with their limit."""
     samples = removed_samples(output_dir, stage)
+    samples = {reason: found for reason, found in samples.items() if reason not in elsewhere}
     if not samples:
         return
     page.section(f"Removed: {title}")
     page.text(f"A few of each reason, spread over the corpus; all of them are in {REMOVED}/{stage}/. {FILE_NAMES}")
     for reason, removed in samples.items():
-        page.heading(reason)
+        page.heading(reason, _anchor(stage, reason))
         page.pairs([_pair(each) for each in removed if _has_other(each)], open_first=True)
         page.samples([_sample(each) for each in removed if not _has_other(each)])
 
@@ -254,7 +247,7 @@ def _quarantined(page: Page, output_dir: Path) -> None:
     records = quarantined_samples(output_dir, MAX_QUARANTINED)
     if not records:
         return
-    page.section("Unreadable records")
+    page.section("Unreadable records", "unreadable")
     page.text(f"A few of them; all are in {QUARANTINE}/, byte by byte. {FILE_NAMES}")
     page.samples(
         [

@@ -21,8 +21,17 @@ from data_pipeline.records import Part
 from data_pipeline.sources.source import Corpus, Source
 from data_pipeline.sources.tags import tagged
 from data_pipeline.stages.inputs import Group, NumberedBlock, NumberedFile, content_key, group_files
-from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, do_parts, task
-from data_pipeline.stages.view import CLEAN, Partition, View, batch_path, keys_path, scores_path, write_partition
+from data_pipeline.stages.stage import BYTES_REMOVED, Outcome, Stage, Task, Workplace, do_parts, task
+from data_pipeline.stages.view import (
+    CLEAN,
+    Partition,
+    View,
+    batch_path,
+    keys_path,
+    num_bytes,
+    scores_path,
+    write_partition,
+)
 from data_pipeline.storage import write_arrays, write_quarantine
 from foundation.errors import ConfigError
 from foundation.files import canonical_json
@@ -32,6 +41,7 @@ from foundation.text import number_of
 
 SCORES = "scores"  # in facts
 UNCHECKED = "unchecked"  # in those of a group
+BYTES_READ = "bytes_read"  # in facts: source -> bytes of text, before a rule has changed it
 NO_CONTENT = ("paths", "storage_options", "weight", "budget")  # settings of a source that change no document
 Item = tuple[str, list[NumberedBlock]]  # a partition's name and what to parse
 
@@ -79,6 +89,8 @@ class Clean(Stage):
         examples: list[Example] = []
         partitions: list[dict[str, Any]] = []
         scores: list[str] = []
+        read: Counter[str] = Counter()
+        removed: dict[str, Counter[str]] = {source.name: Counter() for source in self.sources}
         names = [group.name() for group in self.groups]
         function = _CleanPartition(self._rule, self.sources, self.file_names, self.place)
         with progress(self.name, total or None, "B", "input") as meter:
@@ -88,6 +100,8 @@ class Clean(Stage):
                 scores.append(facts["scores"])
                 counts.update(facts["changed"])
                 source = facts["partition"]["source"]
+                read[source] += facts[BYTES_READ]
+                removed[source].update(facts[BYTES_REMOVED])
                 book[source] += Account.from_json(facts["account"])
                 examples = few_of(examples + [Example(*each) for each in facts["examples"]])
         files = [path for name in names for path in self.records.files(name)]
@@ -101,6 +115,8 @@ class Clean(Stage):
                 "counts": dict(counts),
                 "note": _note(counts, len(self.file_names)),
                 "examples": [list(each) for each in examples],
+                BYTES_READ: dict(read),
+                BYTES_REMOVED: {source: dict(sorted(by_reason.items())) for source, by_reason in removed.items()},
                 SCORES: scores,  # by partition; no part of the output: the later stages see texts alone
             },
             utf8_bytes=sum(partition["utf8_bytes"] for partition in partitions),
@@ -253,6 +269,9 @@ class _CleanPartition:
         account.check(f"{CLEAN}, partition {name} of source {source.name!r}")
         unreadable = [(file.file.name, record) for file, record in quarantined]
         written = write_quarantine(self._output_dir / QUARANTINE / CLEAN / f"{name}.jsonl", source.name, unreadable)
+        removed: Counter[str] = Counter()
+        for _, record in quarantined:
+            removed[record.reason] += len(record.data)
         write_arrays(scores_path(self._work, name), applied.scores)
         partition = write_partition(self._work, name, source.name, applied.batch)
         written += [path(self._work, name) for path in (batch_path, keys_path, scores_path)]
@@ -260,6 +279,8 @@ class _CleanPartition:
             "partition": asdict(partition),
             "scores": hash_json([[score, hash_bytes(column.tobytes())] for score, column in applied.scores.items()]),
             "account": account.to_json(),
+            BYTES_READ: num_bytes(documents.column("text")),
+            BYTES_REMOVED: dict(removed),
             "changed": dict(applied.changed + sum((each.passed_over for each in parsed), Counter())),
             "examples": [list(each) for each in few_of(applied.examples)],
         }

@@ -15,7 +15,7 @@ from data_pipeline.output_dir import CLUSTERS, REMOVED
 from data_pipeline.stages.clusters import write_clusters
 from data_pipeline.stages.described import describe
 from data_pipeline.stages.removed import named_in, write_evidence
-from data_pipeline.stages.stage import Outcome, Stage, account_decision, bytes_in_and_removed
+from data_pipeline.stages.stage import BYTES_REMOVED, Outcome, Stage, account_decision, bytes_in_and_removed
 from data_pipeline.stages.view import View, decision_path
 from data_pipeline.storage import write_arrays
 from foundation.hashes import hash_bytes
@@ -48,12 +48,17 @@ def decide(
         *write_evidence(executor, folder / REMOVED / stage.name, stage.name, view, [removals], described),
         *write_clusters(executor, folder / CLUSTERS / stage.name, view, clusters, removals, described),
     ]
+    lost = bytes_in_and_removed(view, gone)
     path = decision_path(stage.place.work, stage.name)
     write_arrays(path, {"gone": gone})
     return Outcome(
         output=hash_bytes(gone.astype("<i8").tobytes()),
         book=book,
         files=[*files, *written, path],
-        facts={"bytes_in_and_removed": bytes_in_and_removed(view, gone), **(facts or {})},
+        facts={
+            "bytes_in_and_removed": lost,
+            BYTES_REMOVED: {source: {removals.reason: each[1]} for source, each in lost.items() if each[1]},
+            **(facts or {}),
+        },
         utf8_bytes=int(view.sizes[view.alive].sum()),
     )

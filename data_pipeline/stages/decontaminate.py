@@ -31,6 +31,7 @@ from data_pipeline.stages.item_files import ItemFiles, WriteHeldOut, write_named
 from data_pipeline.stages.judging import Find, Judge, Judging, find_path, judge_path
 from data_pipeline.stages.mapped import Mapped
 from data_pipeline.stages.stage import (
+    BYTES_REMOVED,
     Outcome,
     Stage,
     Task,
@@ -177,9 +178,10 @@ class Decontaminate(Stage):
         left = view.training
         left[gone] = False
         lost, cut = bytes_in_and_removed(view, gone), cuts.num_bytes(len(view.alive))
+        removed = {source: {CONTAMINATED: each[1]} for source, each in lost.items() if each[1]}
         for source, mask in view.source_masks():
             lost[source][1] += int(cut[mask].sum())
-        facts |= {"training": view.num_left(left), "bytes_in_and_removed": lost}
+        facts |= {"training": view.num_left(left), "bytes_in_and_removed": lost, BYTES_REMOVED: removed}
         return Outcome(
             output=hash_json([hash_bytes(gone.astype("<i8").tobytes()), cuts.hash()]),
             book=account_decision(view, gone, CONTAMINATED, before),

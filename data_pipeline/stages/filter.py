@@ -1,33 +1,43 @@
-"""Filter: the limits of the rules on the scores that cleaning stored. No text is read but that of what goes."""
+"""Filter: the limits of the rules on the stored scores. No text is read but that of what goes and of a few samples."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data_pipeline.clean.histogram import EMPTY, Histogram, count
-from data_pipeline.clean.rules import MAX_LOSS, NoClean, Rule
+from data_pipeline.clean.histogram import count, count_labels, sides, times_broken
+from data_pipeline.clean.rules import MAX_LOSS, NoClean, Rule, Scores
 from data_pipeline.documents import Removal, Removals, fingerprint
 from data_pipeline.ledger import Account, Book
 from data_pipeline.losses import RuleLimit
 from data_pipeline.output_dir import REMOVED
 from data_pipeline.records import Part, Records
 from data_pipeline.stages.clean import SCORES
+from data_pipeline.stages.measured import Measured
 from data_pipeline.stages.removed import Origin, rows_of
-from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, bytes_in_and_removed, do_parts, task
+from data_pipeline.stages.samples import candidates, lots
+from data_pipeline.stages.stage import (
+    BYTES_REMOVED,
+    Outcome,
+    Stage,
+    Task,
+    Workplace,
+    bytes_in_and_removed,
+    do_parts,
+    task,
+)
 from data_pipeline.stages.view import CLEAN, Slice, View, decision_path, keys_path, scores_path
 from data_pipeline.storage import read_arrays, write_arrays, write_removed
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
 
 FILTER = "filter"
-SCORE_LIMITS = "limits"  # in facts
+MEASURED = "measured"  # in facts
 
 
 class Filter(Stage):
@@ -40,7 +50,7 @@ class Filter(Stage):
 
     name = FILTER
     title = "filter"
-    code = ("clean", "stages/filter.py", "stages/removed.py")
+    code = ("clean", "stages/filter.py", "stages/measured.py", "stages/removed.py", "stages/samples.py")
     loosen = "clean.rules.<rule>.<limit>= sets a limit, clean=none removes nothing"
 
     def __init__(self, place: Workplace, rule: Rule, raw: dict[str, Any]) -> None:
@@ -59,13 +69,14 @@ class Filter(Stage):
         files: list[Path] = []
         with progress(self.name, len(view.alive), "docs") as meter:
             function = _FilterPartition(self._rule, self.place.output_dir, self.place.work, view.file_names)
-            histograms = [EMPTY] * len(self._rule.limits)
+            measured, removed = Measured(self._rule, list(before)), {source: Counter[str]() for source in before}
             for name, facts in do_parts(self.place.executor, self.records, self._tasks(view), function):
-                here = (Histogram(**each) for each in facts["histograms"])
-                histograms = [sum_ + each for sum_, each in zip(histograms, here, strict=True)]
                 account = Account.from_json(facts["account"])
                 book[facts["source"]] += account
-                gone.append(read_arrays(gone_path(self.folder, name))["gone"] + facts["first_index"])
+                removed[facts["source"]].update(facts["bytes_removed"])
+                arrays = read_arrays(gone_path(self.folder, name))
+                gone.append(arrays.pop("gone") + facts["first_index"])
+                measured.add(facts["source"], arrays)
                 files += self.records.files(name)
                 meter.add(account.num_in)
         indices = np.concatenate(gone)
@@ -75,32 +86,32 @@ class Filter(Stage):
             output=hash_bytes(indices.astype("<i8").tobytes()),
             book=book,
             files=[*files, path],
-            facts={"bytes_in_and_removed": bytes_in_and_removed(view, indices), SCORE_LIMITS: self._limits(histograms)},
+            facts={
+                "bytes_in_and_removed": bytes_in_and_removed(view, indices),
+                BYTES_REMOVED: {source: dict(sorted(by_reason.items())) for source, by_reason in removed.items()},
+                MEASURED: measured.facts(self.place.executor, view, self.name),
+            },
         )
 
     def check(self, books: Sequence[tuple[str, Book]]) -> None:
         RuleLimit(self._rule.max_loss_frac).check(books[-1][1], self.place.output_dir / REMOVED / self.name)
 
-    def _limits(self, histograms: list[Histogram]) -> list[dict[str, Any]]:
-        """Return what the page shows of each limit: its fields, those that are infinite left out, and its histogram."""
-        fields = [
-            {name: value for name, value in asdict(limit).items() if value not in (math.inf, -math.inf)}
-            for limit in self._rule.limits
-        ]
-        return [each | {"histogram": asdict(of_each)} for each, of_each in zip(fields, histograms, strict=True)]
-
     def _scores(self) -> list[str]:
         scores: list[str] = Records(self.place.work / CLEAN, self.place.output_dir).facts("stage")["facts"][SCORES]
         return scores
 
-    def _tasks(self, view: View) -> Iterator[Task[Slice]]:
+    def _tasks(self, view: View) -> Iterator[Task[tuple[Slice, int]]]:
         names = hash_json(view.file_names)  # these and the source stand in every row of the evidence
+        first_files: dict[str, int] = {}
         for number, scores in enumerate(self._scores()):
             partition = view.partitions[number]
             piece = view.piece(number, np.ones(partition.num_docs, bool))
-            place = [partition.source, names, piece.first_index]
+            if partition.num_docs:
+                first_files.setdefault(partition.source, int(view.files[piece.first_index]))
+            first_file = first_files.get(partition.source, 0)
+            place = [partition.source, names, piece.first_index, first_file]
             key = hash_json([self._decides, self.code_hash, piece.content_hash, scores, place])
-            yield task(self.records, piece.partition.name, key, piece)
+            yield task(self.records, piece.partition.name, key, (piece, first_file))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +123,9 @@ class _FilterPartition:
     work: Path
     file_names: list[str]
 
-    def __call__(self, piece: Slice) -> Part:
+    def __call__(self, item: tuple[Slice, int]) -> Part:
+        """Args: item: a partition, and the number of its source's first file."""
+        piece, first_file = item
         name, source = piece.partition.name, piece.partition.source
         scores = read_arrays(scores_path(self.work, name))
         decided = self.rule.decide(scores)
@@ -120,24 +133,47 @@ class _FilterPartition:
         gone = np.array([removal.position for removal in removals], np.int64)
         keys = read_arrays(keys_path(self.work, name))
         account = _account(keys, gone, removals)
-        histograms = count(self.rule.limits, scores, keys["sizes"], self._by_no_limit(decided, len(keys["rows"])))
         account.check(f"{FILTER}, partition {name} of source {source!r}")
         path = gone_path(self.work / FILTER, name)
-        write_arrays(path, {"gone": gone})
+        lot = lots(keys["files"], keys["rows"], first_file)
+        write_arrays(path, {"gone": gone, **self._measured(scores, keys["sizes"], decided, lot, piece.first_index)})
+        removed: Counter[str] = Counter()
+        for removal in removals:
+            removed[removal.reason] += int(keys["sizes"][removal.position])
         return Part(
             {
                 "account": account.to_json(),
+                "bytes_removed": removed,
                 "source": source,
                 "first_index": piece.first_index,
-                "histograms": [asdict(each) for each in histograms],
             },
             [path, *self._write_removed(piece, removals)],
         )
 
-    def _by_no_limit(self, decided: list[Removals], num_docs: int) -> np.ndarray:
-        """Return which documents go by a rule's own decision, (documents,) bool."""
+    def _measured(
+        self, scores: Scores, sizes: np.ndarray, decided: list[Removals], lot: np.ndarray, first_index: int
+    ) -> dict[str, np.ndarray]:
+        """Return what `Measured.add` takes of a partition."""
+        of = sides(self.rule.limits)
+        gone = np.zeros(len(sizes), bool)
+        for removals in decided:
+            gone[removals.positions] = True
+        times = times_broken(of, scores, self._by_no_limit(scores, decided, len(sizes)))
+        histograms = count(of, scores, sizes, times)
+        labels = [count_labels(choice, scores, sizes, gone) for choice in self.rule.choices]
+        return {
+            "rows": histograms.rows,
+            "taken": histograms.taken,
+            "candidates": candidates(of, scores, times, lot, first_index),
+            **{f"labels_{number}": counts for number, counts in enumerate(labels)},
+        }
+
+    def _by_no_limit(self, scores: Scores, decided: list[Removals], num_docs: int) -> np.ndarray:
+        """Return which documents go by a label or by a rule's own decision, (documents,) bool."""
         reasons = {reason for limit in self.rule.limits for reason in (limit.below, limit.above)}
         gone = np.zeros(num_docs, bool)
+        for choice in self.rule.choices:
+            gone[choice.unwanted(scores)] = True
         for removals in decided:
             gone[removals.positions] |= removals.reason not in reasons
         return gone

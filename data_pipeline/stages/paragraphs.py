@@ -24,6 +24,7 @@ from data_pipeline.stages.described import describe
 from data_pipeline.stages.paragraph_counts import StoredCounts, StoredRepeated, write_counts
 from data_pipeline.stages.removed import named_in, write_evidence
 from data_pipeline.stages.stage import (
+    BYTES_REMOVED,
     Outcome,
     Stage,
     Task,
@@ -122,14 +123,15 @@ class CutParagraphs(Stage):
         path = decision_path(self.place.work, self.name)
         write_arrays(path, {"gone": gone, **cuts.arrays()})
         cut = cuts.num_bytes(len(view.alive))
-        lost = bytes_in_and_removed(view, gone)
+        lost, reason = bytes_in_and_removed(view, gone), EMPTIED.format(self._paragraphs.unit)
+        removed = {source: {reason: each[1]} for source, each in lost.items() if each[1]}
         for source, mask in view.source_masks():
             lost[source][1] += int(cut[mask].sum())
         return Outcome(
             output=hash_json([hash_bytes(gone.astype("<i8").tobytes()), cuts.hash()]),
-            book=account_decision(view, gone, EMPTIED.format(self._paragraphs.unit), before),
+            book=account_decision(view, gone, reason, before),
             files=[*files, path],
-            facts=facts | {"bytes_in_and_removed": lost},
+            facts=facts | {"bytes_in_and_removed": lost, BYTES_REMOVED: removed},
             utf8_bytes=int(view.sizes[view.alive].sum()),
         )
 

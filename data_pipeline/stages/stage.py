@@ -23,6 +23,7 @@ from data_pipeline.records import Part, Records
 from data_pipeline.stages.view import View
 from foundation.hashes import hash_bytes, hash_json
 
+BYTES_REMOVED = "bytes_removed"  # in facts
 ROOM = Path(__file__).parent.parent
 SHARED_CODE = (
     "documents.py",
@@ -63,7 +64,8 @@ class Outcome:
         files: all that it wrote and that must stay.
         facts: JSON values for the stages and reports to come. For people, where there are any: `note`, a few words for
             the closing table; `remark`, a text for the page; `counts`, name -> number, for the ledger and the page;
-            `training`, source -> documents left to train on; `bytes_in_and_removed`, source -> both, for the warning.
+            `training`, source -> documents left to train on; `bytes_in_and_removed`, source -> bytes of text, for the
+            warning and the page; `bytes_removed`, source -> reason -> bytes of documents that did not come out.
         utf8_bytes: of the text that it went through, for its speed.
     """
 

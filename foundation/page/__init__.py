@@ -2,7 +2,11 @@
 
 from foundation.page.charts import Bar as Bar
 from foundation.page.charts import Line as Line
+from foundation.page.explorer import Counted as Counted
+from foundation.page.explorer import Drawn as Drawn
 from foundation.page.explorer import Explorer as Explorer
+from foundation.page.explorer import setting_of as setting_of
+from foundation.page.page import Link as Link
 from foundation.page.page import Page as Page
 from foundation.page.page import Pair as Pair
 from foundation.page.page import Sample as Sample

@@ -8,20 +8,34 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import numpy as np
 
 from foundation.files import write_atomic
 from foundation.page.charts import Bar, Line, bar_chart, histogram_chart, line_chart, safe
-from foundation.page.explorer import Explorer, explorer, script, script_source
+from foundation.page.explorer import Explorer, explorers, script, script_source
 from foundation.page.scale import number
 from foundation.text import visible
 
-Cell = str | int | float | bool | None
 # the last line of defence: even text that escaped the escaping could load and run nothing
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 COMMON_WORDS = 3  # in a row, that two texts have in common, are marked; single words are chance
+_AMOUNT = re.compile(r"|–|[\d,.]+(%| [kMGTPE]?B)?")  # an empty cell goes with the others of its column
+_ID = re.compile(r'<[a-z0-9]+(?: class="[^"]*")? id="([^"]*)"')
+_LINK = re.compile(r'<a href="#([^"]*)">([^<]*)</a>')
 _WORD = re.compile(r"\s+|\w+|[^\w\s]")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A cell of a table that leads to a heading, section or explorer of the page with this anchor."""
+
+    text: str
+    anchor: str
+
+
+Cell = str | int | float | bool | Link | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +69,17 @@ class Page:
         self._body: list[str] = []
         self._has_script = False
 
-    def section(self, title: str) -> None:
-        """Begin a section; the page's head links to it."""
+    def section(self, title: str, anchor: str = "") -> None:
+        """Begin a section; the page's head links to it, and links to `anchor` do."""
         self._body.append(
-            f'{"</section>" if self._sections else ""}<section id="s{len(self._sections)}"><h2>{safe(title)}</h2>'
+            f'{"</section>" if self._sections else ""}<section id="s{len(self._sections)}">'
+            f"<h2{_id(anchor)}>{safe(title)}</h2>"
         )
         self._sections.append(title)
 
-    def heading(self, title: str) -> None:
+    def heading(self, title: str, anchor: str = "") -> None:
         """Add a heading inside the section."""
-        self._body.append(f"<h3>{safe(title)}</h3>")
+        self._body.append(f"<h3{_id(anchor)}>{safe(title)}</h3>")
 
     def text(self, text: str) -> None:
         """Add a paragraph."""
@@ -76,9 +91,12 @@ class Page:
         self._body.append(f"<dl>{entries}</dl>")
 
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-        """Add a table; a column whose values are all numbers (or None, a dash) is set to the right."""
+        """Add a table; a column whose values are all numbers (or None, a dash) or amounts as
+        `1.5 MB` and `12.3%`, or empty) is set to the right."""
         rows = [list(row) for row in rows]
-        numeric = [all(_is_number(row[i]) for row in rows) and bool(rows) for i in range(len(headers))]
+        numeric = [
+            all(_is_number(row[i]) for row in rows) and any(row[i] != "" for row in rows) for i in range(len(headers))
+        ]
         side = [' class="n"' if right else "" for right in numeric]
         head = "".join(f"<th{s}>{safe(header)}</th>" for s, header in zip(side, headers, strict=True))
         lines = ("".join(f"<td{s}>{_cell(cell)}</td>" for s, cell in zip(side, row, strict=True)) for row in rows)
@@ -86,6 +104,11 @@ class Page:
         self._body.append(
             f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
         )
+
+    def folded_table(self, label: str, headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+        """Add a table to unfold."""
+        self.table(headers, rows)
+        self._details(label, "", self._body.pop(), is_open=False)
 
     def bars(self, bars: Sequence[Bar], max_value: float | None = None) -> None:
         """Add bars that lie, on a common scale from 0 to the longest, or to `max_value`."""
@@ -115,10 +138,10 @@ class Page:
         """Add upright bars, one a bin; see `charts.histogram_chart`."""
         self._body.append(histogram_chart(edges, counts, x_label, y_label, upon, names))
 
-    def explorer(self, it: Explorer) -> None:
-        """Add a histogram with a limit to move; see `explorer.Explorer`."""
+    def explorers(self, them: Sequence[Explorer], advice: str = "") -> None:
+        """Add histograms with limits to move; see `explorer.explorers`."""
         self._has_script = True
-        self._body.append(explorer(it))
+        self._body.append(explorers(them, advice))
 
     def samples(self, samples: Sequence[Sample], open_first: bool = False) -> None:
         """Add texts to unfold."""
@@ -147,7 +170,7 @@ class Page:
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{safe(self._title)}</title><style>\n{style}</style></head>\n<body>"
             f"<header><h1>{safe(self._title)}</h1>{subtitle}<nav>{links}</nav></header>\n"
-            + "\n".join(self._body)
+            + self._linked("\n".join(self._body))
             + ("</section>" if self._sections else "")
             + (f"\n<script>{script()}</script>" if self._has_script else "")
             + "\n</body></html>\n"
@@ -158,6 +181,11 @@ class Page:
         write_atomic(path, self.html().encode())
         return path
 
+    def _linked(self, body: str) -> str:
+        """Return the body without the links of tables that lead nowhere: of what they name nothing is shown."""
+        ids = set(_ID.findall(body))
+        return _LINK.sub(lambda match: match[0] if safe(unquote(html.unescape(match[1]))) in ids else match[2], body)
+
     def _details(self, label: str, remark: str, body: str, is_open: bool) -> None:
         soft = f"<span>{safe(remark)}</span>" if remark else ""
         opened = " open" if is_open else ""
@@ -165,10 +193,18 @@ class Page:
 
 
 def _is_number(value: Cell) -> bool:
+    if isinstance(value, str):
+        return bool(_AMOUNT.fullmatch(value))
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
+def _id(anchor: str) -> str:
+    return f' id="{safe(anchor)}"' if anchor else ""
+
+
 def _cell(value: Cell) -> str:
+    if isinstance(value, Link):
+        return f'<a href="#{safe(quote(value.anchor))}">{safe(value.text)}</a>'
     return safe(value if isinstance(value, str) else number(value))
 
 

@@ -6,75 +6,128 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.clean.histogram import EMPTY, Histogram, bucket_of, count, lower_edge
-from data_pipeline.clean.rules import Limit
+from data_pipeline.clean.histogram import (
+    Histograms,
+    Side,
+    borders,
+    count,
+    count_labels,
+    sides,
+    times_broken,
+)
+from data_pipeline.clean.rules import Choice, Group, Limit
 
-LIMITS = (Limit("a", least=0.5, below="low"), Limit("b", most=2.0, above="high"), Limit("c", 0.0, 1.0, "under", "over"))
-Documents = list[tuple[float, float, float, int]]
-numbers = st.floats(-5, 5) | st.sampled_from([0.0, -0.0, 0.5, 1.0, 2.0, math.inf, math.nan])
-documents = st.lists(st.tuples(numbers, numbers, numbers, st.integers(0, 100)), max_size=30)
+LIMITS = (
+    Limit("a", least=0.5, below="low"),
+    Limit("b", most=2.125, above="high"),
+    Limit("c", 0.0, 1.0, "under", "over"),
+    Limit("a", most=math.inf, above="none_yet"),
+    Limit("b", least=0.25, below="low_of_ones", where=Group("label", 1.0, "one")),
+)
+Row = tuple[float, float, float, int, float]
+numbers = st.floats(-5, 5) | st.sampled_from([0.0, -0.0, 0.5, 1.0, 2.0, 2.125, math.inf, -math.inf, math.nan])
+labels = st.sampled_from([0.0, 1.0, 2.0, math.nan])
+documents = st.lists(st.tuples(numbers, numbers, numbers, st.integers(0, 100), labels), max_size=30)
 
 
-@given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=50))
-def test_buckets_are_in_the_order_of_the_values_and_3_percent_wide(values: list[float]) -> None:
+def scores_of(rows: list[Row]) -> dict[str, np.ndarray]:
+    names = {"a": 0, "b": 1, "c": 2, "label": 4}
+    return {name: np.array([row[place] for row in rows], float) for name, place in names.items()}
+
+
+def counted(rows: list[Row]) -> Histograms:
+    scores, sizes = scores_of(rows), np.array([row[3] for row in rows], np.int64)
+    of = sides(LIMITS)
+    return count(of, scores, sizes, times_broken(of, scores, sizes % 7 == 3))
+
+
+def same(one: Histograms, other: Histograms) -> bool:
+    return np.array_equal(one.rows, other.rows) and np.array_equal(one.taken, other.taken)
+
+
+def test_borders_are_what_people_type() -> None:
+    found = set(borders().tolist())
+    assert found >= {0.0, 0.01, 0.18, 0.3, 0.67, 1.0, 3.0, 50.0, 100_000.0, -2.5}
+    assert len(found) == len(borders()) and (np.diff(borders()) > 0).all()
+    sizes = borders()[borders() > 0][:-1]
+    assert (np.diff(sizes) / sizes[:-1] < 0.1001).all()
+
+
+@given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=50), st.floats(allow_nan=False))
+def test_a_limit_at_any_border_takes_what_its_buckets_say(values: list[float], threshold: float) -> None:
     array = np.array(values)
-    buckets = bucket_of(array)
-    order = np.argsort(array, kind="stable")
-    assert (np.diff(buckets[order]) >= 0).all()
-    for value, bucket in zip(values, buckets.tolist(), strict=True):
-        edge = lower_edge(bucket)
-        assert bucket_of(np.array([edge]))[0] == bucket
-        assert edge <= value
-        if math.isfinite(value) and math.isfinite(edge) and abs(value) > 1e-300:
-            assert abs(value - edge) <= abs(edge) / 32
+    least = Side(Limit("a", least=threshold, below="low"), "least")
+    most = Side(Limit("a", most=threshold, above="high"), "most")
+    for side in (least, most):
+        edges, buckets = side.edges, side.buckets(array)
+        assert threshold in edges
+        for place in {*buckets.tolist(), int(np.searchsorted(edges, threshold))}:
+            takes = array < edges[place] if side is least else array > edges[place]
+            by_bucket = buckets < place if side is least else buckets > place
+            assert np.array_equal(takes, by_bucket)
 
 
-def test_a_limit_at_an_edge_is_counted_exactly() -> None:
-    values = np.array([0.0, 0.1, 0.25, 0.5, 0.5, 0.75, 1.0])
-    buckets = bucket_of(values)
-    for edge in (0.25, 0.5, 1.0):
-        assert lower_edge(int(bucket_of(np.array([edge]))[0])) == edge
-        assert (buckets < bucket_of(np.array([edge]))[0]).sum() == (values < edge).sum()
+def test_what_has_no_reason_is_no_side() -> None:
+    found = [(side.limit.score, side.end, side.threshold, side.reason) for side in sides(LIMITS)]
+    assert found == [
+        ("a", "least", 0.5, "low"),
+        ("b", "most", 2.125, "high"),
+        ("c", "least", 0.0, "under"),
+        ("c", "most", 1.0, "over"),
+        ("a", "most", math.inf, "none_yet"),
+        ("b", "least", 0.25, "low_of_ones"),
+    ]
+
+
+def parts_of(row: Row) -> list[tuple[float, bool]]:
+    """Return the score that each side looks at, and whether it is broken."""
+    a, b, c, _, label = row
+    ones = b if label == 1.0 else math.nan
+    return [(a, a < 0.5), (b, b > 2.125), (c, c < 0.0), (c, c > 1.0), (a, False), (ones, ones < 0.25)]
 
 
 @given(documents)
-def test_counts_are_those_of_a_loop(rows: Documents) -> None:
-    scores = {name: np.array([row[place] for row in rows], float) for place, name in enumerate("abc")}
-    sizes = np.array([row[3] for row in rows], np.int64)
-    gone = np.array([row[3] % 7 == 3 for row in rows], bool)
-    found = count(LIMITS, scores, sizes, gone)
-
-    def breaks(row: tuple[float, float, float, int], place: int) -> bool:
-        value, limit = row[place], LIMITS[place]
-        return value < limit.least or value > limit.most
-
-    for place in range(3):
-        plain: dict[int, list[int]] = {}
-        for row, is_gone in zip(rows, gone, strict=True):
-            if math.isnan(row[place]):
+def test_counts_are_those_of_a_loop(rows: list[Row]) -> None:
+    found, of = counted(rows), sides(LIMITS)
+    expected: list[dict[int, list[int]]] = [{} for _ in of]
+    taken = [[0, 0, 0] for _ in of]
+    for row in rows:
+        parts = parts_of(row)
+        times = sum(broken for _, broken in parts) + (row[3] % 7 == 3)
+        for side, (value, broken) in enumerate(parts):
+            if math.isnan(value):
                 continue
-            held = plain.setdefault(int(bucket_of(np.array([row[place]]))[0]), [0, 0, 0])
-            others = [breaks(row, other) for other in range(3) if other != place]
-            held[0] += 1
-            held[1] += row[3]
-            held[2] += not (any(others) or is_gone)
-        assert found[place].rows == [[bucket, *plain[bucket]] for bucket in sorted(plain)]
-        low, high = (
-            [r for r in rows if r[place] < LIMITS[place].least],
-            [r for r in rows if r[place] > LIMITS[place].most],
-        )
-        assert [found[place].below[0], found[place].above[0]] == [len(low), len(high)]
-        assert [found[place].below[1], found[place].above[1]] == [sum(r[3] for r in low), sum(r[3] for r in high)]
+            edges = [
+                edge
+                for edge in of[side].edges.tolist()
+                if (edge <= value if of[side].end == "least" else edge >= value)
+            ]
+            edge = max(edges) if of[side].end == "least" else min(edges)
+            bucket = of[side].edges.tolist().index(edge)
+            counts = [1, row[3], int(times == broken)]
+            held = expected[side].setdefault(bucket, [0, 0, 0])
+            for sums in [held, taken[side]] if broken else [held]:
+                for column, number in enumerate(counts):
+                    sums[column] += number
+    for side, buckets in enumerate(expected):
+        assert found.of(side) == [[bucket, *buckets[bucket]] for bucket in sorted(buckets)]
+    assert found.taken.tolist() == taken
 
 
 @given(documents, documents)
-def test_histograms_of_parts_add_up(one: Documents, other: Documents) -> None:
-    def counted(rows: Documents) -> list[Histogram]:
-        scores = {name: np.array([row[place] for row in rows], float) for place, name in enumerate("abc")}
-        sizes = np.array([row[3] for row in rows], np.int64)
-        return count(LIMITS, scores, sizes, np.zeros(len(rows), bool))
+def test_histograms_of_parts_add_up(one: list[Row], other: list[Row]) -> None:
+    assert same(counted(one) + counted(other), counted(one + other))
+    assert same(Histograms.empty(len(sides(LIMITS))) + counted(one), counted(one))
 
-    whole = counted(one + other)
-    for place in range(3):
-        assert counted(one)[place] + counted(other)[place] == whole[place]
-        assert EMPTY + whole[place] == whole[place]
+
+@given(documents)
+def test_labels_are_counted_as_in_a_loop(rows: list[Row]) -> None:
+    choice = Choice("label", ("zero", "one", "two"), frozenset({1}), "unwanted", "a")
+    sizes, gone = np.array([row[3] for row in rows], np.int64), np.array([row[3] % 2 == 1 for row in rows], bool)
+    found = count_labels(choice, scores_of(rows), sizes, gone)
+    expected = [[0, 0, 0, 0] for _ in range(3)]
+    for row in rows:
+        if not math.isnan(row[4]):
+            counts = (1, row[3], row[3] % 2, row[3] * (row[3] % 2))
+            expected[int(row[4])] = [a + b for a, b in zip(expected[int(row[4])], counts, strict=True)]
+    assert found.tolist() == expected

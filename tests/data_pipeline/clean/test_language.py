@@ -170,7 +170,10 @@ def test_it_travels_to_workers(batch_of: BatchOf) -> None:
         ({"languages": ["english"]}, "languages: 'english' is not allowed; give codes of LANGUAGES"),
         ({"languages": []}, r"languages: \[\] is not allowed; give at least one language, or null"),
         ({"min_score": 1.5}, "min_score: 1.5 is not allowed; give a probability"),
-        ({"min_score_by_language": {"de": 0.5}}, "min_score_by_language: 'de' is none of `languages`"),
+        (
+            {"languages": ["en"], "min_score_by_language": {"de": 0.5}},
+            "min_score_by_language: 'de' is none of `languages`",
+        ),
         ({"languages": ["de"], "min_score_by_language": {"de": 5.0}}, "min_score_by_language: 5.0 is not allowed"),
         ({"sample_bytes": 1}, "sample_bytes: 1 is not allowed; give 64 or more"),
     ],

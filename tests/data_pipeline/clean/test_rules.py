@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import importlib
+import inspect
+import math
 import pickle
+import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,13 +15,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import data_pipeline.clean
+from data_pipeline.clean.histogram import sides
+from data_pipeline.clean.language import Language
 from data_pipeline.clean.length import Length
 from data_pipeline.clean.quality import GopherQuality
 from data_pipeline.clean.rules import (
     EXAMPLES,
     Applied,
+    Choice,
     Example,
     Failed,
+    Group,
     Limit,
     NoClean,
     Rule,
@@ -214,3 +223,62 @@ def test_rules_travel_to_workers(batch_of: BatchOf) -> None:
     assert there.apply(batch).batch.equals(rules.apply(batch).batch) and verdicts(there, batch) == verdicts(
         rules, batch
     )
+
+
+def every_rule() -> list[type[Rule]]:
+    """Return all rules of the room that need no argument."""
+    for module in pkgutil.iter_modules(data_pipeline.clean.__path__):
+        importlib.import_module(f"data_pipeline.clean.{module.name}")
+    found, todo = [], [Rule]
+    while todo:
+        todo += (subclasses := todo.pop().__subclasses__())
+        found += [each for each in subclasses if each.__module__.startswith("data_pipeline.clean.")]
+    needs_nothing = [each for each in found if not inspect.isabstract(each) and _is_complete(each)]
+    return sorted(needs_nothing, key=lambda each: each.__qualname__)
+
+
+def _is_complete(rule: type[Rule]) -> bool:
+    arguments = inspect.signature(rule).parameters.values()
+    return all(each.default is not each.empty for each in arguments)
+
+
+@pytest.mark.parametrize("kind", every_rule(), ids=lambda kind: kind.__qualname__)
+def test_the_key_of_a_limit_sets_it_and_only_decides(kind: type[Rule]) -> None:
+    rule: Rule = kind()
+    for number, side in enumerate(sides(rule.limits)):
+        if not side.key:
+            continue
+        assert side.key in kind.decide_alone
+        where, default = side.limit.where, inspect.signature(kind).parameters[side.key].default
+        given = default + 1 if isinstance(default, int) else 0.75 * (default or 0.5)
+        if isinstance(default, int | float):
+            assert default == side.threshold
+        elif where is None:
+            assert math.isinf(side.threshold)
+            given = 1
+        moved = kind(**{side.key: given if where is None else {where.name: given}})
+        assert sides(moved.limits)[number].threshold == given
+    for choice in rule.choices:
+        assert not choice.key or choice.key in kind.decide_alone
+        assert choice.wanted is None
+        (of_one,) = kind(**{choice.key: [choice.names[0]]}).choices
+        assert of_one.wanted == {0}
+
+
+def test_inside_of_rules_a_key_begins_with_the_label() -> None:
+    rules = Rules({"a b": Length(), "language": Language(["de", "en"])})
+    keys = {(side.limit.score, side.key) for side in sides(rules.limits)}
+    assert keys >= {("words", "rules.a b.min_words"), ("has_words", "")}
+    assert ("language_score", "rules.language.min_score_by_language") in keys
+    assert [choice.key for choice in rules.choices] == ["rules.language.languages"]
+
+
+def test_a_label_that_is_not_wanted_goes_before_any_limit() -> None:
+    choice = Choice("label", ("one", "two"), frozenset({1}), "not_wanted", "sure", "names")
+    limit = Limit("sure", least=0.5, below="unsure", where=Group("label", 1.0, "two"))
+    scores = {"label": np.array([0.0, 1.0, 1.0, math.nan, 0.0]), "sure": np.array([0.1, 0.1, 0.9, 0.1, 0.9])}
+    first, second = broken((limit,), scores, (choice,))
+    assert (first.reason, first.positions.tolist(), first.threshold) == ("not_wanted", [0, 4], None)
+    assert first.value is not None and first.value.tolist() == [0.1, 0.9]
+    assert (second.reason, second.positions.tolist(), second.threshold) == ("unsure", [1], 0.5)
+    assert choice.unwanted(scores).tolist() == [0, 4]

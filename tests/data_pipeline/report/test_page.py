@@ -44,15 +44,23 @@ def test_the_numbers_are_those_of_the_ledger_and_the_manifest(
     assert page.facts["Validation tokens"] == "44"
     assert page.facts["Vocabulary"] == "512"
     assert page.facts["Bytes per token"] == "4.023"  # 4 * 1908 bytes / (1908 - 11) tokens that stand for text
-    reasons, *_, counts, sources, speed = page.tables
-    assert reasons[1:] == [
-        ["clean", "too_short", "removed", "20", "45.45%"],
-        ["clean", "gopher_too_few_words", "removed", "5", "11.36%"],
-        ["clean", "no_json", "unreadable", "2", "4.55%"],
-        ["exact duplicates", "exact_duplicate", "removed", "1", "2.27%"],
-        ["near duplicates", "near_duplicate", "removed", "4", "9.09%"],
-        ["decontaminate", "contaminated", "removed", "1", "2.27%"],
+    by_source, reasons, *_, counts, sources, speed = page.tables
+    assert by_source[1:] == [
+        ["books", "4", "4", "4", "3", "3", "3", "3"],
+        ["web", "40", "13", "12", "9", "9", "8", "8"],
+        ["all", "44", "17", "16", "12", "12", "11", "11"],
     ]
+    assert reasons[1:] == [
+        ["too_short", "20", "45.45%", "–", "clean", "removed"],
+        ["gopher_too_few_words", "5", "11.36%", "–", "clean", "removed"],
+        ["no_json", "2", "4.55%", "–", "clean", "unreadable"],
+        ["exact_duplicate", "1", "2.27%", "–", "exact duplicates", "removed"],
+        ["near_duplicate", "4", "9.09%", "–", "near duplicates", "removed"],
+        ["contaminated", "1", "2.27%", "–", "decontaminate", "removed"],
+    ]
+    links = [attributes["href"] for attributes in page.of("a") if not attributes["href"].startswith("#s")]
+    shown = ["clean-too_short", "clean-gopher_too_few_words", "unreadable", "near-near_duplicate"]
+    assert {f"#{each}" for each in shown} | {"#decontaminate-contaminated"} == set(links)
     assert counts[1:] == [
         ["clean", "line ends rewritten", "5", MEANINGS["line_ends_rewritten"]],
         ["near duplicates", "clusters", "7", MEANINGS["clusters"]],
