@@ -38,9 +38,14 @@ def num_without(values: np.ndarray) -> int:
     return int(np.isposinf(values).sum())
 
 
-def _none_has_it(order: KeepOrder, view: View) -> GroundworkError:
+def fields_seen(view: View) -> list[str]:
+    """Return the fields that the metadata of the first documents has, sorted."""
     some = next(view.slices(view.alive)).metadata()[:MOST_LOOKED_AT].to_pylist()
-    fields = sorted({field for each in some for field in orjson.loads(each)})
+    return sorted({field for each in some for field in orjson.loads(each)})
+
+
+def _none_has_it(order: KeepOrder, view: View) -> GroundworkError:
+    fields = fields_seen(view)
     return GroundworkError(
         f"dedup.keep_field: no document has the field {order.field!r}; fields seen: "
         f"{', '.join(map(repr, fields[:MOST_SHOWN])) or 'none'}{nearest(str(order.field), fields)}; name another "

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_pipeline.documents import SCHEMA, SNIPPET_CHARS
+from data_pipeline.mix.lots import file_lots, lots
 from data_pipeline.stages.cuts import Cuts
 from data_pipeline.storage import read_arrays, read_batch
 from foundation.hashes import hash_json
@@ -169,6 +170,18 @@ class View:
         still: np.ndarray = held_out & self.alive
         return still
 
+    @cached_property
+    def components(self) -> tuple[list[str], np.ndarray]:
+        """The components of the mixture, and the place among them of each document that is in, by index: (n,) int32.
+
+        They are the sources, unless the split found groups of documents in these.
+        """
+        for stage in self.decided:
+            decision = self._decision(stage)
+            if "components" in decision:
+                return decision["component_names"].tolist(), decision["components"]
+        return self.sources
+
     @property
     def training(self) -> np.ndarray:
         """Which documents are there to train on, by index: (n,) bool."""
@@ -196,13 +209,26 @@ class View:
         cuts = tuple(here for cuts in self._cuts if len(here := cuts.within(start, start + partition.num_docs)))
         return Slice(partition, batch_path(self.work, partition.name), mask, start, cuts)
 
-    def source_masks(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield (source, (n,) bool: its documents, in or out), each source once, in order."""
+    @cached_property
+    def sources(self) -> tuple[list[str], np.ndarray]:
+        """The sources in order, and the place among them of each document's, by index: (n,) int32."""
         sources = list(dict.fromkeys(partition.source for partition in self.partitions))
         numbers = np.array([sources.index(partition.source) for partition in self.partitions], np.int32)
-        of_document = np.repeat(numbers, np.diff(self.starts))  # of the names themselves it would be 4 bytes a letter
+        return sources, np.repeat(numbers, np.diff(self.starts))  # of the names themselves it would be 4 bytes a letter
+
+    def source_masks(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield (source, (n,) bool: its documents, in or out), each source once, in order."""
+        sources, of_document = self.sources
         for number, source in enumerate(sources):
             yield source, of_document == number
+
+    def lots(self, indices: np.ndarray, purpose: str, seed: int) -> np.ndarray:
+        """Return the lots of documents, (m,) uint64; indices: (m,) int64, the rest as of `mix.lots.file_lots`."""
+        sources, of_document = self.sources
+        of_file = np.zeros(len(self.file_names), np.int32)
+        of_file[self.files] = of_document
+        names = [(sources[number], name) for number, name in zip(of_file.tolist(), self.file_names, strict=True)]
+        return lots(file_lots(purpose, seed, names), self.files[indices], self.rows[indices])
 
     def num_left(self, chosen: np.ndarray) -> dict[str, int]:
         """Return how many of the chosen documents each source has; chosen: (n,) bool by index."""
@@ -271,5 +297,6 @@ def scores_path(work: Path, partition: str) -> Path:
 
 
 def decision_path(work: Path, stage: str) -> Path:
-    """Return the file of what a stage decided: `gone` or `held_out`, (m,) int64 indices; and `Cuts.arrays`."""
+    """Return the file of what a stage decided: `gone` or `held_out`, (m,) int64 indices; `Cuts.arrays`; `components`,
+    (n,) int32 by index, and `component_names`, (components,) text."""
     return work / stage / "decision.npz"

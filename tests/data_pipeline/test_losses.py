@@ -280,7 +280,7 @@ def test_a_source_that_the_split_holds_out_whole_ends_the_run_there(config: Conf
     corpus = {"_target_": "data_pipeline.sources.several.Several", "sources": sources}
     numbers, rows = np.arange(13, dtype=np.int32), np.zeros(13, np.int64)
     seed = next(seed for seed in range(99) if HeldOut(0.3, seed).is_held_out(numbers, rows)[0])
-    mix = {"_target_": "data_pipeline.mix.split.HeldOut", "held_out_frac": 0.3, "seed": seed}
+    mix = {"_target_": "data_pipeline.mix.mix.Mix", "held_out_frac": 0.3, "seed": seed}
     with pytest.raises(NothingLeft, match=r"'books': .* after split: 1 record was read \(split: held out 1\)"):
         go(config(tmp_path, tmp_path / "out", corpus=corpus, mix=mix, decontaminate__test_sets=[]))
 

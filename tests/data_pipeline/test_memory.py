@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc, as Linux has it"),
 ]
 
-STAGES = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "tokenizer", "shards"]
+STAGES = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "sample", "tokenizer", "shards"]
 END = "page"  # what comes behind the stages
 SMALL, LARGE = 20_000, 200_000  # documents
 NOISE = 16 << 20  # bytes: what allocators hold back differs that much from run to run

@@ -27,7 +27,7 @@ from foundation.files import read_json
 Config = Callable[..., dict[str, Any]]
 Go = Callable[[dict[str, Any]], Result]
 Redone = Callable[[Result], list[str]]
-ALL = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "tokenizer", "shards"]
+ALL = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "sample", "tokenizer", "shards"]
 
 
 def test_every_document_comes_out_or_is_accounted_for(made: Any, finished: Path, decoded: Any) -> None:

@@ -19,7 +19,7 @@ from foundation.files import folder_lock
 
 pytestmark = pytest.mark.slow
 
-STAGES = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "tokenizer", "shards"]
+STAGES = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "sample", "tokenizer", "shards"]
 AT_COMMIT = ("near", "tokenizer")  # the others are killed as they begin
 SCRIPT = """
 import json, os, signal, sys

@@ -23,7 +23,7 @@ Config = Callable[..., dict[str, Any]]
 Go = Callable[..., Result]
 Redone = Callable[[Result], list[str]]
 Hashes = Callable[[Path], dict[str, str]]
-ALL = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "tokenizer", "shards"]
+ALL = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "sample", "tokenizer", "shards"]
 LONG_ONLY = {"long": {"_target_": "data_pipeline.clean.length.Length", "min_words": 120}}
 NONE_LEFT = {"long": {"_target_": "data_pipeline.clean.length.Length", "min_words": 1_000_000}}
 

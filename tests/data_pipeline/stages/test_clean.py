@@ -24,7 +24,7 @@ from foundation.errors import ConfigError, InputError
 Config = Callable[..., dict[str, Any]]
 Go = Callable[[dict[str, Any]], Result]
 Redone = Callable[[Result], list[str]]
-ALL = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "tokenizer", "shards"]
+ALL = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "sample", "tokenizer", "shards"]
 
 
 def test_a_changed_input_redoes_only_its_partitions(

@@ -39,7 +39,7 @@ from foundation.hashes import hash_json
 Config = Callable[..., dict[str, Any]]
 Go = Callable[..., Result]
 Redone = Callable[[Result], list[str]]
-ALL = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "tokenizer", "shards"]
+ALL = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "sample", "tokenizer", "shards"]
 
 
 class Doubling(Exact):
