@@ -3,7 +3,8 @@
 Whether a document is held out is decided by its own lot: not by the other documents, nor by how many there are. A
 larger share holds out the same ones and more. So the share holds in every part of the corpus as far as chance lets it,
 and what no chance may leave empty has two ends on top: within each source, and within each group of a source that is
-not too small, the document of the smallest lot is always held out, the one of the largest never.
+not too small, the document of the smallest lot is always held out, the one of the largest never. A source of one
+document is trained on.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def held_out(lots: np.ndarray, sources: np.ndarray, groups: np.ndarray, frac: fl
         SplitError: no source has two documents.
     """
     chosen = below(lots, frac)
-    for parts, least in ((groups, MIN_GROUP_DOCS), (sources, 2)):  # the source's ends hold, whatever its groups' are
+    for parts, least in ((groups, MIN_GROUP_DOCS), (sources, 1)):  # a source's only document is the last, and stays
         first, last = _ends(lots, parts, least)
         chosen[first], chosen[last] = True, False
     if not chosen.any():
@@ -48,7 +49,7 @@ def held_out(lots: np.ndarray, sources: np.ndarray, groups: np.ndarray, frac: fl
 def held_out_plainly(lots: Sequence[int], sources: Sequence[int], groups: Sequence[int], frac: float) -> list[bool]:
     """Return what `held_out` does, document by document."""
     chosen = [lot < int(frac * 2**64) for lot in lots]
-    for parts, least in ((groups, MIN_GROUP_DOCS), (sources, 2)):
+    for parts, least in ((groups, MIN_GROUP_DOCS), (sources, 1)):
         for part in set(parts):
             mine = sorted((lot, place) for place, lot in enumerate(lots) if parts[place] == part)
             if len(mine) >= least:

@@ -53,9 +53,9 @@ class Sample(Stage):
     def run(self, view: View, before: Book) -> Outcome:
         goes, limits = np.zeros(len(view.alive), bool), np.full(len(view.alive), np.nan)
         for source, mask in view.source_masks():
-            indices = np.flatnonzero(mask & view.training)
-            if source not in self._mix.keep or not len(indices):
+            if source not in self._mix.keep or not (mask & view.training).any():
                 continue
+            indices = np.flatnonzero(mask & view.training)
             lots = view.lots(indices, self.name, self._mix.seed)
             chosen = kept(lots, view.sizes[indices], self._mix.keep[source])
             goes[indices[~chosen]] = True

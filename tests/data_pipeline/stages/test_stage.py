@@ -20,7 +20,6 @@ from data_pipeline.dedup.exact import Exact
 from data_pipeline.documents import Removals
 from data_pipeline.executors.local import Local
 from data_pipeline.ledger import LedgerUnbalanced
-from data_pipeline.mix.split import HeldOut
 from data_pipeline.pipeline import Result
 from data_pipeline.records import Part, Records
 from data_pipeline.sources.jsonl import Jsonl
@@ -34,6 +33,7 @@ from data_pipeline.stages.shards import WriteShards
 from data_pipeline.stages.split import Split
 from data_pipeline.stages.stage import Stage, Task, Workplace, do_parts
 from data_pipeline.stages.tokenizer import TrainTokenizer
+from data_pipeline.tokenize.trainer import ByteLevelBPE
 from foundation.hashes import hash_json
 
 Config = Callable[..., dict[str, Any]]
@@ -59,7 +59,8 @@ class Miscounting(Jsonl):
 
 
 def code_hash(target: str) -> str:
-    return Split(Workplace(Path("out"), Local()), HeldOut(), {"rules": [{"_target_": target}]}).code_hash
+    tokenizer = TrainTokenizer(Workplace(Path("out"), Local()), ByteLevelBPE(), {"rules": [{"_target_": target}]})
+    return tokenizer.code_hash
 
 
 @pytest.mark.parametrize(
