@@ -37,6 +37,8 @@ PIPELINE_GROUPS = (
     "executor",
     "recipe",
 )
+COMMIT = f"corpus.revision={'0' * 40}"
+RECIPES = ("web", "one_file", "fineweb_edu", "pile", "multilingual")
 NEEDED = {
     "corpus=jsonl": ["corpus.paths=[some.jsonl]"],
     "recipe=web": ["corpus.paths=[some.jsonl]"],
@@ -47,6 +49,9 @@ NEEDED = {
     "corpus=hub": ["corpus.path=some/thing"],
     "corpus=arrow": ["corpus.paths=[some.arrow]"],
     "corpus=csv": ["corpus.paths=[some.csv]"],
+    **{f"corpus={name}": [COMMIT] for name in ("fineweb_edu", "wikipedia", "books", "code", "pile")},
+    **{f"recipe={name}": [COMMIT] for name in ("fineweb_edu", "pile")},
+    "recipe=multilingual": ["corpus.paths=[some.jsonl]"],
     "tokenizer=file": ["tokenizer.path=tokenizer.json"],
 }
 
@@ -122,7 +127,10 @@ def test_a_group_that_may_do_nothing_has_an_option_that_does(group: str) -> None
 
 COMPOSED = [("pipeline", "pipeline", "name=x")]
 COMPOSED += [(path.stem, "train", f"experiment={path.stem}") for path in sorted((CONF / "experiment").glob("*.yaml"))]
-COMPOSED += [(f"recipe_{name}", "pipeline", f"recipe={name}") for name in ("web", "one_file")]
+COMPOSED += [
+    (f"recipe_{name}", "pipeline", f"recipe={name}")
+    for name in ("web", "one_file", "fineweb_edu", "pile", "multilingual")
+]
 
 
 @pytest.mark.parametrize(("name", "root", "typed"), COMPOSED, ids=[name for name, _, _ in COMPOSED])
