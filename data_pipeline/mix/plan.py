@@ -152,12 +152,13 @@ def plan(reads: Mapping[str, Reads], held: Mapping[str, int | None], total: int 
     return Plan(length, total is not None, dict(reads), dict(held), taken, excess)
 
 
-def too_often(of: Plan, key: str, are_estimates: bool) -> list[str]:
-    """Return a line for each source that the run reads more than MAX_EPOCHS times, and one for budgets beyond its end.
+def too_often(of: Plan, key: str, are_estimates: bool, sources: Mapping[str, str] | None = None) -> list[str]:
+    """Return a line for each part that the run reads more than MAX_EPOCHS times, and one for budgets beyond its end.
 
     Args:
         key: of a source's settings, with {} for its name.
         are_estimates: whether what is held is a guess.
+        sources: component -> its source; None: all are sources.
     """
     lines = []
     about = "about " if are_estimates else ""
@@ -168,12 +169,24 @@ def too_often(of: Plan, key: str, are_estimates: bool) -> list[str]:
         )
     for name, taken in of.taken.items():
         if taken.epochs is not None and taken.epochs > MAX_EPOCHS:
+            is_group = sources is not None and sources[name] != name
             lines.append(
                 f"{name} would be read {about}{taken.epochs:,.1f} times (past {MAX_EPOCHS:g}, tokens that are read "
-                f"again teach little, arXiv:2305.16264): give it more text, or {key.format(name)}.budget='{{epochs: "
-                f"{MAX_EPOCHS:g}}}', or a smaller weight"
+                f"again teach little, arXiv:2305.16264): give it more text, or {_instead(of, name, key, is_group)}"
             )
     return lines
+
+
+def _instead(of: Plan, name: str, key: str, is_group: bool) -> str:
+    """Return what to set so that a part is read less often."""
+    epochs = of.taken[name].epochs or MAX_EPOCHS
+    is_weighted = of.reads[name].budget is None
+    if is_group:
+        return "set mix.temperature nearer to 1 or mix.min_group_frac higher, or a shorter run"
+    if is_weighted and sum(bool(taken.tokens) for taken in of.taken.values()) == 1:
+        return f"a run of at most mix.tokens={int((of.total or 0) * MAX_EPOCHS / epochs)}"
+    smaller = ", or a smaller weight" if is_weighted else ""
+    return f"set {key.format(name)}.budget='{{epochs: {MAX_EPOCHS:g}}}'{smaller}"
 
 
 def _units(budget: dict[str, float], held: int | None) -> int | None:

@@ -17,6 +17,7 @@ from foundation.page import Page
 from foundation.progress import human
 
 NOT_KNOWN = "?"
+TAKES = ("reads", "share", "takes", "epochs")  # columns of both tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Mixed:
         rows: list[list[str]] = []
         for source in dict.fromkeys(self.sources.values()):
             mine = [name for name, of in self.sources.items() if of == source]
-            planned = "" if self.planned.get(source) is None else f"{self.planned[source]:,}"
+            planned = _size(self.planned[source], "")
             if mine != [source]:
                 rows.append(self._whole(source, mine, planned))
             for name in mine:
@@ -71,16 +72,16 @@ def print_plan(mixture: Mixture) -> None:
         f"plan, for {_length(plan, 'about ')}; ~ is an estimate by the sizes of the files, before cleaning, with "
         f"{BYTES_PER_TOKEN:g} bytes a token"
     )
-    rows = table(["source"], ["files", "input", "~text", "~tokens", "keeps", "reads", "share", "takes", "epochs"])
+    keep = mixture.mix.keep
+    rows = table(["source"], ["files", "input", "~text", "~tokens", *(["keeps"] if keep else []), *TAKES])
     for name, each in mixture.estimates.items():
         sizes = (_size(each.input_bytes), _size(each.text_bytes), _size(each.tokens, ""))
-        budget = plan.reads[name].budget
-        is_exact = plan.is_given if budget is None else "tokens" in budget
-        taken = _taken(plan.taken[name], "" if is_exact else "~")
-        keeps = _keeps(mixture.mix.keep.get(name))
-        rows.add_row(name, f"{each.num_files:,}", *sizes, keeps, _reads(plan.reads[name]), *taken)
+        keeps = [_keeps(keep.get(name))] if keep else []
+        share, _, epochs = _taken(plan.taken[name])
+        takes = _size(plan.taken[name].tokens, "")
+        rows.add_row(name, f"{each.num_files:,}", *sizes, *keeps, _reads(plan.reads[name]), share, takes, epochs)
     print_tables(title, rows)
-    _warn(plan, mixture.key, are_estimates=True)
+    _warn(plan, mixture.key)
 
 
 def mixed_table(mixed: Mixed) -> list[str | Table]:
@@ -88,7 +89,7 @@ def mixed_table(mixed: Mixed) -> list[str | Table]:
     found = mixed.rows()
     if len(found) == 1 and not mixed.truth.is_given and mixed.truth.reads[found[0][0]].budget is None:
         return []
-    rows = table(["mixture"], ["~planned", "tokens", "reads", "share", "takes", "epochs"])
+    rows = table(["mixture"], ["~planned", "tokens", *TAKES])
     for row in found:
         rows.add_row(*row)
     return [f"mixture, for {_length(mixed.truth, '')}", rows]
@@ -96,7 +97,7 @@ def mixed_table(mixed: Mixed) -> list[str | Table]:
 
 def warn_of_truth(mixed: Mixed) -> None:
     """Print what is amiss with the mixture as it came out."""
-    _warn(mixed.truth, mixed.key, are_estimates=False)
+    _warn(mixed.truth, mixed.key, mixed.sources)
 
 
 def show_mixture(page: Page, mixed: Mixed) -> None:
@@ -107,11 +108,12 @@ def show_mixture(page: Page, mixed: Mixed) -> None:
         "tokens that the sizes of the files promised before anything was read. Past 4 epochs, tokens that are read "
         "again teach little (arXiv:2305.16264)."
     )
-    page.table(["source", "planned tokens", "tokens", "reads", "share", "takes", "epochs"], mixed.rows())
+    page.table(["source", "planned tokens", "tokens", *TAKES], mixed.rows())
 
 
-def _warn(plan: Plan, key: str, are_estimates: bool) -> None:
-    for line in too_often(plan, key, are_estimates):
+def _warn(plan: Plan, key: str, sources: Mapping[str, str] | None = None) -> None:
+    """Print what is amiss with a plan; sources: component -> its source, where the tokens are no estimates."""
+    for line in too_often(plan, key, sources is None, sources):
         print(f"warning: plan: {line}", file=sys.stderr)
 
 
@@ -136,10 +138,10 @@ def _keeps(part: Any) -> str:
     return human(part["bytes"], "B") if isinstance(part, dict) else f"{part:.4g}"
 
 
-def _taken(taken: Taken, about: str = "") -> tuple[str, str, str]:
+def _taken(taken: Taken) -> tuple[str, str, str]:
     share = NOT_KNOWN if taken.share is None else f"{taken.share:.2%}"
     epochs = NOT_KNOWN if taken.epochs is None else f"{taken.epochs:,.2f}"
-    return share, NOT_KNOWN if taken.tokens is None else f"{about}{taken.tokens:,}", epochs
+    return share, NOT_KNOWN if taken.tokens is None else f"{taken.tokens:,}", epochs
 
 
 def _size(amount: int | None, unit: str = "B") -> str:

@@ -33,7 +33,7 @@ def table(left: Sequence[str], right: Sequence[str]) -> Table:
     """Return an empty table: columns of words, then columns of numbers."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for name in left:
-        made.add_column(name, no_wrap=True)
+        made.add_column(name, overflow="fold")  # where the terminal is too narrow, these are wrapped
     for name in right:
         made.add_column(name, justify="right", no_wrap=True)
     return made

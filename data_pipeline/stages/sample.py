@@ -18,6 +18,7 @@ from data_pipeline.mix.mix import Mix
 from data_pipeline.mix.sample import REASON, kept
 from data_pipeline.output_dir import REMOVED
 from data_pipeline.stages.described import describe
+from data_pipeline.stages.lots import lots_of
 from data_pipeline.stages.removed import write_evidence
 from data_pipeline.stages.stage import Outcome, Stage, Workplace, account_decision, bytes_in_and_removed
 from data_pipeline.stages.view import View, decision_path
@@ -35,6 +36,7 @@ class Sample(Stage):
         "mix/lots.py",
         "mix/sample.py",
         "stages/described.py",
+        "stages/lots.py",
         "stages/removed.py",
         "stages/sample.py",
     )
@@ -56,7 +58,7 @@ class Sample(Stage):
             if source not in self._mix.keep or not (mask & view.training).any():
                 continue
             indices = np.flatnonzero(mask & view.training)
-            lots = view.lots(indices, self.name, self._mix.seed)
+            lots = lots_of(view, indices, self.name, self._mix.seed)
             chosen = kept(lots, view.sizes[indices], self._mix.keep[source])
             goes[indices[~chosen]] = True
             limits[indices[~chosen]] = lots[~chosen] / 2.0**64

@@ -11,6 +11,7 @@ from data_pipeline.mix.mix import Mix
 from data_pipeline.mix.split import held_out
 from data_pipeline.mix.weights import named_groups
 from data_pipeline.stages.grouping import Grouped, Grouping
+from data_pipeline.stages.lots import lots_of
 from data_pipeline.stages.stage import Outcome, Stage, Workplace, account_decision
 from data_pipeline.stages.view import View, decision_path
 from data_pipeline.storage import write_arrays
@@ -26,7 +27,7 @@ class Split(Stage):
 
     name = "split"
     title = "held-out split"
-    code = ("mix/groups.py", "mix/lots.py", "mix/split.py", "stages/grouping.py", "stages/split.py")
+    code = ("mix/groups.py", "mix/lots.py", "mix/split.py", "stages/grouping.py", "stages/lots.py", "stages/split.py")
     libraries = ("numpy", "orjson", "xxhash")
     loosen = "mix.held_out_frac= holds out fewer, mix.seed= others"
 
@@ -47,7 +48,7 @@ class Split(Stage):
     def run(self, view: View, before: Book) -> Outcome:
         positions = view.positions
         grouped = self._group(view)
-        lots = view.lots(positions, self.name, self._mix.seed)
+        lots = lots_of(view, positions, self.name, self._mix.seed)
         _, sources = view.sources
         chosen = held_out(lots, sources[positions], grouped.numbers[positions], self._mix.held_out_frac)
         indices = positions[chosen]

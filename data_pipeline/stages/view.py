@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_pipeline.documents import SCHEMA, SNIPPET_CHARS
-from data_pipeline.mix.lots import file_lots, lots
 from data_pipeline.stages.cuts import Cuts
 from data_pipeline.storage import read_arrays, read_batch
 from foundation.hashes import hash_json
@@ -221,14 +220,6 @@ class View:
         sources, of_document = self.sources
         for number, source in enumerate(sources):
             yield source, of_document == number
-
-    def lots(self, indices: np.ndarray, purpose: str, seed: int) -> np.ndarray:
-        """Return the lots of documents, (m,) uint64; indices: (m,) int64, the rest as of `mix.lots.file_lots`."""
-        sources, of_document = self.sources
-        of_file = np.zeros(len(self.file_names), np.int32)
-        of_file[self.files] = of_document
-        names = [(sources[number], name) for number, name in zip(of_file.tolist(), self.file_names, strict=True)]
-        return lots(file_lots(purpose, seed, names), self.files[indices], self.rows[indices])
 
     def num_left(self, chosen: np.ndarray) -> dict[str, int]:
         """Return how many of the chosen documents each source has; chosen: (n,) bool by index."""

@@ -16,7 +16,7 @@ from data_pipeline.pipeline import Result, check_config, run
 from data_pipeline.sources.source import Corpus
 from foundation.config import DEFAULT_TARGETS, build
 from foundation.config.compose import plain
-from foundation.errors import ConfigError
+from foundation.errors import InputError
 
 CONF = Path(__file__).parents[2] / "conf"
 TEXTS = [f"document {number}: " + " ".join(f"w{number * place}" for place in range(60)) for number in range(12)]
@@ -36,7 +36,7 @@ COLUMNS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 TEXT = {"code": "content"}
 IDS = {"fineweb_edu": "id", "wikipedia": "id", "books": "id", "code": "hexsha"}
-LOCAL = ["corpus.revision=null", "corpus.config_name=null", "corpus.split=train"]
+LOCAL = ["corpus.config_name=null", "corpus.split=train"]
 SMALL = ["tokenizer.vocab_size=300", "executor.workers=1", "dedup=none", "decontaminate=none", "clean.max_loss_frac=1"]
 
 
@@ -90,8 +90,10 @@ def test_the_option_says_licence_size_address_and_whom_to_cite(name: str) -> Non
 
 
 def test_without_a_commit_nothing_is_loaded_and_the_key_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"corpus\.revision"):
-        build(check_config(composed("corpus=wikipedia", "name=x"), DEFAULT_TARGETS)["corpus"])
+    tree = composed("corpus=wikipedia", "name=x")
+    (source,) = build(check_config(tree, DEFAULT_TARGETS)["corpus"]).sources()
+    with pytest.raises(InputError, match=r"^corpus\.revision: null, and 'wikimedia/wikipedia' is no folder"):
+        source.files()
 
 
 def run_recipe(tmp_path: Path, *typed: str) -> Result:

@@ -37,7 +37,6 @@ PIPELINE_GROUPS = (
     "executor",
     "recipe",
 )
-COMMIT = f"corpus.revision={'0' * 40}"
 RECIPES = ("web", "one_file", "fineweb_edu", "pile", "multilingual")
 NEEDED = {
     "corpus=jsonl": ["corpus.paths=[some.jsonl]"],
@@ -49,8 +48,6 @@ NEEDED = {
     "corpus=hub": ["corpus.path=some/thing"],
     "corpus=arrow": ["corpus.paths=[some.arrow]"],
     "corpus=csv": ["corpus.paths=[some.csv]"],
-    **{f"corpus={name}": [COMMIT] for name in ("fineweb_edu", "wikipedia", "books", "code", "pile")},
-    **{f"recipe={name}": [COMMIT] for name in ("fineweb_edu", "pile")},
     "recipe=multilingual": ["corpus.paths=[some.jsonl]"],
     "tokenizer=file": ["tokenizer.path=tokenizer.json"],
 }

@@ -128,13 +128,12 @@ def test_the_plan_is_said_before_and_the_truth_after(
     said = [" ".join(line.split()) for line in capsys.readouterr().err.splitlines()]
     train = result.manifest.splits["train"]
     assert said[0].startswith("plan, for a run of 60,000 tokens; ~ is an estimate by the sizes of the files")
-    assert said[1] == "source files input ~text ~tokens keeps reads share takes epochs"
+    assert said[1] == "source files input ~text ~tokens reads share takes epochs"
     (planned,) = [line for line in said if line.startswith("web 2 ")]
-    assert planned.split(" all ")[1].startswith("weight 1 50.00% 30,000 ")
+    assert " weight 1 50.00% 30.0 k " in planned
     after = said[said.index("mixture, for a run of 60,000 tokens") :]
-    (books,) = [line.split() for line in after if line.startswith("books ")]
-    assert books[2] == f"{train['books'].tokens:,}" and books[5:7] == ["50.00%", "30,000"]
-    assert float(books[7]) == pytest.approx(30_000 / train["books"].tokens, abs=0.01)
+    (books,) = [line for line in after if line.startswith("books ")]
+    assert f" {train['books'].tokens:,} weight 1 50.00% 30,000 {30_000 / train['books'].tokens:.2f}" in books
     (whole,) = [line for line in after if line.startswith("web (all) ")]
     assert f"{sum(train[name].tokens for name in train if name != 'books'):,} 50.00% 30,000" in whole
     assert [line for line in after if line.startswith("warning: plan: books would be read ")]

@@ -19,6 +19,10 @@ def test_weights_share_a_run_and_epochs_follow() -> None:
     (line,) = too_often(found, KEY, are_estimates=False)
     assert line.startswith("books would be read 5.0 times") and "corpus.sources.books.budget='{epochs: 4}'" in line
     assert "about 5.0 times" in too_often(found, KEY, are_estimates=True)[0]
+    (line,) = too_often(found, KEY, False, {"web": "web", "books": "all"})
+    assert line.endswith("set mix.temperature nearer to 1 or mix.min_group_frac higher, or a shorter run")
+    (line,) = too_often(plan({"web": Reads(1.0)}, {"web": 10}, 100), KEY, False)
+    assert line.endswith("give it more text, or a run of at most mix.tokens=40")
 
 
 def test_budgets_take_their_part_and_weights_the_rest() -> None:
