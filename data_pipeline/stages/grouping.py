@@ -12,11 +12,10 @@ from data_pipeline.executors.executor import Executor
 from data_pipeline.mix.groups import UNKNOWN, components, read_groups
 from data_pipeline.mix.split import SplitError
 from data_pipeline.records import Part, Records
-from data_pipeline.stages.preference import MOST_SHOWN, fields_seen
+from data_pipeline.stages.fields import none_has
 from data_pipeline.stages.stage import Task, do_parts, task
 from data_pipeline.stages.view import Slice, View
 from data_pipeline.storage import read_arrays, write_arrays
-from foundation.errors import nearest
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
 
@@ -103,11 +102,9 @@ class Grouping:
         return names
 
     def _none_has_it(self, view: View) -> SplitError:
-        fields = fields_seen(view)
         return SplitError(
-            f"mix.group_by: no document has the field {self.field!r}; fields seen: "
-            f"{', '.join(map(repr, fields[:MOST_SHOWN])) or 'none'}{nearest(self.field, fields)}; name another field, "
-            "or have the rule clean.language.Language write the field 'language'"
+            f"mix.group_by: {none_has(self.field, view)}; name another field, or have the rule "
+            "clean.language.Language write the field 'language'"
         )
 
 

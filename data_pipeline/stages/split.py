@@ -27,7 +27,15 @@ class Split(Stage):
 
     name = "split"
     title = "held-out split"
-    code = ("mix/groups.py", "mix/lots.py", "mix/split.py", "stages/grouping.py", "stages/lots.py", "stages/split.py")
+    code = (
+        "mix/groups.py",
+        "mix/lots.py",
+        "mix/split.py",
+        "stages/fields.py",
+        "stages/grouping.py",
+        "stages/lots.py",
+        "stages/split.py",
+    )
     libraries = ("numpy", "orjson", "xxhash")
     loosen = "mix.held_out_frac= holds out fewer, mix.seed= others"
 

@@ -29,6 +29,7 @@ from data_pipeline.stages.clean import Clean
 from data_pipeline.stages.decontaminate import Decontaminate
 from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
 from data_pipeline.stages.paragraphs import CutParagraphs
+from data_pipeline.stages.sample import Sample
 from data_pipeline.stages.shards import WriteShards
 from data_pipeline.stages.split import Split
 from data_pipeline.stages.stage import Stage, Task, Workplace, do_parts
@@ -182,7 +183,7 @@ def imported_by(file: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "stage",
-    [Clean, ExactDuplicates, NearDuplicates, CutParagraphs, Split, Decontaminate, TrainTokenizer, WriteShards],
+    [Clean, ExactDuplicates, NearDuplicates, CutParagraphs, Split, Decontaminate, Sample, TrainTokenizer, WriteShards],
 )
 def test_the_code_of_a_stage_names_all_that_it_imports_of_the_stages(stage: type[Stage]) -> None:
     needed = imported_by(f"stages/{stage.__module__.rpartition('.')[2]}.py")
