@@ -21,7 +21,10 @@ import orjson
 from data_pipeline.stages.view import Partition, View
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-STAGES = ("clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "augment", "tokenizer", "shards")
+STAGES = (
+    *("clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "sample", "augment"),
+    *("tokenizer", "shards"),
+)
 START, END, ALL = "(start)", "(end)", "(all)"  # before the first stage, after the last, the whole command
 POLL_S = 0.01
 PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6

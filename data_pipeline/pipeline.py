@@ -36,7 +36,9 @@ from data_pipeline.losses import (
     large_losses,
     removed_before,
 )
-from data_pipeline.mix.split import HeldOut, SplitError
+from data_pipeline.mix.mix import Mix
+from data_pipeline.mix.mixture import Mixture
+from data_pipeline.mix.split import SplitError
 from data_pipeline.output_dir import (
     CLUSTERS,
     CONFIG,
@@ -52,6 +54,7 @@ from data_pipeline.output_dir import (
 )
 from data_pipeline.records import Part, keep_only
 from data_pipeline.report.flow import Flow
+from data_pipeline.report.mixture import Mixed, print_plan
 from data_pipeline.report.page import write_report, write_stopped
 from data_pipeline.shards import manifest
 from data_pipeline.shards.manifest import Manifest
@@ -64,7 +67,8 @@ from data_pipeline.stages.decontaminate import Decontaminate
 from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
 from data_pipeline.stages.filter import Filter
 from data_pipeline.stages.paragraphs import CutParagraphs
-from data_pipeline.stages.shards import WriteShards, manifest_of
+from data_pipeline.stages.sample import Sample
+from data_pipeline.stages.shards import COMPONENTS, WriteShards, manifest_of
 from data_pipeline.stages.split import Split
 from data_pipeline.stages.stage import Stage, Workplace
 from data_pipeline.stages.taken import Watch
@@ -115,6 +119,7 @@ class Result:
     manifest: Manifest
     stages: list[Finished]
     report: Path
+    mixed: Mixed | None = None
 
 
 def run(
@@ -124,7 +129,7 @@ def run(
     paragraphs: Node[Paragraphs],
     decontaminate: Node[Decontaminator],
     augment: Node[Augmentation],
-    mix: Node[HeldOut],
+    mix: Node[Mix],
     tokenizer: Node[TokenizerTrainer],
     shards: Node[Sharder],
     executor: Node[Executor],
@@ -161,14 +166,17 @@ def run(
     )
     duplicates, trainer = build(dedup), build(tokenizer)
     duplicates.order.check_sources(source.name for source in cleaning.sources)
+    mixing = build(mix)
+    mixture = Mixture(mixing, cleaning.sources, cleaning.files(), is_alone="sources" not in corpus.raw)
     stages: list[Stage] = [
         cleaning,
         Filter(place, rule, clean.raw),
         ExactDuplicates(place, duplicates, dedup.raw),
         NearDuplicates(place, duplicates, dedup.raw),
         CutParagraphs(place, build(paragraphs), paragraphs.raw),
-        Split(place, build(mix), mix.raw),
+        Split(place, mixing),
         Decontaminate(place, build(decontaminate), decontaminate.raw),
+        Sample(place, mixing),
         Augment(place, build(augment), augment.raw),
         TrainTokenizer(place, trainer, tokenizer.raw),
         WriteShards(place, build(shards), trainer.eot_token, shards.raw),
@@ -177,8 +185,9 @@ def run(
     with folder_lock(folder), room_for(folder), place.executor:
         place.work.mkdir(exist_ok=True)  # the proof that the folder is ours, before anything else is written
         reclaim(folder)
+        print_plan(mixture)
         finished = _do_all(place, stages, {source.name: source for source in cleaning.sources})
-        return _publish(place, stages, finished, cleaning.sources, config_yaml(hide_queries(config)))
+        return _publish(place, stages, finished, mixture, config_yaml(hide_queries(config)))
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGETS) -> dict[str, Any]:
@@ -315,7 +324,11 @@ def _redo(
     }
     stage.records.commit("stage", key, Part(record, outcome.files))
     found = [folder for folder in folders if folder.is_dir()]
-    for line in large_losses(stage.name, outcome.book, outcome.facts.get("bytes_in_and_removed", {}), found):
+    for line in (
+        []
+        if stage.is_told
+        else large_losses(stage.name, outcome.book, outcome.facts.get("bytes_in_and_removed", {}), found)
+    ):
         print(f"warning: {line}", file=sys.stderr)
     return _finished(stage, record, redone=True)
 
@@ -340,7 +353,7 @@ def _finished(stage: Stage, record: dict[str, Any], redone: bool) -> Finished:
 
 
 def _publish(
-    place: Workplace, stages: list[Stage], finished: list[Finished], sources: list[Source], config: bytes
+    place: Workplace, stages: list[Stage], finished: list[Finished], mixture: Mixture, config: bytes
 ) -> Result:
     """Write what speaks of the whole: the ledger, the timing, the config, the manifest, the page."""
     books = {done.name: done.book for done in finished if done.book}
@@ -349,7 +362,9 @@ def _publish(
     write_atomic(place.output_dir / LEDGER, ledger.ledger_json(books, counts))
     write_atomic(place.output_dir / CONFIG, config)
     write_json(place.output_dir / TIMING, {"stages": {done.name: done.timing for done in finished}})
-    weights, budgets = ({source.name: getattr(source, key) for source in sources} for key in ("weight", "budget"))
+    mixed = Mixed.of(mixture, finished[-1].facts[COMPONENTS], finished[-1].facts["splits"][manifest.SPLITS[0]])
+    reads = mixed.truth.reads
+    weights, budgets = ({name: getattr(each, key) for name, each in reads.items()} for key in ("weight", "budget"))
     made = manifest_of(finished[-1].facts, weights, budgets)
     made.save(place.output_dir)
     remarks = {done.name: done.facts["remark"] for done in finished if done.facts.get("remark")}
@@ -359,5 +374,5 @@ def _publish(
     examples = {
         name: [Example(*each) for each in facts[name].get("examples", [])] for name in (Clean.name, Augment.name)
     }
-    page = write_report(place.output_dir, titles, remarks, Flow.of(books, facts), examples)
-    return Result(place.output_dir, made, finished, page)
+    page = write_report(place.output_dir, titles, remarks, Flow.of(books, facts), examples, mixed)
+    return Result(place.output_dir, made, finished, page, mixed)

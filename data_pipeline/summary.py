@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import sys
-
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from data_pipeline.ledger import listed, total
 from data_pipeline.output_dir import QUARANTINE
 from data_pipeline.pipeline import Finished, Result
+from data_pipeline.report.mixture import mixed_table, warn_of_truth
+from data_pipeline.report.tables import console, print_tables
 from data_pipeline.shards.manifest import SPLITS
 from foundation.progress import human
 
-UNWRAPPED = 10_000  # columns, where there is no terminal: a log and a pager have lines of any length
 MOST_REASONS = 4  # of a stage; the page and the ledger have all
 
 
 def print_summary(result: Result) -> None:
     """Print the closing tables of a run to stderr."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        console.width = UNWRAPPED
-    with console.capture() as tables:
-        console.print(_stages(result), _data(result), sep="\n")
-    for line in tables.get().splitlines():
-        print(line.rstrip(), file=sys.stderr)
+    mixed = result.mixed
+    print_tables(_stages(result), _data(result), *(mixed_table(mixed) if mixed else []))
+    if mixed:
+        warn_of_truth(mixed)
     for path in _paths(result):
-        console.print(path, soft_wrap=True)  # a wrapped path can't be copied
+        console().print(path, soft_wrap=True)  # a wrapped path can't be copied
 
 
 def _stages(result: Result) -> Table:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from data_pipeline.classifier.evaluate import Limited
@@ -16,9 +15,9 @@ from data_pipeline.classifier.labels import CLASSES
 from data_pipeline.classifier.page import write_page
 from data_pipeline.classifier.result import Result
 from data_pipeline.output_dir import REPORT
+from data_pipeline.report.tables import print_tables
 from foundation.text import number_of, one_line
 
-UNWRAPPED = 10_000  # columns, where there is no terminal: a log and a pager have lines of any length
 FEW = 100  # held-out examples of a class, below which shares are rough: +- 10 % at two standard deviations
 NAMED = 3  # examples in both classes that are named
 USE = "to score documents by it and take out those below a limit, add to a line of python -m data_pipeline"
@@ -30,14 +29,9 @@ def report(result: Result) -> None:
     write_page(result.path.with_name(REPORT), result.path.parent.name, result, f"{USE}: {use_of(result)}")
     for line in warnings(result):
         print(f"warning: {line}", file=sys.stderr)
-    console = Console()
-    if not console.is_terminal:
-        console.width = UNWRAPPED
     for line in _examples(result):
         print(line)
-    with console.capture() as table:
-        console.print(_table(result))
-    print("\n".join(line.rstrip() for line in table.get().splitlines()))
+    print_tables(_table(result), stderr=False)
     for line in _closing(result):
         print(line)
 

@@ -1,54 +1,66 @@
-"""The held-out split: which documents the model is validated on and never trained on."""
+"""The held-out split: which documents the model is validated on and never trained on.
+
+Whether a document is held out is decided by its own lot: not by the other documents, nor by how many there are. A
+larger share holds out the same ones and more. So the share holds in every part of the corpus as far as chance lets it,
+and what no chance may leave empty has two ends on top: within each source, and within each group of a source that is
+not too small, the document of the smallest lot is always held out, the one of the largest never. A source of one
+document is trained on.
+"""
 
 from __future__ import annotations
 
-import numpy as np
-import xxhash
+from collections.abc import Sequence
 
-from foundation.errors import GroundworkError, require
+import numpy as np
+
+from data_pipeline.mix.lots import below
+from foundation.errors import GroundworkError
+
+MIN_GROUP_DOCS = 10  # of a group with ends of its own: of fewer, one held out would be more than a tenth
 
 
 class SplitError(GroundworkError):
     """The corpus can't be split as the settings ask."""
 
 
-class HeldOut:
-    """Holds out a share of the documents, each by the hash of its own key.
-
-    Whether a document is held out depends on its key and the seed alone: not on the other documents, nor on how many
-    there are; a larger share holds out the same ones and more. Two ends excepted, so that a corpus of a few documents
-    works: the one of the smallest hash is always held out, the one of the largest never.
+def held_out(lots: np.ndarray, sources: np.ndarray, groups: np.ndarray, frac: float) -> np.ndarray:
+    """Return which documents are held out, (n,) bool.
 
     Args:
-        held_out_frac: share of the documents, in (0, 1).
-        seed: another seed holds out others.
+        lots: (n,) uint64 of the corpus's documents.
+        sources: (n,) integers, the source of each.
+        groups: (n,) integers, the group of each; no group is of two sources.
+        frac: share that is held out, in (0, 1).
     Raises:
-        SettingError: a value that can't work.
+        SplitError: no source has two documents.
     """
+    chosen = below(lots, frac)
+    for parts, least in ((groups, MIN_GROUP_DOCS), (sources, 1)):  # a source's only document is the last, and stays
+        first, last = _ends(lots, parts, least)
+        chosen[first], chosen[last] = True, False
+    if not chosen.any():
+        raise SplitError(
+            f"mix: {len(lots)} document{'' if len(lots) == 1 else 's'} to split, where one of a source is to be held "
+            "out and one of it to be left to train on; give more"
+        )
+    return chosen
 
-    def __init__(self, held_out_frac: float = 0.01, seed: int = 0) -> None:
-        allowed = "a share between 0 and 1; 0.01 is usual"
-        require(0 < held_out_frac < 1, "held_out_frac", held_out_frac, allowed)
-        require(0 <= seed < 2**64, "seed", seed, "a number from 0 to below 2^64")
-        self.held_out_frac, self.seed = held_out_frac, seed
 
-    def is_held_out(self, files: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Return which documents are held out, (n,) bool.
+def held_out_plainly(lots: Sequence[int], sources: Sequence[int], groups: Sequence[int], frac: float) -> list[bool]:
+    """Return what `held_out` does, document by document."""
+    chosen = [lot < int(frac * 2**64) for lot in lots]
+    for parts, least in ((groups, MIN_GROUP_DOCS), (sources, 1)):
+        for part in set(parts):
+            mine = sorted((lot, place) for place, lot in enumerate(lots) if parts[place] == part)
+            if len(mine) >= least:
+                chosen[mine[0][1]], chosen[mine[-1][1]] = True, False
+    return chosen
 
-        Args:
-            files: (n,) int32 file numbers of the whole corpus's documents.
-            rows: (n,) int64 rows.
-        Raises:
-            SplitError: there are fewer than two documents.
-        """
-        keys = np.stack([files.astype("<i8"), rows.astype("<i8")], axis=1).tobytes()
-        hashes = (xxhash.xxh3_64_intdigest(keys[at : at + 16], self.seed) for at in range(0, len(keys), 16))
-        lots = np.fromiter(hashes, np.uint64, len(files))
-        if len(lots) < 2:
-            raise SplitError(
-                f"mix: {len(lots)} document{'' if len(lots) == 1 else 's'} to split, where one is to be held out and "
-                "one to be left to train on; give more"
-            )
-        held_out = lots < np.uint64(int(self.held_out_frac * 2**64))
-        held_out[lots.argmin()], held_out[lots.argmax()] = True, False
-        return held_out
+
+def _ends(lots: np.ndarray, parts: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places of the smallest and of the largest lot in each part of at least so many documents."""
+    order = np.lexsort((lots, parts))
+    starts = np.flatnonzero(np.diff(parts[order], prepend=-1))
+    stops = np.append(starts[1:], len(order))
+    enough = stops - starts >= least
+    return order[starts[enough]], order[stops[enough] - 1]

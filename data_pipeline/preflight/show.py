@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from data_pipeline.ledger import total
@@ -19,9 +18,9 @@ from data_pipeline.pipeline import Finished, Result
 from data_pipeline.preflight.drawn import Drawn
 from data_pipeline.preflight.estimate import Estimate
 from data_pipeline.preflight.forecast import DUPLICATES, Forecast, StageForecast
+from data_pipeline.report.tables import print_tables
 from data_pipeline.stages.decontaminate import Decontaminate
 from data_pipeline.stages.paragraphs import CutParagraphs
-from data_pipeline.summary import UNWRAPPED
 from foundation.errors import InputError
 from foundation.files import read_json
 from foundation.progress import human
@@ -62,7 +61,7 @@ def print_forecast(made: Forecast, drawn: Sequence[Drawn], room: Room) -> list[s
     """
     for each in drawn:
         print(f"preflight: {_how_drawn(each)}", file=sys.stderr)
-    _print(_stages(made), _tokens(made))
+    print_tables(_stages(made), _tokens(made))
     lacking: list[str] = []
     free = shutil.disk_usage(room.folder).free
     needed = max(made.disk_bytes - room.held_bytes, 0)
@@ -109,7 +108,7 @@ def print_truth(result: Result, config: str) -> None:
         number = sum(split[source].tokens for split in splits if source in split)
         tokens.add_row(source, _interval(ends), f"{number:,}{_outside(number, ends)}")
     print("the forecast beside the run:", file=sys.stderr)
-    _print(table, tokens)
+    print_tables(table, tokens)
 
 
 def _beside(done: Finished, foretold: Mapping[str, Any]) -> list[str]:
@@ -197,16 +196,6 @@ def _table(first: str, numbers: Iterable[str], last: str = "") -> Table:
     if last:
         table.add_column(last, overflow="fold")
     return table
-
-
-def _print(*tables: Table) -> None:
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        console.width = UNWRAPPED
-    with console.capture() as shown:
-        console.print(*tables, sep="\n")
-    for line in shown.get().splitlines():
-        print(line.rstrip(), file=sys.stderr)
 
 
 def _time(seconds: float) -> str:

@@ -20,6 +20,7 @@ from data_pipeline.report.counts import MEANINGS
 from data_pipeline.report.evidence import Removed, quarantined_samples, removed_samples
 from data_pipeline.report.flow import NOTHING, Flow, show_flow
 from data_pipeline.report.limits import anchors, show_limits
+from data_pipeline.report.mixture import Mixed, show_mixture
 from data_pipeline.report.speed import show_speed
 from data_pipeline.shards.manifest import SPLITS, Manifest
 from data_pipeline.shards.reader import open_split
@@ -41,6 +42,7 @@ def write_report(
     remarks: Mapping[str, str],
     flow: Flow = NOTHING,
     examples: Mapping[str, Sequence[Example]] | None = None,
+    mixed: Mixed | None = None,
 ) -> Path:
     """Write report.html from the ledger, the manifest, the shards' indexes and the evidence files.
 
@@ -50,6 +52,7 @@ def write_report(
         remarks: stage -> text on how it works with its settings, e.g. the S-curve of deduplication.
         flow: what the stages measured of the documents that pass them.
         examples: stage -> some of the texts that it changed, or made changed copies of.
+        mixed: the mixture, planned and true.
     Returns:
         The page's path.
     Raises:
@@ -66,6 +69,8 @@ def write_report(
     _counts(page, output_dir, titles, remarks)
     _lengths(page, output_dir, manifest)
     _sources(page, manifest)
+    if mixed is not None:
+        show_mixture(page, mixed)
     show_speed(page, timing, titles)
     _settings(page, output_dir)
     return page.write(output_dir / REPORT)
@@ -323,7 +328,7 @@ def _sources(page: Page, manifest: Manifest) -> None:
     for split in SPLITS:
         for name, source in manifest.splits[split].items():
             share = "a budget" if source.budget else _share(source.weight, weights)
-            mixture = (share, f"{epochs[name]:.2f}") if split == "train" else ("", "")
+            mixture = (share, f"{epochs.get(name, 0.0):.2f}") if split == "train" else ("", "")
             counts = (source.documents, source.tokens, source.utf8_bytes, len(source.shards))
             rows.append([name, SPLIT_NAMES[split], *mixture, *counts])
     headers = ["source", "split", "share", "epochs", "documents", "tokens", "bytes of text", "shards"]
@@ -333,9 +338,10 @@ def _sources(page: Page, manifest: Manifest) -> None:
 def _epochs(manifest: Manifest) -> dict[str, float]:
     """Return how often each source is passed over: by its budget, else when the one passed over least has been once."""
     train = manifest.splits["train"]
-    speeds = {name: each.weight / each.tokens for name, each in train.items() if each.budget is None}
+    read = {name: each for name, each in train.items() if each.tokens and each.weight}  # others take no part
+    speeds = {name: each.weight / each.tokens for name, each in read.items() if each.budget is None}
     epochs = {name: speed / min(speeds.values()) for name, speed in speeds.items()}
-    for name, source in train.items():
+    for name, source in read.items():
         if source.budget is not None:
             epochs[name] = source.budget.get("epochs") or source.budget["tokens"] / source.tokens
     return epochs

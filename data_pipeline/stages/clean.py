@@ -18,7 +18,7 @@ from data_pipeline.ledger import Account, Book
 from data_pipeline.losses import BadLimit
 from data_pipeline.output_dir import QUARANTINE
 from data_pipeline.records import Part
-from data_pipeline.sources.source import Corpus, Source
+from data_pipeline.sources.source import Corpus, InputFile, Source
 from data_pipeline.sources.tags import tagged
 from data_pipeline.stages.inputs import Group, NumberedBlock, NumberedFile, content_key, group_files
 from data_pipeline.stages.stage import BYTES_REMOVED, Outcome, Stage, Task, Workplace, do_parts, task
@@ -77,6 +77,13 @@ class Clean(Stage):
         self.sources = corpus.sources()
         self.groups = group_files(self.sources, partition_bytes)
         self.file_names = [each.file.name for group in self.groups for each in group.files]
+
+    def files(self) -> dict[str, list[InputFile]]:
+        """Return the input files of each source."""
+        found: dict[str, list[InputFile]] = {source.name: [] for source in self.sources}
+        for group in self.groups:
+            found[group.source.name] += [each.file for each in group.files]
+        return found
 
     def settings(self) -> Any:
         parse = [self._parse_settings(source) for source in self.sources]

@@ -63,6 +63,7 @@ class _Duplicates(Stage):
         "stages/inputs.py",
         "stages/mapped.py",
         "stages/measure.py",
+        "stages/fields.py",
         "stages/preference.py",
         "stages/removed.py",
         "stages/signature_files.py",

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import orjson
 
 from data_pipeline.dedup.keep import KeepOrder, NoKeepValue
 from data_pipeline.documents import keys_of
 from data_pipeline.executors.executor import Executor
+from data_pipeline.stages.fields import none_has
 from data_pipeline.stages.view import Slice, View
-from foundation.errors import GroundworkError, nearest
-
-MOST_LOOKED_AT, MOST_SHOWN = 100, 20  # documents; fields of them
+from foundation.errors import GroundworkError
 
 
 def preference(order: KeepOrder, view: View, executor: Executor) -> np.ndarray | None:
@@ -39,12 +37,8 @@ def num_without(values: np.ndarray) -> int:
 
 
 def _none_has_it(order: KeepOrder, view: View) -> GroundworkError:
-    some = next(view.slices(view.alive)).metadata()[:MOST_LOOKED_AT].to_pylist()
-    fields = sorted({field for each in some for field in orjson.loads(each)})
     return GroundworkError(
-        f"dedup.keep_field: no document has the field {order.field!r}; fields seen: "
-        f"{', '.join(map(repr, fields[:MOST_SHOWN])) or 'none'}{nearest(str(order.field), fields)}; name another "
-        "field, or set another dedup.keep"
+        f"dedup.keep_field: {none_has(str(order.field), view)}; name another field, or set another dedup.keep"
     )
 
 

@@ -85,6 +85,7 @@ class Stage(ABC):
         code: the modules and folders of data_pipeline that it runs, relative paths.
         libraries: packages whose versions may change the bytes that it gives.
         loosen: what to set so that it removes less, for the error when nothing is left.
+        is_told: whether how much it removes is what the settings say in numbers: no warning then that it is much.
         is_off: whether its settings leave every document as it is, without a look at it.
     """
 
@@ -93,6 +94,7 @@ class Stage(ABC):
     code: tuple[str, ...]
     libraries: tuple[str, ...] = ("numpy", "pyarrow")
     loosen: str = ""
+    is_told: bool = False
     is_off: bool = False
 
     def __init__(self, place: Workplace) -> None:

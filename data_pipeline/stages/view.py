@@ -176,6 +176,18 @@ class View:
         still: np.ndarray = held_out & self.alive
         return still
 
+    @cached_property
+    def components(self) -> tuple[list[str], np.ndarray]:
+        """The components of the mixture, and the place among them of each document that is in, by index: (n,) int32.
+
+        They are the sources, unless the split found groups of documents in these.
+        """
+        for stage in self.decided:
+            decision = self._decision(stage)
+            if "components" in decision:
+                return decision["component_names"].tolist(), decision["components"]
+        return self.sources
+
     @property
     def training(self) -> np.ndarray:
         """Which documents are there to train on, by index: (n,) bool."""
@@ -203,11 +215,16 @@ class View:
         cuts = tuple(here for cuts in self._cuts if len(here := cuts.within(start, start + partition.num_docs)))
         return Slice(partition, batch_path(self.work, partition.name, partition.stage), mask, start, cuts)
 
-    def source_masks(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield (source, (n,) bool: its documents, in or out), each source once, in order."""
+    @cached_property
+    def sources(self) -> tuple[list[str], np.ndarray]:
+        """The sources in order, and the place among them of each document's, by index: (n,) int32."""
         sources = list(dict.fromkeys(partition.source for partition in self.partitions))
         numbers = np.array([sources.index(partition.source) for partition in self.partitions], np.int32)
-        of_document = np.repeat(numbers, np.diff(self.starts))  # of the names themselves it would be 4 bytes a letter
+        return sources, np.repeat(numbers, np.diff(self.starts))  # of the names themselves it would be 4 bytes a letter
+
+    def source_masks(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield (source, (n,) bool: its documents, in or out), each source once, in order."""
+        sources, of_document = self.sources
         for number, source in enumerate(sources):
             yield source, of_document == number
 
@@ -287,5 +304,6 @@ def scores_path(work: Path, partition: str) -> Path:
 
 
 def decision_path(work: Path, stage: str) -> Path:
-    """Return the file of what a stage decided: `gone` or `held_out`, (m,) int64 indices; and `Cuts.arrays`."""
+    """Return the file of what a stage decided: `gone` or `held_out`, (m,) int64 indices; `Cuts.arrays`; `components`,
+    (n,) int32 by index, and `component_names`, (components,) text."""
     return work / stage / "decision.npz"

@@ -15,12 +15,12 @@ Source: Tijdeman, The chairman assignment problem, Discrete Mathematics 32 (1980
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Sequence
-from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
+
+from data_pipeline.shards.shares import largest_remainder
 
 Int64s = npt.NDArray[np.int64]
 
@@ -116,21 +116,6 @@ class _Ordered:
 def block_counts(weights: Sequence[float]) -> Int64s:
     """Return (num_sources,) int64: samples of each source in a block of BLOCK_SAMPLES."""
     return largest_remainder(weights, BLOCK_SAMPLES)
-
-
-def largest_remainder(weights: Sequence[float], total: int) -> Int64s:
-    """Return (k,) int64 counts that sum to `total`, each within one of its share; ties go to the first.
-
-    Exact: floats are fractions, and no rounding decides a remainder.
-    """
-    assert all(math.isfinite(weight) and weight > 0 for weight in weights), weights
-    exact = [Fraction(weight) for weight in weights]
-    shares = [total * weight / sum(exact) for weight in exact]
-    counts = [math.floor(share) for share in shares]
-    by_remainder = sorted(range(len(shares)), key=lambda source: (counts[source] - shares[source], source))
-    for source in by_remainder[: total - sum(counts)]:
-        counts[source] += 1
-    return np.array(counts, dtype=np.int64)
 
 
 def chairman_assignment(counts: Int64s) -> Int64s:

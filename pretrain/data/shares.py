@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
+from data_pipeline.shards.shares import shared_out, units_of
 from pretrain.data.dataset import Dataset, Share
 from pretrain.data.errors import DataError
-from pretrain.data.mixture import largest_remainder
 from pretrain.data.samples import Samples
 from pretrain.plan import Budgets, Plan
 
@@ -72,13 +72,13 @@ def planned_samples(dataset: Dataset, plan: Plan, mixture: Mapping[str, Share] |
         )
     if not weights:
         return budgets
-    counts = dict(zip(weights, largest_remainder(list(weights.values()), rest).tolist(), strict=True))
+    counts = shared_out(budgets, weights, rest + sum(budgets.values()))
     if empty := [name for name, count in counts.items() if count == 0]:
         left = f"leave {rest:,} of them for the sources with weights, none of which is for {', '.join(empty)}"
         raise DataError(
             _told(plan, budgets, left, "lower the budgets, make the run longer, or leave these sources out")
         )
-    return {name: budgets.get(name) or counts[name] for name in shares}
+    return {name: counts[name] for name in shares}
 
 
 def drawn_in(samples: Samples, plan: Plan, planned: Mapping[str, int] | None) -> Drawn:
@@ -152,8 +152,7 @@ def _budgets(dataset: Dataset, seq_len: int, mixture: Mapping[str, Share] | None
 def _samples_of(budget: dict[str, float], name: str, num_samples: int, seq_len: int) -> int:
     """Return a budget in samples, the nearest whole number of them."""
     ((unit, amount),) = budget.items()
-    exact = Fraction(amount) * num_samples if unit == "epochs" else Fraction(amount) / seq_len
-    if (samples := math.floor(exact + Fraction(1, 2))) == 0:
+    if (samples := units_of(budget, num_samples, seq_len)) == 0:
         raise DataError(
             f"data.mixture.{name}: {unit}={amount:g} is less than half a sample of trainer.seq_len={seq_len:,} tokens; "
             "raise it, or leave the source out"

@@ -40,6 +40,7 @@ PIPELINE_GROUPS = (
     "preflight",
     "recipe",
 )
+RECIPES = ("web", "one_file", "fineweb_edu", "pile", "multilingual")
 NEEDED = {
     "corpus=jsonl": ["corpus.paths=[some.jsonl]"],
     "recipe=web": ["corpus.paths=[some.jsonl]"],
@@ -51,6 +52,7 @@ NEEDED = {
     "corpus=arrow": ["corpus.paths=[some.arrow]"],
     "corpus=csv": ["corpus.paths=[some.csv]"],
     "augment=swaps": ["augment.words={car: automobile}"],
+    "recipe=multilingual": ["corpus.paths=[some.jsonl]"],
     "tokenizer=file": ["tokenizer.path=tokenizer.json"],
 }
 
@@ -129,7 +131,10 @@ def test_a_group_that_may_do_nothing_has_an_option_that_does(group: str) -> None
 
 COMPOSED = [("pipeline", "pipeline", "name=x")]
 COMPOSED += [(path.stem, "train", f"experiment={path.stem}") for path in sorted((CONF / "experiment").glob("*.yaml"))]
-COMPOSED += [(f"recipe_{name}", "pipeline", f"recipe={name}") for name in ("web", "one_file")]
+COMPOSED += [
+    (f"recipe_{name}", "pipeline", f"recipe={name}")
+    for name in ("web", "one_file", "fineweb_edu", "pile", "multilingual")
+]
 
 
 @pytest.mark.parametrize(("name", "root", "typed"), COMPOSED, ids=[name for name, _, _ in COMPOSED])

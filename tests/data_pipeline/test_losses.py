@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +28,7 @@ from data_pipeline.losses import (
     large_losses,
     removed_before,
 )
-from data_pipeline.mix.split import HeldOut, SplitError
+from data_pipeline.mix.split import SplitError
 from data_pipeline.pipeline import Result
 from data_pipeline.storage import DamagedFile, write_removed
 
@@ -268,23 +267,6 @@ def test_the_page_of_a_stopped_run_shows_nothing_that_an_earlier_run_removed(
             )
         page = (tmp_path / "out" / "report.html").read_text()
         assert [f"too{name}" in page for name in ("a", "b")] == [name in names for name in ("a", "b")]
-
-
-def test_a_source_that_the_split_holds_out_whole_ends_the_run_there(config: Config, go: Go, tmp_path: Path) -> None:
-    for name, count in (("books", 1), ("web", 12)):
-        (tmp_path / name).mkdir()
-        for number in range(count):
-            (tmp_path / name / f"{number:02d}.txt").write_text(f"the words of file {number} of {name} alone")
-    text = "data_pipeline.sources.text.Text"
-    sources = {
-        name: {"_target_": text, "paths": [f"{tmp_path}/{name}/*.txt"], "source": name} for name in ("books", "web")
-    }
-    corpus = {"_target_": "data_pipeline.sources.several.Several", "sources": sources}
-    numbers, rows = np.arange(13, dtype=np.int32), np.zeros(13, np.int64)
-    seed = next(seed for seed in range(99) if HeldOut(0.3, seed).is_held_out(numbers, rows)[0])
-    mix = {"_target_": "data_pipeline.mix.split.HeldOut", "held_out_frac": 0.3, "seed": seed}
-    with pytest.raises(NothingLeft, match=r"'books': .* after split: 1 record was read \(split: held out 1\)"):
-        go(config(tmp_path, tmp_path / "out", corpus=corpus, mix=mix, decontaminate__test_sets=[]))
 
 
 def evidence(removed: Path, stage: str, source: str, kept: list[str]) -> None:

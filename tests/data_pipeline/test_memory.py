@@ -26,7 +26,6 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc, as Linux has it"),
 ]
 
-STAGES = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "augment", "tokenizer", "shards"]
 END = "page"  # what comes behind the stages
 SMALL, LARGE = 20_000, 200_000  # documents
 NOISE = 16 << 20  # bytes: what allocators hold back differs that much from run to run
@@ -37,6 +36,7 @@ WORDS = np.array([f"{a}{b}{c}" for a in "bdfgklmnprstvz" for b in "aeiou" for c 
 NUM_ITEMS = 500
 SCRIPT = """
 import json, sys
+from tests.data_pipeline.all_stages import ALL
 from data_pipeline.pipeline import check_config, run
 
 if __name__ == "__main__":
@@ -109,11 +109,11 @@ def watch(script: Path, tree: dict[str, Any], out: Path) -> dict[str, tuple[int,
     with said.open("w") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file)
     peaks: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    names, at = [*STAGES, END], 0
+    names, at = [*ALL, END], 0
     while process.poll() is None:
         parent, worker = anonymous_bytes(process.pid), max([0, *map(anonymous_bytes, children_of(process.pid))])
         passed = at
-        while at < len(STAGES) and (out / "work" / names[at] / "stage.json").exists():
+        while at < len(ALL) and (out / "work" / names[at] / "stage.json").exists():
             at += 1
         for name in names[passed : at + 1]:  # one that ended in between is no less than looked at
             peaks[name] = [max(pair) for pair in zip(peaks[name], (parent, worker), strict=True)]

@@ -5,7 +5,7 @@ stays. So of one set of files every byte is the same in whatever order they are 
 the files are named anew, or records dealt into others, documents stand in another order. The verdicts are the same
 where the settings tell documents apart (`keep=score` with scores of their own, `paragraphs.keep=none`); else those that
 stay are others of the same groups: of exact copies one, of paragraphs one copy. The held-out split goes by a
-document's key, file and row, and is another: here it takes one document that nothing depends on.
+document's file and row, and is another: here it takes one document that nothing depends on.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from data_pipeline.mix.split import HeldOut
+from data_pipeline.mix.lots import file_lots, lots
+from data_pipeline.mix.split import held_out
 from data_pipeline.pipeline import Result
 
 pytestmark = pytest.mark.slow
@@ -78,9 +79,10 @@ def seed_of(most_rows: int) -> int:
     """Return a seed of the split that holds out the first row of a file, whichever rows of others are gone."""
     keys = [(file, row) for file in range(NUM_FILES) for row in range(most_rows)]
     files, rows = np.array(keys).T
+    names = [("test", f"{number}.jsonl") for number in range(NUM_FILES)]
     for seed in range(100_000):
-        held_out = HeldOut(1e-9, seed).is_held_out(files.astype(np.int32), rows)
-        if rows[held_out].tolist() == [0]:
+        drawn = lots(file_lots("split", seed, names), files, rows)
+        if rows[held_out(drawn, np.zeros_like(files), np.zeros_like(files), 1e-9)].tolist() == [0]:
             return seed
     raise AssertionError("no seed")
 

@@ -23,11 +23,11 @@ from data_pipeline.tokenize.errors import TokenizerError
 from foundation.config.compose import read_config
 from foundation.errors import ConfigError, InputError
 from foundation.files import read_json
+from tests.data_pipeline.all_stages import ALL
 
 Config = Callable[..., dict[str, Any]]
 Go = Callable[[dict[str, Any]], Result]
 Redone = Callable[[Result], list[str]]
-ALL = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "augment", "tokenizer", "shards"]
 
 
 def test_every_document_comes_out_or_is_accounted_for(made: Any, finished: Path, decoded: Any) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from foundation.files import folder_lock
+from tests.data_pipeline.all_stages import ALL
 from tests.data_pipeline.killed import finish, kill_when, start, write_script
 
 pytestmark = pytest.mark.slow
 
-STAGES = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "augment", "tokenizer", "shards"]
 AT_COMMIT = ("near", "tokenizer")  # the others are killed as they begin
 
 
@@ -54,7 +54,7 @@ def test_a_kill_in_any_stage_changes_no_byte(
     script: Path, tree: dict[str, Any], ends_as_undisturbed: Callable[[], list[str]], tmp_path: Path
 ) -> None:
     kills = 0
-    for stage in STAGES:
+    for stage in ALL:
         folder = tmp_path / "out" / "work" / stage
         kills += kill_when(start(script, tree), (folder / "stage.json" if stage in AT_COMMIT else folder).exists)
     assert kills >= 6  # the last moments of a run may pass before they are seen

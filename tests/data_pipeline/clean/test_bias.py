@@ -17,7 +17,8 @@ from data_pipeline.clean.gender_words import BEFORE_NOUN, NO_NOUN, PAIRS
 from data_pipeline.clean.labelled import Judged, judge_changes
 from data_pipeline.clean.rules import EXAMPLES
 from data_pipeline.documents import from_texts
-from data_pipeline.mix.split import HeldOut
+from data_pipeline.mix.lots import file_lots, lots
+from data_pipeline.mix.split import held_out
 from foundation.errors import SettingError
 
 BatchOf = Callable[..., pa.RecordBatch]
@@ -84,9 +85,10 @@ def test_a_share_of_the_documents_is_changed_by_their_keys_and_the_seed() -> Non
 
 def test_what_is_held_out_is_not_what_is_swapped() -> None:
     batch = from_texts(["he"] * 4000)
-    held_out = HeldOut(0.25).is_held_out(np.zeros(4000, np.int32), np.arange(4000))
+    files, rows = np.zeros(4000, np.int32), np.arange(4000)
+    chosen = held_out(lots(file_lots("split", 0, [("web", "a.jsonl")]), files, rows), files, files, 0.25)
     is_swapped = np.array(swapped(batch, changed_frac=0.5)) == "she"
-    assert abs(is_swapped[held_out].mean() - 0.5) < 0.07
+    assert abs(is_swapped[chosen].mean() - 0.5) < 0.07
 
 
 def test_words_are_masked_where_that_is_asked(batch_of: BatchOf) -> None:

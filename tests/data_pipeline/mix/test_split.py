@@ -1,59 +1,69 @@
+"""The held-out split: a share by lot, two ends in each source and in each group that is not too small."""
+
 from __future__ import annotations
 
-from typing import Any
+import random
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from data_pipeline.mix.split import HeldOut, SplitError
-from foundation.errors import SettingError
+from data_pipeline.mix.split import MIN_GROUP_DOCS, SplitError, held_out, held_out_plainly
+
+LOTS = st.lists(st.one_of(st.integers(0, 9), st.integers(0, 2**64 - 1)), min_size=1, max_size=60)
 
 
-def keys(num_files: int, num_rows: int) -> tuple[np.ndarray, np.ndarray]:
-    files, rows = np.divmod(np.arange(num_files * num_rows), num_rows)
-    return files.astype(np.int32), rows.astype(np.int64)
+def drawn(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 2**64, count, np.uint64)
+
+
+def split(lots: np.ndarray, frac: float, sources: np.ndarray | None = None) -> np.ndarray:
+    sources = np.zeros(len(lots), int) if sources is None else sources
+    return held_out(lots, sources, sources, frac)
+
+
+@given(LOTS, st.integers(1, 3), st.integers(1, 3), st.floats(0.001, 0.999), st.randoms())
+def test_the_split_is_the_plain_one(
+    lots: list[int], num_sources: int, num_groups: int, frac: float, rng: random.Random
+) -> None:
+    sources = [rng.randrange(num_sources) for _ in lots]
+    groups = [source * num_groups + rng.randrange(num_groups) for source in sources]
+    expected = held_out_plainly(lots, sources, groups, frac)
+    arguments = (np.array(lots, np.uint64), np.array(sources), np.array(groups), frac)
+    if not any(expected):
+        with pytest.raises(SplitError):
+            held_out(*arguments)
+        return
+    found = held_out(*arguments)
+    assert found.tolist() == expected
+    for parts, least in ((groups, MIN_GROUP_DOCS), (sources, 2)):
+        for part in set(parts):
+            mine = [is_held for is_held, other in zip(expected, parts, strict=True) if other == part]
+            assert len(mine) < least or 0 < sum(mine) < len(mine)
 
 
 @pytest.mark.parametrize("frac", [0.01, 0.1, 0.5])
-def test_holds_out_its_share(frac: float) -> None:
-    files, rows = keys(20, 5000)
-    held_out = HeldOut(frac).is_held_out(files, rows)
-    sigma = np.sqrt(frac * (1 - frac) / len(files))
-    assert held_out.mean() == pytest.approx(frac, abs=4 * sigma)
-    by_file = [held_out[files == file].mean() for file in range(20)]
-    assert np.std(by_file) == pytest.approx(np.sqrt(frac * (1 - frac) / 5000), rel=0.6)
+def test_holds_out_its_share_of_every_source(frac: float) -> None:
+    lots, sources = drawn(100_000), np.repeat(np.arange(4), 25_000)
+    chosen = split(lots, frac, sources)
+    for source in range(4):
+        sigma = np.sqrt(frac * (1 - frac) / 25_000)
+        assert chosen[sources == source].mean() == pytest.approx(frac, abs=4 * sigma)
 
 
-def test_a_document_s_lot_is_its_own() -> None:
-    files, rows = keys(3, 2000)
-    whole = HeldOut(0.05, seed=7).is_held_out(files, rows)
-    some = np.random.default_rng(0).permutation(len(files))[:3000]
-    assert np.array_equal(HeldOut(0.05, seed=7).is_held_out(files[some], rows[some]), whole[some])
+def test_other_sources_change_nothing_of_a_source() -> None:
+    alone, others = drawn(40), drawn(5000, seed=1)
+    both = np.concatenate([others, alone])
+    sources = np.repeat([0, 1], [5000, 40])
+    for frac in (0.001, 0.05, 0.9):
+        assert np.array_equal(split(both, frac, sources)[5000:], split(alone, frac))
 
 
 def test_a_larger_share_holds_out_the_same_and_more() -> None:
-    files, rows = keys(1, 5000)
-    small, large = (HeldOut(frac).is_held_out(files, rows) for frac in (0.02, 0.1))
-    assert (large >= small).all()
-    assert large.sum() > small.sum()
-
-
-def test_another_seed_holds_out_others() -> None:
-    files, rows = keys(1, 5000)
-    one, other = (HeldOut(0.5, seed).is_held_out(files, rows) for seed in (0, 1))
-    assert (one != other).mean() == pytest.approx(0.5, abs=0.05)
-
-
-def test_the_split_stays_what_it_was() -> None:
-    """Shards of earlier runs rest on it."""
-    files, rows = keys(2, 500)
-    assert np.flatnonzero(HeldOut(0.01).is_held_out(files, rows)).tolist() == [102, 274, 593, 665, 828, 847, 945, 949]
-
-
-def test_one_at_least_on_each_side_and_still_the_same_and_more() -> None:
-    files, rows = keys(1, 10)
+    lots = drawn(10)
     shares = np.linspace(0, 1, 1001)[1:-1]
-    chosen = np.array([HeldOut(frac).is_held_out(files, rows) for frac in shares])
+    chosen = np.array([split(lots, frac) for frac in shares])
     counts = chosen.sum(axis=1)
     assert counts[0] == 1 and counts[-1] == 9 and set(counts) == set(range(1, 10))
     assert (chosen[1:] >= chosen[:-1]).all()
@@ -62,10 +72,9 @@ def test_one_at_least_on_each_side_and_still_the_same_and_more() -> None:
 @pytest.mark.parametrize("number", [0, 1])
 def test_fewer_than_two_documents_cannot_be_split(number: int) -> None:
     with pytest.raises(SplitError, match=rf"mix: {number} documents? to split, .*give more$"):
-        HeldOut().is_held_out(*keys(number, 1))
+        split(drawn(number), 0.1)
 
 
-@pytest.mark.parametrize("settings", [{"held_out_frac": 0.0}, {"held_out_frac": 1.0}, {"seed": -1}, {"seed": 2**64}])
-def test_a_setting_that_cannot_work_is_refused_by_its_key(settings: dict[str, Any]) -> None:
-    with pytest.raises(SettingError, match=f"^{next(iter(settings))}: "):
-        HeldOut(**settings)
+def test_a_source_of_one_document_is_trained_on() -> None:
+    lots = np.array([0, 5, 7], np.uint64)
+    assert split(lots, 0.9, np.array([1, 0, 0])).tolist() == [False, True, False]

@@ -20,11 +20,11 @@ from data_pipeline.sources.synthetic import Synthetic
 from data_pipeline.sources.text import Text
 from data_pipeline.stages.clean import describe, version_of
 from foundation.errors import ConfigError, InputError
+from tests.data_pipeline.all_stages import ALL
 
 Config = Callable[..., dict[str, Any]]
 Go = Callable[[dict[str, Any]], Result]
 Redone = Callable[[Result], list[str]]
-ALL = ["clean", "filter", "exact", "near", "paragraphs", "split", "decontaminate", "augment", "tokenizer", "shards"]
 
 
 def test_a_changed_input_redoes_only_its_partitions(

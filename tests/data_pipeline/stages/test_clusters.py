@@ -48,7 +48,7 @@ def test_every_document_that_was_connected_is_listed_with_its_cluster(config: Co
         (tmp_path / source / "a.jsonl").write_text("\n".join(lines))
     out = tmp_path / "out"
     dedup = {"_target_": "data_pipeline.dedup.minhash.MinHash", "threshold": 0.85, "keep": "first"}
-    mix = {"_target_": "data_pipeline.mix.split.HeldOut", "held_out_frac": 0.1}
+    mix = {"_target_": "data_pipeline.mix.mix.Mix", "held_out_frac": 0.1}
     nothing = {"_target_": "data_pipeline.decontaminate.decontaminator.NoDecontaminate"}
     changes = {"dedup": dedup, "mix": mix, "decontaminate": nothing, "tokenizer__vocab_size": 262}
     go(config(tmp_path, out, **changes, partition_bytes=700))  # chains and copies cross the borders of partitions

@@ -65,7 +65,7 @@ def test_only_work_that_is_done_is_spoken_of(
         (tmp_path / f"{number}.txt").write_text(f"the words of file {number} and of {number * number}")
     text = {"_target_": "data_pipeline.sources.text.Text", "paths": [f"{tmp_path}/*.txt"]}
     node = {"_target_": f"data_pipeline.dedup.{dedup}"}
-    mix = {"_target_": "data_pipeline.mix.split.HeldOut", "held_out_frac": 0.4}
+    mix = {"_target_": "data_pipeline.mix.mix.Mix", "held_out_frac": 0.4}
     changes = {"dedup": node, "mix": mix, "tokenizer__vocab_size": 262, "decontaminate__test_sets": []}
     go(config(tmp_path, tmp_path / "out", corpus=text, **changes))
     said = capsys.readouterr().err
@@ -94,7 +94,7 @@ def dated(tmp_path: Path, config: Config) -> Callable[..., dict[str, Any]]:
 
     def dated(folder: Path, **dedup: Any) -> dict[str, Any]:
         node = {"_target_": "data_pipeline.dedup.minhash.MinHash", **dedup}
-        mix = {"_target_": "data_pipeline.mix.split.HeldOut", "held_out_frac": 0.1}
+        mix = {"_target_": "data_pipeline.mix.mix.Mix", "held_out_frac": 0.1}
         changes = {"dedup": node, "mix": mix, "tokenizer__vocab_size": 262, "decontaminate__test_sets": []}
         return config(inputs, folder, **changes)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,25 +13,9 @@ from pretrain.data.mixture import (
     Mixture,
     block_counts,
     chairman_assignment,
-    largest_remainder,
 )
 
 WEIGHTS = st.lists(st.floats(0.01, 100.0), min_size=1, max_size=12)
-
-
-@settings(max_examples=100, deadline=None)
-@given(weights=WEIGHTS, total=st.integers(1, 100_000))
-def test_largest_remainder_sums_up_and_rounds_each_share(weights: list[float], total: int) -> None:
-    counts = largest_remainder(weights, total)
-    assert counts.sum() == total
-    for weight, count in zip(weights, counts.tolist(), strict=True):
-        assert abs(count - total * Fraction(weight) / sum(map(Fraction, weights))) < 1
-
-
-def test_largest_remainder_by_hand() -> None:
-    assert largest_remainder([0.5, 0.3, 0.2], 10).tolist() == [5, 3, 2]
-    assert largest_remainder([1, 1, 1], 10).tolist() == [4, 3, 3]
-    assert largest_remainder([0.62, 0.29, 0.09], 7).tolist() == [4, 2, 1]  # shares 4.34, 2.03, 0.63
 
 
 @settings(max_examples=100, deadline=None)

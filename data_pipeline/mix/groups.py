@@ -1,0 +1,78 @@
+"""Groups: the documents of a source by a field of their metadata, e.g. their language, each a component of the mixture.
+
+Small groups are joined into `other`: a component needs text enough for its share to mean something.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+
+from foundation.hashes import hash_bytes
+
+OTHER, UNKNOWN = "other", "unknown"  # what is joined; documents without the field
+MAX_CHARS = 60  # of a group's name: it is part of file names
+_FORBIDDEN = re.compile(r"[^a-z0-9_.-]+")
+
+
+def group_name(value: Any) -> str:
+    """Return the name of the group of documents whose field has this value: lower case, fit to be part of a file name.
+
+    Text, numbers and booleans name groups; all else is `unknown`. Values that differ in case, or in characters that no
+    name may have, are one group; a value that has too few others is named by its hash.
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str | int | float) or value == "":
+        return UNKNOWN
+    whole = str(value)
+    name = _FORBIDDEN.sub("-", whole.lower()).strip("-.")
+    if not name:
+        return hash_bytes(whole.encode())[:8]
+    return name if len(name) <= MAX_CHARS else f"{name[: MAX_CHARS - 9]}-{hash_bytes(whole.encode())[:8]}"
+
+
+def read_groups(metadata: Sequence[str], field: str) -> tuple[list[str], np.ndarray]:
+    """Return the names of the groups of documents, sorted, and the place of each document's among them, (n,) int32.
+
+    Args:
+        metadata: JSON objects.
+        field: its key, or `outer.inner` where no key is the whole.
+    """
+    keys = field.split(".")
+    found = [group_name(_value(orjson.loads(each), field, keys)) for each in metadata]
+    names = sorted(set(found))
+    places = {name: place for place, name in enumerate(names)}
+    return names, np.array([places[name] for name in found], np.int32)
+
+
+def _value(record: Any, field: str, keys: list[str]) -> Any:
+    if field in record:
+        return record[field]
+    for key in keys:
+        if not isinstance(record, dict) or key not in record:
+            return None
+        record = record[key]
+    return record
+
+
+def components(source: str, text_bytes: Mapping[str, int], min_frac: float, named: Sequence[str]) -> dict[str, str]:
+    """Return group -> the component of the mixture that its documents belong to, `<source>.<group>`.
+
+    A source none of whose documents has the field stays one component, of its own name.
+
+    Args:
+        source: its name.
+        text_bytes: group -> UTF-8 bytes of its documents' text.
+        min_frac: groups with a smaller share of the source's text are joined.
+        named: groups that are never joined; where there are any, all others are.
+    """
+    if set(text_bytes) == {UNKNOWN}:
+        return {UNKNOWN: source}
+    least = min_frac * sum(text_bytes.values())
+    stays = {group for group, size in text_bytes.items() if (group in named if named else size >= least)}
+    return {group: f"{source}.{group if group in stays else OTHER}" for group in text_bytes}

@@ -1,0 +1,126 @@
+"""The groups of the documents, read from their metadata: partition by partition, then named for the whole corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_pipeline.executors.executor import Executor
+from data_pipeline.mix.groups import UNKNOWN, components, read_groups
+from data_pipeline.mix.split import SplitError
+from data_pipeline.records import Part, Records
+from data_pipeline.stages.fields import none_has
+from data_pipeline.stages.stage import Task, do_parts, task
+from data_pipeline.stages.view import Slice, View
+from data_pipeline.storage import read_arrays, write_arrays
+from foundation.hashes import hash_bytes, hash_json
+from foundation.progress import progress
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """The components of the mixture that the documents belong to.
+
+    Attributes:
+        names: of all components.
+        numbers: (documents of the corpus,) int32 by index, each one's place in `names`; of those gone it is -1.
+        files: that were written on the way.
+    """
+
+    names: list[str]
+    numbers: np.ndarray
+    files: list[Path]
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """How documents are grouped.
+
+    Attributes:
+        field: of the metadata.
+        min_frac, named: as of `mix.groups.components`.
+    """
+
+    field: str
+    min_frac: float
+    named: list[str]
+
+    def group(self, view: View, executor: Executor, records: Records, identity: str) -> Grouped:
+        """Read the groups of all documents that are still in, and name the components.
+
+        Args:
+            records: of the stage that does it. identity: what its parts depend on beside the input.
+        Raises:
+            SplitError: no document has the field, or two components would have one name.
+        """
+        numbers = np.full(len(view.alive), -1, np.int32)
+        of_source: dict[str, dict[str, int]] = {}  # source -> group -> its number
+        files: list[Path] = []
+        firsts = {piece.partition.name: piece for piece in view.slices(view.alive)}
+        read = _ReadGroups(self.field, records.folder)
+        with progress("groups", len(view.positions), "docs") as meter:
+            for name, facts in do_parts(executor, records, self._tasks(view, records, identity), read):
+                piece = firsts[name]
+                known = of_source.setdefault(piece.partition.source, {})
+                here = [known.setdefault(group, len(known)) for group in facts["groups"]]
+                numbers[piece.indices()] = np.array(here, np.int32)[read_arrays(_path(records.folder, name))["groups"]]
+                files += records.files(name)
+                meter.add(int(piece.mask.sum()))
+        names = self._number(view, numbers, of_source)
+        return Grouped(names, numbers, files)
+
+    def _tasks(self, view: View, records: Records, identity: str) -> Iterator[Task[Slice]]:
+        settings = hash_json([identity, self.field])
+        for piece in view.slices(view.alive):
+            key = hash_json([settings, piece.partition.batch_hash, hash_bytes(piece.mask.tobytes())])
+            yield task(records, piece.partition.name, key, piece)
+
+    def _number(self, view: View, numbers: np.ndarray, of_source: dict[str, dict[str, int]]) -> list[str]:
+        """Turn the numbers of groups within their sources into those of components, in place; return the names."""
+        names: list[str] = []
+        source_of: dict[str, str] = {}
+        for source, mask in view.source_masks():
+            mine, known = mask & view.alive, of_source.get(source, {})
+            sizes = np.bincount(numbers[mine], weights=view.sizes[mine], minlength=len(known)).astype(np.int64).tolist()
+            joined = components(source, dict(zip(known, sizes, strict=True)), self.min_frac, self.named)
+            first = len(names)
+            names += sorted(set(joined.values()))
+            for name in names[first:]:
+                other = source_of.setdefault(name.lower(), source)  # on macOS a.en_00000.bin and A.en_00000.bin are one
+                if other != source:
+                    raise SplitError(
+                        f"mix.group_by: {name!r} would be a component of the sources {other!r} and {source!r}; call "
+                        "one of them otherwise"
+                    )
+            places = [first + names[first:].index(joined[group]) for group in known]
+            numbers[mine] = np.array(places, np.int32)[numbers[mine]]
+        if all(set(groups) == {UNKNOWN} for groups in of_source.values()):
+            raise self._none_has_it(view)
+        return names
+
+    def _none_has_it(self, view: View) -> SplitError:
+        return SplitError(
+            f"mix.group_by: {none_has(self.field, view)}; name another field, or have the rule "
+            "clean.language.Language write the field 'language'"
+        )
+
+
+class _ReadGroups:
+    """Runs in a worker."""
+
+    def __init__(self, field: str, folder: Path) -> None:
+        self._field, self._folder = field, folder
+
+    def __call__(self, piece: Slice) -> Part:
+        names, places = read_groups(piece.metadata().to_pylist(), self._field)
+        path = _path(self._folder, piece.partition.name)
+        write_arrays(path, {"groups": places})
+        return Part({"groups": names}, [path])
+
+
+def _path(folder: Path, partition: str) -> Path:
+    """Return the file of a partition's groups: `groups`, (documents still in,) int32 places in its record's list."""
+    return folder / f"{partition}.npz"

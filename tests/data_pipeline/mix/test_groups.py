@@ -1,0 +1,77 @@
+"""Groups: their names are fit for files, their fields are found, the small ones are joined."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_pipeline.mix.groups import MAX_CHARS, components, group_name, read_groups
+from data_pipeline.sources.inputs import NAME
+
+VALUES = st.one_of(st.text(), st.integers(), st.floats(allow_nan=False), st.booleans(), st.none(), st.lists(st.text()))
+
+
+@given(VALUES)
+def test_a_group_s_name_can_be_part_of_a_source_s(value: Any) -> None:
+    name = group_name(value)
+    assert NAME.fullmatch(f"web.{name}") and len(name) <= MAX_CHARS and name == name.lower()
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("en", "en"),
+        ("zh-Hans", "zh-hans"),
+        ("www.Example.com", "www.example.com"),
+        ("PubMed Central", "pubmed-central"),
+        ("Wikipedia (en)", "wikipedia-en"),
+        (3, "3"),
+        (True, "true"),
+        (None, "unknown"),
+        ("", "unknown"),
+        (["en"], "unknown"),
+        ({"a": 1}, "unknown"),
+    ],
+)
+def test_names(value: Any, name: str) -> None:
+    assert group_name(value) == name
+
+
+def test_values_without_a_letter_of_ours_and_long_ones_stay_apart() -> None:
+    assert group_name("日本") != group_name("中国")
+    assert group_name("a" * 200 + "b") != group_name("a" * 200 + "c")
+
+
+def test_fields_are_found_by_their_key_and_inside_of_others() -> None:
+    records = [
+        {"language": "en", "meta": {"pile_set_name": "Github"}, "meta.x": "own"},
+        {"meta": {"pile_set_name": "ArXiv", "x": "inner"}},
+        {"meta": "no object", "language": None},
+    ]
+    metadata = [json.dumps(record) for record in records]
+
+    def found(field: str) -> list[str]:
+        names, places = read_groups(metadata, field)
+        assert names == sorted(names)
+        return [names[place] for place in places]
+
+    assert found("language") == ["en", "unknown", "unknown"]
+    assert found("meta.pile_set_name") == ["github", "arxiv", "unknown"]
+    assert found("meta.x") == ["own", "inner", "unknown"]
+
+
+def test_small_groups_are_joined_unless_they_are_named() -> None:
+    sizes = {"en": 900, "de": 95, "fr": 5, "unknown": 0}
+    assert components("web", sizes, 0.01, []) == {
+        "en": "web.en", "de": "web.de", "fr": "web.other", "unknown": "web.other",
+    }  # fmt: skip
+    assert components("web", sizes, 0.0, [])["fr"] == "web.fr"
+    assert components("web", sizes, 0.01, ["fr"]) == {
+        "en": "web.other", "de": "web.other", "fr": "web.fr", "unknown": "web.other",
+    }  # fmt: skip
+    assert components("books", {"unknown": 7}, 0.5, []) == {"unknown": "books"}
+    assert components("books", {"de": 7}, 0.5, []) == {"de": "books.de"}
