@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from foundation.files import read_json
+from tests.data_pipeline.all_stages import ALL
 
 pytestmark = [
     pytest.mark.slow,
@@ -36,7 +37,6 @@ WORDS = np.array([f"{a}{b}{c}" for a in "bdfgklmnprstvz" for b in "aeiou" for c 
 NUM_ITEMS = 500
 SCRIPT = """
 import json, sys
-from tests.data_pipeline.all_stages import ALL
 from data_pipeline.pipeline import check_config, run
 
 if __name__ == "__main__":

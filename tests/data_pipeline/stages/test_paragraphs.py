@@ -20,6 +20,7 @@ from data_pipeline.dedup.paragraphs import Counted, RepeatedParagraphs
 from data_pipeline.pipeline import Result
 from data_pipeline.stages.paragraph_counts import StoredCounts, StoredRepeated, write_counts
 from data_pipeline.stages.paragraphs import _Judge
+from tests.data_pipeline.all_stages import ALL
 
 Config = Callable[..., dict[str, Any]]
 Go = Callable[[dict[str, Any]], Result]
@@ -29,7 +30,6 @@ REPEATED = "data_pipeline.dedup.paragraphs.RepeatedParagraphs"
 # a run that is killed with its workers as the parent reads of the second file's first partition that it is finished
 KILLED_AT = """
 import json, os, signal, sys
-from tests.data_pipeline.all_stages import ALL
 from data_pipeline.pipeline import check_config, run
 
 def kill(event, arguments):
