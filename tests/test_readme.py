@@ -15,6 +15,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from data_pipeline.classifier.train import check_config as check_classifier
 from data_pipeline.pipeline import check_config as check_pipeline
 from data_pipeline.storage import write_removed
 from foundation.config import DEFAULT_TARGETS
@@ -27,7 +28,8 @@ TEXT = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 TYPED = [line for language, block in BLOCKS if not language for line in block.replace("\\\n", "").splitlines()]
 TRAINING = [line for line in TYPED if "launch/train.py" in line]
-PIPELINE = [line for line in TYPED if line.startswith("python -m data_pipeline") and "extra_targets" not in line]
+PIPELINE = [line for line in TYPED if line.startswith("python -m data_pipeline ") and "extra_targets" not in line]
+CLASSIFIER = [line for line in TYPED if line.startswith("python -m data_pipeline.classifier")]
 SETTINGS = re.findall(r"`([^`]+=[^`]*)`", "".join(re.findall(r"^\| (`.*?) \|", TEXT.partition("## Training")[2], re.M)))
 
 
@@ -55,6 +57,13 @@ def test_a_line_of_training_is_taken(line: str) -> None:
 @pytest.mark.parametrize("line", PIPELINE)
 def test_a_line_of_the_pipeline_is_taken(line: str) -> None:
     checked("pipeline", shlex.split(line, comments=True)[3:])
+
+
+@pytest.mark.parametrize("line", CLASSIFIER)
+def test_a_line_of_the_classifier_is_taken(line: str) -> None:
+    typed = shlex.split(line, comments=True)[3:]
+    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+        check_classifier(plain(compose("classifier", typed)), typed, DEFAULT_TARGETS)
 
 
 def test_a_line_of_generation_is_taken() -> None:
