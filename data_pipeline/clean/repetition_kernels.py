@@ -80,6 +80,8 @@ def _number_words(
         size = last - first
         end = key_of_word(text, last - min(size, KEY_BYTES), last)  # without a branch: of short words it counts nothing
         keys[word] = np.int64(key_of_word(text, first, last)) + (size > KEY_BYTES) * _BASE * np.int64(end)
+        if size > 2 * KEY_BYTES:  # addresses, mostly: what tells them apart may stand between
+            keys[word] = hash_span(text, first, last)
         is_wide = found[2 * word + 1] & IS_WIDE > 0
         word_chars[word] = count_chars(text[first:last]) if is_wide else size
     forget(table, (bounds[2 * num_words - 1] - bounds[0]) // _BYTES_A_WORD if num_words else 0)

@@ -89,6 +89,8 @@ def varied(num_words: int) -> str:
         lambda size: "\n".join(map(str, range(size))),
         lambda size: " ".join(map(str, range(size // 2))) * 2,
         lambda size: " ".join(f"{place:08}-{place + 1:08}" for place in range(size)),
+        lambda size: " ".join(f"https://example.org/{place:07}/index.html" for place in range(size)),
+        lambda size: "\n".join(f"https://example.org/{place:07}/index.html" for place in range(size)),
     ],
 )
 def test_ten_times_the_text_is_ten_times_the_work(text_of: object) -> None:
