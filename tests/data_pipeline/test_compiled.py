@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.kernels import PACKAGE, cache_dir, sources_hash
+from data_pipeline.compiled import PACKAGE, cache_dir, sources_hash
 
-HEAD = "from data_pipeline.kernels import kernel\n"
+HEAD = "from data_pipeline.compiled import kernel\n"
 CALLER = f"{HEAD}from data_pipeline.inner import inner\n\n@kernel\ndef outer(x):\n    return inner(x)\n"
 INNER = f"{HEAD}from data_pipeline.constant import STEP\n\n@kernel\ndef inner(x):\n    return x + STEP\n"
 
@@ -21,7 +21,7 @@ def test_a_changed_kernel_or_constant_reaches_the_kernels_that_call_it(tmp_path:
     package = tmp_path / "data_pipeline"
     package.mkdir()
     (package / "__init__.py").touch()
-    shutil.copy(PACKAGE / "kernels.py", package)
+    shutil.copy(PACKAGE / "compiled.py", package)
     shutil.copytree(
         PACKAGE.parent / "foundation", tmp_path / "foundation", ignore=shutil.ignore_patterns("__pycache__")
     )
@@ -38,7 +38,7 @@ def test_a_changed_kernel_or_constant_reaches_the_kernels_that_call_it(tmp_path:
 
 
 def test_what_stays_the_same_keeps_its_code(tmp_path: Path) -> None:
-    (tmp_path / "some.py").write_text("from data_pipeline.kernels import kernel\nfrom data_pipeline.other import X\n")
+    (tmp_path / "some.py").write_text("from data_pipeline.compiled import kernel\nfrom data_pipeline.other import X\n")
     (tmp_path / "other.py").write_text("X = 1\n")
     (tmp_path / "apart.py").write_text("Y = 1\n")
     first = sources_hash(tmp_path)
