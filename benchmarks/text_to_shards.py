@@ -5,8 +5,8 @@
 
 Both read the same .jsonl files, two of about the same size, with 2 processes, and encode with the same tokenizer, which
 is trained before. Each is a command of its own, in turns, and its time counts from its start to its end. Of the stages
-`clean` (reading, parsing, rules, writing) and `filter` with one worker the table says how fast they are, and what
-memory they take at a tenth of the input and at all of it.
+`clean` (reading .jsonl.zst, parsing, rules, writing) and `filter` with one worker the table says how fast they are, and
+what memory they take at a tenth of the input and at all of it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+import zstandard
 from clean import write_tasks
 from clean_sides import WORKERS
 from near_duplicates import named_corpus, read_corpus
@@ -70,7 +71,12 @@ def measure(name: str, texts: list[str], options: argparse.Namespace, folder: Pa
             print(f"{name}: {theirs[-1]}", file=sys.stderr)
     title = f"## {name}: {len(texts):,} documents, {sizes[0] / 1e6:.1f} MB of text"
     cleaned = {size: clean_alone(where, options, folder) for size, where in sorted(documents.items())}
-    return [title, whole_table(ours, theirs, sizes[0]), "### `clean` and `filter`, 1 worker", clean_table(cleaned)]
+    return [
+        title,
+        whole_table(ours, theirs, sizes[0]),
+        "### `clean` and `filter` from .jsonl.zst, 1 worker",
+        clean_table(cleaned),
+    ]
 
 
 def train_tokenizer(documents: Path, vocab_size: int, folder: Path) -> Path:
@@ -82,8 +88,10 @@ def train_tokenizer(documents: Path, vocab_size: int, folder: Path) -> Path:
 
 
 def clean_alone(documents: Path, options: argparse.Namespace, folder: Path) -> list[Run]:
-    """Return runs with one worker until the filter is done."""
-    corpus = Input("clean", documents / "*.jsonl")
+    """Return runs with one worker, from .jsonl.zst until the filter is done."""
+    for path in documents.glob("*.jsonl"):
+        path.with_suffix(".jsonl.zst").write_bytes(zstandard.compress(path.read_bytes()))
+    corpus = Input("clean", documents / "*.jsonl.zst")
     settings = (*FILTERS, f"partition_bytes={options.partition_bytes}")
     return [run_pipeline(corpus, 1, folder, *settings, until="filter") for _ in range(options.repeats)]
 
