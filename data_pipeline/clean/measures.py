@@ -1,8 +1,6 @@
 """Counts of characters, words and lines, which the rules judge by. Once in plain Python, once as a kernel over bytes.
 
-A word is what `str.split()` gives. A line ends with a newline; after a last newline no empty line follows. Kernels
-that call each other stand in this file, what reads single characters in chars.py: numba's cache on disk doesn't notice
-a change of another file.
+A word is what `str.split()` gives. A line ends with a newline; after a last newline no empty line follows.
 """
 
 from __future__ import annotations

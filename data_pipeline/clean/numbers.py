@@ -2,7 +2,8 @@
 
 Two spans of bytes have one number only when their bytes are equal: a hash chooses what is compared, it decides nothing.
 A text costs time in proportion to its bytes, as long as its spans don't collide in all 64 bits of their hashes: of a
-million different spans any two do with a probability of 3e-8, and then one more comparison is made.
+million different spans any two do with a probability of 3e-8, and then one more comparison is made. The hashes are no
+secret: who wants to can write a text whose spans collide, and make it slow.
 
 numba's cache on disk doesn't notice when a kernel of another file changes: after a change of one here, `make clean`.
 """

@@ -1,7 +1,6 @@
 """The kernels of repetition.py and fineweb.py: what a text has twice.
 
-What occurs is numbered, exactly, by the tables of numbers.py. Kernels that call each other stand in this file, but for
-those and what reads single characters (chars.py): numba's cache on disk doesn't notice a change of another file.
+What occurs is numbered, exactly, by the tables of numbers.py.
 """
 
 from __future__ import annotations

@@ -56,7 +56,12 @@ class Keys:
 
     def __post_init__(self) -> None:
         require(self.text != self.id, "id_key", self.id, "the column of each document's id, which is not text_key's")
-        require(self.max_doc_bytes >= 1, "max_doc_bytes", self.max_doc_bytes, "1 byte or more")
+        require(
+            1 <= self.max_doc_bytes < 2**31,
+            "max_doc_bytes",
+            self.max_doc_bytes,
+            "1 byte to below 2^31, places in a text are 32 bits",
+        )
         require(self.max_block_bytes >= 1 << 20, "max_block_bytes", self.max_block_bytes, "1048576 (1 MiB) or more")
 
     def cut_bytes(self, partition_bytes: int) -> int:

@@ -33,7 +33,9 @@ def check_limits(max_doc_bytes: int, max_window_bytes: int, max_ratio: float) ->
     Raises:
         SettingError: a value that can't work.
     """
-    require(max_doc_bytes >= 1, "max_doc_bytes", max_doc_bytes, "1 byte or more")
+    require(
+        1 <= max_doc_bytes < 2**31, "max_doc_bytes", max_doc_bytes, "1 byte to below 2^31, places in a text are 32 bits"
+    )
     require(max_window_bytes >= 1024, "max_window_bytes", max_window_bytes, "1024, zstandard's smallest, or more bytes")
     require(max_ratio >= 1, "max_ratio", max_ratio, "a number from 1 on, bytes that come out of one that goes in")
 
