@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import random
 import re
 from collections import Counter
@@ -21,6 +22,8 @@ from data_pipeline.losses import (
     BadLimit,
     DuplicateLimit,
     NothingLeft,
+    RuleLimit,
+    RuleTakesTooMuch,
     TooManyDuplicates,
     TooManyUnreadable,
     check_left,
@@ -208,7 +211,8 @@ def test_a_small_corpus_of_which_the_wrong_field_is_read_says_which_fields_there
     removed = "20 were read, earlier stages removed (exact: exact_duplicate 19)"
     assert str(raised.value).endswith(f"{removed}{HINT}. What became of the documents so far: {out / 'report.html'}")
     page = parse_page(out / "report.html")
-    assert removed in page.text and ["exact duplicates", "exact_duplicate", "removed", "19", "95.00%"] in page.tables[0]
+    assert removed in page.text
+    assert ["exact_duplicate", "19", "95.00%", "76 B", "exact duplicates", "removed"] in page.tables[1]
     assert "Removed: exact duplicates" in page.texts and "held-out split" not in page.texts
 
     length = {"_target_": "data_pipeline.clean.length.Length", "min_words": 2}
@@ -323,3 +327,60 @@ def test_a_small_loss_of_duplicates_never_stops_a_run(tmp_path: Path) -> None:
     with pytest.raises(TooManyDuplicates):
         DuplicateLimit(0.0).check([("exact", {"web": account(9999, {"exact_duplicate": MIN_LOST})})], tmp_path)
     DuplicateLimit(1.0).check([("exact", {"web": account(MIN_LOST, {"exact_duplicate": MIN_LOST})})], tmp_path)
+
+
+def verdicts_of(removed: Path, reasons: dict[str, int], value: float | None = 3.0, limit: float | None = 5.0) -> None:
+    """Write the evidence of a filter that took so many documents of `web`, in two files."""
+    fields = {"source": "web", "file": "f", "stage": "filter", "value": value, "threshold": limit}
+    named = [reason for reason, count in reasons.items() for _ in range(count)]
+    rows = [
+        fields | {"id": f"{reason}-{row}", "row": row, "reason": reason, "snippet": f"text {row}"}
+        for row, reason in enumerate(named)
+    ]
+    for number in (0, 1):
+        write_removed(removed / f"web-{number}.parquet", rows[number::2])
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "told"),
+    [(3.0, 5.0, "kind 3, limit 5"), (0.98, None, "kind 0.98"), (None, None, "kind"), (math.nan, None, "kind")]
+    + [(None, 5.0, "kind, limit 5")],
+)
+def test_a_rule_that_tells_no_value_or_has_no_limit_stops_the_run_in_words(
+    tmp_path: Path, value: float | None, limit: float | None, told: str
+) -> None:
+    verdicts_of(tmp_path / "removed" / "filter", {"kind": 150}, value, limit)
+    book = {"web": account(200, {"kind": 150})}
+    with pytest.raises(RuleTakesTooMuch, match=rf"for example kind-0 \({told}\): 'text 0'; kind-2 "):
+        RuleLimit(0.5).check(book, tmp_path / "removed" / "filter")
+    with pytest.raises(NothingLeft) as nothing:
+        files = sorted((tmp_path / "removed" / "filter").iterdir())
+        check_left([("filter", {"web": account(150, {"kind": 150})})], {}, no_advice, {"filter": "-"}, files)
+    assert (f"; e.g. kind-0: {told})" in str(nothing.value)) == (value is not None)
+
+
+GOPHER = dict.fromkeys(("bullets", "few_words", "symbols", "stop_words"), "rules.gopher")
+
+
+def test_the_reasons_of_one_rule_count_together(tmp_path: Path) -> None:
+    took = {"bullets": 90, "few_words": 100, "symbols": 80, "stop_words": 1, "short": 9}
+    verdicts_of(tmp_path, took)
+    book = {"books": account(5), "web": account(300, took)}
+    RuleLimit(271 / 300, GOPHER).check(book, tmp_path)
+    RuleLimit(0.5).check(book, tmp_path)  # each by itself is less
+    with pytest.raises(RuleTakesTooMuch) as error:
+        RuleLimit(0.9, GOPHER).check(book, tmp_path)
+    assert str(error.value).startswith(
+        "clean.max_loss_frac: clean.rules.gopher takes 271 of the 300 documents of source 'web' (90.3%: few_words 100, "
+        "bullets 90, symbols 80, stop_words 1), more than 90.0%; for example few_words-90 (few_words 3, limit 5): "
+        "'text 90'; bullets-0 (bullets 3, limit 5): 'text 0'; symbols-190 "
+    )
+
+
+def test_two_reasons_share_the_samples_and_another_rule_is_judged_by_itself(tmp_path: Path) -> None:
+    verdicts_of(tmp_path, {"bullets": 90, "few_words": 80, "short": 100})
+    book = {"web": account(300, {"bullets": 90, "few_words": 80, "short": 100})}
+    with pytest.raises(RuleTakesTooMuch, match=r"example bullets-0 \(.*; bullets-2 \(.*; few_words-90 \(.*"):
+        RuleLimit(0.5, GOPHER).check(book, tmp_path)
+    with pytest.raises(RuleTakesTooMuch, match=r"^clean\.max_loss_frac: short takes 100 of the 300 .* \(33\.3%\)"):
+        RuleLimit(0.31, GOPHER | {"few_words": "rules.other"}).check(book, tmp_path)
