@@ -16,6 +16,7 @@ from data_pipeline.output_dir import REMOVED
 from data_pipeline.storage import read_removed
 from data_pipeline.unreadable import first_unreadable
 from foundation.errors import GroundworkError
+from foundation.progress import human
 from foundation.text import number_of, one_line
 
 LARGE_FRAC = 0.1  # of the documents or of their text; less is the usual work of the rules
@@ -242,6 +243,21 @@ def large_losses(stage: str, book: Book, text_bytes: dict[str, list[int]], evide
                 removed = f"cut {share:.0%} of the text of source {source!r}"
             lines.append(f"{stage}: {removed}; see {' and '.join(map(str, evidence))}")
     return lines
+
+
+def large_changes(stage: str, text_bytes: Mapping[str, Sequence[int]]) -> list[str]:
+    """Return a line for each source whose documents stay, and have lost much of their text to the rules of this stage.
+
+    Args:
+        text_bytes: source -> bytes of their text as it was read, and as the rules left it.
+    """
+    return [
+        f"{stage}: the rules took {1 - left / read:.0%} of the text of source {source!r} out of documents that stay "
+        f"({human(read, 'B')} of text became {human(left, 'B')}); where these were pages of HTML that is usual, of "
+        "other text a rule was made for another kind (clean.rules); the page of the run shows some of what was changed"
+        for source, (read, left) in text_bytes.items()
+        if read - left > LARGE_FRAC * read
+    ]
 
 
 def removed_before(books: Sequence[tuple[str, Book]]) -> str:

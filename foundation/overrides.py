@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -28,10 +29,10 @@ def entry_line(key: str, entry: str) -> str:
     """
     typed = f"{key}={{{_SPECIAL.sub(lambda match: chr(92) + match[0], entry)}:{PLACE}}}"
     try:
-        read = OverridesParser.create().parse_override(typed.replace(f":{PLACE}", ":0")).value()
+        read: Any = OverridesParser.create().parse_override(typed.replace(f":{PLACE}", ":0")).value()
     except HydraException:
         return ""
-    return shlex.quote(typed) if read == {entry: 0} and all(type(name) is str for name in read) else ""
+    return shlex.quote(typed) if read == {entry: 0} else ""
 
 
 def list_line(key: str, names: Sequence[str]) -> str:

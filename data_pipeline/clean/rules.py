@@ -168,8 +168,8 @@ class Rule(ABC):
         choices, limits: on its scores; of several that a document breaks the first is its reason, choices first.
         decide_alone: arguments of its constructor that change no text and no score.
         max_loss_frac: the run stops where one rule takes more of a source's documents.
-        owners: reason -> key of the rule that gives it, e.g. `rules.gopher`, of a rule that holds others; the reasons of
-            one count together against `max_loss_frac`, a reason that is not named here counts by itself.
+        owners: reason -> key of the rule that gives it, e.g. `rules.gopher`, of a rule that holds others; the reasons
+            of one count together against `max_loss_frac`, a reason that is not named here counts by itself.
     """
 
     limits: tuple[Limit, ...] = ()

@@ -15,9 +15,7 @@ from data_pipeline.stages.filter import Filter
 from foundation.errors import GroundworkError
 
 
-def stops(
-    books: list[tuple[str, Book]], probe_dir: Path, bad: BadLimit, of_rule: RuleLimit, dedup: Dedup
-) -> list[str]:
+def stops(books: list[tuple[str, Book]], probe_dir: Path, bad: BadLimit, of_rule: RuleLimit, dedup: Dedup) -> list[str]:
     """Return what each limit that is passed would say, in the order of the stages.
 
     Args:

@@ -67,10 +67,7 @@ def _labels(page: Page, choice: dict[str, Any], limits: list[dict[str, Any]]) ->
     if choice["key"]:
         largest = sorted(totals, key=lambda name: (-totals[name][0], name))[:2]
         line = list_line(f"{GROUP}.{choice['key']}", largest)
-        page.text(
-            f"Which are wanted is set by {line}, added {ADVICE} "
-            "Gone: for whatever reason the filter has."
-        )
+        page.text(f"Which are wanted is set by {line}, added {ADVICE} Gone: for whatever reason the filter has.")
     num_docs = sum(counts[0] for counts in totals.values())
     order = sorted(totals, key=lambda name: (-totals[name][0], name))
     rows = [_row(name, totals[name], num_docs, choice["wanted"]) for name in order[:MOST_LABELS]]

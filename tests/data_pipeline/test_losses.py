@@ -12,10 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_pipeline.clean.rules import Applied, Failed, Rule
 from data_pipeline.ledger import Account
 from data_pipeline.losses import (
     MIN_LOST,
@@ -28,6 +31,7 @@ from data_pipeline.losses import (
     TooManyUnreadable,
     check_left,
     frequent,
+    large_changes,
     large_losses,
     removed_before,
 )
@@ -36,7 +40,7 @@ from data_pipeline.pipeline import Result
 from data_pipeline.storage import DamagedFile, write_removed
 
 Config = Callable[..., dict[str, Any]]
-Go = Callable[[dict[str, Any]], Result]
+Go = Callable[..., Result]
 Redone = Callable[[Result], list[str]]
 LOOSEN = {"clean": "clean=none", "exact": "", "near": "dedup=none", "split": "mix.held_out_frac="}
 
@@ -103,6 +107,53 @@ def test_a_stage_that_only_cuts_says_how_much() -> None:
     assert large_losses("paragraphs", {"s": account(100)}, {"s": [1000, 300]}, [Path("removed/paragraphs")]) == [
         "paragraphs: cut 30% of the text of source 's'; see removed/paragraphs"
     ]
+
+
+def test_rules_that_take_much_text_of_documents_that_stay_are_told() -> None:
+    text = {"web": [1_200_000, 60_000], "books": [1000, 900], "longer": [10, 30], "empty": [0, 0]}
+    (line,) = large_changes("clean", text)
+    assert line.startswith(
+        "clean: the rules took 95% of the text of source 'web' out of documents that stay (1.2 MB of text became 60.0 "
+        "kB); where these were pages of HTML that is usual, "
+    )
+
+
+def test_lines_that_a_rule_cuts_are_told_and_what_it_can_not_read_is_none_of_them(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str], go: Go
+) -> None:
+    """C4's rule takes lines without a full stop; a document that a rule can't read goes as a whole."""
+    lines = [f"A sentence of document {row} that ends with a full stop." for row in range(40)]
+    texts = {"menu": [f"{line}\n" + f"menu entry {row}\n" * 90 for row, line in enumerate(lines)]}
+    texts["prose"] = lines
+    for source, documents in texts.items():
+        (tmp_path / source).mkdir()
+        (tmp_path / source / "a.jsonl").write_text("".join(json.dumps({"text": each}) + "\n" for each in documents))
+    jsonl = "data_pipeline.sources.jsonl.Jsonl"
+    sources = {
+        name: {"_target_": jsonl, "paths": [f"{tmp_path}/{name}/*"], "source": name, "weight": 1.0} for name in texts
+    }
+    corpus = {"_target_": "data_pipeline.sources.several.Several", "sources": sources}
+    picky = {"_target_": f"{__name__}.Picky"}
+    c4 = {"_target_": "data_pipeline.clean.c4.C4", "min_sentences": 0}
+    clean = {"_target_": "data_pipeline.clean.rules.Rules", "rules": {"picky": picky, "c4": c4}}
+    changes = {"mix__held_out_frac": 0.2, "tokenizer__vocab_size": 262, "decontaminate__test_sets": []}
+    changes["dedup"] = {"_target_": "data_pipeline.dedup.dedup.NoDedup"}
+    tree = config(tmp_path, tmp_path / "out", corpus=corpus, clean=clean, min_bad_records=100, **changes)
+    result = go(tree, __name__.partition(".")[0] + ".")
+    (warned,) = [line for line in capsys.readouterr().err.splitlines() if "the rules took" in line]
+    assert re.match(r"warning: clean: the rules took 9\d% of the text of source 'menu' out of documents ", warned)
+    kept = [row for row in range(40) if row % 20]
+    read, left = (sum(len(text[row]) for row in kept) for text in (texts["menu"], lines))
+    assert result.stages[0].facts["bytes_rewritten"]["menu"] == [read, left]
+
+
+class Picky(Rule):
+    """Can't read every twentieth document."""
+
+    def apply(self, batch: pa.RecordBatch) -> Applied:
+        rows = batch.column("row").to_numpy()
+        failed = [Failed(int(place), "picky") for place in np.flatnonzero(rows % 20 == 0)]
+        return Applied(batch.filter(pa.array(rows % 20 != 0)), failed=failed)
 
 
 def test_what_was_removed_before_is_a_clause_of_all_sources() -> None:
@@ -212,7 +263,7 @@ def test_a_small_corpus_of_which_the_wrong_field_is_read_says_which_fields_there
     assert str(raised.value).endswith(f"{removed}{HINT}. What became of the documents so far: {out / 'report.html'}")
     page = parse_page(out / "report.html")
     assert removed in page.text
-    assert ["exact_duplicate", "19", "95.00%", "76 B", "exact duplicates", "removed"] in page.tables[1]
+    assert ["exact_duplicate", "19", "95.00%", "76 B", "exact duplicates", "removed"] in page.tables[2]
     assert "Removed: exact duplicates" in page.texts and "held-out split" not in page.texts
 
     length = {"_target_": "data_pipeline.clean.length.Length", "min_words": 2}
@@ -221,7 +272,7 @@ def test_a_small_corpus_of_which_the_wrong_field_is_read_says_which_fields_there
     with pytest.raises(NothingLeft) as nothing:
         go(config(tmp_path, out, corpus=corpus, clean=clean, decontaminate__test_sets=[]))
     assert f"{HINT}. What became" in str(nothing.value)
-    assert "Removed: filter" in parse_page(out / "report.html").texts
+    assert "Scores and limits" in parse_page(out / "report.html").texts
 
 
 def test_what_a_limit_stops_leaves_a_page_and_the_next_run_its_own(
@@ -343,8 +394,13 @@ def verdicts_of(removed: Path, reasons: dict[str, int], value: float | None = 3.
 
 @pytest.mark.parametrize(
     ("value", "limit", "told"),
-    [(3.0, 5.0, "kind 3, limit 5"), (0.98, None, "kind 0.98"), (None, None, "kind"), (math.nan, None, "kind")]
-    + [(None, 5.0, "kind, limit 5")],
+    [
+        (3.0, 5.0, "kind 3, limit 5"),
+        (0.98, None, "kind 0.98"),
+        (None, None, "kind"),
+        (math.nan, None, "kind"),
+        (None, 5.0, "kind, limit 5"),
+    ],
 )
 def test_a_rule_that_tells_no_value_or_has_no_limit_stops_the_run_in_words(
     tmp_path: Path, value: float | None, limit: float | None, told: str
