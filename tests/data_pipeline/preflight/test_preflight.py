@@ -173,11 +173,8 @@ def test_addresses_that_are_signed_anew_are_those_of_the_forecast(made: Any, con
 def test_a_language_that_is_not_wanted_is_foretold_to_stop_the_run(config: Config, tmp_path: Path) -> None:
     """A label has no limit, so its verdict has none to tell."""
     pytest.importorskip("fasttext")
-    words = {"de": "der schnelle braune Fuchs springt heute nicht über den faulen Hund", "en": "the quick brown fox"}
-    lines = [
-        {"id": f"d{row}", "text": f"{words['en' if row % 4 == 0 else 'de']} jumps over the dog {row} "[: 66 + row % 3]}
-        for row in range(200)
-    ]
+    german, english = "der schnelle braune Fuchs springt nicht über den Hund", "the quick brown fox jumps over the dog"
+    lines = [{"id": f"d{row}", "text": f"{german if row % 4 else english} {row}"} for row in range(200)]
     (tmp_path / "a.jsonl").write_text("".join(orjson.dumps(line).decode() + "\n" for line in lines))
     corpus = {"_target_": "data_pipeline.sources.jsonl.Jsonl", "paths": [str(tmp_path / "a.jsonl")], "source": "web"}
     language = {"_target_": "data_pipeline.clean.language.Language", "languages": ["en"], "min_score": 0.0}
