@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow.compute as pc
 
@@ -15,6 +16,7 @@ from data_pipeline.output_dir import REMOVED
 from data_pipeline.storage import read_removed
 from data_pipeline.unreadable import first_unreadable
 from foundation.errors import GroundworkError
+from foundation.progress import human
 from foundation.text import number_of, one_line
 
 LARGE_FRAC = 0.1  # of the documents or of their text; less is the usual work of the rules
@@ -77,9 +79,11 @@ class RuleLimit:
 
     Attributes:
         max_frac: of a source's documents.
+        owners: reason -> key of the rule that gives it, as of `Rule.owners`; any other reason is judged by itself.
     """
 
     max_frac: float
+    owners: Mapping[str, str] = field(default_factory=dict)
 
     def check(self, book: Book, removed: Path) -> None:
         """Raise when a rule took too many of a source: mostly it is the wrong rule for it, or the wrong field is read.
@@ -87,33 +91,56 @@ class RuleLimit:
         Args:
             removed: the folder that holds the evidence.
         Raises:
-            RuleTakesTooMuch: says which rule and how many, and shows the first of them.
+            RuleTakesTooMuch: says which rule and how many, for which reasons, and shows the first of them.
         """
         for source, account in book.items():
-            for reason, lost in account.dropped.most_common(1):
+            for rule, reasons in self._by_rule(account).items():
+                lost = reasons.total()
                 if lost < MIN_LOST or lost <= self.max_frac * account.num_in:
                     continue
+                why = "" if rule in reasons else f": {listed(reasons, MOST_SHOWN)}"
+                largest = [reason for reason, _ in reasons.most_common(MOST_SHOWN)]
                 raise RuleTakesTooMuch(
-                    f"clean.max_loss_frac: {reason} takes {lost:,} of the {account.num_in:,} documents of source "
-                    f"{source!r} ({lost / account.num_in:.1%}), more than {self.max_frac:.1%}; for example "
-                    f"{'; '.join(_shown(removed, source, reason))}. Where such documents should stay, set another "
+                    f"clean.max_loss_frac: {rule} takes {lost:,} of the {account.num_in:,} documents of source "
+                    f"{source!r} ({lost / account.num_in:.1%}{why}), more than {self.max_frac:.1%}; for example "
+                    f"{'; '.join(_shown(removed, source, largest))}. Where such documents should stay, set another "
                     "limit or leave the rule out (nothing is read again for a limit); where they should go, "
                     f"go on with clean.max_loss_frac=1. All of them are in {removed}"
                 )
 
+    def _by_rule(self, account: Account) -> dict[str, Counter[str]]:
+        """Return what each rule took, by reason: by its config key, or by a reason that is no rule's of `owners`."""
+        found: dict[str, Counter[str]] = {}
+        for reason, lost in account.dropped.items():
+            rule = f"clean.{self.owners[reason]}" if reason in self.owners else reason
+            found.setdefault(rule, Counter())[reason] += lost
+        return dict(sorted(found.items(), key=lambda each: (-each[1].total(), each[0])))
 
-def _shown(removed: Path, source: str, reason: str) -> list[str]:
-    """Return the first documents that a rule took of a source, with what it measured, in words."""
-    shown: list[str] = []
+
+def _shown(removed: Path, source: str, reasons: Sequence[str]) -> list[str]:
+    """Return some documents of a source that went for these reasons, the first of each, with what was measured."""
+    least, more = divmod(MOST_SHOWN, len(reasons))
+    most = {reason: least + (place < more) for place, reason in enumerate(reasons)}
+    shown: dict[str, list[str]] = {reason: [] for reason in reasons}
     for path in sorted(removed.rglob("*.parquet")):
         table = read_removed(path, [*COLUMNS, "snippet"])
-        mine = table.filter(pc.and_(pc.equal(table["source"], source), pc.equal(table["reason"], reason)))
-        for row in mine.slice(0, MOST_SHOWN - len(shown)).to_pylist():
-            measured = f"{row['value']:,.6g}, limit {row['threshold']:,.6g}"
-            shown.append(f"{one_line(row['id'], 60)} ({measured}): {one_line(row['snippet'], 80)!r}")
-        if len(shown) == MOST_SHOWN:
+        mine = table.filter(pc.equal(table["source"], source))
+        for reason in reasons:
+            rows = mine.filter(pc.equal(mine["reason"], reason)).slice(0, most[reason] - len(shown[reason]))
+            shown[reason] += [
+                f"{one_line(row['id'], 60)} ({_verdict(row)}): {one_line(row['snippet'], 80)!r}"
+                for row in rows.to_pylist()
+            ]
+        if all(len(shown[reason]) == most[reason] for reason in reasons):
             break
-    return shown
+    return [each for reason in reasons for each in shown[reason]]
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    """Return why a document went: `too_few_words 3, limit 5`. A label has no limit, a user's rule may tell no value."""
+    value, limit = (None if row[key] is None or math.isnan(row[key]) else row[key] for key in ("value", "threshold"))
+    measured = "" if value is None else f" {value:,.6g}"
+    return f"{row['reason']}{measured}" + ("" if limit is None else f", limit {limit:,.6g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +245,21 @@ def large_losses(stage: str, book: Book, text_bytes: dict[str, list[int]], evide
     return lines
 
 
+def large_changes(stage: str, text_bytes: Mapping[str, Sequence[int]]) -> list[str]:
+    """Return a line for each source whose documents stay, and have lost much of their text to the rules of this stage.
+
+    Args:
+        text_bytes: source -> bytes of their text as it was read, and as the rules left it.
+    """
+    return [
+        f"{stage}: the rules took {1 - left / read:.0%} of the text of source {source!r} out of documents that stay "
+        f"({human(read, 'B')} of text became {human(left, 'B')}); where these were pages of HTML that is usual, of "
+        "other text a rule was made for another kind (clean.rules); the page of the run shows some of what was changed"
+        for source, (read, left) in text_bytes.items()
+        if read - left > LARGE_FRAC * read
+    ]
+
+
 def removed_before(books: Sequence[tuple[str, Book]]) -> str:
     """Return what earlier stages removed, as a clause that ends a message; empty when it was nothing.
 
@@ -282,6 +324,5 @@ def _example(source: str, files: Sequence[Path]) -> str:
     rows = (row for table in tables for row in table.to_pylist())
     for row in rows:
         if row["source"] == source and row["value"] is not None:
-            measured = f"{row['reason']} {row['value']:,.6g}, limit {row['threshold']:,.6g}"
-            return f"; e.g. {one_line(row['id'], 90)}: {measured}"
+            return f"; e.g. {one_line(row['id'], 90)}: {_verdict(row)}"
     return ""

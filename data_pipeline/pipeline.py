@@ -33,6 +33,7 @@ from data_pipeline.losses import (
     TooManyDuplicates,
     TooManyUnreadable,
     check_left,
+    large_changes,
     large_losses,
     removed_before,
 )
@@ -70,7 +71,7 @@ from data_pipeline.stages.paragraphs import CutParagraphs
 from data_pipeline.stages.sample import Sample
 from data_pipeline.stages.shards import COMPONENTS, WriteShards, manifest_of
 from data_pipeline.stages.split import Split
-from data_pipeline.stages.stage import Stage, Workplace
+from data_pipeline.stages.stage import BYTES_REWRITTEN, Stage, Workplace
 from data_pipeline.stages.taken import Watch
 from data_pipeline.stages.tokenizer import TrainTokenizer
 from data_pipeline.stages.view import View
@@ -323,13 +324,11 @@ def _redo(
         "timing": watch.taken(outcome),
     }
     stage.records.commit("stage", key, Part(record, outcome.files))
-    found = [folder for folder in folders if folder.is_dir()]
-    for line in (
-        []
-        if stage.is_told
-        else large_losses(stage.name, outcome.book, outcome.facts.get("bytes_in_and_removed", {}), found)
-    ):
-        print(f"warning: {line}", file=sys.stderr)
+    if not stage.is_told:
+        found = [folder for folder in folders if folder.is_dir()]
+        lost = large_losses(stage.name, outcome.book, outcome.facts.get("bytes_in_and_removed", {}), found)
+        for line in [*lost, *large_changes(stage.name, outcome.facts.get(BYTES_REWRITTEN, {}))]:
+            print(f"warning: {line}", file=sys.stderr)
     return _finished(stage, record, redone=True)
 
 

@@ -6,8 +6,10 @@ import math
 import sys
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -165,13 +167,16 @@ class Rule(ABC):
     Attributes:
         choices, limits: on its scores; of several that a document breaks the first is its reason, choices first.
         decide_alone: arguments of its constructor that change no text and no score.
-        max_loss_frac: the run stops where one reason takes more of a source's documents.
+        max_loss_frac: the run stops where one rule takes more of a source's documents.
+        owners: reason -> key of the rule that gives it, e.g. `rules.gopher`, of a rule that holds others; the reasons
+            of one count together against `max_loss_frac`, a reason that is not named here counts by itself.
     """
 
     limits: tuple[Limit, ...] = ()
     choices: tuple[Choice, ...] = ()
     decide_alone: ClassVar[frozenset[str]] = frozenset()
     max_loss_frac: float = 1.0
+    owners: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def apply(self, batch: pa.RecordBatch) -> Applied:
@@ -213,7 +218,8 @@ class Rules(Rule):
 
     Args:
         rules: label -> rule; labels only serve to name config keys, e.g. `clean.rules.length.min_words=5`.
-        max_loss_frac: the run stops where one reason takes more of a source's documents, and 100 at least.
+        max_loss_frac: the run stops where one rule takes more of a source's documents, for whichever of its reasons,
+            and 100 at least.
     Raises:
         SettingError: two rules give a score of one name, or a share that can't be.
     """
@@ -236,6 +242,7 @@ class Rules(Rule):
         self.choices = tuple(
             replace(each, key=each.key and f"{key}.{each.key}") for key, rule in of_rules for each in rule.choices
         )
+        self.owners = _owners(of_rules)
 
     def apply(self, batch: pa.RecordBatch) -> Applied:
         left = np.arange(batch.num_rows)  # positions of the documents that could be read, in the batch that was given
@@ -271,6 +278,17 @@ class Rules(Rule):
                     found.append(removals.rows(fresh))
                     gone[removals.positions] = True
         return found
+
+
+def _owners(rules: list[tuple[str, Rule]]) -> dict[str, str]:
+    """Return reason -> key of the rule that gives it; a reason that several give is left out."""
+    found: dict[str, list[str]] = {}
+    for key, rule in rules:
+        reasons = {side for limit in rule.limits for side in (limit.below, limit.above) if side}
+        for reason in sorted(reasons | {choice.reason for choice in rule.choices}):
+            inner = rule.owners.get(reason)
+            found.setdefault(reason, []).append(f"{key}.{inner}" if inner else key)
+    return {reason: keys[0] for reason, keys in found.items() if len(keys) == 1}
 
 
 def broken(limits: tuple[Limit, ...], scores: Scores, choices: tuple[Choice, ...] = ()) -> list[Removals]:

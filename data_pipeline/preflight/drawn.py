@@ -89,13 +89,8 @@ class DrawnSource(Source):
 
     def __init__(self, source: Drawn) -> None:
         self._drawn = source
-        original = source.source
-        self.name, self.weight, self.budget, self.extras = (
-            original.name,
-            original.weight,
-            original.budget,
-            original.extras,
-        )
+        for attribute in Source.__annotations__:  # all of them: stages shall not tell it from the original
+            setattr(self, attribute, getattr(source.source, attribute))
 
     def files(self) -> list[InputFile]:
         sizes = dict.fromkeys(self._drawn.files, 0.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.executors.executor import Executor
-from data_pipeline.losses import BadLimit
+from data_pipeline.losses import BadLimit, RuleLimit
 from data_pipeline.output_dir import (
     FORECAST,
     FORECAST_PAGE,
@@ -150,11 +150,12 @@ class Probe(Preflight):
         page = _keep_page(scratch, folder)
         whole = whole_of(arguments, drawn, executor.num_workers())
         made = forecast(whole, small, large, result, outcomes(probe_dir, drawn, result.stages))
+        rule = build(arguments["clean"])
         passed = stops(
             made.books,
             probe_dir,
             BadLimit(arguments.get("max_bad_frac", 1e-3), arguments.get("min_bad_records", 10)),
-            getattr(build(arguments["clean"]), "max_loss_frac", 1.0),
+            RuleLimit(rule.max_loss_frac, rule.owners),
             build(arguments["dedup"]),
         )
         room = Room(folder, _bytes_below(folder, scratch), machine_bytes())

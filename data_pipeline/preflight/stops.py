@@ -15,14 +15,14 @@ from data_pipeline.stages.filter import Filter
 from foundation.errors import GroundworkError
 
 
-def stops(books: list[tuple[str, Book]], probe_dir: Path, bad: BadLimit, rule_frac: float, dedup: Dedup) -> list[str]:
+def stops(books: list[tuple[str, Book]], probe_dir: Path, bad: BadLimit, of_rule: RuleLimit, dedup: Dedup) -> list[str]:
     """Return what each limit that is passed would say, in the order of the stages.
 
     Args:
         books: stage and its book, as foretold for the whole run.
         probe_dir: the output folder of the probe, which holds the documents that are shown.
         bad: the limit on unreadable records.
-        rule_frac: clean.max_loss_frac.
+        of_rule: the limit on what one rule takes.
         dedup: its max_loss_frac is the limit on duplicates.
     """
     by_stage: Mapping[str, Book] = dict(books)
@@ -37,7 +37,7 @@ def stops(books: list[tuple[str, Book]], probe_dir: Path, bad: BadLimit, rule_fr
     ask(Clean.name, lambda: bad.check(by_stage[Clean.name], probe_dir / QUARANTINE / Clean.name))
     if Filter.name in by_stage:
         removed = probe_dir / REMOVED / Filter.name
-        ask(Filter.name, lambda: RuleLimit(rule_frac).check(by_stage[Filter.name], removed))
+        ask(Filter.name, lambda: of_rule.check(by_stage[Filter.name], removed))
     copies = [(stage, book) for stage, book in books if stage in DUPLICATES]
     if copies:
         limit = DuplicateLimit(dedup.max_loss_frac)

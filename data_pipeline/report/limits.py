@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from foundation.overrides import list_line
 from foundation.page import Counted, Drawn, Explorer, Page, setting_of
 from foundation.progress import human
 from foundation.text import one_line
@@ -64,11 +65,9 @@ def _labels(page: Page, choice: dict[str, Any], limits: list[dict[str, Any]]) ->
         return
     page.section(f"Documents by {choice['score'].replace('_', ' ')}")
     if choice["key"]:
-        example = ",".join(sorted(totals, key=lambda name: (-totals[name][0], name))[:2])
-        page.text(
-            f"Which are wanted is set by '{GROUP}.{choice['key']}=[{example}]', added {ADVICE} "
-            "Gone: for whatever reason the filter has."
-        )
+        largest = sorted(totals, key=lambda name: (-totals[name][0], name))[:2]
+        line = list_line(f"{GROUP}.{choice['key']}", largest)
+        page.text(f"Which are wanted is set by {line}, added {ADVICE} Gone: for whatever reason the filter has.")
     num_docs = sum(counts[0] for counts in totals.values())
     order = sorted(totals, key=lambda name: (-totals[name][0], name))
     rows = [_row(name, totals[name], num_docs, choice["wanted"]) for name in order[:MOST_LABELS]]

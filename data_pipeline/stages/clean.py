@@ -21,7 +21,16 @@ from data_pipeline.records import Part
 from data_pipeline.sources.source import Corpus, InputFile, Source
 from data_pipeline.sources.tags import tagged
 from data_pipeline.stages.inputs import Group, NumberedBlock, NumberedFile, content_key, group_files
-from data_pipeline.stages.stage import BYTES_REMOVED, Outcome, Stage, Task, Workplace, do_parts, task
+from data_pipeline.stages.stage import (
+    BYTES_REMOVED,
+    BYTES_REWRITTEN,
+    Outcome,
+    Stage,
+    Task,
+    Workplace,
+    do_parts,
+    task,
+)
 from data_pipeline.stages.view import (
     CLEAN,
     Partition,
@@ -97,6 +106,7 @@ class Clean(Stage):
         partitions: list[dict[str, Any]] = []
         scores: list[str] = []
         read: Counter[str] = Counter()
+        rewritten = {source.name: [0, 0] for source in self.sources}
         removed: dict[str, Counter[str]] = {source.name: Counter() for source in self.sources}
         names = [group.name() for group in self.groups]
         function = _CleanPartition(self._rule, self.sources, self.file_names, self.place)
@@ -108,6 +118,8 @@ class Clean(Stage):
                 counts.update(facts["changed"])
                 source = facts["partition"]["source"]
                 read[source] += facts[BYTES_READ]
+                both = zip(rewritten[source], facts[BYTES_REWRITTEN], strict=True)
+                rewritten[source] = [before + more for before, more in both]
                 removed[source].update(facts[BYTES_REMOVED])
                 book[source] += Account.from_json(facts["account"])
                 examples = few_of(examples + [Example(*each) for each in facts["examples"]])
@@ -123,6 +135,7 @@ class Clean(Stage):
                 "note": _note(counts, len(self.file_names)),
                 "examples": [list(each) for each in examples],
                 BYTES_READ: dict(read),
+                BYTES_REWRITTEN: rewritten,
                 BYTES_REMOVED: {source: dict(sorted(by_reason.items())) for source, by_reason in removed.items()},
                 SCORES: scores,  # by partition; no part of the output: the later stages see texts alone
             },
@@ -270,7 +283,8 @@ class _CleanPartition:
             for record in each.quarantined
         ]
         applied = self._rule.apply(documents)
-        quarantined += [(files[number], record) for number, record in _failed(documents, applied.failed)]
+        failed = [(files[number], record) for number, record in _failed(documents, applied.failed)]
+        quarantined += failed
         num_records = sum(each.num_records for each in parsed)
         account = _account(num_records, documents, applied, quarantined)
         account.check(f"{CLEAN}, partition {name} of source {source.name!r}")
@@ -282,11 +296,13 @@ class _CleanPartition:
         write_arrays(scores_path(self._work, name), applied.scores)
         partition = write_partition(self._work, name, source.name, applied.batch)
         written += [path(self._work, name) for path in (batch_path, keys_path, scores_path)]
+        bytes_read = num_bytes(documents.column("text"))
         facts = {
             "partition": asdict(partition),
             "scores": hash_json([[score, hash_bytes(column.tobytes())] for score, column in applied.scores.items()]),
             "account": account.to_json(),
-            BYTES_READ: num_bytes(documents.column("text")),
+            BYTES_READ: bytes_read,
+            BYTES_REWRITTEN: [bytes_read - sum(len(record.data) for _, record in failed), partition.utf8_bytes],
             BYTES_REMOVED: dict(removed),
             "changed": dict(applied.changed + sum((each.passed_over for each in parsed), Counter())),
             "examples": [list(each) for each in few_of(applied.examples)],

@@ -94,7 +94,8 @@ class Filter(Stage):
         )
 
     def check(self, books: Sequence[tuple[str, Book]]) -> None:
-        RuleLimit(self._rule.max_loss_frac).check(books[-1][1], self.place.output_dir / REMOVED / self.name)
+        limit = RuleLimit(self._rule.max_loss_frac, self._rule.owners)
+        limit.check(books[-1][1], self.place.output_dir / REMOVED / self.name)
 
     def _scores(self) -> list[str]:
         scores: list[str] = Records(self.place.work / CLEAN, self.place.output_dir).facts("stage")["facts"][SCORES]

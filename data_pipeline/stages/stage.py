@@ -24,6 +24,7 @@ from data_pipeline.stages.view import View
 from foundation.hashes import hash_bytes, hash_json
 
 BYTES_REMOVED = "bytes_removed"  # in facts
+BYTES_REWRITTEN = "bytes_rewritten"
 ROOM = Path(__file__).parent.parent
 SHARED_CODE = (
     "documents.py",
@@ -65,7 +66,8 @@ class Outcome:
         facts: JSON values for the stages and reports to come. For people, where there are any: `note`, a few words for
             the closing table; `remark`, a text for the page; `counts`, name -> number, for the ledger and the page;
             `training`, source -> documents left to train on; `bytes_in_and_removed`, source -> bytes of text, for the
-            warning and the page; `bytes_removed`, source -> reason -> bytes of documents that did not come out.
+            warning and the page; `bytes_removed`, source -> reason -> bytes of documents that did not come out;
+            `bytes_rewritten`, source -> bytes of text that rules may change, as it came in and as they left it.
         utf8_bytes: of the text that it went through, for its speed.
     """
 

@@ -72,7 +72,13 @@ for (const room of document.querySelectorAll(".explorers")) {
 }
 // who follows a link to a limit wants its samples
 const unfold = () => {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const named = location.hash.slice(1);
+  let target = document.getElementById(named);
+  try {
+    target ||= document.getElementById(decodeURIComponent(named));
+  } catch {
+    // what somebody typed, such as `#%`, encodes no name
+  }
   const samples = target && target.classList.contains("explorer") && target.querySelector("details");
   if (samples) samples.open = true;
 };

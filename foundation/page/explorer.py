@@ -7,13 +7,13 @@ import hashlib
 import html
 import json
 import math
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from foundation.overrides import entry_line, number_line
 from foundation.page.charts import safe
 from foundation.page.scale import number
 from foundation.progress import human
@@ -242,13 +242,11 @@ def _sample(it: Explorer, sample: Drawn) -> str:
 
 
 def setting_of(key: str, group: str | None) -> str:
-    """Return what is typed in a shell to set a key, `{}` in place of the number.
+    """Return what is typed in a shell to set a key, `{}` in place of the number; empty where nothing is.
 
     Args:
         group: the key's value is a dict, of which this entry is set.
     """
     if not key:
         return ""
-    if group is not None:
-        return shlex.quote(f"{key}={{{group}:{{}}}}")
-    return f"{key}={{}}" if shlex.quote(key) == key else shlex.quote(f"{key}={{}}")
+    return number_line(key) if group is None else entry_line(key, group)

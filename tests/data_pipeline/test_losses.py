@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import random
 import re
 from collections import Counter
@@ -11,20 +12,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_pipeline.clean.rules import Applied, Failed, Rule
 from data_pipeline.ledger import Account
 from data_pipeline.losses import (
     MIN_LOST,
     BadLimit,
     DuplicateLimit,
     NothingLeft,
+    RuleLimit,
+    RuleTakesTooMuch,
     TooManyDuplicates,
     TooManyUnreadable,
     check_left,
     frequent,
+    large_changes,
     large_losses,
     removed_before,
 )
@@ -33,7 +40,7 @@ from data_pipeline.pipeline import Result
 from data_pipeline.storage import DamagedFile, write_removed
 
 Config = Callable[..., dict[str, Any]]
-Go = Callable[[dict[str, Any]], Result]
+Go = Callable[..., Result]
 Redone = Callable[[Result], list[str]]
 LOOSEN = {"clean": "clean=none", "exact": "", "near": "dedup=none", "split": "mix.held_out_frac="}
 
@@ -100,6 +107,53 @@ def test_a_stage_that_only_cuts_says_how_much() -> None:
     assert large_losses("paragraphs", {"s": account(100)}, {"s": [1000, 300]}, [Path("removed/paragraphs")]) == [
         "paragraphs: cut 30% of the text of source 's'; see removed/paragraphs"
     ]
+
+
+def test_rules_that_take_much_text_of_documents_that_stay_are_told() -> None:
+    text = {"web": [1_200_000, 60_000], "books": [1000, 900], "longer": [10, 30], "empty": [0, 0]}
+    (line,) = large_changes("clean", text)
+    assert line.startswith(
+        "clean: the rules took 95% of the text of source 'web' out of documents that stay (1.2 MB of text became 60.0 "
+        "kB); where these were pages of HTML that is usual, "
+    )
+
+
+def test_lines_that_a_rule_cuts_are_told_and_what_it_can_not_read_is_none_of_them(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str], go: Go
+) -> None:
+    """C4's rule takes lines without a full stop; a document that a rule can't read goes as a whole."""
+    lines = [f"A sentence of document {row} that ends with a full stop." for row in range(40)]
+    texts = {"menu": [f"{line}\n" + f"menu entry {row}\n" * 90 for row, line in enumerate(lines)]}
+    texts["prose"] = lines
+    for source, documents in texts.items():
+        (tmp_path / source).mkdir()
+        (tmp_path / source / "a.jsonl").write_text("".join(json.dumps({"text": each}) + "\n" for each in documents))
+    jsonl = "data_pipeline.sources.jsonl.Jsonl"
+    sources = {
+        name: {"_target_": jsonl, "paths": [f"{tmp_path}/{name}/*"], "source": name, "weight": 1.0} for name in texts
+    }
+    corpus = {"_target_": "data_pipeline.sources.several.Several", "sources": sources}
+    picky = {"_target_": f"{__name__}.Picky"}
+    c4 = {"_target_": "data_pipeline.clean.c4.C4", "min_sentences": 0}
+    clean = {"_target_": "data_pipeline.clean.rules.Rules", "rules": {"picky": picky, "c4": c4}}
+    changes = {"mix__held_out_frac": 0.2, "tokenizer__vocab_size": 262, "decontaminate__test_sets": []}
+    changes["dedup"] = {"_target_": "data_pipeline.dedup.dedup.NoDedup"}
+    tree = config(tmp_path, tmp_path / "out", corpus=corpus, clean=clean, min_bad_records=100, **changes)
+    result = go(tree, __name__.partition(".")[0] + ".")
+    (warned,) = [line for line in capsys.readouterr().err.splitlines() if "the rules took" in line]
+    assert re.match(r"warning: clean: the rules took 9\d% of the text of source 'menu' out of documents ", warned)
+    kept = [row for row in range(40) if row % 20]
+    read, left = (sum(len(text[row]) for row in kept) for text in (texts["menu"], lines))
+    assert result.stages[0].facts["bytes_rewritten"]["menu"] == [read, left]
+
+
+class Picky(Rule):
+    """Can't read every twentieth document."""
+
+    def apply(self, batch: pa.RecordBatch) -> Applied:
+        rows = batch.column("row").to_numpy()
+        failed = [Failed(int(place), "picky") for place in np.flatnonzero(rows % 20 == 0)]
+        return Applied(batch.filter(pa.array(rows % 20 != 0)), failed=failed)
 
 
 def test_what_was_removed_before_is_a_clause_of_all_sources() -> None:
@@ -209,7 +263,7 @@ def test_a_small_corpus_of_which_the_wrong_field_is_read_says_which_fields_there
     assert str(raised.value).endswith(f"{removed}{HINT}. What became of the documents so far: {out / 'report.html'}")
     page = parse_page(out / "report.html")
     assert removed in page.text
-    assert ["exact_duplicate", "19", "95.00%", "76 B", "exact duplicates", "removed"] in page.tables[-1]
+    assert ["exact_duplicate", "19", "95.00%", "76 B", "exact duplicates", "removed"] in page.tables[2]
     assert "Removed: exact duplicates" in page.texts and "held-out split" not in page.texts
 
     length = {"_target_": "data_pipeline.clean.length.Length", "min_words": 2}
@@ -218,7 +272,7 @@ def test_a_small_corpus_of_which_the_wrong_field_is_read_says_which_fields_there
     with pytest.raises(NothingLeft) as nothing:
         go(config(tmp_path, out, corpus=corpus, clean=clean, decontaminate__test_sets=[]))
     assert f"{HINT}. What became" in str(nothing.value)
-    assert "Removed: filter" in parse_page(out / "report.html").texts
+    assert "Scores and limits" in parse_page(out / "report.html").texts
 
 
 def test_what_a_limit_stops_leaves_a_page_and_the_next_run_its_own(
@@ -324,3 +378,65 @@ def test_a_small_loss_of_duplicates_never_stops_a_run(tmp_path: Path) -> None:
     with pytest.raises(TooManyDuplicates):
         DuplicateLimit(0.0).check([("exact", {"web": account(9999, {"exact_duplicate": MIN_LOST})})], tmp_path)
     DuplicateLimit(1.0).check([("exact", {"web": account(MIN_LOST, {"exact_duplicate": MIN_LOST})})], tmp_path)
+
+
+def verdicts_of(removed: Path, reasons: dict[str, int], value: float | None = 3.0, limit: float | None = 5.0) -> None:
+    """Write the evidence of a filter that took so many documents of `web`, in two files."""
+    fields = {"source": "web", "file": "f", "stage": "filter", "value": value, "threshold": limit}
+    named = [reason for reason, count in reasons.items() for _ in range(count)]
+    rows = [
+        fields | {"id": f"{reason}-{row}", "row": row, "reason": reason, "snippet": f"text {row}"}
+        for row, reason in enumerate(named)
+    ]
+    for number in (0, 1):
+        write_removed(removed / f"web-{number}.parquet", rows[number::2])
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "told"),
+    [
+        (3.0, 5.0, "kind 3, limit 5"),
+        (0.98, None, "kind 0.98"),
+        (None, None, "kind"),
+        (math.nan, None, "kind"),
+        (None, 5.0, "kind, limit 5"),
+    ],
+)
+def test_a_rule_that_tells_no_value_or_has_no_limit_stops_the_run_in_words(
+    tmp_path: Path, value: float | None, limit: float | None, told: str
+) -> None:
+    verdicts_of(tmp_path / "removed" / "filter", {"kind": 150}, value, limit)
+    book = {"web": account(200, {"kind": 150})}
+    with pytest.raises(RuleTakesTooMuch, match=rf"for example kind-0 \({told}\): 'text 0'; kind-2 "):
+        RuleLimit(0.5).check(book, tmp_path / "removed" / "filter")
+    with pytest.raises(NothingLeft) as nothing:
+        files = sorted((tmp_path / "removed" / "filter").iterdir())
+        check_left([("filter", {"web": account(150, {"kind": 150})})], {}, no_advice, {"filter": "-"}, files)
+    assert (f"; e.g. kind-0: {told})" in str(nothing.value)) == (value is not None)
+
+
+GOPHER = dict.fromkeys(("bullets", "few_words", "symbols", "stop_words"), "rules.gopher")
+
+
+def test_the_reasons_of_one_rule_count_together(tmp_path: Path) -> None:
+    took = {"bullets": 90, "few_words": 100, "symbols": 80, "stop_words": 1, "short": 9}
+    verdicts_of(tmp_path, took)
+    book = {"books": account(5), "web": account(300, took)}
+    RuleLimit(271 / 300, GOPHER).check(book, tmp_path)
+    RuleLimit(0.5).check(book, tmp_path)  # each by itself is less
+    with pytest.raises(RuleTakesTooMuch) as error:
+        RuleLimit(0.9, GOPHER).check(book, tmp_path)
+    assert str(error.value).startswith(
+        "clean.max_loss_frac: clean.rules.gopher takes 271 of the 300 documents of source 'web' (90.3%: few_words 100, "
+        "bullets 90, symbols 80, stop_words 1), more than 90.0%; for example few_words-90 (few_words 3, limit 5): "
+        "'text 90'; bullets-0 (bullets 3, limit 5): 'text 0'; symbols-190 "
+    )
+
+
+def test_two_reasons_share_the_samples_and_another_rule_is_judged_by_itself(tmp_path: Path) -> None:
+    verdicts_of(tmp_path, {"bullets": 90, "few_words": 80, "short": 100})
+    book = {"web": account(300, {"bullets": 90, "few_words": 80, "short": 100})}
+    with pytest.raises(RuleTakesTooMuch, match=r"example bullets-0 \(.*; bullets-2 \(.*; few_words-90 \(.*"):
+        RuleLimit(0.5, GOPHER).check(book, tmp_path)
+    with pytest.raises(RuleTakesTooMuch, match=r"^clean\.max_loss_frac: short takes 100 of the 300 .* \(33\.3%\)"):
+        RuleLimit(0.31, GOPHER | {"few_words": "rules.other"}).check(book, tmp_path)

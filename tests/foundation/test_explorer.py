@@ -129,6 +129,17 @@ def test_a_link_to_a_limit_unfolds_its_samples(
     assert (links, before, after) == (1, False, True)
 
 
+def test_an_address_that_names_nothing_is_no_error(
+    opened: Callable[[Page, list[str]], tuple[list[Any], list[str]]],
+) -> None:
+    page = page_of(make("most", 1.0, anchor="100%", samples=samples()))
+    isopen = "document.querySelector('details').open"
+    go = "location.hash = '{}'; new Promise(done => setTimeout(done, 100))"
+    (_, before, _, after), errors = opened(page, [go.format("%"), isopen, go.format("100%"), isopen])
+    assert errors == []
+    assert (before, after) == (False, True)
+
+
 def test_another_script_does_not_run(opened: Callable[[Page, list[str]], tuple[list[Any], list[str]]]) -> None:
     page = page_of(make("most", 1.0))
     page._body.append("<script>document.title = 'run'</script>")

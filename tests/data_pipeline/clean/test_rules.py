@@ -282,3 +282,27 @@ def test_a_label_that_is_not_wanted_goes_before_any_limit() -> None:
     assert first.value is not None and first.value.tolist() == [0.1, 0.9]
     assert (second.reason, second.positions.tolist(), second.threshold) == ("unsure", [1], 0.5)
     assert choice.unwanted(scores).tolist() == [0, 4]
+
+
+class Named(Rule):
+    """A rule of these reasons."""
+
+    def __init__(self, score: str, *reasons: str) -> None:
+        self.limits = tuple(Limit(score, below=reason, above=reasons[0]) for reason in reasons)
+        self.choices = (Choice(f"{score}_label", ("a",), None, f"{score}_not_wanted", score),)
+
+    def apply(self, batch: pa.RecordBatch) -> Applied:
+        return Applied(batch)
+
+
+def test_a_reason_has_the_key_of_the_one_rule_that_gives_it() -> None:
+    inner = Rules({"deep": Named("x", "odd", "both")})
+    rules = Rules({"first": Named("y", "short", "long", "both"), "second": inner})
+    assert rules.owners == {
+        "short": "rules.first",
+        "long": "rules.first",
+        "y_not_wanted": "rules.first",
+        "odd": "rules.second.rules.deep",
+        "x_not_wanted": "rules.second.rules.deep",
+    }
+    assert not Named("y", "short").owners

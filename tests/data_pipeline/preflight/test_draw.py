@@ -13,6 +13,7 @@ from data_pipeline.preflight import draw as module
 from data_pipeline.preflight.draw import Wish, draw
 from data_pipeline.preflight.drawn import Drawn, DrawnSource
 from data_pipeline.sources.jsonl import Jsonl
+from data_pipeline.sources.source import Source
 from data_pipeline.sources.synthetic import Synthetic
 from data_pipeline.sources.text import Text
 
@@ -115,3 +116,17 @@ def test_fewer_of_it_is_a_part_of_it(files: Path, tmp_path: Path) -> None:
     fewer = drawn.fewer(4)
     assert len(fewer.blocks) == -(-len(drawn.blocks) // 4)
     assert set(ids(fewer)) < set(ids(drawn))
+
+
+def test_stages_see_every_attribute_of_the_source_that_was_drawn_from(files: Path, tmp_path: Path) -> None:
+    """Also one that `Source` gets some day; and each of its methods is answered, none by the seat's default."""
+    drawn = drawn_of(files, tmp_path)
+    public = {name for name in (*Source.__annotations__, *vars(Source)) if not name.startswith("_")}
+    methods = {name for name in public if callable(getattr(Source, name, None))}
+    values = {name: f"its {name}" for name in sorted(public - methods)}
+    assert {"name", "weight", "budget", "tags", "extras"} <= set(values)
+    vars(drawn.source).update(values)
+    wrapped = DrawnSource(drawn)
+    assert {name: getattr(wrapped, name) for name in values} == values
+    assert methods - {"sources"} <= set(vars(DrawnSource))
+    assert wrapped.sources() == [wrapped]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -149,3 +150,41 @@ def test_a_forecast_stands_beside_the_run_of_the_same_settings_alone(
     (row,) = [line for line in lines if line.startswith("shards")]
     assert row.startswith(f"shards 5 (1 to 9) {left:,} ! 2.5 ")  # outside of its interval
     assert any(line.startswith("web 7 (0 to ?) ") and "!" not in line for line in lines)
+
+
+def test_addresses_that_are_signed_anew_are_those_of_the_forecast(made: Any, config: Config, tmp_path: Path) -> None:
+    def hash_of(*paths: str, **changes: Any) -> str:
+        tree = config(made.folder, tmp_path / "out", **changes)
+        tree["corpus"]["sources"]["web"]["paths"] = list(paths)
+        return config_hash(check_config(tree))
+
+    address = "https://host/a.jsonl?version={}&sig={}"
+    first = hash_of(address.format(1, "abcdef"), "b.jsonl")
+    assert first == hash_of(address.format(1, "ghijkl"), "b.jsonl")
+    assert first != hash_of(address.format(1, "abcdef").replace("/a.", "/c."), "b.jsonl")
+    assert first != hash_of(address.format(1, "abcdef"), "c.jsonl")
+    kinds = {"_target_": "data_pipeline.clean.pii.PersonalData"}
+    assert hash_of("a", clean=kinds | {"email": "https://a?b=1"}) != hash_of(
+        "a", clean=kinds | {"email": "https://a?b=2"}
+    )
+
+
+@pytest.mark.slow
+def test_a_language_that_is_not_wanted_is_foretold_to_stop_the_run(config: Config, tmp_path: Path) -> None:
+    """A label has no limit, so its verdict has none to tell."""
+    pytest.importorskip("fasttext")
+    german, english = "der schnelle braune Fuchs springt nicht über den Hund", "the quick brown fox jumps over the dog"
+    lines = [{"id": f"d{row}", "text": f"{german if row % 4 else english} {row}"} for row in range(200)]
+    (tmp_path / "a.jsonl").write_text("".join(orjson.dumps(line).decode() + "\n" for line in lines))
+    corpus = {"_target_": "data_pipeline.sources.jsonl.Jsonl", "paths": [str(tmp_path / "a.jsonl")], "source": "web"}
+    language = {"_target_": "data_pipeline.clean.language.Language", "languages": ["en"], "min_score": 0.0}
+    clean = {"_target_": "data_pipeline.clean.rules.Rules", "rules": {"language": language}}
+    changes = {"decontaminate__test_sets": [], "mix__held_out_frac": 0.2, "tokenizer__vocab_size": 262}
+    changes |= {"dedup": {"_target_": "data_pipeline.dedup.dedup.NoDedup"}, "clean": clean, "corpus": corpus}
+    with pytest.raises(RunForetoldToStop) as error:
+        Probe(frac=1.0).goes_on(check_config(config(tmp_path, tmp_path / "out", **changes)))
+    assert (
+        "clean.rules.language takes 150 of the 200 documents of source 'web' (75.0%: language_not_wanted 150), "
+        in str(error.value)
+    )
+    assert re.search(r"for example d1 \(language_not_wanted 0\.\d+\): 'der schnelle", str(error.value))

@@ -4,6 +4,7 @@ import html
 import json
 import random
 import re
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -104,6 +105,16 @@ def test_a_limit_of_a_group_is_set_by_the_groups_name(parse_page: Callable[[str]
     ]
     assert "'clean.rules.language.languages=[en,de]'" in parsed.text
     assert anchors({"limits": [of_english]}) == {"too_few_words": "language_score-least-en"}
+
+
+def test_names_that_hydra_reads_otherwise_are_quoted_for_it(parse_page: Callable[[str], Any]) -> None:
+    name = "Simplified Chinese, old"
+    choice = CHOICE | {"labels": {"web": {name: [10, 2000, 1, 100], "null": [3, 300, 3, 300]}}}
+    page = page_of(limit(group=name), choices=[choice])
+    (data,) = data_of(page.html())
+    assert data["setting"] == "'clean.rules.length.min_words={Simplified Chinese\\, old:{}}'"
+    line = shlex.quote("clean.rules.language.languages=['Simplified Chinese, old','null']")
+    assert line in parse_page(page.html()).text
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=400, unique=True).map(sorted), st.integers(2, 50), st.data())

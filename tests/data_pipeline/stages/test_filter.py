@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_pipeline.clean.rules import Applied, Failed, Limit, Rule
-from data_pipeline.losses import RuleTakesTooMuch
+from data_pipeline.clean.rules import Applied, Choice, Failed, Limit, Rule
+from data_pipeline.losses import NothingLeft, RuleTakesTooMuch
 from data_pipeline.pipeline import Result, check_config, run
 from data_pipeline.storage import read_arrays
 from foundation.config import DEFAULT_TARGETS
@@ -131,9 +131,42 @@ def test_a_rule_that_takes_most_of_a_source_stops_the_run_until_it_is_allowed(
     tree = config(tmp_path, tmp_path / "out", corpus=corpus, clean=rules(5), **changes)
     with pytest.raises(
         RuleTakesTooMuch,
-        match=r"^clean\.max_loss_frac: too_few_words takes 200 of the 300 documents of source 'web' \(66\.7%\), more "
-        r"than 50\.0%; for example d1 \(3, limit 5\): 'w1x0 w1x1 w1x2'; d2 .*report\.html",
+        match=r"^clean\.max_loss_frac: clean\.rules\.length takes 200 of the 300 documents of source 'web' \(66\.7%: "
+        r"too_few_words 200\), more than 50\.0%; for example d1 \(too_few_words 3, limit 5\): 'w1x0 w1x1 w1x2'; d2 "
+        r".*report\.html",
     ):
         go(tree)
     tree["clean"] |= {"max_loss_frac": 0.7}
     assert redone(go(tree))[:2] == ["exact", "near"]
+
+
+class Colour(Rule):
+    """Labels all documents but every fourth as blue, which is not wanted."""
+
+    choices = (Choice("colour", ("red", "blue"), frozenset({0}), "colour_not_wanted", "sure"),)
+
+    def __init__(self, all_blue: bool = False) -> None:
+        self._all_blue = all_blue
+
+    def apply(self, batch: pa.RecordBatch) -> Applied:
+        blue = (batch.column("row").to_numpy() % 4 > 0) | self._all_blue
+        return Applied(batch, {"colour": blue.astype(float), "sure": np.full(len(blue), 0.875)})
+
+
+@pytest.mark.parametrize(
+    ("all_blue", "error", "said"),
+    [
+        (False, RuleTakesTooMuch, r"clean\.rules\.colour takes 150 .*example d1 \(colour_not_wanted 0\.875\): 'w1x0 "),
+        (True, NothingLeft, r"no document is left .*; e\.g\. d0: colour_not_wanted 0\.875\)"),
+    ],
+)
+def test_labels_that_take_too_much_stop_the_run_in_words(
+    config: Config, go: Go, tmp_path: Path, all_blue: bool, error: type[Exception], said: str
+) -> None:
+    lines = [json.dumps({"text": f"w{row}x0 w{row}x1", "id": f"d{row}"}) for row in range(200)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    corpus = {"_target_": "data_pipeline.sources.jsonl.Jsonl", "paths": [str(tmp_path / "a.jsonl")], "source": "web"}
+    colour = {"_target_": f"{__name__}.Colour", "all_blue": all_blue}
+    tree = config(tmp_path, tmp_path / "out", corpus=corpus, clean=rules(1, colour=colour), decontaminate__test_sets=[])
+    with pytest.raises(error, match=said):
+        run(**check_config(tree, (*DEFAULT_TARGETS, __name__.partition(".")[0] + ".")))
