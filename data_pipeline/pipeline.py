@@ -86,7 +86,8 @@ from foundation.hashes import hash_json
 Books = list[tuple[str, Book]]  # stage and its book, in the order of the stages
 # on what becomes of the input
 LIMITS = (NothingLeft, RuleTakesTooMuch, SplitError, TooManyDuplicates, TooManyUnreadable, TooMuchAlike)
-SIGNED = re.compile(r"corpus\.(.+\.)?paths(\.\d+)?")  # keys of addresses whose query may hold a signature
+# keys of addresses whose query may hold a signature; a tag that is called so is none
+SIGNED = re.compile(r"corpus\.(sources\.[^.]+\.|(?!(.*\.)?tags\.).+\.)?paths(\.\d+)?")
 VOUCHED = (TrainTokenizer.name, WriteShards.name)  # the stages whose files the manifest vouches for
 
 
@@ -187,7 +188,7 @@ def run(
         reclaim(folder)
         print_plan(mixture)
         finished = _do_all(place, stages, {source.name: source for source in cleaning.sources})
-        return _publish(place, stages, finished, mixture, config_yaml(hide_queries(config)))
+        return _publish(place, stages, finished, mixture, config_yaml(hide_queries(config, SIGNED)))
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGETS) -> dict[str, Any]:
