@@ -49,6 +49,15 @@ def is_remote(path: str) -> bool:
     return ADDRESS.match(path) is not None
 
 
+def signed_keys(groups: str) -> re.Pattern[str]:
+    """Return the full keys of addresses whose queries may hold a signature; a tag that is called `paths` is none.
+
+    Args:
+        groups: that have options of `corpus`, as a pattern.
+    """
+    return re.compile(rf"({groups})\.(sources\.[^.]+\.|(?!(.*\.)?tags\.).+\.)?paths(\.\d+)?")
+
+
 def check_remote(paths: Sequence[str], options: Options | None) -> None:
     """Check the addresses among paths, and the options for them.
 

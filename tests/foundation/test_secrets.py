@@ -61,7 +61,9 @@ def test_fragments_go_as_queries_do() -> None:
 
 
 def test_an_address_inside_of_another_is_cut_as_well() -> None:
-    assert without_query("zip://*.csv::https://host/x.zip?sig=canary, canary") == "zip://*.csv::https://host/x.zip?sig=***"
+    assert (
+        without_query("zip://*.csv::https://host/x.zip?sig=canary, canary") == "zip://*.csv::https://host/x.zip?sig=***"
+    )
     assert without_query("dumps/x?.jsonl") == before_query("dumps/x?.jsonl") == "dumps/x?.jsonl"
 
 

@@ -168,10 +168,13 @@ def test_settings_that_cannot_work_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["https://host/x.json?f=a,b&hmac=canary", "zip://x::https://host/x.json?canary", "http://host/x.json#canary"]
+    "given",
+    ["https://host/x.json?f=a,b&hmac=canary", "zip://x::https://host/x.json?canary", "http://host/x.json#canary"],
 )
 def test_an_address_with_a_query_is_refused_and_it_is_not_repeated(given: str) -> None:
-    with pytest.raises(SettingError, match=r"^data_files: \S*http\S*host/x\.json is followed by .*corpus\.paths") as caught:
+    with pytest.raises(
+        SettingError, match=r"^data_files: \S*http\S*host/x\.json is followed by .*corpus\.paths"
+    ) as caught:
         Hub("json", data_files=["a.json", given])
     assert "canary" not in str(caught.value)
     Hub("json", data_files=["https://host/x.json", "data-?.json"])

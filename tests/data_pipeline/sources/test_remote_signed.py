@@ -19,7 +19,10 @@ from tests.data_pipeline.sources.servers import Manners, Server
 
 pytest.importorskip("aiohttp")
 
-QUERY = "f=canary0,canary0&policy='(canary0)'&X-Amz-Credential=canary1%2F20260101&X-Amz-Signature=canary2&token=canary3&response-type=canary4"
+QUERY = (
+    "f=canary0,canary0&policy='(canary0)'&X-Amz-Credential=canary1%2F20260101&X-Amz-Signature=canary2&token=canary3"
+    "&response-type=canary4"
+)
 REPOSITORY = Path(__file__).parents[3]
 SETTINGS = ["clean=none", "dedup=none", "tokenizer.vocab_size=270", "executor.workers=1", "name=signed"]
 
@@ -83,9 +86,14 @@ def test_a_mistake_beside_one_shows_it_nowhere(tmp_path: Path, word: str) -> Non
 
 
 BROKEN = """
-class Broken:
+from data_pipeline.clean.rules import Rule
+from data_pipeline.executors.executor import Executor
+
+class Broken(Rule, Executor):
     def __init__(self, **settings: object) -> None:
         raise RuntimeError("GET https://me:canary@host/x?f=a,b&hmac=canary, and more")
+
+Broken.__abstractmethods__ = frozenset()
 """
 
 
@@ -95,7 +103,10 @@ class Broken:
     [
         ("data_pipeline", ["clean._target_=mine.Broken", "corpus=synthetic"]),
         ("data_pipeline.clean", ["labelled.jsonl", "clean._target_=mine.Broken"]),
-        ("data_pipeline.classifier", ["good.paths=x", "bad.paths=x", "name=x", "features._target_=mine.Broken"]),
+        (
+            "data_pipeline.classifier",
+            ["good.paths=labelled.jsonl", "bad.paths=labelled.jsonl", "name=x", "executor._target_=mine.Broken"],
+        ),
     ],
 )
 def test_the_traceback_of_a_defect_shows_none(tmp_path: Path, module: str, words: list[str]) -> None:
@@ -116,5 +127,7 @@ def test_what_is_no_path_is_written_as_it_was_given(
         source["tags"] = {"origin": origin, "paths": origin}
     go(tree)
     written = read_config(tmp_path / "out" / "config.yaml")
-    assert [source["tags"] for source in written["corpus"]["sources"].values()] == [{"origin": origin, "paths": origin}] * 2
-    assert not any(stage.redone for stage in run(**check_config(written | {"output_dir": str(tmp_path / "out")})).stages)
+    assert [source["tags"] for source in written["corpus"]["sources"].values()] == [
+        {"origin": origin, "paths": origin}
+    ] * 2
+    assert not any(stage.redone for stage in go(written).stages)
