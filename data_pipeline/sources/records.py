@@ -14,8 +14,8 @@ MAX_WINDOW_BYTES = 128 << 20  # of a zstandard frame: what `zstd --long=27` need
 EVIDENCE_BYTES = 64 << 10  # of a record that is too long to read: enough to find it again
 TOO_LONG = "too_long"
 BOM = b"\xef\xbb\xbf"
-# how they begin -> the option that reads them. Behind the mark of parquet stands a header of Thrift, which begins with a
-# control character: a text may begin with the mark alone
+# how they begin -> the option that reads them. Behind the mark of parquet stands a header of Thrift, which begins with
+# a control character: a text may begin with the mark alone
 TABLES = {rb"PAR1[\x00-\x08\x0e-\x1f]": "parquet", rb"ARROW1\x00\x00": "arrow"}
 # what begins like this -> its name, and what makes of it what can be read; nothing is taken out of archives here
 PACKED = {

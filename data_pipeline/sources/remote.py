@@ -68,17 +68,7 @@ def check_remote(paths: Sequence[str], options: Options | None) -> None:
         ConfigError: an unknown protocol, a password or key in an address or in the options; its value is not repeated.
     """
     refuse_secrets(list(paths), "paths", signed=SIGNED)
-    for path in paths:
-        if is_remote(path) and _protocol(path) in HTTP and "#" in path:
-            raise SettingError(
-                f"paths: {_shown(path)} is followed by a fragment (#...), which no server is sent; leave it out, or "
-                "write %23 for a # in a name"
-            )
-        if has_hidden_query(path):
-            raise SettingError(
-                f"paths: of the query of {before_query(path)} only the names are left: a config is written to files, and "
-                "what a query holds may be a signature; give the whole address again, as it was typed"
-            )
+    _check_queries(paths)
     refuse_secrets(options or {}, "storage_options")
     protocols = {_protocol(path) for path in paths if is_remote(path)}
     for protocol in sorted(protocols):
@@ -94,6 +84,20 @@ def check_remote(paths: Sequence[str], options: Options | None) -> None:
             if name in KEYS:
                 keys = NEEDS[protocol][2]
                 raise SettingError(f"{found}.{name}: is a secret, and a config is written to files; give it by {keys}")
+
+
+def _check_queries(paths: Sequence[str]) -> None:
+    for path in paths:
+        if is_remote(path) and _protocol(path) in HTTP and "#" in path:
+            raise SettingError(
+                f"paths: {_shown(path)} is followed by a fragment (#...), which no server is sent; leave it out, or "
+                "write %23 for a # in a name"
+            )
+        if has_hidden_query(path):
+            raise SettingError(
+                f"paths: of the query of {before_query(path)} only the names are left: a config is written to files, "
+                "and what a query holds may be a signature; give the whole address again, as it was typed"
+            )
 
 
 def find_remote(patterns: Sequence[str], source: str, options: Options) -> list[InputFile]:
