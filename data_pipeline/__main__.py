@@ -8,7 +8,6 @@ from __future__ import annotations
 import signal
 import sys
 import tempfile
-import traceback
 from pathlib import Path
 from types import FrameType
 
@@ -20,7 +19,7 @@ from foundation.config.compose import CommandLine, plain, run_hydra
 from foundation.config.suggest import other_options_named
 from foundation.errors import ConfigError, GroundworkError
 from foundation.reader import reader_may_leave
-from foundation.secrets import without_queries
+from foundation.secrets import print_error, print_traceback
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 STOPPED = "stopped; what is finished is kept: the same command goes on"
@@ -34,11 +33,16 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             code = _compose_and_run(Path(scratch))
     except GroundworkError as error:
-        print(f"error: {without_queries(str(error))}", file=sys.stderr)
+        print_error(error)
         code = 2
     except KeyboardInterrupt:
         print(STOPPED, file=sys.stderr)
         code = 128 + signal.SIGINT
+    except BrokenPipeError:  # for `reader_may_leave`
+        raise
+    except Exception:
+        print_traceback()
+        code = 1
     sys.exit(code)
 
 
@@ -78,10 +82,10 @@ def _guarded(config: DictConfig, command: CommandLine) -> int:
             print_truth(result, config_hash(arguments))
         return 0
     except GroundworkError as error:
-        print(f"error: {without_queries(str(error))}", file=sys.stderr)
+        print_error(error)
         return 2
     except Exception:
-        traceback.print_exc()
+        print_traceback()
         return 1
 
 

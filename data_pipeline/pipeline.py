@@ -10,7 +10,6 @@ are written last.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -61,6 +60,7 @@ from data_pipeline.shards import manifest
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.shards.writer import Sharder
 from data_pipeline.sources.names import with_source_names
+from data_pipeline.sources.remote import signed_keys
 from data_pipeline.sources.source import Corpus, Source
 from data_pipeline.stages.augment import Augment
 from data_pipeline.stages.clean import Clean
@@ -87,7 +87,7 @@ from foundation.hashes import hash_json
 Books = list[tuple[str, Book]]  # stage and its book, in the order of the stages
 # on what becomes of the input
 LIMITS = (NothingLeft, RuleTakesTooMuch, SplitError, TooManyDuplicates, TooManyUnreadable, TooMuchAlike)
-SIGNED = re.compile(r"corpus\.(.+\.)?paths(\.\d+)?")  # keys of addresses whose query may hold a signature
+SIGNED = signed_keys("corpus")
 VOUCHED = (TrainTokenizer.name, WriteShards.name)  # the stages whose files the manifest vouches for
 
 
@@ -188,7 +188,7 @@ def run(
         reclaim(folder)
         print_plan(mixture)
         finished = _do_all(place, stages, {source.name: source for source in cleaning.sources})
-        return _publish(place, stages, finished, mixture, config_yaml(hide_queries(config)))
+        return _publish(place, stages, finished, mixture, config_yaml(hide_queries(config, SIGNED)))
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGETS) -> dict[str, Any]:

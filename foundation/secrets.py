@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+import traceback
 
 from foundation.text import without_userinfo
 
@@ -25,20 +27,38 @@ VALUES = re.compile(
     r"|(?i:[?&]([\w-]+[_-])?(sig|signature|token|key)=)[^&#\s\"']+"
 )
 INSTEAD = "***"
-# an address, and all behind its `?`: which parameter of a query holds a signature, only its server knows
-_QUERY = re.compile(r"(?i)(https?://[^\s?#\"'<>]*\?)([^\s\"'<>,\]})]+)")
-_PARAMETER = re.compile(r"([^&;=#]*=)?[^&;#]+")
+# an address, and what follows its first `?` or `#`: which parameter of it holds a signature, only its server knows. In
+# prose it ends where no address goes on (RFC 3986, 2); `,`, `)` and `'` may stand in one
+_IN_PROSE = re.compile(r"(?i)(https?://[^\s?#\"<>]*[?#])([^\s\"<>]+)")
+_IN_VALUE = re.compile(r"(?is)(https?://[^?#]*[?#])(.+)")
+# a name and its value; `;` may part two parameters or stand in a value, so that what follows one goes with it; and what
+# ends in `==` may be base64 without a name
+_PARAMETER = re.compile(r"([^&;=#]*=(?!=*(?:[&#]|$)))?[^&]+")
 MIN_CHARS = 6  # of a value in the environment: a shorter one stands in every other word
 
 
-def without_queries(text: str, instead: str = INSTEAD) -> str:
-    """Return the text with `***` for every value in the queries of its addresses, `https://host/x?key=***&sig=***`."""
-    return _QUERY.sub(lambda match: match[1] + _PARAMETER.sub(rf"\g<1>{instead}", match[2]), text)
+def without_queries(text: str) -> str:
+    """Return a text with `***` for what the queries and fragments of its addresses hold, `https://host/x?key=***&***`.
+
+    What follows an address without a blank, such as a quote or a bracket, may belong to it, and goes too.
+    """
+    return _IN_PROSE.sub(_masked, text)
 
 
-def has_hidden_query(address: str) -> bool:
-    """Return whether `without_queries` took something out of an address: it can't be fetched any more."""
-    match = _QUERY.search(address)
+def without_query(value: str) -> str:
+    """Return an address likewise, to its very end; a value that is none comes back as it is."""
+    return _IN_VALUE.sub(_masked, value)
+
+
+def before_query(value: str) -> str:
+    """Return an address up to its query or fragment; a value that is none comes back as it is."""
+    match = _IN_VALUE.search(value)
+    return value if match is None else value[: match.end(1) - 1]
+
+
+def has_hidden_query(value: str) -> bool:
+    """Return whether `without_query` took something out of an address: it can't be fetched any more."""
+    match = _IN_VALUE.search(value)
     return match is not None and INSTEAD in match[2]
 
 
@@ -52,3 +72,22 @@ def without_secrets(text: str) -> str:
     for value in sorted(held, key=len, reverse=True):
         text = text.replace(value, INSTEAD)
     return VALUES.sub(INSTEAD, without_userinfo(text))
+
+
+def to_show(text: str) -> str:
+    """Return a text for a terminal or a log: without queries, and without what is known to be a secret."""
+    return without_secrets(without_queries(text))
+
+
+def print_error(error: Exception) -> None:
+    """Print what users can mend."""
+    print(f"error: {to_show(str(error))}", file=sys.stderr)
+
+
+def print_traceback() -> None:
+    """Print the traceback of the exception that is being handled: its messages may repeat what a config holds."""
+    print(to_show(traceback.format_exc()), end="", file=sys.stderr)
+
+
+def _masked(match: re.Match[str]) -> str:
+    return match[1] + _PARAMETER.sub(rf"\g<1>{INSTEAD}", match[2])

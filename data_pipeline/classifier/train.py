@@ -32,13 +32,17 @@ from data_pipeline.executors.executor import Executor
 from data_pipeline.losses import BadLimit
 from data_pipeline.output_dir import CONFIG, QUARANTINE, TEMPORARY
 from data_pipeline.records import keep_only
+from data_pipeline.sources.remote import signed_keys
 from data_pipeline.sources.source import Corpus
 from data_pipeline.stages.inputs import group_files
 from data_pipeline.storage import room_for
 from foundation.config import DEFAULT_TARGETS, Node, build, check
 from foundation.config.compose import config_yaml
+from foundation.config.secrets import hide_queries
 from foundation.files import folder_lock, write_atomic
 from foundation.progress import progress
+
+SIGNED = signed_keys("good|bad|labelled")
 
 
 def run(
@@ -97,7 +101,7 @@ def run(
         BadLimit(max_bad_frac, min_bad_records).check({"examples": examples.account}, quarantine)
         check_examples(examples)
         model, result = train(examples, ngrams, l2, held_out_frac, seed, folder / MODEL)
-        write_atomic(folder / CONFIG, config_yaml(config))
+        write_atomic(folder / CONFIG, config_yaml(hide_queries(config, SIGNED)))
         write_atomic(folder / MODEL, model.to_bytes())
         return result
 
@@ -114,7 +118,7 @@ def check_config(
     Raises:
         ConfigError: the first key that is wrong.
     """
-    return check(without_unsaid(tree, typed, allowed), run, allowed)
+    return check(without_unsaid(tree, typed, allowed), run, allowed, signed=SIGNED)
 
 
 def train(

@@ -21,13 +21,14 @@ from foundation.config import Node, build, check
 from foundation.config.compose import CommandLine, plain, run_hydra
 from foundation.errors import ConfigError, GroundworkError, InputError
 from foundation.reader import reader_may_leave
+from foundation.secrets import print_error, print_traceback
 
 CONF_DIR = Path(__file__).resolve().parents[2] / "conf"
 _FORM = '{"text": "...", "reason": "toxic"} or {"text": "...", "expected": "..."}'
 
 
 def main() -> None:
-    """Read the command line, judge, print; exit with 0, or 2 for what users can mend."""
+    """Read the command line, judge, print; exit with 0, 2 for what users can mend, 1 for a defect."""
     typed = sys.argv[1:]
     if not typed or typed[0] in ("-h", "--help"):
         print(__doc__)
@@ -45,8 +46,11 @@ def main() -> None:
             run_hydra(command, "pipeline", configs.append)
         lines = judged(_rule_of(configs[0], command), records)
     except GroundworkError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         sys.exit(2)
+    except Exception:
+        print_traceback()
+        sys.exit(1)
     print("\n".join(lines))
 
 

@@ -14,9 +14,9 @@ from data_pipeline.sources.columnar import MAX_BLOCK_BYTES, Growing, Keys, check
 from data_pipeline.sources.inputs import check_source
 from data_pipeline.sources.records import MAX_DOC_BYTES
 from data_pipeline.sources.source import Block, InputFile, Parsed, Source
-from foundation.errors import InputError, require
+from foundation.errors import InputError, SettingError, require
 from foundation.hashes import hash_json
-from foundation.secrets import without_secrets
+from foundation.secrets import before_query, to_show
 from foundation.text import one_line
 
 # builders of `datasets` that read text and numbers alone; `pandas` unpickles, so that a file of it could run anything
@@ -41,7 +41,8 @@ class Hub(Source):
         config_name: which of the data set's configs; None: the only one.
         split: e.g. train.
         revision: the commit (40 hex digits), for data sets of the Hub, which may change.
-        data_files: files or patterns of them.
+        data_files: files or patterns of them; of addresses none with a query (`?...`), which may hold a signature:
+            `datasets` writes addresses into its cache as they are.
         streaming: read shard by shard as it comes, without a copy in the cache of `datasets`.
         source: names the source's shards.
         text_key: the column of the text.
@@ -78,6 +79,7 @@ class Hub(Source):
         is_commit = revision is None or COMMIT.fullmatch(revision) is not None
         require(is_commit, "revision", revision, "the 40 hex digits of a commit: a branch or tag may move")
         require(bool(data_files) or path not in BUILDERS, "data_files", data_files, f"the files that {path} reads")
+        _check_addresses(data_files or [])
         self._keys = Keys(text_key, id_key, max_doc_bytes, max_block_bytes)
         self.name, self.weight, self.budget, self.tags = source, weight, budget, tags
         self.path, self.config_name, self.split, self.revision = path, config_name, split, revision
@@ -209,7 +211,7 @@ class Hub(Source):
             self._raise(error)
 
     def _raise(self, error: Exception) -> NoReturn:
-        told = one_line(without_secrets(f"{type(error).__name__}: {error}"), SHOWN_CHARS)
+        told = one_line(to_show(f"{type(error).__name__}: {error}"), SHOWN_CHARS)
         if isinstance(error, ConnectionError) or "Offline" in told or "offline" in told:
             raise InputError(
                 f"corpus.path: {self.path!r} is of the Hub, which can't be reached ({told}); go where there is a "
@@ -219,6 +221,17 @@ class Hub(Source):
             f"corpus.path: {self.path!r} can't be loaded by datasets ({told}); mend path, config_name, split, "
             "revision or data_files; keys for a closed data set come from HF_TOKEN"
         ) from error
+
+
+def _check_addresses(data_files: list[str]) -> None:
+    for path in data_files:
+        shown = before_query(path)
+        if shown != path:
+            raise SettingError(
+                f"data_files: {shown} is followed by a query (?...) or a fragment (#...), which may hold a signature, "
+                "and datasets writes addresses into its cache; leave it out, or give the address as corpus.paths of "
+                "corpus=jsonl, csv, parquet, arrow or text"
+            )
 
 
 def _halves(table: pa.Table, most_bytes: int) -> Iterator[pa.Table]:

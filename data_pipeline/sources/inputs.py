@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import glob
 import itertools
 import math
 import os
 import re
 import stat
+import sys
 from pathlib import Path
 
 from data_pipeline.shards.budget import ALLOWED, is_budget
 from data_pipeline.sources.remote import Options, check_remote, find_remote, is_remote
 from data_pipeline.sources.source import InputFile
+from data_pipeline.sources.walk import walk
 from foundation.errors import InputError, SettingError, require
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # a source's name is part of file names
@@ -53,7 +54,8 @@ def check_paths(paths: list[str], storage_options: Options | None = None) -> Non
 
 
 def find_files(paths: list[str], source: str, storage_options: Options | None = None) -> list[InputFile]:
-    """Return the files that `paths` name, sorted by name; one that is reached twice (links, two patterns) comes once.
+    """Return the files that `paths` name, sorted by name. One that two patterns name comes once, and so does one that
+    is reached by links, hard ones too, which is told.
 
     A file's name is its path below the folder that all files share, so it says nothing of where that folder lies;
     files of other machines (`find_remote`) share one of their own.
@@ -83,12 +85,21 @@ def find_files(paths: list[str], source: str, storage_options: Options | None = 
 def _local_files(paths: list[str], source: str) -> list[InputFile]:
     asked = {pattern: f"corpus.paths: {pattern!r} of source {source!r}" for pattern in paths}
     named = sorted({path for pattern in paths for path in matching_files(pattern, asked[pattern])})
-    by_real_path: dict[str, Path] = {}
+    first: dict[str | tuple[int, int], Path] = {}
     for path in named:
-        by_real_path.setdefault(os.path.realpath(path), path)
-    found = list(by_real_path.values())
+        other = first.setdefault(_identity(path), path)
+        if other != path:
+            print(f"{path}: is the same file as {other}, by a link; read once", file=sys.stderr)
+    found = list(first.values())
     shared = Path(os.path.commonpath([path.parent for path in found]))
     return [InputFile(_portable(path.relative_to(shared)), path, path.stat().st_size) for path in found]
+
+
+def _identity(path: Path) -> str | tuple[int, int]:
+    """Return what two paths to one file have in common. Numbers of the inode are taken where a file has several names
+    alone: some network file systems give one number to two files."""
+    state = path.stat()
+    return (state.st_dev, state.st_ino) if state.st_nlink > 1 and state.st_ino else os.path.realpath(path)
 
 
 def matching_files(pattern: str, asked: str) -> list[Path]:
@@ -98,16 +109,17 @@ def matching_files(pattern: str, asked: str) -> list[Path]:
         pattern: a file or glob pattern, relative to the working folder.
         asked: the key and the pattern, in the words of an error.
     Raises:
-        InputError: nothing matches (names the nearest existing path), or a match can't be read as a file.
+        InputError: nothing matches (names the nearest existing path), or a match can't be read as a file, or a folder
+            on the way to one not at all.
     """
     expanded = str(Path(pattern).expanduser())
     literal = _absolute(expanded)
     if os.path.lexists(literal):
         _check_readable(literal, asked)
         return [literal]
-    found = [_absolute(path) for path in _glob(expanded)]
+    found = [_absolute(str(path)) for path in walk(expanded, asked)]
     if Path(pattern).name in ("*", "**"):  # meant to match anything, so folders among the matches are no mistake
-        found = [path for path in found if not path.is_dir()]
+        found = [path for path in found if not os.path.isdir(path)]  # noqa: PTH112, which may raise
     for path in found:
         _check_readable(path, asked)
     if not found:
@@ -115,28 +127,6 @@ def matching_files(pattern: str, asked: str) -> list[Path]:
             f"{asked} matches no file (working folder {Path.cwd()}); "
             f"the nearest existing path is {_nearest_existing(literal)}; mend the pattern"
         )
-    return found
-
-
-def _glob(pattern: str) -> list[str]:
-    """Return what a pattern matches, as glob.glob does, but that `**` enters each folder once: links may lead back."""
-    parts = Path(pattern).parts
-    if "**" not in parts:
-        return glob.glob(pattern)  # noqa: PTH207, it takes absolute patterns
-    place = parts.index("**")
-    after = Path(*parts[place + 1 :]) if parts[place + 1 :] else Path("*")
-    found: list[str] = []
-    seen: set[Path] = set()
-    waiting = sorted(map(Path, glob.glob(str(Path(*parts[:place])))), reverse=True) if place else [Path()]  # noqa: PTH207
-    while waiting:
-        folder = waiting.pop()
-        real = folder.resolve()
-        if real in seen or not real.is_dir():
-            continue
-        seen.add(real)
-        inner = sorted(entry.name for entry in os.scandir(real) if entry.is_dir() and not entry.name.startswith("."))
-        waiting += [folder / name for name in reversed(inner)]
-        found += _glob(str(Path(glob.escape(str(folder))) / after))
     return found
 
 
@@ -161,7 +151,7 @@ def _check_readable(path: Path, asked: str) -> None:
 
 def _nearest_existing(missing: Path) -> str:
     """Return the existing path most like one that doesn't exist: a sibling of similar name, else the deepest folder."""
-    while not missing.parent.exists():
+    while not os.path.exists(missing.parent):  # noqa: PTH110, which may raise
         missing = missing.parent
     folder = missing.parent
     if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):

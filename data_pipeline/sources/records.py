@@ -14,7 +14,9 @@ MAX_WINDOW_BYTES = 128 << 20  # of a zstandard frame: what `zstd --long=27` need
 EVIDENCE_BYTES = 64 << 10  # of a record that is too long to read: enough to find it again
 TOO_LONG = "too_long"
 BOM = b"\xef\xbb\xbf"
-TABLES = {b"PAR1": "parquet", b"ARRO": "arrow"}  # their first bytes -> the option that reads them
+# how they begin -> the option that reads them. Behind the mark of parquet stands a header of Thrift, which begins with
+# a control character: a text may begin with the mark alone
+TABLES = {rb"PAR1[\x00-\x08\x0e-\x1f]": "parquet", rb"ARROW1\x00\x00": "arrow"}
 # what begins like this -> its name, and what makes of it what can be read; nothing is taken out of archives here
 PACKED = {
     rb"BZh[1-9]1AY&SY": ("bzip2", "bunzip2 FILE"),
@@ -23,7 +25,8 @@ PACKED = {
     rb"7z\xbc\xaf": ("a 7z archive", "7z x FILE"),
 }
 TAR_MAGIC, TAR_PLACE = b"ustar", 257  # POSIX.1-1988, pax and GNU tar
-HEAD_BYTES = TAR_PLACE + len(TAR_MAGIC)
+TAR_SUM = slice(148, 156)  # of the header's bytes, octal, its own taken for blanks
+HEAD_BYTES = 512  # of tar's header
 UTF_16_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")  # their byte order marks
 
 
@@ -63,20 +66,31 @@ def text_pieces(file: InputFile, max_window_bytes: int, max_ratio: float) -> Ite
 
 
 def _refuse_head(file: InputFile, head: bytes) -> None:
+    _refuse_packed(file, head)  # before the next: tar fills its first name up with zeros
     _refuse_wide(file, head)
     _refuse_tables(file, head)
-    _refuse_packed(file, head)
 
 
 def _refuse_packed(file: InputFile, head: bytes) -> None:
     found = [named for magic, named in PACKED.items() if re.match(magic, head)]
-    if head[TAR_PLACE:].startswith(TAR_MAGIC):
+    if _is_tar(head):
         found = [("a tar archive", "tar -xf FILE --one-top-level")]
     for name, command in found:
         raise InputError(
             f"{file.where}: is {name} by its first bytes, which is not read here; make files of it, e.g. {command}, "
             "and give their paths"
         )
+
+
+def _is_tar(head: bytes) -> bool:
+    """Return whether a tar archive begins so: a text may have its magic bytes at their place, but not the sum of it."""
+    if len(head) < HEAD_BYTES or not head[TAR_PLACE:].startswith(TAR_MAGIC):
+        return False
+    digits = re.fullmatch(rb"[ \0]*([0-7]+)[ \0]*", head[TAR_SUM])
+    header = bytearray(head[:HEAD_BYTES])
+    header[TAR_SUM] = b" " * 8
+    signed = sum(header) - 256 * sum(byte > 127 for byte in header)  # as some old writers add them
+    return digits is not None and int(digits[1], 8) in (sum(header), signed)
 
 
 def _refuse_wide(file: InputFile, head: bytes) -> None:
@@ -90,9 +104,9 @@ def _refuse_wide(file: InputFile, head: bytes) -> None:
 
 def _refuse_tables(file: InputFile, head: bytes) -> None:
     for magic, option in TABLES.items():
-        if head.startswith(magic):
+        if found := re.match(magic, head):
             raise InputError(
-                f"{file.where}: begins with {magic!r}, so it is no text; type corpus={option}, or leave it out"
+                f"{file.where}: begins with {found[0]!r}, so it is no text; type corpus={option}, or leave it out"
             )
 
 

@@ -21,7 +21,7 @@ from data_pipeline.sources.remote_stream import RemoteStream, Version, buffered,
 from data_pipeline.sources.source import InputFile, Remote
 from foundation.config.secrets import refuse_secrets
 from foundation.errors import InputError, SettingError, require
-from foundation.secrets import has_hidden_query, without_queries, without_secrets
+from foundation.secrets import before_query, has_hidden_query, to_show
 from foundation.text import number_of
 
 ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
@@ -49,6 +49,15 @@ def is_remote(path: str) -> bool:
     return ADDRESS.match(path) is not None
 
 
+def signed_keys(groups: str) -> re.Pattern[str]:
+    """Return the full keys of addresses whose queries may hold a signature; a tag that is called `paths` is none.
+
+    Args:
+        groups: that have options of `corpus`, as a pattern.
+    """
+    return re.compile(rf"({groups})\.(sources\.[^.]+\.|(?!(.*\.)?tags\.).+\.)?paths(\.\d+)?")
+
+
 def check_remote(paths: Sequence[str], options: Options | None) -> None:
     """Check the addresses among paths, and the options for them.
 
@@ -59,12 +68,7 @@ def check_remote(paths: Sequence[str], options: Options | None) -> None:
         ConfigError: an unknown protocol, a password or key in an address or in the options; its value is not repeated.
     """
     refuse_secrets(list(paths), "paths", signed=SIGNED)
-    for path in paths:
-        if is_remote(path) and has_hidden_query(path):
-            raise SettingError(
-                f"paths: of the query of {_shown(path)} only the names are left: a config is written to files, and "
-                "what a query holds may be a signature; give the whole address again, as it was typed"
-            )
+    _check_queries(paths)
     refuse_secrets(options or {}, "storage_options")
     protocols = {_protocol(path) for path in paths if is_remote(path)}
     for protocol in sorted(protocols):
@@ -80,6 +84,20 @@ def check_remote(paths: Sequence[str], options: Options | None) -> None:
             if name in KEYS:
                 keys = NEEDS[protocol][2]
                 raise SettingError(f"{found}.{name}: is a secret, and a config is written to files; give it by {keys}")
+
+
+def _check_queries(paths: Sequence[str]) -> None:
+    for path in paths:
+        if is_remote(path) and _protocol(path) in HTTP and "#" in path:
+            raise SettingError(
+                f"paths: {_shown(path)} is followed by a fragment (#...), which no server is sent; leave it out, or "
+                "write %23 for a # in a name"
+            )
+        if has_hidden_query(path):
+            raise SettingError(
+                f"paths: of the query of {before_query(path)} only the names are left: a config is written to files, "
+                "and what a query holds may be a signature; give the whole address again, as it was typed"
+            )
 
 
 def find_remote(patterns: Sequence[str], source: str, options: Options) -> list[InputFile]:
@@ -181,7 +199,7 @@ def explained(error: Exception, url: str, where: str) -> InputError:
         return InputError(f"{where}: there is no such file{_told_by(status)}; mend the address or leave it out")
     if status:
         return InputError(f"{where}: its server answers with HTTP {status}; ask for it again later, or leave it out")
-    what = without_secrets(without_queries(str(error).replace(url, where))) or "no reason is given"
+    what = to_show(str(error).replace(url, where)) or "no reason is given"
     return InputError(f"{where}: can't be read ({kind}: {what}); look at the network, or leave it out")
 
 
@@ -190,11 +208,11 @@ def _told_by(status: int | None) -> str:
 
 
 def _matching(pattern: str, asked: str, options: dict[str, Any]) -> list[RemoteFile]:
-    files = _file_system(pattern, options, asked)
     is_http = _protocol(pattern) in HTTP
-    if is_http and re.search(r"[*[]", pattern):
+    if is_http and MAGIC.search(_shown(pattern)):
         raise InputError(f"{asked}: servers of HTTP list no files, so that it can't be a pattern; name each file")
     try:
+        files = _file_system(pattern, options, asked)
         if is_http or not MAGIC.search(pattern):
             infos = [tried_again(lambda: files.info(pattern), _shown(pattern))]
         else:

@@ -24,7 +24,10 @@ class InputChanged(InputError):
 
 
 class Remote(ABC):
-    """A file on another machine. Small, and another process may have it: it holds no connection and no secret.
+    """A file on another machine. Small, and another process may have it: it holds no connection, key or password.
+
+    The query of a signed address is in it, as in the paths of its source: both go to workers through pipes and memory
+    (of a cluster: through its object store, which others who may use that cluster can read), and into no file of ours.
 
     Attributes:
         where: its address without user, password and query.

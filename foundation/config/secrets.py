@@ -7,7 +7,7 @@ from typing import Any
 
 from foundation.config.values import join
 from foundation.errors import ConfigError
-from foundation.secrets import NAMES, VALUES, without_queries
+from foundation.secrets import NAMES, VALUES, before_query, without_query
 from foundation.text import without_userinfo
 
 NONE = re.compile(r"(?!)")
@@ -34,17 +34,22 @@ def refuse_secrets(tree: Any, key: str = "", signed: re.Pattern[str] = NONE) -> 
         for index, value in enumerate(tree):
             refuse_secrets(value, join(key, str(index)), signed)
     elif isinstance(tree, str):
-        tree = without_queries(tree, "") if signed.fullmatch(key) else tree
+        tree = before_query(tree) if signed.fullmatch(key) else tree
         if without_userinfo(tree) != tree:
             raise ConfigError(f"{key}: holds a user's name or password in an address (//name:password@), and {INSTEAD}")
         if VALUES.search(tree):
             raise ConfigError(f"{key}: looks like a key of a service, and {INSTEAD}")
 
 
-def hide_queries(tree: Any) -> Any:
-    """Return a config, or a part of it, without the values in the queries of its addresses."""
+def hide_queries(tree: Any, signed: re.Pattern[str], key: str = "") -> Any:
+    """Return a config, or a part of it, without what the queries of some addresses hold; all else is as it was.
+
+    Args:
+        signed: full keys of these addresses: of any other value a query is a part that may change what is made.
+        key: of the part.
+    """
     if isinstance(tree, dict):
-        return {name: hide_queries(value) for name, value in tree.items()}
+        return {name: hide_queries(value, signed, join(key, str(name))) for name, value in tree.items()}
     if isinstance(tree, list):
-        return [hide_queries(value) for value in tree]
-    return without_queries(tree) if isinstance(tree, str) else tree
+        return [hide_queries(value, signed, join(key, str(index))) for index, value in enumerate(tree)]
+    return without_query(tree) if isinstance(tree, str) and signed.fullmatch(key) else tree

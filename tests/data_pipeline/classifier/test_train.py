@@ -24,6 +24,7 @@ from data_pipeline.documents import from_texts
 from data_pipeline.losses import TooManyUnreadable
 from data_pipeline.sources.source import TruncatedInput
 from foundation.errors import ConfigError, InputError, SettingError
+from tests.data_pipeline.sources.servers import Manners, Server
 
 Write = Callable[..., Path]
 Config = Callable[..., dict[str, Any]]
@@ -57,6 +58,23 @@ def test_the_model_tells_the_classes_apart_on_examples_that_it_never_saw(trained
     assert facts["held_out"]["area_under_curve"] == trained.judged.area
     assert facts["examples"]["seen"] == {"good": 300, "bad": 120}
     assert sorted(path.name for path in trained.path.parent.iterdir()) == [".lock", "config.yaml", "model.safetensors"]
+
+
+def test_signed_addresses_are_read_and_their_queries_written_nowhere(
+    trained: Result, examples: Path, config: Config, go: Go, tmp_path: Path
+) -> None:
+    pytest.importorskip("aiohttp")
+    paths = [*files(examples, "good"), *files(examples, "bad")]
+    tree = config(tmp_path / "out", **both(examples))
+    with Server(Manners({f"/{path.name}": path.read_bytes() for path in paths})) as server:
+        for kind in ("good", "bad"):
+            signed = [f"{server.url}/{path.name}?f=a,b&X-Amz-Signature=canary" for path in files(examples, kind)]
+            tree[kind]["paths"] = signed
+        again = go(tree)
+    assert again.path.read_bytes() == trained.path.read_bytes()
+    for path in again.path.parent.iterdir():
+        assert b"canary" not in path.read_bytes()
+    assert b"?f=***&X-Amz-Signature=***" in (again.path.parent / "config.yaml").read_bytes()
 
 
 def test_the_rule_decides_on_held_out_examples_as_was_reported(trained: Result, examples: Path) -> None:

@@ -167,6 +167,25 @@ def test_settings_that_cannot_work_are_refused() -> None:
     describe(Hub("a/b"))
 
 
+@pytest.mark.parametrize(
+    "given",
+    ["https://host/x.json?f=a,b&hmac=canary", "zip://x::https://host/x.json?canary", "http://host/x.json#canary"],
+)
+def test_an_address_with_a_query_is_refused_and_it_is_not_repeated(given: str) -> None:
+    with pytest.raises(
+        SettingError, match=r"^data_files: \S*http\S*host/x\.json is followed by .*corpus\.paths"
+    ) as caught:
+        Hub("json", data_files=["a.json", given])
+    assert "canary" not in str(caught.value)
+    Hub("json", data_files=["https://host/x.json", "data-?.json"])
+
+
+def test_what_datasets_says_of_an_address_is_shown_without_its_query() -> None:
+    source = Hub("json", data_files=["x.json"])
+    with pytest.raises(InputError, match=r"https://host/x\?f=\*\*\*&hmac=\*\*\* is gone"):
+        source._raise(ValueError("https://host/x?f=a,b&hmac=canary is gone"))
+
+
 def test_a_data_set_of_the_hub_needs_its_commit() -> None:
     with pytest.raises(InputError, match=r"corpus\.revision: null, and 'some/thing' is no folder.*40 hex digits"):
         Hub("some/thing").files()

@@ -26,6 +26,22 @@ def test_files_are_sorted_and_each_comes_once(write: Write, tmp_path: Path) -> N
     assert [(file.name, file.size_bytes) for file in found] == [("a.jsonl", 2), ("b.jsonl", 1)]
 
 
+@pytest.mark.bad_input(42)
+def test_a_file_with_several_names_is_read_once_and_the_others_are_told(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("a.jsonl", b"1")
+    write("deep/d.jsonl", b"1")  # as long, and another
+    (tmp_path / "b.jsonl").hardlink_to(tmp_path / "a.jsonl")
+    (tmp_path / "c.jsonl").symlink_to("b.jsonl")
+    (tmp_path / "deep" / "again").symlink_to(tmp_path)
+    found = names([f"{tmp_path}/**/*.jsonl", f"{tmp_path}/*.jsonl", f"{tmp_path}/deep/again/deep/d.jsonl"])
+    assert found == ["a.jsonl", "deep/again/deep/d.jsonl"]
+    told = [f"{tmp_path}/{name}.jsonl: is the same file as {tmp_path}/a.jsonl, by a link; read once" for name in "bc"]
+    last = f"{tmp_path}/deep/d.jsonl: is the same file as {tmp_path}/deep/again/deep/d.jsonl, by a link; read once"
+    assert capsys.readouterr().err.splitlines() == [*told, last]
+
+
 def test_names_say_nothing_of_the_folder_that_all_files_share(write: Write, tmp_path: Path) -> None:
     for name in ("dump/x/part.jsonl", "dump/y/part.jsonl", "dump/y/deep/part.jsonl"):
         write(name, b"")

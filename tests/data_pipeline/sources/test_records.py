@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import io
+import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.sources.decompress import Piece
@@ -142,9 +147,50 @@ def test_a_setting_that_cannot_work_is_refused_by_its_key() -> None:
         check_limits(1, 1 << 20, 0.5)
 
 
-@pytest.mark.parametrize(("magic", "option"), [(b"PAR1", "parquet"), (b"ARROW1", "arrow")])
-def test_tables_are_no_text_and_name_what_reads_them(tmp_path: Path, magic: bytes, option: str) -> None:
+def tables() -> dict[str, bytes]:
+    table = pa.table({"text": ["some words"] * 3})
+    parquet, none, arrow = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    pq.write_table(table, parquet)
+    pq.write_table(table.slice(0, 0), none)
+    with pa.ipc.new_file(arrow, table.schema) as writer:
+        writer.write_table(table)
+    return {"parquet": parquet.getvalue(), "parquet of no rows": none.getvalue(), "arrow": arrow.getvalue()}
+
+
+@pytest.mark.parametrize(("name", "data"), tables().items())
+def test_tables_are_no_text_and_name_what_reads_them(tmp_path: Path, name: str, data: bytes) -> None:
     path = tmp_path / "x.jsonl"
-    path.write_bytes(magic + bytes(40))
-    with pytest.raises(InputError, match=rf"x\.jsonl: begins with b'{magic.decode()[:4]}'.*corpus={option}, "):
+    path.write_bytes(data)
+    magic = data[:4].decode()
+    with pytest.raises(InputError, match=rf"x\.jsonl: begins with b'{magic}.*corpus={name.split()[0]}, "):
         list(text_pieces(InputFile("x.jsonl", path, 0), MUCH, 500.0))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ARROWSMITH, a novel", "ARROW,text\n1,2\n", "ARROW1", "PAR1", "PAR1\n", "PAR1, of two", "PAR1é\t\r\n" * 999],
+)
+def test_a_text_that_begins_as_tables_do_is_a_text(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text(text, encoding="utf-8")
+    pieces = text_pieces(InputFile("x.txt", path, 0), MUCH, 500.0)
+    assert b"".join(piece.data for piece in pieces) == path.read_bytes()
+
+
+@pytest.mark.bad_input(39)
+@settings(max_examples=30)
+@given(st.data(), st.integers(0, 900))
+def test_a_text_with_the_magic_bytes_of_tar_is_a_text_and_every_archive_is_none(
+    data: st.DataObject, behind: int
+) -> None:
+    text = b"x" * 257 + b"ustar" + b"y" * behind
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.txt"
+        path.write_bytes(text)
+        file = InputFile("x.txt", path, 0)
+        assert b"".join(piece.data for piece in text_pieces(file, MUCH, 500.0)) == text
+        form = data.draw(st.sampled_from([tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]))
+        with tarfile.open(path, "w", format=form) as tar:
+            tar.addfile(tarfile.TarInfo(data.draw(st.text("aé/.", min_size=1, max_size=90))))
+        with pytest.raises(InputError, match="is a tar archive by its first bytes"):
+            list(text_pieces(file, MUCH, 500.0))

@@ -155,6 +155,26 @@ def test_patterns_of_http_are_refused(serve: Serve) -> None:
         find_files([f"{serve(Manners({})).url}/*.jsonl"], "web")
 
 
+def test_a_query_is_no_pattern_whatever_it_holds(serve: Serve) -> None:
+    server = serve(Manners({"/a.txt": b"some"}))
+    assert content(one_file(server, "/a.txt?policy=*/[a]&f=(b,c)'?")) == b"some"
+    assert len(server.manners.queries) == 2 and all(query.startswith("policy=*/") for query in server.manners.queries)
+
+
+def test_an_address_with_a_fragment_is_refused_and_it_is_not_repeated() -> None:
+    with pytest.raises(SettingError, match=r"^paths: https://host/a is followed by a fragment .*write %23") as caught:
+        Jsonl(["https://host/a?b=canary#access_token=canary"])
+    assert "canary" not in str(caught.value)
+    Jsonl(["s3://bucket/a#b.jsonl", "a#b.jsonl"])
+
+
+def test_an_error_before_any_answer_shows_no_query() -> None:
+    broken = {"https": {"client_kwargs": 1}}
+    with pytest.raises(InputError, match=r"^corpus\.paths: 'https://host/a' of source 'web': can't be read") as caught:
+        find_files(["https://host/a?f=a,b&hmac=canary"], "web", broken)
+    assert "canary" not in str(caught.value)
+
+
 @pytest.mark.parametrize("ranges", [True, False])
 @pytest.mark.parametrize("body_size", [True, False])
 def test_a_connection_that_breaks_is_taken_up_where_it_broke(

@@ -67,8 +67,15 @@ def test_a_hidden_query_keeps_its_names() -> None:
         "b": {"c": 1},
         "d": None,
     }
-    hidden = {"a": ["https://host/x.gz?v=***&X-Amz-Signature=***&***#***", "s3://host/x?.gz"], "b": {"c": 1}, "d": None}
-    assert hide_queries(tree) == hidden == hide_queries(hidden)
+    hidden = {"a": ["https://host/x.gz?v=***&X-Amz-Signature=***&***", "s3://host/x?.gz"], "b": {"c": 1}, "d": None}
+    signed = re.compile(r"a\.\d+")
+    assert hide_queries(tree, signed) == hidden == hide_queries(hidden, signed)
+
+
+def test_what_is_no_signed_address_is_left_as_it_is() -> None:
+    address = "https://host/law?lang=en#top"
+    tree = {"tags": {"origin": address, "a": [address]}, "a": address, "note": f"see {address}, or not"}
+    assert hide_queries(tree, re.compile("a")) == tree | {"a": "https://host/law?lang=***"}
 
 
 def test_words_of_the_field_are_none() -> None:
