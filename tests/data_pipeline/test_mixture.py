@@ -19,6 +19,7 @@ from data_pipeline.summary import print_summary
 from foundation.errors import SettingError
 from foundation.files import read_json
 from pretrain.data.dataset import open_data
+from tests.data_pipeline.all_stages import ALL
 
 Go = Callable[[dict[str, Any]], Result]
 Tree = Callable[..., dict[str, Any]]
