@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from data_pipeline.preflight import draw as module
-from data_pipeline.preflight.draw import Wish, draw
+from data_pipeline.preflight.draw import Wish, draw, wishes
 from data_pipeline.preflight.drawn import Drawn, DrawnSource
 from data_pipeline.sources.jsonl import Jsonl
 from data_pipeline.sources.synthetic import Synthetic
@@ -115,3 +115,13 @@ def test_fewer_of_it_is_a_part_of_it(files: Path, tmp_path: Path) -> None:
     fewer = drawn.fewer(4)
     assert len(fewer.blocks) == -(-len(drawn.blocks) // 4)
     assert set(ids(fewer)) < set(ids(drawn))
+
+
+def test_what_is_drawn_at_most_is_shared_by_size_and_each_source_has_some() -> None:
+    huge, *tiny = wishes(0.01, 800.0, 1000.0, 7, [1_000_000.0] + [100.0] * 99)
+    assert huge.most_bytes == pytest.approx(1000 * (0.1 / 100 + 0.9 * 1_000_000 / 1_009_900))
+    assert huge.most_bytes + sum(each.most_bytes for each in tiny) == pytest.approx(1000.0)
+    assert all(each.most_bytes >= each.least_bytes >= 1 for each in tiny)
+    assert (huge.frac, huge.seed, huge.least_bytes) == (0.01, 7, 8.0)
+    assert [each.most_bytes for each in wishes(0.01, 1.0, 100.0, 0, [0.0, 0.0])] == [50.0, 50.0]  # sizes unknown
+    assert [each.most_bytes for each in wishes(0.01, 1.0, 100.0, 0, [0.0, 5.0])] == [50.0, 50.0]
