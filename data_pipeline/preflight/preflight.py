@@ -82,7 +82,7 @@ class Probe(Preflight):
 
     Args:
         frac: share of each source's bytes that is drawn, in (0, 1].
-        least_bytes: that are drawn all the same, as stored, in equal parts of each source; all of it where it is smaller.
+        least_bytes: that are drawn all the same, as stored, in equal parts of each source; all where it is smaller.
         most_bytes: that are drawn at most, of each source by its size: more makes the forecast no better.
         seed: of the choice.
         go_on: whether the run follows, unless it is foretold to stop.
