@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,6 +146,28 @@ def copy_rows(rows: np.ndarray, number: int) -> np.ndarray:
     """
     assert not (rows >> COPY_SHIFT).any(), "a copy of a copy"
     return rows + (number << COPY_SHIFT)
+
+
+def parents_of(files: np.ndarray, rows: np.ndarray, num_first: int) -> np.ndarray:
+    """Return the document that each copy is one of, (n - num_first,) int64, its place among all.
+
+    Args:
+        files, rows: (n,) keys, of documents that are no copies and, behind them, of copies of some of these.
+        num_first: how many are no copies.
+    """
+    order = np.lexsort((rows & (1 << COPY_SHIFT) - 1, files))  # stable: a document comes before its copies
+    places = np.maximum.accumulate(np.where(order < num_first, np.arange(len(order)), 0))
+    parents = np.empty(len(order), np.int64)
+    parents[order] = order[places]
+    of_copies: np.ndarray = parents[num_first:]
+    return of_copies
+
+
+def parents_of_plainly(files: Sequence[int], rows: Sequence[int], num_first: int) -> list[int]:
+    """Return what `parents_of` does, document by document."""
+    places = {key: place for place, key in enumerate(zip(files[:num_first], rows[:num_first], strict=True))}
+    copies = zip(files[num_first:], rows[num_first:], strict=True)
+    return [places[file, row % (1 << COPY_SHIFT)] for file, row in copies]
 
 
 def has_field(metadata: str, key: str) -> bool:

@@ -188,7 +188,10 @@ def run(
         reclaim(folder)
         print_plan(mixture)
         finished = _do_all(place, stages, {source.name: source for source in cleaning.sources})
-        return _publish(place, stages, finished, mixture, config_yaml(hide_queries(config, SIGNED)))
+        described = (
+            config_yaml(hide_queries(config, SIGNED)) if corpus.raw else None
+        )  # one that code made can't be had again
+        return _publish(place, stages, finished, mixture, described)
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGETS) -> dict[str, Any]:
@@ -352,14 +355,15 @@ def _finished(stage: Stage, record: dict[str, Any], redone: bool) -> Finished:
 
 
 def _publish(
-    place: Workplace, stages: list[Stage], finished: list[Finished], mixture: Mixture, config: bytes
+    place: Workplace, stages: list[Stage], finished: list[Finished], mixture: Mixture, config: bytes | None
 ) -> Result:
-    """Write what speaks of the whole: the ledger, the timing, the config, the manifest, the page."""
+    """Write what speaks of the whole: the ledger, the timing, the config where there is one, the manifest, the page."""
     books = {done.name: done.book for done in finished if done.book}
     ledger.check_chain(books)
     counts = {done.name: done.facts["counts"] for done in finished if done.facts.get("counts")}
     write_atomic(place.output_dir / LEDGER, ledger.ledger_json(books, counts))
-    write_atomic(place.output_dir / CONFIG, config)
+    if config is not None:
+        write_atomic(place.output_dir / CONFIG, config)
     write_json(place.output_dir / TIMING, {"stages": {done.name: done.timing for done in finished}})
     mixed = Mixed.of(mixture, finished[-1].facts[COMPONENTS], finished[-1].facts["splits"][manifest.SPLITS[0]])
     reads = mixed.truth.reads

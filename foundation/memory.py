@@ -12,7 +12,8 @@ from pathlib import Path
 
 _SELF = Path("/proc/self")
 _RESET_PEAK = "5"  # proc(5), clear_refs: the peak becomes what is resident now, nothing else changes
-_CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+_CGROUPS = Path("/sys/fs/cgroup")
+_LIMIT, _LIMIT_V1 = "memory.max", "memory.limit_in_bytes"  # in the folder of a group; the controller `memory` of v1
 
 
 def reset_peak() -> bool:
@@ -45,14 +46,38 @@ def resident_bytes() -> int:
 
 
 def machine_bytes() -> int:
-    """Return the memory that this process may use: the machine's, or its container's where that is less."""
+    """Return the memory that this process may use: the machine's, or where that is less the least limit of the control
+    groups that it is in, those of its container, its batch job or its systemd unit, and of all groups around them.
+
+    Source: cgroups(7), /proc/pid/cgroup; the kernel's cgroup-v2.rst (memory.max) and cgroup-v1/memory.rst.
+    """
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in _CGROUPS:
+    for path in _limits():
         try:
             found.append(int(path.read_text()))
         except (OSError, ValueError):  # no such file, or `max`
             continue
     return min(found)
+
+
+def _limits() -> list[Path]:
+    """Return where the limits of this process's control groups may stand, from its own upward.
+
+    Inside a container the path may be the host's, of which nothing is seen but the top, the container's own.
+    """
+    try:
+        lines = (_SELF / "cgroup").read_text().splitlines()
+    except OSError:
+        lines = []
+    inner = {"": "/", "memory": "/"}  # controller -> path; v2 has one tree, without a name
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        inner |= {name: path for name in controllers.split(",") if name in inner}
+    files = []
+    for controller, mount, name in (("", "", _LIMIT), ("", "unified", _LIMIT), ("memory", "memory", _LIMIT_V1)):
+        steps = [step for step in inner[controller].split("/") if step not in ("", "..")]
+        files += [_CGROUPS / mount / "/".join(steps[:num]) / name for num in range(len(steps), -1, -1)]
+    return files
 
 
 def _status_bytes(field: str) -> int | None:

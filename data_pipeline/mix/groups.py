@@ -6,7 +6,7 @@ Small groups are joined into `other`: a component needs text enough for its shar
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,18 +22,24 @@ _FORBIDDEN = re.compile(r"[^a-z0-9_.-]+")
 def group_name(value: Any) -> str:
     """Return the name of the group of documents whose field has this value: lower case, fit to be part of a file name.
 
-    Text, numbers and booleans name groups; all else is `unknown`. Values that differ in case, or in characters that no
-    name may have, are one group; a value that has too few others is named by its hash.
+    Text, numbers and booleans name groups; all else is `unknown`, so is blank text. Values that differ in case or in
+    spaces alone are one group. Where more is lost, a hash tells them apart: `C++` is `c-` and 8 hex digits, `C` is `c`.
     """
     if isinstance(value, bool):
         return str(value).lower()
-    if not isinstance(value, str | int | float) or value == "":
+    whole = "-".join(str(value).lower().split()) if isinstance(value, str | int | float) else ""
+    if not whole:
         return UNKNOWN
-    whole = str(value)
-    name = _FORBIDDEN.sub("-", whole.lower()).strip("-.")
-    if not name:
-        return hash_bytes(whole.encode())[:8]
-    return name if len(name) <= MAX_CHARS else f"{name[: MAX_CHARS - 9]}-{hash_bytes(whole.encode())[:8]}"
+    name = _FORBIDDEN.sub("-", whole).strip("-.")
+    if name == whole and len(name) <= MAX_CHARS:
+        return name
+    digits = hash_bytes(whole.encode())[:8]
+    return f"{name[: MAX_CHARS - 9]}-{digits}" if name else digits
+
+
+def named_groups(weights: Mapping[str, float] | None) -> dict[str, str]:
+    """Return the groups that are components by name, whatever their size: name -> as it is spelt in the weights."""
+    return {name: each for each in weights or {} if (name := group_name(each)) != OTHER}
 
 
 def read_groups(metadata: Sequence[str], field: str) -> tuple[list[str], np.ndarray]:
@@ -60,7 +66,7 @@ def _value(record: Any, field: str, keys: list[str]) -> Any:
     return record
 
 
-def components(source: str, text_bytes: Mapping[str, int], min_frac: float, named: Sequence[str]) -> dict[str, str]:
+def components(source: str, text_bytes: Mapping[str, int], min_frac: float, named: Collection[str]) -> dict[str, str]:
     """Return group -> the component of the mixture that its documents belong to, `<source>.<group>`.
 
     A source none of whose documents has the field stays one component, of its own name.

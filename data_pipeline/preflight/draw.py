@@ -8,7 +8,7 @@ reading stays a few times what is drawn.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ READ_TIMES = 10  # the part, at most, of a source above READ_BYTES ...
 READ_BYTES = 1 << 28  # ... which is read in a second or two
 LEAST_READ_BYTES = 1 << 23  # of a file, where only its beginning is read: sources read ahead a piece or two
 MIN_FILES = 64  # that are read of many
+EVEN = 0.1  # of the most that is drawn goes to the sources in equal parts, the rest by their sizes
 RECIPE = 10  # a block that holds so many times less than the file counts by the file: it is no text yet
 
 
@@ -45,6 +46,20 @@ class Wish:
     least_bytes: float
     most_bytes: float
     seed: int
+
+
+def wishes(frac: float, least_bytes: float, most_bytes: float, seed: int, sizes: Sequence[float]) -> list[Wish]:
+    """Return how much is to be drawn of each source of a corpus: what is drawn at most is shared by size.
+
+    Args:
+        frac, seed: as of `Wish`, of each.
+        least_bytes, most_bytes: of the corpus, as stored.
+        sizes: of each source in bytes as stored; 0 where it doesn't know: it counts as one of the mean size.
+    """
+    known = [size for size in sizes if size]
+    counted = [size or (sum(known) / len(known) if known else 1.0) for size in sizes]
+    shares = [EVEN / len(sizes) + (1 - EVEN) * size / sum(counted) for size in counted]
+    return [Wish(frac, min(least_bytes / len(sizes), most_bytes * each), most_bytes * each, seed) for each in shares]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from data_pipeline.ledger import Account, Book
 from data_pipeline.pipeline import Finished, Result
 from data_pipeline.preflight.costs import Costs, Probed, Whole, costs_of
 from data_pipeline.preflight.estimate import Estimate, most_duplicates
-from data_pipeline.preflight.outcomes import Outcomes
+from data_pipeline.preflight.outcomes import Outcomes, OutcomesDisagree
 from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
+from data_pipeline.stages.shards import COMPONENTS
 
 DUPLICATES = (ExactDuplicates.name, NearDuplicates.name)
 
@@ -46,7 +47,8 @@ class Forecast:
     Attributes:
         stages: those that are on, in their order.
         read: documents of the input.
-        tokens: source -> tokens, of training and validation.
+        tokens: source -> tokens, of training and validation. Unless all of the input was in the probe they have no
+            interval: how many bytes a token takes depends on the tokenizer, and the probe's was trained on the part.
         books: what each stage's ledger would say, by the middle of the estimates: for the limits that stop a run.
     """
 
@@ -108,9 +110,7 @@ def forecast(
     names = [stage.name for stage in done]
     stages = [_stage(stage, names[: place + 1], whole, small, large, found) for place, stage in enumerate(done)]
     read = _sum(each.clusters.count(each.documents, each.documents) for each in found.values())
-    left = _sum(each.clusters.count(each.kept(names), each.documents) for each in found.values()).value
-    hidden = min(_hidden(names, found) / max(left, 1.0), 1.0)
-    tokens = {source: _tokens(source, result, found[source], hidden) for source in found}
+    tokens = _tokens(result, found)
     return Forecast(stages, read, tokens, [(stage.name, _book(stage, found)) for stage in done])
 
 
@@ -132,10 +132,13 @@ def _stage(
 
 def _left(until: Sequence[str], found: Mapping[str, Outcomes]) -> Estimate:
     """Return the documents that are left after these stages; duplicates that a part can't show lower the low end."""
-    left = _sum(each.clusters.count(each.kept(until), each.documents) for each in found.values())
+    left = _sum(each.left(until) for each in found.values())
     hidden = _hidden(until, found)
-    seen = sum(float(each.kept(until).sum()) for each in found.values()) if not hidden else 0.0
-    return Estimate(left.value, max(left.low - hidden, seen), left.high)
+    if not hidden:
+        return left
+    alone = _sum(each.clusters.count(each.kept(until), each.documents) for each in found.values())
+    copied = left.value / alone.value if alone.value else 1.0  # a hidden duplicate has its copies, as others do
+    return Estimate(left.value, max(left.low - hidden * copied, 0.0), left.high)
 
 
 def _hidden(stages: Sequence[str], found: Mapping[str, Outcomes]) -> float:
@@ -174,20 +177,31 @@ def _most_duplicates(stage: str, found: Mapping[str, Outcomes]) -> float:
     return min(max(most_duplicates(pairs[0], pairs[1], min(fracs)), shown.high), every.high)
 
 
-def _tokens(source: str, result: Result, found: Outcomes, hidden: float) -> Estimate:
-    """Return the tokens that a source will have: by the text that is left of its clusters.
+def _tokens(result: Result, found: Mapping[str, Outcomes]) -> dict[str, Estimate]:
+    """Return the tokens that each source will have: by the text that is left of its clusters."""
+    is_all = all(each.clusters.drawn_frac >= 1 for each in found.values())
+    tokens: dict[str, Estimate] = {}
+    for source, each in found.items():
+        seen, text = tokens_of(source, result), float(each.text.sum())
+        value = seen * each.clusters.total(each.text).value / text if text else 0.0
+        tokens[source] = Estimate(value, value, value) if is_all else Estimate(value, -math.inf, math.inf)
+    return tokens
 
-    Args:
-        hidden: share of the documents left that may be duplicates which a part doesn't show.
+
+def tokens_of(source: str, result: Result) -> int:
+    """Return the tokens of a source in a finished run, of all its components, of training and validation.
+
+    Raises:
+        OutcomesDisagree: none of the components is one of this source.
     """
-    splits = result.manifest.splits.values()
-    tokens = sum(split[source].tokens for split in splits if source in split)
-    text = found.clusters.total(found.text)
-    drawn = float(found.text.sum())
-    if not drawn:
-        return Estimate(0.0, 0.0, math.inf)
-    low = text.low * (1 - hidden)
-    return Estimate(*(end * tokens / drawn for end in (text.value, low, text.high)))
+    components: Mapping[str, str] = next(s.facts[COMPONENTS] for s in result.stages if COMPONENTS in s.facts)
+    mine = [name for name, of in components.items() if of == source]
+    if not mine:
+        raise OutcomesDisagree(
+            f"preflight: none of the shards' components ({', '.join(components)}) is of the source {source!r}; this is "
+            "a defect of groundwork, please report it"
+        )
+    return sum(split[name].tokens for split in result.manifest.splits.values() for name in mine)
 
 
 def _book(stage: Finished, found: Mapping[str, Outcomes]) -> Book:
@@ -196,13 +210,13 @@ def _book(stage: Finished, found: Mapping[str, Outcomes]) -> Book:
     for source, account in stage.book.items():
         clusters = found[source].clusters
         scale = 1.0 if clusters.drawn_frac >= 1 else clusters.whole / max(float(clusters.sizes.sum()), 1.0)
-        dropped, quarantined = (
+        created, dropped, quarantined = (
             type(counts)({reason: round(n * scale) for reason, n in counts.items()})
-            for counts in (account.dropped, account.quarantined)
+            for counts in (account.created, account.dropped, account.quarantined)
         )
         out = round(account.num_out * scale)
-        num_in = out + dropped.total() + quarantined.total()
-        book[source] = Account(num_in=num_in, num_out=out, dropped=dropped, quarantined=quarantined)
+        num_in = out + dropped.total() + quarantined.total() - created.total()
+        book[source] = Account(num_in, out, created, dropped, quarantined)
     return book
 
 

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import orjson
 
+from data_pipeline.documents import COPY_SHIFT
 from data_pipeline.ledger import Book
 from data_pipeline.output_dir import QUARANTINE, REMOVED, WORK
 from data_pipeline.pipeline import Finished
 from data_pipeline.preflight.drawn import Drawn
-from data_pipeline.preflight.estimate import Clusters
+from data_pipeline.preflight.estimate import Clusters, Estimate
+from data_pipeline.stages.augment import AUGMENT
 from data_pipeline.stages.view import CLEAN, keys_path
 from data_pipeline.storage import read_arrays, read_removed
 from foundation.errors import GroundworkError
@@ -35,8 +37,9 @@ class Outcomes:
     Attributes:
         clusters: their sizes.
         documents: (n,) float64, that were read, unreadable ones among them.
-        text: (n,) float64, UTF-8 bytes of the texts that are left at the end.
+        text: (n,) float64, UTF-8 bytes of the texts that are left at the end, copies among them.
         removed: stage and reason -> (n,) float64 documents.
+        created: stage -> (n,) float64 copies of these documents.
         pairs: stage -> duplicates whose original lies in another cluster, and in the same.
     """
 
@@ -44,13 +47,22 @@ class Outcomes:
     documents: np.ndarray
     text: np.ndarray
     removed: dict[Reason, np.ndarray] = field(default_factory=dict)
+    created: dict[str, np.ndarray] = field(default_factory=dict)
     pairs: dict[str, list[int]] = field(default_factory=dict)
 
     def kept(self, stages: Sequence[str]) -> np.ndarray:
-        """Return (n,) float64: the documents that are left after these stages."""
+        """Return (n,) float64: the documents of the input that are left after these stages."""
         gone = [counts for (stage, _), counts in self.removed.items() if stage in stages]
         left: np.ndarray = self.documents - np.sum(gone, axis=0) if gone else self.documents
         return left
+
+    def left(self, stages: Sequence[str]) -> Estimate:
+        """Return how many documents the whole source has after these stages, copies among them."""
+        kept = self.kept(stages)
+        made = [counts for stage, counts in self.created.items() if stage in stages]
+        if not made:
+            return self.clusters.count(kept, self.documents)
+        return self.clusters.total(kept + np.sum(made, axis=0))  # no share: there may be more than were read
 
 
 class _Places:
@@ -100,8 +112,9 @@ def outcomes(folder: Path, drawn: Sequence[Drawn], stages: Sequence[Finished]) -
         OutcomesDisagree: the evidence is not what the ledger says.
     """
     places = {each.source.name: _Places(each) for each in drawn}
-    facts = next(stage.facts for stage in stages if stage.name == CLEAN)
-    sizes = _Sizes(folder, facts)
+    facts = {stage.name: stage.facts for stage in stages}
+    sizes = _Sizes(folder, facts[CLEAN]["partitions"], facts[CLEAN]["file_names"])
+    copies = _Sizes(folder, facts[AUGMENT]["partitions"], facts[CLEAN]["file_names"], AUGMENT)
     found: dict[str, Outcomes] = {}
     for source, place in places.items():
         num = len(place.clusters.sizes)
@@ -109,6 +122,10 @@ def outcomes(folder: Path, drawn: Sequence[Drawn], stages: Sequence[Finished]) -
         for file, rows, num_bytes in sizes.of(source):
             np.add.at(found[source].documents, place(file, rows), 1)
             np.add.at(found[source].text, place(file, rows), num_bytes)
+        for file, rows, num_bytes in copies.of(source):
+            where = place(file, rows & (1 << COPY_SHIFT) - 1)
+            np.add.at(found[source].created.setdefault(AUGMENT, np.zeros(num)), where, 1)
+            np.add.at(found[source].text, where, num_bytes)
     for stage in stages:
         for source, file, row, reason in _unreadable(folder / QUARANTINE / stage.name):
             where = places[source](file, np.array([row]))
@@ -121,17 +138,19 @@ def outcomes(folder: Path, drawn: Sequence[Drawn], stages: Sequence[Finished]) -
 
 
 class _Sizes:
-    """The documents that came out of the first stage, by source and file, with the bytes of their texts."""
+    """The documents that a stage wrote, by source and file, with the bytes of their texts."""
 
-    def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, partitions: list[dict[str, Any]], file_names: list[str], stage: str = CLEAN
+    ) -> None:
         self._of: dict[str, dict[str, list[tuple[np.ndarray, np.ndarray]]]] = {}
         self._by_row: dict[tuple[str, str], dict[int, int]] = {}
-        for partition in facts["partitions"]:
-            arrays = read_arrays(keys_path(folder / WORK, partition["name"]))
+        for partition in partitions:
+            arrays = read_arrays(keys_path(folder / WORK, partition["name"], stage))
             files = self._of.setdefault(partition["source"], {})
             for number in np.unique(arrays["files"]).tolist():
                 mine = arrays["files"] == number
-                pieces = files.setdefault(facts["file_names"][number], [])
+                pieces = files.setdefault(file_names[number], [])
                 pieces.append((arrays["rows"][mine], arrays["sizes"][mine]))
 
     def of(self, source: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -181,6 +200,12 @@ def _counts(found: Outcomes, reason: Reason) -> np.ndarray:
 def _check(stage: str, book: Book, found: dict[str, Outcomes]) -> None:
     """Raise unless the evidence counts what the ledger counts."""
     for source, account in book.items():
+        made = int(found[source].created[stage].sum()) if stage in found[source].created else 0
+        if made != account.created.total():
+            raise OutcomesDisagree(
+                f"preflight: {stage}, source {source!r}: {made} copies lie in the probe's folder, its ledger says "
+                f"{account.created.total()}; this is a defect of groundwork, please report it"
+            )
         seen = Counter({reason: int(n.sum()) for (where, reason), n in found[source].removed.items() if where == stage})
         if seen != account.reasons():
             raise OutcomesDisagree(

@@ -21,7 +21,7 @@ from data_pipeline.output_dir import (
     reclaim,
 )
 from data_pipeline.pipeline import LIMITS
-from data_pipeline.preflight.draw import Wish, draw
+from data_pipeline.preflight.draw import draw, wishes
 from data_pipeline.preflight.drawn import Drawn
 from data_pipeline.preflight.forecast import Forecast, forecast
 from data_pipeline.preflight.outcomes import outcomes
@@ -82,8 +82,8 @@ class Probe(Preflight):
 
     Args:
         frac: share of each source's bytes that is drawn, in (0, 1].
-        least_bytes: of a source that are drawn all the same, as stored; all of it where it is smaller.
-        most_bytes: that are drawn at most: more makes the forecast no better.
+        least_bytes: that are drawn all the same, as stored, in equal parts of each source; all where it is smaller.
+        most_bytes: that are drawn at most, of each source by its size: more makes the forecast no better.
         seed: of the choice.
         go_on: whether the run follows, unless it is foretold to stop.
     Raises:
@@ -101,7 +101,7 @@ class Probe(Preflight):
         require(0 < frac <= 1, "frac", frac, "a share above 0, up to 1; 0.01 is usual")
         require(least_bytes >= 1, "least_bytes", least_bytes, f"1 or more bytes; {8 << 20} (8 MiB) is usual")
         require(most_bytes >= least_bytes, "most_bytes", most_bytes, "no less than least_bytes")
-        require(seed >= 0, "seed", seed, "a number from 0")
+        require(0 <= seed < 2**64, "seed", seed, "a number from 0 to below 2^64")
         self.frac, self.least_bytes, self.most_bytes, self.seed = frac, least_bytes, most_bytes, seed
         self.go_on = go_on
 
@@ -133,10 +133,11 @@ class Probe(Preflight):
         for name in (FORECAST, FORECAST_PAGE):
             (folder / name).unlink(missing_ok=True)
         frac, least = self.frac, float(self.least_bytes)
+        sizes = [sum(file.size_bytes for file in source.files()) for source in sources]
         for attempt in range(TRIES):
             shutil.rmtree(scratch, ignore_errors=True)
-            wish = Wish(min(frac, 1.0), least / len(sources), self.most_bytes / len(sources), self.seed)
-            drawn = [draw(source, wish, scratch / f"{number}.drawn") for number, source in enumerate(sources)]
+            wished = wishes(min(frac, 1.0), least, self.most_bytes, self.seed, sizes)
+            drawn = [draw(each, wished[number], scratch / f"{number}.drawn") for number, each in enumerate(sources)]
             try:
                 small, large, result = probe_twice(arguments, drawn, executor.num_workers(), scratch)
                 break

@@ -120,8 +120,23 @@ def _probing(arguments: dict[str, Any], drawn: list[Drawn], parts: int, folder: 
         "output_dir": str(folder),
         "partition_bytes": min(size, partition_bytes(arguments)),
         "max_bad_frac": 1.0,
+        "mix": _keeping_its_part(arguments["mix"], drawn),
         **{group: _never_stopping(arguments[group]) for group in ("clean", "dedup")},
     }
+
+
+def _keeping_its_part(node: Node[Any], drawn: list[Drawn]) -> Node[Any]:
+    """Return a mix that keeps as many times fewer bytes of a source as fewer of it were drawn.
+
+    All stages before take of the part what they take of the whole, so that the rest of it is that many times smaller
+    too; a share is the same of both.
+    """
+    keep = dict(node.values.get("keep") or {})
+    for each in drawn:
+        part = keep.get(each.source.name)
+        if isinstance(part, dict) and not each.is_all:
+            keep[each.source.name] = {"bytes": part["bytes"] * each.size / max(each.whole, each.size)}
+    return replace(node, values=node.values | {"keep": keep}, raw=node.raw | {"keep": keep}) if keep else node
 
 
 def _took(folder: Path) -> dict[str, dict[str, float]]:

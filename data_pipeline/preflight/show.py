@@ -17,7 +17,7 @@ from data_pipeline.output_dir import FORECAST
 from data_pipeline.pipeline import Finished, Result
 from data_pipeline.preflight.drawn import Drawn
 from data_pipeline.preflight.estimate import Estimate
-from data_pipeline.preflight.forecast import DUPLICATES, Forecast, StageForecast
+from data_pipeline.preflight.forecast import DUPLICATES, Forecast, StageForecast, tokens_of
 from data_pipeline.report.tables import print_tables
 from data_pipeline.stages.decontaminate import Decontaminate
 from data_pipeline.stages.paragraphs import CutParagraphs
@@ -102,11 +102,10 @@ def print_truth(result: Result, config: str) -> None:
     table = _table("stage", ("foretold", "documents", "foretold", "seconds", "foretold", "memory", "foretold", "disk"))
     for done in stages:
         table.add_row(done.name, *_beside(done, foretold["stages"][done.name]))
-    tokens = _table("source", ("foretold", "tokens"))
+    tokens = _table("source", ("foretold", "tokens", "difference"))
     for source, ends in foretold["tokens"].items():
-        splits = result.manifest.splits.values()
-        number = sum(split[source].tokens for split in splits if source in split)
-        tokens.add_row(source, _interval(ends), f"{number:,}{_outside(number, ends)}")
+        number, value = tokens_of(source, result), ends["value"] or 0
+        tokens.add_row(source, _interval(ends), f"{number:,}", f"{value / number - 1:+.1%}" if number else "")
     print("the forecast beside the run:", file=sys.stderr)
     print_tables(table, tokens)
 
@@ -131,6 +130,8 @@ def _outside(number: float, ends: Mapping[str, float | None]) -> str:
 def _interval(ends: Mapping[str, float | None]) -> str:
     low, high = ends["low"], ends["high"]
     value = f"{ends['value'] or 0:,.0f}"
+    if low is None and high is None:
+        return f"about {value}"
     if low == high:
         return value
     return f"{value} ({low or 0:,.0f} to {'?' if high is None else f'{high:,.0f}'})"

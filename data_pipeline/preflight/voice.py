@@ -27,6 +27,12 @@ class _Prefixed(io.TextIOBase):
     def flush(self) -> None:
         self._out.flush()
 
+    def finish(self) -> None:
+        """Write the last line, where no newline ended it."""
+        if self._line:
+            self.write("\n")
+        self.flush()
+
 
 @contextlib.contextmanager
 def prefixed(prefix: str, hidden: str) -> Iterator[None]:
@@ -35,5 +41,9 @@ def prefixed(prefix: str, hidden: str) -> Iterator[None]:
     Args:
         hidden: a line that holds this is left out.
     """
-    with contextlib.redirect_stderr(_Prefixed(sys.stderr, prefix, hidden)):
-        yield
+    voice = _Prefixed(sys.stderr, prefix, hidden)
+    with contextlib.redirect_stderr(voice):
+        try:
+            yield
+        finally:
+            voice.finish()

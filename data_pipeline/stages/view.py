@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_pipeline.documents import SCHEMA, SNIPPET_CHARS, keys_of
+from data_pipeline.documents import SCHEMA, SNIPPET_CHARS, keys_of, parents_of
 from data_pipeline.stages.cuts import Cuts
 from data_pipeline.storage import read_arrays, read_batch, write_arrays, write_batch
 from foundation.hashes import hash_json
@@ -180,12 +180,15 @@ class View:
     def components(self) -> tuple[list[str], np.ndarray]:
         """The components of the mixture, and the place among them of each document that is in, by index: (n,) int32.
 
-        They are the sources, unless the split found groups of documents in these.
+        They are the sources, unless the split found groups of documents in these. A copy is of its document's.
         """
         for stage in self.decided:
             decision = self._decision(stage)
             if "components" in decision:
-                return decision["component_names"].tolist(), decision["components"]
+                known = decision["components"]  # the copies came later
+                if len(known) < self.starts[-1]:
+                    known = np.concatenate([known, known[parents_of(self.files, self.rows, len(known))]])
+                return decision["component_names"].tolist(), known
         return self.sources
 
     @property

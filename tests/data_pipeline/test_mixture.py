@@ -15,6 +15,7 @@ from data_pipeline.mix.plan import PlanError
 from data_pipeline.mix.split import SplitError
 from data_pipeline.pipeline import Result
 from data_pipeline.shards.verify import verify
+from data_pipeline.storage import read_batch
 from data_pipeline.summary import print_summary
 from foundation.errors import SettingError
 from foundation.files import read_json
@@ -117,6 +118,47 @@ def test_groups_are_the_same_bytes_with_any_number_of_workers(
     out = tmp_path / "out"
     go(tree(out, "web", "books", workers=2, group_by="language", temperature=0.5, min_group_frac=0.02))
     assert output_hashes(out) == output_hashes(grouped.output_dir)
+
+
+def test_copies_are_of_the_group_of_their_document(tree: Tree, go: Go, tmp_path: Path, decoded: Decoded) -> None:
+    noise = {"_target_": "data_pipeline.augment.noise.Noise", "frac": 0.5, "copies": 2, "drop_rate": 0.02}
+    given = tree(tmp_path / "out", "web", "books", group_by="language", min_group_frac=0.02) | {"augment": noise}
+    result = go(given)
+    partitions = read_json(tmp_path / "out/work/augment/stage.json")["facts"]["facts"]["partitions"]
+    copies = [
+        json.loads(row["metadata"]) | {"text": row["text"], "source": each["source"]}
+        for each in partitions
+        for row in read_batch(tmp_path / f"out/work/augment/{each['name']}.arrow", each["batch_hash"]).to_pylist()
+    ]
+    assert len(copies) > 100
+    train = decoded(result.output_dir)["train"]
+    assert list(train) == ["books", "web.de", "web.en", "web.fr", "web.other"]
+    of_group = {"de": "web.de", "en": "web.en", "fr": "web.fr", "is": "web.other", None: "books"}
+    for copy in copies:
+        (component,) = [name for name, texts in train.items() if copy["text"] in texts]
+        assert component == of_group[copy.get("language")]
+    assert sum(map(len, train.values())) == sum(each["num_docs"] for each in partitions) + sum(
+        account["in"] for account in read_json(tmp_path / "out/ledger.json")["stages"]["augment"].values()
+    ) - sum(len(texts) for texts in decoded(result.output_dir)["val"].values())
+
+
+def test_a_weight_of_a_group_that_is_not_there_is_told_with_the_nearest(
+    tree: Tree, go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = go(tree(tmp_path / "out", "web", "books", group_by="language", group_weights={"En-": 0.7, "de": 0.3}))
+    print_summary(result)
+    said = capsys.readouterr().err
+    assert "warning: mix.group_weights.En-: no document has this group, did you mean 'en'?" in said
+    other = result.manifest.splits["train"]["web.other"]
+    assert other.weight == 0 and f"warning: plan: {other.tokens:,} tokens have weight 0 and are not read" in said
+
+
+def test_weights_of_groups_none_of_which_is_there_are_refused(tree: Tree, go: Go, tmp_path: Path) -> None:
+    weights = {"englsh": 0.7, "german": 0.3}
+    with pytest.raises(
+        SplitError, match=r"^mix\.group_weights: no document .* englsh, german; there are en, de, fr, is"
+    ):
+        go(tree(tmp_path / "out", "web", "books", group_by="language", group_weights=weights))
 
 
 def test_the_plan_is_said_before_and_the_truth_after(

@@ -39,12 +39,43 @@ def test_where_nothing_counts_anew_the_peak_is_that_of_the_whole_life(
     assert memory.peak_bytes() == most  # bytes there
 
 
-def test_a_container_has_what_it_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    limits = [tmp_path / name for name in ("unlimited", "missing", "small")]
-    limits[0].write_text("max\n")
-    monkeypatch.setattr(memory, "_CGROUPS", limits[:2])
-    whole = memory.machine_bytes()
+def limits(folder: Path, groups: str, files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return the memory of a process in these groups, where these files of limits are."""
+    (folder / "self").mkdir()
+    (folder / "self" / "cgroup").write_text(groups)
+    for name, limit in files.items():
+        (folder / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "tree" / name).write_text(f"{limit}\n")
+    monkeypatch.setattr(memory, "_SELF", folder / "self")
+    monkeypatch.setattr(memory, "_CGROUPS", folder / "tree")
+    return memory.machine_bytes()
+
+
+JOB = "/slurm/job_7/step_0"
+V1 = f"9:name=systemd:/\n4:cpu,memory:{JOB}\n0::/\n"
+CASES = {
+    "at the top": ("0::/\n", {"memory.max": "1001"}, 1001),
+    "of its own": (f"0::{JOB}\n", {"memory.max": "max", "slurm/job_7/step_0/memory.max": "1002"}, 1002),
+    "of one around": (f"0::{JOB}\n", {"slurm/job_7/step_0/memory.max": "max", "slurm/memory.max": "1003"}, 1003),
+    "the least": (f"0::{JOB}\n", {"slurm/job_7/step_0/memory.max": "1005", "slurm/memory.max": "1004"}, 1004),
+    "not a neighbour's": (f"0::{JOB}\n", {"slurm/job_8/memory.max": "5", "memory.max": "1006"}, 1006),
+    "of the host's path": ("0::/../../docker/ab\n", {"memory.max": "1007"}, 1007),
+    "beside version 1": (f"0::{JOB}\n", {"unified/slurm/memory.max": "1008"}, 1008),
+    "version 1": (V1, {"memory/slurm/job_7/memory.limit_in_bytes": "1009"}, 1009),
+    "version 1 at the top": (V1, {"memory/memory.limit_in_bytes": "1010", "slurm/memory.max": "5"}, 1010),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_process_has_what_the_groups_around_it_leave(
+    case: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    groups, files, truth = CASES[case]
+    assert limits(tmp_path, groups, files, monkeypatch) == truth
+
+
+def test_without_a_limit_it_has_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    whole = limits(tmp_path, f"0::{JOB}\n", {"memory.max": "max", "slurm/memory.max": str(1 << 62)}, monkeypatch)
     assert whole > LARGE
-    limits[2].write_text("123456789\n")
-    monkeypatch.setattr(memory, "_CGROUPS", limits)
-    assert memory.machine_bytes() == 123456789
+    monkeypatch.setattr(memory, "_SELF", tmp_path / "no proc")
+    assert memory.machine_bytes() == whole

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -28,11 +29,13 @@ def test_a_group_s_name_can_be_part_of_a_source_s(value: Any) -> None:
         ("zh-Hans", "zh-hans"),
         ("www.Example.com", "www.example.com"),
         ("PubMed Central", "pubmed-central"),
-        ("Wikipedia (en)", "wikipedia-en"),
+        ("  PubMed \t central", "pubmed-central"),
+        ("C", "c"),
         (3, "3"),
         (True, "true"),
         (None, "unknown"),
         ("", "unknown"),
+        (" ", "unknown"),
         (["en"], "unknown"),
         ({"a": 1}, "unknown"),
     ],
@@ -44,6 +47,16 @@ def test_names(value: Any, name: str) -> None:
 def test_values_without_a_letter_of_ours_and_long_ones_stay_apart() -> None:
     assert group_name("日本") != group_name("中国")
     assert group_name("a" * 200 + "b") != group_name("a" * 200 + "c")
+
+
+def test_values_that_differ_in_more_than_case_and_spaces_are_groups_apart() -> None:
+    for values in (["C", "C++", "C#", "F", "F#"], ["français", "fran-ais", "fran ais?"], ["a b", "a+b", "-a-b"]):
+        names = [group_name(value) for value in values]
+        assert len(set(names)) == len(values), names
+        assert all(NAME.fullmatch(f"web.{name}") for name in names)
+    assert re.fullmatch("c-[0-9a-f]{8}", group_name("C++"))
+    assert group_name("C++") == group_name("c++") == group_name(" c++ ")
+    assert group_name("Ç" * 200) == group_name("ç" * 200)
 
 
 def test_fields_are_found_by_their_key_and_inside_of_others() -> None:

@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from data_pipeline.preflight import draw as module
-from data_pipeline.preflight.draw import Wish, draw
+from data_pipeline.preflight.draw import Wish, draw, wishes
 from data_pipeline.preflight.drawn import Drawn, DrawnSource
 from data_pipeline.sources.jsonl import Jsonl
 from data_pipeline.sources.source import Source
@@ -130,3 +130,13 @@ def test_stages_see_every_attribute_of_the_source_that_was_drawn_from(files: Pat
     assert {name: getattr(wrapped, name) for name in values} == values
     assert methods - {"sources"} <= set(vars(DrawnSource))
     assert wrapped.sources() == [wrapped]
+
+
+def test_what_is_drawn_at_most_is_shared_by_size_and_each_source_has_some() -> None:
+    huge, *tiny = wishes(0.01, 800.0, 1000.0, 7, [1_000_000.0] + [100.0] * 99)
+    assert huge.most_bytes == pytest.approx(1000 * (0.1 / 100 + 0.9 * 1_000_000 / 1_009_900))
+    assert huge.most_bytes + sum(each.most_bytes for each in tiny) == pytest.approx(1000.0)
+    assert all(each.most_bytes >= each.least_bytes >= 1 for each in tiny)
+    assert (huge.frac, huge.seed, huge.least_bytes) == (0.01, 7, 8.0)
+    assert [each.most_bytes for each in wishes(0.01, 1.0, 100.0, 0, [0.0, 0.0])] == [50.0, 50.0]  # sizes unknown
+    assert [each.most_bytes for each in wishes(0.01, 1.0, 100.0, 0, [0.0, 5.0])] == [50.0, 50.0]
