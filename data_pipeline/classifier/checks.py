@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ MODEL, FOLDER = "model.safetensors", "classifiers"
 MIN_EXAMPLES = 10  # of a class, for a model; good ones need thousands
 LABELLED = "labelled"
 GIVE = "give {0}.paths='[{0}.jsonl.zst]', or records of both kinds by labelled.paths="
+# keys of addresses whose query may hold a signature, as in `pipeline`
+SIGNED = re.compile(rf"({'|'.join((*CLASSES, LABELLED))})\.(sources\.[^.]+\.)?paths(\.\d+)?")
 _OURS = frozenset({MODEL, CONFIG, QUARANTINE, REPORT, LOCK})
 
 

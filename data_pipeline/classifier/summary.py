@@ -12,7 +12,6 @@ from rich.table import Table
 
 from data_pipeline.classifier.evaluate import Limited
 from data_pipeline.classifier.labels import CLASSES
-from data_pipeline.classifier.page import write_page
 from data_pipeline.classifier.result import Result
 from data_pipeline.output_dir import REPORT
 from data_pipeline.report.tables import print_tables
@@ -25,8 +24,7 @@ LIMITS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def report(result: Result) -> None:
-    """Print the figures to stdout, warnings to stderr; write the page beside the model."""
-    write_page(result.path.with_name(REPORT), result.path.parent.name, result, f"{USE}: {use_of(result)}")
+    """Print the figures to stdout, warnings to stderr."""
     for line in warnings(result):
         print(f"warning: {line}", file=sys.stderr)
     for line in _examples(result):
