@@ -25,7 +25,7 @@ from data_pipeline.classifier.labels import BAD, CLASSES, GOOD, Labels
 from data_pipeline.classifier.page import write_page
 from data_pipeline.classifier.result import Judged, Result, facts_of
 from data_pipeline.classifier.rows import Rows
-from data_pipeline.classifier.summary import USE, use_of
+from data_pipeline.classifier.summary import use_of
 from data_pipeline.clean.classifier import sigmoid
 from data_pipeline.clean.linear_model import LinearModel
 from data_pipeline.clean.ngram_kernels import weigh_rows
@@ -181,7 +181,7 @@ def _publish(model: LinearModel, result: Result, config: dict[str, Any]) -> None
         path.unlink(missing_ok=True)
     write_atomic(result.path, model.to_bytes())
     write_atomic(settings, config_yaml(hide_queries(config)))
-    write_page(page, result.path.parent.name, result, f"{USE}: {use_of(result)}")
+    write_page(page, result.path.parent.name, result, use_of(result))
 
 
 def _of_both(rows: list[Rows]) -> tuple[Rows, np.ndarray]:
