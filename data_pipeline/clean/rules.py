@@ -57,6 +57,16 @@ class Limit:
     most_key: str = ""
     where: Group | None = None
 
+    @classmethod
+    def at_most(cls, score: str, most: float, key: str) -> Limit:
+        """Return a limit from above whose reason has the name of the score."""
+        return cls(score, most=float(most), above=score, most_key=key)
+
+    @classmethod
+    def at_least(cls, score: str, least: float, key: str) -> Limit:
+        """Return one from below."""
+        return cls(score, least=float(least), below=score, least_key=key)
+
     def values(self, scores: Scores) -> np.ndarray:
         """Return the score of each document that the limit holds for, (documents,) float64; NaN for the others."""
         values = scores[self.score]
