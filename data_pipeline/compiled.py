@@ -24,6 +24,7 @@ from foundation.hashes import hash_bytes
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 PACKAGE = Path(__file__).parent
+_settings: Any = numba.config
 _USES = f"from {__name__} import".encode()  # what a file with kernels has
 _IMPORT = re.compile(rf"^from {PACKAGE.name}\.([\w.]+) import".encode(), re.MULTILINE)
 _PREFIX = "kernels-"
@@ -57,12 +58,12 @@ def _compiled(function: Kernel, **options: Any) -> Kernel:
 @contextmanager
 def _cache_in(folder: Path) -> Iterator[None]:
     """Have numba keep code here: it asks for the folder when a function is decorated."""
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(folder)
+    before = _settings.CACHE_DIR
+    _settings.CACHE_DIR = str(folder)
     try:
         yield
     finally:
-        numba.config.CACHE_DIR = before
+        _settings.CACHE_DIR = before
 
 
 @functools.cache
@@ -70,8 +71,8 @@ def cache_dir() -> Path:
     """Return the folder for the machine code of these sources, in NUMBA_CACHE_DIR, in __pycache__, or where that can't
     be written in the user's own cache."""
     beside = PACKAGE / "__pycache__"
-    if numba.config.CACHE_DIR:
-        parent = Path(numba.config.CACHE_DIR)
+    if _settings.CACHE_DIR:
+        parent = Path(_settings.CACHE_DIR)
     else:
         beside.mkdir(exist_ok=True) if os.access(PACKAGE, os.W_OK) else None
         parent = beside if os.access(beside, os.W_OK) else Path.home() / ".cache" / PACKAGE.name

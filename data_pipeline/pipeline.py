@@ -188,9 +188,8 @@ def run(
         reclaim(folder)
         print_plan(mixture)
         finished = _do_all(place, stages, {source.name: source for source in cleaning.sources})
-        described = (
-            config_yaml(hide_queries(config, SIGNED)) if corpus.raw else None
-        )  # one that code made can't be had again
+        # a corpus that code made can't be had again from a config
+        described = config_yaml(hide_queries(config, SIGNED)) if corpus.raw else None
         return _publish(place, stages, finished, mixture, described)
 
 

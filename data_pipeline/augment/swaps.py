@@ -27,7 +27,7 @@ class Swaps(Change):
         path: a file with the table, in its place, in the format of `data_pipeline.clean.word_table`; relative to where
             the command is typed.
         both_ways: whether the other word becomes the first one, too; what the table itself says of a word goes before,
-            and of several that become one word the first is what that becomes.
+            and of several that become one word the first by alphabet is what that becomes.
         group_key: the key of a record that holds its language or domain; entries of one are for its documents alone.
         group: of documents without one.
         frac: share of the training documents that get copies.
@@ -90,13 +90,13 @@ class Swaps(Change):
 
 
 def _both_ways(words: dict[str, str], name: str) -> dict[str, str]:
-    """Return one group of a table with what leads back.
+    """Return one group of a table with what leads back, the same for any order of its words.
 
     Raises:
         SettingError: an other word is not one word, so that nothing can lead back from it.
     """
     back: dict[str, str] = {}
-    for word, other in words.items():
+    for word, other in sorted(words.items(), key=lambda entry: str(entry[0])):
         if not isinstance(other, str):
             continue  # the table refuses it
         if words_one(other) != [(0, len(other))]:

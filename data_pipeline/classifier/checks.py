@@ -18,6 +18,7 @@ MODEL, FOLDER = "model.safetensors", "classifiers"
 MIN_EXAMPLES = 10  # of a class, for a model; good ones need thousands
 LABELLED = "labelled"
 GIVE = "give {0}.paths='[{0}.jsonl.zst]', or records of both kinds by labelled.paths="
+# keys of addresses whose query may hold a signature, as in `pipeline`
 _OURS = frozenset({MODEL, CONFIG, QUARANTINE, REPORT, LOCK})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from data_pipeline.classifier.evaluate import Limited
 from data_pipeline.classifier.labels import CLASSES
-from data_pipeline.classifier.page import write_page
+from data_pipeline.classifier.page import NEAR_DUPLICATES, OTHERS, USE
 from data_pipeline.classifier.result import Result
 from data_pipeline.output_dir import REPORT
 from data_pipeline.report.tables import print_tables
@@ -20,13 +21,11 @@ from foundation.text import number_of, one_line
 
 FEW = 100  # held-out examples of a class, below which shares are rough: +- 10 % at two standard deviations
 NAMED = 3  # examples in both classes that are named
-USE = "to score documents by it and take out those below a limit, add to a line of python -m data_pipeline"
 LIMITS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def report(result: Result) -> None:
-    """Print the figures to stdout, warnings to stderr; write the page beside the model."""
-    write_page(result.path.with_name(REPORT), result.path.parent.name, result, f"{USE}: {use_of(result)}")
+    """Print the figures to stdout, warnings to stderr."""
     for line in warnings(result):
         print(f"warning: {line}", file=sys.stderr)
     for line in _examples(result):
@@ -83,6 +82,8 @@ def _row(each: Limited) -> tuple[str, ...]:
 
 
 def _closing(result: Result) -> Iterator[str]:
+    yield NEAR_DUPLICATES
+    yield f"  {OTHERS} {use_of(result)}"
     yield f"model:  {shown_path(result.path)}"
     yield f"page:   {shown_path(result.path.with_name(REPORT))}"
     yield f"{USE}:"
@@ -92,10 +93,21 @@ def _closing(result: Result) -> Iterator[str]:
 def use_of(result: Result) -> str:
     """Return what to add to a line of `python -m data_pipeline` to clean by the model."""
     name = result.path.parent.name
-    label = name if name.isidentifier() else "quality"
+    label = name if name.isascii() and name.isidentifier() else "quality"
     rule = f"clean.rules.{label}"
-    keys = f"{rule}.model={shlex.quote(shown_path(result.path))} {rule}.score={label}"
+    keys = f"{rule}.model={as_typed(shown_path(result.path))} {rule}.score={label}"
     return f"+clean/rules@{rule}=classifier {keys} {rule}.least={result.judged.best.least:.4g}"
+
+
+def as_typed(text: str) -> str:
+    """Return a text as the value of a key on a command line: quoted for Hydra, where `,`, `=` or `(` mean something,
+    and around that for the shell."""
+    if re.fullmatch(r"[A-Za-z0-9_./-]*[A-Za-z_/][A-Za-z0-9_./-]*", text):
+        return text
+    inner = re.sub(r"(\\*)\$\{", lambda match: f"{match[1] * 2}\\${{", text)  # else of OmegaConf an interpolation
+    inner = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), inner)
+    quoted = f"'{inner}'"
+    return shlex.quote(quoted) if set(quoted) & set('"$`\\!') else f'"{quoted}"'
 
 
 def shown_path(path: Path) -> str:

@@ -21,8 +21,10 @@ from data_pipeline.classifier.evaluate import THRESHOLDS, area_under_curve, best
 from data_pipeline.classifier.examples import Examples, Origin, read_examples
 from data_pipeline.classifier.fit import fit
 from data_pipeline.classifier.labels import BAD, CLASSES, GOOD, Labels
+from data_pipeline.classifier.page import write_page
 from data_pipeline.classifier.result import Judged, Result, facts_of
 from data_pipeline.classifier.rows import Rows
+from data_pipeline.classifier.summary import use_of
 from data_pipeline.clean.classifier import sigmoid
 from data_pipeline.clean.linear_model import LinearModel
 from data_pipeline.clean.ngram_kernels import weigh_rows
@@ -30,7 +32,7 @@ from data_pipeline.clean.ngrams import Ngrams
 from data_pipeline.dedup.shingles import mix64
 from data_pipeline.executors.executor import Executor
 from data_pipeline.losses import BadLimit
-from data_pipeline.output_dir import CONFIG, QUARANTINE, TEMPORARY
+from data_pipeline.output_dir import CONFIG, QUARANTINE, REPORT, TEMPORARY
 from data_pipeline.records import keep_only
 from data_pipeline.sources.remote import signed_keys
 from data_pipeline.sources.source import Corpus
@@ -83,7 +85,8 @@ def run(
         max_bad_frac: the training stops when more of the records than this are unreadable.
         min_bad_records: fewer never stop it.
     Raises:
-        GroundworkError: something the user can mend; a model that was there before is untouched.
+        GroundworkError: something the user can mend; a model that was there before is untouched, and so are its
+            config and page. quarantine/ is of the last training, also of one that failed.
     """
     # first of all: the parameters and nothing else
     config = {key: value.raw if isinstance(value, Node) else value for key, value in locals().items()}
@@ -101,8 +104,7 @@ def run(
         BadLimit(max_bad_frac, min_bad_records).check({"examples": examples.account}, quarantine)
         check_examples(examples)
         model, result = train(examples, ngrams, l2, held_out_frac, seed, folder / MODEL)
-        write_atomic(folder / CONFIG, config_yaml(hide_queries(config, SIGNED)))
-        write_atomic(folder / MODEL, model.to_bytes())
+        _publish(model, result, config)
         return result
 
 
@@ -172,6 +174,16 @@ def is_held_out(hashes: np.ndarray, held_out_frac: float, seed: int) -> np.ndarr
     held_out = np.zeros(len(hashes), bool)
     held_out[np.lexsort((hashes[:, 1], lots))[:number]] = True
     return held_out
+
+
+def _publish(model: LinearModel, result: Result, config: dict[str, Any]) -> None:
+    """Write the model, its config and its page: whenever this ends, none stands beside the model of another one."""
+    page, settings = (result.path.with_name(name) for name in (REPORT, CONFIG))
+    for path in (page, settings):
+        path.unlink(missing_ok=True)
+    write_atomic(result.path, model.to_bytes())
+    write_atomic(settings, config_yaml(hide_queries(config, SIGNED)))
+    write_page(page, result.path.parent.name, result, use_of(result))
 
 
 def _of_both(rows: list[Rows]) -> tuple[Rows, np.ndarray]:

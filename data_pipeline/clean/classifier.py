@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from data_pipeline.clean.linear_model import LinearModel, read_model
+from data_pipeline.clean.linear_model import LinearModel, ModelError, read_model
 from data_pipeline.clean.ngrams import Counting
 from data_pipeline.clean.rules import Applied, Limit, Rule
 from data_pipeline.documents import utf8_buffers
@@ -66,23 +66,25 @@ class Classifier(Rule):
         if least is not None and pareto_alpha is not None:
             raise SettingError(f"least: {least!r} and pareto_alpha: both say what is too low; set one of them to null")
         self._path, self._score, self._alpha, self._seed = model, score, pareto_alpha, seed
+        self._expected: str | None = None  # the content of the model, once it is known
         limits = [] if least is most is None else [_limit(score, least, most, reason)]
         if pareto_alpha is not None:
             limits.append(_limit(score + LUCK, 1.0, None, reason))
         self.limits = tuple(limits)
 
     def inputs(self) -> list[Path]:
-        """Return the model's file: with other bytes of it, documents are scored again.
+        """Return the model's file: with other bytes of it, documents are scored again. From here on `apply` takes no
+        other model: what it gives would stand under the hash of this one.
 
         Raises:
             ModelError: it is no model that can be used.
         """
-        read_model(Path(self._path))
+        self._expected = read_model(Path(self._path)).content_hash()
         return [Path(self._path)]
 
     def apply(self, batch: pa.RecordBatch) -> Applied:
         texts = batch.column("text")
-        quality = probabilities(_model(self._path), texts)
+        quality = probabilities(_model(self._path, self._expected), texts)
         scores = {self._score: quality}
         if self._alpha is not None:
             scores[self._score + LUCK] = quality + pareto_samples(texts, self._alpha, self._seed)
@@ -124,19 +126,28 @@ def pareto_samples(texts: pa.LargeStringArray, alpha: float, seed: int) -> np.nd
     return samples
 
 
-def _model(path: str) -> LinearModel:
+def _model(path: str, expected: str | None) -> LinearModel:
     """Return the model of a file, read once in a process while the file stays.
 
+    Args:
+        expected: its content's hash; None: any.
     Raises:
-        ModelError: as of `read_model`.
+        ModelError: as of `read_model`; it has other content.
     """
     try:
         status = Path(path).stat()
     except OSError:
         return read_model(Path(path))  # says why it can't
-    return _model_of(path, (status.st_size, status.st_mtime_ns, status.st_ino))
+    model, content_hash = _model_of(path, (status.st_size, status.st_mtime_ns, status.st_ino))
+    if expected is not None and content_hash != expected:
+        raise ModelError(
+            f"{path}: was replaced while documents were scored by it; put the one back that was there, or run again to "
+            "score all of them by this one"
+        )
+    return model
 
 
 @functools.lru_cache(maxsize=8)
-def _model_of(path: str, state: tuple[int, ...]) -> LinearModel:
-    return read_model(Path(path))
+def _model_of(path: str, state: tuple[int, ...]) -> tuple[LinearModel, str]:
+    model = read_model(Path(path))
+    return model, model.content_hash()

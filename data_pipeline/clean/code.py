@@ -49,14 +49,9 @@ class Code(Rule):
         allowed = "a share from 0 to 1"
         require(0 <= min_alphanumeric_frac <= 1, "min_alphanumeric_frac", min_alphanumeric_frac, allowed)
         self.limits = (
-            _most("code_mean_line_chars", float(max_mean_line_chars), "max_mean_line_chars"),
-            _most("code_longest_line_chars", float(max_line_chars), "max_line_chars"),
-            Limit(
-                "code_alphanumeric",
-                least=float(min_alphanumeric_frac),
-                below="code_alphanumeric",
-                least_key="min_alphanumeric_frac",
-            ),
+            Limit.at_most("code_mean_line_chars", max_mean_line_chars, "max_mean_line_chars"),
+            Limit.at_most("code_longest_line_chars", max_line_chars, "max_line_chars"),
+            Limit.at_least("code_alphanumeric", min_alphanumeric_frac, "min_alphanumeric_frac"),
         )
 
     def apply(self, batch: pa.RecordBatch) -> Applied:
@@ -69,10 +64,6 @@ class Code(Rule):
         for column in scores.values():
             column[measures[:, CODE_CHARS] == 0] = np.nan
         return Applied(batch, scores)
-
-
-def _most(name: str, most: float, key: str) -> Limit:
-    return Limit(name, most=most, above=name, most_key=key)
 
 
 def code_measures_one(text: str) -> list[int]:

@@ -77,15 +77,12 @@ class FineWeb(Rule):
             require(len(mark) == 1, "end_marks", mark, "single characters")
         self._short_line_chars, self._keep_without_ended_lines = short_line_chars, keep_without_ended_lines
         self.limits = (
-            Limit(
-                "fineweb_ended_lines",
-                least=min_ended_lines_frac,
-                below="fineweb_ended_lines",
-                least_key="min_ended_lines_frac",
+            Limit.at_least("fineweb_ended_lines", min_ended_lines_frac, "min_ended_lines_frac"),
+            Limit.at_most("fineweb_short_lines", max_short_lines_frac, "max_short_lines_frac"),
+            Limit.at_most(
+                "fineweb_duplicate_line_chars", max_duplicate_line_chars_frac, "max_duplicate_line_chars_frac"
             ),
-            _most("fineweb_short_lines", max_short_lines_frac, "max_short_lines_frac"),
-            _most("fineweb_duplicate_line_chars", max_duplicate_line_chars_frac, "max_duplicate_line_chars_frac"),
-            _most("fineweb_newlines_per_word", max_newlines_per_word, "max_newlines_per_word"),
+            Limit.at_most("fineweb_newlines_per_word", max_newlines_per_word, "max_newlines_per_word"),
         )
 
     def apply(self, batch: pa.RecordBatch) -> Applied:
@@ -101,10 +98,6 @@ class FineWeb(Rule):
         if self._keep_without_ended_lines:
             scores["fineweb_ended_lines"][measures[:, ENDED_LINES] == 0] = np.nan
         return Applied(batch, scores)
-
-
-def _most(name: str, most: float, key: str) -> Limit:
-    return Limit(name, most=float(most), above=name, most_key=key)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray, has_words: np.ndarray) -> np.ndarray:

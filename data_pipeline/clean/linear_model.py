@@ -49,7 +49,16 @@ class LinearModel:
 
     def to_bytes(self) -> bytes:
         """Return the file; equal models give equal bytes."""
-        header = {
+        header, weights = self._header(), self.weights.astype("<f4")
+        written = canonical_json(header | {"hash": _hash(header, weights)}).decode()
+        return bytes(save({_WEIGHTS: weights}, {_HEADER: written}))  # one entry: safetensors keeps no order of several
+
+    def content_hash(self) -> str:
+        """Return the hash that its file states: of all that is in it."""
+        return _hash(self._header(), self.weights.astype("<f4"))
+
+    def _header(self) -> dict[str, Any]:
+        return {
             "format": FORMAT,
             "version": VERSION,
             "word_ngrams": self.ngrams.word_ngrams,
@@ -58,9 +67,6 @@ class LinearModel:
             "bias": self.bias,
             "facts": self.facts,
         }
-        weights = self.weights.astype("<f4")
-        written = canonical_json(header | {"hash": _hash(header, weights)}).decode()
-        return bytes(save({_WEIGHTS: weights}, {_HEADER: written}))  # one entry: safetensors keeps no order of several
 
 
 def read_model(path: Path) -> LinearModel:
@@ -76,20 +82,22 @@ def read_model(path: Path) -> LinearModel:
     except OSError as error:
         raise ModelError(f"{path}: can't be read ({error.strerror}); give a trained model, or {ANEW}") from error
     header = _header_of(path, data)
-    if header.get("version") != VERSION:
-        raise ModelError(f"{path}: is of version {header.get('version')!r}, this program reads {VERSION}; {ANEW}")
-    stated = header.pop("hash", None)
+    stated, version = header.pop("hash", None), header.get("version")
     try:
         weights = load(data)[_WEIGHTS]
-        ngrams = Ngrams(header["word_ngrams"], tuple(header["char_ngrams"]), header["num_buckets"])
-        fits = weights.shape == (ngrams.num_buckets,) and weights.dtype == np.dtype("<f4")
-        intact = fits and _hash(header, weights) == stated and bool(np.isfinite(weights).all())
-        bias = float(header["bias"])
+        is_intact = _hash(header, weights) == stated
+        if version == VERSION:
+            ngrams = Ngrams(header["word_ngrams"], tuple(header["char_ngrams"]), header["num_buckets"])
+            is_intact &= weights.shape == (ngrams.num_buckets,) and weights.dtype == np.dtype("<f4")
+            is_intact &= bool(np.isfinite(weights).all())
+            model = LinearModel(ngrams, weights, float(header["bias"]), dict(header["facts"]))
     except (SafetensorError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"{path}: is damaged ({error}); restore it, or {ANEW}") from error
-    if not intact:
+    if version != VERSION and is_intact:
+        raise ModelError(f"{path}: is of version {version!r}, this program reads {VERSION}; {ANEW}")
+    if not is_intact:
         raise ModelError(f"{path}: is damaged (its content has another hash than it states); restore it, or {ANEW}")
-    return LinearModel(ngrams, weights, bias, header["facts"])
+    return model
 
 
 def _header_of(path: Path, data: bytes) -> dict[str, Any]:

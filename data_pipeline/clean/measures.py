@@ -64,7 +64,9 @@ class StopWords:
 
     @classmethod
     def of(cls, words: tuple[str, ...]) -> StopWords:
-        encoded = [word.encode() for word in words]
+        """Return up to MAX_STOP_WORDS different words; one that is given twice counts once."""
+        encoded = [word.encode() for word in dict.fromkeys(words)]
+        assert len(encoded) <= MAX_STOP_WORDS, "each is a bit"
         long = [word for word in encoded if len(word) >= KEY_BYTES]
         offsets = np.cumsum([0, *map(len, long)], dtype=np.int64)
         short = [word for word in encoded if len(word) < KEY_BYTES]
@@ -77,11 +79,12 @@ def _short_key_one(word: bytes) -> int:
 
 
 def _table(words: list[bytes]) -> tuple[np.ndarray, np.ndarray, np.uint64]:
-    """Return the table of words of fewer than KEY_BYTES bytes, found by trying factors until no two share a slot."""
+    """Return the table of different words of fewer than KEY_BYTES bytes, found by trying factors until no two share a
+    slot: MAX_STOP_WORDS have slots of their own at one factor of eight."""
     keys = np.array([_short_key_one(word) for word in words], np.uint64)
     factor = _GOLDEN
     while len(set((slots := keys * factor >> _SHIFT).tolist())) < len(words):
-        factor *= _GOLDEN
+        factor = np.uint64(int(factor) * int(_GOLDEN) % 2**64)  # of numpy's scalars it would warn
     table, bits = np.zeros((2, _SLOTS), np.uint64)
     table[slots], bits[slots] = keys, np.uint64(1) << np.arange(len(words), dtype=np.uint64)
     return table, bits, factor

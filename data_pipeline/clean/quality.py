@@ -80,6 +80,14 @@ class GopherQuality(Rule):
         _check_words(words, min_stop_words)
         _check_range("words", min_words, max_words)
         _check_range("mean_word_length", min_mean_word_length, max_mean_word_length)
+        for name, most in (("max_hash_ratio", max_hash_ratio), ("max_ellipsis_ratio", max_ellipsis_ratio)):
+            require(most >= 0, name, most, "0 or more")
+        for name, share in (
+            ("max_bullet_lines_frac", max_bullet_lines_frac),
+            ("max_ellipsis_lines_frac", max_ellipsis_lines_frac),
+            ("min_alpha_words_frac", min_alpha_words_frac),
+        ):
+            require(0 <= share <= 1, name, share, "a share from 0 to 1")
         self.limits = (
             Limit(
                 "gopher_words",
@@ -99,18 +107,12 @@ class GopherQuality(Rule):
                 "min_mean_word_length",
                 "max_mean_word_length",
             ),
-            _most("gopher_hash_ratio", "max_hash_ratio", _at_least_0("max_hash_ratio", max_hash_ratio)),
-            _most("gopher_ellipsis_ratio", "max_ellipsis_ratio", _at_least_0("max_ellipsis_ratio", max_ellipsis_ratio)),
-            _most(
-                "gopher_bullet_lines", "max_bullet_lines_frac", _share("max_bullet_lines_frac", max_bullet_lines_frac)
-            ),
-            _most(
-                "gopher_ellipsis_lines",
-                "max_ellipsis_lines_frac",
-                _share("max_ellipsis_lines_frac", max_ellipsis_lines_frac),
-            ),
-            _least("gopher_alpha_words", "min_alpha_words_frac", _share("min_alpha_words_frac", min_alpha_words_frac)),
-            _least("gopher_stop_words", "min_stop_words", min_stop_words),
+            Limit.at_most("gopher_hash_ratio", max_hash_ratio, "max_hash_ratio"),
+            Limit.at_most("gopher_ellipsis_ratio", max_ellipsis_ratio, "max_ellipsis_ratio"),
+            Limit.at_most("gopher_bullet_lines", max_bullet_lines_frac, "max_bullet_lines_frac"),
+            Limit.at_most("gopher_ellipsis_lines", max_ellipsis_lines_frac, "max_ellipsis_lines_frac"),
+            Limit.at_least("gopher_alpha_words", min_alpha_words_frac, "min_alpha_words_frac"),
+            Limit.at_least("gopher_stop_words", min_stop_words, "min_stop_words"),
         )
         self._stop_words = StopWords.of(words)
 
@@ -139,14 +141,6 @@ def gopher_values(measures: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1).astype(np.float64)
 
 
-def _most(name: str, key: str, most: float) -> Limit:
-    return Limit(name, most=most, above=name, most_key=key)
-
-
-def _least(name: str, key: str, least: float) -> Limit:
-    return Limit(name, least=least, below=name, least_key=key)
-
-
 def _check_words(words: tuple[str, ...], min_stop_words: int) -> None:
     for word in words:
         require(word.split() == [word], "stop_words", word, "words without white space")
@@ -158,13 +152,3 @@ def _check_words(words: tuple[str, ...], min_stop_words: int) -> None:
 def _check_range(name: str, least: float, most: float) -> None:
     require(least >= 0, f"min_{name}", least, "0 or more")
     require(most >= least, f"max_{name}", most, f"a number not below min_{name}, {least}: else every text would go")
-
-
-def _share(name: str, value: float) -> float:
-    require(0 <= value <= 1, name, value, "a share from 0 to 1")
-    return value
-
-
-def _at_least_0(name: str, value: float) -> float:
-    require(value >= 0, name, value, "0 or more")
-    return value

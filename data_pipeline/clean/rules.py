@@ -59,6 +59,16 @@ class Limit:
     most_key: str = ""
     where: Group | None = None
 
+    @classmethod
+    def at_most(cls, score: str, most: float, key: str) -> Limit:
+        """Return a limit from above whose reason has the name of the score."""
+        return cls(score, most=float(most), above=score, most_key=key)
+
+    @classmethod
+    def at_least(cls, score: str, least: float, key: str) -> Limit:
+        """Return one from below."""
+        return cls(score, least=float(least), below=score, least_key=key)
+
     def values(self, scores: Scores) -> np.ndarray:
         """Return the score of each document that the limit holds for, (documents,) float64; NaN for the others."""
         values = scores[self.score]
@@ -167,6 +177,7 @@ class Rule(ABC):
     Attributes:
         choices, limits: on its scores; of several that a document breaks the first is its reason, choices first.
         decide_alone: arguments of its constructor that change no text and no score.
+        ordered: those that are mappings of which the order of the keys decides, too.
         max_loss_frac: the run stops where one rule takes more of a source's documents.
         owners: reason -> key of the rule that gives it, e.g. `rules.gopher`, of a rule that holds others; the reasons
             of one count together against `max_loss_frac`, a reason that is not named here counts by itself.
@@ -175,6 +186,7 @@ class Rule(ABC):
     limits: tuple[Limit, ...] = ()
     choices: tuple[Choice, ...] = ()
     decide_alone: ClassVar[frozenset[str]] = frozenset()
+    ordered: ClassVar[frozenset[str]] = frozenset()
     max_loss_frac: float = 1.0
     owners: Mapping[str, str] = MappingProxyType({})
 
@@ -225,6 +237,7 @@ class Rules(Rule):
     """
 
     decide_alone = frozenset({"max_loss_frac"})
+    ordered = frozenset({"rules"})
 
     def __init__(self, rules: dict[str, Rule], max_loss_frac: float = 0.5) -> None:
         require(0 < max_loss_frac <= 1, MAX_LOSS, max_loss_frac, "a share above 0, up to 1, which never stops a run")
@@ -349,12 +362,28 @@ def _check(label: str, rule: Rule, applied: Applied, num_docs: int, before: Scor
 
 
 def measured(raw: Any) -> Any:
-    """Return a rule's plain config without the arguments that only decide: what texts and scores depend on."""
+    """Return a rule's plain config without the arguments that only decide: what texts and scores depend on; as of
+    `in_order`."""
+    return _told(raw, is_decided=False)
+
+
+def in_order(raw: Any) -> Any:
+    """Return a plain config with lists of [key, value] in place of the mappings of which the order decides, as hashes
+    of a config know of no other order."""
+    return _told(raw, is_decided=True)
+
+
+def _told(raw: Any, is_decided: bool) -> Any:
     if isinstance(raw, list):
-        return [measured(value) for value in raw]
+        return [_told(value, is_decided) for value in raw]
     if not isinstance(raw, dict):
         return raw
     module, _, name = str(raw.get("_target_", "")).rpartition(".")
     target = getattr(sys.modules.get(module), name, None)
-    decide_alone: frozenset[str] = getattr(target, "decide_alone", frozenset())
-    return {key: measured(value) for key, value in raw.items() if key not in decide_alone}
+    left_out: frozenset[str] = frozenset() if is_decided else getattr(target, "decide_alone", frozenset())
+    told = {key: _told(value, is_decided) for key, value in raw.items() if key not in left_out}
+    ordered: frozenset[str] = getattr(target, "ordered", frozenset())
+    return {
+        key: list(map(list, value.items())) if key in ordered and isinstance(value, dict) else value
+        for key, value in told.items()
+    }

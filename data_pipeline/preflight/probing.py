@@ -21,10 +21,9 @@ from data_pipeline.preflight.drawn import Drawn, DrawnCorpus
 from data_pipeline.stages.inputs import group_files
 from data_pipeline.tokenize.errors import TokenizerError
 from foundation.config import Node, build
-from foundation.config.values import join
+from foundation.config.secrets import hide_queries
 from foundation.files import read_json
 from foundation.hashes import hash_json
-from foundation.secrets import without_queries
 
 # the first probe is one block of so many of the second's, more where nothing is left of it: it compiles, and the two
 # tell fixed costs from those that grow
@@ -95,16 +94,8 @@ def config_hash(arguments: dict[str, Any]) -> str:
     Addresses count without the values of their queries: signed anew they are of the same files.
     """
     plain = {key: value.raw if isinstance(value, Node) else value for key, value in arguments.items()}
-    return hash_json({key: _unsigned(value, key) for key, value in plain.items() if key not in ("name", "output_dir")})
-
-
-def _unsigned(tree: Any, key: str) -> Any:
-    """Return a part of a config without what addresses of files are signed by; key: of that part."""
-    if isinstance(tree, dict):
-        return {name: _unsigned(value, join(key, str(name))) for name, value in tree.items()}
-    if isinstance(tree, list):
-        return [_unsigned(value, join(key, str(place))) for place, value in enumerate(tree)]
-    return without_queries(tree) if isinstance(tree, str) and SIGNED.fullmatch(key) else tree
+    hidden = hide_queries(plain, SIGNED)
+    return hash_json({key: value for key, value in hidden.items() if key not in ("name", "output_dir")})
 
 
 def _probing(arguments: dict[str, Any], drawn: list[Drawn], parts: int, folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from data_pipeline.augment.augmentation import Augmentation, Change
 from data_pipeline.augment.copies import copies_of
-from data_pipeline.clean.rules import Example, few_of
+from data_pipeline.clean.rules import Example, few_of, in_order
 from data_pipeline.documents import MODULUS, fingerprint, keys_of
 from data_pipeline.ledger import Account, Book
 from data_pipeline.records import Part
@@ -40,7 +40,7 @@ class Augment(Stage):
 
     def __init__(self, place: Workplace, augmentation: Augmentation, raw: dict[str, Any]) -> None:
         super().__init__(place)
-        self._raw, self._changes = raw, augmentation.changes()
+        self._raw, self._changes = in_order(raw), augmentation.changes()
         self.is_off = not self._changes
         self._packages = {name: version_of(name) for each in self._changes.values() for name in each.packages()}
         self._inputs = [hash_file(path) for each in self._changes.values() for path in each.inputs()]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.clean.histogram import count, count_labels, sides, times_broken
-from data_pipeline.clean.rules import MAX_LOSS, NoClean, Rule, Scores
+from data_pipeline.clean.rules import MAX_LOSS, NoClean, Rule, Scores, in_order
 from data_pipeline.documents import Removal, Removals, fingerprint
 from data_pipeline.ledger import Account, Book
 from data_pipeline.losses import RuleLimit
@@ -56,7 +56,8 @@ class Filter(Stage):
     def __init__(self, place: Workplace, rule: Rule, raw: dict[str, Any]) -> None:
         super().__init__(place)
         self._rule = rule
-        self._decides = {name: value for name, value in raw.items() if name != MAX_LOSS}  # that decides no document
+        decides = {name: value for name, value in raw.items() if name != MAX_LOSS}  # that decides no document
+        self._decides = in_order(decides)
         self.is_off = isinstance(rule, NoClean)
 
     def settings(self) -> Any:

@@ -117,6 +117,26 @@ def test_a_changed_command_that_stops_before_the_tokenizer_leaves_shards_and_the
     assert not (out / "ledger.json").exists()  # it would speak of other evidence than stands beside it
 
 
+def test_another_order_of_the_rules_is_another_cleaning(
+    made: Any, out: Path, config: Config, go: Go, redone: Redone
+) -> None:
+    """Each sees the texts as the one before left them, and of those that a document breaks the first is its reason."""
+    rules = {
+        "mine": {"_target_": "data_pipeline.clean.spelling.Spelling", "words": {"ban": "bon"}},
+        "other": {"_target_": "data_pipeline.clean.spelling.Spelling", "words": {"bon": "ben"}},
+    }
+    first, second = (
+        {"_target_": "data_pipeline.clean.rules.Rules", "rules": order}
+        for order in (rules, dict(reversed(rules.items())))
+    )
+    counts = []
+    for clean in (first, second):
+        assert redone(go(config(made.folder, out, clean=clean)))[:2] == ["clean", "filter"]
+        counts.append(json.loads((out / "ledger.json").read_bytes())["counts"]["clean"])
+    assert counts[0]["misspellings_mended"] > counts[1]["misspellings_mended"] > 0
+    assert redone(go(config(made.folder, out, clean=second))) == []
+
+
 @pytest.mark.parametrize("changes", TELLING)
 def test_a_changed_setting_ends_in_the_bytes_of_a_fresh_run(
     made: Any,

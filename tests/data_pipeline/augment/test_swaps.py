@@ -34,6 +34,15 @@ def test_words_are_swapped_both_ways_in_their_case(batch_of: BatchOf) -> None:
     assert one_way == ["Large Cars: a AUTOMOBILE, an automobile.", "A large, large automobile"]
 
 
+def test_the_order_of_a_table_changes_nothing(batch_of: BatchOf) -> None:
+    """A stage's key knows none: of two tables that differ by it alone the second would find the first one's copies."""
+    for order in (WORDS, dict(reversed(WORDS.items()))):
+        assert swapped(Swaps(order), batch_of("a large, huge car"), [0]) == ["a big, large automobile"]
+    for order in ({"huge": "large", "big": "large"}, {"big": "large", "huge": "large"}):
+        by_domain = Swaps({"zoo": order, "art": {"sky": "air"}}, group="zoo")
+        assert swapped(by_domain, batch_of("large"), [0]) == ["big"]
+
+
 @given(st.lists(st.tuples(st.lists(words, max_size=8).map(" ".join), st.integers(0, 2**64 - 1)), max_size=4))
 def test_each_word_found_draws_a_lot_of_its_own(batch_of: BatchOf, many: list[tuple[str, int]]) -> None:
     table = WORDS | {"automobile": "car", "large": "big"}

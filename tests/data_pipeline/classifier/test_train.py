@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_pipeline.classifier.checks import SIGNED
 from data_pipeline.classifier.result import Result
 from data_pipeline.classifier.summary import report
-from data_pipeline.classifier.train import is_held_out
+from data_pipeline.classifier.train import check_config, is_held_out
 from data_pipeline.clean.classifier import Classifier
 from data_pipeline.clean.linear_model import read_model
 from data_pipeline.documents import from_texts
 from data_pipeline.losses import TooManyUnreadable
 from data_pipeline.sources.source import TruncatedInput
+from foundation.config.compose import read_config
 from foundation.errors import ConfigError, InputError, SettingError
 from tests.data_pipeline.sources.servers import Manners, Server
 
@@ -57,7 +60,8 @@ def test_the_model_tells_the_classes_apart_on_examples_that_it_never_saw(trained
     facts = read_model(trained.path).facts
     assert facts["held_out"]["area_under_curve"] == trained.judged.area
     assert facts["examples"]["seen"] == {"good": 300, "bad": 120}
-    assert sorted(path.name for path in trained.path.parent.iterdir()) == [".lock", "config.yaml", "model.safetensors"]
+    names = sorted(path.name for path in trained.path.parent.iterdir())
+    assert names == [".lock", "config.yaml", "model.safetensors", "report.html"]
 
 
 def test_signed_addresses_are_read_and_their_queries_written_nowhere(
@@ -123,10 +127,13 @@ def test_copies_are_one_example_and_one_in_both_classes_is_none(
     np.testing.assert_array_equal(read_model(found.path).weights, read_model(trained.path).weights)
     report(found)
     out, err = capsys.readouterr()
+    others = "python -m data_pipeline.clean others.jsonl +clean/rules@clean.rules.out=classifier"
+    assert "near-duplicates of one page, template or site may stand on both sides" in out and others in out
     assert "teach nothing: 1 text (good.jsonl, record 303 and bad.jsonl, record 121)\n" in err
     assert "good: 303 examples, 2 of them repeat others; 240 trained on, 60 held out" in out
     assert "without a word: 2; unreadable: 0" in out
     page = (tmp_path / "out" / "report.html").read_text()
+    assert "near-duplicates of one page, template or site may" in page and others in page
     assert "60" in page and "+clean/rules@clean.rules.out=classifier" in page and "script" not in page
 
 
@@ -240,3 +247,77 @@ def test_figures_are_in_the_header_for_any_reader(trained: Result) -> None:
     header = json.loads(outer["__metadata__"]["groundwork"])
     assert header["version"] == 1 and header["facts"]["held_out"]["best"]["least"] == trained.judged.best.least
     assert str(trained.path.parent.parent) not in json.dumps(header)
+
+
+def test_signed_addresses_are_read_and_their_signatures_written_nowhere(
+    trained: Result, examples: Path, config: Config, go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("aiohttp")
+    query = "X-Amz-Credential=canary1&X-Amz-Signature=canary2"
+    good = files(examples, "good")
+    manners = Manners({f"/{path.name}": path.read_bytes() for path in good}, {f"/{path.name}": "v1" for path in good})
+    with Server(manners) as server:
+        tree = config(tmp_path / "out", **both(examples))
+        tree["good"]["paths"] = [f"{server.url}/{path.name}?{query}" for path in good]
+        found = go(tree)
+        report(found)
+    assert found.path.read_bytes() == trained.path.read_bytes() and set(manners.queries) == {query}
+    written = (path for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert not [path for path in written if b"canary" in path.read_bytes()]
+    assert "canary" not in "".join(capsys.readouterr())
+    hidden = read_config(tmp_path / "out" / "config.yaml")["good"]["paths"][0]
+    assert hidden.endswith("?X-Amz-Credential=***&X-Amz-Signature=***")
+    for key in ("good.paths", "bad.paths.0", "labelled.sources.web.paths.1"):
+        assert SIGNED.fullmatch(key)
+    tree["good"]["text_key"] = f"https://host/x?{query}"
+    with pytest.raises(ConfigError, match=r"^good\.text_key: looks like a key of a service"):
+        check_config(tree)
+
+
+@pytest.fixture
+def stop_at() -> Iterator[list[str]]:
+    """The name of a file: a process that is to put one of this name in its place ends there, as by a kill."""
+    names: list[str] = []
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "os.rename" and Path(str(arguments[1])).name in names:
+            raise KeyboardInterrupt
+
+    sys.addaudithook(hook)  # there is no way to remove one
+    yield names
+    names.clear()
+
+
+def test_wherever_a_training_is_killed_nothing_beside_a_model_is_of_another_one(
+    examples: Path, config: Config, go: Go, stop_at: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    whole = {}
+    for seed in (1, 0):
+        whole[seed] = page_and_config(go(config(out, **both(examples), seed=seed)).path)
+    assert whole[0][0] != whole[1][0] and None not in whole[0]
+    for name, seed in (("model.safetensors", 0), ("config.yaml", 1), ("report.html", 1)):
+        go(config(out, **both(examples), seed=0))
+        stop_at.append(name)
+        with pytest.raises(KeyboardInterrupt):
+            go(config(out, **both(examples), seed=1))
+        stop_at.clear()
+        assert read_model(out / "model.safetensors").facts["held_out"]["seed"] == seed
+        left = page_and_config(out / "model.safetensors")
+        assert all(found in (None, expected) for found, expected in zip(left, whole[seed], strict=True)), name
+
+
+def page_and_config(model: Path) -> list[bytes | None]:
+    beside = (model.with_name(name) for name in ("report.html", "config.yaml"))
+    return [path.read_bytes() if path.exists() else None for path in beside]
+
+
+def test_a_training_that_fails_leaves_the_model_that_was_there_with_its_page_and_config(
+    examples: Path, config: Config, go: Go, write: Write, tmp_path: Path
+) -> None:
+    path = go(config(tmp_path / "out", **both(examples))).path
+    before = [path.read_bytes(), *page_and_config(path)]
+    few = write(tmp_path / "few.jsonl", ["a b"])
+    with pytest.raises(InputError, match=r"^bad: 1 different"):
+        go(config(tmp_path / "out", good=files(examples, "good"), bad=[few]))
+    assert [path.read_bytes(), *page_and_config(path)] == before

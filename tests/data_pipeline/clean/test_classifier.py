@@ -63,6 +63,23 @@ def test_a_model_that_changes_is_read_again(batch_of: BatchOf, path: str) -> Non
         rule.apply(batch_of("fine"))
 
 
+def test_another_model_than_the_run_began_with_is_refused(batch_of: BatchOf, path: str) -> None:
+    """The stage's key has the hash of the first one: scores of another would be taken for its own, for ever."""
+    rule, data = Classifier(path), Path(path).read_bytes()
+    rule.inputs()
+    worker = pickle.loads(pickle.dumps(rule))
+    before = worker.apply(batch_of("fine")).scores["quality"]
+    write_model(Path(path), "fine", "foul", 4.0)
+    os.utime(path, ns=(1, 1))
+    late = pickle.loads(pickle.dumps(rule))
+    for each in (worker, late):
+        with pytest.raises(ModelError, match=r"model\.safetensors: .* replaced while .* run again"):
+            each.apply(batch_of("fine"))
+    Path(path).write_bytes(data)  # the same again, as a file of its own
+    os.utime(path, ns=(2, 2))
+    assert worker.apply(batch_of("fine")).scores["quality"] == late.apply(batch_of("fine")).scores["quality"] == before
+
+
 def test_a_damaged_model_is_named_before_any_work(path: str) -> None:
     data = bytearray(Path(path).read_bytes())
     data[-1] ^= 1

@@ -36,6 +36,22 @@ def test_the_kernel_equals_plain_python_on_every_text(many: list[str]) -> None:
     assert measured.tolist() == [measure_one(text, STOP_WORDS) for text in many]
 
 
+@pytest.mark.filterwarnings("error")
+@given(st.sets(st.text(st.characters(categories=["Ll"]), min_size=1, max_size=3), min_size=40, max_size=64))
+def test_many_stop_words_find_a_table_without_a_warning(words: set[str]) -> None:
+    """40 words of 1,024 slots share one at the first factor more often than not: others are tried."""
+    given, text = tuple(sorted(words)), " ".join(sorted(words)[::2])
+    array = pa.array([text], pa.large_string())
+    assert measure(array, StopWords.of(given)).tolist() == [measure_one(text, given)]
+
+
+def test_a_stop_word_given_twice_counts_once() -> None:
+    words = ("the", "of", "the", "everything", "everything")
+    text = "the one of everything"
+    assert measure(pa.array([text], pa.large_string()), StopWords.of(words)).tolist() == [measure_one(text, words)]
+    assert measure_one(text, words)[STOP_WORDS_SEEN] == 3
+
+
 def test_every_code_point_is_classed_as_python_does() -> None:
     chars = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
     many = ["a" + "b".join(chars[start : start + 1000]) for start in range(0, len(chars), 1000)]

@@ -33,12 +33,14 @@ from data_pipeline.clean.rules import (
     Rules,
     broken,
     few_of,
+    in_order,
     measured,
     verdicts,
 )
 from data_pipeline.clean.unicode import Unicode
 from data_pipeline.documents import SCHEMA, Removal
 from foundation.errors import SettingError
+from foundation.hashes import hash_json
 
 BatchOf = Callable[..., pa.RecordBatch]
 LENIENT = GopherQuality(min_words=2, min_mean_word_length=1.0, min_stop_words=0)
@@ -209,11 +211,23 @@ def test_what_only_decides_is_no_part_of_what_is_measured() -> None:
     }
     assert measured(raw) == {
         "_target_": "data_pipeline.clean.rules.Rules",
-        "rules": {
-            "gopher": {"_target_": "data_pipeline.clean.quality.GopherQuality", "stop_words": ["a"]},
-            "mine": {"_target_": "my.Rule", "min_words": 9},
-        },
+        "rules": [
+            ["gopher", {"_target_": "data_pipeline.clean.quality.GopherQuality", "stop_words": ["a"]}],
+            ["mine", {"_target_": "my.Rule", "min_words": 9}],
+        ],
     }
+
+
+def test_the_order_of_rules_is_part_of_what_results_depend_on() -> None:
+    word = {"_target_": "data_pipeline.clean.length.Length", "min_words": 3}
+    other = {"_target_": "data_pipeline.clean.unicode.Unicode"}
+    orders = [{"a": word, "b": other}, {"b": other, "a": word}]
+    raws = [{"_target_": "data_pipeline.clean.rules.Rules", "rules": rules, "max_loss_frac": 0.5} for rules in orders]
+    for told in (measured, in_order):
+        first, second = (told({"rule": [raw]}) for raw in raws)
+        assert hash_json(first) != hash_json(second)
+        assert told(raws[0]["rules"]) == told(raws[1]["rules"])  # of arguments it decides nothing
+    assert in_order(raws[0])["rules"] == [["a", word], ["b", other]] and in_order(raws[0])["max_loss_frac"] == 0.5
 
 
 def test_rules_travel_to_workers(batch_of: BatchOf) -> None:
