@@ -147,7 +147,9 @@ def plan(reads: Mapping[str, Reads], held: Mapping[str, int | None], total: int 
     if fixed is not None and length is not None and are_known:
         known = {name: count for name, count in budgets.items() if count is not None}
         counts = shared_out(known, weights, max(fixed, length))
-    shares = {} if budgets or not are_known else {name: weight / sum(weights.values()) for name, weight in weights.items()}
+    shares = (
+        {} if budgets or not are_known else {name: weight / sum(weights.values()) for name, weight in weights.items()}
+    )
     taken = {
         name: _taken(counts.get(name, None if name in weights else 0), held[name], length, shares.get(name))
         for name in reads

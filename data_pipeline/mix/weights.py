@@ -115,9 +115,7 @@ def reads_of(source: Reads, parts: Mapping[str, float], tokens: Mapping[str, int
     counts = largest_remainder(list(read.values()), total).tolist() if read else []
     amounts = dict(zip(read, counts, strict=True))
     # a budget of nothing is none, and a weight of 0 leaves the component out
-    return {
-        name: Reads(1.0, {"tokens": float(amounts[name])}) if amounts.get(name) else Reads(0.0) for name in parts
-    }
+    return {name: Reads(1.0, {"tokens": float(amounts[name])}) if amounts.get(name) else Reads(0.0) for name in parts}
 
 
 def _rounded(weight: float) -> float:

@@ -24,6 +24,7 @@ from data_pipeline.stages.inputs import Group, NumberedBlock, NumberedFile, cont
 from data_pipeline.stages.stage import BYTES_REMOVED, Outcome, Stage, Task, Workplace, do_parts, task
 from data_pipeline.stages.view import (
     CLEAN,
+    SCORES,
     Partition,
     View,
     batch_path,
@@ -39,7 +40,6 @@ from foundation.hashes import hash_bytes, hash_file, hash_json
 from foundation.progress import Meter, human, progress
 from foundation.text import number_of
 
-SCORES = "scores"  # in facts
 UNCHECKED = "unchecked"  # in those of a group
 BYTES_READ = "bytes_read"  # in facts: source -> bytes of text, before a rule has changed it
 NO_CONTENT = ("paths", "storage_options", "weight", "budget")  # settings of a source that change no document

@@ -10,17 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from data_pipeline.executors.executor import Executor
-from data_pipeline.mix.groups import UNKNOWN, components, read_groups
+from data_pipeline.mix.groups import UNKNOWN, check_number, components, read_groups
 from data_pipeline.mix.split import SplitError
 from data_pipeline.records import Part, Records
 from data_pipeline.stages.fields import none_has
 from data_pipeline.stages.stage import Task, do_parts, task
 from data_pipeline.stages.view import Slice, View
 from data_pipeline.storage import read_arrays, write_arrays
-from foundation.errors import nearest
+from foundation.errors import SettingError, nearest
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
-
 
 LISTED = 20  # groups in an error
 
@@ -60,7 +59,8 @@ class Grouping:
         Args:
             records: of the stage that does it. identity: what its parts depend on beside the input.
         Raises:
-            SplitError: no document has the field, or one of the named groups, or two components would have one name.
+            SplitError: no document has the field, or two components would have one name.
+            SettingError: no document has one of the named groups, or there are too many.
         """
         numbers = np.full(len(view.alive), -1, np.int32)
         of_source: dict[str, dict[str, int]] = {}  # source -> group -> its number
@@ -88,10 +88,12 @@ class Grouping:
         """Turn the numbers of groups within their sources into those of components, in place; return the names."""
         names: list[str] = []
         source_of: dict[str, str] = {}
+        text_bytes: dict[str, dict[str, int]] = {}
         for source, mask in view.source_masks():
             mine, known = mask & view.alive, of_source.get(source, {})
             sizes = np.bincount(numbers[mine], weights=view.sizes[mine], minlength=len(known)).astype(np.int64).tolist()
-            joined = components(source, dict(zip(known, sizes, strict=True)), self.min_frac, self.named)
+            text_bytes[source] = dict(zip(known, sizes, strict=True))
+            joined = components(source, text_bytes[source], self.min_frac, self.named)
             places = {name: len(names) + place for place, name in enumerate(sorted(set(joined.values())))}
             names += places
             for name in places:
@@ -104,6 +106,7 @@ class Grouping:
             numbers[mine] = np.array([places[joined[group]] for group in known], np.int32)[numbers[mine]]
         if all(set(groups) == {UNKNOWN} for groups in of_source.values()):
             raise self._none_has_it(view)
+        check_number(len(names), text_bytes, self.named)
         self._check_named({group for groups in of_source.values() for group in groups})
         return names
 
@@ -113,7 +116,7 @@ class Grouping:
         missing = [spelt for name, spelt in self.named.items() if name not in there]
         if missing and len(missing) == len(self.named):
             more = f" and {len(there) - LISTED:,} more" if len(there) > LISTED else ""
-            raise SplitError(
+            raise SettingError(
                 f"mix.group_weights: no document has one of the groups {', '.join(missing)}; there are "
                 f"{', '.join(there[:LISTED])}{more}; name some of these"
             )

@@ -28,7 +28,10 @@ from foundation.errors import SettingError
         ({"group_by": "language", "temperature": 0.3, "group_weights": {"en": 1.0}}, "group_weights: beside a temp"),
         ({"group_by": "language", "group_weights": {"en": -1.0}}, r"group_weights\.en"),
         ({"group_by": "language", "group_weights": {"en": 0.0}}, "group_weights"),
-        ({"group_by": "language", "group_weights": {"EN": 3, "en": 1}}, "group_weights: 'EN' and 'en' are one group, 'en'"),
+        (
+            {"group_by": "language", "group_weights": {"EN": 3, "en": 1}},
+            "group_weights: 'EN' and 'en' are one group, 'en'",
+        ),
         ({"group_by": "language", "group_weights": {"other": 1.0}}, "group_weights: .* a group beside `other`"),
         ({"tokens": 0}, "tokens"),
         ({"tokens": 1e20}, "tokens"),

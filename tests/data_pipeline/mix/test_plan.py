@@ -59,14 +59,18 @@ def test_a_component_without_tokens_or_weight_takes_nothing() -> None:
 
 def test_weights_that_are_not_known_yet_are_not_made_up() -> None:
     unknown = Reads(1.0, is_known=False)
-    found = plan({"de": unknown, "en": unknown, "books": Reads(1.0, {"tokens": 9})}, {"de": 5, "en": None, "books": 9}, 90)
+    found = plan(
+        {"de": unknown, "en": unknown, "books": Reads(1.0, {"tokens": 9})}, {"de": 5, "en": None, "books": 9}, 90
+    )
     assert found.taken == {"de": Taken(None, None, None), "en": Taken(None, None, None), "books": Taken(9, 0.1, 1.0)}
     found = plan({"de": unknown, "en": unknown}, {"de": 5, "en": None}, None)
     assert found.taken == dict.fromkeys(["de", "en"], Taken(None, None, None))
 
 
 def test_groups_of_weight_0_are_told() -> None:
-    found = plan({"w.en": Reads(1.0), "w.other": Reads(0.0), "code": Reads(0.0)}, {"w.en": 9, "w.other": 7, "code": 5}, 9)
+    found = plan(
+        {"w.en": Reads(1.0), "w.other": Reads(0.0), "code": Reads(0.0)}, {"w.en": 9, "w.other": 7, "code": 5}, 9
+    )
     sources = {"w.en": "w", "w.other": "w", "code": "code"}
     assert too_often(found, KEY, False, sources) == ["7 tokens have weight 0 and are not read, of w.other"]
 
