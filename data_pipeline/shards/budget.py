@@ -11,7 +11,7 @@ ALLOWED = "one of tokens and epochs with a number above 0, up to 2^53, e.g. {epo
 
 
 def is_budget(value: Any) -> bool:
-    """Return whether a value, as a config or a manifest holds it, is a budget: one unit, a number above 0 up to 2^53."""
+    """Return whether a value, as a config or a manifest holds it, is a budget: one unit, above 0 and up to 2^53."""
     if not isinstance(value, dict) or len(value) != 1:
         return False
     ((unit, amount),) = value.items()
