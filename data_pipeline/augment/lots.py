@@ -18,6 +18,7 @@ import xxhash
 
 from data_pipeline.clean.chars import kernel
 from data_pipeline.documents import utf8_buffers
+from data_pipeline.mix.lots import below
 
 _GAMMA, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # SplitMix64's own
 _MASK = (1 << 64) - 1
@@ -36,10 +37,7 @@ def lots_of(texts: pa.LargeStringArray, seed: int, name: str) -> np.ndarray:
 
 def chosen(lots: np.ndarray, frac: float) -> np.ndarray:
     """Return which documents are chosen, (n,) bool; lots: (n,) uint64, as of `lots_of`."""
-    if frac == 1:
-        return np.ones(len(lots), bool)
-    are: np.ndarray = nth(lots, np.zeros(len(lots), np.uint64)) < np.uint64(int(frac * 2**64))
-    return are
+    return below(nth(lots, np.zeros(len(lots), np.uint64)), frac)
 
 
 def seeds_of(lots: np.ndarray, copy: int) -> np.ndarray:

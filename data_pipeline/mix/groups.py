@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import orjson
 
+from foundation.errors import SettingError
 from foundation.hashes import hash_bytes
 
 OTHER, UNKNOWN = "other", "unknown"  # what is joined; documents without the field
 MAX_CHARS = 60  # of a group's name: it is part of file names
+MAX_COMPONENTS = 200  # whose shards stay open: an index and a file of tokens in two splits each, of 1,024 usual files
+_FRACS = tuple(float(f"{digit}e-{power}") for power in range(7, 0, -1) for digit in (1, 2, 5))
 _FORBIDDEN = re.compile(r"[^a-z0-9_.-]+")
 
 
@@ -82,3 +85,30 @@ def components(source: str, text_bytes: Mapping[str, int], min_frac: float, name
     least = min_frac * sum(text_bytes.values())
     stays = {group for group, size in text_bytes.items() if (group in named if named else size >= least)}
     return {group: f"{source}.{group if group in stays else OTHER}" for group in text_bytes}
+
+
+def check_number(number: int, text_bytes: Mapping[str, Mapping[str, int]], named: Collection[str]) -> None:
+    """Refuse more components than can be read beside each other.
+
+    Args:
+        number: of components.
+        text_bytes: source -> group -> UTF-8 bytes of its documents' text.
+        named: as of `components`.
+    Raises:
+        SettingError: says what joins more of them.
+    """
+    if number <= MAX_COMPONENTS:
+        return
+    advice = "name fewer groups in mix.group_weights"
+    if not named:
+        fits = (frac for frac in _FRACS if _number_at(text_bytes, frac) <= MAX_COMPONENTS)
+        least = next(fits, None)
+        advice = "name another field" if least is None else f"set mix.min_group_frac={least:g} to join the small ones"
+    raise SettingError(
+        f"mix.group_by: {number:,} groups would be components of the mixture, each with shards of its own that stay "
+        f"open in training; at most {MAX_COMPONENTS} can be; {advice}"
+    )
+
+
+def _number_at(text_bytes: Mapping[str, Mapping[str, int]], frac: float) -> int:
+    return sum(len(set(components(source, sizes, frac, ()).values())) for source, sizes in text_bytes.items())

@@ -15,6 +15,7 @@ from data_pipeline.shards.shares import shared_out, units_of
 from foundation.errors import GroundworkError
 
 MAX_EPOCHS = 4.0  # past it, tokens that are read again teach little: Muennighoff et al. 2023, arXiv:2305.16264
+LISTED = 8  # groups in a line
 BYTES_PER_TOKEN = 4.0  # of English text and a vocabulary of some 50,000 entries
 # bytes of text to a byte of a file, by what its name ends with, first match. Measured on Python's PEPs and Rust's RFCs,
 # web archives on Common Crawl's own figures: compressed about 5 to 1, a tenth of the pages text
@@ -79,16 +80,17 @@ class Estimate:
         return None if self.text_bytes is None else round(self.text_bytes / BYTES_PER_TOKEN)
 
 
-def estimate(files: Iterable[tuple[str, int]], keep: Any = None) -> Estimate:
+def estimate(files: Iterable[tuple[str, int | None]], keep: Any = None) -> Estimate:
     """Return what a source roughly holds, by the names and sizes of its files alone.
 
     Args:
-        files: name, bytes as stored; 0 where not known.
+        files: name, bytes as stored, None where not known.
         keep: how much of its text is kept; None for all.
     """
-    known = list(files)
-    if not known or any(size == 0 for _, size in known):
-        return Estimate(len(known), None, None)
+    listed = list(files)
+    known = [(name, size) for name, size in listed if size is not None]
+    if not known or len(known) < len(listed):
+        return Estimate(len(listed), None, None)
     text = sum(size * next(ratio for end, ratio in TEXT_PER_BYTE if name.lower().endswith(end)) for name, size in known)
     if isinstance(keep, dict):
         text = min(text, keep["bytes"])
@@ -141,10 +143,13 @@ def plan(reads: Mapping[str, Reads], held: Mapping[str, int | None], total: int 
     length = total if total is not None else _sum([fixed, *(held[name] for name in weights)])
     excess = 0 if length is None or fixed is None else max(0, fixed - length)
     counts: Mapping[str, int | None] = budgets
-    if fixed is not None and length is not None:
+    are_known = all(reads[name].is_known for name in weights)
+    if fixed is not None and length is not None and are_known:
         known = {name: count for name, count in budgets.items() if count is not None}
         counts = shared_out(known, weights, max(fixed, length))
-    shares = {} if budgets else {name: weight / sum(weights.values()) for name, weight in weights.items()}
+    shares = (
+        {} if budgets or not are_known else {name: weight / sum(weights.values()) for name, weight in weights.items()}
+    )
     taken = {
         name: _taken(counts.get(name, None if name in weights else 0), held[name], length, shares.get(name))
         for name in reads
@@ -153,7 +158,8 @@ def plan(reads: Mapping[str, Reads], held: Mapping[str, int | None], total: int 
 
 
 def too_often(of: Plan, key: str, are_estimates: bool, sources: Mapping[str, str] | None = None) -> list[str]:
-    """Return a line for each part that the run reads more than MAX_EPOCHS times, and one for budgets beyond its end.
+    """Return a line for each part that the run reads more than MAX_EPOCHS times, one for budgets beyond its end, and
+    one for the groups that it never reads.
 
     Args:
         key: of a source's settings, with {} for its name.
@@ -166,6 +172,12 @@ def too_often(of: Plan, key: str, are_estimates: bool, sources: Mapping[str, str
         lines.append(
             f"the budgets exceed the {of.total:,} tokens of mix.tokens by {about}{of.excess:,}: lower them, or make "
             "the run longer"
+        )
+    groups = [name for name in of.held if sources is not None and sources[name] != name]
+    if unread := {name: held for name in groups if (held := of.held[name]) and of.reads[name] == Reads(0.0)}:
+        more = f" and {len(unread) - LISTED:,} more" if len(unread) > LISTED else ""
+        lines.append(
+            f"{sum(unread.values()):,} tokens have weight 0 and are not read, of {', '.join([*unread][:LISTED])}{more}"
         )
     for name, taken in of.taken.items():
         if taken.epochs is not None and taken.epochs > MAX_EPOCHS:

@@ -1,10 +1,13 @@
 """The held-out split: which documents the model is validated on and never trained on.
 
-Whether a document is held out is decided by its own lot: not by the other documents, nor by how many there are. A
-larger share holds out the same ones and more. So the share holds in every part of the corpus as far as chance lets it,
-and what no chance may leave empty has two ends on top: within each source, and within each group of a source that is
-not too small, the document of the smallest lot is always held out, the one of the largest never. A source of one
-document is trained on.
+Whether a document is held out is decided by its own lot, whatever other documents there are. A larger share holds out
+the same ones and more. So the share holds in every part of the corpus as far as chance lets it, and what no chance may
+leave empty has two ends on top: within each source, and within each group of a source that is not too small, the
+document of the smallest lot is always held out, the one of the largest never. A source of one document is trained on.
+
+The two ends alone depend on the other documents: where a source or group gets documents, loses some, or is grouped
+otherwise, another one may be its end, and the former end goes where its lot puts it. So a document that one version of
+a corpus holds out may be trained on in the next one: one at either end of each source and group, none beside.
 """
 
 from __future__ import annotations

@@ -5,27 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from data_pipeline.mix.groups import OTHER, group_name
+from data_pipeline.mix.groups import group_name
+from data_pipeline.shards.shares import largest_remainder, units_of
 
 MAX_TEMPERATURE = 10.0  # above 1 large groups grow at the cost of small ones; here the largest is all there is
 DIGITS = 9  # significant, of a weight: what a library's power function rounds otherwise on another machine is not seen
 
 
 class Reads(NamedTuple):
-    """What a training run reads of a source or of a component: by its weight, or by its budget where it has one."""
+    """What a training run reads of a source or of a component: by its weight, or by its budget where it has one.
+
+    Attributes:
+        is_known: whether its weight is: one that follows from tokens not yet counted is not.
+    """
 
     weight: float
     budget: dict[str, float] | None = None
+    is_known: bool = True
 
 
 def tempered(tokens: Mapping[str, int], temperature: float) -> dict[str, float]:
-    """Return component -> its part of its source, p^T / sum p^T for shares p of the tokens; 0 where it has none.
+    """Return component -> its part of the whole, p^T / sum p^T for shares p of the tokens; 0 where it has none.
 
     Args:
-        tokens: component -> training tokens; some have any.
+        tokens: component, or source -> training tokens.
         temperature: T.
     """
     total = sum(tokens.values())
+    if not total:
+        return dict.fromkeys(tokens, 0.0)
     raised = {name: (count / total) ** temperature if count else 0.0 for name, count in tokens.items()}
     whole = sum(raised.values())
     return {name: value / whole for name, value in raised.items()}
@@ -33,6 +41,8 @@ def tempered(tokens: Mapping[str, int], temperature: float) -> dict[str, float]:
 
 def given(source: str, tokens: Mapping[str, int], weights: Mapping[str, float]) -> dict[str, float]:
     """Return component -> its part of its source, by weights of groups; 0 where it has no tokens or no weight.
+
+    A source that has none of these groups is read as a whole, unless `other` has a weight of its own.
 
     Args:
         source: its name.
@@ -42,7 +52,29 @@ def given(source: str, tokens: Mapping[str, int], weights: Mapping[str, float]) 
     named = {group_name(group): weight for group, weight in weights.items()}
     mine = {name: named.get(name.removeprefix(f"{source}."), 0.0) if count else 0.0 for name, count in tokens.items()}
     whole = sum(mine.values())
-    return {name: weight / whole for name, weight in mine.items()} if whole else tempered(tokens, 1.0)
+    if whole:
+        return {name: weight / whole for name, weight in mine.items()}
+    none_is_named = not any(name.removeprefix(f"{source}.") in named for name in tokens)
+    return tempered(tokens, 1.0) if none_is_named else mine
+
+
+def tempered_sources(
+    of_sources: Mapping[str, Reads], tokens: Mapping[str, int | None], temperature: float
+) -> dict[str, Reads]:
+    """Return what a run reads of each source, where those without a weight or budget of their own share by temperature.
+
+    Together they weigh what they did, 1 each.
+
+    Args:
+        tokens: source -> training tokens; None where not known.
+        temperature: T.
+    """
+    mine = [name for name, reads in of_sources.items() if reads == Reads(1.0)]
+    held = {name: count for name in mine if (count := tokens[name]) is not None}
+    if len(held) < len(mine):
+        return {**of_sources, **dict.fromkeys(mine, Reads(1.0, is_known=False))}
+    parts = tempered(held, temperature)
+    return {**of_sources, **{name: Reads(_rounded(len(mine) * part)) for name, part in parts.items()}}
 
 
 def mixture(
@@ -58,7 +90,7 @@ def mixture(
         of_sources: source -> what it reads of it.
         tokens: component -> training tokens.
         sources: component -> its source.
-        temperature, group_weights: as of `Mix`.
+        temperature: T, within each source. group_weights: as of `Mix`.
     """
     found: dict[str, Reads] = {}
     for source, reads in of_sources.items():
@@ -76,15 +108,15 @@ def reads_of(source: Reads, parts: Mapping[str, float], tokens: Mapping[str, int
         parts: component -> its part of the source; they add up to 1.
         tokens: component -> training tokens.
     """
-    weights = {name: float(f"{source.weight * part:.{DIGITS}g}") for name, part in parts.items()}
     if source.budget is None:
-        return {name: Reads(weight) for name, weight in weights.items()}
-    total = source.budget.get("tokens") or source.budget["epochs"] * sum(tokens.values())
-    amounts = {name: float(round(total * part)) for name, part in parts.items()}
+        return {name: Reads(_rounded(source.weight * part)) for name, part in parts.items()}
+    read = {name: part for name, part in parts.items() if part}
+    total = max(1, units_of(source.budget, sum(tokens.values()), 1))  # a budget of less than a token drops no source
+    counts = largest_remainder(list(read.values()), total).tolist() if read else []
+    amounts = dict(zip(read, counts, strict=True))
     # a budget of nothing is none, and a weight of 0 leaves the component out
-    return {name: Reads(1.0, {"tokens": amount}) if amount else Reads(0.0) for name, amount in amounts.items()}
+    return {name: Reads(1.0, {"tokens": float(amounts[name])}) if amounts.get(name) else Reads(0.0) for name in parts}
 
 
-def named_groups(weights: Mapping[str, float] | None) -> list[str]:
-    """Return the groups that are components by name, whatever their size."""
-    return [name for name in map(group_name, weights or {}) if name != OTHER]
+def _rounded(weight: float) -> float:
+    return float(f"{weight:.{DIGITS}g}")

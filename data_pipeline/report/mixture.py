@@ -127,7 +127,7 @@ def _length(plan: Plan, about: str) -> str:
 
 def _reads(reads: Reads) -> str:
     if reads.budget is None:
-        return f"weight {reads.weight:.4g}"
+        return f"weight {reads.weight:.4g}" if reads.is_known else f"weight {NOT_KNOWN}"
     ((unit, amount),) = reads.budget.items()
     return f"{amount:,.6g} {unit}"
 

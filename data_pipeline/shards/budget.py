@@ -6,15 +6,16 @@ import math
 from typing import Any
 
 UNITS = ("tokens", "epochs")
-ALLOWED = "one of tokens and epochs with a number above 0, e.g. {epochs: 2} or {tokens: 3.0e+9}"
+MAX_AMOUNT = 1 << 53  # above it a float, as which configs write such numbers, skips whole ones; far above any corpus
+ALLOWED = "one of tokens and epochs with a number above 0, up to 2^53, e.g. {epochs: 2} or {tokens: 3.0e+9}"
 
 
 def is_budget(value: Any) -> bool:
-    """Return whether a value, as a config or a manifest holds it, is a budget: one unit with a number above 0."""
+    """Return whether a value, as a config or a manifest holds it, is a budget: one unit, above 0 and up to 2^53."""
     if not isinstance(value, dict) or len(value) != 1:
         return False
     ((unit, amount),) = value.items()
-    return unit in UNITS and is_weight(amount) and amount > 0
+    return unit in UNITS and is_weight(amount) and 0 < amount <= MAX_AMOUNT
 
 
 def is_weight(value: Any) -> bool:

@@ -24,7 +24,9 @@ SUFFIXES = (".bin", ".idx", ".sum")
 
 
 class ShardWriter:
-    """One shard, open for writing. As a context manager, leaving it without `finish` leaves no shard.
+    """One shard that is written. As a context manager, leaving it without `finish` leaves no shard.
+
+    Its file is open only while documents are added: a corpus in thousands of groups has as many writers at a time.
 
     Args:
         prefix: path without suffix; its last part is the shard's name.
@@ -37,7 +39,7 @@ class ShardWriter:
         self._lengths: list[np.ndarray] = []
         self._hasher = BlockHasher()
         prefix.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._temporary(".bin").open("wb")
+        self._temporary(".bin").write_bytes(b"")
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -49,7 +51,6 @@ class ShardWriter:
 
     def close(self) -> None:
         """Remove what `finish` has not made a shard."""
-        self._file.close()
         for suffix in SUFFIXES:
             self._temporary(suffix).unlink(missing_ok=True)
 
@@ -66,7 +67,8 @@ class ShardWriter:
         assert total == ids.size, f"{self.prefix.name}: lengths of {total:,} tokens for {ids.size:,} ids"
         if total:  # an array without elements has no bytes to view
             data = np.ascontiguousarray(self._cast(ids)).data.cast("B")
-            self._file.write(data)
+            with self._temporary(".bin").open("ab") as file:
+                file.write(data)
             self._hasher.update(data)
         self._lengths.append(lengths.astype("<i4"))
         self.num_tokens += total
@@ -80,7 +82,6 @@ class ShardWriter:
         lengths = np.concatenate([np.zeros(0, "<i4"), *self._lengths])
         idx = index_bytes(self.dtype, lengths)
         sums = self._hasher.sums(idx).to_bytes()
-        self._file.close()
         self._temporary(".idx").write_bytes(idx)
         self._temporary(".sum").write_bytes(sums)
         for suffix in SUFFIXES:

@@ -35,7 +35,7 @@ class Augment(Stage):
 
     name = AUGMENT
     title = "augmentation"
-    code = ("augment", "clean", "stages/augment.py", "stages/clean.py", "stages/inputs.py")
+    code = ("augment", "clean", "mix/lots.py", "stages/augment.py", "stages/clean.py", "stages/inputs.py")
     libraries = ("numpy", "orjson", "pyarrow", "xxhash")
 
     def __init__(self, place: Workplace, augmentation: Augmentation, raw: dict[str, Any]) -> None:

@@ -33,6 +33,7 @@ from data_pipeline.stages.stage import (
 )
 from data_pipeline.stages.view import (
     CLEAN,
+    SCORES,
     Partition,
     View,
     batch_path,
@@ -48,7 +49,6 @@ from foundation.hashes import hash_bytes, hash_file, hash_json
 from foundation.progress import Meter, human, progress
 from foundation.text import number_of
 
-SCORES = "scores"  # in facts
 UNCHECKED = "unchecked"  # in those of a group
 BYTES_READ = "bytes_read"  # in facts: source -> bytes of text, before a rule has changed it
 NO_CONTENT = ("paths", "storage_options", "weight", "budget")  # settings of a source that change no document

@@ -17,10 +17,9 @@ from data_pipeline.ledger import Account, Book
 from data_pipeline.losses import RuleLimit
 from data_pipeline.output_dir import REMOVED
 from data_pipeline.records import Part, Records
-from data_pipeline.stages.clean import SCORES
 from data_pipeline.stages.measured import Measured
 from data_pipeline.stages.removed import Origin, rows_of
-from data_pipeline.stages.samples import candidates, lots
+from data_pipeline.stages.shown import candidates, lots
 from data_pipeline.stages.stage import (
     BYTES_REMOVED,
     Outcome,
@@ -31,7 +30,7 @@ from data_pipeline.stages.stage import (
     do_parts,
     task,
 )
-from data_pipeline.stages.view import CLEAN, Slice, View, decision_path, keys_path, scores_path
+from data_pipeline.stages.view import CLEAN, SCORES, Slice, View, decision_path, keys_path, scores_path
 from data_pipeline.storage import read_arrays, write_arrays, write_removed
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
@@ -50,7 +49,14 @@ class Filter(Stage):
 
     name = FILTER
     title = "filter"
-    code = ("clean", "stages/filter.py", "stages/measured.py", "stages/removed.py", "stages/samples.py")
+    code = (
+        "clean",
+        "stages/described.py",
+        "stages/filter.py",
+        "stages/measured.py",
+        "stages/removed.py",
+        "stages/shown.py",
+    )
     loosen = "clean.rules.<rule>.<limit>= sets a limit, clean=none removes nothing"
 
     def __init__(self, place: Workplace, rule: Rule, raw: dict[str, Any]) -> None:

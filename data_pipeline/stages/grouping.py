@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from data_pipeline.executors.executor import Executor
-from data_pipeline.mix.groups import UNKNOWN, components, read_groups
+from data_pipeline.mix.groups import UNKNOWN, check_number, components, read_groups
 from data_pipeline.mix.split import SplitError
 from data_pipeline.records import Part, Records
 from data_pipeline.stages.fields import none_has
 from data_pipeline.stages.stage import Task, do_parts, task
 from data_pipeline.stages.view import Slice, View
 from data_pipeline.storage import read_arrays, write_arrays
+from foundation.errors import SettingError, nearest
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
+
+LISTED = 20  # groups in an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +45,13 @@ class Grouping:
 
     Attributes:
         field: of the metadata.
-        min_frac, named: as of `mix.groups.components`.
+        min_frac: as of `mix.groups.components`.
+        named: as of `mix.groups.named_groups`.
     """
 
     field: str
     min_frac: float
-    named: list[str]
+    named: dict[str, str]
 
     def group(self, view: View, executor: Executor, records: Records, identity: str) -> Grouped:
         """Read the groups of all documents that are still in, and name the components.
@@ -55,6 +60,7 @@ class Grouping:
             records: of the stage that does it. identity: what its parts depend on beside the input.
         Raises:
             SplitError: no document has the field, or two components would have one name.
+            SettingError: no document has one of the named groups, or there are too many.
         """
         numbers = np.full(len(view.alive), -1, np.int32)
         of_source: dict[str, dict[str, int]] = {}  # source -> group -> its number
@@ -82,24 +88,44 @@ class Grouping:
         """Turn the numbers of groups within their sources into those of components, in place; return the names."""
         names: list[str] = []
         source_of: dict[str, str] = {}
+        text_bytes: dict[str, dict[str, int]] = {}
         for source, mask in view.source_masks():
             mine, known = mask & view.alive, of_source.get(source, {})
             sizes = np.bincount(numbers[mine], weights=view.sizes[mine], minlength=len(known)).astype(np.int64).tolist()
-            joined = components(source, dict(zip(known, sizes, strict=True)), self.min_frac, self.named)
-            first = len(names)
-            names += sorted(set(joined.values()))
-            for name in names[first:]:
+            text_bytes[source] = dict(zip(known, sizes, strict=True))
+            joined = components(source, text_bytes[source], self.min_frac, self.named)
+            places = {name: len(names) + place for place, name in enumerate(sorted(set(joined.values())))}
+            names += places
+            for name in places:
                 other = source_of.setdefault(name.lower(), source)  # on macOS a.en_00000.bin and A.en_00000.bin are one
                 if other != source:
                     raise SplitError(
                         f"mix.group_by: {name!r} would be a component of the sources {other!r} and {source!r}; call "
                         "one of them otherwise"
                     )
-            places = [first + names[first:].index(joined[group]) for group in known]
-            numbers[mine] = np.array(places, np.int32)[numbers[mine]]
+            numbers[mine] = np.array([places[joined[group]] for group in known], np.int32)[numbers[mine]]
         if all(set(groups) == {UNKNOWN} for groups in of_source.values()):
             raise self._none_has_it(view)
+        check_number(len(names), text_bytes, self.named)
+        self._check_named({group for groups in of_source.values() for group in groups})
         return names
+
+    def _check_named(self, found: Iterable[str]) -> None:
+        """Warn of each group that is named and that no document has; refuse where all are such."""
+        there = sorted(found)
+        missing = [spelt for name, spelt in self.named.items() if name not in there]
+        if missing and len(missing) == len(self.named):
+            more = f" and {len(there) - LISTED:,} more" if len(there) > LISTED else ""
+            raise SettingError(
+                f"mix.group_weights: no document has one of the groups {', '.join(missing)}; there are "
+                f"{', '.join(there[:LISTED])}{more}; name some of these"
+            )
+        for spelt in missing:
+            print(
+                f"warning: mix.group_weights.{spelt}: no document has this group{nearest(spelt.lower(), there)}; "
+                "groups that are not named are joined into `other`",
+                file=sys.stderr,
+            )
 
     def _none_has_it(self, view: View) -> SplitError:
         return SplitError(

@@ -12,7 +12,7 @@ from data_pipeline.clean.histogram import Histograms, Side, sides
 from data_pipeline.clean.rules import Rule
 from data_pipeline.executors.executor import Executor
 from data_pipeline.stages.described import describe
-from data_pipeline.stages.samples import CANDIDATE, KINDS, best, drawn
+from data_pipeline.stages.shown import CANDIDATE, KINDS, best, drawn
 from data_pipeline.stages.view import View
 
 MOST_GROUPS = 16  # of a label whose limits are shown, those with most documents: a page holds no more

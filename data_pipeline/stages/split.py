@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.ledger import Book
+from data_pipeline.mix.groups import named_groups
 from data_pipeline.mix.mix import Mix
 from data_pipeline.mix.split import held_out
-from data_pipeline.mix.weights import named_groups
 from data_pipeline.stages.grouping import Grouped, Grouping
 from data_pipeline.stages.lots import lots_of
 from data_pipeline.stages.stage import Outcome, Stage, Workplace, account_decision

@@ -25,6 +25,7 @@ from foundation.hashes import hash_json
 
 CACHE_BYTES = 512 << 20  # of decompressed text, while duplicates are compared
 CLEAN = "clean"  # the folder of the text
+SCORES = "scores"  # in its facts: the hash of each partition's scores
 
 
 @dataclass(frozen=True, slots=True)

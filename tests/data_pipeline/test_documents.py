@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 from data_pipeline.documents import (
     Removal,
     Removals,
+    copy_rows,
     fingerprint,
     has_field,
     hash_pairs,
+    parents_of,
+    parents_of_plainly,
     with_field,
     without_field,
 )
@@ -100,3 +103,14 @@ def test_numbers_are_not_written_anew() -> None:
     metadata = '{"n":12345678901234567890123,"x":1.10}'
     assert with_field(metadata, "domain", "law") == '{"n":12345678901234567890123,"x":1.10,"domain":"law"}'
     assert without_field(with_field(metadata, "domain", 1), "domain").startswith('{"n": 12345678901234567890123,')
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 40)), min_size=1, unique=True), st.data())
+def test_the_document_of_a_copy_is_the_one_of_its_key(keys: list[tuple[int, int]], data: st.DataObject) -> None:
+    copies = data.draw(st.lists(st.tuples(st.sampled_from(range(len(keys))), st.integers(1, 9)), unique=True))
+    files, rows = (np.array(column, np.int64) for column in zip(*keys, strict=True))
+    parents = np.array([parent for parent, _ in copies], np.int64)
+    behind = [copy_rows(rows[[parent]], number) for parent, number in copies]
+    all_files, all_rows = np.append(files, files[parents]), np.concatenate([rows, *behind])
+    assert parents_of(all_files, all_rows, len(keys)).tolist() == parents.tolist()
+    assert parents_of_plainly(all_files.tolist(), all_rows.tolist(), len(keys)) == parents.tolist()

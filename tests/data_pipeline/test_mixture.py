@@ -155,10 +155,25 @@ def test_a_weight_of_a_group_that_is_not_there_is_told_with_the_nearest(
 
 def test_weights_of_groups_none_of_which_is_there_are_refused(tree: Tree, go: Go, tmp_path: Path) -> None:
     weights = {"englsh": 0.7, "german": 0.3}
-    with pytest.raises(
-        SplitError, match=r"^mix\.group_weights: no document .* englsh, german; there are en, de, fr, is"
-    ):
+    with pytest.raises(SettingError, match=r"no document .* englsh, german; there are de, en, fr, is, unknown; name"):
         go(tree(tmp_path / "out", "web", "books", group_by="language", group_weights=weights))
+
+
+def test_sources_without_weights_are_sampled_by_a_temperature(
+    tree: Tree, go: Go, redone: Callable[[Result], list[str]], tmp_path: Path
+) -> None:
+    given = tree(tmp_path / "out", "web", "books", "code", temperature=0.5)
+    given["corpus"]["sources"]["code"]["weight"] = 3.0
+    result = go(given)
+    train = result.manifest.splits["train"]
+    roots = {name: train[name].tokens ** 0.5 for name in ("web", "books")}
+    for name, root in roots.items():
+        assert train[name].weight == pytest.approx(2 * root / sum(roots.values()), rel=1e-8)
+    assert train["code"].weight == 3.0
+    assert result.mixed and result.mixed.truth.taken["code"].share == pytest.approx(0.6, abs=1e-4)
+    given["mix"]["temperature"] = None
+    again = go(given)
+    assert redone(again) == [] and {held.weight for held in again.manifest.splits["train"].values()} == {1.0, 3.0}
 
 
 def test_the_plan_is_said_before_and_the_truth_after(

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.mix.groups import MAX_CHARS, components, group_name, read_groups
+from data_pipeline.mix.groups import MAX_CHARS, check_number, components, group_name, read_groups
 from data_pipeline.sources.inputs import NAME
+from foundation.errors import SettingError
 
 VALUES = st.one_of(st.text(), st.integers(), st.floats(allow_nan=False), st.booleans(), st.none(), st.lists(st.text()))
 
@@ -75,6 +76,18 @@ def test_fields_are_found_by_their_key_and_inside_of_others() -> None:
     assert found("language") == ["en", "unknown", "unknown"]
     assert found("meta.pile_set_name") == ["github", "arxiv", "unknown"]
     assert found("meta.x") == ["own", "inner", "unknown"]
+
+
+def test_too_many_components_are_refused_with_what_joins_them() -> None:
+    web = {f"site{n}": 100 for n in range(150)} | {f"page{n}": 1 for n in range(900)}
+    check_number(200, {"web": web}, [])
+    with pytest.raises(
+        SettingError, match=r"^mix\.group_by: 1,050 groups .* at most 200 .* mix\.min_group_frac=0\.0001"
+    ):
+        check_number(1050, {"web": web}, [])
+    with pytest.raises(SettingError, match=r"name fewer groups in mix\.group_weights$"):
+        check_number(1050, {"web": web}, ["site1"])
+    assert len(set(components("web", web, 0.0001, []).values())) == 151
 
 
 def test_small_groups_are_joined_unless_they_are_named() -> None:

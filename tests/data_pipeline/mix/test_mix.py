@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from data_pipeline.mix.mix import Mix
+from data_pipeline.mix.weights import Reads
 from foundation.errors import SettingError
 
 
@@ -44,4 +45,13 @@ def test_a_setting_that_cannot_work_is_refused_by_its_key(settings: dict[str, An
 
 def test_a_source_that_there_is_not_is_refused_with_the_nearest() -> None:
     with pytest.raises(SettingError, match=r"^mix\.keep\.wbe: no source has this name, did you mean 'web'\?"):
-        Mix(keep={"wbe": 0.5}).check_sources(["books", "web"])
+        Mix(keep={"wbe": 0.5}).check_sources({"books": Reads(1.0), "web": Reads(1.0)})
+
+
+def test_a_temperature_with_nothing_to_sample_is_refused() -> None:
+    mix = Mix(temperature=0.3)
+    for sources in ({"web": Reads(1.0)}, {"web": Reads(1.0), "books": Reads(2.0), "code": Reads(1.0, {"epochs": 2.0})}):
+        with pytest.raises(SettingError, match=r"^mix\.temperature: 0\.3 samples groups, .* several sources without"):
+            mix.check_sources(sources)
+    mix.check_sources({"web": Reads(1.0), "books": Reads(1.0)})
+    Mix(temperature=0.3, group_by="language").check_sources({"web": Reads(1.0)})

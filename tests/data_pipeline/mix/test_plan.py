@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.mix.plan import PlanError, Taken, check_plan, estimate, plan, too_often
+from data_pipeline.mix.plan import Estimate, PlanError, Taken, check_plan, estimate, plan, too_often
 from data_pipeline.mix.weights import Reads
 
 KEY = "corpus.sources.{}"
@@ -55,6 +55,24 @@ def test_what_is_not_known_is_not_made_up() -> None:
 def test_a_component_without_tokens_or_weight_takes_nothing() -> None:
     found = plan({"w.en": Reads(1.0), "w.de": Reads(0.0)}, {"w.en": 50, "w.de": 0}, None)
     assert found.taken == {"w.en": Taken(50, 1.0, 1.0), "w.de": Taken(0, 0.0, None)}
+
+
+def test_weights_that_are_not_known_yet_are_not_made_up() -> None:
+    unknown = Reads(1.0, is_known=False)
+    found = plan(
+        {"de": unknown, "en": unknown, "books": Reads(1.0, {"tokens": 9})}, {"de": 5, "en": None, "books": 9}, 90
+    )
+    assert found.taken == {"de": Taken(None, None, None), "en": Taken(None, None, None), "books": Taken(9, 0.1, 1.0)}
+    found = plan({"de": unknown, "en": unknown}, {"de": 5, "en": None}, None)
+    assert found.taken == dict.fromkeys(["de", "en"], Taken(None, None, None))
+
+
+def test_groups_of_weight_0_are_told() -> None:
+    found = plan(
+        {"w.en": Reads(1.0), "w.other": Reads(0.0), "code": Reads(0.0)}, {"w.en": 9, "w.other": 7, "code": 5}, 9
+    )
+    sources = {"w.en": "w", "w.other": "w", "code": "code"}
+    assert too_often(found, KEY, False, sources) == ["7 tokens have weight 0 and are not read, of w.other"]
 
 
 def test_budgets_beyond_the_run_are_told() -> None:
@@ -112,5 +130,7 @@ def test_estimates_are_of_names_and_sizes() -> None:
     assert found.tokens == round(7370 / 4)
     assert estimate(files, 0.1).text_bytes == 737
     assert estimate(files, {"bytes": 500}).text_bytes == 500 and estimate(files, {"bytes": 1e9}).text_bytes == 7370
-    assert estimate([("a", 5), ("b", 0)]).tokens is None
+    assert estimate([("a", 5), ("b", None)]).tokens is None
+    assert estimate([("a", 100), ("b", 0)]) == Estimate(2, 100, 97)  # an empty file is no unknown one
+    assert estimate([("a", 0)]).tokens == 0
     assert estimate([]).tokens is None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import pytest
 from hypothesis import given as each
 from hypothesis import strategies as st
 
-from data_pipeline.mix.weights import Reads, given, mixture, reads_of, tempered
+from data_pipeline.mix.weights import Reads, given, mixture, reads_of, tempered, tempered_sources
 
 TOKENS = st.dictionaries(st.sampled_from(["w.en", "w.de", "w.fr", "w.other"]), st.integers(0, 10**12), min_size=1)
 
@@ -52,7 +55,40 @@ def test_weights_of_groups_are_within_their_source() -> None:
         "pile.arxiv": 0.75, "pile.pubmed-central": 0.25, "pile.other": 0.0, "pile.github": 0.0,
     }  # fmt: skip
     assert given("pile", tokens, {"other": 1.0, "ArXiv": 1.0})["pile.other"] == 0.5
-    assert given("pile", tokens, {"Enron Emails": 1.0}) == tempered(tokens, 1.0)  # none of these is there
+    assert given("pile", tokens, {"Enron Emails": 1.0, "PubMed Central": 0.0})["pile.arxiv"] == 0
+
+
+def test_a_source_that_has_none_of_the_named_groups_is_read_as_a_whole_unless_other_has_a_weight() -> None:
+    tokens = {"books.other": 7}
+    assert given("books", tokens, {"Enron Emails": 1.0}) == {"books.other": 1.0}
+    assert given("books", tokens, {"Enron Emails": 1.0, "other": 0.5}) == {"books.other": 1.0}
+    assert given("books", tokens, {"Enron Emails": 1.0, "other": 0.0}) == {"books.other": 0.0}
+    assert given("books", {"books.enron-emails": 0, "books.other": 7}, {"Enron Emails": 1.0})["books.other"] == 0.0
+
+
+def test_sources_without_a_weight_of_their_own_share_by_temperature() -> None:
+    of_sources = {"de": Reads(1.0), "en": Reads(1.0), "code": Reads(3.0), "books": Reads(1.0, {"epochs": 2.0})}
+    tokens: dict[str, int | None] = {"de": 20, "en": 80, "code": 900, "books": 5}
+    own = {"code": Reads(3.0), "books": Reads(1.0, {"epochs": 2.0})}
+    halved = tempered_sources(of_sources, tokens, 0.5)
+    assert halved == {"de": Reads(0.666666667), "en": Reads(1.33333333), **own}
+    assert tempered_sources(of_sources, tokens, 1.0) == {"de": Reads(0.4), "en": Reads(1.6), **own}
+    assert tempered_sources(of_sources, tokens, 0.0) == of_sources
+    unknown = Reads(1.0, is_known=False)
+    assert tempered_sources(of_sources, tokens | {"en": None}, 0.5) == {"de": unknown, "en": unknown, **own}
+
+
+def test_components_without_tokens_have_no_part() -> None:
+    assert tempered({"w.en": 0, "w.de": 0}, 0.5) == {"w.en": 0.0, "w.de": 0.0}
+
+
+@each(TOKENS.filter(lambda tokens: any(tokens.values())), st.floats(1e-9, 1e9), st.floats(0, 1))
+def test_budgets_of_groups_add_up_to_the_source_s_however_small(
+    tokens: dict[str, int], amount: float, temperature: float
+) -> None:
+    found = reads_of(Reads(1.0, {"tokens": amount}), tempered(tokens, temperature), tokens)
+    budgets = [reads.budget["tokens"] for reads in found.values() if reads.budget]
+    assert sum(budgets) == max(1, math.floor(Fraction(amount) + Fraction(1, 2))) and min(budgets) >= 1
 
 
 def test_sources_that_are_no_groups_keep_what_they_have() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +87,19 @@ def test_a_longer_document_has_a_shard_of_its_own(tmp_path: Path) -> None:
         ("s_00002", 10),
         ("s_00003", 1),
     ]
+
+
+def test_more_sources_are_written_at_a_time_than_files_may_be_open(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as stack:
+        writers = [SourceWriter(tmp_path, f"s{n}", np.dtype("uint16"), 1 << 20) for n in range(300)]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for number in range(3):
+            for place, writer in enumerate(map(stack.enter_context, writers) if not number else writers):
+                writer.add(np.full(2, place, np.uint16), np.array([2], np.int32))
+        assert writers[7].finish()[0].num_documents == 3
+    assert (tmp_path / "s7_00000.bin").read_bytes() == np.full(6, 7, np.uint16).tobytes()
 
 
 def test_without_documents_there_is_no_shard(tmp_path: Path) -> None:

@@ -115,7 +115,9 @@ def test_a_weight_that_is_no_share_is_refused(weight: float) -> None:
         check_source("web", weight)
 
 
-@pytest.mark.parametrize("budget", [{}, {"epochs": 0}, {"tokens": -1}, {"epochs": 1, "tokens": 1}, {"epoch": 1}, 2])
+@pytest.mark.parametrize(
+    "budget", [{}, {"epochs": 0}, {"tokens": -1}, {"tokens": 1e30}, {"epochs": 1, "tokens": 1}, {"epoch": 1}, 2]
+)
 def test_what_is_no_budget_is_refused(budget: Any) -> None:
     with pytest.raises(SettingError, match=r"^budget: .* give one of tokens and epochs .*, or null for the weight"):
         check_source("web", 1.0, budget)

@@ -29,6 +29,7 @@ from data_pipeline.stages.augment import Augment
 from data_pipeline.stages.clean import Clean
 from data_pipeline.stages.decontaminate import Decontaminate
 from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
+from data_pipeline.stages.filter import Filter
 from data_pipeline.stages.paragraphs import CutParagraphs
 from data_pipeline.stages.sample import Sample
 from data_pipeline.stages.shards import WriteShards
@@ -186,7 +187,7 @@ def imported_by(file: str) -> set[str]:
 @pytest.mark.parametrize(
     "stage",
     [
-        *(Clean, ExactDuplicates, NearDuplicates, CutParagraphs, Split, Decontaminate, Sample, Augment),
+        *(Clean, Filter, ExactDuplicates, NearDuplicates, CutParagraphs, Split, Decontaminate, Sample, Augment),
         *(TrainTokenizer, WriteShards),
     ],
 )

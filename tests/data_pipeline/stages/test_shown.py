@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from data_pipeline.clean.histogram import Side, sides, times_broken
 from data_pipeline.clean.rules import Group, Limit
-from data_pipeline.stages.samples import BY_LOT, NEAREST, PER_KIND, best, candidates, drawn, lots
+from data_pipeline.stages.shown import BY_LOT, NEAREST, PER_KIND, best, candidates, drawn, lots
 
 LIMITS = (
     Limit("a", 0.25, 0.75, "low", "high"),
