@@ -140,7 +140,7 @@ def test_copies_that_come_out_as_none_redo_nothing_and_the_page_says_nothing_of_
     after = output_hashes(out)
     assert {name for name in after if after[name] != before[name]} == {"ledger.json"}  # what came out unchanged
     assert "Changed copies" not in result.report.read_text() and "What was added" not in result.report.read_text()
-    assert result.stages[7].facts["note"].endswith(" more came out unchanged")
+    assert result.stages[8].facts["note"].endswith(" more came out unchanged")
 
 
 def test_the_page_shows_the_copies_and_how_many_there_are(augmented: Path) -> None:
