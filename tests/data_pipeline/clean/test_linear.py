@@ -23,7 +23,7 @@ CONF = Path(__file__).parents[3] / "conf"
 HOSTILE = ["a", "a@", "a.", "a@b.", "1", "12-34 ", "+1", "(", "()", "<", "<a ", "&", "&amp;", "http://", ":", '"', "\\",
            " ", "\n", "\t\n", "deadbeef", "QUJD", "Ã©", "\u0301", "\N{WOMAN}\u200d", "語", '{"a":', "#", "*", "- ",
            "=\n", "٣", "the ", "x y. ", "\u202e"]  # fmt: skip
-SMALL, LARGE = 12_000, 48_000  # characters
+SMALL, LARGE = 8_000, 32_000  # characters
 FLOOR_S = 0.03  # of processor time for the large one: less is noise, and too little to keep anyone busy
 
 
@@ -60,12 +60,13 @@ def test_four_times_the_text_takes_about_four_times_the_time(batch_of: BatchOf, 
     rule = built(option)
     rule.apply(batch_of(*(text_of(piece, 100) for piece in HOSTILE)))  # compiles
     for piece in HOSTILE:  # each alone: among the others a square would not be seen
-        large = batch_of(text_of(piece, LARGE))
-        if seconds_of(rule, large, 1) < FLOOR_S:
-            continue
-        small = batch_of(text_of(piece, SMALL))
-        times = seconds_of(rule, large, 3) / max(seconds_of(rule, small, 3), FLOOR_S / 8)
-        assert times < 9, piece  # the square takes 16 times
+        large, small = (batch_of(text_of(piece, size)) for size in (LARGE, SMALL))
+        for tries in (1, 3):  # again, and more, only where it was too long
+            took = seconds_of(rule, large, tries)
+            is_linear = took < FLOOR_S or took < 9 * seconds_of(rule, small, tries)
+            if is_linear:
+                break
+        assert is_linear, piece  # the square takes 16 times
 
 
 @pytest.mark.slow

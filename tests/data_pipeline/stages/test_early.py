@@ -122,9 +122,8 @@ def test_ids_that_come_again_in_a_source_are_counted(
     lines = [good(number, id=given) for number, given in enumerate(ids)]
     lines += [good(100 + number, id="\N{GRINNING FACE}") for number in range(3)] + [good(200), good(201)]
     one = corpus_of(tmp_path / "one", {"a.jsonl": b"".join(lines[:40]), "b.jsonl": b"".join(lines[40:])})
-    other = corpus_of(
-        tmp_path / "two", {"a.jsonl": b"".join(good(300 + number, id=ids[number]) for number in range(50))}
-    )
+    others = [good(300 + number, id=ids[number]) for number in range(50)]
+    other = corpus_of(tmp_path / "two", {"a.jsonl": b"".join(others)})
     sources = {"web": one, "books": other | {"source": "books"}}
     corpus = {"_target_": "data_pipeline.sources.several.Several", "sources": sources}
     for partition_bytes in (3_000, 1 << 20):
