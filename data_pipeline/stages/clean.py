@@ -21,6 +21,7 @@ from data_pipeline.records import Part, keep_only
 from data_pipeline.sources.source import Corpus, InputFile, Source
 from data_pipeline.sources.tags import tagged
 from data_pipeline.stages.ids import ids_path, num_repeated, write_ids
+from data_pipeline.stages.input_notes import NAMES_SHOWN, note, warnings
 from data_pipeline.stages.inputs import Group, NumberedBlock, NumberedFile, content_key, group_files
 from data_pipeline.stages.stage import BYTES_REMOVED, Outcome, Stage, Task, Workplace, do_parts, task
 from data_pipeline.stages.view import (
@@ -37,15 +38,13 @@ from data_pipeline.storage import write_arrays, write_quarantine
 from foundation.errors import ConfigError
 from foundation.files import canonical_json
 from foundation.hashes import hash_bytes, hash_file, hash_json
-from foundation.progress import Meter, human, progress
-from foundation.text import number_of, one_line
+from foundation.progress import Meter, progress
 
 SCORES = "scores"  # in facts
 UNCHECKED = "unchecked"  # in those of a group
 BYTES_READ = "bytes_read"  # in facts: source -> bytes of text, before a rule has changed it
 FILES_CUT = "files_cut"  # in the facts of a partition: names
 EARLY_RECORDS = 10_000  # of a source: from so many on, one that is unreadable for the most part stops the run at once
-NAMES_SHOWN = 3
 NO_CONTENT = ("paths", "storage_options", "weight", "budget")  # settings of a source that change no document
 Item = tuple[str, list[NumberedBlock]]  # a partition's name and what to parse
 
@@ -61,7 +60,7 @@ class Clean(Stage):
 
     name = CLEAN
     title = "clean"
-    code = ("sources", "clean", "stages/clean.py", "stages/ids.py", "stages/inputs.py")
+    code = ("sources", "clean", "stages/clean.py", "stages/ids.py", "stages/input_notes.py", "stages/inputs.py")
     libraries = ("numpy", "orjson", "pyarrow", "zstandard")
 
     def __init__(
@@ -128,8 +127,8 @@ class Clean(Stage):
                 "partitions": partitions,
                 "file_names": self.file_names,
                 "counts": dict(counts),
-                "note": _note(counts, len(self.file_names)),
-                "warnings": _warnings(counts["files_cut_short"], cut),
+                "note": note(counts, len(self.file_names)),
+                "warnings": warnings(counts["files_cut_short"], cut),
                 "examples": [list(each) for each in examples],
                 BYTES_READ: dict(read),
                 BYTES_REMOVED: {source: dict(sorted(by_reason.items())) for source, by_reason in removed.items()},
@@ -285,30 +284,6 @@ def _version_of(package: str, source: Source) -> str:
             f"corpus: source {source.name!r} ({type(source).__name__}) needs the package {package}; "
             "pip install -e '.[web]'"
         ) from error
-
-
-def _note(counts: Counter[str], num_files: int) -> str:
-    """Return what is to be known of the input, for the closing table: what was cut, what could change unseen."""
-    files = counts["files_without_checksum"]
-    held = human(counts["bytes_without_checksum"], "B")
-    cut, repeated = counts["files_cut_short"], counts["documents_with_repeated_id"]
-    notes = [
-        f"{number_of(cut, 'file')} cut short" if cut else "",
-        f"{number_of(repeated, 'document')} with the id of another one" if repeated else "",
-        f"no checksum vouches for {files:,} of {number_of(num_files, 'file')} ({held})" if files else "",
-    ]
-    return "; ".join(filter(None, notes))
-
-
-def _warnings(num_cut: int, names: list[str]) -> list[str]:
-    """Return what must be said of the files that were cut; `names` are those of the first."""
-    if not num_cut:
-        return []
-    shown = ", ".join(one_line(name, 80) for name in names) + (", ..." if num_cut > len(names) else "")
-    return [
-        f"{number_of(num_cut, 'file')} cut short ({shown}): the last record ends before it is whole, and what followed "
-        f"is missing; the record is in {QUARANTINE}/{CLEAN}; fetch what was cut again, and run again"
-    ]
 
 
 class _CleanPartition:

@@ -103,7 +103,7 @@ def test_pieces_of_tables_hold_the_texts_of_their_rows(name: str) -> None:
 def test_the_ledger_of_a_run_over_damaged_files_is_the_sum_of_theirs(folder: Path, config: Config, go: Go) -> None:
     found: dict[str, list[Read]] = {}
     failed: list[tuple[str, Path, str]] = []
-    for seed in range(2_000, 2_000 + 5 * len(FORMS)):
+    for seed in range(2_000, 2_000 + 3 * len(FORMS)):
         name, _, stored, _ = damaged_file(seed)
         source = name.replace(" ", "_").replace(",", "")
         path = folder / "in" / source / f"{seed}{FORMS[name].suffix}"
@@ -117,7 +117,7 @@ def test_the_ledger_of_a_run_over_damaged_files_is_the_sum_of_theirs(folder: Pat
     assert len(failed) > 10 and sum(map(len, found.values())) > 10
     sources = {source: settings_of(source, folder / "in") for source in found if any(e.texts for e in found[source])}
     corpus = {"_target_": "data_pipeline.sources.several.Several", "sources": sources}
-    changes = CHANGES | {"corpus": corpus, "partition_bytes": 3_000}
+    changes = CHANGES | {"corpus": corpus, "partition_bytes": 8_000}
     ledgers = []
     for workers in (1, 2):
         go(config(folder, folder / f"out{workers}", **changes, executor__workers=workers))
