@@ -105,6 +105,10 @@ class Removals:
         return Removals(self.reason, self.positions[chosen], self.threshold, **columns)
 
 
+# reasons that say of a file's last record that the file was cut inside it
+CUT_SHORT = ("csv_eof", "json_eof", "utf8_eof")
+
+
 @dataclass(frozen=True, slots=True)
 class Quarantined:
     """A record that could not be read.

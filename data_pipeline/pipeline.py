@@ -146,7 +146,8 @@ def run(
         name: names the data; the outputs go to data/<name>.
         output_dir: where they go instead.
         partition_bytes: the grain of work, of memory and of resuming, in bytes of input.
-        max_bad_frac: the run stops when more of the records than this are unreadable.
+        max_bad_frac: the run stops when more of the records than this are unreadable: at the end of cleaning, or as
+            soon as 10,000 records of a source have come of which more than half are.
         min_bad_records: fewer unreadable records than this never stop it.
     Raises:
         GroundworkError: something the user can mend; what is finished is kept, the same call goes on.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +22,8 @@ def print_summary(result: Result) -> None:
     """Print the closing tables of a run to stderr."""
     mixed = result.mixed
     print_tables(_stages(result), _data(result), *(mixed_table(mixed) if mixed else []))
+    for warning in (each for done in result.stages for each in done.facts.get("warnings", [])):
+        print(f"warning: {warning}", file=sys.stderr)
     if mixed:
         warn_of_truth(mixed)
     for path in _paths(result):

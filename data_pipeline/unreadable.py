@@ -17,6 +17,8 @@ SHOWN_CHARS = 80
 WORDS = {
     "json": "it is no JSON",
     "json_eof": "it is no JSON, and it ends its file without a line end",
+    "csv_eof": "it has fewer fields than the header, and it ends its file without a line end",
+    "utf8_eof": "its file ends inside a character",
     "utf8": "its bytes are no UTF-8",
     "surrogate": "it holds half of a surrogate pair, which is no character",
     "depth": "it is nested too deep",
@@ -87,7 +89,7 @@ def _hint(record: dict[str, Any]) -> str:
         hint = "Where the files are no JSON lines: corpus=text reads plain text, corpus=csv tables"
     elif reason == "text_type":
         hint = "Another key is named by corpus.text_key=; a text inside is lifted out by jq -c '.text |= .body'"
-    elif reason == "utf8":
+    elif reason in ("utf8", "utf8_eof"):
         hint = "Where the file is Latin-1: iconv -f LATIN1 -t UTF-8 FILE > NEW"
     else:
         return ""

@@ -13,6 +13,7 @@ PAGE = REPOSITORY / "docs" / "bad_input.md"
 CASES = 53
 ROW = re.compile(r"^\| (\d+) \| (.+) \| (.+) \| (.*) \| (.+) \|$", re.MULTILINE)
 ROWS = {int(number): cells for number, *cells in ROW.findall(PAGE.read_text(encoding="utf-8"))}
+SILENT = {5, 16, 26, 27, 30, 32, 33, 43}  # nothing is amiss in these: nothing is said
 GAP = "…"  # in a message: what the case decides
 
 
@@ -38,12 +39,16 @@ def held_by(row: int) -> str:
 
 
 def said() -> str:
-    """All texts of the code, a gap for each value in them."""
+    """All texts of the code but its docstrings, a gap for each value in them."""
     texts: list[str] = []
     for path in (
         each for room in ("foundation", "data_pipeline", "pretrain") for each in (REPOSITORY / room).rglob("*.py")
     ):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        for node in nodes:
+            if id(node) in docstrings:
+                continue
             if isinstance(node, ast.JoinedStr):
                 parts = [part.value if isinstance(part, ast.Constant) else GAP for part in node.values]
                 texts.append("".join(map(str, parts)))
@@ -71,5 +76,11 @@ def test_marks_are_of_cases_that_there_are() -> None:
 
 @pytest.mark.parametrize("row", range(1, CASES + 1))
 def test_the_page_says_what_the_code_says(row: int) -> None:
-    for message in re.findall("`([^`]+)`", ROWS[row][2]):
+    messages = re.findall("`([^`]+)`", ROWS[row][2])
+    assert bool(messages) != (row in SILENT)
+    for message in messages:
         assert message in SAID, message
+
+
+def test_what_only_a_docstring_says_is_not_said() -> None:
+    assert "All texts of the code" not in SAID and "A line that can't be taken as it stands" not in SAID

@@ -1,7 +1,9 @@
 """CSV, and tables with another delimiter: a record is a document, its text one column, its metadata the others.
 
 A record that can't be taken as it stands is quarantined with its line under one of these reasons: `ragged` (more or
-fewer fields than the header), `csv_quote` (something follows a closing quote), `utf8`, `too_long`.
+fewer fields than the header), `csv_quote` (something follows a closing quote), `utf8`, `too_long`; of a last record
+without a line end, whose file was cut: `csv_eof` (fewer fields than the header), `utf8_eof` (it ends inside a
+character). A file that ends inside a quoted field is refused as a whole.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from data_pipeline.sources.records import (
     MAX_WINDOW_BYTES,
     TOO_LONG,
     check_limits,
+    ends_inside_a_character,
     evidence,
     text_pieces,
 )
@@ -130,6 +133,8 @@ class Csv(Source):
         for number, record in enumerate(scanned.records.tolist()):
             start, stop = record[START], record[STOP]
             reason = self._refusal(record, len(columns), is_text or _is_utf8(whole[start:stop]))
+            if reason and stop == len(whole):  # no line end: the last record of the file
+                reason = _at_end(reason, record[NUM_FIELDS] < len(columns), whole[start:stop])
             if reason:
                 bad = evidence(whole[start:stop], reason)
                 quarantined.append(Quarantined(block.first_row + number, block.offset_bytes + start, reason, bad, line))
@@ -214,6 +219,13 @@ def _one_record(size: int) -> Scanned:
     records = np.zeros((1, 6), dtype=np.int64)
     records[0, STOP] = size
     return Scanned(records, np.zeros((0, 3), dtype=np.int64))
+
+
+def _at_end(reason: str, lacks_fields: bool, record: bytes) -> str:
+    """Return why a record that ends its file can't be taken: it may have been cut."""
+    if reason == "ragged" and lacks_fields:
+        return "csv_eof"
+    return "utf8_eof" if reason == "utf8" and ends_inside_a_character(record) else reason
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -1,14 +1,16 @@
 """JSON lines: one object per line, its text under one key, plain or compressed.
 
 A line that can't be taken as it stands is quarantined under one of these reasons: `json` (no JSON, or two objects),
-`json_eof` (the same, in a last line without newline: the file was cut), `utf8`, `surrogate` (half of a surrogate pair),
-`depth`, `number` (beyond the range of a double), `not_object`, `missing_text`, `text_type`, `dup_key`, `too_long`.
+`json_eof` (a last line without newline that ends too early: the file was cut), `utf8`, `surrogate` (half of a
+surrogate pair), `depth`, `number` (beyond the range of a double), `not_object`, `missing_text`, `text_type`, `dup_key`,
+`too_long`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -26,6 +28,7 @@ from data_pipeline.sources.records import (
     TOO_LONG,
     check_limits,
     cut_records,
+    ends_inside_a_character,
     evidence,
     text_pieces,
 )
@@ -34,6 +37,8 @@ from foundation.errors import InputError, nearest, require
 from foundation.text import number_of, one_line
 
 KEYS_SHOWN = 20
+MOST_KEYS, MOST_KEY_CHARS = 200, 200  # that are kept to be shown
+PATIENCE = 1000  # objects of a file: where none of the first of them has the text key, the key is wrong
 
 
 class Jsonl(Source):
@@ -94,7 +99,7 @@ class Jsonl(Source):
         pieces = text_pieces(file, self.max_window_bytes, self.max_ratio)
         search = _KeySearch(self.text_key)
         for block in cut_records(pieces, b"\n", partition_bytes, self.max_doc_bytes):
-            search.look(block.data)
+            search.look(block.data, file)
             yield block
         search.check(file)
 
@@ -116,7 +121,7 @@ class Jsonl(Source):
                 continue
             except _Refused as refused:
                 at_end = stop == len(block.data)  # no newline: the last line of the file
-                reason = "json_eof" if refused.reason == "json" and at_end else refused.reason
+                reason = "json_eof" if at_end and _is_cut(line, refused.reason) else refused.reason
                 quarantined.append(
                     Quarantined(row, block.offset_bytes + start, reason, evidence(line, reason), row + 1)
                 )
@@ -188,8 +193,9 @@ class _Refused(Exception):
 class _KeySearch:
     """Looks for the first record that has the text key: almost always the first line, so this costs nothing.
 
-    A file where no record has it is not a file of documents, and its config is wrong. That can only be said of the
-    whole file: a block may by chance hold bad records alone.
+    A file where none of the first 1,000 objects has it is not a file of documents, and its config is wrong: reading on
+    would copy the whole of it to quarantine first. That is said of a file, never of a block, which may by chance hold
+    bad records alone.
     """
 
     def __init__(self, text_key: str) -> None:
@@ -198,7 +204,12 @@ class _KeySearch:
         self._num_objects = 0
         self._keys: set[str] = set()
 
-    def look(self, data: bytes) -> None:
+    def look(self, data: bytes, file: InputFile) -> None:
+        """Look through the next block.
+
+        Raises:
+            InputError: its objects and those before are 1,000 without the key.
+        """
         if self._found:
             return
         for line in io.BytesIO(data):
@@ -212,18 +223,36 @@ class _KeySearch:
                 self._found = True
                 return
             self._num_objects += 1
-            self._keys.update(list(record)[:KEYS_SHOWN])
+            self._keep(record)
+            if self._num_objects == PATIENCE:
+                raise self._error(file, f"none of its first {PATIENCE:,} records has")
 
     def check(self, file: InputFile) -> None:
-        if self._found or not self._num_objects:
-            return
+        """Raise at the end of a shorter file.
+
+        Raises:
+            InputError: it has objects, and none with the key.
+        """
+        if not self._found and self._num_objects:
+            raise self._error(file, f"none of its {number_of(self._num_objects, 'record')} has")
+
+    def _keep(self, record: dict[str, Any]) -> None:
+        for key in itertools.islice(record, KEYS_SHOWN):
+            if len(self._keys) < MOST_KEYS:
+                self._keys.add(key[:MOST_KEY_CHARS])
+
+    def _error(self, file: InputFile, none_has: str) -> InputError:
         keys = sorted(self._keys)
-        shown = ", ".join(repr(key) for key in keys[:KEYS_SHOWN]) or "none"
-        raise InputError(
-            f"{file.where}: none of its {number_of(self._num_objects, 'record')} has the key {self.text_key!r} "
-            f"(corpus.text_key); keys seen: {shown}{nearest(self.text_key, keys)}; set the source's text_key to the "
-            "one that holds the text"
+        shown = ", ".join(repr(one_line(key, 40)) for key in keys[:KEYS_SHOWN]) or "none"
+        return InputError(
+            f"{file.where}: {none_has} the key {self.text_key!r} (corpus.text_key); keys seen: "
+            f"{shown}{nearest(self.text_key, keys)}; set the source's text_key to the one that holds the text"
         )
+
+
+def _is_cut(line: bytes, reason: str) -> bool:
+    """Return whether a refused line, which ends its file without a newline, may have been cut there."""
+    return reason == "json" or (reason == "utf8" and ends_inside_a_character(line))
 
 
 def _with_length(key: str, value: Any) -> str:

@@ -159,6 +159,15 @@ def evidence(record: bytes, reason: str) -> bytes:
     return record[:EVIDENCE_BYTES] if reason == TOO_LONG else record
 
 
+def ends_inside_a_character(data: bytes) -> bool:
+    """Return whether bytes are UTF-8 but for their last character, of which a part is missing: they were cut there."""
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return error.end == len(data) and error.reason == "unexpected end of data"
+    return False
+
+
 def _one_record(cutter: _Cutter, max_record_bytes: int) -> Iterator[Block]:
     """Yield the record at the cutter's place, which is longer than a partition; its head where it is too long."""
     size = cutter.record_size(max_record_bytes + len(cutter.separator))

@@ -16,6 +16,7 @@ from data_pipeline.sources.records import (
     TOO_LONG,
     check_limits,
     cut_records,
+    ends_inside_a_character,
     evidence,
     text_pieces,
     whole_content,
@@ -30,8 +31,8 @@ class Text(Source):
     r"""Plain text files, also .gz and .zst (magic bytes decide).
 
     A document's row is its place in the file, from 0, and its id `<file name>#<row>`. A document of white space alone
-    (an empty file, two separators in a row) is none. One that is no UTF-8 is quarantined as `utf8`, one above
-    `max_doc_bytes` as `too_long`.
+    (an empty file, two separators in a row) is none. One that is no UTF-8 is quarantined as `utf8`, the last one of a
+    file that ends inside a character as `utf8_eof` (the file was cut), one above `max_doc_bytes` as `too_long`.
 
     Args:
         paths: files or glob patterns, relative to the working folder; or addresses (s3://, gs://, http://, https://).
@@ -98,6 +99,8 @@ class Text(Source):
         separator = self.separator.encode() if self.separator else b""
         for row, data in enumerate(block.data.split(separator) if separator else [block.data], block.first_row):
             reason = self._refusal(data)
+            if reason == "utf8" and offset + len(data) == block.offset_bytes + len(block.data):
+                reason = "utf8_eof" if ends_inside_a_character(data) else reason  # no separator: the end of the file
             if reason:
                 quarantined.append(Quarantined(row, offset, reason, evidence(data, reason)))
             elif data.strip():

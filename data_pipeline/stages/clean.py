@@ -13,13 +13,15 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline.clean.rules import Applied, Example, Failed, Rule, few_of, measured
-from data_pipeline.documents import MODULUS, SCHEMA, Quarantined, fingerprint, keys_of
+from data_pipeline.documents import CUT_SHORT, MODULUS, SCHEMA, Quarantined, fingerprint, keys_of
 from data_pipeline.ledger import Account, Book
-from data_pipeline.losses import BadLimit
+from data_pipeline.losses import BadLimit, TooManyUnreadable
 from data_pipeline.output_dir import QUARANTINE
-from data_pipeline.records import Part
+from data_pipeline.records import Part, keep_only
 from data_pipeline.sources.source import Corpus, InputFile, Source
 from data_pipeline.sources.tags import tagged
+from data_pipeline.stages.ids import ids_path, num_repeated, write_ids
+from data_pipeline.stages.input_notes import NAMES_SHOWN, note, warnings
 from data_pipeline.stages.inputs import Group, NumberedBlock, NumberedFile, content_key, group_files
 from data_pipeline.stages.stage import (
     BYTES_REMOVED,
@@ -46,11 +48,12 @@ from data_pipeline.storage import write_arrays, write_quarantine
 from foundation.errors import ConfigError
 from foundation.files import canonical_json
 from foundation.hashes import hash_bytes, hash_file, hash_json
-from foundation.progress import Meter, human, progress
-from foundation.text import number_of
+from foundation.progress import Meter, progress
 
 UNCHECKED = "unchecked"  # in those of a group
 BYTES_READ = "bytes_read"  # in facts: source -> bytes of text, before a rule has changed it
+FILES_CUT = "files_cut"  # in the facts of a partition: names
+EARLY_RECORDS = 10_000  # of a source: from so many on, one that is unreadable for the most part stops the run at once
 NO_CONTENT = ("paths", "storage_options", "weight", "budget")  # settings of a source that change no document
 Item = tuple[str, list[NumberedBlock]]  # a partition's name and what to parse
 
@@ -66,7 +69,7 @@ class Clean(Stage):
 
     name = CLEAN
     title = "clean"
-    code = ("sources", "clean", "stages/clean.py", "stages/inputs.py")
+    code = ("sources", "clean", "stages/clean.py", "stages/ids.py", "stages/input_notes.py", "stages/inputs.py")
     libraries = ("numpy", "orjson", "pyarrow", "zstandard")
 
     def __init__(
@@ -99,7 +102,7 @@ class Clean(Stage):
         return {"parse": parse, "inputs": [[group.source.name, group.state()] for group in self.groups]}
 
     def run(self, view: View, before: Book) -> Outcome:
-        total = sum(each.file.size_bytes for group in self.groups for each in group.files)
+        size = sum(each.file.size_bytes for group in self.groups for each in group.files)
         book: Book = {source.name: Account() for source in self.sources}
         counts: Counter[str] = Counter()
         examples: list[Example] = []
@@ -107,10 +110,11 @@ class Clean(Stage):
         scores: list[str] = []
         read: Counter[str] = Counter()
         rewritten = {source.name: [0, 0] for source in self.sources}
+        cut: list[str] = []
         removed: dict[str, Counter[str]] = {source.name: Counter() for source in self.sources}
         names = [group.name() for group in self.groups]
         function = _CleanPartition(self._rule, self.sources, self.file_names, self.place)
-        with progress(self.name, total or None, "B", "input") as meter:
+        with progress(self.name, size or None, "B", "input") as meter:
             for name, facts in do_parts(self.place.executor, self.records, self._tasks(meter, counts), function):
                 names.append(name)
                 partitions.append(facts["partition"])
@@ -121,8 +125,11 @@ class Clean(Stage):
                 both = zip(rewritten[source], facts[BYTES_REWRITTEN], strict=True)
                 rewritten[source] = [before + more for before, more in both]
                 removed[source].update(facts[BYTES_REMOVED])
+                cut += facts[FILES_CUT][: NAMES_SHOWN - len(cut)]
                 book[source] += Account.from_json(facts["account"])
+                self._check_early(book, source, names)
                 examples = few_of(examples + [Example(*each) for each in facts["examples"]])
+        counts += Counter(documents_with_repeated_id=self._num_repeated(partitions))
         files = [path for name in names for path in self.records.files(name)]
         return Outcome(
             output=hash_json([partitions, self.file_names]),
@@ -132,7 +139,8 @@ class Clean(Stage):
                 "partitions": partitions,
                 "file_names": self.file_names,
                 "counts": dict(counts),
-                "note": _note(counts, len(self.file_names)),
+                "note": note(counts, len(self.file_names)),
+                "warnings": warnings(counts["files_cut_short"], cut),
                 "examples": [list(each) for each in examples],
                 BYTES_READ: dict(read),
                 BYTES_REWRITTEN: rewritten,
@@ -144,6 +152,40 @@ class Clean(Stage):
 
     def check(self, books: Sequence[tuple[str, Book]]) -> None:
         self._limit.check(books[-1][1], self.place.output_dir / QUARANTINE / self.name)
+
+    def _check_early(self, book: Book, source: str, names: list[str]) -> None:
+        """Ask the limit on unreadable records before the end, where no more is to be hoped of a source.
+
+        A wholly wrong input would fill the disk with its quarantine first. Partitions come in the order of the corpus,
+        so the verdict is the same for any number of workers.
+
+        Args:
+            book: of what has come so far.
+            source: of the last partition.
+            names: of the groups and of the partitions that have come.
+        Raises:
+            TooManyUnreadable: it is passed; what is finished stays for the next run.
+        """
+        account = book[source]
+        bad = account.quarantined.total()
+        if account.num_in < EARLY_RECORDS or 2 * bad <= account.num_in:
+            return
+        quarantine = self.place.output_dir / QUARANTINE / self.name
+        came = {f"{name}.jsonl" for name in names}
+        keep_only(quarantine, [path for path in quarantine.rglob("*") if path.name in came])  # of this run, in order
+        try:
+            self._limit.check(book, quarantine)
+        except TooManyUnreadable as error:
+            raise TooManyUnreadable(
+                f"{error} That is what was read so far: more than half of source {source!r} is unreadable, "
+                "and the rest was not read (max_bad_frac=1 reads it all the same)"
+            ) from error
+
+    def _num_repeated(self, partitions: list[dict[str, Any]]) -> int:
+        """Return how many documents have an id that another one of their source has, before them."""
+        found = [Partition(**each) for each in partitions]
+        by_source = [[each for each in found if each.source == source.name] for source in self.sources]
+        return sum(num_repeated(self.place.work, each) for each in by_source)
 
     def leaves(self, view: View, facts: dict[str, Any]) -> View:
         return View(view.work, [Partition(**partition) for partition in facts["partitions"]], facts["file_names"])
@@ -257,13 +299,6 @@ def _version_of(package: str, source: Source) -> str:
         ) from error
 
 
-def _note(counts: Counter[str], num_files: int) -> str:
-    """Return how much of the input a flipped bit could change unseen, for the closing table."""
-    files = counts["files_without_checksum"]
-    held = human(counts["bytes_without_checksum"], "B")
-    return f"no checksum vouches for {files:,} of {number_of(num_files, 'file')} ({held})" if files else ""
-
-
 class _CleanPartition:
     """Runs in a worker: parse, clean, write."""
 
@@ -290,12 +325,15 @@ class _CleanPartition:
         account.check(f"{CLEAN}, partition {name} of source {source.name!r}")
         unreadable = [(file.file.name, record) for file, record in quarantined]
         written = write_quarantine(self._output_dir / QUARANTINE / CLEAN / f"{name}.jsonl", source.name, unreadable)
+        cut = [file.file.name for file, record in quarantined if record.reason in CUT_SHORT]
         removed: Counter[str] = Counter()
         for _, record in quarantined:
             removed[record.reason] += len(record.data)
         write_arrays(scores_path(self._work, name), applied.scores)
         partition = write_partition(self._work, name, source.name, applied.batch)
-        written += [path(self._work, name) for path in (batch_path, keys_path, scores_path)]
+        write_ids(ids_path(self._work, name), applied.batch.column("id"))
+        written += [path(self._work, name) for path in (batch_path, keys_path, scores_path, ids_path)]
+        passed_over = sum((each.passed_over for each in parsed), Counter(files_cut_short=len(cut)))
         bytes_read = num_bytes(documents.column("text"))
         facts = {
             "partition": asdict(partition),
@@ -304,7 +342,8 @@ class _CleanPartition:
             BYTES_READ: bytes_read,
             BYTES_REWRITTEN: [bytes_read - sum(len(record.data) for _, record in failed), partition.utf8_bytes],
             BYTES_REMOVED: dict(removed),
-            "changed": dict(applied.changed + sum((each.passed_over for each in parsed), Counter())),
+            FILES_CUT: cut,
+            "changed": dict(applied.changed + passed_over),
             "examples": [list(each) for each in few_of(applied.examples)],
         }
         return Part(facts, written)

@@ -64,7 +64,8 @@ class Outcome:
         book: source -> account; empty for a stage that no documents pass through.
         files: all that it wrote and that must stay.
         facts: JSON values for the stages and reports to come. For people, where there are any: `note`, a few words for
-            the closing table; `remark`, a text for the page; `counts`, name -> number, for the ledger and the page;
+            the closing table; `warnings`, texts printed below it; `remark`, a text for the page; `counts`, name ->
+            number, for the ledger and the page;
             `training`, source -> documents left to train on; `bytes_in_and_removed`, source -> bytes of text, for the
             warning and the page; `bytes_removed`, source -> reason -> bytes of documents that did not come out;
             `bytes_rewritten`, source -> bytes of text that rules may change, as it came in and as they left it.

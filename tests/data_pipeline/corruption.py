@@ -18,6 +18,7 @@ import base64
 import csv
 import gzip
 import io
+import itertools
 import json
 import random
 import shutil
@@ -51,6 +52,7 @@ from foundation.errors import GroundworkError
 from tests.data_pipeline.sources.warcs import answer, members, record
 
 DOCUMENTS = 24
+GROUP_ROWS, BATCH_ROWS = 10, 8  # of tables
 SEPARATOR = "\n=====\n"
 WORDS = ["river", "walked", "Über", "語", "the", "a", "\N{GRINNING FACE}", "stone", '"quoted"', "comma, then", "x"]
 Raw = list[bytes]  # records as they lie in the plain file, separators included
@@ -107,7 +109,7 @@ def _table(records: Raw) -> pa.Table:
 def _parquet(**options: Any) -> Callable[[Raw], bytes]:
     def store(records: Raw) -> bytes:
         sink = io.BytesIO()
-        pq.write_table(_table(records), sink, row_group_size=10, data_page_size=200, **options)
+        pq.write_table(_table(records), sink, row_group_size=GROUP_ROWS, data_page_size=200, **options)
         return sink.getvalue()
 
     return store
@@ -118,7 +120,7 @@ def _arrow(new: Callable[..., Any], compression: str | None) -> Callable[[Raw], 
         sink = io.BytesIO()
         table = _table(records)
         with new(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
-            writer.write_table(table, max_chunksize=8)
+            writer.write_table(table, max_chunksize=BATCH_ROWS)
         return sink.getvalue()
 
     return store
@@ -250,12 +252,60 @@ def broken_promise(name: str, texts: list[str], stored: bytes, found: Read) -> s
     """Return what is wrong with what came of a damaged file that was read to its end; empty where nothing is."""
     if found.num_in != len(found.texts) + len(found.quarantined):
         return f"{found.num_in} in, {len(found.texts)} out, {len(found.quarantined)} in quarantine"
+    form = FORMS[name]
     if name in TABULAR:
         if found.num_in != len(texts):
             return f"{found.num_in} of {len(texts)} records"
-        return "" if name != "parquet, checksums" or found.texts == texts else "documents changed"
-    form = FORMS[name]
+        if name == "parquet, checksums":
+            return "" if found.texts == texts else "documents changed"
+        return _changed_in_whole_pieces(texts, form.store(form.make(texts)), stored, found)
     return _lost(name, form.make(texts), texts, plain_of(stored), found)
+
+
+def _changed_in_whole_pieces(texts: list[str], original: bytes, stored: bytes, found: Read) -> str:
+    """Say which texts changed of row groups and batches whose bytes did not: what damages one leaves the others."""
+    outside, pieces = pieces_of(original)
+    if any(stored[each] != original[each] for each in outside):
+        return ""  # what says where the pieces lie has no checksum
+    whole = {text for each, rows in pieces if stored[each] == original[each] for text in texts[rows]}
+    changed = whole - set(found.texts)
+    return f"changed, though their bytes did not: {sorted(changed)}" if changed else ""
+
+
+def pieces_of(stored: bytes) -> tuple[list[slice], list[tuple[slice, slice]]]:
+    """Return where an undamaged table's row groups or batches lie, and the rest; the bytes of each and its rows."""
+    if stored.startswith(b"PAR1"):
+        ends = _ends_of_row_groups(pq.read_metadata(io.BytesIO(stored)))
+        size = GROUP_ROWS
+    else:
+        ends = _ends_of_batches(stored)
+        size = BATCH_ROWS
+    pieces = [
+        (slice(start, stop), slice(number * size, (number + 1) * size))
+        for number, (start, stop) in enumerate(itertools.pairwise(ends))
+    ]
+    return [slice(0, ends[0]), slice(ends[-1], len(stored))], pieces
+
+
+def _ends_of_row_groups(metadata: Any) -> list[int]:
+    ends = [4]
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        ends.append(ends[-1] + sum(group.column(each).total_compressed_size for each in range(group.num_columns)))
+    return ends
+
+
+def _ends_of_batches(stored: bytes) -> list[int]:
+    magic = b"ARROW1\0\0"
+    source = io.BytesIO(stored)
+    source.seek(len(magic) if stored.startswith(magic) else 0)
+    messages = pa.ipc.MessageReader.open_stream(source)
+    messages.read_next_message()  # the schema
+    ends = [source.tell()]
+    for _ in range(DOCUMENTS // BATCH_ROWS):
+        messages.read_next_message()
+        ends.append(source.tell())
+    return ends
 
 
 def _lost(name: str, raw: Raw, texts: list[str], plain: bytes, found: Read) -> str:
@@ -291,12 +341,8 @@ def _is_text(field: bytes) -> bool:
     return field.decode(errors="ignore").encode() == field
 
 
-def attempt(seed: int, folder: Path) -> tuple[str, str, str]:
-    """Damage one file, chosen by the seed, and read it.
-
-    Returns:
-        The format; how it ended (failed, as it was, accounted for); what is wrong, empty where nothing is.
-    """
+def damaged_file(seed: int) -> tuple[str, list[str], bytes, str]:
+    """Return the format that the seed chooses, its texts, the bytes of the damaged file, and what was done to it."""
     draw = random.Random(seed)
     name = list(FORMS)[seed % len(FORMS)]
     form, texts = FORMS[name], texts_of(draw)
@@ -311,18 +357,29 @@ def attempt(seed: int, folder: Path) -> tuple[str, str, str]:
         for _ in range(draw.choice([1, 1, 2])):
             stored, word = damaged(stored, draw) if stored else (stored, "nothing")
             how.append(word)
+    return name, texts, stored, f"seed {seed}, {'; '.join(how)}"
+
+
+def attempt(seed: int, folder: Path) -> tuple[str, str, str]:
+    """Damage one file, chosen by the seed, and read it.
+
+    Returns:
+        The format; how it ended (failed, as it was, accounted for); what is wrong, empty where nothing is.
+    """
+    name, texts, stored, how = damaged_file(seed)
+    form = FORMS[name]
     path = folder / f"damaged{form.suffix}"
     path.write_bytes(stored)
     out = folder / "out"
     try:
-        found = read(form.source(str(path)), out, draw.choice([len(stored) // 3 + 1, 1 << 20]))
+        found = read(form.source(str(path)), out, len(stored) // 3 + 1 if seed % 3 else 1 << 20)
         if found.error:
             wrong = "" if path.name in found.error else f"the error names no file: {found.error}"
-            return name, "failed", wrong and f"seed {seed}, {'; '.join(how)}: {wrong}"
+            return name, "failed", wrong and f"{how}: {wrong}"
         wrong = broken_promise(name, texts, stored, found)
         ended = "as it was" if found.texts == texts and not found.quarantined else "accounted for"
     except Exception as error:
         wrong, ended = f"{type(error).__name__}: {error}", "crashed"
     finally:
         shutil.rmtree(out, ignore_errors=True)
-    return name, ended, wrong and f"seed {seed}, {'; '.join(how)}: {wrong}"
+    return name, ended, wrong and f"{how}: {wrong}"

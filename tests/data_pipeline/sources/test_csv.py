@@ -93,11 +93,27 @@ def test_a_record_of_just_the_bytes_allowed_is_taken(read: Read, write: Write) -
             assert [(bad.row, bad.reason, bad.line) for bad in quarantined] == [(1, "too_long", 3), (2, "too_long", 4)]
 
 
+@pytest.mark.bad_input(13)
 def test_a_quote_that_is_never_closed_fails_the_file(read: Read, write: Write) -> None:
     path = write("x.csv", b'text,n\na,1\n"b\nb",2\n"c,3\n' + b"d,4\n" * 30)
     for partition_bytes, most in ((1, 1 << 20), (1 << 20, 1 << 20), (1, 20), (30, 20)):
         with pytest.raises(TruncatedInput, match=r"x\.csv: ends inside a quoted field .* begins in line 5;"):
             read(Csv([path], max_doc_bytes=most), partition_bytes)
+
+
+@pytest.mark.bad_input(13)
+def test_a_last_record_that_is_cut_says_so(read: Read, write: Write) -> None:
+    data = 'text,n,m\n"a\nb",1,x\nc,d,é'.encode()
+    for end, reason in ((-1, "utf8_eof"), (-2, None), (-3, "csv_eof"), (-4, "csv_eof"), (-5, "csv_eof")):
+        for partition_bytes in (1, 1 << 20):
+            cut = data[: len(data) + end]
+            _, quarantined = read(Csv([write("x.csv", cut)]), partition_bytes)
+            assert [(bad.row, bad.line, bad.reason) for bad in quarantined] == ([(1, 4, reason)] if reason else [])
+            _, (bad,) = read(Csv([write("x.csv", data + b"\nc,d\n")]), partition_bytes)
+            assert bad.reason == "ragged"  # the line end is there: nothing was cut
+    for wrong, reason in ((b"c,d,e,f", "ragged"), (b"ba\xff,5,6", "utf8")):
+        _, (bad,) = read(Csv([write("x.csv", data[:19] + wrong)]))
+        assert bad.reason == reason  # no cut makes this of a record that was whole
 
 
 def test_the_column_of_the_text_is_found_or_named(read: Read, write: Write) -> None:

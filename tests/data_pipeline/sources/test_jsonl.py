@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
+import tracemalloc
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +15,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.sources.jsonl import Jsonl
+from data_pipeline.sources.jsonl import PATIENCE, Jsonl, _KeySearch
 from data_pipeline.sources.source import TruncatedInput
 from foundation.errors import InputError, SettingError
 
@@ -111,6 +113,19 @@ def test_a_cut_last_line_says_that_the_file_was_cut(read: Read, write: Write) ->
     assert (len(documents), bad.reason, bad.row, bad.data) == (1, "json_eof", 1, b'{"text": "lo')
 
 
+@pytest.mark.bad_input(13)
+def test_a_line_that_is_cut_anywhere_says_so_also_inside_a_character(read: Read, write: Write) -> None:
+    line = '{"text": "é \N{GRINNING FACE} \\ud83d\\ude00 語", "n": [1.5e3, true, null], "o": {"a": 1}}'.encode()
+    for size in range(1, len(line)):
+        _, (bad,) = read(Jsonl([write("x.jsonl", GOOD + line[:size])]))
+        assert (bad.reason, bad.data) == ("json_eof", line[:size])
+    for wrong, reason in ((b'{"text": "caf\xe9"}', "utf8"), (b'{"text": "\xff', "utf8"), (b"[1]", "not_object")):
+        _, (bad,) = read(Jsonl([write("x.jsonl", GOOD + wrong)]))
+        assert bad.reason == reason  # no cut makes this of a line that was whole
+        _, (bad,) = read(Jsonl([write("x.jsonl", line[:30] + b"\n" + GOOD)]))
+        assert bad.reason in ("json", "utf8")  # amid a file nothing was cut
+
+
 @pytest.mark.bad_input(16)
 def test_other_line_ends_than_newline_are_content(read: Read, write: Write) -> None:
     text = "a\u2028b\u2029c\x85d\x0b"
@@ -186,10 +201,93 @@ def test_no_record_with_the_text_key_is_an_error_that_lists_the_keys(read: Read,
     assert [document["text"] for document in documents] == ["a"]
 
 
+@pytest.mark.bad_input(23)
+def test_a_wrong_text_key_is_noticed_after_a_thousand_objects(write: Write) -> None:
+    keys = [json.dumps({f"key {number} {'x' * 10_000}": 1}).encode() for number in range(PATIENCE)]
+    lines = [b'"no object"', b"no json", *keys]
+    path = write("x.jsonl", b"\n".join([*lines, *[GOOD.strip()] * 5_000]))
+    source = Jsonl([path])
+    for partition_bytes, before in ((1, len(lines) - 1), (1 << 24, 0)):
+        blocks = source.blocks(source.files()[0], partition_bytes)
+        come = 0
+        with pytest.raises(InputError, match=r"none of its first 1,000 records has the key 'text'.*seen: 'key 0 x"):
+            for _ in blocks:
+                come += 1
+        assert come == before  # nothing behind them was handed on
+
+
+def test_the_keys_that_are_kept_to_be_shown_are_few_and_short(write: Write) -> None:
+    search = _KeySearch("text")
+    file = Jsonl([write("x.jsonl", b"")]).files()[0]
+    for number in range(PATIENCE - 1):
+        fields = {f"{number}-{place}-" + "k" * 1_000: 0 for place in range(30)}
+        search.look(json.dumps(fields).encode() + b"\n", file)
+    assert sum(map(len, search._keys)) <= 200 * 200
+    with pytest.raises(InputError) as raised:
+        search.check(file)
+    assert len(str(raised.value)) < 2_000
+
+
+def test_one_record_with_the_key_among_the_first_thousand_is_enough(read: Read, write: Write) -> None:
+    path = write("x.jsonl", b'{"content": "a"}\n' * (PATIENCE - 1) + GOOD + b'{"content": "a"}\n' * PATIENCE)
+    documents, quarantined = read(Jsonl([path]), 4_000)
+    assert (len(documents), len(quarantined)) == (1, 2 * PATIENCE - 1)
+
+
 def test_a_text_key_that_comes_late_is_enough(read: Read, write: Write) -> None:
     path = write("x.jsonl", b'{"content": "a"}\n' * 50 + GOOD)
     documents, quarantined = read(Jsonl([path]), 40)
     assert (len(documents), [bad.reason for bad in quarantined]) == (1, ["missing_text"] * 50)
+
+
+@pytest.mark.bad_input(28)
+def test_memory_stays_flat_over_a_line_without_an_end(read: Read, write: Write) -> None:
+    size = 96 << 20
+    path = write("x.jsonl.gz", gzip.compress(GOOD + b'{"text": "' + b"x" * size + b'"}\n' + GOOD, 1))
+    source = Jsonl([path], max_doc_bytes=1 << 16)
+    tracemalloc.start()
+    try:
+        documents, (bad,) = read(source, 1 << 18)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert ([document["row"] for document in documents], bad.row, bad.reason) == ([0, 2], 1, "too_long")
+    assert len(bad.data) == 1 << 16 and peak < size // 4
+
+
+@pytest.mark.bad_input(29)
+def test_a_large_document_takes_memory_and_time_in_proportion(write: Write) -> None:
+    text = "Grüße aus 東京 \\ud83d\\ude00 " * 1_000
+    peaks, seconds = [], []
+    for times in (175, 700):
+        line = f'{{"text": "{text * times}", "n": 12345678901234567890.5}}\n'.encode()
+        source = Jsonl([write("x.jsonl", b'{"n": 1}\n' + line)])
+        file = source.files()[0]
+        _, block = source.blocks(file, 1 << 20)
+        started = time.process_time()
+        parsed = source.parse(block, file, 0)
+        seconds.append(time.process_time() - started)
+        assert parsed.documents.column("text")[0].as_py() == json.loads(f'"{text}"') * times
+        tracemalloc.start()
+        try:
+            source.parse(block, file, 0)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert len(line) > 20 << 20
+    assert peaks[1] < min(5 * peaks[0], 20 * len(line))  # four bytes a character, and twice: for a number kept exactly
+    assert seconds[1] < max(10 * seconds[0], 2)
+
+
+@pytest.mark.bad_input(27)
+def test_hundreds_of_thousands_of_keys_are_metadata(read: Read, write: Write) -> None:
+    fields = {f"k{number}": number for number in range(300_000)}
+    few = {f"k{number}": number for number in range(50_000)}
+    lines = [json.dumps({"text": "a", **fields}), json.dumps({"text": "b", "inner": [few]})]
+    started = time.process_time()
+    documents, _ = read(Jsonl([write("x.jsonl", "\n".join(lines).encode())]))
+    assert time.process_time() - started < 20  # the square of so many would take hours
+    assert [json.loads(each["metadata"]) for each in documents] == [fields, {"inner": [few]}]
 
 
 @pytest.mark.bad_input(10)

@@ -64,6 +64,18 @@ def test_bad_documents_are_quarantined_with_their_place(read: Read, write: Write
         assert quarantined[0].data == b"ba\xff"
 
 
+@pytest.mark.bad_input(13)
+def test_a_file_that_ends_inside_a_character_was_cut(read: Read, write: Write) -> None:
+    data = "one|two \N{GRINNING FACE}".encode()
+    for separator in ("|", None):
+        for partition_bytes in (1, 1 << 20):
+            for size in (1, 2, 3):
+                _, (bad,) = read(Text([write("x.txt", data[:-size])], separator=separator), partition_bytes)
+                assert bad.reason == "utf8_eof"
+    documents, (bad,) = read(Text([write("x.txt", data[:-1] + b"|three")], separator="|"))
+    assert ([document["text"] for document in documents], bad.reason) == (["one", "three"], "utf8")
+
+
 def test_a_whole_file_is_quarantined_for_the_same_reasons(read: Read, write: Write) -> None:
     for data, reason in ((b"ba\xff", "utf8"), (b"x" * 50, "too_long")):
         documents, (bad,) = read(Text([write("x.txt", data)], max_doc_bytes=20))
