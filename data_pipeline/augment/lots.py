@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from data_pipeline.clean.chars import kernel
+from data_pipeline.compiled import kernel
 from data_pipeline.documents import utf8_buffers
 from data_pipeline.mix.lots import below
 

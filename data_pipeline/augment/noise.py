@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from data_pipeline.augment.augmentation import Change
 from data_pipeline.augment.lots import unit, unit_one
-from data_pipeline.clean.chars import LETTER, decode, kernel
+from data_pipeline.clean.chars import LETTER, decode
+from data_pipeline.compiled import kernel
 from data_pipeline.documents import utf8_buffers
 from foundation.errors import require
 

@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from data_pipeline.augment.augmentation import Change
 from data_pipeline.augment.lots import unit, unit_one
-from data_pipeline.clean.chars import NEWLINE, char_classes, kernel, stripped
+from data_pipeline.clean.chars import NEWLINE, char_classes, stripped
 from data_pipeline.clean.edits import KIND, START, STOP, Edits, edited, spans_of
 from data_pipeline.clean.sentences import ends_of_sentences, mark_bytes, sentence_end, sentence_ends_one
+from data_pipeline.compiled import kernel
 from data_pipeline.documents import utf8_buffers
 from foundation.errors import require
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.classifier.rows import Rows
-from data_pipeline.clean.chars import kernel
+from data_pipeline.compiled import kernel
 
 MEMORY = 10  # pairs of steps that L-BFGS keeps: 16 bytes a bucket and pair; Nocedal and Wright: 3 to 20
 TOLERANCE = 1e-5  # of the gradient's norm, relative to that at the start

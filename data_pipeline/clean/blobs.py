@@ -6,12 +6,12 @@ import re
 from collections import Counter
 from typing import Any, Literal, get_args
 
-import numba
 import numpy as np
 import pyarrow as pa
 
 from data_pipeline.clean.edits import START, STOP, Edits, edited, examples_of, rows_of, spans_of
 from data_pipeline.clean.rules import Applied, Limit, Rule, with_text
+from data_pipeline.compiled import array_kernel
 from data_pipeline.documents import utf8_buffers
 from foundation.errors import require
 
@@ -138,7 +138,7 @@ def _lines(data: np.ndarray, offsets: np.ndarray, starts: np.ndarray, stops: np.
     return np.array(lines, np.int64)
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _find(data: Any, offsets: Any, classes: Any, min_chars: int, spans: Any) -> int:
     """Fill `spans` (n, 3) int64 with the blobs, as far as it reaches; return how many there are."""
     found = 0
@@ -173,7 +173,7 @@ def _find(data: Any, offsets: Any, classes: Any, min_chars: int, spans: Any) -> 
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _count(data: Any, first: int, bare: int, stop: int, classes: Any, counts: Any) -> None:
     """Fill `counts` (_NUM_COUNTS,) int64 with those of the piece data[first:stop], padded from `bare` on."""
     counts[:] = 0
@@ -185,7 +185,7 @@ def _count(data: Any, first: int, bare: int, stop: int, classes: Any, counts: An
     counts[_SIZE] = stop - first
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _is_line_break(data: Any, start: int, stop: int) -> bool:
     """Return whether data[start:stop] is one newline, with spaces and tabs beside it."""
     newlines = 0
@@ -196,7 +196,7 @@ def _is_line_break(data: Any, start: int, stop: int) -> bool:
     return newlines == 1
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _note(counts: Any, min_chars: int, start: int, end: int, spans: Any, found: int) -> int:
     """Add the run data[start:end] to `spans` if it is a blob; return how many blobs there are."""
     bare = counts[_UPPER] + counts[_LOWER] + counts[_DIGIT] + counts[_STANDARD] + counts[_URL]

@@ -1,7 +1,4 @@
-"""The kernels of c4_lines.py: lines read, looked through and left out.
-
-numba's cache on disk doesn't notice when a kernel of another file changes: after a change of one there, `make clean`.
-"""
+"""The kernels of c4_lines.py: lines read, looked through and left out."""
 
 from __future__ import annotations
 
@@ -10,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.clean.bounds import KEY_BYTES, eight_bytes, find_newlines, first_bytes, mark_gaps
-from data_pipeline.clean.chars import NEWLINE, SPACE, decode, decode_last, kernel, stripped
+from data_pipeline.clean.chars import NEWLINE, SPACE, decode, decode_last, stripped
 from data_pipeline.clean.phrase_kernels import BRACKET, HEAD, OPEN, ROLES, STARTS, has_bad, look, mark_heads
 from data_pipeline.clean.sentences import count_sentences
+from data_pipeline.compiled import kernel
 
 # Kinds of changes, in the order of the steps
 (BLANK, LONG_WORD, CITATION, NO_END_MARK, FEW_WORDS, JAVASCRIPT_LINE, POLICY_LINE, STRIPPED) = range(8)

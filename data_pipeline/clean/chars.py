@@ -1,18 +1,13 @@
-"""Characters as the kernels meet them: in UTF-8, byte by byte, classed as `str` classes them.
-
-numba's cache on disk doesn't notice when a kernel of another file changes: after a change of one here, `make clean`.
-"""
+"""Characters as the kernels meet them: in UTF-8, byte by byte, classed as `str` classes them."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+from data_pipeline.compiled import kernel
 
 SPACE, LETTER = 1, 2  # classes of characters; 0 is any other
 NEWLINE = 0x0A
@@ -42,15 +37,6 @@ _SENTENCE_TERMINALS = (
 )
 # fmt: on
 SENTENCE_TERMINALS = tuple(chr(code) for first, last in _SENTENCE_TERMINALS for code in range(first, last + 1))
-
-
-def kernel(function: Kernel) -> Kernel:
-    """Compile a kernel, which fills arrays that it is given and makes none.
-
-    So numba need not count references to arrays (its NRT), which made kernels that call each other half as fast.
-    """
-    compiled: Kernel = numba.njit(cache=True, nogil=True, _nrt=False)(function)  # type: ignore[call-overload]
-    return compiled
 
 
 @kernel

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_pipeline.clean.rules import EXAMPLES, Example, with_text
+from data_pipeline.compiled import array_kernel
 from data_pipeline.documents import utf8_buffers
 
 START, STOP, KIND = range(3)  # columns of what a kernel finds
@@ -112,7 +112,7 @@ def examples_of(kind: str, batch: pa.RecordBatch, edits: Edits, chosen: np.ndarr
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _splice(
     data: Any, offsets: Any, starts: Any, stops: Any, which: Any, pieces: Any, piece_offsets: Any, out: Any, ends: Any
 ) -> None:
@@ -130,7 +130,7 @@ def _splice(
         ends[text + 1] = filled
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _copy(data: Any, start: int, stop: int, out: Any, filled: int) -> int:
     out[filled : filled + stop - start] = data[start:stop]
     return filled + stop - start

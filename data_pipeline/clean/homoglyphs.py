@@ -10,7 +10,6 @@ import functools
 from collections import Counter
 from typing import Any, Literal, NamedTuple, get_args
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +18,7 @@ from data_pipeline.clean.chars import decode
 from data_pipeline.clean.edits import KIND, START, STOP, Edits, edited, examples_of, rows_of, spans_of
 from data_pipeline.clean.extras import load_extra
 from data_pipeline.clean.rules import Applied, Limit, Rule, with_text
+from data_pipeline.compiled import array_kernel
 from data_pipeline.documents import utf8_buffers
 from foundation.errors import require
 
@@ -180,7 +180,7 @@ def _look_alikes(confusables: dict[str, list[dict[str, str]]], target: int) -> d
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _find(data: Any, offsets: Any, skipped: Any, classes: Any, min_letters: int, words: Any, spans: Any) -> int:
     """Fill `spans` (n, 3) int64 with the words in disguise, as far as it reaches; return how many there are.
 
@@ -210,7 +210,7 @@ def _find(data: Any, offsets: Any, skipped: Any, classes: Any, min_letters: int,
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _word(data: Any, place: int, stop: int, classes: Any) -> tuple[int, bool]:
     """Return where the word that begins at `place` ends, and whether its letters are of several scripts."""
     first, is_mixed = 0, False
@@ -226,7 +226,7 @@ def _word(data: Any, place: int, stop: int, classes: Any) -> tuple[int, bool]:
     return place, is_mixed
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _disguise(data: Any, place: int, stop: int, classes: Any, min_letters: int) -> int:
     """Return the script of the mixed word data[place:stop], _UNCLEAR, or -1 where it is in no disguise."""
     counts = np.zeros(_OTHER + 1, np.int64)  # letters of each script

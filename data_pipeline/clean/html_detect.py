@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 
 from data_pipeline.clean.html_bytes import ends_name, past_spaces
+from data_pipeline.compiled import array_kernel
 from data_pipeline.documents import utf8_buffers
 
 # What a page begins with, in any case; a name ends with white space, "/" or ">".
@@ -69,7 +69,7 @@ def _lower(text: str) -> str:
     return "".join(chr(ord(char) + 32) if "A" <= char <= "Z" else char for char in text)
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _is_html(data: Any, offsets: Any, found: Any) -> None:
     for text in range(offsets.size - 1):
         place, stop = offsets[text], offsets[text + 1]
@@ -86,7 +86,7 @@ def _is_html(data: Any, offsets: Any, found: Any) -> None:
                 found[text] = True
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _past_preamble(data: Any, place: int, stop: int) -> int:
     """Return the first place from `place` on that is no white space, comment or declaration."""
     while True:
@@ -104,7 +104,7 @@ def _past_preamble(data: Any, place: int, stop: int) -> int:
             return place
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _begins(data: Any, place: int, stop: int, start: Any, size: int) -> bool:
     """Return whether data[place:stop] begins with start[:size], which is lower case, in any case."""
     if stop - place < size:
@@ -116,6 +116,6 @@ def _begins(data: Any, place: int, stop: int, start: Any, size: int) -> bool:
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _name_ends(data: Any, place: int, stop: int) -> bool:
     return place < stop and ends_name(data[place])

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 
@@ -40,6 +39,7 @@ from data_pipeline.clean.html_names import (
     name_hash,
     name_table,
 )
+from data_pipeline.compiled import array_kernel
 from data_pipeline.documents import utf8_buffers
 
 # Columns of what `shapes` returns.
@@ -77,7 +77,7 @@ def shapes(pages: pa.LargeStringArray, max_depth: int) -> np.ndarray:
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _shapes(data: Any, offsets: Any, hashes: Any, kinds: Any, max_depth: int, found: Any) -> None:
     stack = np.zeros((max_depth + 2, 3), np.int64)
     formats = np.zeros((max_depth + 2, 2), np.int64)
@@ -94,7 +94,7 @@ def _shapes(data: Any, offsets: Any, hashes: Any, kinds: Any, max_depth: int, fo
         found[page, UNCLOSED] = stop - unclosed
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _read(
     data: Any, start: int, stop: int, hashes: Any, kinds: Any, max_depth: int, stack: Any, formats: Any, state: Any,
     found: Any,
@@ -152,7 +152,7 @@ def _read(
     return stop
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _open(
     data: Any, place: int, after: int, name: int, kind: int, stack: Any, formats: Any, state: Any, found: Any
 ) -> None:
@@ -194,7 +194,7 @@ def _open(
     state[_SIZE] += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _open_format(data: Any, place: int, after: int, name: int, formats: Any, state: Any) -> None:
     if name == _A:
         _close_format(name, formats, state)
@@ -213,7 +213,7 @@ def _open_format(data: Any, place: int, after: int, name: int, formats: Any, sta
     state[_FORMATS] += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _close_format(name: int, formats: Any, state: Any) -> None:
     for entry in range(state[_FORMATS] - 1, -1, -1):
         if formats[entry, 0] == name:
@@ -221,7 +221,7 @@ def _close_format(name: int, formats: Any, state: Any) -> None:
             return
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _remove(formats: Any, entry: int, state: Any) -> None:
     for later in range(entry + 1, state[_FORMATS]):
         formats[later - 1, 0] = formats[later, 0]
@@ -229,7 +229,7 @@ def _remove(formats: Any, entry: int, state: Any) -> None:
     state[_FORMATS] -= 1
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _close(name: int, kind: int, stack: Any, formats: Any, state: Any) -> None:
     """Take an end tag into the lists of what is open: it closes its element, or nothing."""
     if kind == FORMAT:
@@ -250,7 +250,7 @@ def _close(name: int, kind: int, stack: Any, formats: Any, state: Any) -> None:
             return
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _kind(name: int, hashes: Any, kinds: Any) -> int:
     slot = name & (hashes.size - 1)
     while hashes[slot] != 0:
@@ -260,7 +260,7 @@ def _kind(name: int, hashes: Any, kinds: Any) -> int:
     return PLAIN
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _name(data: Any, place: int, stop: int) -> tuple[Any, int]:
     """Return the hash of the name that begins at `place`, one for all headings, and where it ends."""
     mixed = _BASIS
@@ -273,7 +273,7 @@ def _name(data: Any, place: int, stop: int) -> tuple[Any, int]:
     return name, place
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _past_attributes(data: Any, place: int, stop: int) -> tuple[int, int, bool]:
     """Return where a tag whose name ends at `place` ends, -1 where it doesn't; its attributes; whether `/>` ends it."""
     num = 0
@@ -296,7 +296,7 @@ def _past_attributes(data: Any, place: int, stop: int) -> tuple[int, int, bool]:
     return -1, num, False
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _past_value(data: Any, place: int, stop: int) -> int:
     """Return where the value of an attribute ends that begins at `place` or after spaces; `stop` where it doesn't."""
     place = past_spaces(data, place, stop)
@@ -307,7 +307,7 @@ def _past_value(data: Any, place: int, stop: int) -> int:
     return place
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _past_markup(data: Any, place: int, stop: int) -> int:
     """Return where a comment, doctype or the like that begins at `place` ends; -1 where it doesn't."""
     is_comment = _begins_comment(data, place, stop)
@@ -324,13 +324,13 @@ def _past_markup(data: Any, place: int, stop: int) -> int:
             return end
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _begins_comment(data: Any, place: int, stop: int) -> bool:
     """Return whether the `<` at `place` begins a comment."""
     return place + 3 < stop and data[place + 1] == _BANG and data[place + 2] == _DASH and data[place + 3] == _DASH
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _past_raw(data: Any, name: int, name_stop: int, place: int, stop: int, is_script: bool) -> int:
     """Return where the end tag begins of an element without tags inside, from `place` on; -1 where there is none.
 
@@ -356,7 +356,7 @@ def _past_raw(data: Any, name: int, name_stop: int, place: int, stop: int, is_sc
     return -1
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _same(name: Any, start: int, name_stop: int, data: Any, place: int, stop: int) -> bool:
     """Return whether data[place:] begins with a name, in any case, that ends there."""
     size = name_stop - start
@@ -368,7 +368,7 @@ def _same(name: Any, start: int, name_stop: int, data: Any, place: int, stop: in
     return at == size
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _opens(data: Any, place: int, stop: int) -> bool:
     """Return whether what follows a `<` makes it more than text."""
     if place >= stop:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Literal, get_args
 
-import numba
 import numpy as np
 import pyarrow as pa
 
 from data_pipeline.clean.chars import decode
 from data_pipeline.clean.edits import KIND, START, STOP, Edits, edited, examples_of, spans_of
 from data_pipeline.clean.rules import Applied, Rule, with_text
+from data_pipeline.compiled import array_kernel
 from data_pipeline.documents import utf8_buffers
 from foundation.errors import require
 
@@ -130,7 +130,7 @@ def _is_needed_one(kind: int, char: str, before: int, after: int) -> bool:
     return char == "\u200d" and (pictured[0] or before == _EMOJI_STYLE) and pictured[1]
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _kind(data: Any, place: int) -> tuple[int, int]:
     """Return what the character at `place` is and its size in bytes; of a seen one the size is 1."""
     byte = data[place]
@@ -154,7 +154,7 @@ def _kind(data: Any, place: int) -> tuple[int, int]:
     return (_DIRECTION, 3) if third == 0x8E or third == 0x8F or 0xAA <= third <= 0xAE else (_SEEN, 1)
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _find(data: Any, offsets: Any, kept: Any, shaped: Any, pictured: Any, spans: Any) -> int:
     """Fill `spans` (n, 3) int64 with the characters to drop, as far as it reaches; return how many there are."""
     found = 0
@@ -187,7 +187,7 @@ def _find(data: Any, offsets: Any, kept: Any, shaped: Any, pictured: Any, spans:
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _next_seen(data: Any, place: int, stop: int) -> int:
     while place < stop:
         kind, size = _kind(data, place)
@@ -197,7 +197,7 @@ def _next_seen(data: Any, place: int, stop: int) -> int:
     return stop
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _character_before(data: Any, start: int, end: int) -> int:
     if end <= start:
         return _NOTHING
@@ -207,14 +207,14 @@ def _character_before(data: Any, start: int, end: int) -> int:
     return int(decode(data, place)[0])
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _is_needed(joins: bool, before: int, after: int, shaped: Any, pictured: Any) -> bool:
     if _is_in(shaped, before) or _is_in(shaped, after):
         return True
     return joins and (before == _EMOJI_STYLE or _is_in(pictured, before)) and _is_in(pictured, after)
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _is_in(ranges: Any, code: int) -> bool:
     is_in = False
     for place in range(len(ranges)):

@@ -22,7 +22,8 @@ from data_pipeline.clean.bounds import (
     key_of_word,
     rooms_for,
 )
-from data_pipeline.clean.chars import LETTER, NEWLINE, SPACE, byte_kinds, char_classes, decode, decode_last, kernel
+from data_pipeline.clean.chars import LETTER, NEWLINE, SPACE, byte_kinds, char_classes, decode, decode_last
+from data_pipeline.compiled import kernel
 from data_pipeline.documents import utf8_buffers
 
 BULLETS = ("•", "-")  # as datatrove's GopherQualityFilter (0.10) reads "bullet point"

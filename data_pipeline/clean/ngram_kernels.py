@@ -3,9 +3,6 @@
 A word's hash is FNV-1a over the code points of its small letters (RFC 9923); an n-gram of words is a polynomial of
 their hashes. What is mixed at the end is fmix64 of MurmurHash3 (Austin Appleby, public domain), whose upper bits are
 the bucket. A change of any of it is another `linear_model.VERSION`: models hold weights of buckets.
-
-Kernels that call each other stand in this file, but for what reads single characters (chars.py): numba's cache on disk
-doesn't notice a change of another file.
 """
 
 from __future__ import annotations
@@ -14,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.clean.chars import SPACE, decode, kernel
+from data_pipeline.clean.chars import SPACE, decode
+from data_pipeline.compiled import kernel
 
 MAX_N = 8  # of either kind of n-gram; what lies before the last so many words or characters is forgotten
 IRREGULAR = -1  # in place of a count: a letter whose small form is not one letter, or hangs on its neighbours

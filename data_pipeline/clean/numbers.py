@@ -4,8 +4,6 @@ Two spans of bytes have one number only when their bytes are equal: a hash choos
 A text costs time in proportion to its bytes, as long as its spans don't collide in all 64 bits of their hashes: of a
 million different spans any two do with a probability of 3e-8, and then one more comparison is made. The hashes are no
 secret: who wants to can write a text whose spans collide, and make it slow.
-
-numba's cache on disk doesn't notice when a kernel of another file changes: after a change of one here, `make clean`.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_pipeline.clean.bounds import KEY_BYTES, same_bytes
-from data_pipeline.clean.chars import kernel
+from data_pipeline.compiled import kernel
 
 FEWEST_SLOTS = 64
 NUM_SLOTS, NUM_NUMBERS, NUM_PROBES = range(3)  # places in `Numbers.state`

@@ -1,7 +1,4 @@
-"""The kernels of phrases.py: phrases sought in a text, whatever the case of ASCII letters.
-
-numba's cache on disk doesn't notice when a kernel of another file changes: after a change of one here, `make clean`.
-"""
+"""The kernels of phrases.py: phrases sought in a text, whatever the case of ASCII letters."""
 
 from __future__ import annotations
 
@@ -9,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.clean.chars import LETTER, decode, decode_last, kernel
+from data_pipeline.clean.chars import LETTER, decode, decode_last
+from data_pipeline.compiled import kernel
 
 ROLES, STARTS = 3, 4  # places in `Phrases.arrays`
 HEAD, BRACKET, OPEN = 1, 2, 4  # what may begin at a byte, a bit each

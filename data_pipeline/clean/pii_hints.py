@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.compiled import array_kernel
 from data_pipeline.documents import utf8_buffers
 
 # Bits of a text's hints.
@@ -53,13 +53,13 @@ def hints_of(texts: pa.LargeStringArray) -> np.ndarray:
     return hints
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _hints(data: Any, offsets: Any, hints: Any) -> None:
     for text in range(offsets.size - 1):
         hints[text] = _hints_of_text(data, offsets[text], offsets[text + 1])
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _hints_of_text(data: Any, start: int, stop: int) -> int:
     """Return the hints of data[start:stop], which is valid UTF-8."""
     hints = 0

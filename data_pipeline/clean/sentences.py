@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.clean.chars import LETTER, SENTENCE_TERMINALS, SPACE, char_classes, decode, decode_last, kernel
+from data_pipeline.clean.chars import LETTER, SENTENCE_TERMINALS, SPACE, char_classes, decode, decode_last
+from data_pipeline.compiled import kernel
 
 _DOT = 0x2E
 MARK, CLOSER = 1, 2  # what a character is to the end of a sentence; 0 is any other

@@ -10,13 +10,13 @@ import functools
 from collections import Counter
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 
 from data_pipeline.clean.chars import decode
 from data_pipeline.clean.edits import START, STOP, Edits, edited, examples_of, spans_of
 from data_pipeline.clean.rules import Applied, Rule, with_text
+from data_pipeline.compiled import array_kernel
 from data_pipeline.documents import utf8_buffers
 from foundation.errors import require
 
@@ -79,7 +79,7 @@ def _classes() -> np.ndarray:
     return np.frombuffer(bytes(classes), dtype=np.uint8)
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _find(data: Any, offsets: Any, classes: Any, spans: Any) -> int:
     """Fill `spans` (n, 3) int64 with the lines to drop, newlines included; return how many there are."""
     found = 0

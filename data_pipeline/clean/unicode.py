@@ -6,7 +6,6 @@ import functools
 from collections import Counter
 from typing import Any, Literal, get_args
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 from data_pipeline.clean.bounds import KEY_BYTES, eight_bytes
 from data_pipeline.clean.chars import decode
 from data_pipeline.clean.rules import Applied, Rule, with_text
+from data_pipeline.compiled import array_kernel
 from data_pipeline.documents import utf8_buffers
 from foundation.errors import require
 
@@ -123,7 +123,7 @@ def composed_alone() -> np.ndarray:
     return alone
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _find_plain(data: Any, offsets: Any, is_plain: Any) -> None:
     """Fill `is_plain` with which texts have but ASCII's printed characters, newlines and tabs; many bytes at once."""
     for number in range(offsets.size - 1):
@@ -135,7 +135,7 @@ def _find_plain(data: Any, offsets: Any, is_plain: Any) -> None:
         is_plain[number] = not other
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _find_composable(data: Any, offsets: Any, alone: Any, may_change: Any) -> None:
     """Fill `may_change` with which texts have a character beyond ASCII that is not in `alone`, which may be empty."""
     for number in range(offsets.size - 1):
@@ -157,7 +157,7 @@ def _find_composable(data: Any, offsets: Any, alone: Any, may_change: Any) -> No
             place += size
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _next_change(data: Any, place: int, stop: int) -> int:
     """Return the first place from `place` on where plain text ends; `stop` where it doesn't."""
     while place < stop:
@@ -178,7 +178,7 @@ def _next_change(data: Any, place: int, stop: int) -> int:
     return stop
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _is_printed(eight: Any) -> bool:
     """Return whether eight bytes are printed characters of ASCII. A byte below n borrows from its highest bit (Hacker's
     Delight, 6.1)."""
@@ -187,7 +187,7 @@ def _is_printed(eight: Any) -> bool:
     return not (controls | (deleted - _ONES) & ~deleted | eight) & _ONES * np.uint64(0x80)
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _kind(data: Any, place: int, stop: int) -> tuple[int, int]:
     """Return what begins at `place`, a byte that may begin a change, and its size in bytes."""
     byte = data[place]
@@ -204,7 +204,7 @@ def _kind(data: Any, place: int, stop: int) -> tuple[int, int]:
     return _PLAIN, 1
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _count(data: Any, offsets: Any, is_plain: Any) -> tuple[int, int]:
     """Return how many line ends and control characters `_rewrite` changes."""
     line_ends, controls = 0, 0
@@ -221,7 +221,7 @@ def _count(data: Any, offsets: Any, is_plain: Any) -> tuple[int, int]:
     return line_ends, controls
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _rewrite(data: Any, offsets: Any, out: Any, out_offsets: Any) -> None:
     """Fill `out` (n,) uint8 and `out_offsets` (texts + 1,) int64 with the changed texts, which are never longer."""
     filled = 0
@@ -230,7 +230,7 @@ def _rewrite(data: Any, offsets: Any, out: Any, out_offsets: Any) -> None:
         out_offsets[text + 1] = filled
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _rewrite_text(data: Any, place: int, stop: int, out: Any, filled: int) -> int:
     """Fill `out` from `filled` on with the changed text data[place:stop]; return where it ends."""
     while place < stop:

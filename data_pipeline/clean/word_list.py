@@ -16,12 +16,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 
 from data_pipeline.clean.chars import decode, decode_last, fold, folded_codes
 from data_pipeline.clean.edits import Edits
+from data_pipeline.compiled import array_kernel
 from data_pipeline.documents import utf8_buffers
 
 _WORD, _SPACE = 1, 2  # classes of characters; 0 is any other
@@ -140,7 +140,7 @@ def _classes() -> np.ndarray:
     return np.frombuffer(bytes(classes), dtype=np.uint8)
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _find(
     data: Any,
     offsets: Any,
@@ -180,7 +180,7 @@ def _find(
     return num_found
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _longest(
     data: Any, place: int, stop: int, classes: Any, folded: Any, first_edge: Any, chars: Any, nodes: Any, entry_of: Any
 ) -> tuple[int, int]:
@@ -208,7 +208,7 @@ def _longest(
     return best_end, best_entry
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _edge(chars: Any, low: int, high: int, wanted: int) -> int:
     """Return the place of `wanted` in the ascending chars[low:high], or -1."""
     while low < high:

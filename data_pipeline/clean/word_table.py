@@ -18,12 +18,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 
 from data_pipeline.clean.chars import decode, fold, folded_codes
 from data_pipeline.clean.edits import KIND, START, STOP, spans_of
+from data_pipeline.compiled import array_kernel
 from data_pipeline.documents import utf8_buffers
 from foundation.errors import InputError, SettingError
 from foundation.files import read_json
@@ -169,7 +169,7 @@ def _classes() -> np.ndarray:
     return np.frombuffer(bytes(classes), dtype=np.uint8)
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _insert(hashes: Any, slots: Any, value: Any, number: int) -> None:
     place = np.int64(value & np.uint64(len(slots) - 1))
     while slots[place] != _FREE:
@@ -177,7 +177,7 @@ def _insert(hashes: Any, slots: Any, value: Any, number: int) -> None:
     hashes[place], slots[place] = value, number
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _find(data: Any, offsets: Any, classes: Any, small: Any, hashes: Any, slots: Any, spans: Any) -> int:
     """Fill `spans` (n, 3) int64 with the words whose hash is in the table; return how many there are."""
     found = 0

@@ -1,15 +1,12 @@
-"""The hot loops of decontamination: UTF-8 to word hashes, word hashes to n-gram hashes, n-gram hashes to numbers.
-
-They stand in one file, with all that they call: numba's cache on disk notices a change of a kernel's own file only,
-and a stale half of a hash function would find nothing and say so nowhere.
-"""
+"""The hot loops of decontamination: UTF-8 to word hashes, word hashes to n-gram hashes, n-gram hashes to numbers."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from data_pipeline.compiled import array_kernel, inlined_kernel
 
 BREAK, LETTER, ALONE, MARK, DROPPED = range(5)  # classes of code points, see words.char_class
 EXPANDS = 5  # stands for several code points, each with its own class
@@ -104,7 +101,7 @@ def room_for_words(num_bytes: int) -> Words:
     return Words(np.empty(most, np.uint64), np.empty(most, np.int64), np.empty(most, np.int64), np.zeros(1, np.int64))
 
 
-@numba.njit(cache=True)
+@array_kernel
 def hash_words(data: np.ndarray, first: int, stop: int, points: Points, words: Words) -> int:
     """Hash the words of data[first:stop], those of words.words, and note where they lie; return their number.
 
@@ -175,7 +172,7 @@ def hash_words(data: np.ndarray, first: int, stop: int, points: Points, words: W
     return count
 
 
-@numba.njit(cache=True, inline="always")
+@inlined_kernel
 def _next_word(words: Words, count: int, kind: int, value: np.uint64, end: int, start: int) -> int:
     """End the word that is open, if one is, and begin another; return their number."""
     if kind != BREAK:
@@ -184,7 +181,7 @@ def _next_word(words: Words, count: int, kind: int, value: np.uint64, end: int, 
     return count + 1
 
 
-@numba.njit(cache=True)
+@array_kernel
 def hash_texts(
     data: np.ndarray, offsets: np.ndarray, points: Points, words: Words
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -207,7 +204,7 @@ def hash_texts(
     return hashes[:filled].copy(), counts, num_alone
 
 
-@numba.njit(cache=True)
+@array_kernel
 def hash_ngrams(words: np.ndarray, firsts: np.ndarray, widths: np.ndarray) -> np.ndarray:
     """Return a 64-bit hash of each run of `widths[t]` words of text t, the texts laid end to end, (p,) uint64.
 
@@ -234,7 +231,7 @@ def hash_ngrams(words: np.ndarray, firsts: np.ndarray, widths: np.ndarray) -> np
     return ngrams[:filled].copy()
 
 
-@numba.njit(cache=True)
+@array_kernel
 def mark_anchors(words: np.ndarray, firsts: np.ndarray, widths: np.ndarray, table: Table) -> None:
     """Set the bits of `table.anchors` for the n-grams of texts; arguments as of `hash_ngrams`."""
     length = table.lengths[0]
@@ -252,7 +249,7 @@ def mark_anchors(words: np.ndarray, firsts: np.ndarray, widths: np.ndarray, tabl
                 table.anchors[bit >> np.uint64(3)] |= np.uint8(1) << np.uint8(bit & np.uint64(7))
 
 
-@numba.njit(cache=True)
+@array_kernel
 def count_words(counts: np.ndarray, item_firsts: np.ndarray, widths: np.ndarray) -> np.ndarray:
     """Return how many words of each item lie in an n-gram that counts, (items,) int64.
 
@@ -271,7 +268,7 @@ def count_words(counts: np.ndarray, item_firsts: np.ndarray, widths: np.ndarray)
     return words
 
 
-@numba.njit(cache=True)
+@array_kernel
 def find_ngrams(data: np.ndarray, offsets: np.ndarray, points: Points, table: Table, words: Words) -> Hits:
     """Find the n-grams of the table in documents.
 
@@ -314,7 +311,7 @@ def find_ngrams(data: np.ndarray, offsets: np.ndarray, points: Points, table: Ta
     return Hits(hits[:, 0].copy(), hits[:, 1].copy(), hits[:, 2].copy(), hits[:, 3].copy(), given_up)
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _number(hash_: np.uint64, table: Table) -> int:
     """Return the number of the n-gram of this hash, or -1."""
     prefix = hash_ >> table.shift
@@ -324,13 +321,13 @@ def _number(hash_: np.uint64, table: Table) -> int:
     return -1
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _is_anchor(sum_: np.uint64, table: Table) -> bool:
     bit = sum_ >> table.anchor_shift
     return bool((table.anchors[bit >> np.uint64(3)] >> np.uint8(bit & np.uint64(7))) & np.uint8(1))
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _joined(before: int, now: int) -> int:
     """Return the state after a code point, IRREGULAR where the table doesn't hold for it here.
 
@@ -348,7 +345,7 @@ def _joined(before: int, now: int) -> int:
     return before & ~0xFF | combining
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _decode(data: np.ndarray, place: int) -> tuple[np.uint32, int]:
     """Return the code point at a place of valid UTF-8, not of ASCII, and the place after it."""
     first = np.uint32(data[place])
@@ -362,12 +359,12 @@ def _decode(data: np.ndarray, place: int) -> tuple[np.uint32, int]:
     return point << np.uint32(6) | _tail(data, place + 3), place + 4
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _tail(data: np.ndarray, place: int) -> np.uint32:
     return np.uint32(data[place]) & np.uint32(0x3F)
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _power(length: int) -> np.uint64:
     power = np.uint64(1)
     for _ in range(length):
@@ -375,7 +372,7 @@ def _power(length: int) -> np.uint64:
     return power
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _mix64(value: np.uint64) -> np.uint64:
     """Source: MurmurHash3's fmix64, Austin Appleby, public domain."""
     value = (value ^ (value >> _MIX_SHIFT)) * _MIX_1

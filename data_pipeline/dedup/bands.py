@@ -6,8 +6,6 @@ that fit a processor's cache, a hash table finds the equal ones of a part, and t
 unit has more keys than room, one of each key stays when the room is full: a crowd of copies takes one place. Threads
 share the units; each connects documents for itself, and what they found is connected at the end. Neither memory,
 threads nor partitions show in the result.
-
-All kernels that call each other stand in this file: numba's cache on disk doesn't notice a change of another's.
 """
 
 from __future__ import annotations
@@ -18,9 +16,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, NamedTuple, Protocol
 
-import numba
 import numpy as np
 
+from data_pipeline.compiled import array_kernel
 from foundation.progress import Meter
 
 BLOCK_DOCS = 1 << 13  # whose signatures are read at a time: 4 MiB of 128 values
@@ -209,7 +207,7 @@ class _Lane:
             assert used < len(self._room.keys) or start == len(keys), "keys are not spread over ranges as hashes are"
 
 
-@numba.njit(cache=True)
+@array_kernel
 def band_keys(signatures: np.ndarray, first_column: int, rows: int) -> np.ndarray:
     """Return a 64-bit hash of each row: equal rows, equal hashes; of 10^7 different rows two are equal with P = 3e-6.
 
@@ -224,7 +222,7 @@ def band_keys(signatures: np.ndarray, first_column: int, rows: int) -> np.ndarra
     return keys
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def bucket_numbers(signatures: np.ndarray, bands: int, rows: int) -> np.ndarray:
     """Return a number for each document and band, (n, bands) uint32, below n * bands: equal ones where keys are."""
     n = len(signatures)
@@ -245,7 +243,7 @@ def bucket_numbers(signatures: np.ndarray, bands: int, rows: int) -> np.ndarray:
     return numbers
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _fill(signatures: np.ndarray, rows: int, keys: np.ndarray) -> None:
     """Write the `band_keys` of every band, (bands, n) uint64."""
     for document in range(len(signatures)):
@@ -253,7 +251,7 @@ def _fill(signatures: np.ndarray, rows: int, keys: np.ndarray) -> None:
             keys[band, document] = _key(signatures, document, band * rows, rows)
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _key(signatures: np.ndarray, document: int, first_column: int, rows: int) -> np.uint64:
     key = np.uint64(0)
     for column in range(first_column, first_column + rows):
@@ -263,7 +261,7 @@ def _key(signatures: np.ndarray, document: int, first_column: int, rows: int) ->
     return key ^ (key >> _HALF)
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _take(keys: np.ndarray, start: int, range_: int, num_ranges: int, room: _Entries, used: int) -> tuple[int, int]:
     """Put keys of a range, from `start` on, behind the entries that are used, until all are there or no room is left.
 
@@ -279,7 +277,7 @@ def _take(keys: np.ndarray, start: int, range_: int, num_ranges: int, room: _Ent
     return start, used
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _unite(room: _Entries, used: int, dealt: _Entries, parents: np.ndarray) -> int:
     """Connect the documents of equal keys; one entry of each key stays, at the front.
 
@@ -311,7 +309,7 @@ def _unite(room: _Entries, used: int, dealt: _Entries, parents: np.ndarray) -> i
     return left
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _deal(room: _Entries, used: int, dealt: _Entries) -> np.ndarray:
     """Copy entries so that those of a part stand together; return where each part begins, (parts + 1,) int64."""
     parts = _power_of_two(-(-used // PART_ENTRIES))
@@ -328,7 +326,7 @@ def _deal(room: _Entries, used: int, dealt: _Entries) -> np.ndarray:
     return starts
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _power_of_two(least: int) -> int:
     power = 1
     while power < least:
@@ -336,7 +334,7 @@ def _power_of_two(least: int) -> int:
     return power
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _root(document: int, parents: np.ndarray) -> int:
     while parents[document] != document:
         parents[document] = parents[parents[document]]
@@ -344,14 +342,14 @@ def _root(document: int, parents: np.ndarray) -> int:
     return document
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _join(a: int, b: int, parents: np.ndarray) -> None:
     """Put the smaller root above the other, so that no order of bands or documents shows."""
     a, b = _root(a, parents), _root(b, parents)
     parents[max(a, b)] = min(a, b)
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _join_all(found: np.ndarray, parents: np.ndarray) -> None:
     """Connect what another union-find has connected."""
     for document in range(len(found)):
@@ -359,7 +357,7 @@ def _join_all(found: np.ndarray, parents: np.ndarray) -> None:
             _join(document, found[document], parents)
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _components(parents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the documents that are not alone, and the root of each."""
     in_company = np.zeros(len(parents), np.bool_)

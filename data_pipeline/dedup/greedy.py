@@ -1,15 +1,16 @@
 """The kernel of verification: takes documents in keep order, compares each with the kept ones it shares a band with.
 
 Documents of a block are named by their place in it. Removed documents never enter a bucket, so a cluster of n copies
-costs n comparisons, not n^2. All kernels stand in this file: numba's cache on disk doesn't notice another's change.
+costs n comparisons, not n^2.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from data_pipeline.compiled import array_kernel
 
 KEPT = -1
 
@@ -71,7 +72,7 @@ class _Kept(NamedTuple):
     places: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def judge(block: Block, num_carried: int, likeness: Likeness) -> Verdicts:
     """Judge the documents of a block; the first `num_carried` were kept before and stay.
 
@@ -99,7 +100,7 @@ def judge(block: Block, num_carried: int, likeness: Likeness) -> Verdicts:
     return verdicts
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _no_kept(buckets: np.ndarray) -> _Kept:
     """Return room for all documents in their buckets."""
     starts = np.zeros(buckets.size + 1, np.uint32)
@@ -111,7 +112,7 @@ def _no_kept(buckets: np.ndarray) -> _Kept:
     return _Kept(starts, np.zeros(buckets.size, np.uint32), np.empty(buckets.size, np.uint32))
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _find_witness(
     place: int,
     met: np.ndarray,
@@ -137,7 +138,7 @@ def _find_witness(
         verdicts.tally[1] += 1
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _meet(mine: np.ndarray, kept: _Kept, shared: np.ndarray) -> np.ndarray:
     """Return the kept documents of the buckets `mine`, each once; adds to `shared`, (n,) int32, in how many each is."""
     room = np.int64(0)
@@ -155,7 +156,7 @@ def _meet(mine: np.ndarray, kept: _Kept, shared: np.ndarray) -> np.ndarray:
     return met[:count]
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _equal_values(place: int, others: np.ndarray, signatures: np.ndarray) -> np.ndarray:
     """Return how many values of the signature at `place` each of `others` has in common with it, (m,) int64.
 
@@ -167,7 +168,7 @@ def _equal_values(place: int, others: np.ndarray, signatures: np.ndarray) -> np.
     return equal
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _close(place: int, others: np.ndarray, equal: np.ndarray, block: Block, likeness: Likeness) -> np.ndarray:
     """Return those of `others` that may be alike, by the equal values of their signatures; equal: (m,) int64."""
     close, count = np.empty(len(others), np.int64), 0
@@ -183,7 +184,7 @@ def _close(place: int, others: np.ndarray, equal: np.ndarray, block: Block, like
     return close[:count]
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _nearest(place: int, others: np.ndarray, equal: np.ndarray, block: Block, directional: bool) -> float:
     """Return the similarity to that of `others` with the most equal values, of equals the first; 0 where there is none.
 
@@ -197,7 +198,7 @@ def _nearest(place: int, others: np.ndarray, equal: np.ndarray, block: Block, di
     return containment(mine, its) if directional else jaccard(mine, its)
 
 
-@numba.njit(cache=True)
+@array_kernel
 def num_equal(a: np.ndarray, b: np.ndarray) -> int:
     """Return in how many places two signatures, (num_perm,) uint32, are equal."""
     equal = np.uint32(0)  # as wide as the values, so that many are compared at once; no early end for the same reason
@@ -206,14 +207,14 @@ def num_equal(a: np.ndarray, b: np.ndarray) -> int:
     return int(equal)
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _by_shared(places: np.ndarray, shared: np.ndarray) -> np.ndarray:
     """Return the places that share most buckets first, among equals the earlier first."""
     places = np.sort(places)
     return places[np.argsort(-shared[places], kind="mergesort")]
 
 
-@numba.njit(cache=True)
+@array_kernel
 def jaccard(a: np.ndarray, b: np.ndarray, threshold: float = 0.0) -> float:
     """Return |a and b| / |a or b|; 0 as soon as it is certain that this is below the threshold.
 
@@ -224,7 +225,7 @@ def jaccard(a: np.ndarray, b: np.ndarray, threshold: float = 0.0) -> float:
     return common / (len(a) + len(b) - common)
 
 
-@numba.njit(cache=True)
+@array_kernel
 def containment(a: np.ndarray, b: np.ndarray, threshold: float = 0.0) -> float:
     """Return |a and b| / |a|; 0 as soon as it is certain that this is below the threshold, and where b is the smaller.
 
@@ -236,7 +237,7 @@ def containment(a: np.ndarray, b: np.ndarray, threshold: float = 0.0) -> float:
     return _num_common(a, b, int(threshold * len(a))) / len(a)
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _num_common(a: np.ndarray, b: np.ndarray, needed: int) -> int:
     """Return |a and b|; 0 as soon as it is certain to be less than `needed`.
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numba
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.compiled import array_kernel
 from data_pipeline.dedup.shingles import text_hashes
 from data_pipeline.dedup.words import join_words_of_blocks
 from data_pipeline.documents import utf8_buffers
@@ -139,7 +139,7 @@ class RepeatedParagraphs(Paragraphs):
         return Units(documents, starts - offsets[documents], stops - offsets[documents], hashes)
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _cut(data: np.ndarray, offsets: np.ndarray, newlines: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cut texts behind runs of newlines; lines of white space belong to the run, where more than one is asked for.
 
@@ -162,7 +162,7 @@ def _cut(data: np.ndarray, offsets: np.ndarray, newlines: int) -> tuple[np.ndarr
     return units[:count, 0].copy(), units[:count, 1].copy(), units[:count, 2].copy()
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _next_end(data: np.ndarray, place: int, stop: int, newlines: int) -> int:
     """Return the place behind the next run of `newlines` or more, else `stop`."""
     seen, end = 0, 0  # newlines of the run, and the place behind the last of them
@@ -179,7 +179,7 @@ def _next_end(data: np.ndarray, place: int, stop: int, newlines: int) -> int:
     return end if seen >= newlines else stop
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _blank_bytes(data: np.ndarray, place: int) -> int:
     """Return the bytes of the character at a place of valid UTF-8 when it is white space, as `str.isspace` says, or 0.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-import numba
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.compiled import array_kernel
 from data_pipeline.dedup.shingles import shingle_set
 from data_pipeline.dedup.words import join_words
 
@@ -68,7 +68,7 @@ def sets_at(parts: Sequence[AnySets], places: np.ndarray) -> Sets:
     return Sets(hashes, starts)
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _copy(hashes: np.ndarray, starts: np.ndarray, rows: np.ndarray, to: np.ndarray, at: np.ndarray) -> None:
     """Copy the sets of these rows, each to its place."""
     for i in range(len(rows)):

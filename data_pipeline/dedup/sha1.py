@@ -1,13 +1,13 @@
 """SHA-1 of many short messages at once, a message a lane: what datasketch's signatures are made of.
 
-One file with all that it calls: numba's cache on disk doesn't notice a change of another's kernel.
 Source: FIPS 180-4; the rounds of all lanes side by side so that the compiler makes vectors of them.
 """
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from data_pipeline.compiled import array_kernel
 
 LANES = 64  # fewer leave the loops' own cost visible: 16 lanes take three times as long a message, 128 no less
 _BLOCK = 64  # bytes
@@ -36,7 +36,7 @@ def sha1_32(data: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarr
     return found
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _sha1_32(data: np.ndarray, starts: np.ndarray, stops: np.ndarray, num_blocks: int) -> np.ndarray:
     found = np.empty(len(starts), np.uint32)
     schedule, state = np.zeros((80, LANES), np.uint32), np.empty((5, LANES), np.uint32)
@@ -53,7 +53,7 @@ def _sha1_32(data: np.ndarray, starts: np.ndarray, stops: np.ndarray, num_blocks
     return found
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _load(data: np.ndarray, start: int, stop: int, block: int, schedule: np.ndarray, lane: int) -> None:
     """Write the 16 words of one block of a message, padding included; reads up to 3 bytes beyond the message."""
     at = start + block * _BLOCK
@@ -70,13 +70,13 @@ def _load(data: np.ndarray, start: int, stop: int, block: int, schedule: np.ndar
         schedule[14, lane], schedule[15, lane] = np.uint32(bits >> np.uint64(32)), np.uint32(bits)
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _word(data: np.ndarray, at: int) -> np.uint32:
     high = np.uint32(data[at]) << np.uint32(24) | np.uint32(data[at + 1]) << np.uint32(16)
     return high | np.uint32(data[at + 2]) << np.uint32(8) | np.uint32(data[at + 3])
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _compress(w: np.ndarray, state: np.ndarray, v: np.ndarray) -> None:
     """Take one block of each lane into its state.
 
@@ -114,7 +114,7 @@ def _compress(w: np.ndarray, state: np.ndarray, v: np.ndarray) -> None:
     state += v
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _rotated(value: np.uint32, bits: int) -> np.uint32:
     # each half by itself: numba would go on in 64 bits
     return np.uint32(value << np.uint32(bits)) | np.uint32(value >> np.uint32(32 - bits))

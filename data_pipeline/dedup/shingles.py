@@ -1,7 +1,7 @@
 """Shingles: the runs of n words by which near-duplicates are compared, as hashes and as where their bytes lie.
 
 `words` is a document's words joined by one space, uint8 (words.join_words): a space is then always a border between two
-words. All kernels that call each other stand in this file: numba's cache on disk doesn't notice a change of another's.
+words.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numba
 import numpy as np
+
+from data_pipeline.compiled import array_kernel
 
 BLOCK_BYTES = 1 << 18  # of words that are hashed at a time
 _SPACE = np.uint8(32)
@@ -30,7 +31,7 @@ def mix64(values: np.ndarray) -> np.ndarray:
     return mixed
 
 
-_mix64: Any = numba.njit(cache=True)(mix64)  # the same for one value, called by kernels
+_mix64: Any = array_kernel(mix64)  # the same for one value, called by kernels
 # The factor of a byte at place p of its word: _LOW[p % 64] ^ _HIGH[p // 64 % 64], odd, the same again after 4,096.
 _LOW = mix64(np.arange(1, _PLACES + 1, dtype=np.uint64)) | np.uint64(1)
 _HIGH = mix64(np.arange(_PLACES, dtype=np.uint64)) << np.uint64(1)
@@ -47,7 +48,7 @@ def shingle_set(words: np.ndarray, ngram: int) -> np.ndarray:
     return _without_repeats(hashes)
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _without_repeats(values: np.ndarray) -> np.ndarray:
     """Return sorted values, of which there are some, each once; the array itself is overwritten."""
     count = 1
@@ -76,7 +77,7 @@ def word_blocks(words: np.ndarray, ngram: int, most: int = BLOCK_BYTES) -> Itera
     yield words[start:]
 
 
-@numba.njit(cache=True)
+@array_kernel
 def shingle_hashes(words: np.ndarray, ngram: int) -> np.ndarray:
     """Return the hash of each shingle in order, repeated ones repeated, (m,) uint64. Arguments as of `shingle_set`.
 
@@ -96,7 +97,7 @@ def shingle_hashes(words: np.ndarray, ngram: int) -> np.ndarray:
     return shingles
 
 
-@numba.njit(cache=True)
+@array_kernel
 def text_hashes(data: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return a hash of all words of each text, in order, (n,) uint64, and how many they are, (n,) int64.
 
@@ -115,7 +116,7 @@ def text_hashes(data: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> tupl
     return hashes, counts
 
 
-@numba.njit(cache=True)
+@array_kernel
 def word_hashes(words: np.ndarray) -> np.ndarray:
     """Return the hash of each word, (n,) uint64: the sum of its bytes, each (plus one) times a factor of its place.
 
@@ -138,7 +139,7 @@ def word_hashes(words: np.ndarray) -> np.ndarray:
     return hashes[: word + 1]
 
 
-@numba.njit(cache=True)
+@array_kernel
 def shingle_bounds(words: np.ndarray, ngram: int) -> tuple[np.ndarray, np.ndarray]:
     """Return where each shingle begins and ends in `words`, (m,) int64 each. Arguments as of `shingle_set`."""
     spaces = np.flatnonzero(words == _SPACE)

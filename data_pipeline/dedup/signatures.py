@@ -11,9 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Literal
 
-import numba
 import numpy as np
 
+from data_pipeline.compiled import array_kernel
 from data_pipeline.dedup.sha1 import sha1_32
 from data_pipeline.dedup.shingles import shingle_bounds, shingle_hashes, word_blocks
 
@@ -107,7 +107,7 @@ SIGNERS: dict[Engine, Callable[[int, int, int], Signer]] = {
 }
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _lower_to(signature: np.ndarray, hashes: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
     """Lower each value of a signature to the least of its permutation over these hashes.
 
@@ -125,6 +125,6 @@ def _lower_to(signature: np.ndarray, hashes: np.ndarray, a: np.ndarray, b: np.nd
             signature[j] = min(signature[j], _permuted(hashes[i], a[j], b[j]))
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _permuted(value: np.uint32, a: np.uint32, b: np.uint32) -> np.uint32:
     return np.uint32(np.uint32(a * value) + b)  # numba would go on in 64 bits

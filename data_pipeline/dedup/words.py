@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.compiled import array_kernel
 from data_pipeline.documents import utf8_buffers
 
 BLOCK_BYTES = 4 << 20
@@ -87,7 +87,7 @@ def lower_cases() -> np.ndarray:
     return table
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _lower_and_join(
     data: np.ndarray, offsets: np.ndarray, table: np.ndarray, out: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -132,7 +132,7 @@ def _lower_and_join(
     return starts, stops
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _decode(data: np.ndarray, place: int) -> tuple[np.uint32, int]:
     """Return the code point at a place of valid UTF-8, and its bytes."""
     first = np.uint32(data[place])
@@ -148,12 +148,12 @@ def _decode(data: np.ndarray, place: int) -> tuple[np.uint32, int]:
     return point << np.uint32(6) | _tail(data, place + 3), 4
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _tail(data: np.ndarray, place: int) -> np.uint32:
     return np.uint32(data[place]) & np.uint32(0x3F)
 
 
-@numba.njit(cache=True)
+@array_kernel
 def _encode(point: np.uint32, out: np.ndarray, at: int) -> int:
     """Write a code point as UTF-8; return its bytes."""
     if point < 0x80:

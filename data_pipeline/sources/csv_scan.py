@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
+
+from data_pipeline.compiled import array_kernel, inlined_kernel
 
 # Where a reader is: at a field's beginning, in a plain or a quoted one, after a quote that may close it, after such a
 # quote and a carriage return, in a broken record.
@@ -86,9 +87,9 @@ def records_plainly(data: bytes, delimiter: bytes) -> list[list[bytes] | None]:
     found: list[list[bytes] | None] = []
     fields: list[bytes] = []
     field = b""
-    state = FIELD
+    state, step = FIELD, _step.py_func  # type: ignore[attr-defined]
     for byte in [*data, *([_NEWLINE] if data and not data.endswith(b"\n") else [])]:
-        state, event = _step.py_func(state, byte, delimiter[0], state == BROKEN)
+        state, event = step(state, byte, delimiter[0], state == BROKEN)
         if event == _NOTHING:
             field += bytes([byte])
             continue
@@ -106,7 +107,7 @@ def _unquoted(field: bytes, event: int) -> bytes:
     return field[1:-1].replace(b'""', b'"') if field.startswith(b'"') else field
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@inlined_kernel
 def _step(state: int, byte: int, delimiter: int, is_broken: bool) -> tuple[int, int]:
     """Return the state after a byte, and what ends with it; the state at a record's end says whether it is broken."""
     if state == QUOTED:
@@ -126,7 +127,7 @@ def _step(state: int, byte: int, delimiter: int, is_broken: bool) -> tuple[int, 
     return (CLOSED_CR if state == CLOSED and byte == _RETURN else BROKEN), _NOTHING
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _walk(
     data: Any, place: int, stop: int, state: int, most_records: int, delimiter: int
 ) -> tuple[int, int, int, int, int]:
@@ -143,7 +144,7 @@ def _walk(
     return state, records, end, lines, all_lines
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _scan(data: Any, delimiter: int, records: Any, fields: Any, fill: bool) -> tuple[int, int]:
     """Count records and fields, or fill the arrays of `Scanned` with them."""
     record, field, lines = 0, 0, 0

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import orjson
+
+from data_pipeline.compiled import array_kernel
 
 SAFE_DIGITS = 15  # every decimal of so many digits survives a double (DBL_DIG of IEEE 754)
 
@@ -62,7 +63,7 @@ def _survives(number: bytes) -> bool:
         return False
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _find_wide(data: Any, lines: Any, spans: Any) -> None:
     """Fill `spans` (numbers, 3) int64 with line, start and stop of each wide number."""
     found = 0
@@ -71,7 +72,7 @@ def _find_wide(data: Any, lines: Any, spans: Any) -> None:
             found = _find_wide_in(data, line, lines[line, START], lines[line, STOP], spans, found)
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _find_wide_in(data: Any, line: int, place: int, stop: int, spans: Any, found: int) -> int:
     """Fill `spans` from `found` on with those of one line; return where they end."""
     while place < stop:
@@ -88,7 +89,7 @@ def _find_wide_in(data: Any, line: int, place: int, stop: int, spans: Any, found
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _scan(data: Any, lines: Any) -> None:
     """Fill `lines` from `data`, both as in `scan_lines`."""
     line, depth, place = 0, 0, 0
@@ -118,7 +119,7 @@ def _scan(data: Any, lines: Any) -> None:
         lines[line, STOP] = data.size
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _string_end(data: Any, place: int) -> int:
     """Return the place after the quote that closes a string, or of the newline that cuts it."""
     while place < data.size:
@@ -133,7 +134,7 @@ def _string_end(data: Any, place: int) -> int:
     return place
 
 
-@numba.njit(cache=True, nogil=True)
+@array_kernel
 def _number_end(data: Any, place: int) -> tuple[int, bool]:
     """Return the place after a number that begins at `place`, and whether it may not survive a double."""
     digits, has_exponent = 0, False
