@@ -16,7 +16,8 @@ def test_both_tables_are_measured(script: Callable[[str], ModuleType], tmp_path:
     whole = script("text_to_shards")
     rng = random.Random(0)
     texts = [
-        "\n".join(" ".join(f"word{rng.randrange(5000)}" for _ in range(12)) + "." for _ in range(20)) for _ in range(60)
+        "\n".join("The " + " ".join(f"word{rng.randrange(5000)} and" for _ in range(6)) + " more." for _ in range(20))
+        for _ in range(60)
     ]
     options = argparse.Namespace(repeats=1, peers=False, peer_python="", partition_bytes=1 << 20, vocab_size=300)
     title, table, _, cleaned = whole.measure("words", texts, options, tmp_path)

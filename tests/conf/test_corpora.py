@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hydra import compose, initialize_config_dir
 
+from data_pipeline.mix.groups import group_name
 from data_pipeline.pipeline import Result, check_config, run
 from data_pipeline.sources.source import Corpus
 from foundation.config import DEFAULT_TARGETS, build
@@ -112,7 +113,7 @@ def test_the_pile_is_read_in_its_published_weights(tmp_path: Path) -> None:
     assert found == pytest.approx(
         {
             "pile.pile-cc": weights["Pile-CC"] / whole,
-            "pile.wikipedia-en": weights["Wikipedia (en)"] / whole,
+            f"pile.{group_name('Wikipedia (en)')}": weights["Wikipedia (en)"] / whole,
             "pile.dm-mathematics": weights["DM Mathematics"] / whole,
             "pile.other": 0.0,  # of a set that the paper does not know
         }
