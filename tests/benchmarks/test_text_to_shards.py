@@ -15,13 +15,12 @@ import pytest
 def test_both_tables_are_measured(script: Callable[[str], ModuleType], tmp_path: Path) -> None:
     whole = script("text_to_shards")
     rng = random.Random(0)
-    texts = [
-        "\n".join("The " + " ".join(f"word{rng.randrange(5000)} and" for _ in range(6)) + " more." for _ in range(20))
-        for _ in range(60)
-    ]
+    words = ["the", "of", "and", "to", *(f"word{number}" for number in range(400))]
+    weights = [30, 20, 20, 20, *[1] * 400]
+    texts = ["\n".join(" ".join(rng.choices(words, weights, k=12)) + "." for _ in range(20)) for _ in range(60)]
     options = argparse.Namespace(repeats=1, peers=False, peer_python="", partition_bytes=1 << 20, vocab_size=300)
     title, table, _, cleaned = whole.measure("words", texts, options, tmp_path)
-    assert title.startswith("## words: 60 documents, 0.2 MB")
+    assert title.startswith("## words: 60 documents, 0.1 MB")
     assert "| groundwork |" in table
     small, large = cleaned.splitlines()[2:]
     assert float(small.split("|")[-2]) == 1

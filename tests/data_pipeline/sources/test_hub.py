@@ -205,12 +205,12 @@ def test_where_the_hub_cannot_be_reached_the_message_says_what_to_do(tmp_path: P
 
 
 def test_a_run_over_it_equals_one_over_the_text_itself(
-    config: Callable[..., dict[str, Any]], go: Callable[..., Any], made: Any, tmp_path: Path
+    config: Callable[..., dict[str, Any]], go: Callable[..., Any], made: Any, tmp_path: Path, decoded: Any
 ) -> None:
     texts = [" ".join(f"w{(row * 37 + place * place) % 997}" for place in range(120)) for row in range(60)]
     (tmp_path / "plain.txt").write_text("\n".join(texts))
     datasets.Dataset.from_dict({"text": texts}).save_to_disk(str(tmp_path / "saved"))
-    hashes = []
+    hashes, documents = [], []
     plain = {"_target_": f"{Text.__module__}.Text", "paths": [f"{tmp_path}/plain.txt"], "separator": "\n"}
     saved = {"_target_": f"{Hub.__module__}.Hub", "path": str(tmp_path / "saved")}
     for number, (source, workers) in enumerate(((plain, 1), (saved, 1), (saved, 2))):
@@ -219,4 +219,8 @@ def test_a_run_over_it_equals_one_over_the_text_itself(
         go(tree)
         shards = sorted((tmp_path / f"out{number}" / "shards").rglob("*.bin"))
         hashes.append([path.read_bytes() for path in shards])
-    assert hashes[0] == hashes[1] == hashes[2] and hashes[0]
+        documents.append(
+            sorted(text for split in decoded(tmp_path / f"out{number}").values() for text in split["same"])
+        )
+    assert hashes[1] == hashes[2] and hashes[1]
+    assert documents[0] == documents[1] == sorted(texts)  # what is held out goes by the files' names, too
