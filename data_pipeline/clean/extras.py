@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -46,3 +47,17 @@ def extra_file(module: str, name: str, package: str, who: str) -> Path:
 
 def _missing(package: str, who: str, why: str) -> str:
     return f"{who} needs the package {package} ({why}); pip install -e '.[web]', or leave the rule out"
+
+
+def version_of(package: str) -> str:
+    """Return the version of an installed package.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ConfigError(
+            f"clean: a rule needs the package {package}; pip install -e '.[web]', or leave the rule out"
+        ) from error

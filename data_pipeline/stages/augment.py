@@ -10,11 +10,11 @@ from typing import Any
 
 from data_pipeline.augment.augmentation import Augmentation, Change
 from data_pipeline.augment.copies import copies_of
+from data_pipeline.clean.extras import version_of
 from data_pipeline.clean.rules import Example, few_of, in_order
 from data_pipeline.documents import MODULUS, fingerprint, keys_of
 from data_pipeline.ledger import Account, Book
 from data_pipeline.records import Part
-from data_pipeline.stages.clean import version_of
 from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, do_parts, task
 from data_pipeline.stages.view import Partition, Slice, View, batch_path, keys_path, num_bytes, write_partition
 from foundation.hashes import hash_bytes, hash_file, hash_json
@@ -35,7 +35,7 @@ class Augment(Stage):
 
     name = AUGMENT
     title = "augmentation"
-    code = ("augment", "clean", "mix/lots.py", "stages/augment.py", "stages/clean.py", "stages/inputs.py")
+    code = ("augment", "clean", "mix/lots.py", "stages/augment.py")
     libraries = ("numpy", "orjson", "pyarrow", "xxhash")
 
     def __init__(self, place: Workplace, augmentation: Augmentation, raw: dict[str, Any]) -> None:

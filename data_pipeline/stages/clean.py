@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.clean.extras import version_of
 from data_pipeline.clean.rules import Applied, Example, Failed, Rule, few_of, measured
 from data_pipeline.documents import CUT_SHORT, MODULUS, SCHEMA, Quarantined, fingerprint, keys_of
 from data_pipeline.ledger import Account, Book
@@ -242,20 +243,6 @@ class Clean(Stage):
         facts = {"partitions": partitions, UNCHECKED: counted}
         self.records.commit(group.name(), key, Part(facts, []))
         return facts
-
-
-def version_of(package: str) -> str:
-    """Return the version of an installed package.
-
-    Raises:
-        ConfigError: it is not installed.
-    """
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError as error:
-        raise ConfigError(
-            f"clean: a rule needs the package {package}; pip install -e '.[web]', or leave the rule out"
-        ) from error
 
 
 def describe(source: Source) -> dict[str, Any]:

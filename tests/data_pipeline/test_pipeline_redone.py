@@ -36,7 +36,7 @@ CHANGES: list[tuple[dict[str, Any], list[str]]] = [
     ({"tokenizer__vocab_size": 420}, ["tokenizer", "shards"]),
     ({"decontaminate__min_coverage": 0.6}, ["decontaminate"]),  # with the same result
     ({"decontaminate": {"_target_": "data_pipeline.decontaminate.decontaminator.NoDecontaminate"}}, ALL[6:]),
-    ({"augment": NOISE}, ALL[7:]),
+    ({"augment": NOISE}, ALL[8:]),
     ({"mix__seed": 4}, ALL[5:]),
     ({"dedup__threshold": 0.75}, ["near"]),
     ({"dedup__num_perm": 64}, ["exact", "near"]),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import zstandard
 
+from data_pipeline.clean.extras import version_of
 from data_pipeline.losses import TooManyUnreadable
 from data_pipeline.pipeline import Result
 from data_pipeline.sources.jsonl import Jsonl
@@ -18,7 +19,7 @@ from data_pipeline.sources.pydocs import PyDocs
 from data_pipeline.sources.source import Source, TruncatedInput
 from data_pipeline.sources.synthetic import Synthetic
 from data_pipeline.sources.text import Text
-from data_pipeline.stages.clean import describe, version_of
+from data_pipeline.stages.clean import describe
 from foundation.errors import ConfigError, InputError
 from tests.data_pipeline.all_stages import ALL
 
