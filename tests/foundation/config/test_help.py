@@ -84,7 +84,7 @@ def test_an_option_made_of_others_overrides_them(tmp_path: Path) -> None:
     own = "sources:\n  web:\n    paths:\n    - a.jsonl\n    - b.jsonl\n"
     (tmp_path / "corpus/mixed.yaml").write_text(f"# two\n{parts}{own}")
     text = shown("pipeline", conf_dirs=(CONF, tmp_path), corpus="mixed")
-    assert ", jsonl, [mixed], parquet, pydocs, " in text
+    assert ", jsonl, [mixed], parquet, pile, pydocs, " in text
     assert ".[remote]'\n  corpus.sources.web.paths: [a.jsonl, b.jsonl]\n" in text  # under jsonl's comment
     assert "\n  corpus.sources.books.paths: ???\n" in text
     assert text.count("corpus.sources.web.paths") == 1
@@ -100,11 +100,10 @@ def test_an_option_made_of_itself_is_named(tmp_path: Path) -> None:
 
 def test_a_recipe_shows_what_it_chooses_in_other_groups() -> None:
     text = shown("pipeline", recipe="web")
-    assert "\ncorpus= arrow, csv, hub, [jsonl], parquet, pydocs, several, synthetic, text, warc\n" in text
+    assert ", hub, [jsonl], parquet, pile, pydocs, several, synthetic, text, warc, " in " ".join(text.split())
     assert "\n  # entries, as GPT-2's\n  tokenizer.vocab_size: 50257\n" in text
-    assert "\ncorpus= arrow, csv, hub, jsonl, parquet, pydocs, several, synthetic, [text], warc\n" in shown(
-        "pipeline", recipe="web", corpus="text"
-    )
+    other = shown("pipeline", recipe="web", corpus="text")
+    assert ", hub, jsonl, parquet, pile, pydocs, several, synthetic, [text], warc, " in " ".join(other.split())
 
 
 def test_a_group_alone_shows_each_of_its_options() -> None:

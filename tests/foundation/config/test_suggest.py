@@ -63,7 +63,12 @@ def test_the_keys_of_a_tree_are_those_of_its_values() -> None:
         ("corpus", "pydocs", "corpus.paths", f"corpus is pydocs here; {PATHS}"),
         ("launcher", "inline", "launcher.processes", "launcher=local and launcher=torchrun have launcher."),
         ("corpus", "pydocs", "corpus.pathss", PATHS),
-        ("corpus", "pydocs", "corpus.path", "corpus=hub has corpus.path"),
+        (
+            "corpus",
+            "pydocs",
+            "corpus.path",
+            "corpus=fineweb_edu and corpus=hub and corpus=pile and corpus=wikipedia have ",
+        ),
         ("clean", "none", "clean.rules", "clean is none here; clean=books and clean=code and clean=default and"),
         ("logger", "console", "logger.loggers.wandb", "; logger=default and logger=wandb have logger.loggers.wandb"),
     ],
@@ -93,10 +98,15 @@ def test_a_guess_in_the_chosen_option_stands_before_one_in_others() -> None:
         raise UnknownKeyError("corpus.pathss", "guessed", has_guess=True)
 
 
+CORPORA = (
+    "arrow (or books, code, csv, fineweb_edu, hub, jsonl, parquet, pile, pydocs, synthetic, text, warc, wikipedia)"
+)
+
+
 @pytest.mark.parametrize(
     ("given", "options"),
     [
-        (["corpus.sources.peps.weight=3"], "arrow (or csv, hub, jsonl, parquet, pydocs, synthetic, text, warc)"),
+        (["corpus.sources.peps.weight=3"], CORPORA),
         (
             ["corpus.sources.peps.weight=3", "corpus.sources.peps.paths=[a.txt]"],
             "arrow (or csv, jsonl, parquet, text, warc)",
