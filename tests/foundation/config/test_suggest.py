@@ -67,7 +67,7 @@ def test_the_keys_of_a_tree_are_those_of_its_values() -> None:
             "corpus",
             "pydocs",
             "corpus.path",
-            "corpus=fineweb_edu and corpus=hub and corpus=pile and corpus=wikipedia have ",
+            " and corpus=hub and corpus=pile and corpus=wikipedia have ",
         ),
         ("clean", "none", "clean.rules", "clean is none here; clean=books and clean=code and clean=default and"),
         ("logger", "console", "logger.loggers.wandb", "; logger=default and logger=wandb have logger.loggers.wandb"),
