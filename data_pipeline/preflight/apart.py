@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 from multiprocessing import connection
@@ -38,8 +37,8 @@ def run_apart(arguments: dict[str, Any], label: str) -> Result:
     process.start()
     theirs.close()
     try:
-        ours.send_bytes(pickle.dumps((arguments, label), protocol=pickle.HIGHEST_PROTOCOL))
-        ok, answer = pickle.loads(ours.recv_bytes())
+        ours.send((arguments, label))
+        ok, answer = ours.recv()
     except (EOFError, ConnectionResetError, BrokenPipeError):
         process.join()
         code = process.exitcode
@@ -63,13 +62,13 @@ def _serve(pipe: connection.Connection, path: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends this one itself
     die_with_parent()
     sys.path[:] = path
-    arguments, label = pickle.loads(pipe.recv_bytes())
+    arguments, label = pipe.recv()
     prepare_numba()
     try:
         with prefixed(f"preflight: {label}: ", hidden=str(Path(arguments["output_dir"]))):
-            answer = pickle.dumps((True, run(**arguments)), protocol=pickle.HIGHEST_PROTOCOL)
+            answer: tuple[bool, Result | Exception] = (True, run(**arguments))
     except Exception as error:
-        answer = pickle.dumps((False, portable(error)))
-    pipe.send_bytes(answer)
+        answer = (False, portable(error))
+    pipe.send(answer)
     pipe.close()
     os._exit(0)
