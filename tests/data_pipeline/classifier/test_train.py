@@ -16,10 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.classifier.checks import SIGNED
 from data_pipeline.classifier.result import Result
 from data_pipeline.classifier.summary import report
-from data_pipeline.classifier.train import check_config, is_held_out
+from data_pipeline.classifier.train import SIGNED, check_config, is_held_out
 from data_pipeline.clean.classifier import Classifier
 from data_pipeline.clean.linear_model import read_model
 from data_pipeline.documents import from_texts
