@@ -25,17 +25,8 @@ from data_pipeline.dedup.guards import TooMuchAlike
 from data_pipeline.dedup.paragraphs import Paragraphs
 from data_pipeline.executors.executor import Executor
 from data_pipeline.ledger import Account, Book
-from data_pipeline.losses import (
-    BadLimit,
-    NothingLeft,
-    RuleTakesTooMuch,
-    TooManyDuplicates,
-    TooManyUnreadable,
-    check_left,
-    large_changes,
-    large_losses,
-    removed_before,
-)
+from data_pipeline.limits import BadLimit, RuleTakesTooMuch, TooManyDuplicates, TooManyUnreadable
+from data_pipeline.losses import NothingLeft, check_left, large_changes, large_losses, removed_before
 from data_pipeline.mix.mix import Mix
 from data_pipeline.mix.mixture import Mixture
 from data_pipeline.mix.split import SplitError

@@ -31,7 +31,7 @@ from data_pipeline.clean.ngram_kernels import weigh_rows
 from data_pipeline.clean.ngrams import Ngrams
 from data_pipeline.dedup.shingles import mix64
 from data_pipeline.executors.executor import Executor
-from data_pipeline.losses import BadLimit
+from data_pipeline.limits import BadLimit
 from data_pipeline.output_dir import CONFIG, QUARANTINE, REPORT, TEMPORARY
 from data_pipeline.records import keep_only
 from data_pipeline.sources.remote import signed_keys

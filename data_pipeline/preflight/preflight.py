@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.executors.executor import Executor
-from data_pipeline.losses import BadLimit, RuleLimit
+from data_pipeline.limits import BadLimit, RuleLimit
 from data_pipeline.output_dir import (
     FORECAST,
     FORECAST_PAGE,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data_pipeline.dedup.dedup import Dedup
 from data_pipeline.ledger import Book
-from data_pipeline.losses import BadLimit, DuplicateLimit, RuleLimit
+from data_pipeline.limits import BadLimit, DuplicateLimit, RuleLimit
 from data_pipeline.output_dir import QUARANTINE, REMOVED
 from data_pipeline.preflight.forecast import DUPLICATES
 from data_pipeline.stages.clean import Clean

@@ -16,7 +16,7 @@ from data_pipeline.clean.extras import version_of
 from data_pipeline.clean.rules import Applied, Example, Failed, Rule, few_of, measured
 from data_pipeline.documents import CUT_SHORT, MODULUS, SCHEMA, Quarantined, fingerprint, keys_of
 from data_pipeline.ledger import Account, Book
-from data_pipeline.losses import BadLimit, TooManyUnreadable
+from data_pipeline.limits import BadLimit, TooManyUnreadable
 from data_pipeline.output_dir import QUARANTINE
 from data_pipeline.records import Part, keep_only
 from data_pipeline.sources.source import Corpus, InputFile, Source

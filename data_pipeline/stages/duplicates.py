@@ -13,7 +13,7 @@ from data_pipeline.dedup.corpus import Corpus
 from data_pipeline.dedup.dedup import Dedup, none_of
 from data_pipeline.dedup.planted import SelfTest, sampled
 from data_pipeline.ledger import Book
-from data_pipeline.losses import DuplicateLimit
+from data_pipeline.limits import DuplicateLimit
 from data_pipeline.output_dir import DEDUPLICATION, REMOVED, SIGNATURES
 from data_pipeline.records import Records, keep_only
 from data_pipeline.stages.corpus import StoredCorpus

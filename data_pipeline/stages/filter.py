@@ -14,7 +14,7 @@ from data_pipeline.clean.histogram import count, count_labels, sides, times_brok
 from data_pipeline.clean.rules import MAX_LOSS, NoClean, Rule, Scores, in_order
 from data_pipeline.documents import Removal, Removals, fingerprint
 from data_pipeline.ledger import Account, Book
-from data_pipeline.losses import RuleLimit
+from data_pipeline.limits import RuleLimit
 from data_pipeline.output_dir import REMOVED
 from data_pipeline.records import Part, Records
 from data_pipeline.stages.measured import Measured

@@ -35,7 +35,7 @@ import zstandard
 from data_pipeline.clean.rules import NoClean
 from data_pipeline.executors.local import Local
 from data_pipeline.ledger import check_book, total
-from data_pipeline.losses import BadLimit
+from data_pipeline.limits import BadLimit
 from data_pipeline.output_dir import QUARANTINE
 from data_pipeline.sources.arrow import Arrow
 from data_pipeline.sources.csv import Csv

@@ -13,6 +13,7 @@ import pytest
 
 from data_pipeline.mix.plan import PlanError
 from data_pipeline.mix.split import SplitError
+from data_pipeline.output_dir import WORK
 from data_pipeline.pipeline import Result
 from data_pipeline.shards.verify import verify
 from data_pipeline.storage import read_batch
@@ -124,11 +125,12 @@ def test_copies_are_of_the_group_of_their_document(tree: Tree, go: Go, tmp_path:
     noise = {"_target_": "data_pipeline.augment.noise.Noise", "frac": 0.5, "copies": 2, "drop_rate": 0.02}
     given = tree(tmp_path / "out", "web", "books", group_by="language", min_group_frac=0.02) | {"augment": noise}
     result = go(given)
-    partitions = read_json(tmp_path / "out/work/augment/stage.json")["facts"]["facts"]["partitions"]
+    made = tmp_path / "out" / WORK / "augment"
+    partitions = read_json(made / "stage.json")["facts"]["facts"]["partitions"]
     copies = [
         json.loads(row["metadata"]) | {"text": row["text"], "source": each["source"]}
         for each in partitions
-        for row in read_batch(tmp_path / f"out/work/augment/{each['name']}.arrow", each["batch_hash"]).to_pylist()
+        for row in read_batch(made / f"{each['name']}.arrow", each["batch_hash"]).to_pylist()
     ]
     assert len(copies) > 100
     train = decoded(result.output_dir)["train"]

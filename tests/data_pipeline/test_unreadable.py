@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from data_pipeline.documents import Quarantined
-from data_pipeline.losses import NothingLeft, TooManyUnreadable
+from data_pipeline.limits import TooManyUnreadable
+from data_pipeline.losses import NothingLeft
 from data_pipeline.storage import write_quarantine
 from data_pipeline.unreadable import WORDS, first_unreadable
 

@@ -22,7 +22,7 @@ from data_pipeline.classifier.train import SIGNED, check_config, is_held_out
 from data_pipeline.clean.classifier import Classifier
 from data_pipeline.clean.linear_model import read_model
 from data_pipeline.documents import from_texts
-from data_pipeline.losses import TooManyUnreadable
+from data_pipeline.limits import TooManyUnreadable
 from data_pipeline.sources.source import TruncatedInput
 from foundation.config.compose import read_config
 from foundation.errors import ConfigError, InputError, SettingError

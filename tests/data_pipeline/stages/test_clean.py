@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from data_pipeline.clean.extras import version_of
-from data_pipeline.losses import TooManyUnreadable
+from data_pipeline.limits import TooManyUnreadable
 from data_pipeline.pipeline import Result
 from data_pipeline.sources.jsonl import Jsonl
 from data_pipeline.sources.pydocs import PyDocs

@@ -16,7 +16,8 @@ import pytest
 from data_pipeline.dedup.dedup import Features
 from data_pipeline.dedup.exact import Exact
 from data_pipeline.dedup.guards import TooMuchAlike
-from data_pipeline.losses import NothingLeft, TooManyDuplicates
+from data_pipeline.limits import TooManyDuplicates
+from data_pipeline.losses import NothingLeft
 from data_pipeline.pipeline import Result
 from data_pipeline.stages import duplicates, view
 from data_pipeline.stages.preference import preference

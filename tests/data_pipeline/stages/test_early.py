@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from data_pipeline.losses import TooManyUnreadable
+from data_pipeline.limits import TooManyUnreadable
 from data_pipeline.pipeline import Result
 from data_pipeline.stages.clean import EARLY_RECORDS
 from data_pipeline.summary import print_summary

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_pipeline.clean.rules import Applied, Choice, Failed, Limit, Rule
-from data_pipeline.losses import NothingLeft, RuleTakesTooMuch
+from data_pipeline.limits import RuleTakesTooMuch
+from data_pipeline.losses import NothingLeft
 from data_pipeline.pipeline import Result, check_config, run
 from data_pipeline.storage import read_arrays
 from foundation.config import DEFAULT_TARGETS

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from data_pipeline.clean.rules import Applied, Choice, Group, Limit, Rule
-from data_pipeline.losses import NothingLeft, RuleTakesTooMuch
+from data_pipeline.limits import RuleTakesTooMuch
+from data_pipeline.losses import NothingLeft
 from data_pipeline.pipeline import Result
 from tests.browser import drive, find_browser
 
