@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+from typing import Any
 
 END = b"\r\n\r\n"
+HTML = "<html><body>some words, á and 語</body></html>"
 
 
 def record(kind: str, content: bytes, name: str = "a", length: int | None = None, **fields: str) -> bytes:
@@ -50,3 +52,21 @@ def sha1(data: bytes) -> str:
 def members(*records: bytes) -> bytes:
     """A gzip file with a member a record."""
     return b"".join(gzip.compress(each, 1) for each in records)
+
+
+def reasons(quarantined: list[Any]) -> list[tuple[int, str]]:
+    """Return row and reason of what went to quarantine."""
+    return [(each.row, each.reason) for each in quarantined]
+
+
+# each of them is one record
+BROKEN = {
+    "length too large": record("response", answer(b"<p>x"), length=150),
+    "length that ends in another": record("response", answer(b"<p>x"), length=400),
+    "length too small": record("response", answer(b"<p>x"), length=20),
+    "no length": page(b"<p>x").replace(b"Content-Length", b"Content-Size"),
+    "length of letters": page(b"<p>x").replace(b"Content-Length: ", b"Content-Length: x"),
+    "no end of the header": page(b"<p>x").replace(END, b"\r\n"),
+    "no version": page(b"<p>x").replace(b"WARC/1.0", b"WARC/x.y"),
+    "zeros": page(b"<p>x")[:100] + bytes(5000) + END,
+}
