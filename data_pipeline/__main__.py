@@ -5,45 +5,26 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import tempfile
 from pathlib import Path
-from types import FrameType
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from data_pipeline.executors.kernels import prepare_numba
+from foundation.command import guarded, run_command
 from foundation.config.compose import CommandLine, plain, run_hydra
 from foundation.config.suggest import other_options_named
-from foundation.errors import ConfigError, GroundworkError
+from foundation.errors import ConfigError
 from foundation.reader import reader_may_leave
-from foundation.secrets import print_error, print_traceback
 
 CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
 STOPPED = "stopped; what is finished is kept: the same command goes on"
 
 
 def main() -> None:
-    """Read the command line and run; exit with 0 when done, 2 for what users can mend, 1 for a defect (its traceback is
-    printed), 130 when stopped."""
-    signal.signal(signal.SIGTERM, _stop)
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            code = _compose_and_run(Path(scratch))
-    except GroundworkError as error:
-        print_error(error)
-        code = 2
-    except KeyboardInterrupt:
-        print(STOPPED, file=sys.stderr)
-        code = 128 + signal.SIGINT
-    except BrokenPipeError:  # for `reader_may_leave`
-        raise
-    except Exception:
-        print_traceback()
-        code = 1
-    sys.exit(code)
+    """Read the command line and run; the exit codes are those of `run_command`."""
+    run_command(_compose_and_run, STOPPED)
 
 
 def _compose_and_run(scratch_dir: Path) -> int:
@@ -56,11 +37,11 @@ def _compose_and_run(scratch_dir: Path) -> int:
         _check_trials(sys.argv[1:])
     sys.argv = [sys.argv[0], *command.arguments]
     codes = [0]
-    run_hydra(command, "pipeline", lambda config: codes.append(_guarded(config, command)))
+    run_hydra(command, "pipeline", lambda config: codes.append(guarded(lambda: _run(config, command))))
     return max(codes)
 
 
-def _guarded(config: DictConfig, command: CommandLine) -> int:
+def _run(config: DictConfig, command: CommandLine) -> int:
     """Run one composed config; Hydra would shorten an error's traceback, so errors end here."""
     # these bring numba and Arrow: half a second that help and a mistyped option need not wait for
     from data_pipeline.pipeline import check_config, run
@@ -71,22 +52,15 @@ def _guarded(config: DictConfig, command: CommandLine) -> int:
     from foundation.config import build
 
     prepare_numba()
-    try:
-        with other_options_named(command.conf_dirs, HydraConfig.get().runtime.choices):
-            tree = _named(plain(config))
-            preflight = check_preflight(tree, command.allowed)
-            arguments = check_config(tree, command.allowed)
-        if build(preflight).goes_on(arguments):
-            result = run(**arguments)
-            print_summary(result)
-            print_truth(result, config_hash(arguments))
-        return 0
-    except GroundworkError as error:
-        print_error(error)
-        return 2
-    except Exception:
-        print_traceback()
-        return 1
+    with other_options_named(command.conf_dirs, HydraConfig.get().runtime.choices):
+        tree = _named(plain(config))
+        preflight = check_preflight(tree, command.allowed)
+        arguments = check_config(tree, command.allowed)
+    if build(preflight).goes_on(arguments):
+        result = run(**arguments)
+        print_summary(result)
+        print_truth(result, config_hash(arguments))
+    return 0
 
 
 def _named(tree: dict[str, object]) -> dict[str, object]:
@@ -115,11 +89,6 @@ def _check_trials(typed: list[str]) -> None:
             "-m: the trials would share one output folder; give each its own name, e.g. "
             "python -m data_pipeline -m dedup.threshold=0.7,0.8 name='web-${dedup.threshold}'"
         )
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    """End as by Ctrl-C: leaving the blocks of the pipeline ends its workers and frees its folder."""
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def reader_may_leave() -> Iterator[None]:
             if sys.stdout is not None:  # `>&-`
                 sys.stdout.flush()  # here and not at the interpreter's end, which would complain
     except BrokenPipeError:
-        left = [stream for stream in (sys.stdout, sys.stderr) if stream is not None and _has_no_reader(stream)]
+        left = unread()
         if not left:
             raise
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -78,6 +78,11 @@ def _outliving(stream: Any) -> Any:
     raw = _Terminal(stream.fileno(), "wb", closefd=False)
     seen = {"encoding": stream.encoding, "errors": stream.errors, "line_buffering": True}
     return io.TextIOWrapper(io.BufferedWriter(raw), **seen)
+
+
+def unread() -> list[TextIO]:
+    """Return which of stdout and stderr nobody reads any more."""
+    return [stream for stream in (sys.stdout, sys.stderr) if stream is not None and _has_no_reader(stream)]
 
 
 def _has_no_reader(stream: TextIO) -> bool:

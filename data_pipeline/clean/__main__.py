@@ -17,11 +17,11 @@ from omegaconf import DictConfig
 from data_pipeline.clean.labelled import judge_changes, judge_removals
 from data_pipeline.clean.rules import Rule
 from data_pipeline.documents import from_texts
+from foundation.command import guarded
 from foundation.config import Node, build, check
 from foundation.config.compose import CommandLine, plain, run_hydra
-from foundation.errors import ConfigError, GroundworkError, InputError
+from foundation.errors import ConfigError, InputError
 from foundation.reader import reader_may_leave
-from foundation.secrets import print_error, print_traceback
 
 CONF_DIR = Path(__file__).resolve().parents[2] / "conf"
 _FORM = '{"text": "...", "reason": "toxic"} or {"text": "...", "expected": "..."}'
@@ -33,25 +33,20 @@ def main() -> None:
     if not typed or typed[0] in ("-h", "--help"):
         print(__doc__)
         sys.exit(0 if typed else 2)
+    sys.exit(guarded(lambda: _judge(typed)))
+
+
+def _judge(typed: list[str]) -> int:
+    records = read_labelled(Path(typed[0]))
     configs: list[DictConfig] = []
-    try:
-        records = read_labelled(Path(typed[0]))
-        with tempfile.TemporaryDirectory() as scratch:
-            command = CommandLine(typed[1:], CONF_DIR, "pipeline", Path(scratch))
-            sys.argv = [sys.argv[0], *command.arguments]
-            if command.multirun:
-                raise ConfigError(
-                    "-m: one config is judged at a time; leave it out, and give one value of each setting"
-                )
-            run_hydra(command, "pipeline", configs.append)
-        lines = judged(_rule_of(configs[0], command), records)
-    except GroundworkError as error:
-        print_error(error)
-        sys.exit(2)
-    except Exception:
-        print_traceback()
-        sys.exit(1)
-    print("\n".join(lines))
+    with tempfile.TemporaryDirectory() as scratch:
+        command = CommandLine(typed[1:], CONF_DIR, "pipeline", Path(scratch))
+        sys.argv = [sys.argv[0], *command.arguments]
+        if command.multirun:
+            raise ConfigError("-m: one config is judged at a time; leave it out, and give one value of each setting")
+        run_hydra(command, "pipeline", configs.append)
+    print("\n".join(judged(_rule_of(configs[0], command), records)))
+    return 0
 
 
 def read_labelled(path: Path) -> list[dict[str, Any]]:
