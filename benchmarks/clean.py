@@ -13,19 +13,16 @@ makes.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 import orjson
 from clean_sides import WORKERS
 from runs import REPOSITORY, Record, run_peer
 from signatures import read_texts
-from table import commit_of, cpu_name, ratio, spread, table
+from table import measured_with, ratio, spread, table
 
 
 def main() -> None:
@@ -134,10 +131,8 @@ def verdict_table(ours: Record, theirs: Record, by_split: Record) -> str:
 
 def _notes(options: argparse.Namespace, ours: Record, theirs: Record) -> list[str]:
     same = sum(mine == other for mine, other in zip(ours["left"], theirs["left"], strict=True))
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "pyarrow"))
     return [
-        f"- machine: {cpu_name()}, {os.cpu_count()} cores; Python {platform.python_version()}, {libraries}",
-        f"- measured at commit {commit_of(REPOSITORY)}; runs in turns: {options.repeats}; median (least to most)",
+        *measured_with(("numpy", "numba", "pyarrow"), REPOSITORY, options.repeats),
         f"- {WORKERS} processes a side; filters: ours, the longer of the processes; datatrove, its own clocks of its "
         "filters, a process; times: the median of what datatrove takes of ours, one right after the other",
         "- verdicts: of each rule alone, at the published limits; (split): datatrove with `str.split()` for words",

@@ -12,13 +12,10 @@ against the comparison of every pair: all_pairs.py.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from itertools import pairwise
 from math import isnan
 from pathlib import Path
@@ -31,7 +28,7 @@ from edited_copies import edited_copies
 from near_duplicates_peers import PEERS, TASKS
 from runs import ALL, REPOSITORY, Input, Record, corpus_of, run_peer, run_pipeline
 from signatures import read_texts
-from table import commit_of, cpu_name, ratio, spread, table
+from table import measured_with, ratio, spread, table
 
 SETTINGS = {
     "num_perm": 128,
@@ -185,11 +182,9 @@ def range_labels() -> list[str]:
 
 
 def _notes(options: argparse.Namespace) -> list[str]:
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "pyarrow"))
     return [
-        f"- machine: {cpu_name()}, {os.cpu_count()} cores; Python {platform.python_version()}, {libraries}",
-        f"- measured at commit {commit_of(REPOSITORY)}; runs in turns: {options.repeats}; median (least to most), "
-        "memory the highest of all, that of all processes of a side added up",
+        *measured_with(("numpy", "numba", "pyarrow"), REPOSITORY, options.repeats),
+        "- memory: the highest of all runs, that of all processes of a side added up",
         f"- s: ours `exact` + `near` as its records say, partition_bytes={options.partition_bytes:,}; datatrove: its "
         f"stages, {TASKS} tasks on {TASKS} processes, reading and writing included; from its start: until that is "
         "done, with imports, and with ours the reading and parsing of its input",

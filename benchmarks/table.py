@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 
@@ -39,3 +41,12 @@ def commit_of(folder: Path) -> str:
     """Return the commit of a clone."""
     git = ["git", "-C", str(folder), "rev-parse", "--short", "HEAD"]
     return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown commit"
+
+
+def measured_with(packages: tuple[str, ...], repository: Path, repeats: int) -> list[str]:
+    """Return the lines of a page that say on what, with what and how often it was measured."""
+    libraries = ", ".join(f"{name} {version(name)}" for name in packages)
+    return [
+        f"- machine: {cpu_name()}, {os.cpu_count()} cores; Python {platform.python_version()}, {libraries}",
+        f"- measured at commit {commit_of(repository)}; runs in turns: {repeats}; median (least to most)",
+    ]

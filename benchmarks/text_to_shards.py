@@ -12,11 +12,8 @@ what memory they take at a tenth of the input and at all of it.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
 import zstandard
@@ -24,7 +21,7 @@ from clean import write_tasks
 from clean_sides import WORKERS
 from near_duplicates import named_corpus, read_corpus
 from runs import ALL, REPOSITORY, Input, Record, Run, run_peer, run_pipeline
-from table import commit_of, cpu_name, ratio, spread, table
+from table import measured_with, ratio, spread, table
 
 VOCAB_SIZE = 16_384  # below 2^16: both write two bytes a token
 FILTERS = (
@@ -126,12 +123,10 @@ def clean_table(cleaned: dict[int, list[Run]]) -> str:
 
 
 def _notes(options: argparse.Namespace) -> list[str]:
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "pyarrow", "tokenizers"))
     note = [f"- {options.note}"] if options.note else []
     return [
         *note,
-        f"- machine: {cpu_name()}, {os.cpu_count()} cores; Python {platform.python_version()}, {libraries}",
-        f"- measured at commit {commit_of(REPOSITORY)}; runs in turns: {options.repeats}; median (least to most)",
+        *measured_with(("numpy", "numba", "pyarrow", "tokenizers"), REPOSITORY, options.repeats),
         f"- both: {WORKERS} files, {WORKERS} processes, from the start of the command to its end, imports and loading "
         "of kernels included; ours with the held-out split, ledger and page, which the other has not",
         "- the filters' words are split otherwise (spaCy there), so other documents are left: clean_cpu.md",
