@@ -9,19 +9,19 @@ from foundation.errors import ConfigError
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (ConfigError("a.b: wrong; see https://host/x?sig=secret1"), 2, "error: a.b: wrong; see https://host/x?sig=***"),
-        (ValueError("at https://host/x?sig=secret1"), 1, "ValueError: at https://host/x?sig=***"),
+        (ConfigError("a.b: wrong; see https://host/x?part=secret1"), 2, "error: a.b: wrong; see https://host/x?part=***"),
+        (ValueError("at https://host/x?part=secret1"), 1, "ValueError: at https://host/x?part=***"),
         (BrokenPipeError("a worker's"), 1, "BrokenPipeError: a worker's"),  # our own output is read
     ],
 )
 def test_an_error_is_an_exit_code_and_shows_no_secret(
-    error: Exception, code: int, said: str, capsys: pytest.CaptureFixture[str]
+    error: Exception, code: int, said: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def act() -> int:
         raise error
 
     assert guarded(act) == code
-    shown = capsys.readouterr().err
+    shown = capfd.readouterr().err
     assert shown.splitlines()[-1] == said and "secret1" not in shown
     assert ("Traceback" in shown) == (code == 1)
 
