@@ -9,7 +9,11 @@ from foundation.errors import ConfigError
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (ConfigError("a.b: wrong; see https://host/x?part=secret1"), 2, "error: a.b: wrong; see https://host/x?part=***"),
+        (
+            ConfigError("a.b: wrong; see https://host/x?part=secret1"),
+            2,
+            "error: a.b: wrong; see https://host/x?part=***",
+        ),
         (ValueError("at https://host/x?part=secret1"), 1, "ValueError: at https://host/x?part=***"),
         (BrokenPipeError("a worker's"), 1, "BrokenPipeError: a worker's"),  # our own output is read
     ],
