@@ -24,7 +24,7 @@ VALUES = re.compile(
     r"|(?<![\w-])sk-(proj-|ant-[a-z0-9]+-)?[A-Za-z0-9]{20,}[\w-]*"
     r"|(?<![\w-])sk-(proj|ant-[a-z0-9]+)-(?=[\w-]*[0-9])(?=[\w-]*[A-Z])[\w-]{20,}"
     r"|(?i:\b(bearer|basic)\s+)(?=[\w.~+/-]*[0-9])[\w.~+/-]{16,}=*"
-    r"|(?i:[?&]([\w-]+[_-])?(sig|signature|token|key)=)[^&#\s\"']+"
+    r"|(?i:[?&]([\w-]+[_-])?(sig|signature|token|key)=)(?!\*{3}(?:[&#\s\"')]|$))[^&#\s\"']+"
 )
 INSTEAD = "***"
 # an address, and what follows its first `?` or `#`: which parameter of it holds a signature, only its server knows. In

@@ -10,11 +10,11 @@ from foundation.errors import ConfigError
     ("error", "code", "said"),
     [
         (
-            ConfigError("a.b: wrong; see https://host/x?part=secret1"),
+            ConfigError("a.b: wrong; see https://host/x?sig=secret1"),
             2,
-            "error: a.b: wrong; see https://host/x?part=***",
+            "error: a.b: wrong; see https://host/x?sig=***",
         ),
-        (ValueError("at https://host/x?part=secret1"), 1, "ValueError: at https://host/x?part=***"),
+        (ValueError("at https://host/x?sig=secret1"), 1, "ValueError: at https://host/x?sig=***"),
         (BrokenPipeError("a worker's"), 1, "BrokenPipeError: a worker's"),  # our own output is read
     ],
 )
