@@ -178,7 +178,8 @@ def run(
     with folder_lock(folder), room_for(folder), place.executor:
         place.work.mkdir(exist_ok=True)  # the proof that the folder is ours, before anything else is written
         reclaim(folder)
-        print_plan(mixture)
+        if corpus.raw:  # of one that code made, such as a probe's, the names of the files don't tell what they hold
+            print_plan(mixture)
         finished = _do_all(place, stages, {source.name: source for source in cleaning.sources})
         # a corpus that code made can't be had again from a config
         described = config_yaml(hide_queries(config, SIGNED)) if corpus.raw else None

@@ -68,7 +68,9 @@ def without_secrets(text: str) -> str:
     Gone are names and passwords in addresses, keys of well-known services, and the values of environment variables
     whose names say that they hold one.
     """
-    held = {value for name, value in os.environ.items() if len(value) >= MIN_CHARS and ENVIRONMENT.search(name)}
+    named = {name: value for name, value in os.environ.items() if ENVIRONMENT.search(name)}
+    named.pop("PWD", None)  # the shells' name of the working folder, which messages tell
+    held = {value for value in named.values() if len(value) >= MIN_CHARS}
     for value in sorted(held, key=len, reverse=True):
         text = text.replace(value, INSTEAD)
     return VALUES.sub(INSTEAD, without_userinfo(text))

@@ -77,3 +77,9 @@ def test_errors_and_tracebacks_are_printed_without_either(capsys: pytest.Capture
     assert "canary" not in told
     assert told.startswith("error: https://host/x?f=***&hmac=*** failed\nTraceback")
     assert told.endswith("RuntimeError: https://host/x?f=***&hmac=*** failed\n")
+
+
+def test_the_working_folder_is_told_though_shells_call_it_pwd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PWD", "/home/someone/corpora")
+    monkeypatch.setenv("DB_PWD", "correct-horse")
+    assert without_secrets("in /home/someone/corpora: correct-horse") == "in /home/someone/corpora: ***"
