@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from data_pipeline.shards.manifest import Manifest, SourceManifest
 from data_pipeline.shards.writer import SourceWriter
+from data_pipeline.tokenize.bpe import ByteLevelBPE
 from data_pipeline.tokenize.encoder import Encoder
-from data_pipeline.tokenize.trainer import ByteLevelBPE
 from foundation.hashes import hash_bytes
 
 VOCAB_SIZE = 512

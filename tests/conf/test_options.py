@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 
 from data_pipeline.pipeline import check_config as check_pipeline
 from data_pipeline.preflight.preflight import check_preflight
-from data_pipeline.tokenize.trainer import ByteLevelBPE
+from data_pipeline.tokenize.bpe import ByteLevelBPE
 from foundation.config import DEFAULT_TARGETS, Node, build
 from foundation.config.compose import config_yaml, plain
 from pretrain.data.loader import Shards

@@ -128,7 +128,7 @@ def config() -> Callable[..., dict[str, Any]]:
             },
             "augment": {"_target_": "data_pipeline.augment.augmentation.NoAugment"},
             "mix": {"_target_": "data_pipeline.mix.mix.Mix", "held_out_frac": 0.06, "seed": 3},
-            "tokenizer": {"_target_": "data_pipeline.tokenize.trainer.ByteLevelBPE", "vocab_size": 400},
+            "tokenizer": {"_target_": "data_pipeline.tokenize.bpe.ByteLevelBPE", "vocab_size": 400},
             "shards": {"_target_": "data_pipeline.shards.writer.Sharder", "max_shard_bytes": 1 << 16},
             "executor": {"_target_": "data_pipeline.executors.local.Local", "workers": 1},
             "name": "test",

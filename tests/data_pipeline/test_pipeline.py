@@ -157,7 +157,7 @@ def test_settings_and_folders_that_cannot_work_are_refused_before_anything_is_re
         go(config(made.folder, made.folder))
     with pytest.raises(InputError, match="nowhere"):
         go(config(made.folder, out, corpus__sources__web__paths=["/nowhere/*.jsonl"]))
-    given = {"_target_": "data_pipeline.tokenize.trainer.TokenizerFile", "path": str(made.folder / "test.jsonl")}
+    given = {"_target_": "data_pipeline.tokenize.given.TokenizerFile", "path": str(made.folder / "test.jsonl")}
     with pytest.raises(TokenizerError, match=r"tokenizer\.path: .*test\.jsonl: not a tokenizer\.json"):
         go(config(made.folder, out, tokenizer=given))
     with pytest.raises(TokenizerError, match=r"tokenizer\.path: .*absent\.json is no file"):

@@ -196,7 +196,7 @@ def test_unfinished_parts_end_in_the_bytes_of_a_fresh_run(
     changes: dict[str, Any],
 ) -> None:
     """Parts of an unfinished stage are there, and a given tokenizer doesn't give away that the documents are others."""
-    given = {"_target_": "data_pipeline.tokenize.trainer.TokenizerFile", "path": str(finished / "tokenizer.json")}
+    given = {"_target_": "data_pipeline.tokenize.given.TokenizerFile", "path": str(finished / "tokenizer.json")}
     out, fresh = tmp_path / "out", tmp_path / "fresh"
     (out / "work").mkdir(parents=True)
     (out / "shards").write_text("in the way of the folder")

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.shards.manifest import Manifest
-from data_pipeline.tokenize.trainer import ByteLevelBPE
+from data_pipeline.tokenize.bpe import ByteLevelBPE
 from foundation.errors import GroundworkError, InputError
 from foundation.hashes import hash_bytes
 from launch.continuation import continuation, load

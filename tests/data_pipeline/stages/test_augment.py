@@ -124,7 +124,7 @@ def test_a_file_more_changes_no_copy_of_the_others(
 ) -> None:
     """Its documents have other keys by then; those that it holds out in place of others are left out here."""
     (inputs / "books" / "a.jsonl").write_text(json.dumps({"text": "one more document, of a ban"}) + "\n")
-    given = {"_target_": "data_pipeline.tokenize.trainer.TokenizerFile", "path": str(augmented / "tokenizer.json")}
+    given = {"_target_": "data_pipeline.tokenize.given.TokenizerFile", "path": str(augmented / "tokenizer.json")}
     go(config(inputs, tmp_path / "out", augment=SEVERAL, tokenizer=given))
     one, other = ({row["id"]: row["text"] for row in copies_in(out)} for out in (augmented, tmp_path / "out"))
     both = one.keys() & other.keys()

@@ -36,7 +36,7 @@ from data_pipeline.stages.shards import WriteShards
 from data_pipeline.stages.split import Split
 from data_pipeline.stages.stage import Stage, Task, Workplace, do_parts
 from data_pipeline.stages.tokenizer import TrainTokenizer
-from data_pipeline.tokenize.trainer import ByteLevelBPE
+from data_pipeline.tokenize.bpe import ByteLevelBPE
 from foundation.hashes import hash_json
 from tests.data_pipeline.all_stages import ALL
 

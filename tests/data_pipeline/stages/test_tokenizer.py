@@ -10,7 +10,7 @@ import orjson
 
 from data_pipeline.pipeline import Result
 from data_pipeline.shards.manifest import Manifest
-from data_pipeline.tokenize.trainer import ByteLevelBPE
+from data_pipeline.tokenize.bpe import ByteLevelBPE
 
 Config = Callable[..., dict[str, Any]]
 Go = Callable[[dict[str, Any]], Result]
@@ -24,7 +24,7 @@ def test_a_given_tokenizer_is_used_and_a_change_of_it_noticed(
     path.write_bytes((finished / "tokenizer.json").read_bytes())
     record = orjson.loads(path.read_bytes())
     end = {**record["added_tokens"][0], "id": len(record["model"]["vocab"]), "content": "<|end|>"}
-    given = {"_target_": "data_pipeline.tokenize.trainer.TokenizerFile", "path": str(path)}
+    given = {"_target_": "data_pipeline.tokenize.given.TokenizerFile", "path": str(path)}
     assert redone(go(config(made.folder, out, tokenizer=given))) == ["tokenizer"]  # the same file: the shards stay
     path.write_bytes(orjson.dumps({**record, "added_tokens": [*record["added_tokens"], end]}))
     assert redone(go(config(made.folder, out, tokenizer=given))) == ["tokenizer", "shards"]

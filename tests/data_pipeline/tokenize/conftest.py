@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from data_pipeline.tokenize.trainer import ByteLevelBPE
+from data_pipeline.tokenize.bpe import ByteLevelBPE
 
 WORDS = "the of and to in is that it was for on are as with his they at be this from Füße naïve 東京 日本 def return"
 

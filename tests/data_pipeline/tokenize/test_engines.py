@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from data_pipeline.tokenize import engines
+from data_pipeline.tokenize.bpe import ByteLevelBPE
 from data_pipeline.tokenize.checks import load
 from data_pipeline.tokenize.engines import GigatokenEngine, TokenizersEngine, cut_text, splits_as_gpt2
-from data_pipeline.tokenize.trainer import ByteLevelBPE
 
 WORDY = st.text(st.sampled_from("ab1é東_'s.!\n\t \u00a0\u2003\x1c\u0301👍"), max_size=60)
 

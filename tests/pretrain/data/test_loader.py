@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.shards.errors import DamagedShard, ShardError
-from data_pipeline.tokenize.trainer import ByteLevelBPE
+from data_pipeline.tokenize.bpe import ByteLevelBPE
 from foundation.errors import SettingError
 from pretrain.data.dataset import open_data
 from pretrain.data.errors import DataError

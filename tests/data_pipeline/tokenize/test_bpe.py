@@ -1,5 +1,4 @@
-"""Training gives the same bytes each time and says what a text can't support; given files lose nothing or are
-refused."""
+"""Training gives the same bytes each time, and says what a text can't support."""
 
 from __future__ import annotations
 
@@ -7,21 +6,16 @@ import collections
 import itertools
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import orjson
 import pytest
 
+from data_pipeline.tokenize.bpe import ByteLevelBPE
 from data_pipeline.tokenize.errors import TokenizerError
-from data_pipeline.tokenize.trainer import ByteLevelBPE, TokenizerFile
 from foundation.errors import SettingError
-
-Changed = Callable[..., bytes]
-
-
-# --- training
 
 
 def test_merges_are_those_of_the_plain_algorithm() -> None:
@@ -56,7 +50,7 @@ def test_merges_are_those_of_the_plain_algorithm() -> None:
 def test_training_gives_the_same_bytes_in_another_process(corpus: list[str], trained: bytes, tmp_path: Path) -> None:
     (tmp_path / "corpus.json").write_bytes(orjson.dumps(corpus))
     code = (
-        "import sys, orjson; from data_pipeline.tokenize.trainer import ByteLevelBPE\n"
+        "import sys, orjson; from data_pipeline.tokenize.bpe import ByteLevelBPE\n"
         "texts = orjson.loads(open(sys.argv[1], 'rb').read())\n"
         "sys.stdout.buffer.write(ByteLevelBPE(vocab_size=600).train(iter(texts)))"
     )
@@ -117,80 +111,3 @@ def test_the_sample_is_bounded() -> None:
     chosen = trainer.choose(np.zeros(100, np.int32), np.arange(100), np.full(100, 99))
     assert len(chosen) == 11  # the last may exceed the budget
     assert trainer.inputs() == []
-
-
-# --- given files
-
-
-def test_a_given_file_is_used_as_it_is(tmp_path: Path, trained: bytes) -> None:
-    path = tmp_path / "mine.json"
-    path.write_bytes(trained + b"\n")
-    given_file = TokenizerFile(str(path))
-    assert given_file.train(iter([])) == trained + b"\n"
-    assert given_file.inputs() == [path]
-    assert given_file.choose(np.zeros(5, np.int32), np.arange(5), np.ones(5)).size == 0
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"normalizer": {"type": "Lowercase"}}, "loses bytes: .*comes back as"),
-        ({"normalizer": {"type": "NFC"}}, "loses bytes"),
-        ({"pre_tokenizer": {"type": "WhitespaceSplit"}}, "loses bytes"),
-        ({"pre_tokenizer__add_prefix_space": True}, "loses bytes"),
-        ({"decoder": {"type": "Fuse"}}, "model BPE, decoder Fuse; only byte-level BPE"),
-        ({"decoder": None}, "model BPE, decoder None; only byte-level BPE"),
-        ({"model__dropout": 0.1}, "dropout 0.1 encodes the same text differently"),
-        ({"added_tokens": []}, r"eot_token: '<\|endoftext\|>' is no special token .* it has: none"),
-    ],
-)
-def test_a_file_that_loses_bytes_is_refused_by_name(
-    tmp_path: Path, changed: Changed, change: dict[str, object], message: str
-) -> None:
-    path = tmp_path / "odd.json"
-    path.write_bytes(changed(**change))
-    with pytest.raises(TokenizerError, match=message) as caught:
-        TokenizerFile(str(path)).train(iter([]))
-    assert str(path) in str(caught.value)
-
-
-def test_an_added_token_that_is_not_special_ends_no_document(tmp_path: Path, changed: Changed, trained: bytes) -> None:
-    added = orjson.loads(trained)["added_tokens"]
-    path = tmp_path / "odd.json"
-    path.write_bytes(changed(added_tokens=[*added, {**added[0], "id": 600, "content": "<tool>", "special": False}]))
-    with pytest.raises(TokenizerError, match=r"'<tool>' is no special token .*it has: <\|endoftext\|>"):
-        TokenizerFile(str(path), eot_token="<tool>").inputs()
-
-
-def test_an_end_of_text_token_that_is_a_bytes_own_is_refused(tmp_path: Path, changed: Changed, trained: bytes) -> None:
-    record, path = orjson.loads(trained), tmp_path / "odd.json"
-    own = {**record["added_tokens"][0], "id": record["model"]["vocab"]["é"], "content": "é"}
-    path.write_bytes(changed(added_tokens=[*record["added_tokens"], own]))
-    with pytest.raises(TokenizerError, match="in a document gives the end-of-text token itself"):
-        TokenizerFile(str(path), eot_token="é").inputs()
-
-
-def test_a_file_that_loses_bytes_of_the_corpus_alone_is_refused(tmp_path: Path, changed: Changed) -> None:
-    path, odd = tmp_path / "odd.json", "a word that only this corpus has: zyzzyva"
-    path.write_bytes(changed(normalizer={"type": "Replace", "pattern": {"String": "zyzzyva"}, "content": "z"}))
-    TokenizerFile(str(path)).inputs()  # the probe's texts survive
-    with pytest.raises(TokenizerError, match=r"loses bytes: .*zyzzyva"):
-        TokenizerFile(str(path)).train(iter([odd]))
-
-
-def test_a_file_without_a_token_for_every_byte_is_refused(tmp_path: Path, trained: bytes) -> None:
-    record = orjson.loads(trained)
-    record["model"]["merges"] = []
-    record["model"]["vocab"] = {"<|endoftext|>": 0, **{chr(code): code for code in range(33, 127)}}
-    (tmp_path / "ascii.json").write_bytes(orjson.dumps(record))
-    with pytest.raises(TokenizerError, match="162 of the 256 bytes have no token"):
-        TokenizerFile(str(tmp_path / "ascii.json")).train(iter([]))
-
-
-@pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b"[1]"])
-def test_a_file_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "x.json").write_bytes(content)
-    with pytest.raises(TokenizerError, match=r"not a tokenizer\.json"):
-        TokenizerFile(str(tmp_path / "x.json")).train(iter([]))
-    with pytest.raises(TokenizerError, match=r"tokenizer\.path: .* is no file"):
-        TokenizerFile(str(tmp_path / "absent.json")).train(iter([]))
