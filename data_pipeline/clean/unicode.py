@@ -31,14 +31,26 @@ _COMPOSED_ALONE = (
     (0x48A, 0x52F),
     (0x5D0, 0x5EA),  # Hebrew
     (0x621, 0x64A),  # Arabic
+    (0x0E01, 0x0E37),  # Thai, but for what stands above and below
+    (0x1E00, 0x1EFF),  # Latin of Vietnamese and others
     (0x2010, 0x205E),  # punctuation
+    (0x2070, 0x209C),  # raised and lowered
     (0x20A0, 0x20BF),  # currencies
-    (0x3041, 0x3096),  # kana
-    (0x30A1, 0x30FA),
+    (0x2100, 0x2125),  # letterlike symbols, but for ohm, kelvin and angstrom
+    (0x2127, 0x2129),
+    (0x212C, 0x2328),  # fractions, arrows, mathematics
+    (0x232B, 0x2426),  # technical
+    (0x2460, 0x2ADB),  # in circles, boxes, dingbats, more mathematics
+    (0x2ADD, 0x2B73),
     (0x3001, 0x3029),  # punctuation of CJK
+    (0x3041, 0x3096),  # kana
+    (0x30A1, 0x30FF),
     (0x4E00, 0x9FFF),
     (0xAC00, 0xD7A3),  # Hangul syllables
+    (0xFB00, 0xFB06),  # ligatures
+    (0xFE0E, 0xFE0F),  # emojis as text, as pictures
     (0xFF01, 0xFF5E),  # wide forms of ASCII
+    (0xFFFC, 0xFFFD),  # what stands for what is not there
     (0x1F300, 0x1FAFF),  # emojis
 )
 
