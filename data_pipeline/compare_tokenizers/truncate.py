@@ -1,0 +1,59 @@
+"""A BPE tokenizer with its first merges alone: what the same training would have given for a smaller vocabulary.
+
+BPE adds merges in the order of their use (Sennrich et al. 2016, arXiv:1508.07909), so that the first 2^k are the whole
+tokenizer of that size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+FEWEST = 8  # 2^8 merges and up
+
+
+@dataclass(frozen=True, slots=True)
+class Truncated:
+    """A tokenizer of fewer merges.
+
+    Attributes:
+        num_merges: that it has.
+        vocab_size: tokens, the special ones among them.
+        tokenizer_json: ids stay what they were, with holes.
+    """
+
+    num_merges: int
+    vocab_size: int
+    tokenizer_json: bytes
+
+
+def sizes_of(tokenizer_json: bytes) -> list[int]:
+    """Return the numbers of merges to look at, ascending: powers of two, and all; none where it is no BPE."""
+    model = orjson.loads(tokenizer_json)["model"]
+    whole = len(model.get("merges") or []) if model.get("type") == "BPE" else 0
+    powers = [1 << power for power in range(FEWEST, whole.bit_length()) if 1 << power < whole]
+    return [*powers, whole] if whole else []
+
+
+def truncate(tokenizer_json: bytes, num_merges: int) -> Truncated:
+    """Return a BPE tokenizer with its first merges.
+
+    Args:
+        num_merges: of those that it has.
+    """
+    record: dict[str, Any] = orjson.loads(tokenizer_json)
+    model = record["model"]
+    merges = model["merges"]
+    prefix = len(model.get("continuing_subword_prefix") or "")
+    made = {_made(merge, prefix) for merge in merges[num_merges:]} - {_made(merge, prefix) for merge in merges[:num_merges]}
+    model["vocab"] = {token: index for token, index in model["vocab"].items() if token not in made}
+    model["merges"] = merges[:num_merges]
+    added = {token["content"] for token in record.get("added_tokens") or []}
+    return Truncated(num_merges, len({*model["vocab"], *added}), orjson.dumps(record))
+
+
+def _made(merge: Any, prefix: int) -> str:
+    left, right = merge.split(" ") if isinstance(merge, str) else merge
+    return str(left) + str(right)[prefix:]
