@@ -111,9 +111,9 @@ def sample_folder(folder: Path, sample_bytes: int, seed: int) -> Sample:
         ConfigError: it is no such folder.
         InputError: no document is left in it.
     """
-    view = finished_view(folder, "data")
+    view = finished_view(folder, "data_dir")
     alive = view.positions
-    _require_text(int(view.sizes[alive].sum()), f"data: {folder}")
+    _require_text(int(view.sizes[alive].sum()), f"data_dir: {folder}")
     chosen = alive[choose(view.files[alive], view.rows[alive], view.sizes[alive], sample_bytes, seed)]
     mask = np.zeros(len(view.alive), bool)
     mask[chosen] = True

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
+from data_pipeline.tokenize.encoder import Encoder
 from data_pipeline.tokens.table import TokenTable
 from foundation.text import visible
 
@@ -63,16 +65,16 @@ def coverage(table: TokenTable, counts: np.ndarray) -> Coverage:
     )
 
 
-def longest(table: TokenTable, counts: np.ndarray, number: int, used: bool | None = None) -> list[Used]:
+def longest(table: TokenTable, counts: np.ndarray, number: int, among: np.ndarray | None = None) -> list[Used]:
     """Return the longest tokens by bytes, the lower id first where two are as long.
 
     Args:
-        used: only those that came, or only those that never did; None: all.
+        counts: (vocab_size,) int64.
+        among: (m,) int64 ids; None: all that text may become.
     """
-    wanted = table.is_ordinary.copy()
-    if used is not None:
-        wanted &= (counts > 0) == used
-    indices = np.flatnonzero(wanted)
+    indices = np.flatnonzero(table.is_ordinary)
+    if among is not None:
+        indices = np.intersect1d(indices, among)
     order = np.lexsort((indices, -table.lengths[indices]))
     return _listed(table, counts, indices[order[:number]])
 
@@ -123,3 +125,22 @@ def _listed(table: TokenTable, counts: np.ndarray, indices: np.ndarray) -> list[
     return [
         Used(index, shown(table.bytes_of(index)), int(lengths[index]), int(counts[index])) for index in indices.tolist()
     ]
+
+
+def unreachable(table: TokenTable, encoder: Encoder) -> np.ndarray:
+    """Return the ids that not even their own text becomes, ascending (m,) int64; those of broken characters left out.
+
+    No text trains them: the split or earlier merges stand in between. Source: Land and Bartolo 2024, arXiv:2405.05417,
+    section 2.2. A vocabulary whose texts get a blank in front is not asked: its tokens inside words never stand alone.
+    """
+    if table.has_prefix:
+        return np.zeros(0, np.int64)
+    pieces = {index: table.bytes_of(index) for index in np.flatnonzero(table.is_ordinary).tolist()}
+    texts = {index: piece for index, piece in pieces.items() if piece and is_whole(piece)}
+    if not texts:
+        return np.zeros(0, np.int64)
+    array = pa.array([piece.decode() for piece in texts.values()], pa.large_string())
+    ids, lengths = encoder.encode(array)
+    firsts = ids[np.cumsum(lengths, dtype=np.int64) - lengths]
+    wanted = np.array(list(texts), np.int64)
+    return wanted[(lengths != 2) | (firsts != wanted)]  # itself, and the end of the text
