@@ -10,9 +10,10 @@ from typing import Any
 from data_pipeline.compare_tokenizers.candidates import candidates
 from data_pipeline.compare_tokenizers.curve import curves
 from data_pipeline.compare_tokenizers.examples import example_texts, short_cuts
-from data_pipeline.compare_tokenizers.figures import Figures, figures, record_of
+from data_pipeline.compare_tokenizers.figures import Figures, figures
 from data_pipeline.compare_tokenizers.measure import measure
 from data_pipeline.compare_tokenizers.page import write_page
+from data_pipeline.compare_tokenizers.record import record_of
 from data_pipeline.compare_tokenizers.sample import Sample, sample_corpus, sample_folder
 from data_pipeline.executors.executor import Executor
 from data_pipeline.output_dir import choose_output_dir
@@ -29,8 +30,8 @@ PAGE, FIGURES, FOLDER = "tokenizers.html", "tokenizers.json", "comparisons"
 CORPUS = "corpus"
 SIGNED = signed_keys(CORPUS)
 NO_TEXT = (
-    "no text to compare tokenizers on; give data_dir=data/web (a finished data folder) or an input as of the pipeline, e.g. "
-    "corpus=jsonl corpus.paths='[dumps/*.jsonl.zst]'"
+    "no text to compare tokenizers on; give data_dir=data/web (a finished data folder) or an input as of the pipeline, "
+    "e.g. corpus=jsonl corpus.paths='[dumps/*.jsonl.zst]'"
 )
 
 

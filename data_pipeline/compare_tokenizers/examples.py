@@ -28,11 +28,17 @@ WRITTEN = (
         "            result += value  # only these\n    return result\n",
     ),
     ("tabs and line ends", "name\tcount\r\nalpha\t12\r\n\r\n\r\nbeta\t7\r\n"),
-    ("upper case", "THE COMMITTEE MAY NOT, UNDER ANY CIRCUMSTANCES, REVOKE THE LICENCE. The committee may not revoke it."),
+    (
+        "upper case",
+        "THE COMMITTEE MAY NOT, UNDER ANY CIRCUMSTANCES, REVOKE THE LICENCE. The committee may not revoke it.",
+    ),
     ("names and rare words", "Dr. Anneliese Bhattacharyya-O'Rourke prescribed acetylsalicylic acid in Wrocław."),
     ("links and markup", '<a href="https://example.org/a_b?q=1&lang=en#top">see **bold** and `x[i]`</a>'),
     ("European languages", "Größe, naïveté, çà et là, señor, Łódź. Быстрая лиса. Η γρήγορη αλεπού."),
-    ("Asian scripts", "敏捷的棕色狐狸。素早い茶色の狐。빠른 갈색 여우. तेज़ भूरी लोमड़ी। สุนัขจิ้งจอกสีน้ำตาล. الثعلب البني السريع."),
+    (
+        "Asian scripts",
+        "敏捷的棕色狐狸。素早い茶色の狐。빠른 갈색 여우. तेज़ भूरी लोमड़ी। สุนัขจิ้งจอกสีน้ำตาล. الثعلب البني السريع.",
+    ),
     ("emoji", "Great 👍🏽 work 🎉🎉 from the family 👩‍👩‍👧‍👦 in 🇩🇪 ❤️"),
 )
 SHORT = (

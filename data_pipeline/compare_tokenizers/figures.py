@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from data_pipeline.compare_tokenizers.measure import Measured
 from data_pipeline.compare_tokenizers.sample import Sample
 from data_pipeline.tokenize.checks import load
 from data_pipeline.tokens.counting import BYTES, CHARS, RUNS, SINGLES, TOKENS, Counted
-from data_pipeline.tokens.kinds import DIGIT, INDENT, LINE_END, NAMES, BLANKS
+from data_pipeline.tokens.kinds import BLANKS, DIGIT, INDENT, LINE_END, NAMES
 from data_pipeline.tokens.table import TokenTable
 from data_pipeline.tokens.vocabulary import (
     Coverage,
@@ -143,14 +142,18 @@ def figures(
     for place, candidate in enumerate(candidates):
         counted = measured.counted[place]
         whole = rate(np.ones(len(measured.sizes), bool), measured, counted)
-        by_group = {what: {name: rate(mask, measured, counted) for name, mask in of.items()} for what, of in groups.items()}
+        by_group = {
+            what: {name: rate(mask, measured, counted) for name, mask in of.items()} for what, of in groups.items()
+        }
         first = found[0].whole.tokens if found else whole.tokens
-        found.append(_of_one(sample, measured, candidate, counted, whole, by_group, place, first, points[place], d_models))
+        found.append(
+            _of_one(sample, measured, candidate, counted, whole, by_group, place, first, points[place], d_models)
+        )
     return found
 
 
 def groups_of(sample: Sample, measured: Measured) -> dict[str, dict[str, np.ndarray]]:
-    """Return the groups of documents that are told apart: what by -> group -> (n,) bool; such as split nothing left out."""
+    """Return the groups of documents that are told apart: what by -> group -> (n,) bool."""
     by_source = {name: sample.source_of == place for place, name in enumerate(sample.sources)}
     groups = {"source": {name: mask for name, mask in by_source.items() if mask.any()}}
     if measured.languages is not None:
@@ -164,7 +167,7 @@ def groups_of(sample: Sample, measured: Measured) -> dict[str, dict[str, np.ndar
 
 def _by_split(by_source: Mapping[str, np.ndarray], held_out: np.ndarray) -> dict[str, np.ndarray]:
     """Return both parts of each source that has both: of sources that differ, no two parts compare."""
-    groups = {}
+    groups: dict[str, np.ndarray] = {}
     for name, mask in by_source.items():
         parts = {f"{name}, training": mask & ~held_out, f"{name}, held out": mask & held_out}
         if all(part.any() for part in parts.values()):
@@ -270,42 +273,3 @@ def _ratio_of(kind: Kind | None, to: str) -> float | None:
 
 def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
-
-
-def record_of(sample: Sample, measured: Measured, found: Sequence[Figures], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what tokenizers.json holds: no path of a machine, no clock.
-
-    Args:
-        settings: that decide the sample, by key.
-    """
-    sizes = sample.sizes
-    sources = {
-        name: {
-            "documents": int((sample.source_of == place).sum()),
-            "utf8_bytes": int(sizes[sample.source_of == place].sum()),
-            "whole_utf8_bytes": sample.text_bytes[place],
-        }
-        for place, name in enumerate(sample.sources)
-    }
-    return {
-        "format": 1,
-        "sample": {
-            **settings,
-            "sources": sources,
-            "whole_is_estimate": sample.is_estimate,
-            "unreadable": dict(sorted(sample.unreadable.items())),
-            "languages": measured.no_languages or "told",
-        },
-        "tokenizers": [_plain(each) for each in found],
-    }
-
-
-def _plain(value: Any) -> Any:
-    """Return dataclasses as JSON values, whose keys are texts."""
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

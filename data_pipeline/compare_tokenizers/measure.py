@@ -100,7 +100,9 @@ def _without_sums(counted: Counted) -> Counted:
 
 def _whole(number: int, total: Counted | None, parts: Sequence[_Piece]) -> Counted:
     assert total is not None, "a sample has a text"
-    columns = zip(*((each.tokens, each.singles, each.came_back) for each in (p.counted[number] for p in parts)), strict=True)
+    columns = zip(
+        *((each.tokens, each.singles, each.came_back) for each in (p.counted[number] for p in parts)), strict=True
+    )
     tokens, singles, came_back = (np.concatenate(column) for column in columns)
     return Counted(tokens, singles, came_back, total.ids, total.kinds)
 

@@ -56,8 +56,8 @@ def write_page(
     _glance(page, sample, found)
     page.section("The same text, cut by each")
     page.text(
-        "A colour is a token; a waved line marks characters that are cut themselves, into several tokens. Point at one: "
-        "it is framed in every cut, with its ids below."
+        "A colour is a token; a waved line marks characters that are cut themselves, into several tokens. Point at "
+        "one: it is framed in every cut, with its ids below."
     )
     page.cut_texts(texts)
     _rates(page, measured, found)
@@ -80,11 +80,15 @@ def _subtitle(sample: Sample, measured: Measured, found: Sequence[Figures]) -> s
 def _glance(page: Page, sample: Sample, found: Sequence[Figures]) -> None:
     page.section("At a glance")
     page.heading("Bytes per token: longer is cheaper to train on and to serve")
-    page.bars([Bar(each.name, each.whole.bytes_per_token or 0.0, note=f"{each.whole.bytes_per_token or 0:.3f}") for each in found])
-    about = "about " if sample.is_estimate or sum(sample.text_bytes) > int(sample.sizes.sum()) else ""
+    page.bars(
+        [
+            Bar(each.name, each.whole.bytes_per_token or 0.0, note=f"{each.whole.bytes_per_token or 0:.3f}")
+            for each in found
+        ]
+    )
     headers = ["tokenizer", "vocabulary", "bytes per token", "tokens per word", f"tokens against {found[0].name}"]
     page.table(
-        [*headers, "M tokens of 1 GB", f"M tokens of the whole, {about or 'all '}{human(sum(sample.text_bytes), 'B')}"],
+        [*headers, "M tokens of 1 GB", "M tokens in all"],
         [
             [
                 each.name,
@@ -98,8 +102,14 @@ def _glance(page: Page, sample: Sample, found: Sequence[Figures]) -> None:
             for each in found
         ],
     )
+    is_part = sum(sample.text_bytes) > int(sample.sizes.sum())
+    known = "about " if sample.is_estimate else ""
+    page.text(
+        f"In all: of the whole corpus, {known}{human(sum(sample.text_bytes), 'B')} of text"
+        + (", each source by its own rate in the sample." if is_part else ", which is the sample.")
+    )
     page.table(
-        ["tokenizer", "vocabulary used", f"used fewer than {RARE} times", "single-byte tokens", "unknown", "texts that come back"],
+        ["tokenizer", "vocabulary used", f"used, but < {RARE} times", "single-byte tokens", "unknown", "texts that return"],
         [
             [
                 each.name,
@@ -132,7 +142,13 @@ def _rates(page: Page, measured: Measured, found: Sequence[Figures]) -> None:
         page.table(["", "documents", "text", *(each.name for each in found)], rows)
         page.folded_table(
             "Spread over the documents, tokens per word, single-byte tokens",
-            ["", "tokenizer", *(f"{percent} % have at most" for percent in SPREAD), "tokens per word", "single-byte tokens"],
+            [
+                "",
+                "tokenizer",
+                *(f"{percent} % have at most" for percent in SPREAD),
+                "tokens per word",
+                "single-byte tokens",
+            ],
             [_spread(name, each, each.groups[what][name]) for name in groups for each in found],
         )
 
@@ -158,10 +174,11 @@ def _kinds(page: Page, found: Sequence[Figures], cuts: Sequence[tuple[str, Seque
     names = [name for name in found[0].kinds if name != NAMES[BLANK]]  # nearly all of them are part of words' tokens
     page.heading("White space and digits")
     page.text("How many tokens one takes. An indentation's last blank is mostly part of the word behind it.")
-    rows: list[list[Cell]] = [["a digit", *_compared([each.digits for each in found], min)]]
-    for name in found[0].white_space:
-        rows.append([ONE[name], *_compared([each.white_space[name] for each in found], min)])
-    page.table(["", *(each.name for each in found)], rows)
+    costs = {"a digit": [each.digits for each in found]}
+    costs |= {ONE[name]: [each.white_space[name] for each in found] for name in found[0].white_space}
+    page.table(
+        ["", *(each.name for each in found)], [[name, *_compared(values, min)] for name, values in costs.items()]
+    )
     page.heading("Kinds of characters: bytes per token")
     page.text(
         "Bytes of such characters to the tokens that end in one: a blank before a word is part of the word's token and "

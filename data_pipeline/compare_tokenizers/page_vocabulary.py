@@ -10,8 +10,7 @@ from data_pipeline.tokens.vocabulary import RARE, Used
 from foundation.page import Line, Page
 from foundation.text import one_line
 
-FEW, SHOWN_CHARS = 15, 44  # tokens that are not folded away, and what is shown of one
-
+FEW, SHOWN_CHARS = 15, 32  # tokens that are not folded away, and what is shown of one
 
 
 def show_sizes(page: Page, found: Sequence[Figures]) -> None:
@@ -30,10 +29,10 @@ def show_sizes(page: Page, found: Sequence[Figures]) -> None:
         ],
     )
     lines = [
-        Line(each.name, [point.vocab_size for point in each.curve], [point.bytes_per_token for point in each.curve], dots=True)
+        Line(each.name, [at.vocab_size for at in each.curve], [at.bytes_per_token for at in each.curve], dots=True)
         for each in found
         if each.curve
-    ]  # fmt: skip
+    ]
     if not lines:
         return
     page.heading("With the first merges alone")
@@ -42,12 +41,14 @@ def show_sizes(page: Page, found: Sequence[Figures]) -> None:
         "same training gives for a smaller vocabulary. Where the curve is flat, more entries buy little."
     )
     page.lines(lines, "vocabulary", "bytes per token", log_x=True)
-    rows = [
+    rows: list[list[str | int]] = [
         [each.name, point.vocab_size, f"{point.bytes_per_token:.3f}", _gain(each, place)]
         for each in found
         for place, point in enumerate(each.curve)
     ]
-    page.folded_table("The figures", ["tokenizer", "vocabulary", "bytes per token", "fewer tokens than the size before"], rows)
+    page.folded_table(
+        "The figures", ["tokenizer", "vocabulary", "bytes per token", "fewer tokens than the size before"], rows
+    )
     missing = [each.name for each in found if not each.curve]
     if missing:
         page.text(f"No BPE, and so without a curve: {', '.join(missing)}.")
@@ -63,12 +64,12 @@ def show_use(page: Page, found: Sequence[Figures]) -> None:
     """Show how much of each vocabulary the text uses, and how steeply use falls."""
     page.section("How the text uses the vocabularies")
     page.text(
-        f"A token that training hardly meets keeps the embedding it was born with: fewer than {RARE} uses in the sample "
-        "make it a candidate (arXiv:2405.05417); in a larger corpus it has proportionally more. Out of reach: not even "
-        "the token's own text is encoded as it."
+        f"A token that training hardly meets keeps the embedding it was born with: fewer than {RARE} uses in the "
+        "sample make it a candidate (arXiv:2405.05417); in a larger corpus it has proportionally more. Out of reach: not "
+        "even the token's own text is encoded as it."
     )
     page.table(
-        ["tokenizer", "ordinary tokens", "never used", "", f"1 to {RARE - 1} times", "", "out of reach", "broken characters"],
+        ["tokenizer", "tokens", "never used", "", f"1 to {RARE - 1} times", "", "out of reach", "broken characters"],
         [
             [
                 each.name,
@@ -92,7 +93,9 @@ def show_use(page: Page, found: Sequence[Figures]) -> None:
 def show_tokens(page: Page, found: Sequence[Figures]) -> None:
     """Show single tokens of each vocabulary side by side; white space is drawn."""
     page.section("Tokens to look at")
-    page.text("␣ is a blank, ⏎ a line end, ⇥ a tab, <E2> a byte that is no whole character. Uses are those in the sample.")
+    page.text(
+        "␣ is a blank, ⏎ a line end, ⇥ a tab, <E2> a byte that is no whole character. Uses are those in the sample."
+    )
     page.heading("Most frequent")
     headers = [header for each in found for header in (each.name, "uses")]
     page.table(headers, _side_by_side([each.most_frequent[:FEW] for each in found], _uses))

@@ -204,4 +204,6 @@ def _joined(texts: Sequence[pa.LargeStringArray]) -> pa.LargeStringArray:
 
 def _require_text(num_bytes: int, where: str) -> None:
     if not num_bytes:
-        raise InputError(f"{where}: there is no text in it; tokenizers are compared on some: give documents that have text")
+        raise InputError(
+            f"{where}: there is no text in it; tokenizers are compared on some: give documents that have text"
+        )

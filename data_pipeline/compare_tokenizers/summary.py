@@ -13,7 +13,15 @@ from data_pipeline.report.tables import print_tables
 from foundation.progress import human
 from foundation.text import number_of
 
-COLUMNS = ("vocabulary", "bytes a token", "tokens a word", "to the first", "tokens of 1 GB", "never used", "single bytes")
+COLUMNS = (
+    "vocabulary",
+    "bytes a token",
+    "tokens a word",
+    "to the first",
+    "tokens of 1 GB",
+    "never used",
+    "single bytes",
+)
 
 
 def report(result: Result) -> None:

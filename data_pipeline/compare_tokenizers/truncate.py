@@ -47,7 +47,9 @@ def truncate(tokenizer_json: bytes, num_merges: int) -> Truncated:
     model = record["model"]
     merges = model["merges"]
     prefix = len(model.get("continuing_subword_prefix") or "")
-    made = {_made(merge, prefix) for merge in merges[num_merges:]} - {_made(merge, prefix) for merge in merges[:num_merges]}
+    made = {_made(merge, prefix) for merge in merges[num_merges:]} - {
+        _made(merge, prefix) for merge in merges[:num_merges]
+    }
     model["vocab"] = {token: index for token, index in model["vocab"].items() if token not in made}
     model["merges"] = merges[:num_merges]
     added = {token["content"] for token in record.get("added_tokens") or []}

@@ -33,19 +33,21 @@ def show_tokenizer(page: Page, manifest: Manifest, found: Sampled) -> None:
     of_text = f"{human(found.utf8_bytes, 'B')} of {number_of(found.texts, 'text')}"
     page.heading(f"In a sample, {of_text}")
     used, num_tokens = found.coverage, found.coverage.num_tokens
+    came_back = "all" if found.came_back == found.texts else f"{found.came_back:,} of {found.texts:,}"
+    came_back = "all" if found.came_back == found.texts else f"{found.came_back:,} of {found.texts:,}"
     page.facts(
         {
-            "Come back byte for byte": "all" if found.came_back == found.texts else f"{found.came_back:,} of {found.texts:,}",
+            "Come back byte for byte": came_back,
             "Tokens per word": round(used.tokens / found.words, 3) if found.words else None,
             "Vocabulary used": f"{(num_tokens - used.unused) / max(num_tokens, 1):.1%}",
             "Single-byte tokens": f"{used.singles / max(used.tokens, 1):.1%}",
         }
-    )  # fmt: skip
+    )
     page.folded_table(
         "Most frequent and longest tokens (␣ is a blank, ⏎ a line end, <E2> a byte)",
         ["most frequent", "uses", "longest", "bytes"],
         [
-            [*_cells(frequent, frequent and frequent.uses), *_cells(long, long and long.num_bytes)]
+            [*_cells(frequent, "uses"), *_cells(long, "num_bytes")]
             for frequent, long in itertools.zip_longest(found.most_frequent, found.longest)
         ],
     )
@@ -58,5 +60,5 @@ def _bytes_per_token(source: SourceManifest | None) -> float | None:
     return round(source.utf8_bytes / (source.tokens - source.documents), 3)
 
 
-def _cells(token: Used | None, told: int | None) -> tuple[str, str | int]:
-    return ("", "") if token is None or told is None else (one_line(token.shown, SHOWN_CHARS), told)
+def _cells(token: Used | None, told: str) -> tuple[str, str | int]:
+    return ("", "") if token is None else (one_line(token.shown, SHOWN_CHARS), int(getattr(token, told)))

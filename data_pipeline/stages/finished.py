@@ -18,8 +18,7 @@ from foundation.errors import ConfigError
 
 # whose decisions apply, in the order of `pipeline.run`; the copies that are added after them are left out
 DECIDED = tuple(
-    stage.name
-    for stage in (Filter, ExactDuplicates, NearDuplicates, CutParagraphs, Split, Decontaminate, Sample)
+    stage.name for stage in (Filter, ExactDuplicates, NearDuplicates, CutParagraphs, Split, Decontaminate, Sample)
 )
 
 

@@ -1,4 +1,4 @@
-"""Texts, and what becomes of them by one tokenizer: counted in one pass each, and every text held against its tokens."""
+"""Texts, and what becomes of them by one tokenizer: counted, and each held against the bytes of its tokens."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _profile(
     data: Any, offsets: Any, byte_kinds: Any, is_sign: Any, kinds: Any, words: Any, signs: Any, chars: Any
 ) -> None:
     for text in range(offsets.size - 1):
-        before, place, stop = -1, offsets[text], offsets[text + 1]
+        before, place, stop = np.int64(-1), offsets[text], offsets[text + 1]
         while place < stop:
             kind = np.int64(byte_kinds[place])
             size = decode(data, place)[1]

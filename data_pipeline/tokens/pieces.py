@@ -1,4 +1,4 @@
-"""A short text cut as a tokenizer cuts it, so that people see it: each piece is the characters that a token stands for."""
+"""A short text cut as a tokenizer cuts it, so that people see it: a piece is the characters of a token."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cut(tokenizer: Tokenizer, text: str) -> list[Piece]:
     start, stop = 0, 0
     ids: list[int] = []
     for index, (first, last) in zip(encoding.ids, encoding.offsets, strict=True):
-        # a token that begins inside the characters so far goes with them; blanks that offsets leave out go with the next
+        # one that begins inside the characters so far goes with them; blanks that offsets leave out, with the next
         if ids and first >= stop and stop > start:
             pieces.append(Piece(text[start:stop], tuple(ids)))
             start, ids = stop, []

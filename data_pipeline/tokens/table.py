@@ -102,7 +102,9 @@ def _byte_level(tokenizer: Tokenizer) -> dict[int, bytes]:
 
 def _sentence_piece(tokenizer: Tokenizer) -> dict[int, bytes]:
     return {
-        index: bytes.fromhex(byte[1]) if (byte := _BYTE_TOKEN.fullmatch(token)) else token.replace(SPACE_SIGN, " ").encode()
+        index: bytes.fromhex(byte[1])
+        if (byte := _BYTE_TOKEN.fullmatch(token))
+        else token.replace(SPACE_SIGN, " ").encode()
         for token, index in tokenizer.get_vocab(with_added_tokens=False).items()
     }
 

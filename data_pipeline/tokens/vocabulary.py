@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from foundation.text import visible
 RARE = 10  # uses; fewer teach a model little of a token: Land and Bartolo 2024, arXiv:2405.05417
 CURVE_POINTS = 160  # of a rank-frequency curve, evenly spaced in the logarithm of the rank
 # white space as it is drawn: what a reader takes for nothing may be a token of sixteen blanks
+_REPEATED = re.compile(r"(.{1,4}?)\1{7,}")
 _DRAWN = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u00a0": "⍽"})
 
 
@@ -107,7 +109,7 @@ def is_whole(data: bytes) -> bool:
 
 
 def shown(data: bytes) -> str:
-    """Return a token's bytes as people read them: white space drawn, bytes that are no character as `<E2>`."""
+    """Return a token's bytes as people read them: white space drawn, bytes that are no character as `<E2>`, `-×64`."""
     parts: list[str] = []
     while data:
         try:
@@ -117,7 +119,11 @@ def shown(data: bytes) -> str:
             parts.append(data[: error.start].decode())
             parts += [f"<{byte:02X}>" for byte in data[error.start : error.end]]
             data = data[error.end :]
-    return visible("".join(parts).translate(_DRAWN))
+    return _REPEATED.sub(_counted, visible("".join(parts).translate(_DRAWN)))
+
+
+def _counted(match: re.Match[str]) -> str:
+    return f"{match[1]}×{len(match[0]) // len(match[1])}"
 
 
 def _listed(table: TokenTable, counts: np.ndarray, indices: np.ndarray) -> list[Used]:
@@ -143,4 +149,5 @@ def unreachable(table: TokenTable, encoder: Encoder) -> np.ndarray:
     ids, lengths = encoder.encode(array)
     firsts = ids[np.cumsum(lengths, dtype=np.int64) - lengths]
     wanted = np.array(list(texts), np.int64)
-    return wanted[(lengths != 2) | (firsts != wanted)]  # itself, and the end of the text
+    beyond: np.ndarray = wanted[(lengths != 2) | (firsts != wanted)]  # 2: itself, and the end of the text
+    return beyond

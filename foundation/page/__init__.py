@@ -11,6 +11,6 @@ from foundation.page.page import Page as Page
 from foundation.page.page import Pair as Pair
 from foundation.page.page import Sample as Sample
 from foundation.page.page import Strong as Strong
-from foundation.page.scale import number as number
 from foundation.page.pieces import Cut as Cut
 from foundation.page.pieces import CutText as CutText
+from foundation.page.scale import number as number

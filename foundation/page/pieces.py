@@ -65,9 +65,7 @@ def cut_table(headers: Sequence[str], rows: Iterable[tuple[str, Sequence[Cut]]])
         f"<tr><td>{safe(name)}</td>" + "".join(f"<td>{_pieces(cut)} <small>{_count(cut)}</small></td>" for cut in cuts)
         for name, cuts in rows
     )
-    return (
-        f'<div class="scroll"><table class="cut"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    return f'<div class="scroll"><table class="cut"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _text(text: CutText) -> str:
