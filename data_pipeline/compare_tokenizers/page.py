@@ -109,7 +109,7 @@ def _glance(page: Page, sample: Sample, found: Sequence[Figures]) -> None:
         + (", each source by its own rate in the sample." if is_part else ", which is the sample.")
     )
     page.table(
-        ["tokenizer", "vocabulary used", f"used, but < {RARE} times", "single-byte tokens", "unknown", "texts that return"],
+        ["tokenizer", "vocabulary used", f"used < {RARE} times", "single-byte tokens", "unknown", "texts returned"],
         [
             [
                 each.name,

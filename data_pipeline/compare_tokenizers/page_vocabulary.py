@@ -65,8 +65,8 @@ def show_use(page: Page, found: Sequence[Figures]) -> None:
     page.section("How the text uses the vocabularies")
     page.text(
         f"A token that training hardly meets keeps the embedding it was born with: fewer than {RARE} uses in the "
-        "sample make it a candidate (arXiv:2405.05417); in a larger corpus it has proportionally more. Out of reach: not "
-        "even the token's own text is encoded as it."
+        "sample make it a candidate (arXiv:2405.05417); a larger corpus uses it proportionally more often. Out of "
+        "reach: not even the token's own text is encoded as it."
     )
     page.table(
         ["tokenizer", "tokens", "never used", "", f"1 to {RARE - 1} times", "", "out of reach", "broken characters"],

@@ -21,7 +21,7 @@ class Truncated:
     Attributes:
         num_merges: that it has.
         vocab_size: tokens, the special ones among them.
-        tokenizer_json: ids stay what they were, with holes.
+        tokenizer_json: its file; the ids are others, in the order of the old ones.
     """
 
     num_merges: int
@@ -47,13 +47,15 @@ def truncate(tokenizer_json: bytes, num_merges: int) -> Truncated:
     model = record["model"]
     merges = model["merges"]
     prefix = len(model.get("continuing_subword_prefix") or "")
-    made = {_made(merge, prefix) for merge in merges[num_merges:]} - {
-        _made(merge, prefix) for merge in merges[:num_merges]
-    }
-    model["vocab"] = {token: index for token, index in model["vocab"].items() if token not in made}
-    model["merges"] = merges[:num_merges]
-    added = {token["content"] for token in record.get("added_tokens") or []}
-    return Truncated(num_merges, len({*model["vocab"], *added}), orjson.dumps(record))
+    kept, gone = ({_made(merge, prefix) for merge in part} for part in (merges[:num_merges], merges[num_merges:]))
+    tokens = [token for token in sorted(model["vocab"], key=model["vocab"].__getitem__) if token not in gone - kept]
+    # without holes: tokenizers numbers added tokens on from the number of entries, which may be the id of another one
+    model["vocab"], model["merges"] = {token: index for index, token in enumerate(tokens)}, merges[:num_merges]
+    added = record.get("added_tokens") or []
+    others = [token for token in added if token["content"] not in model["vocab"]]
+    ids = model["vocab"] | {token["content"]: len(tokens) + place for place, token in enumerate(others)}
+    record["added_tokens"] = [token | {"id": ids[token["content"]]} for token in added]
+    return Truncated(num_merges, len(ids), orjson.dumps(record))
 
 
 def _made(merge: Any, prefix: int) -> str:
