@@ -141,7 +141,7 @@ class Parsed(html.parser.HTMLParser):
             self.scripts.append(data)
         elif self.stack and self.stack[-1] != "style":
             self.texts.append(data)
-        if {"td", "th"} & set(self.stack[-2:]):  # a cell may be a link
+        if {"td", "th"} & set(self.stack):  # a cell may be a link, or hold coloured pieces
             self.tables[-1][-1][-1] += data
 
     def of(self, tag: str) -> list[dict[str, str]]:

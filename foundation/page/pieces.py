@@ -61,11 +61,12 @@ def cut_texts(texts: Sequence[CutText]) -> str:
 def cut_table(headers: Sequence[str], rows: Iterable[tuple[str, Sequence[Cut]]]) -> str:
     """Return the HTML of a table: name of a text, how each cuts it, into how many."""
     head = "".join(f"<th>{safe(header)}</th>" for header in headers)
-    body = "".join(
-        f"<tr><td>{safe(name)}</td>" + "".join(f"<td>{_pieces(cut)} <small>{_count(cut)}</small></td>" for cut in cuts)
-        for name, cuts in rows
+    cells = (
+        (name, "".join(f"<td>{_pieces(cut)} <small>{_count(cut)}</small></td>" for cut in cuts)) for name, cuts in rows
     )
-    return f'<div class="scroll"><table class="cut"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    body = "".join(f"<tr><td>{safe(name)}</td>{each}</tr>" for name, each in cells)
+    table = f'<table class="short"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="scroll">{table}</div>'
 
 
 def _text(text: CutText) -> str:

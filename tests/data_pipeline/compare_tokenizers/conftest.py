@@ -18,19 +18,19 @@ JSONL = "data_pipeline.sources.jsonl.Jsonl"
 @pytest.fixture(scope="session")
 def texts() -> list[str]:
     """Documents in English, German and Russian, one of code."""
-    return [
-        *(f"The merchant crossed {n} bridges before the winter market opened, and paid {n * 37}.5 each time." for n in range(40)),
-        *(f"Der Händler überquerte {n} Brücken, bevor der große Wintermarkt wieder öffnete." for n in range(25)),
-        *(f"Купец перешёл {n} мостов, прежде чем снова открылась зимняя ярмарка." for n in range(20)),
-        *(f"def cross(bridges):\n    total = [{n}]\n    for b in bridges:\n        total[0] += b\n    return total\n" for n in range(15)),
-    ]  # fmt: skip
+    english = "The merchant crossed {0} bridges before the winter market opened, and paid {0}37.5 each time."
+    german = "Der Händler überquerte {0} Brücken, bevor der große Wintermarkt wieder öffnete."
+    russian = "Купец перешёл {0} мостов, прежде чем снова открылась зимняя ярмарка."
+    code = "def cross(bridges):\n    total = [{0}]\n    for b in bridges:\n        total[0] += b\n    return total\n"
+    numbers = ((english, 40), (german, 25), (russian, 20), (code, 15))
+    return [frame.format(number) for frame, count in numbers for number in range(count)]
 
 
 @pytest.fixture(scope="session")
 def other(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Path:
-    """A tokenizer.json of 560 tokens."""
+    """A tokenizer.json of 540 tokens."""
     path = tmp_path_factory.mktemp("other") / "tokenizer.json"
-    path.write_bytes(ByteLevelBPE(vocab_size=560).train(iter(texts * 3)))
+    path.write_bytes(ByteLevelBPE(vocab_size=540).train(iter(texts * 3)))
     return path
 
 
