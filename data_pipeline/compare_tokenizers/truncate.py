@@ -48,7 +48,8 @@ def truncate(tokenizer_json: bytes, num_merges: int) -> Truncated:
     merges = model["merges"]
     prefix = len(model.get("continuing_subword_prefix") or "")
     kept, gone = ({_made(merge, prefix) for merge in part} for part in (merges[:num_merges], merges[num_merges:]))
-    tokens = [token for token in sorted(model["vocab"], key=model["vocab"].__getitem__) if token not in gone - kept]
+    gone -= kept
+    tokens = [token for token in sorted(model["vocab"], key=model["vocab"].__getitem__) if token not in gone]
     # without holes: tokenizers numbers added tokens on from the number of entries, which may be the id of another one
     model["vocab"], model["merges"] = {token: index for index, token in enumerate(tokens)}, merges[:num_merges]
     added = record.get("added_tokens") or []
