@@ -46,7 +46,8 @@ class TokenTable:
         if any(each["type"] == "ByteLevel" for each in decoders):
             texts = _byte_level(tokenizer)
         else:
-            texts = _sentence_piece(tokenizer)
+            has_sign = any(each["type"] in ("Metaspace", "Replace") for each in decoders)
+            texts = _sentence_piece(tokenizer, SPACE_SIGN if has_sign else " ")
         size = vocab_size(tokenizer)
         texts = {index: text for index, text in texts.items() if index not in special} | plain
         pieces = [texts.get(index, b"") for index in range(size)]
@@ -100,13 +101,13 @@ def _byte_level(tokenizer: Tokenizer) -> dict[int, bytes]:
     }
 
 
-def _sentence_piece(tokenizer: Tokenizer) -> dict[int, bytes]:
-    return {
-        index: bytes.fromhex(byte[1])
-        if (byte := _BYTE_TOKEN.fullmatch(token))
-        else token.replace(SPACE_SIGN, " ").encode()
-        for token, index in tokenizer.get_vocab(with_added_tokens=False).items()
-    }
+def _sentence_piece(tokenizer: Tokenizer, sign: str) -> dict[int, bytes]:
+    """Return the bytes by id; sign: what the tokens write a space as."""
+    found = {}
+    for token, index in tokenizer.get_vocab(with_added_tokens=False).items():
+        byte = _BYTE_TOKEN.fullmatch(token)
+        found[index] = bytes.fromhex(byte[1]) if byte else token.replace(sign, " ").encode()
+    return found
 
 
 def _unknown_id(tokenizer: Tokenizer, record: dict[str, Any]) -> int:

@@ -36,6 +36,13 @@ def test_of_sentence_piece_blanks_and_bytes_are_read(sentence_piece: bytes) -> N
     assert table.unknown_id == vocab["<unk>"] and table.has_prefix
 
 
+def test_a_vocabulary_of_plain_spaces_keeps_the_sign_as_a_character(sentence_piece: bytes) -> None:
+    record = json.loads(sentence_piece)
+    record["decoder"]["decoders"] = record["decoder"]["decoders"][1:]
+    table = TokenTable.of(json.dumps(record).encode())
+    assert table.bytes_of(record["model"]["vocab"]["▁the"]) == "▁the".encode()
+
+
 @pytest.mark.parametrize("special", [False, True])
 def test_an_added_token_stands_for_its_text_unless_it_is_special(byte_level: bytes, special: bool) -> None:
     record: dict[str, Any] = json.loads(byte_level)
