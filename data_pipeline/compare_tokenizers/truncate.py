@@ -7,7 +7,7 @@ tokenizer of that size.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -19,7 +19,7 @@ class Truncated:
     """A tokenizer of fewer merges.
 
     Attributes:
-        num_merges: that it has.
+        num_merges: how many of the first ones were taken.
         vocab_size: tokens, the special ones among them.
         tokenizer_json: its file; the ids are others, in the order of the old ones.
     """
@@ -45,13 +45,13 @@ def truncate(tokenizer_json: bytes, num_merges: int) -> Truncated:
     """
     record: dict[str, Any] = orjson.loads(tokenizer_json)
     model = record["model"]
-    merges = model["merges"]
-    prefix = len(model.get("continuing_subword_prefix") or "")
-    kept, gone = ({_made(merge, prefix) for merge in part} for part in (merges[:num_merges], merges[num_merges:]))
-    gone -= kept
+    merges = [_Merge.of(each, len(model.get("continuing_subword_prefix") or "")) for each in model["merges"]]
+    gone = {each.made for each in merges[num_merges:]} - {each.made for each in merges[:num_merges]}
+    # SentencePiece's come in the order of what they make, and that may stand before one of its parts
+    kept = [each.pair for each in merges[:num_merges] if gone.isdisjoint(each.pair)]
     tokens = [token for token in sorted(model["vocab"], key=model["vocab"].__getitem__) if token not in gone]
     # without holes: tokenizers numbers added tokens on from the number of entries, which may be the id of another one
-    model["vocab"], model["merges"] = {token: index for index, token in enumerate(tokens)}, merges[:num_merges]
+    model["vocab"], model["merges"] = {token: index for index, token in enumerate(tokens)}, kept
     added = record.get("added_tokens") or []
     others = [token for token in added if token["content"] not in model["vocab"]]
     ids = model["vocab"] | {token["content"]: len(tokens) + place for place, token in enumerate(others)}
@@ -59,6 +59,14 @@ def truncate(tokenizer_json: bytes, num_merges: int) -> Truncated:
     return Truncated(num_merges, len(ids), orjson.dumps(record))
 
 
-def _made(merge: Any, prefix: int) -> str:
-    left, right = merge.split(" ") if isinstance(merge, str) else merge
-    return str(left) + str(right)[prefix:]
+class _Merge(NamedTuple):
+    """A merge: the two tokens, and the one that it makes of them."""
+
+    pair: tuple[str, str]
+    made: str
+
+    @classmethod
+    def of(cls, written: str | list[str], prefix: int) -> _Merge:
+        """Read one of either form; prefix: length of what every part but a word's first begins with."""
+        left, right = written.split(" ") if isinstance(written, str) else written
+        return cls((left, right), left + right[prefix:])

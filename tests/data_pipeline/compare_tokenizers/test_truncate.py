@@ -33,6 +33,16 @@ def test_a_special_token_that_no_entry_is_keeps_an_id_of_its_own(other: Path) ->
     assert found.vocab_size == Tokenizer.from_str(found.tokenizer_json.decode()).get_vocab_size() == 277
 
 
+def test_a_merge_goes_with_a_part_that_is_made_later(other: Path) -> None:
+    record = json.loads(other.read_bytes())
+    merges = record["model"]["merges"]
+    left, right = next(pair for pair in merges[150:] if any(pair[0] == a + b for a, b in merges[50:]))
+    record["model"]["merges"] = [[left, right], *(pair for pair in merges if pair != [left, right])]
+    found = truncate(json.dumps(record).encode(), 20)
+    check(found.tokenizer_json, "<|endoftext|>", ["text"], "truncated")
+    assert json.loads(found.tokenizer_json)["model"]["merges"] == merges[:19]
+
+
 def test_merges_written_as_one_text_are_read(other: Path) -> None:
     record = json.loads(other.read_bytes())
     record["model"]["merges"] = [" ".join(merge) for merge in record["model"]["merges"]]
