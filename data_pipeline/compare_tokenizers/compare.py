@@ -78,13 +78,8 @@ def run(
     Raises:
         GroundworkError: something the user can mend; a page that was there before is untouched.
     """
-    require(sample_bytes >= 1, "sample_bytes", sample_bytes, "1 or more bytes; 50,000,000 is usual")
-    require(curve_bytes >= 0, "curve_bytes", curve_bytes, "0 or more bytes; 4,000,000 is usual")
-    require(0 <= seed < 2**64, "seed", seed, "a number from 0 to below 2^64")
-    require(examples_per_source >= 0, "examples_per_source", examples_per_source, "0 or more; 3 is usual")
-    require(example_chars >= 1, "example_chars", example_chars, "1 or more characters; 600 is usual")
     widths = [768, 2048, 4096] if d_models is None else d_models
-    require(all(each >= 1 for each in widths), "d_models", widths, "numbers from 1")
+    _check_settings(sample_bytes, curve_bytes, seed, examples_per_source, example_chars, widths)
     _check_text(corpus, data_dir)
     folder = choose_output_dir(name, output_dir or str(Path(FOLDER, name)))
     if folder.exists() and not folder.is_dir():
@@ -135,6 +130,17 @@ def check_config(
     if tree[CORPUS] is not None:
         tree[CORPUS] = with_source_names({CORPUS: tree[CORPUS], "name": option}, allowed)[CORPUS]
     return check(tree, run, allowed, signed=SIGNED)
+
+
+def _check_settings(
+    sample_bytes: int, curve_bytes: int, seed: int, examples_per_source: int, example_chars: int, d_models: list[int]
+) -> None:
+    require(sample_bytes >= 1, "sample_bytes", sample_bytes, "1 or more bytes; 50,000,000 is usual")
+    require(curve_bytes >= 0, "curve_bytes", curve_bytes, "0 or more bytes; 4,000,000 is usual")
+    require(0 <= seed < 2**64, "seed", seed, "a number from 0 to below 2^64")
+    require(examples_per_source >= 0, "examples_per_source", examples_per_source, "0 or more; 3 is usual")
+    require(example_chars >= 1, "example_chars", example_chars, "1 or more characters; 600 is usual")
+    require(all(each >= 1 for each in d_models), "d_models", d_models, "numbers from 1")
 
 
 def _check_text(corpus: Node[Corpus] | None, data_dir: str | None) -> None:
