@@ -60,6 +60,7 @@ from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
 from data_pipeline.stages.filter import Filter
 from data_pipeline.stages.paragraphs import CutParagraphs
 from data_pipeline.stages.sample import Sample
+from data_pipeline.stages.sampled import some_texts
 from data_pipeline.stages.shards import COMPONENTS, WriteShards, manifest_of
 from data_pipeline.stages.split import Split
 from data_pipeline.stages.stage import BYTES_REWRITTEN, Stage, Workplace
@@ -68,6 +69,7 @@ from data_pipeline.stages.tokenizer import TrainTokenizer
 from data_pipeline.stages.view import View
 from data_pipeline.storage import room_for
 from data_pipeline.tokenize.trainer import TokenizerTrainer
+from data_pipeline.tokens.sampled import sampled
 from foundation.config import DEFAULT_TARGETS, Node, build, check
 from foundation.config.compose import config_yaml
 from foundation.config.secrets import hide_queries
@@ -183,7 +185,7 @@ def run(
         finished = _do_all(place, stages, {source.name: source for source in cleaning.sources})
         # a corpus that code made can't be had again from a config
         described = config_yaml(hide_queries(config, SIGNED)) if corpus.raw else None
-        return _publish(place, stages, finished, mixture, described)
+        return _publish(place, stages, finished, mixture, described, trainer.eot_token)
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGETS) -> dict[str, Any]:
@@ -347,7 +349,12 @@ def _finished(stage: Stage, record: dict[str, Any], redone: bool) -> Finished:
 
 
 def _publish(
-    place: Workplace, stages: list[Stage], finished: list[Finished], mixture: Mixture, config: bytes | None
+    place: Workplace,
+    stages: list[Stage],
+    finished: list[Finished],
+    mixture: Mixture,
+    config: bytes | None,
+    eot_token: str,
 ) -> Result:
     """Write what speaks of the whole: the ledger, the timing, the config where there is one, the manifest, the page."""
     books = {done.name: done.book for done in finished if done.book}
@@ -369,5 +376,9 @@ def _publish(
     examples = {
         name: [Example(*each) for each in facts[name].get("examples", [])] for name in (Clean.name, Augment.name)
     }
-    page = write_report(place.output_dir, titles, remarks, Flow.of(books, facts), examples, mixed)
+    view = View(place.work, [], [])
+    for stage, done in zip(stages, finished, strict=True):
+        view = stage.leaves(view, done.facts)
+    tokens = sampled(some_texts(view), (place.output_dir / manifest.TOKENIZER).read_bytes(), eot_token)
+    page = write_report(place.output_dir, titles, remarks, Flow.of(books, facts), examples, mixed, tokens)
     return Result(place.output_dir, made, finished, page, mixed)

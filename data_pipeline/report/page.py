@@ -22,8 +22,10 @@ from data_pipeline.report.flow import NOTHING, Flow, show_flow
 from data_pipeline.report.limits import anchors, show_limits
 from data_pipeline.report.mixture import Mixed, show_mixture
 from data_pipeline.report.speed import show_speed
+from data_pipeline.report.tokenizer import show_tokenizer
 from data_pipeline.shards.manifest import SPLITS, Manifest
 from data_pipeline.shards.reader import open_split
+from data_pipeline.tokens.sampled import Sampled
 from data_pipeline.unreadable import place_of
 from foundation.files import read_json
 from foundation.page import Bar, Page, Pair, Sample, number
@@ -43,6 +45,7 @@ def write_report(
     flow: Flow = NOTHING,
     examples: Mapping[str, Sequence[Example]] | None = None,
     mixed: Mixed | None = None,
+    tokens: Sampled | None = None,
 ) -> Path:
     """Write report.html from the ledger, the manifest, the shards' indexes and the evidence files.
 
@@ -53,6 +56,7 @@ def write_report(
         flow: what the stages measured of the documents that pass them.
         examples: stage -> some of the texts that it changed, or made changed copies of.
         mixed: the mixture, planned and true.
+        tokens: what a sample of the texts is in tokens.
     Returns:
         The page's path.
     Raises:
@@ -71,6 +75,8 @@ def write_report(
     _sources(page, manifest)
     if mixed is not None:
         show_mixture(page, mixed)
+    if tokens is not None:
+        show_tokenizer(page, manifest, tokens)
     show_speed(page, timing, titles)
     _settings(page, output_dir)
     return page.write(output_dir / REPORT)

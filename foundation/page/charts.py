@@ -72,6 +72,7 @@ def line_chart(
     log_y: bool = False,
     marks: Sequence[float] | np.ndarray = (),
     mark: str = "",
+    log_x: bool = False,
 ) -> str:
     """Return a chart of lines over a common x.
 
@@ -81,12 +82,13 @@ def line_chart(
         log_y: logarithmic y; values not above 0 are left out.
         marks: x values to mark at the foot of the plot.
         mark: what they are, for the legend.
+        log_x: logarithmic x; every x must be above 0.
     """
     clean = [_clean(line, log_y, index % NUM_COLORS) for index, line in enumerate(lines)]
     drawn = [line for line in clean if np.isfinite(line.ys).any()]
     if not drawn:
         return _EMPTY
-    x_axis = linear_axis(*_range([np.asarray(line.xs) for line in drawn]))
+    x_axis = (log_axis if log_x else linear_axis)(*_range([np.asarray(line.xs) for line in drawn]))
     y_axis = _y_axis(drawn, log_y)
     body = [_grid(y_axis)]
     # faint lines first: they lie behind
@@ -255,22 +257,28 @@ def _key(line: Line) -> str:
 
 
 def _line_strips(lines: Sequence[Line], x_axis: Axis, x_label: str) -> list[str]:
-    width = (x_axis.high - x_axis.low) / NUM_STRIPS
+    low, high = _as_drawn(np.array([x_axis.low, x_axis.high]), x_axis)
+    width = (high - low) / NUM_STRIPS
     finite = [(line.name, *_finite(line)) for line in lines]
+    drawn = [_as_drawn(xs, x_axis) for _, xs, _ in finite]
     texts = []
-    for middle in x_axis.low + width * (np.arange(NUM_STRIPS) + 0.5):
+    for middle in low + width * (np.arange(NUM_STRIPS) + 0.5):
         near = [
-            (name, xs[i], ys[i])
-            for name, xs, ys, i in ((*line, _nearest(line[1], middle)) for line in finite)
-            if xs[0] - width <= middle <= xs[-1] + width
+            (name, xs[i], ys[i], abs(places[i] - middle))
+            for (name, xs, ys), places, i in zip(finite, drawn, (_nearest(each, middle) for each in drawn), strict=True)
+            if places[0] - width <= middle <= places[-1] + width
         ]
         if not near:
             texts.append("")
             continue
-        x = min((x for _, x, _ in near), key=lambda x: abs(x - middle))
-        values = [f"{name} {number(float(y))}" for name, _, y in near]
+        x = min(near, key=lambda each: each[3])[1]
+        values = [f"{name} {number(float(y))}" for name, _, y, _ in near]
         texts.append("   ".join([f"{x_label} {number(float(x))}", *values]))
     return texts
+
+
+def _as_drawn(xs: np.ndarray, axis: Axis) -> np.ndarray:
+    return np.log(xs) if axis.log else xs
 
 
 def _finite(line: Line) -> tuple[np.ndarray, np.ndarray]:

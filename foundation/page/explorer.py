@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
 import json
 import math
@@ -94,12 +92,6 @@ class Explorer:
 def script() -> str:
     """Return the script of all explorers of a page."""
     return Path(__file__).with_name("explorer.js").read_text(encoding="utf-8")
-
-
-@cache
-def script_source() -> str:
-    """Return what a Content-Security-Policy names it by: nothing else on the page may run."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script().encode()).digest()).decode()}'"
 
 
 def explorers(them: Sequence[Explorer], advice: str = "") -> str:

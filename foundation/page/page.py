@@ -13,8 +13,11 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from foundation.files import write_atomic
+from foundation.page import explorer, pieces
 from foundation.page.charts import Bar, Line, bar_chart, histogram_chart, line_chart, safe
-from foundation.page.explorer import Explorer, explorers, script, script_source
+from foundation.page.explorer import Explorer, explorers
+from foundation.page.pieces import Cut, CutText, cut_table, cut_texts
+from foundation.page.policy import script_source
 from foundation.page.scale import number
 from foundation.text import visible
 
@@ -35,7 +38,14 @@ class Link:
     anchor: str
 
 
-Cell = str | int | float | bool | Link | None
+@dataclass(frozen=True, slots=True)
+class Strong:
+    """A cell of a table that stands out among the others of its row."""
+
+    text: str
+
+
+Cell = str | int | float | bool | Link | Strong | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,7 @@ class Page:
         self._title, self._subtitle = title, subtitle
         self._sections: list[str] = []
         self._body: list[str] = []
-        self._has_script = False
+        self._scripts: dict[str, None] = {}  # by their text, each once
 
     def section(self, title: str, anchor: str = "") -> None:
         """Begin a section; the page's head links to it, and links to `anchor` do."""
@@ -122,9 +132,10 @@ class Page:
         log_y: bool = False,
         marks: Sequence[float] | np.ndarray = (),
         mark: str = "",
+        log_x: bool = False,
     ) -> None:
         """Add a chart of lines; see `charts.line_chart`."""
-        self._body.append(line_chart(lines, x_label, y_label, log_y, marks, mark))
+        self._body.append(line_chart(lines, x_label, y_label, log_y, marks, mark, log_x))
 
     def histogram(
         self,
@@ -140,8 +151,17 @@ class Page:
 
     def explorers(self, them: Sequence[Explorer], advice: str = "") -> None:
         """Add histograms with limits to move; see `explorer.explorers`."""
-        self._has_script = True
+        self._scripts[explorer.script()] = None
         self._body.append(explorers(them, advice))
+
+    def cut_texts(self, texts: Sequence[CutText]) -> None:
+        """Add texts, each as several cut it into pieces, one text shown at a time; see `pieces.cut_texts`."""
+        self._scripts[pieces.script()] = None
+        self._body.append(cut_texts(texts))
+
+    def cut_table(self, headers: Sequence[str], rows: Iterable[tuple[str, Sequence[Cut]]]) -> None:
+        """Add a table of short texts, a row each: its name, and how each column cuts it."""
+        self._body.append(cut_table(headers, rows))
 
     def samples(self, samples: Sequence[Sample], open_first: bool = False) -> None:
         """Add texts to unfold."""
@@ -162,7 +182,8 @@ class Page:
         """Return the page."""
         style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
         links = "".join(f'<a href="#s{i}">{safe(title)}</a>' for i, title in enumerate(self._sections))
-        policy = f"{POLICY}; script-src {script_source()}" if self._has_script else POLICY
+        sources = " ".join(script_source(each) for each in self._scripts)
+        policy = f"{POLICY}; script-src {sources}" if sources else POLICY
         subtitle = f"<p>{safe(self._subtitle)}</p>" if self._subtitle else ""
         return (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -172,7 +193,7 @@ class Page:
             f"<header><h1>{safe(self._title)}</h1>{subtitle}<nav>{links}</nav></header>\n"
             + self._linked("\n".join(self._body))
             + ("</section>" if self._sections else "")
-            + (f"\n<script>{script()}</script>" if self._has_script else "")
+            + "".join(f"\n<script>{each}</script>" for each in self._scripts)
             + "\n</body></html>\n"
         )
 
@@ -193,6 +214,8 @@ class Page:
 
 
 def _is_number(value: Cell) -> bool:
+    if isinstance(value, Strong):
+        value = value.text
     if isinstance(value, str):
         return bool(_AMOUNT.fullmatch(value))
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
@@ -205,6 +228,8 @@ def _id(anchor: str) -> str:
 def _cell(value: Cell) -> str:
     if isinstance(value, Link):
         return f'<a href="#{safe(quote(value.anchor))}">{safe(value.text)}</a>'
+    if isinstance(value, Strong):
+        return f"<b>{safe(value.text)}</b>"
     return safe(value if isinstance(value, str) else number(value))
 
 

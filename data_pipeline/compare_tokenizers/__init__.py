@@ -1,0 +1,1 @@
+"""Tokenizers side by side on a text: one page to choose by."""
