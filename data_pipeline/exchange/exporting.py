@@ -19,7 +19,7 @@ from foundation.files import replacing, write_atomic
 from foundation.hashes import hash_json
 from foundation.progress import Meter, progress
 
-EXPORTS = ("llmc", "nanogpt")
+TRAINERS = {"llmc": "llm.c", "nanogpt": "nanoGPT"}
 SHARD_TOKENS = 100_000_000  # of a file, as llm.c's own shards of FineWeb have
 MOST_SHARD_TOKENS = (1 << 31) - 1  # its header counts them in an int32
 READ_TOKENS = 1 << 22
@@ -27,12 +27,12 @@ File = tuple[str, str, str, int]  # name, split, source (empty: all of the split
 NOT_CARRIED = "the mixture is not carried over: {} reads what it is given end to end, weights and budgets are for ours"
 
 
-def export(out: Path, data_dir: Path, format: str, shard_tokens: int = SHARD_TOKENS) -> list[Path]:
+def export(out: Path, data_dir: Path, trainer: str, shard_tokens: int = SHARD_TOKENS) -> list[Path]:
     """Write the shards of a data folder as another trainer reads them, and its tokenizer.json beside them.
 
     Args:
         out: the new folder.
-        format: `llmc`, files `<source>_val_000000.bin`, `<source>_train_000001.bin` on; or `nanogpt`, `train.bin` and
+        trainer: `llmc`, files `<source>_val_000000.bin`, `<source>_train_000001.bin` on; or `nanogpt`, `train.bin` and
             `val.bin`, all sources of a split end to end.
         shard_tokens: of a file of llm.c.
     Returns:
@@ -46,23 +46,25 @@ def export(out: Path, data_dir: Path, format: str, shard_tokens: int = SHARD_TOK
     manifest = Manifest.load(data_dir)
     if manifest.vocab_size > 1 << 16:
         raise ExchangeError(
-            f"{data_dir}: its tokens are {manifest.dtype}, of a vocabulary of {manifest.vocab_size:,}; {format} holds "
-            "uint16: vocabularies up to 65,536, such as GPT-2's 50,257"
+            f"{data_dir}: its tokens are {manifest.dtype}, of a vocabulary of {manifest.vocab_size:,}; "
+            f"{TRAINERS[trainer]} holds uint16: vocabularies up to 65,536, such as GPT-2's 50,257"
         )
     tokenizer = read_tokenizer(data_dir, manifest)
-    files = _llmc_files(manifest, shard_tokens) if format == "llmc" else _nanogpt_files(manifest)
+    files = _llmc_files(manifest, shard_tokens) if trainer == "llmc" else _nanogpt_files(manifest)
     num_bytes = sum(count for _, _, _, count in files) * UINT16.itemsize
-    plan = hash_json([format, shard_tokens, manifest.tokenizer_hash])
+    plan = hash_json([trainer, shard_tokens, manifest.tokenizer_hash])
     with building(out, plan, num_bytes + 4 * LLMC_HEADER * len(files), goes_on=False) as unfinished:
         with progress("export", num_bytes, "B") as meter:
             for (split, source), mine in itertools.groupby(files, lambda each: each[1:3]):
                 sources = [source] if source else list(manifest.splits[split])
-                tokens = itertools.chain.from_iterable(_tokens(data_dir, manifest, split, name) for name in sources)
-                if FORMATS[format][1] == "start":
+                tokens: Iterator[np.ndarray] = itertools.chain.from_iterable(
+                    _tokens(data_dir, manifest, split, name) for name in sources
+                )
+                if FORMATS[trainer][1] == "start":
                     tokens = _moved(tokens, manifest.eot_id)
-                _write_files(unfinished, tokens, [(name, count) for name, _, _, count in mine], format, meter)
+                _write_files(unfinished, tokens, [(name, count) for name, _, _, count in mine], trainer, meter)
         write_atomic(unfinished / TOKENIZER, tokenizer)
-    print(NOT_CARRIED.format({"llmc": "llm.c", "nanogpt": "nanoGPT"}[format]), file=sys.stderr)
+    print(NOT_CARRIED.format(TRAINERS[trainer]), file=sys.stderr)
     return [out / name for name, *_ in files]
 
 
@@ -106,14 +108,14 @@ def _moved(chunks: Iterator[np.ndarray], eot_id: int) -> Iterator[np.ndarray]:
 
 
 def _write_files(
-    folder: Path, chunks: Iterator[np.ndarray], files: list[tuple[str, int]], format: str, meter: Meter
+    folder: Path, chunks: Iterator[np.ndarray], files: list[tuple[str, int]], trainer: str, meter: Meter
 ) -> None:
     """Write the tokens into files of so many each, which they fill."""
     held = np.zeros(0, UINT16)
     for name, count in files:
         left = count
         with replacing(folder / name) as temporary, temporary.open("wb") as file:
-            if format == "llmc":
+            if trainer == "llmc":
                 file.write(_llmc_header(count))
             while left:
                 if not len(held):

@@ -51,8 +51,8 @@ def open_nanogpt(path: Path, vocab_size: int) -> TokenFile:
     size = _size(path)
     if size % 2:
         raise ExchangeError(
-            f"{path}: {size:,} bytes, an odd number: ids of uint16 have two bytes each; it was cut short, or is no such "
-            "file: copy it again from its origin"
+            f"{path}: {size:,} bytes, an odd number: ids of uint16 have two bytes each; it was cut short, or is no "
+            "such file: copy it again from its origin"
         )
     begin = np.fromfile(path, "<i4", 2).tolist()
     if begin[:1] == [LLMC_MAGIC]:
@@ -96,7 +96,7 @@ def open_megatron(path: Path, vocab_size: int) -> TokenFile:
 
 
 def open_datatrove(path: Path, vocab_size: int) -> TokenFile:
-    """Return a `.ds` file; how wide its ids are, its index tells, else its metadata, else the size of the vocabulary."""
+    """Return a `.ds` file; how wide its ids are, its index or metadata tells, else the size of the vocabulary."""
     size = _size(path)
     index, metadata = (path.with_name(f"{path.name}{suffix}") for suffix in (".index", ".metadata"))
     ends = _datatrove_ends(index) if index.is_file() else None

@@ -1,15 +1,13 @@
-"""Foreign shards as a data folder of ours: with sums and a manifest, checked token by token, as the trainer takes it."""
+"""Foreign shards as a data folder of ours: with sums and a manifest, every token checked, as the trainer takes it."""
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_pipeline.exchange.building import building
-from data_pipeline.exchange.errors import ExchangeError
+from data_pipeline.exchange.errors import ExchangeError, require_name
 from data_pipeline.exchange.formats import FORMATS, Place, TokenFile
 from data_pipeline.exchange.stream import DocumentStream
 from data_pipeline.exchange.token_bytes import byte_lengths, num_bytes
@@ -23,7 +21,6 @@ from foundation.progress import Meter, progress
 from foundation.text import number_of
 
 MAX_SHARD_BYTES = 1 << 30  # of a `.bin`, as conf/shards/default.yaml has it
-NAME = re.compile(r"[^/\\\0.\s][^/\\\0\s]*")  # begins the names of its shards
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +57,7 @@ def import_shards(out: Path, foreign: Foreign, max_shard_bytes: int = MAX_SHARD_
         TokenizerError: the tokenizer can't be used, or has no such end-of-text token.
         DiskFull: says how many bytes were needed.
     """
-    if not NAME.fullmatch(foreign.source):
-        raise ExchangeError(f"--source {foreign.source!r}: names files; give a word without / and blanks, e.g. fineweb")
+    require_name("--source", foreign.source)
     tokenizer_json = _tokenizer(foreign)
     tokenizer = load(tokenizer_json, str(foreign.tokenizer))
     eot_id, size = end_of_text(tokenizer, foreign.eot_token, str(foreign.tokenizer)), vocab_size(tokenizer)
@@ -135,8 +131,8 @@ def _write(stream: DocumentStream, writer: SourceWriter, meter: Meter) -> Source
 def _tell(stream: DocumentStream, split: str) -> None:
     if stream.split:
         print(
-            f"warning: {split}: {number_of(stream.split, 'end-of-text token')} inside documents of the index: each ends "
-            "one document and begins another here",
+            f"warning: {split}: {number_of(stream.split, 'end-of-text token')} inside documents of the index: each "
+            "ends one document and begins another here",
             file=sys.stderr,
         )
     if stream.appended:

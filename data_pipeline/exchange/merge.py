@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from data_pipeline.exchange.building import building
-from data_pipeline.exchange.errors import ExchangeError
+from data_pipeline.exchange.errors import ExchangeError, require_name
 from data_pipeline.shards.blocks import BlockReader
 from data_pipeline.shards.errors import DamagedShard, ShardError
 from data_pipeline.shards.manifest import (
@@ -90,7 +90,7 @@ def _check_alike(manifests: Mapping[Path, Manifest]) -> None:
             if mine != other:
                 raise ExchangeError(
                     f"{folder}: {key} is {other}, that of {first} is {mine}: one run can't train on both; make the "
-                    f"shards of one anew with tokenizer=file tokenizer.path={first / TOKENIZER} and the same shards.dtype"
+                    f"shards of one anew with tokenizer=file tokenizer.path={first / TOKENIZER} and one shards.dtype"
                 )
 
 
@@ -102,6 +102,8 @@ def _named(
     for folder, name in renames.keys() - known:
         there = ", ".join(sorted(f"{folder}/{name}" for folder, name in known))
         raise ExchangeError(f"--rename {folder}/{name}: there is no such source; there are: {there}")
+    for (folder, old), name in renames.items():
+        require_name(f"--rename {folder}/{old}={name}", name)
     owners: dict[tuple[str, str], Path] = {}
     found = []
     for folder, manifest in manifests.items():
@@ -136,8 +138,13 @@ def _shard_names(source: SourceManifest, name: str) -> list[str]:
 
 
 def _hash(manifest: Manifest) -> str:
-    return hash_json([[split, name, [each.sum_hash for each in source.shards]]
-                      for split in SPLITS for name, source in sorted(manifest.splits[split].items())])
+    return hash_json(
+        [
+            [split, name, [each.sum_hash for each in source.shards]]
+            for split in SPLITS
+            for name, source in sorted(manifest.splits[split].items())
+        ]
+    )
 
 
 def _copy_shard(copy: Copy, manifest: Manifest, link: bool, meter: Meter) -> None:

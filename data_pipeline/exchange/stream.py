@@ -96,7 +96,7 @@ class DocumentStream:
             place = int(np.argmax(bad))
             raise ExchangeError(
                 f"{file.path}: token {begin + place:,} has id {ids[place]}, which the vocabulary does not have: its "
-                f"largest is {len(self.lengths) - 1}; name the tokenizer that encoded these shards, or the right --format"
+                f"largest is {len(self.lengths) - 1}; name the tokenizer that encoded these, or the right --format"
             )
 
     def _ended(self, file: TokenFile, ids: np.ndarray, begin: int) -> np.ndarray:
@@ -111,8 +111,8 @@ class DocumentStream:
             number = int(np.searchsorted(file.ends, begin + missing[0]))
             raise ExchangeError(
                 f"{file.path}: document {number} ends at token {begin + int(missing[0]) - 1:,} with id "
-                f"{ids[missing[0] - 1]}, not with the end-of-text token {self.eot_id}; --append-eot puts one behind each "
-                "document that has none, --eot-token names another token"
+                f"{ids[missing[0] - 1]}, not with the end-of-text token {self.eot_id}; --append-eot puts one behind "
+                "each document that has none, --eot-token names another token"
             )
         self.appended += len(missing)
         return np.insert(ids, missing, ids.dtype.type(self.eot_id))
@@ -126,8 +126,8 @@ class DocumentStream:
         for ids in chunks:
             if is_first and ids[0] != self.eot_id:
                 raise ExchangeError(
-                    f"{self.files[0].path}: begins with id {ids[0]}, not with the end-of-text token {self.eot_id}, with "
-                    "which each document of this format does; --eot-at end where it stands behind them"
+                    f"{self.files[0].path}: begins with id {ids[0]}, not with the end-of-text token {self.eot_id}, "
+                    "with which each document of this format does; --eot-at end where it stands behind them"
                 )
             yield ids[1:] if is_first else ids
             is_first, dtype = False, ids.dtype
@@ -143,6 +143,6 @@ class DocumentStream:
         what = f"after {seen:,} documents" if seen else "in all of it: there is none"
         names = self.files[-1].path if len(self.files) == 1 else f"{self.files[0].path} to {self.files[-1].path}"
         return ExchangeError(
-            f"{names}: the end-of-text token {self.eot_id} is missing {what}: {num_tokens:,} tokens don't end; give all "
-            "files in their order, the --eot-token that ends documents there, or --eot-at start where it begins them"
+            f"{names}: the end-of-text token {self.eot_id} is missing {what}: {num_tokens:,} tokens don't end; give "
+            "all files in their order, the --eot-token that ends documents there, or --eot-at start if it begins them"
         )

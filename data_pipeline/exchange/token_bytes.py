@@ -38,7 +38,9 @@ def num_bytes_plainly(ids: Iterable[int], tokenizer: Tokenizer) -> int:
     total = 0
     for number in ids:
         if number not in added:
-            total += len(tokenizer.id_to_token(number))
+            token = tokenizer.id_to_token(number)
+            assert token is not None, number
+            total += len(token)
         elif not added[number].special:
             total += len(added[number].content.encode())
     return total

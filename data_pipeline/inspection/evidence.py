@@ -61,7 +61,9 @@ class Evidence:
 
 def _equal(table: pa.Table, key: dict[str, Any]) -> pa.ChunkedArray:
     """Return which rows have these values, (rows,) bool."""
-    masks = [pc.fill_null(pc.equal(table[name], pa.scalar(value, table[name].type)), False) for name, value in key.items()]
+    masks = [
+        pc.fill_null(pc.equal(table[name], pa.scalar(value, table[name].type)), False) for name, value in key.items()
+    ]
     mask = masks[0]
     for other in masks[1:]:
         mask = pc.and_(mask, other)

@@ -1,4 +1,4 @@
-"""Which document of the input a document of a shard is: by the table beside the shard, by the work folder, or neither."""
+"""Which document of the input a document of a shard is: by the table beside the shard, or by the work folder."""
 
 from __future__ import annotations
 

@@ -52,8 +52,9 @@ class Decoder:
             width: of a line in characters.
         """
         wide = len(f"{first + len(ids):,}"), max((len(str(number)) for number in ids.tolist()), default=1)
+        tokens = [one_line(self.text(ids[place : place + 1]), TOKEN_CHARS) for place in range(len(ids))]
         cells = [
-            f"{first + place:>{wide[0]},} {number:>{wide[1]}} {one_line(self.text(ids[place : place + 1]), TOKEN_CHARS)}"
+            f"{first + place:>{wide[0]},} {number:>{wide[1]}} {tokens[place]}"
             for place, number in enumerate(ids.tolist())
         ]
         longest = sum(wide) + TOKEN_CHARS + 2

@@ -44,7 +44,9 @@ def _clean(what: dict[str, Any]) -> Iterator[str]:
 
 def _filter(what: dict[str, Any]) -> Iterator[str]:
     for name, score in what["scores"].items():
-        limits = [f"{'at least' if end == 'least' else 'at most'} {score[end]:g}" for end in ("least", "most") if end in score]
+        limits = [
+            f"{'at least' if end == 'least' else 'at most'} {score[end]:g}" for end in ("least", "most") if end in score
+        ]
         yield f"{name} {score['value']:g}" + (f" ({', '.join(limits)})" if limits else "")
     if not what["scores"]:
         yield "nothing was measured of it"

@@ -69,7 +69,9 @@ class Work:
         view = self.view
         names, components = view.components
         chosen = view.held_out if position.split == SPLITS[1] else view.training
-        indices = np.flatnonzero(chosen & (components == (names.index(position.source) if position.source in names else -1)))
+        indices = np.flatnonzero(
+            chosen & (components == (names.index(position.source) if position.source in names else -1))
+        )
         number = position.before + position.document
         if number >= len(indices):
             raise InspectionError(

@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from data_pipeline.shards.command_line import parser
-from data_pipeline.shards.errors import ShardError
 from data_pipeline.shards.manifest import SPLITS
 from data_pipeline.shards.verify import verify
 from foundation.command import run_command
@@ -50,7 +48,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
     if arguments.folder.is_dir():
         inspect_folder(arguments.folder, show)
     elif arguments.documents and arguments.tokenizer is None:
-        raise ShardError(f"{arguments.folder}: no data folder", "name one, or a .bin or .idx with --tokenizer")
+        raise ConfigError(f"{arguments.folder}: no data folder; name one, or a .bin or .idx with --tokenizer")
     else:
         inspect_shard(arguments.folder, arguments.tokenizer, show)
     return 0

@@ -6,6 +6,14 @@ import argparse
 from pathlib import Path
 
 PROGRAM = "python -m data_pipeline.shards"
+SUMMARIES = {
+    "verify": "read every byte and name what is damaged",
+    "inspect": "print what a data folder holds, and documents of it",
+    "trace": "from a token to its document, and what was done to that",
+    "merge": "make one data folder of several",
+    "import": "make a data folder of shards of nanoGPT, llm.c, Megatron or datatrove",
+    "export": "write shards for llm.c or nanoGPT",
+}
 FORMATS = ("nanogpt", "llmc", "megatron", "datatrove")
 VERIFY = """Read every block of every shard in a data folder, hold it against the sums, and say of each shard whether it
 is ok; of a damaged one, which 64 KiB blocks: cut off, changed, zeros, or another shard's, which is named. Exit code:
@@ -39,9 +47,11 @@ def parser() -> argparse.ArgumentParser:
 _Commands = argparse._SubParsersAction  # argparse has no public name for what add_subparsers returns
 
 
-def _command(commands: _Commands[argparse.ArgumentParser], name: str, text: str, example: str) -> argparse.ArgumentParser:
-    summary = text.split(". ")[0].split(":")[0].replace("\n", " ")
-    return commands.add_parser(name, help=summary, description=text, epilog=f"example: {PROGRAM} {name} {example}")
+def _command(
+    commands: _Commands[argparse.ArgumentParser], name: str, text: str, example: str
+) -> argparse.ArgumentParser:
+    epilog = f"example: {PROGRAM} {name} {example}"
+    return commands.add_parser(name, help=SUMMARIES[name], description=text, epilog=epilog)
 
 
 def _verify(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -73,7 +83,11 @@ def _merge(commands: _Commands[argparse.ArgumentParser]) -> None:
     made.add_argument("out", type=Path, help="the new data folder")
     made.add_argument("folders", type=Path, nargs="+", metavar="folder", help="data folders of one tokenizer")
     made.add_argument(
-        "--rename", action="append", default=[], metavar="FOLDER/SOURCE=NAME", help="another name for a source; repeatable"
+        "--rename",
+        action="append",
+        default=[],
+        metavar="FOLDER/SOURCE=NAME",
+        help="another name for a source; repeatable",
     )
     made.add_argument("--link", action="store_true", help="hard-link shards where the disk can, in place of copying")
 
