@@ -151,8 +151,7 @@ def _copy_shard(copy: Copy, manifest: Manifest, link: bool, meter: Meter) -> Non
     """Copy one shard's files, the `.sum` last, so that a target that has one is whole; verify it."""
     source, target = copy.source, copy.target
     Shard(source, copy.info, manifest.vocab_size, manifest.dtype)  # its form
-    if _file(target, ".sum").is_file():  # of the command that was stopped
-        _verify(target, copy.info, manifest, meter)
+    if _is_there(target, copy.info, manifest, meter):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     for suffix in (*SUFFIXES[:-1], *BESIDE, SUFFIXES[-1]):
@@ -164,6 +163,22 @@ def _copy_shard(copy: Copy, manifest: Manifest, link: bool, meter: Meter) -> Non
                 _verify(target, copy.info, manifest, meter, named=source)
         else:
             _copy(_file(source, suffix), _file(target, suffix), copy, meter if is_tokens else None)
+
+
+def _is_there(target: Path, info: ShardInfo, manifest: Manifest, meter: Meter) -> bool:
+    """Return whether the command that was stopped has copied this shard, and its copy is whole."""
+    sums = _file(target, ".sum")
+    if not sums.is_file():
+        return False
+    done = meter.done
+    try:
+        Shard(target, info, manifest.vocab_size, manifest.dtype)
+        _verify(target, info, manifest, meter)
+    except ShardError:
+        sums.unlink()  # before the others change: a target that has one is whole
+        meter.add(done - meter.done)
+        return False
+    return True
 
 
 def _link(source: Path, target: Path) -> bool:

@@ -71,10 +71,13 @@ def _damaged_blocks(
 ) -> list[ShardError]:
     wrong: list[tuple[int, bytes]] = []
     large: tuple[int, int] | None = None
-    for read in BlockReader(path, sums, np.dtype(manifest.dtype), manifest.vocab_size - 1):
-        wrong += read.wrong
-        large = large or read.large
-        meter.add(read.num_bytes)
+    try:
+        for read in BlockReader(path, sums, np.dtype(manifest.dtype), manifest.vocab_size - 1):
+            wrong += read.wrong
+            large = large or read.large
+            meter.add(read.num_bytes)
+    except OSError as error:  # a sector that the disk itself gives up
+        return [DamagedShard(f"{path}: can't be read to its end ({error.strerror})")]
     size = path.stat().st_size
     if size < sums.bin_bytes and wrong and wrong[-1][0] == size // BLOCK_BYTES:
         wrong.pop()  # the block in which the file ends, which is named as cut short
