@@ -56,6 +56,10 @@ def merge(out: Path, folders: Sequence[Path], renames: Mapping[tuple[Path, str],
         ShardError: a folder's shards are not what its manifest says.
         DiskFull: says how many bytes were needed.
     """
+    real = [folder.resolve() for folder in folders]
+    for folder in folders:
+        if real.count(folder.resolve()) > 1:
+            raise ExchangeError(f"{folder}: is named twice; name each folder once")
     manifests = {folder: Manifest.load(folder) for folder in folders}
     _check_alike(manifests)
     sources = _named(manifests, renames)
