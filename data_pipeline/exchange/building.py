@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_pipeline.exchange.errors import ExchangeError
+from data_pipeline.output_dir import TEMPORARY
 from data_pipeline.storage import DiskFull, room_for
 from foundation.files import LOCK, folder_lock, sync_dir, write_atomic
 
@@ -38,6 +39,8 @@ def building(out: Path, plan: str, num_bytes: int, goes_on: bool) -> Iterator[Pa
             known = unfinished / PLAN
             if not (goes_on and known.is_file() and known.read_text() == plan):
                 _clear(unfinished)
+            for path in unfinished.rglob(TEMPORARY):  # of a process that was killed
+                path.unlink()
             write_atomic(known, plan.encode())
             _ask_room(unfinished, num_bytes)
             yield unfinished

@@ -34,7 +34,7 @@ def export(out: Path, data_dir: Path, trainer: str, shard_tokens: int = SHARD_TO
         out: the new folder.
         trainer: `llmc`, files `<source>_val_000000.bin`, `<source>_train_000001.bin` on; or `nanogpt`, `train.bin` and
             `val.bin`, all sources of a split end to end.
-        shard_tokens: of a file of llm.c.
+        shard_tokens: of a file of llm.c, at most; a source's files are of one size.
     Returns:
         The files of tokens.
     Raises:
@@ -74,9 +74,11 @@ def _llmc_files(manifest: Manifest, shard_tokens: int) -> list[File]:
     for source in manifest.splits["train"]:
         number = 0
         for split in ("val", "train"):
-            left = manifest.splits[split][source].tokens if source in manifest.splits[split] else 0
-            for begin in range(0, left, shard_tokens):
-                files.append((f"{source}_{split}_{number:06d}.bin", split, source, min(shard_tokens, left - begin)))
+            held = manifest.splits[split][source].tokens if source in manifest.splits[split] else 0
+            parts = -(-held // shard_tokens)
+            for part in range(parts):  # of one size: llm.c stops at a file that holds less than a batch
+                count = held * (part + 1) // parts - held * part // parts
+                files.append((f"{source}_{split}_{number:06d}.bin", split, source, count))
                 number += 1
             number = max(number, 1)
     return files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import pyarrow.compute as pc
 
 from data_pipeline.output_dir import CLUSTERS, REMOVED
 from data_pipeline.storage import read_removed
-from foundation.progress import progress
+from foundation.progress import Meter, progress
 
 REPLACED = ("exact", "near")  # stages that remove a document for one that they keep
 SPANS = ("paragraphs", "decontaminate")
 GONE_COLUMNS = ["id", "source", "file", "row", "reason", "similarity", "kept_id", "kept_file", "kept_row"]
 SPAN_COLUMNS = ["id", "file", "row", "reason", "value", "test_item", "coverage", "start", "stop", "snippet"]
+FEW = 50  # files of a partition each, which are read in a moment
 CLUSTER_COLUMNS = ["id", "file", "row", "cluster", "kept"]
 
 
@@ -51,12 +53,17 @@ class Evidence:
         if not paths:
             return []
         found: list[dict[str, Any]] = []
-        with progress(f"search {folder}/{stage}", len(paths), "files") as meter:
+        with _shown(f"search {folder}/{stage}", len(paths)) as meter:
             for path in paths:
                 table = read_removed(path, columns)
                 found += table.filter(_equal(table, key)).to_pylist()
                 meter.add(1)
         return found
+
+
+def _shown(label: str, num_files: int) -> AbstractContextManager[Meter]:
+    """Return a meter, which is seen only where the search takes its time."""
+    return progress(label, num_files, "files") if num_files > FEW else nullcontext(Meter(label, num_files, "files"))
 
 
 def _equal(table: pa.Table, key: dict[str, Any]) -> pa.ChunkedArray:

@@ -116,5 +116,9 @@ def _export(commands: _Commands[argparse.ArgumentParser]) -> None:
     made.add_argument("folder", type=Path, help="a data folder")
     made.add_argument("--format", required=True, choices=("llmc", "nanogpt"))
     made.add_argument(
-        "--shard-tokens", type=int, default=100_000_000, metavar="N", help="of a file of llmc (default: 100,000,000)"
+        "--shard-tokens",
+        type=int,
+        default=100_000_000,
+        metavar="N",
+        help="most of a file of llmc (default: 100,000,000)",
     )

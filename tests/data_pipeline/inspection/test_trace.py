@@ -210,6 +210,28 @@ def test_a_copy_leads_to_its_document(
     assert found["stages"]["augment"]["copy"] == 1 and "copy 1 of the document in this row" in told(found)
 
 
+def test_documents_in_groups_are_found_too(
+    go: Callable[..., Result],
+    config: Callable[..., dict[str, Any]],
+    made: Any,
+    tmp_path: Path,
+    decoded: Callable[[Path], dict[str, dict[str, list[str]]]],
+    ids_by_text: dict[str, str],
+) -> None:
+    weights = {"1": 1.0, "2": 1.0, "5": 2.0, "other": 1.0}
+    changes = {"mix__group_by": "page", "mix__group_weights": weights, "mix__held_out_frac": 0.02}
+    result = go(config(made.folder, tmp_path / "out", **changes))
+    texts = decoded(tmp_path / "out")["train"]
+    assert len(texts) > 4
+    for source, held in result.manifest.splits["train"].items():
+        token = 0
+        for text in texts.get(source, [])[:3]:
+            found = trace(tmp_path / "out", f"train/{source}:{token}")
+            assert found["document"]["id"] == ids_by_text[text] and found["unknown"] == []
+            token += found["document"]["tokens"]
+        assert token <= held.tokens
+
+
 def test_damaged_tokens_are_not_traced(out: Path) -> None:
     path = out / "shards" / "train" / "web_00000.bin"
     data = bytearray(path.read_bytes())

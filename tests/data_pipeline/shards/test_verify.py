@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -165,3 +167,22 @@ def test_an_id_above_the_vocabulary_is_named_with_its_place(make_folder: Callabl
     place = next(place for place, number in enumerate(tokens) if number >= 49_000)
     (line,) = problems_of(folder)["val/a_00000"]
     assert f"token {place} has id {tokens[place]}, the vocabulary ends at 48999" in line
+
+
+def test_a_sector_that_the_disk_gives_up_is_damage(
+    make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_folder()
+    read = os.pread
+
+    def pread(descriptor: int, size: int, offset: int) -> bytes:
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name == "a_00001.bin":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+    found = problems_of(folder)
+    assert (
+        list(found) == ["train/a_00001"]
+        and "can't be read to its end (Input/output error)" in found["train/a_00001"][0]
+    )
