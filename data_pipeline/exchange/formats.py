@@ -5,7 +5,8 @@ llmc: 256 int32, of which the first three are magic, version and the number of t
     dev/data/data_common.py and llmc/dataloader.h.
 megatron: `.bin` and `.idx`, as ours (shards.index); a document may be several sequences.
 datatrove: `.ds`, ids of 2 or 4 bytes; `.ds.index`, the uint64 end of each document in tokens; `.ds.metadata`, lines of
-    the tokenizer's name, the number of tokens, the same in words. Source: datatrove, pipeline/tokens/tokenizer.py.
+    the tokenizer's name (`|` and the bytes of an id behind it), the number of tokens, the same in words.
+    Source: datatrove 0.10.1, pipeline/tokens/tokenizer.py.
 """
 
 from __future__ import annotations
@@ -100,23 +101,25 @@ def open_datatrove(path: Path, vocab_size: int) -> TokenFile:
     size = _size(path)
     index, metadata = (path.with_name(f"{path.name}{suffix}") for suffix in (".index", ".metadata"))
     ends = _datatrove_ends(index) if index.is_file() else None
-    stated = _datatrove_count(metadata) if metadata.is_file() else None
-    count = int(ends[-1]) if ends is not None and len(ends) else 0 if ends is not None else stated
-    dtype = UINT16 if vocab_size <= 1 << 16 else UINT32
-    if count is not None and size == 4 * count:
-        dtype = UINT32
-    found = size / dtype.itemsize if count is None or size != 2 * count else count
-    for name, told in ((index.name, None if ends is None else count), (metadata.name, stated)):
-        if told is not None and told != found:
+    stated, width = _datatrove_metadata(metadata) if metadata.is_file() else (None, None)
+    told = {metadata.name: stated, index.name: None if ends is None else int(ends[-1]) if len(ends) else 0}
+    counts = {name: count for name, count in told.items() if count is not None}
+    if width is None:  # as earlier versions of datatrove left it
+        wide = any(size == UINT32.itemsize * count for count in counts.values()) or (
+            vocab_size > 1 << 16 and not counts
+        )
+        width = UINT32.itemsize if wide else UINT16.itemsize
+    for name, count in counts.items():
+        if size != count * width:
             raise ExchangeError(
-                f"{path}: {size:,} bytes, which are not the {told:,} tokens of {name}: one of both was cut short, or "
-                "belongs to another file; copy them again from their origin"
+                f"{path}: {size:,} bytes, which are not the {count:,} ids of {width} bytes of {name}: one of both was "
+                "cut short, or belongs to another file; copy them again from their origin"
             )
-    if found != int(found):
-        raise ExchangeError(f"{path}: {size:,} bytes are no whole number of ids of {dtype.itemsize} bytes: cut short")
+    if size % width:
+        raise ExchangeError(f"{path}: {size:,} bytes are no whole number of ids of {width} bytes: it was cut short")
     loss = path.with_name(f"{path.name}.loss").is_file()
     note = f"{path.name}.loss: which tokens were to be left out of the loss is not carried over" if loss else ""
-    return TokenFile(path, dtype, int(found), ends=ends, note=note)
+    return TokenFile(path, np.dtype(f"<u{width}"), size // width, ends=ends, note=note)
 
 
 # name -> how a file is opened, given the size of the vocabulary, and where the writer puts end-of-text
@@ -137,11 +140,13 @@ def _datatrove_ends(path: Path) -> np.ndarray:
     return ends
 
 
-def _datatrove_count(path: Path) -> int:
+def _datatrove_metadata(path: Path) -> tuple[int, int | None]:
+    """Return the number of tokens and the bytes of each, None where the metadata does not say."""
     lines = path.read_text(errors="replace").splitlines()
     if len(lines) < 2 or not lines[1].isdecimal():
         raise ExchangeError(f"{path}: its second line is not a number of tokens; it is no metadata of datatrove's")
-    return int(lines[1])
+    width = lines[0].rpartition("|")[2]
+    return int(lines[1]), int(width) if width in ("2", "4") else None
 
 
 def _size(path: Path) -> int:

@@ -81,11 +81,18 @@ def test_megatrons_own_fixture(bring_in: Import, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("width", ["H", "I"])
+@pytest.mark.parametrize("says_width", [True, False])
 @pytest.mark.parametrize("beside", ["index and metadata", "metadata", "index"])
 def test_datatrove_with_and_without_its_index(
-    bring_in: Import, back: Callable[..., Documents], documents: Documents, tmp_path: Path, width: str, beside: str
+    bring_in: Import,
+    back: Callable[..., Documents],
+    documents: Documents,
+    tmp_path: Path,
+    width: str,
+    beside: str,
+    says_width: bool,
 ) -> None:
-    path = datatrove(tmp_path / "00000_shuffled.ds", [[*each, EOT] for each in documents], width)
+    path = datatrove(tmp_path / "00000_shuffled.ds", [[*each, EOT] for each in documents], width, says_width)
     for name in {"index", "metadata"} - set(beside.split()):
         path.with_name(f"{path.name}.{name}").unlink()
     bring_in("datatrove", path)

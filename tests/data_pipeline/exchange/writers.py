@@ -16,16 +16,21 @@ def llmc_bytes(tokens: list[int]) -> bytes:
     return struct.pack("<256i", *header) + struct.pack(f"<{len(tokens)}H", *tokens)
 
 
-def datatrove(path: Path, documents: Documents, width: str = "H") -> Path:
-    """A file, its index and its metadata as datatrove's TokenizedFile writes them; documents with their end-of-text."""
+def datatrove(path: Path, documents: Documents, width: str = "H", says_width: bool = True) -> Path:
+    """A file, its index and its metadata as datatrove's TokenizedFile writes them; documents with their end-of-text.
+
+    Args:
+        says_width: whether the metadata do, as those of datatrove 0.10.1.
+    """
     ends, total = [], 0
     with path.open("wb") as file:
         for document in documents:
             file.write(struct.pack(f"<{len(document)}{width}", *document))
             total += len(document)
             ends.append(total)
+    name = f"gpt2|{struct.calcsize(width)}" if says_width else "gpt2"
     path.with_name(f"{path.name}.index").write_bytes(struct.pack(f"<{len(ends)}Q", *ends))
-    path.with_name(f"{path.name}.metadata").write_text(f"gpt2\n{total}\n{total / 1000:.1f} KT")
+    path.with_name(f"{path.name}.metadata").write_text(f"{name}\n{total}\n{total / 1000:.1f} KT")
     return path
 
 
