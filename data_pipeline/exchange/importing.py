@@ -135,5 +135,9 @@ def _tell(stream: DocumentStream, split: str) -> None:
             "ends one document and begins another here",
             file=sys.stderr,
         )
+    if stream.begun:
+        print(
+            f"{split}: the files begin amid a document; what is there of it is a document of its own", file=sys.stderr
+        )
     if stream.appended:
         print(f"{split}: {number_of(stream.appended, 'end-of-text token')} put behind documents", file=sys.stderr)

@@ -30,6 +30,7 @@ class DocumentStream:
         counts: (vocab_size,) int64, how often each id came.
         split: end-of-text tokens inside documents of an index, which are two documents here.
         appended: end-of-text tokens that were put in.
+        begun: whether the files begin amid a document, whose rest is one of its own here.
     """
 
     files: Sequence[TokenFile]
@@ -42,6 +43,7 @@ class DocumentStream:
     counts: np.ndarray = field(init=False)
     split: int = field(init=False, default=0)
     appended: int = field(init=False, default=0)
+    begun: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.counts = np.zeros(len(self.lengths), np.int64)
@@ -122,17 +124,32 @@ class DocumentStream:
         if self.place == "end":
             yield from chunks
             return
-        is_first, dtype = True, np.dtype("<u2")
+        if not self.files:
+            return
+        begins, dtype = self._begins(), self.files[-1].dtype
         for ids in chunks:
-            if is_first and ids[0] != self.eot_id:
-                raise ExchangeError(
-                    f"{self.files[0].path}: begins with id {ids[0]}, not with the end-of-text token {self.eot_id}, "
-                    "with which each document of this format does; --eot-at end where it stands behind them"
-                )
-            yield ids[1:] if is_first else ids
-            is_first, dtype = False, ids.dtype
-        if not is_first:
-            yield np.array([self.eot_id], dtype)
+            yield ids[1:] if begins else ids
+            self.begun = self.begun or not begins
+            begins = False
+        if self.begun and not self.counts[self.eot_id]:
+            raise self._unended(int(self.counts.sum()))
+        yield np.array([self.eot_id], dtype)
+
+    def _begins(self) -> bool:
+        """Return whether the first token is that of the first document; False: the files begin amid one.
+
+        llm.c cuts its files amid documents: the rest of the last held-out one begins the first file to train on.
+
+        Raises:
+            ExchangeError: the tokens end with end-of-text but don't begin with it, so that it stands behind documents.
+        """
+        first, last = _token(self.files[0], 0), _token(self.files[-1], -1)
+        if first != self.eot_id and last == self.eot_id:
+            raise ExchangeError(
+                f"{self.files[0].path}: begins with id {first}, and the last file ends with the end-of-text token "
+                f"{last}: it stands behind documents here, not before them as in this format; give --eot-at end"
+            )
+        return first == self.eot_id
 
     def _check_length(self, held: list[np.ndarray]) -> None:
         if sum(map(len, held)) > self.most_tokens:
@@ -146,3 +163,10 @@ class DocumentStream:
             f"{names}: the end-of-text token {self.eot_id} is missing {what}: {num_tokens:,} tokens don't end; give "
             "all files in their order, the --eot-token that ends documents there, or --eot-at start if it begins them"
         )
+
+
+def _token(file: TokenFile, place: int) -> int:
+    """Return one token of a file, which has some; place: from its beginning, or -1 for the last."""
+    with file.path.open("rb") as reader:
+        reader.seek(file.offset + place % file.num_tokens * file.dtype.itemsize)
+        return int(np.fromfile(reader, file.dtype, 1)[0])

@@ -62,6 +62,23 @@ def test_llmc_documents_begin_with_end_of_text_and_go_on_in_the_next_file(
     assert back() == documents
 
 
+def test_llmc_files_that_begin_amid_a_document_as_those_of_fineweb_do(
+    bring_in: Import,
+    back: Callable[..., Documents],
+    documents: Documents,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tokens = flat(documents, "start")
+    cut = 1 + len(documents[0]) + 3  # the held-out file ends amid the second document
+    (tmp_path / "w_val_000000.bin").write_bytes(llmc_bytes(tokens[:cut]))
+    (tmp_path / "w_train_000001.bin").write_bytes(llmc_bytes(tokens[cut:]))
+    bring_in("llmc", tmp_path / "w_train_000001.bin", val=[tmp_path / "w_val_000000.bin"])
+    assert back("val") == [documents[0], documents[1][:2]]
+    assert back() == [documents[1][2:], *documents[2:]]
+    assert "train: the files begin amid a document" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("code", [8, 4])
 def test_megatron_documents_of_several_sequences(
     bring_in: Import, back: Callable[..., Documents], documents: Documents, tmp_path: Path, code: int
@@ -144,7 +161,12 @@ REFUSED = {
     "ids above the vocabulary": ("nanogpt", lambda tokens: struct.pack("<3H", 5, 60_000, 0), "token 1 has id 60000"),
     "no end of text at all": ("nanogpt", lambda tokens: struct.pack("<3H", 5, 6, 7), "there is none: 3 tokens"),
     "no end of text at the end": ("nanogpt", lambda tokens: struct.pack("<4H", 5, 0, 6, 7), "missing after 1 doc"),
-    "llmc that begins otherwise": ("llmc", lambda tokens: llmc_bytes([5, 6, 0]), "begins with id 5, not with"),
+    "llmc that begins otherwise": (
+        "llmc",
+        lambda tokens: llmc_bytes([5, 6, 0]),
+        "begins with id 5, and the last file ends with",
+    ),
+    "llmc without end of text": ("llmc", lambda tokens: llmc_bytes([5, 6, 7]), "there is none: 3 tokens"),
     "datatrove, half an id": ("datatrove", lambda tokens: b"\0\0\0", "no whole number of ids"),
 }
 
