@@ -81,7 +81,7 @@ def merge(out: Path, folders: Sequence[Path], renames: Mapping[tuple[Path, str],
                     infos.append(copy.info)
                 splits[split][name] = replace(source, shards=infos)
         write_atomic(unfinished / TOKENIZER, tokenizer)
-        merged = Manifest(first.tokenizer_hash, first.vocab_size, first.eot_id, first.dtype, splits)
+        merged = replace(first, splits=splits)
         merged.save(unfinished)
     return merged
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, pre_tokenizers
+
+from data_pipeline.exchange.errors import ExchangeError
 
 NO_TOKEN = -1  # of an id that the vocabulary leaves out
 
@@ -18,9 +20,17 @@ def byte_lengths(tokenizer: Tokenizer, vocab_size: int) -> np.ndarray:
     Args:
         tokenizer: byte-level, as `tokenize.checks.check` admits it.
         vocab_size: one more than the largest id.
+    Raises:
+        ExchangeError: a token is not byte-level.
     """
     lengths = np.full(vocab_size, NO_TOKEN, np.int32)
+    alphabet, added_ids = set(pre_tokenizers.ByteLevel.alphabet()), set(tokenizer.get_added_tokens_decoder())
     for token, number in tokenizer.get_vocab(with_added_tokens=False).items():
+        if number not in added_ids and not alphabet.issuperset(token):
+            raise ExchangeError(
+                f"the tokenizer's token {token!r} is not byte-level: how many bytes stand behind it is not known; only "
+                "shards of byte-level tokenizers can be imported"
+            )
         lengths[number] = len(token)
     for number, added in tokenizer.get_added_tokens_decoder().items():
         lengths[number] = 0 if added.special else len(added.content.encode())

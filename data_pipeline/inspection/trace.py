@@ -9,11 +9,11 @@ from typing import Any
 from data_pipeline.inspection.cleaned import cleaning_of
 from data_pipeline.inspection.errors import InspectionError
 from data_pipeline.inspection.evidence import REPLACED, Evidence
-from data_pipeline.inspection.origin import Origin, from_table, from_work
+from data_pipeline.inspection.origin import TABLE, Origin, from_table, from_work
 from data_pipeline.inspection.position import Position, locate
 from data_pipeline.inspection.text import Decoder
 from data_pipeline.inspection.work import CUTTING, Document, Work
-from data_pipeline.output_dir import REMOVED
+from data_pipeline.output_dir import REMOVED, WORK
 from data_pipeline.shards.manifest import SPLITS, Manifest, read_tokenizer
 from data_pipeline.storage import DamagedFile
 
@@ -74,22 +74,33 @@ def _add_history(found: dict[str, Any], data_dir: Path, manifest: Manifest, posi
     except InspectionError as error:
         no_table = str(error)
     try:
-        document = Work(data_dir).document(position)
-        if document.record["text"] != text:
-            document = None
-            unknown.append("the work folder is of another run: what the stages measured and changed is not known")
+        document = _in_work(data_dir, position, origin, text)
+        origin = origin or from_work(document)
     except (InspectionError, DamagedFile) as error:
         unknown.append(f"what the stages measured and changed: {error}")
-    if document is not None:
-        known = from_work(document)
-        if origin is not None and (origin.file, origin.id) != (known.file, known.id):
-            unknown.append(f"the table beside the shard says {origin}, the work folder {known}")
-        origin = known
     if origin is None:
         unknown.append(f"where the document comes from: {no_table}")
     if origin is not None:
         found["document"] |= {"file": origin.file, "row": origin.row, "id": origin.id}
         found["stages"] = _stages(found, data_dir, position, origin, document)
+
+
+def _in_work(data_dir: Path, position: Position, origin: Origin | None, text: str) -> Document:
+    """Return the document in the work folder; without its origin by its place, which shuffled shards don't have.
+
+    Raises:
+        InspectionError: there is no such folder, or its document has another text.
+    """
+    work = Work(data_dir)
+    document = work.find(position, origin.file, origin.row, origin.id) if origin else work.document(position)
+    if document.record["text"] != text:
+        why = (
+            "is of another run"
+            if origin
+            else f"is of another run or another order, without {position.shard.name}{TABLE}"
+        )
+        raise InspectionError(f"{data_dir / WORK}: {why}: its document here has another text")
+    return document
 
 
 def _stages(

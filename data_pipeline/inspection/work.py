@@ -61,17 +61,12 @@ class Work:
         return facts
 
     def document(self, position: Position) -> Document:
-        """Return the document at a position: shards hold a source's documents in the order of the corpus.
+        """Return the document at a position of shards that hold a source's documents in the order of the corpus.
 
         Raises:
             InspectionError: these shards are not those that this work folder is of.
         """
-        view = self.view
-        names, components = view.components
-        chosen = view.held_out if position.split == SPLITS[1] else view.training
-        indices = np.flatnonzero(
-            chosen & (components == (names.index(position.source) if position.source in names else -1))
-        )
+        indices = np.flatnonzero(self._chosen(position))
         number = position.before + position.document
         if number >= len(indices):
             raise InspectionError(
@@ -79,6 +74,31 @@ class Work:
                 f"{position.split}, the position is in document {number:,}"
             )
         return Document(self, int(indices[number]))
+
+    def find(self, position: Position, file: str, row: int, identifier: str) -> Document:
+        """Return the document of a source and split by where it comes from, in whatever order the shards hold it.
+
+        Raises:
+            InspectionError: there is none.
+        """
+        view = self.view
+        numbers = [number for number, name in enumerate(view.file_names) if name == file]
+        mine = (view.rows & (1 << COPY_SHIFT) - 1) == row
+        for index in np.flatnonzero(self._chosen(position) & mine & np.isin(view.files, numbers)).tolist():
+            document = Document(self, index)  # it, or a copy of it
+            if document.record["id"] == identifier:
+                return document
+        raise InspectionError(
+            f"{self._work}: is of another run: it has no document {identifier} of {file}, row {row:,}"
+        )
+
+    def _chosen(self, position: Position) -> np.ndarray:
+        """Return which documents are of a position's source and split, by index, (n,) bool."""
+        view = self.view
+        names, components = view.components
+        number = names.index(position.source) if position.source in names else -1
+        chosen: np.ndarray = (view.held_out if position.split == SPLITS[1] else view.training) & (components == number)
+        return chosen
 
 
 @dataclass(frozen=True)

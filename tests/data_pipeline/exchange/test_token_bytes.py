@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import AddedToken, Tokenizer, models
 
+from data_pipeline.exchange.errors import ExchangeError
 from data_pipeline.exchange.token_bytes import NO_TOKEN, byte_lengths, num_bytes, num_bytes_plainly
 from data_pipeline.tokenize.checks import vocab_size
 
@@ -42,3 +43,9 @@ def test_special_tokens_stand_for_no_text_and_holes_for_no_token(tokenizer: Toke
     assert lengths[tokenizer.token_to_id("<|pad|>")] == lengths[tokenizer.token_to_id("<|endoftext|>")] == 0
     assert lengths[tokenizer.token_to_id("naïve 東京")] == len("naïve 東京".encode())
     assert lengths[-2:].tolist() == [NO_TOKEN, NO_TOKEN]
+
+
+def test_tokens_that_are_not_byte_level_are_refused() -> None:
+    made = Tokenizer(models.WordLevel({"a": 0, "\u2581the": 1}, unk_token="a"))
+    with pytest.raises(ExchangeError, match="'\u2581the' is not byte-level"):
+        byte_lengths(made, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from data_pipeline.inspection.work import CUTTING, DECIDING
 from data_pipeline.pipeline import Result
 from data_pipeline.shards.errors import DamagedShard
 from data_pipeline.shards.manifest import Manifest
+from data_pipeline.shards.reader import open_split
+from data_pipeline.shards.writer import SourceWriter
 from data_pipeline.storage import REMOVED_SCHEMA
 from foundation.files import pretty_json
 from tests.data_pipeline.all_stages import ALL
@@ -93,15 +96,39 @@ def test_a_table_that_is_not_the_shards_is_not_believed(
     assert any(line.startswith("where the document comes from") and "web_00000" in line for line in found["unknown"])
 
 
-def test_a_table_and_a_work_folder_that_differ_are_both_told(
+def test_a_table_and_a_work_folder_that_differ_are_told(
     out: Path, origins: Origins, write_tables: Callable[..., None]
 ) -> None:
     turned = {split: {name: rows[1:] + rows[:1] for name, rows in of.items()} for split, of in origins.items()}
     write_tables(out, turned)
     found = trace(out, "train/web:0")
-    (line,) = found["unknown"]
-    assert from_of(found) == origins["train"]["web"][0]
-    assert turned["train"]["web"][0][2] in line and origins["train"]["web"][0][2] in line
+    assert from_of(found) == turned["train"]["web"][0]
+    assert any("work: is of another run: its document here has another text" in line for line in found["unknown"])
+    file, row, identifier = origins["train"]["web"][0]
+    write_tables(out, {"train": {"web": [(file, row + 1, identifier), *origins["train"]["web"][1:]]}})
+    assert any(f"has no document {identifier} of" in line for line in trace(out, "train/web:0")["unknown"])
+
+
+def test_shuffled_shards_are_traced_by_their_table(
+    out: Path, origins: Origins, write_tables: Callable[..., None], starts: Starts
+) -> None:
+    manifest = Manifest.load(out)
+    held, prefix = manifest.splits["train"]["books"], out / "shards" / "train"
+    stream, firsts = open_split(out, manifest, "train")["books"], [*starts("train", "books"), held.tokens]
+    order = np.random.default_rng(4).permutation(held.documents).tolist()
+    pieces = [np.array(stream.tokens(firsts[number], firsts[number + 1])) for number in order]
+    lengths = np.array([len(piece) for piece in pieces], np.int32)
+    with SourceWriter(prefix, "books", np.dtype("uint16"), 1 << 16) as writer:
+        writer.add(np.concatenate(pieces), lengths)
+        manifest.splits["train"]["books"] = replace(held, shards=writer.finish())
+    manifest.save(out)
+    without = trace(out, "train/books:0")["unknown"]
+    assert any("another order, without books_00000.documents.parquet" in line for line in without)
+    rows = [origins["train"]["books"][number] for number in order]
+    write_tables(out, {"train": {"books": rows}})
+    for number, begin in enumerate(np.cumsum([0, *lengths[:-1]]).tolist()):
+        found = trace(out, f"train/books:{begin}")
+        assert from_of(found) == rows[number] and found["unknown"] == [] and "filter" in found["stages"]
 
 
 def test_a_work_folder_of_another_run_is_not_believed(finished: Path, bare: Path) -> None:
