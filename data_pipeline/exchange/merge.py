@@ -26,7 +26,7 @@ from data_pipeline.shards.reader import Shard
 from data_pipeline.shards.sums import BlockHasher, read_sums
 from data_pipeline.shards.writer import SUFFIXES
 from foundation.files import replacing, write_atomic
-from foundation.hashes import hash_json
+from foundation.hashes import hash_file, hash_json
 from foundation.progress import Meter, progress
 
 BESIDE = (".documents.parquet",)  # files that a shard may have beside its own three, copied with it
@@ -158,6 +158,7 @@ def _copy_shard(copy: Copy, manifest: Manifest, link: bool, meter: Meter) -> Non
     if _is_there(target, copy.info, manifest, meter):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
+    _check_tables(source, copy.info)
     for suffix in (*SUFFIXES[:-1], *BESIDE, SUFFIXES[-1]):
         if suffix in BESIDE and not _file(source, suffix).is_file():
             continue
@@ -167,6 +168,14 @@ def _copy_shard(copy: Copy, manifest: Manifest, link: bool, meter: Meter) -> Non
                 _verify(target, copy.info, manifest, meter, named=source)
         else:
             _copy(_file(source, suffix), _file(target, suffix), copy, meter if is_tokens else None)
+
+
+def _check_tables(source: Path, info: ShardInfo) -> None:
+    """Refuse a table beside a shard that is not the one that the manifest vouches for, where it does."""
+    stated = getattr(info, "documents_hash", None)
+    path = _file(source, BESIDE[0])
+    if stated is not None and (not path.is_file() or hash_file(path) != stated):
+        raise _damaged(path)
 
 
 def _is_there(target: Path, info: ShardInfo, manifest: Manifest, meter: Meter) -> bool:
