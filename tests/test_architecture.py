@@ -80,7 +80,8 @@ def modules() -> dict[str, list[Path]]:
             if path.suffix == ".py" and path.name != "__init__.py":
                 found[f"{half}.{path.stem}"] = [path]
             elif (path / "__init__.py").exists():
-                found[f"{half}.{path.name}"] = sorted(path.rglob("*.py"))
+                # a room's __main__.py is a command: it may call what stands above the room
+                found[f"{half}.{path.name}"] = sorted(set(path.rglob("*.py")) - {path / "__main__.py"})
     return found
 
 

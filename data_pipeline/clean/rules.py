@@ -241,7 +241,7 @@ class Rules(Rule):
 
     def __init__(self, rules: dict[str, Rule], max_loss_frac: float = 0.5) -> None:
         require(0 < max_loss_frac <= 1, MAX_LOSS, max_loss_frac, "a share above 0, up to 1, which never stops a run")
-        self._rules, self.max_loss_frac = rules, max_loss_frac
+        self.rules, self.max_loss_frac = rules, max_loss_frac
         labels: dict[str, str] = {}
         for label, rule in rules.items():
             for score in dict.fromkeys(limit.score for limit in rule.limits):
@@ -263,7 +263,7 @@ class Rules(Rule):
         changed: Counter[str] = Counter()
         examples: list[Example] = []
         failed: list[Failed] = []
-        for label, rule in self._rules.items():
+        for label, rule in self.rules.items():
             applied = rule.apply(batch)
             if applied.failed:
                 failed += [each._replace(position=int(left[each.position])) for each in applied.failed]
@@ -276,15 +276,15 @@ class Rules(Rule):
         return Applied(batch, scores, changed, examples, sorted(failed))
 
     def packages(self) -> list[str]:
-        return sorted({package for rule in self._rules.values() for package in rule.packages()})
+        return sorted({package for rule in self.rules.values() for package in rule.packages()})
 
     def inputs(self) -> list[Path]:
-        return [path for rule in self._rules.values() for path in rule.inputs()]
+        return [path for rule in self.rules.values() for path in rule.inputs()]
 
     def decide(self, scores: Scores) -> list[Removals]:
         gone = np.zeros(max(map(len, scores.values()), default=0), bool)
         found: list[Removals] = []
-        for rule in self._rules.values():
+        for rule in self.rules.values():
             for removals in rule.decide(scores):
                 fresh = np.flatnonzero(~gone[removals.positions])
                 if len(fresh):

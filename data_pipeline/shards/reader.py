@@ -92,16 +92,6 @@ class Shard:
         windows: np.ndarray = np.ndarray((num_starts, length), self.dtype, self._tokens, strides=(size, size))
         return np.asarray(windows[starts])
 
-    def damage(self) -> list[ShardError]:
-        """Verify every block and return what is wrong; empty when the shard is healthy."""
-        found = []
-        for block in range(len(self._verified)):
-            try:
-                self._verify(block)
-            except ShardError as error:
-                found.append(error)
-        return found
-
     @cached_property
     def document_starts(self) -> np.ndarray:
         """(num_documents + 1,) int64: the position of each document's first token, then num_tokens."""
@@ -133,8 +123,10 @@ class Shard:
         if size is None:
             raise ShardError(f"{self._path}: missing; a shard is its .bin, .idx and .sum together")
         if size != self._sums.bin_bytes:
-            kind = "cut short" if size < self._sums.bin_bytes else "longer than it was written"
-            raise DamagedShard(f"{self._path}: {kind}: {size:,} bytes, its .sum says {self._sums.bin_bytes:,}")
+            kind, missing = "longer than it was written", ""
+            if size < self._sums.bin_bytes:
+                kind, missing = "cut short", f": what is missing begins in block {size // BLOCK_BYTES}"
+            raise DamagedShard(f"{self._path}: {kind}: {size:,} bytes, its .sum says {self._sums.bin_bytes:,}{missing}")
         if not size:  # an empty file can't be mapped
             return np.zeros(0, self.dtype)
         return np.asarray(np.memmap(self._path, self.dtype, mode="r"))

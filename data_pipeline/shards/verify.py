@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_pipeline.shards.errors import ShardError
+import numpy as np
+
+from data_pipeline.shards.blocks import BlockReader
+from data_pipeline.shards.errors import DamagedShard, ShardError
 from data_pipeline.shards.manifest import TOKENIZER, Manifest, ShardInfo, read_tokenizer, shard_prefix
+from data_pipeline.shards.owners import Owners, described
 from data_pipeline.shards.reader import Shard
-from foundation.progress import progress
+from data_pipeline.shards.sums import Sums, read_sums
+from foundation.hashes import BLOCK_BYTES
+from foundation.progress import Meter, progress
 
 
 def verify(data_dir: Path) -> dict[str, list[ShardError]]:
@@ -29,22 +35,70 @@ def verify(data_dir: Path) -> dict[str, list[ShardError]]:
 
 def verify_shards(data_dir: Path, manifest: Manifest) -> dict[str, list[ShardError]]:
     """Read every byte of the shards that a manifest names; return what is wrong with each, as `verify`."""
-    shards = [
-        (split, info)
+    shards = {
+        f"{split}/{info.name}": (shard_prefix(data_dir, split, info.name), info)
         for split, sources in manifest.splits.items()
         for source in sources.values()
         for info in source.shards
-    ]
-    found = {}
-    with progress("verify", sum(info.num_tokens for _, info in shards), "tokens") as meter:
-        for split, info in shards:
-            found[f"{split}/{info.name}"] = _damage(shard_prefix(data_dir, split, info.name), info, manifest)
-            meter.add(info.num_tokens)
-    return found
+    }
+    owners = Owners(shards)
+    num_bytes = sum(info.num_tokens for _, info in shards.values()) * np.dtype(manifest.dtype).itemsize
+    with progress("verify", num_bytes, "B") as meter:
+        return {name: _damage(name, prefix, info, manifest, owners, meter) for name, (prefix, info) in shards.items()}
 
 
-def _damage(prefix: Path, info: ShardInfo, manifest: Manifest) -> list[ShardError]:
+def _damage(
+    name: str, prefix: Path, info: ShardInfo, manifest: Manifest, owners: Owners, meter: Meter
+) -> list[ShardError]:
+    """Return what is wrong with one shard: its form first, then its blocks, which are read whatever its form is."""
+    problems: list[ShardError] = []
     try:
-        return Shard(prefix, info, manifest.vocab_size, manifest.dtype).damage()
+        Shard(prefix, info, manifest.vocab_size, manifest.dtype)
     except ShardError as error:
-        return [error]
+        problems.append(_with_owner(error, name, prefix, owners))
+    path = prefix.with_name(f"{prefix.name}.bin")
+    try:
+        sums = read_sums(prefix.with_name(f"{prefix.name}.sum"), info.sum_hash)
+    except ShardError:  # said above
+        return problems
+    if path.is_file():
+        problems += _damaged_blocks(name, path, sums, manifest, owners, meter)
+    return problems
+
+
+def _damaged_blocks(
+    name: str, path: Path, sums: Sums, manifest: Manifest, owners: Owners, meter: Meter
+) -> list[ShardError]:
+    wrong: list[tuple[int, bytes]] = []
+    large: tuple[int, int] | None = None
+    try:
+        for read in BlockReader(path, sums, np.dtype(manifest.dtype), manifest.vocab_size - 1):
+            wrong += read.wrong
+            large = large or read.large
+            meter.add(read.num_bytes)
+    except OSError as error:  # a sector that the disk itself gives up
+        return [DamagedShard(f"{path}: can't be read to its end ({error.strerror})")]
+    size = path.stat().st_size
+    if size < sums.bin_bytes and wrong and wrong[-1][0] == size // BLOCK_BYTES:
+        wrong.pop()  # the block in which the file ends, which is named as cut short
+    problems = described(path, size, wrong, owners.blocks((found for _, found in wrong), name) if wrong else {})
+    if large is not None:
+        problems.append(
+            ShardError(
+                f"{path}: token {large[0]} has id {large[1]}, the vocabulary ends at {manifest.vocab_size - 1}: these "
+                "shards belong to another tokenizer"
+            )
+        )
+    return problems
+
+
+def _with_owner(error: ShardError, name: str, prefix: Path, owners: Owners) -> ShardError:
+    """Return an error on the form of a shard, with the shard that the file in question is of, where it is another's."""
+    index, sums = (prefix.with_name(f"{prefix.name}{suffix}") for suffix in (".idx", ".sum"))
+    if not isinstance(error, DamagedShard):
+        return error
+    owner = owners.sum_file(sums) if str(sums) in error.problem else owners.index(index)
+    if owner in (None, name):
+        return error
+    what = ".sum" if str(sums) in error.problem else ".idx"
+    return DamagedShard(f"{error.problem}; it is the {what} of {owner}")
