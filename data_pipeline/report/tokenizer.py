@@ -43,6 +43,7 @@ def show_tokenizer(page: Page, manifest: Manifest, found: Sampled) -> None:
             "Single-byte tokens": f"{used.singles / max(used.tokens, 1):.1%}",
         }
     )
+    page.text(f"Beside others, in full: {COMPARE}")
     page.folded_table(
         "Most frequent and longest tokens (␣ is a blank, ⏎ a line end, <E2> a byte)",
         ["most frequent", "uses", "longest", "bytes"],
@@ -51,7 +52,6 @@ def show_tokenizer(page: Page, manifest: Manifest, found: Sampled) -> None:
             for frequent, long in itertools.zip_longest(found.most_frequent, found.longest)
         ],
     )
-    page.text(f"Beside others, in full: {COMPARE}")
 
 
 def _bytes_per_token(source: SourceManifest | None) -> float | None:

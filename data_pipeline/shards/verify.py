@@ -94,11 +94,15 @@ def _damaged_blocks(
 
 def _with_owner(error: ShardError, name: str, prefix: Path, owners: Owners) -> ShardError:
     """Return an error on the form of a shard, with the shard that the file in question is of, where it is another's."""
-    index, sums = (prefix.with_name(f"{prefix.name}{suffix}") for suffix in (".idx", ".sum"))
+    sums, index = (prefix.with_name(f"{prefix.name}{suffix}") for suffix in (".sum", ".idx"))
     if not isinstance(error, DamagedShard):
         return error
-    owner = owners.sum_file(sums) if str(sums) in error.problem else owners.index(index)
+    if error.problem.startswith(f"{sums}:"):
+        what, owner = ".sum", owners.sum_file(sums)
+    elif error.problem.startswith(f"{index}:"):
+        what, owner = ".idx", owners.index(index)
+    else:
+        return error
     if owner in (None, name):
         return error
-    what = ".sum" if str(sums) in error.problem else ".idx"
     return DamagedShard(f"{error.problem}; it is the {what} of {owner}")

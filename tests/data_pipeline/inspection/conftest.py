@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from data_pipeline.inspection.origin import TABLE
-from data_pipeline.shards.manifest import Manifest
+from data_pipeline.shards.manifest import Manifest, ShardInfo
 from data_pipeline.shards.reader import open_split
 from data_pipeline.storage import write_table
 
@@ -100,15 +101,35 @@ def bare(finished: Path, tmp_path: Path) -> Path:
     shutil.copytree(finished / "shards", folder / "shards")
     for name in ("tokenizer.json", "manifest.json"):
         shutil.copy(finished / name, folder)
+    forget_tables(folder)
     return folder
 
 
+def forget_tables(folder: Path) -> None:
+    """Remove the tables beside the shards, and what the manifest says of them."""
+    for path in folder.rglob(f"*{TABLE}"):
+        path.unlink()
+    manifest = Manifest.load(folder)
+    for sources in manifest.splits.values():
+        for name, source in sources.items():
+            named = [(each.name, each.num_tokens, each.num_documents, each.sum_hash) for each in source.shards]
+            sources[name] = replace(source, shards=[ShardInfo(*each) for each in named])
+    manifest.save(folder)
+
+
+@pytest.fixture
+def untabled(out: Path) -> Path:
+    """A copy of the finished folder, work and all, without the tables beside the shards."""
+    forget_tables(out)
+    return out
+
+
 @pytest.fixture(scope="session")
-def starts(finished: Path) -> Callable[[str, str], list[int]]:
+def starts(finished: Path) -> Callable[..., list[int]]:
     """Positions of the documents' first tokens over a source's shards, found by their end-of-text tokens."""
 
-    def starts(split: str, source: str) -> list[int]:
-        stream = open_split(finished, Manifest.load(finished), split)[source]
+    def starts(split: str, source: str, folder: Path = finished) -> list[int]:
+        stream = open_split(folder, Manifest.load(folder), split)[source]
         ids = stream.tokens(0, stream.num_tokens)
         return [0, *(np.flatnonzero(np.asarray(ids) == 0)[:-1] + 1).tolist()]
 

@@ -27,7 +27,7 @@ from foundation.files import pretty_json
 from tests.data_pipeline.all_stages import ALL
 
 Origins = dict[str, dict[str, list[tuple[str, int, str]]]]
-Starts = Callable[[str, str], list[int]]
+Starts = Callable[..., list[int]]
 
 
 def told(found: dict[str, Any]) -> str:
@@ -97,37 +97,37 @@ def test_a_table_that_is_not_the_shards_is_not_believed(
 
 
 def test_a_table_and_a_work_folder_that_differ_are_told(
-    out: Path, origins: Origins, write_tables: Callable[..., None]
+    untabled: Path, origins: Origins, write_tables: Callable[..., None]
 ) -> None:
     turned = {split: {name: rows[1:] + rows[:1] for name, rows in of.items()} for split, of in origins.items()}
-    write_tables(out, turned)
-    found = trace(out, "train/web:0")
+    write_tables(untabled, turned)
+    found = trace(untabled, "train/web:0")
     assert from_of(found) == turned["train"]["web"][0]
     assert any("work: is of another run: its document here has another text" in line for line in found["unknown"])
     file, row, identifier = origins["train"]["web"][0]
-    write_tables(out, {"train": {"web": [(file, row + 1, identifier), *origins["train"]["web"][1:]]}})
-    assert any(f"has no document {identifier} of" in line for line in trace(out, "train/web:0")["unknown"])
+    write_tables(untabled, {"train": {"web": [(file, row + 1, identifier), *origins["train"]["web"][1:]]}})
+    assert any(f"has no document {identifier} of" in line for line in trace(untabled, "train/web:0")["unknown"])
 
 
 def test_shuffled_shards_are_traced_by_their_table(
-    out: Path, origins: Origins, write_tables: Callable[..., None], starts: Starts
+    untabled: Path, origins: Origins, write_tables: Callable[..., None], starts: Starts
 ) -> None:
-    manifest = Manifest.load(out)
-    held, prefix = manifest.splits["train"]["books"], out / "shards" / "train"
-    stream, firsts = open_split(out, manifest, "train")["books"], [*starts("train", "books"), held.tokens]
+    manifest = Manifest.load(untabled)
+    held, prefix = manifest.splits["train"]["books"], untabled / "shards" / "train"
+    stream, firsts = open_split(untabled, manifest, "train")["books"], [*starts("train", "books"), held.tokens]
     order = np.random.default_rng(4).permutation(held.documents).tolist()
     pieces = [np.array(stream.tokens(firsts[number], firsts[number + 1])) for number in order]
     lengths = np.array([len(piece) for piece in pieces], np.int32)
     with SourceWriter(prefix, "books", np.dtype("uint16"), 1 << 16) as writer:
         writer.add(np.concatenate(pieces), lengths)
         manifest.splits["train"]["books"] = replace(held, shards=writer.finish())
-    manifest.save(out)
-    without = trace(out, "train/books:0")["unknown"]
+    manifest.save(untabled)
+    without = trace(untabled, "train/books:0")["unknown"]
     assert any("another order, without books_00000.documents.parquet" in line for line in without)
     rows = [origins["train"]["books"][number] for number in order]
-    write_tables(out, {"train": {"books": rows}})
+    write_tables(untabled, {"train": {"books": rows}})
     for number, begin in enumerate(np.cumsum([0, *lengths[:-1]]).tolist()):
-        found = trace(out, f"train/books:{begin}")
+        found = trace(untabled, f"train/books:{begin}")
         assert from_of(found) == rows[number] and found["unknown"] == [] and "filter" in found["stages"]
 
 
@@ -163,7 +163,7 @@ def test_what_a_document_was_kept_for_is_named(
 
 
 def test_scores_stand_beside_the_limits_that_they_kept(
-    go: Callable[..., Result], config: Callable[..., dict[str, Any]], made: Any, tmp_path: Path
+    go: Callable[..., Result], config: Callable[..., dict[str, Any]], made: Any, tmp_path: Path, starts: Starts
 ) -> None:
     rules = {
         "unicode": {"_target_": "data_pipeline.clean.unicode.Unicode"},
@@ -177,8 +177,10 @@ def test_scores_stand_beside_the_limits_that_they_kept(
     record["text"] = f"na\u0069\u0308ve {record['text']}\u0007"
     path.write_bytes(b"\n".join([orjson.dumps(record), *lines[1:]]) + b"\n")
     go(config(inputs, tmp_path / "out", clean=clean, mix__held_out_frac=0.02, executor__workers=1))
-    found = trace(tmp_path / "out", "train/books:0")
-    assert found["document"]["id"] == "d.jsonl-0" and found["unknown"] == []
+    begins = starts("train", "books", tmp_path / "out")
+    traced = (trace(tmp_path / "out", f"train/books:{begin}") for begin in begins)
+    found = next(each for each in traced if each["document"]["id"] == "d.jsonl-0")
+    assert found["unknown"] == []
     text = record["text"].replace("i\u0308", "ï").replace("\u0007", "")
     scores = found["stages"]["filter"]["scores"]
     assert scores["chars"] == {"value": len(text), "least": 7}
@@ -189,9 +191,9 @@ def test_scores_stand_beside_the_limits_that_they_kept(
     assert first["changes"] and not second["changes"]
     assert f"unicode: {first['bytes_before']:,} to {first['bytes_after']:,} bytes" in told(found)
     path.write_bytes(b"\n".join(lines) + b"\n")
-    assert "not what it was" in trace(tmp_path / "out", "train/books:0")["unknown"][0]
+    assert "not what it was" in trace(tmp_path / "out", found["position"])["unknown"][0]
     path.unlink()
-    gone = trace(tmp_path / "out", "train/books:0")
+    gone = trace(tmp_path / "out", found["position"])
     assert gone["unknown"][0].startswith("how cleaning changed this document: corpus.paths: ")
     assert gone["stages"]["filter"] == found["stages"]["filter"]
 

@@ -20,9 +20,14 @@ from data_pipeline.tokenize.checks import END_OF_TEXT
 
 COMMANDS = ("verify", "inspect", "trace", "merge", "import", "export")
 LIGHT = """
-import pkgutil, sys, data_pipeline.shards
-for each in pkgutil.iter_modules(data_pipeline.shards.__path__):
-    __import__(f"data_pipeline.shards.{each.name}")
+import re, sys
+from pathlib import Path
+ours = re.compile(r"from (data_pipeline\\.shards\\.\\w+) import")
+rooms = [path for half in ("pretrain", "launch") for path in Path(half).rglob("*.py")]
+used = {name for path in rooms for name in ours.findall(path.read_text())}
+assert len(used) > 3
+for name in {*used, "data_pipeline.shards.verify", "data_pipeline.shards.command_line"}:
+    __import__(name)
 heavy = {"pyarrow", "tokenizers", "numba", "hydra", "torch", "scipy"} & set(sys.modules)
 assert not heavy, heavy
 """
@@ -39,8 +44,9 @@ def type_line(tmp_path: Path) -> TypeLine:
     return type_line
 
 
-def test_none_of_its_modules_is_heavier_than_the_trainer_can_bear() -> None:
-    subprocess.run([sys.executable, "-c", LIGHT], check=True, timeout=60)
+def test_what_the_trainer_imports_of_it_is_light() -> None:
+    root = Path(__file__).parents[3]
+    subprocess.run([sys.executable, "-c", LIGHT], check=True, timeout=60, cwd=root)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

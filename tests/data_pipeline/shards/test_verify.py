@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from data_pipeline.shards.errors import ShardError
-from data_pipeline.shards.manifest import Manifest
+from data_pipeline.shards.manifest import Manifest, SourceManifest
 from data_pipeline.shards.verify import verify
 from foundation.hashes import BLOCK_BYTES
 
@@ -186,3 +187,17 @@ def test_a_sector_that_the_disk_gives_up_is_damage(
         list(found) == ["train/a_00001"]
         and "can't be read to its end (Input/output error)" in found["train/a_00001"][0]
     )
+
+
+def test_a_cut_shard_that_has_a_twin_is_cut_and_no_more(make_folder: Callable[..., Path]) -> None:
+    folder = make_folder()
+    train, manifest = folder / "shards" / "train", Manifest.load(folder)
+    first, *_ = manifest.splits["train"]["a"].shards
+    for suffix in (".bin", ".idx", ".sum"):
+        (train / f"twin{suffix}").write_bytes((train / f"{first.name}{suffix}").read_bytes())
+    twin = SourceManifest(1.0, first.num_tokens, first.num_documents, 9, [replace(first, name="twin")])
+    manifest.splits["train"]["twin"] = twin
+    manifest.save(folder)
+    (train / "twin.bin").write_bytes((train / "twin.bin").read_bytes()[:70_000])
+    (line,) = problems_of(folder)["train/twin"]
+    assert line.endswith("what is missing begins in block 1")
