@@ -48,6 +48,7 @@ from data_pipeline.report.flow import Flow
 from data_pipeline.report.mixture import Mixed, print_plan
 from data_pipeline.report.page import write_report, write_stopped
 from data_pipeline.shards import manifest
+from data_pipeline.shards.alarms import TokenAlarm
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.shards.writer import Sharder
 from data_pipeline.sources.names import with_source_names
@@ -105,13 +106,14 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run of the pipeline gives back."""
+    """What a run of the pipeline gives back. Attributes: alarms: a line for each limit that a source's tokens pass."""
 
     output_dir: Path
     manifest: Manifest
     stages: list[Finished]
     report: Path
     mixed: Mixed | None = None
+    alarms: Sequence[str] = ()
 
 
 def run(
@@ -159,7 +161,7 @@ def run(
     )
     duplicates, trainer = build(dedup), build(tokenizer)
     duplicates.order.check_sources(source.name for source in cleaning.sources)
-    mixing = build(mix)
+    mixing, sharder = build(mix), build(shards)
     mixture = Mixture(mixing, cleaning.sources, cleaning.files(), is_alone="sources" not in corpus.raw)
     stages: list[Stage] = [
         cleaning,
@@ -172,7 +174,7 @@ def run(
         Sample(place, mixing),
         Augment(place, build(augment), augment.raw),
         TrainTokenizer(place, trainer, tokenizer.raw),
-        WriteShards(place, build(shards), trainer.eot_token, shards.raw),
+        WriteShards(place, sharder, trainer.eot_token, shards.raw),
     ]
     check_output_dir(folder, [each.file for group in cleaning.groups for each in group.files])
     with folder_lock(folder), room_for(folder), place.executor:
@@ -183,7 +185,7 @@ def run(
         finished = _do_all(place, stages, {source.name: source for source in cleaning.sources})
         # a corpus that code made can't be had again from a config
         described = config_yaml(hide_queries(config, SIGNED)) if corpus.raw else None
-        return _publish(place, stages, finished, mixture, described)
+        return _publish(place, stages, finished, mixture, described, sharder)
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGETS) -> dict[str, Any]:
@@ -347,7 +349,12 @@ def _finished(stage: Stage, record: dict[str, Any], redone: bool) -> Finished:
 
 
 def _publish(
-    place: Workplace, stages: list[Stage], finished: list[Finished], mixture: Mixture, config: bytes | None
+    place: Workplace,
+    stages: list[Stage],
+    finished: list[Finished],
+    mixture: Mixture,
+    config: bytes | None,
+    sharder: Sharder,
 ) -> Result:
     """Write what speaks of the whole: the ledger, the timing, the config where there is one, the manifest, the page."""
     books = {done.name: done.book for done in finished if done.book}
@@ -361,6 +368,7 @@ def _publish(
     reads = mixed.truth.reads
     weights, budgets = ({name: getattr(each, key) for name, each in reads.items()} for key in ("weight", "budget"))
     made = manifest_of(finished[-1].facts, weights, budgets)
+    alarms = _alarms(place.output_dir, made, sharder)
     made.save(place.output_dir)
     remarks = {done.name: done.facts["remark"] for done in finished if done.facts.get("remark")}
     titles = {stage.name: stage.title for stage in stages if not stage.is_off}
@@ -369,5 +377,21 @@ def _publish(
     examples = {
         name: [Example(*each) for each in facts[name].get("examples", [])] for name in (Clean.name, Augment.name)
     }
-    page = write_report(place.output_dir, titles, remarks, Flow.of(books, facts), examples, mixed)
-    return Result(place.output_dir, made, finished, page, mixed)
+    page = write_report(place.output_dir, titles, remarks, Flow.of(books, facts), examples, mixed, alarms)
+    return Result(place.output_dir, made, finished, page, mixed, alarms)
+
+
+def _alarms(output_dir: Path, made: Manifest, sharder: Sharder) -> list[str]:
+    """Return a line for each limit that a source's tokens pass.
+
+    Raises:
+        TokenAlarm: there are some, and they are to stop the run; no manifest vouches for the shards then.
+    """
+    alarms = sharder.alarms.of(made)
+    if alarms and sharder.on_alarm == "stop":
+        (output_dir / manifest.NAME).unlink(missing_ok=True)
+        raise TokenAlarm(
+            f"shards.on_alarm=stop: {'; '.join(alarms)}; mend the source, set shards.alarms.<limit>=, or let "
+            "shards.on_alarm=warn make the folder usable as it is: no text is encoded again"
+        )
+    return alarms

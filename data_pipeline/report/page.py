@@ -22,6 +22,7 @@ from data_pipeline.report.flow import NOTHING, Flow, show_flow
 from data_pipeline.report.limits import anchors, show_limits
 from data_pipeline.report.mixture import Mixed, show_mixture
 from data_pipeline.report.speed import show_speed
+from data_pipeline.report.tokens import show_tokens
 from data_pipeline.shards.manifest import SPLITS, Manifest
 from data_pipeline.shards.reader import open_split
 from data_pipeline.unreadable import place_of
@@ -43,6 +44,7 @@ def write_report(
     flow: Flow = NOTHING,
     examples: Mapping[str, Sequence[Example]] | None = None,
     mixed: Mixed | None = None,
+    alarms: Sequence[str] = (),
 ) -> Path:
     """Write report.html from the ledger, the manifest, the shards' indexes and the evidence files.
 
@@ -53,6 +55,7 @@ def write_report(
         flow: what the stages measured of the documents that pass them.
         examples: stage -> some of the texts that it changed, or made changed copies of.
         mixed: the mixture, planned and true.
+        alarms: a line for each limit that a source's tokens pass.
     Returns:
         The page's path.
     Raises:
@@ -68,6 +71,7 @@ def write_report(
     show_copies(page, (examples or {}).get("augment", ()))
     _counts(page, output_dir, titles, remarks)
     _lengths(page, output_dir, manifest)
+    show_tokens(page, manifest, alarms)
     _sources(page, manifest)
     if mixed is not None:
         show_mixture(page, mixed)

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_pipeline.shards.errors import ShardError
-from data_pipeline.shards.manifest import TOKENIZER, Manifest, ShardInfo, read_tokenizer, shard_prefix
+from data_pipeline.shards.errors import DamagedShard, ShardError
+from data_pipeline.shards.manifest import (
+    TOKENIZER,
+    Manifest,
+    ShardInfo,
+    documents_path,
+    read_tokenizer,
+    shard_prefix,
+)
 from data_pipeline.shards.reader import Shard
+from foundation.hashes import hash_file
 from foundation.progress import progress
 
 
@@ -45,6 +53,25 @@ def verify_shards(data_dir: Path, manifest: Manifest) -> dict[str, list[ShardErr
 
 def _damage(prefix: Path, info: ShardInfo, manifest: Manifest) -> list[ShardError]:
     try:
-        return Shard(prefix, info, manifest.vocab_size, manifest.dtype).damage()
+        found = Shard(prefix, info, manifest.vocab_size, manifest.dtype).damage()
     except ShardError as error:
-        return [error]
+        found = [error]
+    return found + documents_damage(prefix, info)
+
+
+def documents_damage(prefix: Path, info: ShardInfo) -> list[ShardError]:
+    """Return what is wrong with the table of a shard's documents; of a shard that has none, nothing is."""
+    path = documents_path(prefix)
+    if info.documents_hash is None:
+        return []
+    if not path.is_file():
+        return [ShardError(f"{path}: missing; it says where each of the shard's documents comes from")]
+    found = hash_file(path)
+    if found == info.documents_hash:
+        return []
+    return [
+        DamagedShard(
+            f"{path}: its hash is {found}, the manifest says {info.documents_hash}: it was changed, or belongs to "
+            "another shard"
+        )
+    ]
