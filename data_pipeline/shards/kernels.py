@@ -12,7 +12,7 @@ MASK = (1 << 64) - 1
 
 
 @kernel
-def lay_out(ids: np.ndarray, offsets: np.ndarray, order: np.ndarray, eot_id: int, out: np.ndarray) -> int:
+def lay_out(ids: np.ndarray, offsets: np.ndarray, order: np.ndarray, eot_id: int, out: np.ndarray) -> np.int64:
     """Lay documents end to end in another order, an end-of-text token behind each; return the largest id.
 
     Args:
@@ -22,7 +22,7 @@ def lay_out(ids: np.ndarray, offsets: np.ndarray, order: np.ndarray, eot_id: int
         eot_id: below the limit of `out`.
         out: (num_tokens + documents,) of the dtype on disk, receives the tokens; an id that does not fit is cut off.
     """
-    place, largest = 0, 0
+    place, largest = 0, np.int64(0)
     for number in range(len(order)):
         begin, end = offsets[order[number]], offsets[order[number] + 1]
         for at in range(begin, end):

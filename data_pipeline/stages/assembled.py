@@ -44,10 +44,12 @@ class Assemble:
         prefix = self.shards / item.split / item.name
         tally, origins = Tally.empty(self.vocab_size), _Origins(self.folder, item)
         bounds = cuts(item.lengths, self.sharder.cell_bytes // self.dtype.itemsize)
-        num_bytes = int(item.lengths.sum(dtype=np.int64)) * self.dtype.itemsize
+        cells = np.add.reduceat(item.lengths, bounds[:-1], dtype=np.int64)
+        num_bytes = int(cells.sum()) * self.dtype.itemsize
+        buffers = [np.empty(int(cells.max()), self.dtype) for _ in range(2)]  # once: fresh pages cost as much as copies
         with room_for(prefix, num_bytes), self.sharder.shard_writer(prefix, self.dtype) as writer:
             for first, stop in itertools.pairwise(bounds):
-                tokens, lengths = self._cell(item, first, stop), item.lengths[first:stop]
+                tokens, lengths = self._cell(item, first, stop, *buffers), item.lengths[first:stop]
                 origins.check(checks_of(tokens, lengths), first)
                 tally.repeated += count_tokens(tokens, lengths, tally.counts)
                 writer.add(tokens, lengths)
@@ -66,13 +68,16 @@ class Assemble:
         files = [prefix.with_name(prefix.name + suffix) for suffix in SUFFIXES]
         return Part(facts, [*files, documents_path(prefix), counts_file])
 
-    def _cell(self, item: ShardItem, first: int, stop: int) -> np.ndarray:
-        """Return the tokens of some documents, one after the other: each part's are one run of its file."""
+    def _cell(self, item: ShardItem, first: int, stop: int, buffer: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Return the tokens of some documents, one after the other: each part's are one run of its file.
+
+        Args:
+            buffer, out: of the dtype, large enough for them; what is returned is the beginning of `out`.
+        """
         parts, starts, lengths = (array[first:stop] for array in (item.parts, item.starts, item.lengths))
         by_part = np.argsort(parts, kind="stable")
         numbers, begins = np.unique(parts[by_part], return_index=True)
         ends = np.append(begins[1:], len(by_part)) - 1
-        buffer = np.empty(int(lengths.sum(dtype=np.int64)), self.dtype)
         places = np.empty(len(parts), np.int64)  # where each begins in the buffer
         place = 0
         for number, begin, end in zip(numbers.tolist(), begins.tolist(), ends.tolist(), strict=True):
@@ -82,9 +87,8 @@ class Assemble:
             size = run.stop - run.start
             _read(tokens_path(self.folder, item.partitions[number]), run.start, buffer[place : place + size])
             place += size
-        tokens = np.empty_like(buffer)
-        gather(buffer, places, lengths, tokens)
-        return tokens
+        gather(buffer, places, lengths, out)
+        return out[:place]
 
 
 class _Origins:

@@ -98,7 +98,7 @@ class Encode:
             if stop > first
         ]
         paths = [tokens_path(self._folder, name), index_path(self._folder, name)]
-        return Part({"runs": runs, "index_hash": index_hash}, paths)
+        return Part({"runs": runs, "index_hash": index_hash, "encoder": self._encoder.describe()}, paths)
 
     def _tokens(
         self, batch: pa.RecordBatch, ids: np.ndarray, offsets: np.ndarray, order: np.ndarray

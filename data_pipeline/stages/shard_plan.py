@@ -86,11 +86,8 @@ class _Parts:
             starts, lengths, checks = (columns[name][chosen] for name in ("starts", "lengths", "checks"))
             parts = parts.astype(np.int32)
             begins, first_rows[used] = first_rows[used], first_rows[used] + num_rows
-            key = [
-                hashes[used].tolist(),
-                begins.tolist(),
-                *(hash_bytes(array.data) for array in (parts, starts, lengths, checks)),
-            ]
+            contents = [hash_bytes(array.data) for array in (parts, starts, lengths, checks)]
+            key = [component, hashes[used].tolist(), begins.tolist(), contents]
             name = f"{component}_{number:05d}"
             names = [self.names[place] for place in used.tolist()]
             yield ShardItem(
@@ -104,7 +101,7 @@ class _Parts:
                 starts=starts,
                 lengths=lengths,
                 checks=checks,
-                key=hash_json([component, key]),
+                key=hash_json(key),
             )
 
 

@@ -89,12 +89,12 @@ class WriteShards(Stage):
 
     def run(self, view: View, before: Book) -> Outcome:
         tokenizer_json = (self.place.output_dir / TOKENIZER).read_bytes()
-        encoder = Encoder(tokenizer_json, self._eot_token)
+        encoder = Encoder(tokenizer_json, self._eot_token, "tokenizers")  # for what it says; the workers choose theirs
         dtype = self._sharder.dtype_for(encoder.vocab_size)
         names = _components(view, before)
         totals: Totals = {split: {name: _Total() for name in names} for split in SPLITS}
         total_bytes = int(view.sizes[view.alive].sum())
-        encoded = self._encode(view, tokenizer_json, dtype, totals)
+        encoded, how = self._encode(view, tokenizer_json, dtype, totals)
         self._assemble(encoded, totals, dtype, encoder.vocab_size)
         single, unknown = single_byte_ids(tokenizer_json, encoder.vocab_size), unknown_id(tokenizer_json)
         splits = {
@@ -111,26 +111,28 @@ class WriteShards(Stage):
             COMPONENTS: names,
         }
         output = hash_json(facts)
-        facts["note"] = encoder.describe()
+        facts["note"] = "; ".join(how)
         files = self._files(totals)
         keep_only(self.place.output_dir / SHARDS, files)  # another size of shards, or another grouping, had others
         return Outcome(output, _book(totals, names, before), files, facts, utf8_bytes=total_bytes)
 
     def _encode(
         self, view: View, tokenizer_json: bytes, dtype: np.dtype[Any], totals: Totals
-    ) -> dict[str, list[Encoded]]:
-        """Encode all partitions, and return them by source; totals: receive what they hold."""
+    ) -> tuple[dict[str, list[Encoded]], list[str]]:
+        """Encode all partitions, and return them by source, and by which engines; totals: receive what they hold."""
         encode = Encode(tokenizer_json, self._eot_token, self.folder, dtype)
         sources = {each.name: each.source for each in view.partitions}
         encoded: dict[str, list[Encoded]] = {}
+        how: set[str] = set()
         with progress("encode", int(view.sizes[view.alive].sum()), "B", "text") as meter:
             tasks = self._tasks(view, hash_bytes(tokenizer_json))
             for name, facts in do_parts(self.place.executor, self.records, tasks, encode):
+                how.add(facts["encoder"])
                 encoded.setdefault(sources[name], []).append(Encoded(name, facts["index_hash"], facts["runs"]))
                 for run in facts["runs"]:
                     totals[run["split"]][run["component"]].add(run)
                     meter.add(run["utf8_bytes"])
-        return encoded
+        return encoded, sorted(how)
 
     def _tasks(self, view: View, tokenizer_hash: str) -> Iterator[Task[Item]]:
         settings = hash_json([self.identity, tokenizer_hash])
