@@ -168,11 +168,13 @@ class SourceWriter:
 def next_cut(ends: np.ndarray, first: int, max_tokens: int) -> int:
     """Return the document before which a run from document `first` on ends, which holds at most so many tokens.
 
+    It is `first` where not even that one fits.
+
     Args:
         ends: (documents,) int64, the sums of the documents' tokens up to each.
     """
     begin = int(ends[first - 1]) if first else 0
-    return int(np.searchsorted(ends, begin + max_tokens, side="right"))
+    return max(int(np.searchsorted(ends, begin + max_tokens, side="right")), first)
 
 
 def cuts(lengths: np.ndarray, max_tokens: int) -> list[int]:
