@@ -41,9 +41,7 @@ def shards_of(out: Path, source: str) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in files}
 
 
-def test_neither_partitions_nor_workers_nor_another_source_change_a_source(
-    tree: Any, go: Go, tmp_path: Path
-) -> None:
+def test_neither_partitions_nor_workers_nor_another_source_change_a_source(tree: Any, go: Go, tmp_path: Path) -> None:
     go(tree("both"))
     go(tree("cut", partition_bytes=1 << 12, executor__workers=2, shards__cell_bytes=1 << 16))
     alone = tree("alone")
