@@ -25,7 +25,7 @@ from data_pipeline.stages.assembled import Assemble, read_tally
 from data_pipeline.stages.encoded import Encode, Item, in_order
 from data_pipeline.stages.shard_plan import Encoded, ShardItem, plan_shards
 from data_pipeline.stages.view import Slice, batch_path, write_partition
-from data_pipeline.storage import DamagedFile
+from data_pipeline.storage import DamagedFile, DiskFull
 from data_pipeline.tokenize.bpe import ByteLevelBPE
 
 FILES = ["a.jsonl", "b.jsonl"]
@@ -211,6 +211,23 @@ def test_an_id_above_the_vocabulary_is_named_with_its_document(
     monkeypatch.setattr(encode._encoder, "vocab_size", 200)  # as where the file changed under the engine
     with pytest.raises(ShardError, match=r"document 'id \(0, 1\)' has token id \d+, the vocabulary ends at 199"):
         encode(item)
+
+
+@pytest.mark.parametrize("file", [".web.en_00000.bin.tmp", ".web.en_00000.idx.tmp"])
+def test_a_full_disk_is_named_and_leaves_no_shard(
+    corpus: Corpus, tokenizer_json: bytes, tmp_path: Path, file: str
+) -> None:
+    parts = encoded(tmp_path, corpus, tokenizer_json, [50], 3)
+    planned = list(plan_shards(tmp_path / "shards", parts, MAX_TOKENS))
+    item = next(each for each in planned if (each.split, each.name) == ("train", "web.en_00000"))
+    folder = tmp_path / "out" / "train"
+    folder.mkdir(parents=True)
+    (folder / file).symlink_to("/dev/full")  # a real ENOSPC
+    with pytest.raises(DiskFull, match=r"web\.en_00000: the disk is full: [\d,]+ bytes needed, [\d,]+ bytes free"):
+        assembler(tmp_path)(item)
+    assert not list(folder.glob("*.tmp*")) and not list(folder.glob("web.en_00000.[bis]*"))
+    assembler(tmp_path)(item)
+    assert Shard(folder / item.name).damage() == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3), st.integers(0, 1)), max_size=30))
