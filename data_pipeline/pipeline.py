@@ -107,13 +107,14 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run of the pipeline gives back."""
+    """What a run of the pipeline gives back. Attributes: alarms: a line for each limit that a source's tokens pass."""
 
     output_dir: Path
     manifest: Manifest
     stages: list[Finished]
     report: Path
     mixed: Mixed | None = None
+    alarms: Sequence[str] = ()
 
 
 def run(
@@ -161,7 +162,7 @@ def run(
     )
     duplicates, trainer = build(dedup), build(tokenizer)
     duplicates.order.check_sources(source.name for source in cleaning.sources)
-    mixing = build(mix)
+    mixing, sharder = build(mix), build(shards)
     mixture = Mixture(mixing, cleaning.sources, cleaning.files(), is_alone="sources" not in corpus.raw)
     stages: list[Stage] = [
         cleaning,
@@ -174,7 +175,7 @@ def run(
         Sample(place, mixing),
         Augment(place, build(augment), augment.raw),
         TrainTokenizer(place, trainer, tokenizer.raw),
-        WriteShards(place, build(shards), trainer.eot_token, shards.raw),
+        WriteShards(place, sharder, trainer.eot_token, shards.raw),
     ]
     check_output_dir(folder, [each.file for group in cleaning.groups for each in group.files])
     with folder_lock(folder), room_for(folder), place.executor:
@@ -185,7 +186,7 @@ def run(
         finished = _do_all(place, stages, {source.name: source for source in cleaning.sources})
         # a corpus that code made can't be had again from a config
         described = config_yaml(hide_queries(config, SIGNED)) if corpus.raw else None
-        return _publish(place, stages, finished, mixture, described, trainer.eot_token)
+        return _publish(place, stages, finished, mixture, described, trainer.eot_token, sharder)
 
 
 def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGETS) -> dict[str, Any]:
@@ -355,6 +356,7 @@ def _publish(
     mixture: Mixture,
     config: bytes | None,
     eot_token: str,
+    sharder: Sharder,
 ) -> Result:
     """Write what speaks of the whole: the ledger, the timing, the config where there is one, the manifest, the page."""
     books = {done.name: done.book for done in finished if done.book}
@@ -368,6 +370,8 @@ def _publish(
     reads = mixed.truth.reads
     weights, budgets = ({name: getattr(each, key) for name, each in reads.items()} for key in ("weight", "budget"))
     made = manifest_of(finished[-1].facts, weights, budgets)
+    (place.output_dir / manifest.NAME).unlink(missing_ok=True)  # alarms may stop here: nothing vouches for these shards
+    alarms = sharder.judge(made)
     made.save(place.output_dir)
     remarks = {done.name: done.facts["remark"] for done in finished if done.facts.get("remark")}
     titles = {stage.name: stage.title for stage in stages if not stage.is_off}
@@ -380,5 +384,5 @@ def _publish(
     for stage, done in zip(stages, finished, strict=True):
         view = stage.leaves(view, done.facts)
     tokens = sampled(some_texts(view), (place.output_dir / manifest.TOKENIZER).read_bytes(), eot_token)
-    page = write_report(place.output_dir, titles, remarks, Flow.of(books, facts), examples, mixed, tokens)
-    return Result(place.output_dir, made, finished, page, mixed)
+    page = write_report(place.output_dir, titles, remarks, Flow.of(books, facts), examples, mixed, tokens, alarms)
+    return Result(place.output_dir, made, finished, page, mixed, alarms)

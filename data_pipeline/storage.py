@@ -103,16 +103,17 @@ def write_file(path: Path, data: bytes | memoryview) -> None:
         temporary.write_bytes(data)
 
 
-def write_batch(path: Path, batch: pa.RecordBatch) -> str:
-    """Write one batch of documents as an Arrow IPC file, lz4-compressed.
+def write_batch(path: Path, batch: pa.RecordBatch, compression: str | None = "lz4") -> str:
+    """Write one batch of documents as an Arrow IPC file.
 
     Args:
-        batch: documents.SCHEMA.
+        batch: documents.SCHEMA, or columns beside it.
+        compression: None for a file whose rows are read from where they lie.
     Returns:
         The hash of the file's bytes, for `read_batch`.
     """
     sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+    options = pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)
     with pa.ipc.new_file(sink, batch.schema, options=options) as writer:
         writer.write_batch(batch)
     data = memoryview(sink.getvalue())
@@ -120,11 +121,11 @@ def write_batch(path: Path, batch: pa.RecordBatch) -> str:
     return hash_bytes(data)
 
 
-def read_batch(path: Path, expected_hash: str, column: str | None = None) -> pa.RecordBatch:
+def read_batch(path: Path, expected_hash: str, *columns: str) -> pa.RecordBatch:
     """Read what `write_batch` wrote, after verifying every byte of it.
 
     Args:
-        column: the only one to decompress; None for all.
+        columns: those to decompress, the only ones of the batch then; none for all.
     Raises:
         DamagedFile: the bytes are others than were written.
     """
@@ -133,9 +134,9 @@ def read_batch(path: Path, expected_hash: str, column: str | None = None) -> pa.
         raise DamagedFile(f"{path}: its bytes are not those that were written; remove its folder and run again")
     buffer = pa.py_buffer(data)
     options = pa.ipc.IpcReadOptions()
-    if column is not None:
+    if columns:
         with pa.ipc.open_file(buffer) as reader:
-            options.included_fields = [reader.schema.get_field_index(column)]
+            options.included_fields = [reader.schema.get_field_index(column) for column in columns]
     with pa.ipc.open_file(buffer, options=options) as reader:
         return reader.get_batch(0)
 

@@ -12,6 +12,7 @@ from data_pipeline.output_dir import QUARANTINE
 from data_pipeline.pipeline import Finished, Result
 from data_pipeline.report.mixture import mixed_table, warn_of_truth
 from data_pipeline.report.tables import console, print_tables
+from data_pipeline.report.tokens import tokens_table
 from data_pipeline.shards.manifest import SPLITS
 from foundation.progress import human
 
@@ -21,9 +22,11 @@ MOST_REASONS = 4  # of a stage; the page and the ledger have all
 def print_summary(result: Result) -> None:
     """Print the closing tables of a run to stderr."""
     mixed = result.mixed
-    print_tables(_stages(result), _data(result), *(mixed_table(mixed) if mixed else []))
+    print_tables(_stages(result), _data(result), tokens_table(result.manifest), *(mixed_table(mixed) if mixed else []))
     for warning in (each for done in result.stages for each in done.facts.get("warnings", [])):
         print(f"warning: {warning}", file=sys.stderr)
+    for alarm in result.alarms:
+        print(f"warning: tokens: {alarm}", file=sys.stderr)
     if mixed:
         warn_of_truth(mixed)
     for path in _paths(result):

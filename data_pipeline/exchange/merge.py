@@ -81,7 +81,8 @@ def merge(out: Path, folders: Sequence[Path], renames: Mapping[tuple[Path, str],
                     infos.append(copy.info)
                 splits[split][name] = replace(source, shards=infos)
         write_atomic(unfinished / TOKENIZER, tokenizer)
-        merged = replace(first, splits=splits)
+        seeds = {each.shuffle_seed for each in manifests.values()}
+        merged = replace(first, splits=splits, shuffle_seed=seeds.pop() if len(seeds) == 1 else None)
         merged.save(unfinished)
     return merged
 
@@ -172,7 +173,7 @@ def _copy_shard(copy: Copy, manifest: Manifest, link: bool, meter: Meter) -> Non
 
 def _check_tables(source: Path, info: ShardInfo) -> None:
     """Refuse a table beside a shard that is not the one that the manifest vouches for, where it does."""
-    stated = getattr(info, "documents_hash", None)
+    stated = info.documents_hash
     path = _file(source, BESIDE[0])
     if stated is not None and (not path.is_file() or hash_file(path) != stated):
         raise _damaged(path)

@@ -39,7 +39,7 @@ def from_table(data_dir: Path, manifest: Manifest, position: Position) -> Origin
     if not path.is_file():
         raise InspectionError(f"{path.name} is missing, which names the documents of this shard")
     infos = manifest.splits[position.split][position.source].shards
-    stated = next(getattr(info, "documents_hash", None) for info in infos if info.name == shard.name)
+    stated = next(info.documents_hash for info in infos if info.name == shard.name)
     if stated is not None and hash_file(path) != stated:
         raise InspectionError(f"{path}: its hash is not the one in the manifest; copy it again from its origin")
     try:

@@ -46,7 +46,7 @@ def show_copies(page: Page, examples: Sequence[Example]) -> None:
     page.section("Changed copies")
     page.text(
         "A few copies that each change made, beside the documents that they were made of, from shortly before the "
-        "first difference on. They are in the training shards, behind all documents of their source; these are there "
+        "first difference on. They are in the training shards, among the documents of their source; these are there "
         "too, unchanged."
     )
     _show(page, examples, "document", "copy")

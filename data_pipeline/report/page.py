@@ -23,6 +23,7 @@ from data_pipeline.report.limits import anchors, show_limits
 from data_pipeline.report.mixture import Mixed, show_mixture
 from data_pipeline.report.speed import show_speed
 from data_pipeline.report.tokenizer import show_tokenizer
+from data_pipeline.report.tokens import show_tokens
 from data_pipeline.shards.manifest import SPLITS, Manifest
 from data_pipeline.shards.reader import open_split
 from data_pipeline.tokens.sampled import Sampled
@@ -46,6 +47,7 @@ def write_report(
     examples: Mapping[str, Sequence[Example]] | None = None,
     mixed: Mixed | None = None,
     tokens: Sampled | None = None,
+    alarms: Sequence[str] = (),
 ) -> Path:
     """Write report.html from the ledger, the manifest, the shards' indexes and the evidence files.
 
@@ -57,6 +59,7 @@ def write_report(
         examples: stage -> some of the texts that it changed, or made changed copies of.
         mixed: the mixture, planned and true.
         tokens: what a sample of the texts is in tokens.
+        alarms: a line for each limit that a source's tokens pass.
     Returns:
         The page's path.
     Raises:
@@ -72,6 +75,7 @@ def write_report(
     show_copies(page, (examples or {}).get("augment", ()))
     _counts(page, output_dir, titles, remarks)
     _lengths(page, output_dir, manifest)
+    show_tokens(page, manifest, alarms)
     _sources(page, manifest)
     if mixed is not None:
         show_mixture(page, mixed)

@@ -1,12 +1,16 @@
 """manifest.json: what a data folder holds, and the hashes that vouch for it.
 
-{"format": 1, "tokenizer_hash": "<xxh3-128>", "vocab_size": 16384, "eot_id": 0, "dtype": "uint16",
+{"format": 1, "tokenizer_hash": "<xxh3-128>", "vocab_size": 16384, "eot_id": 0, "eot": "after", "dtype": "uint16",
+ "shuffle_seed": 0,
  "splits": {"train": {"<source>": {"weight": 1.0, "tokens": ..., "documents": ..., "utf8_bytes": ...,
+                                   "health": {"entropy_bits": 9.87, ...},
                                    "shards": [{"name": "<source>_00000", "num_tokens": ..., ...}]}},
             "val": {...}},
  "hash": "<xxh3-128 of all the rest>"}
 
-A source with a budget of its own has `"budget": {"epochs": 2.0}` or `{"tokens": 3e9}` beside its weight.
+A source with a budget of its own has `"budget": {"epochs": 2.0}` or `{"tokens": 3e9}` beside its weight. These may be
+missing: `shuffle_seed`, of shards in the corpus's order; `health` and a shard's `documents_hash`, of shards from
+elsewhere; `eot`.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import orjson
 
 from data_pipeline.shards.budget import ALLOWED, is_budget
 from data_pipeline.shards.errors import REMEDY, DamagedShard, ForeignTokenizer, ShardError
+from data_pipeline.shards.health import Health
 from foundation.files import pretty_json, write_json
 from foundation.hashes import hash_bytes, hash_json
 
@@ -29,6 +34,8 @@ TOKENIZER = "tokenizer.json"
 SHARDS = "shards"  # the folder
 HASH_KEY = "hash"  # of the file's own hash
 SPLITS = ("train", "val")
+DOCUMENTS = ".documents.parquet"  # behind a shard's name: where each of its documents comes from
+EOT_AFTER = "after"  # the one rule there is: an end-of-text token after each document
 DTYPES = ("uint16", "int32")
 HASH = re.compile(r"[0-9a-f]{32}")
 MAKE = "make the shards with `python -m data_pipeline` (by default into data/pydocs), or name their folder"
@@ -43,12 +50,14 @@ class ShardInfo:
         num_tokens: with one end-of-text per document.
         num_documents: in the shard.
         sum_hash: hash of its `.sum` file.
+        documents_hash: hash of its `.documents.parquet`; None where it has none.
     """
 
     name: str
     num_tokens: int
     num_documents: int
     sum_hash: str
+    documents_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,7 @@ class SourceManifest:
         utf8_bytes: of the documents' text, the denominator of bits per byte.
         shards: in the order in which they are laid end to end.
         budget: what a run reads of it, {"tokens": n} or {"epochs": n}; None leaves it to the weight.
+        health: what its tokens are like; None where nobody counted them.
     """
 
     weight: float
@@ -69,6 +79,7 @@ class SourceManifest:
     utf8_bytes: int
     shards: list[ShardInfo]
     budget: dict[str, float] | None = None
+    health: Health | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +92,8 @@ class Manifest:
         eot_id: the token after each document.
         dtype: of the tokens on disk, `uint16` or `int32`.
         splits: split -> source -> what it holds.
+        shuffle_seed: of the order of the documents; None where they stand as the corpus has them.
+        eot: where end-of-text tokens stand; `after` each document is the one rule there is.
     """
 
     tokenizer_hash: str
@@ -88,14 +101,12 @@ class Manifest:
     eot_id: int
     dtype: str
     splits: dict[str, dict[str, SourceManifest]]
+    shuffle_seed: int | None = None
+    eot: str = EOT_AFTER
 
     def save(self, data_dir: Path) -> None:
         """Write `data_dir/manifest.json` atomically: equal manifests give equal bytes."""
-        record = asdict(self)
-        for source in (source for split in record["splits"].values() for source in split.values()):
-            if source["budget"] is None:  # as manifests were before there were budgets
-                del source["budget"]
-        content = {"format": FORMAT, **record}
+        content = {"format": FORMAT, **_known(asdict(self))}
         write_json(data_dir / NAME, {**content, HASH_KEY: hash_json(content)})
 
     @classmethod
@@ -120,6 +131,15 @@ class Manifest:
         return manifest
 
 
+def _known(value: Any) -> Any:
+    """Return a record without the fields that are None: they may be missing."""
+    if isinstance(value, list):
+        return [_known(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _known(each) for name, each in value.items() if each is not None}
+    return value
+
+
 def _check_own_hash(path: Path, data: bytes, record: dict[str, Any]) -> None:
     """Hold the file against the hash that it states; one of before there was a hash states none."""
     if HASH_KEY not in record:
@@ -137,6 +157,11 @@ def _check_own_hash(path: Path, data: bytes, record: dict[str, Any]) -> None:
 def shard_prefix(data_dir: Path, split: str, name: str) -> Path:
     """Return the path of a shard's files without their suffix."""
     return data_dir / SHARDS / split / name
+
+
+def documents_path(prefix: Path) -> Path:
+    """Return the table of a shard's documents, by the path of its files without their suffix."""
+    return prefix.with_name(prefix.name + DOCUMENTS)
 
 
 def read_tokenizer(data_dir: Path, manifest: Manifest) -> bytes:
@@ -223,6 +248,8 @@ def _manifest(node: _Node) -> Manifest:
         eot_id=eot_id,
         dtype=node["dtype"].text(re.compile("|".join(DTYPES)), " or ".join(DTYPES)),
         splits={split: {name: _source(splits[split][name]) for name in splits[split].names()} for split in SPLITS},
+        shuffle_seed=node["shuffle_seed"].integer() if "shuffle_seed" in node.value else None,
+        eot=node["eot"].text(re.compile(EOT_AFTER), repr(EOT_AFTER)) if "eot" in node.value else EOT_AFTER,
     )
 
 
@@ -234,6 +261,7 @@ def _source(node: _Node) -> SourceManifest:
         utf8_bytes=node["utf8_bytes"].integer(),
         shards=[_shard(item) for item in node["shards"].items()],
         budget=node["budget"].budget() if "budget" in node.value else None,
+        health=_health(node["health"]) if "health" in node.value else None,
     )
     for key, total in (
         ("tokens", sum(shard.num_tokens for shard in source.shards)),
@@ -244,10 +272,29 @@ def _source(node: _Node) -> SourceManifest:
     return source
 
 
+def _health(node: _Node) -> Health:
+    longest = node["longest_id"]
+    if not isinstance(longest.value, str):
+        raise longest.wrong("a text")
+    return Health(
+        text_tokens=node["text_tokens"].integer(),
+        entropy_bits=node["entropy_bits"].number(),
+        used_ids=node["used_ids"].integer(),
+        repeated_tokens=node["repeated_tokens"].integer(),
+        single_byte_tokens=node["single_byte_tokens"].integer(),
+        unknown_tokens=node["unknown_tokens"].integer(),
+        lengths=[item.integer() for item in node["lengths"].items()],
+        longest_tokens=node["longest_tokens"].integer(),
+        longest_id=longest.value,
+    )
+
+
 def _shard(node: _Node) -> ShardInfo:
+    has_documents = isinstance(node.value, dict) and "documents_hash" in node.value
     return ShardInfo(
         name=node["name"].text(re.compile(r"[^/\\\0.][^/\\\0]*"), "a file name without folder"),
         num_tokens=node["num_tokens"].integer(),
         num_documents=node["num_documents"].integer(),
         sum_hash=node["sum_hash"].text(HASH, "an xxh3-128 of 32 hex digits"),
+        documents_hash=node["documents_hash"].text(HASH, "an xxh3-128 of 32 hex digits") if has_documents else None,
     )

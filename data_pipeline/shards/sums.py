@@ -53,14 +53,18 @@ class BlockHasher:
 
     def update(self, data: memoryview) -> None:
         """Take the next bytes of the stream, however many."""
-        while data:
-            piece = data[: BLOCK_BYTES - self.num_bytes % BLOCK_BYTES]
-            self._state.update(piece)
+        done = 0
+        while done < len(data):
+            piece = data[done : done + BLOCK_BYTES - self.num_bytes % BLOCK_BYTES]
+            done += len(piece)
+            if len(piece) == BLOCK_BYTES:  # a whole block needs no state
+                self._digests += digest(piece)
+            else:
+                self._state.update(piece)
+                if (self.num_bytes + len(piece)) % BLOCK_BYTES == 0:
+                    self._digests += self._state.digest()
+                    self._state.reset()
             self.num_bytes += len(piece)
-            data = data[len(piece) :]
-            if self.num_bytes % BLOCK_BYTES == 0:
-                self._digests += self._state.digest()
-                self._state.reset()
 
     def sums(self, idx: bytes) -> Sums:
         """Return the sums of the stream so far and of the `.idx` that belongs to it."""

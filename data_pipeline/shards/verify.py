@@ -8,11 +8,11 @@ import numpy as np
 
 from data_pipeline.shards.blocks import BlockReader
 from data_pipeline.shards.errors import DamagedShard, ShardError
-from data_pipeline.shards.manifest import TOKENIZER, Manifest, ShardInfo, read_tokenizer, shard_prefix
+from data_pipeline.shards.manifest import TOKENIZER, Manifest, ShardInfo, documents_path, read_tokenizer, shard_prefix
 from data_pipeline.shards.owners import Owners, described
 from data_pipeline.shards.reader import Shard
 from data_pipeline.shards.sums import Sums, read_sums
-from foundation.hashes import BLOCK_BYTES
+from foundation.hashes import BLOCK_BYTES, hash_file
 from foundation.progress import Meter, progress
 
 
@@ -44,7 +44,10 @@ def verify_shards(data_dir: Path, manifest: Manifest) -> dict[str, list[ShardErr
     owners = Owners(shards)
     num_bytes = sum(info.num_tokens for _, info in shards.values()) * np.dtype(manifest.dtype).itemsize
     with progress("verify", num_bytes, "B") as meter:
-        return {name: _damage(name, prefix, info, manifest, owners, meter) for name, (prefix, info) in shards.items()}
+        return {
+            name: _damage(name, prefix, info, manifest, owners, meter) + documents_damage(prefix, info)
+            for name, (prefix, info) in shards.items()
+        }
 
 
 def _damage(
@@ -106,3 +109,21 @@ def _with_owner(error: ShardError, name: str, prefix: Path, owners: Owners) -> S
     if owner in (None, name):
         return error
     return DamagedShard(f"{error.problem}; it is the {what} of {owner}")
+
+
+def documents_damage(prefix: Path, info: ShardInfo) -> list[ShardError]:
+    """Return what is wrong with the table of a shard's documents; of a shard that has none, nothing is."""
+    path = documents_path(prefix)
+    if info.documents_hash is None:
+        return []
+    if not path.is_file():
+        return [ShardError(f"{path}: missing; it says where each of the shard's documents comes from")]
+    found = hash_file(path)
+    if found == info.documents_hash:
+        return []
+    return [
+        DamagedShard(
+            f"{path}: its hash is {found}, the manifest says {info.documents_hash}: it was changed, or belongs to "
+            "another shard"
+        )
+    ]

@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from data_pipeline.shards.alarms import Alarms, TokenAlarm
 from data_pipeline.shards.errors import ShardError
 from data_pipeline.shards.index import dtype_for, index_bytes
-from data_pipeline.shards.manifest import ShardInfo
+from data_pipeline.shards.manifest import Manifest, ShardInfo
 from data_pipeline.shards.sums import BlockHasher
 from foundation.errors import ConfigError, require
 from foundation.files import sync_dir, sync_file
@@ -139,11 +140,11 @@ class SourceWriter:
         while done < len(lengths):
             writer = self._open()
             begin = int(ends[done - 1]) if done else 0
-            fitting = int(np.searchsorted(ends, begin + self._max_tokens - writer.num_tokens, side="right"))
-            if fitting <= done and writer.num_tokens:
+            stop = next_cut(ends, done, self._max_tokens - writer.num_tokens)
+            if stop == done and writer.num_tokens:
                 self._close()
                 continue
-            stop = max(fitting, done + 1)
+            stop = max(stop, done + 1)
             writer.add(ids[begin : int(ends[stop - 1])], lengths[done:stop])
             done = stop
 
@@ -164,20 +165,64 @@ class SourceWriter:
             self._writer = None
 
 
+def next_cut(ends: np.ndarray, first: int, max_tokens: int) -> int:
+    """Return the document before which a run from document `first` on ends, which holds at most so many tokens.
+
+    It is `first` where not even that one fits.
+
+    Args:
+        ends: (documents,) int64, the sums of the documents' tokens up to each.
+    """
+    begin = int(ends[first - 1]) if first else 0
+    return max(int(np.searchsorted(ends, begin + max_tokens, side="right")), first)
+
+
+def cuts(lengths: np.ndarray, max_tokens: int) -> list[int]:
+    """Return where documents are cut into shards, as `SourceWriter` does it: the first document of each, then the end.
+
+    Args:
+        lengths: (documents,) int32, tokens of each.
+        max_tokens: of a shard; one longer document makes one of its own.
+    """
+    ends, found = np.cumsum(lengths, dtype=np.int64), [0]
+    while found[-1] < len(lengths):
+        found.append(max(next_cut(ends, found[-1], max_tokens), found[-1] + 1))
+    return found
+
+
 class Sharder:
     """What `shards=` builds: the form of the shards.
 
     Args:
         dtype: of the tokens on disk; `auto` is Megatron's rule, uint16 for less than 65,500 entries, else int32.
         max_shard_bytes: size of a `.bin` in bytes, at which the next shard begins.
+        shuffle: whether the documents of each source stand in a random order; else in the corpus's.
+        seed: of that order, from 0 to below 2^64.
+        cell_bytes: tokens that a worker holds at a time while it puts a shard together, in bytes; about twice as many
+            are in its memory.
+        alarms: limits on what the tokens are like; None takes the usual ones.
+        on_alarm: `warn` prints a line for each limit that is passed, `stop` gives an error before the folder is usable.
     Raises:
-        SettingError: max_shard_bytes is less than one block.
+        SettingError: max_shard_bytes is less than one block, or another number can't be.
     """
 
-    def __init__(self, dtype: Literal["auto", "uint16", "int32"] = "auto", max_shard_bytes: int = 1 << 30) -> None:
+    def __init__(
+        self,
+        dtype: Literal["auto", "uint16", "int32"] = "auto",
+        max_shard_bytes: int = 1 << 30,
+        shuffle: bool = True,
+        seed: int = 0,
+        cell_bytes: int = 64 << 20,
+        alarms: Alarms | None = None,
+        on_alarm: Literal["warn", "stop"] = "warn",
+    ) -> None:
         allowed = f"what one file may hold, at least a block of {BLOCK_BYTES:,} bytes, e.g. 1073741824"
         require(max_shard_bytes >= BLOCK_BYTES, "max_shard_bytes", max_shard_bytes, allowed)
-        self.dtype, self.max_shard_bytes = dtype, max_shard_bytes
+        require(0 <= seed < 2**64, "seed", seed, "a number from 0 to below 2^64")
+        allowed = f"bytes of memory, at least a block of {BLOCK_BYTES:,}; 67108864 is usual"
+        require(cell_bytes >= BLOCK_BYTES, "cell_bytes", cell_bytes, allowed)
+        self.dtype, self.max_shard_bytes, self.shuffle, self.seed = dtype, max_shard_bytes, shuffle, seed
+        self.cell_bytes, self.alarms, self.on_alarm = cell_bytes, alarms or Alarms(), on_alarm
 
     def dtype_for(self, vocab_size: int) -> np.dtype[Any]:
         """Return the dtype of the tokens on disk.
@@ -195,6 +240,24 @@ class Sharder:
             )
         return dtype
 
+    def judge(self, made: Manifest) -> list[str]:
+        """Return a line for each limit that a source's tokens pass.
+
+        Raises:
+            TokenAlarm: there are some, and they are to stop the run.
+        """
+        found = self.alarms.of(made)
+        if found and self.on_alarm == "stop":
+            raise TokenAlarm(
+                f"shards.on_alarm=stop: {'; '.join(found)}; mend the source, set shards.alarms.<limit>=, or let "
+                "shards.on_alarm=warn make the folder usable as it is: no text is encoded again"
+            )
+        return found
+
     def writer(self, folder: Path, source: str, dtype: np.dtype[Any]) -> SourceWriter:
         """Return the writer of one source's shards in `folder`, e.g. `shards/train`."""
         return SourceWriter(folder, source, dtype, self.max_shard_bytes)
+
+    def shard_writer(self, prefix: Path, dtype: np.dtype[Any]) -> ShardWriter:
+        """Return the writer of one shard."""
+        return ShardWriter(prefix, dtype)

@@ -25,7 +25,7 @@ AUGMENT = "augment"
 
 class Augment(Stage):
     """The first copies of a partition's documents are a partition of their own, so are the second ones, and so on. They
-    stand behind all documents that are no copies, in the shards too.
+    stand behind all documents that are no copies; in shards that are shuffled, among them.
 
     Args:
         raw: the plain config of `augment`.

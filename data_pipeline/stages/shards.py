@@ -1,57 +1,54 @@
-"""Shards: each partition is encoded in a worker, then the parts are laid end to end, a source and split at a time.
+"""Shards: partitions are encoded in workers, then each shard is put together in one, documents in a random order.
 
-A source whose documents are grouped has shards for each group, a component of the mixture; else it is one itself.
+A source whose documents are grouped has shards for each group, a component of the mixture; else it is one itself. The
+order is that of the documents' lots, drawn by `shards.seed` from each one's place in its own source: it depends on
+neither workers nor partitions nor the other sources.
 """
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from data_pipeline.documents import MODULUS, fingerprint, keys_of
+from data_pipeline.documents import MODULUS
 from data_pipeline.ledger import Account, Book
-from data_pipeline.records import Part
-from data_pipeline.shards.manifest import SHARDS, SPLITS, TOKENIZER, Manifest, ShardInfo, SourceManifest, shard_prefix
+from data_pipeline.mix.lots import file_lots
+from data_pipeline.records import Records, keep_only
+from data_pipeline.shards.health import Health, Tally
+from data_pipeline.shards.manifest import (
+    SHARDS,
+    SPLITS,
+    TOKENIZER,
+    Manifest,
+    ShardInfo,
+    SourceManifest,
+    documents_path,
+    shard_prefix,
+)
 from data_pipeline.shards.verify import verify_shards
-from data_pipeline.shards.writer import SUFFIXES, Sharder, SourceWriter
+from data_pipeline.shards.writer import SUFFIXES, Sharder
+from data_pipeline.stages.assembled import Assemble, read_tally
+from data_pipeline.stages.encoded import Encode, Item
+from data_pipeline.stages.shard_plan import Encoded, ShardItem, plan_shards
 from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, do_parts, task
-from data_pipeline.stages.view import Slice, View
-from data_pipeline.storage import read_arrays, room_for, write_arrays
+from data_pipeline.stages.view import View
 from data_pipeline.tokenize.encoder import Encoder
+from data_pipeline.tokenize.token_bytes import single_byte_ids, unknown_id
 from foundation.hashes import hash_bytes, hash_json
-from foundation.progress import Meter, progress
+from foundation.progress import progress
 
 COMPONENTS = "components"  # in facts
+FREE = ("alarms", "cell_bytes", "on_alarm")  # settings that change no byte of the shards
 Totals = dict[str, dict[str, "_Total"]]  # split -> component -> what it holds
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """Documents to encode.
-
-    Attributes:
-        held_out: (documents,) bool.
-        names: of the components that they belong to. components: (documents,) int32, the place of each one's in it.
-    """
-
-    piece: Slice
-    held_out: np.ndarray
-    names: list[str]
-    components: np.ndarray
-
-
 class WriteShards(Stage):
-    """Writes the documents as tokens: each partition's beside its record, then all of a source end to end.
+    """Writes the documents as tokens: each partition's beside its record, then shard by shard in their final order.
 
     Args:
         eot_token: text of the token after each document.
@@ -60,15 +57,24 @@ class WriteShards(Stage):
 
     name = "shards"
     title = "shards"
-    code = ("shards", "tokenize", "stages/shards.py")
-    libraries = ("numpy", "tokenizers")
+    code = (
+        "mix/lots.py",
+        "shards",
+        "stages/assembled.py",
+        "stages/encoded.py",
+        "stages/shard_plan.py",
+        "stages/shards.py",
+        "tokenize",
+    )
+    libraries = ("numpy", "pyarrow", "tokenizers", "xxhash")
 
     def __init__(self, place: Workplace, sharder: Sharder, eot_token: str, raw: dict[str, Any]) -> None:
         super().__init__(place)
         self._sharder, self._eot_token, self._raw = sharder, eot_token, raw
 
     def settings(self) -> Any:
-        return {**self._raw, "eot_token": self._eot_token}
+        raw = {key: value for key, value in self._raw.items() if key not in FREE}
+        return {**raw, "eot_token": self._eot_token}
 
     def leaves(self, view: View, facts: dict[str, Any]) -> View:
         return view  # it decides nothing about documents
@@ -83,32 +89,50 @@ class WriteShards(Stage):
 
     def run(self, view: View, before: Book) -> Outcome:
         tokenizer_json = (self.place.output_dir / TOKENIZER).read_bytes()
-        encoder = Encoder(tokenizer_json, self._eot_token)
+        encoder = Encoder(tokenizer_json, self._eot_token, "tokenizers")  # for what it says; the workers choose theirs
         dtype = self._sharder.dtype_for(encoder.vocab_size)
         names = _components(view, before)
         totals: Totals = {split: {name: _Total() for name in names} for split in SPLITS}
-        encode = _Encode(tokenizer_json, self._eot_token, self.folder)
         total_bytes = int(view.sizes[view.alive].sum())
-        with progress("encode", total_bytes, "B", "text") as meter:
-            tasks = self._tasks(view, hash_bytes(tokenizer_json))
-            for _, facts in do_parts(self.place.executor, self.records, tasks, encode):
-                for split in SPLITS:
-                    for name, part in facts[split].items():
-                        totals[split][name].add(part)
-                        meter.add(part["utf8_bytes"])
-        self._assemble(view, names, totals, dtype)
-        splits = {split: {name: total.facts() for name, total in totals[split].items()} for split in SPLITS}
+        encoded, how = self._encode(view, tokenizer_json, dtype, totals)
+        self._assemble(encoded, totals, dtype, encoder.vocab_size)
+        single, unknown = single_byte_ids(tokenizer_json, encoder.vocab_size), unknown_id(tokenizer_json)
+        splits = {
+            split: {name: total.facts(self.folder, split, single, unknown) for name, total in of_split.items()}
+            for split, of_split in totals.items()
+        }
         facts = {
             "tokenizer_hash": hash_bytes(tokenizer_json),
             "vocab_size": encoder.vocab_size,
             "eot_id": encoder.eot_id,
             "dtype": dtype.name,
+            "shuffle_seed": self._sharder.seed if self._sharder.shuffle else None,
             "splits": splits,
             COMPONENTS: names,
         }
         output = hash_json(facts)
-        facts["note"] = encoder.describe()
-        return Outcome(output, _book(totals, names, before), self._files(totals), facts, utf8_bytes=total_bytes)
+        facts["note"] = "; ".join(how)
+        files = self._files(totals)
+        keep_only(self.place.output_dir / SHARDS, files)  # another size of shards, or another grouping, had others
+        return Outcome(output, _book(totals, names, before), files, facts, utf8_bytes=total_bytes)
+
+    def _encode(
+        self, view: View, tokenizer_json: bytes, dtype: np.dtype[Any], totals: Totals
+    ) -> tuple[dict[str, list[Encoded]], list[str]]:
+        """Encode all partitions, and return them by source, and by which engines; totals: receive what they hold."""
+        encode = Encode(tokenizer_json, self._eot_token, self.folder, dtype)
+        sources = {each.name: each.source for each in view.partitions}
+        encoded: dict[str, list[Encoded]] = {}
+        how: set[str] = set()
+        with progress("encode", int(view.sizes[view.alive].sum()), "B", "text") as meter:
+            tasks = self._tasks(view, hash_bytes(tokenizer_json))
+            for name, facts in do_parts(self.place.executor, self.records, tasks, encode):
+                how.add(facts["encoder"])
+                encoded.setdefault(sources[name], []).append(Encoded(name, facts["index_hash"], facts["runs"]))
+                for run in facts["runs"]:
+                    totals[run["split"]][run["component"]].add(run)
+                    meter.add(run["utf8_bytes"])
+        return encoded, sorted(how)
 
     def _tasks(self, view: View, tokenizer_hash: str) -> Iterator[Task[Item]]:
         settings = hash_json([self.identity, tokenizer_hash])
@@ -117,25 +141,46 @@ class WriteShards(Stage):
             indices = piece.indices()
             used, places = np.unique(components[indices], return_inverse=True)
             mine = [names[number] for number in used.tolist()]
-            item = Item(piece, view.held_out[indices], mine, places.astype(np.int32))
-            masks = [hash_bytes(each.tobytes()) for each in (piece.mask, item.held_out, item.components)]
-            key = hash_json([settings, mine, piece.content_hash, masks])
-            yield task(self.records, piece.partition.name, key, item)
+            files = np.unique(view.files[indices])
+            file_names = [view.file_names[number] for number in files.tolist()]
+            drawn = None
+            if self._sharder.shuffle:
+                named = [(piece.partition.source, name) for name in file_names]
+                drawn = file_lots(self.name, self._sharder.seed, named)
+            held_out, in_mine = view.held_out[indices], places.astype(np.int32)
+            masks = [hash_bytes(each.tobytes()) for each in (piece.mask, held_out, in_mine)]
+            key = [settings, mine, piece.partition.source, file_names, piece.content_hash, masks]
+            item = Item(piece, held_out, mine, in_mine, files, file_names, drawn)
+            yield task(self.records, piece.partition.name, hash_json(key), item)
 
-    def _assemble(self, view: View, names: dict[str, str], totals: Totals, dtype: np.dtype[Any]) -> None:
-        shards = self.place.output_dir / SHARDS
-        if shards.exists():
-            shutil.rmtree(shards)
-        encoded = [piece.partition for piece in view.slices(view.alive)]
+    def _assemble(
+        self, encoded: dict[str, list[Encoded]], totals: Totals, dtype: np.dtype[Any], vocab_size: int
+    ) -> None:
+        """Write the shards; totals: receive them."""
+        assemble = Assemble(self.folder, self.place.output_dir / SHARDS, self._sharder, dtype, vocab_size)
         num_tokens = sum(total.tokens for of_split in totals.values() for total in of_split.values())
+        places: list[tuple[str, str]] = []
+        records = Records(self.folder / SHARDS, self.place.output_dir)
         with progress(self.name, num_tokens, "tokens") as meter:
-            for split, of_split in totals.items():
-                for source in view.sources[0]:
-                    paths = [part_path(self.folder, each.name, split) for each in encoded if each.source == source]
-                    mine = [name for name in of_split if names[name] == source]
-                    writers = {name: self._sharder.writer(shards / split, name, dtype) for name in mine}
-                    for name, written in _lay_end_to_end(paths, shards / split, writers, meter).items():
-                        of_split[name].shards = written
+            tasks = self._shard_tasks(records, encoded, dtype, places)
+            for number, (_, facts) in enumerate(do_parts(self.place.executor, records, tasks, assemble)):
+                split, component = places[number]
+                totals[split][component].parts.append(facts)
+                meter.add(facts["shard"]["num_tokens"])
+
+    def _shard_tasks(
+        self,
+        records: Records,
+        encoded: dict[str, list[Encoded]],
+        dtype: np.dtype[Any],
+        places: list[tuple[str, str]],
+    ) -> Iterator[Task[ShardItem]]:
+        """Yield a task a shard; places: receives the split and component of each."""
+        settings = hash_json([self.identity, dtype.name])
+        for of_source in encoded.values():
+            for item in plan_shards(self.folder, of_source, self._sharder.max_shard_bytes // dtype.itemsize):
+                places.append((item.split, item.component))
+                yield task(records, f"{item.split}.{item.name}", hash_json([settings, item.key]), item)
 
     def _files(self, totals: Totals) -> list[Path]:
         prefixes = [
@@ -144,7 +189,8 @@ class WriteShards(Stage):
             for total in sources.values()
             for shard in total.shards
         ]
-        return [prefix.with_name(prefix.name + suffix) for prefix in prefixes for suffix in SUFFIXES]
+        of_shards = [prefix.with_name(prefix.name + suffix) for prefix in prefixes for suffix in SUFFIXES]
+        return of_shards + [documents_path(prefix) for prefix in prefixes]
 
 
 def _components(view: View, before: Book) -> dict[str, str]:
@@ -156,29 +202,6 @@ def _components(view: View, before: Book) -> dict[str, str]:
     numbers, firsts = np.unique(components, return_index=True)
     pairs = zip(numbers.tolist(), of_document[firsts].tolist(), strict=True)
     return {names[number]: sources[source] for number, source in pairs if number >= 0}
-
-
-def _lay_end_to_end(
-    paths: list[Path], folder: Path, writers: dict[str, SourceWriter], meter: Meter
-) -> dict[str, list[ShardInfo]]:
-    """Write the parts of one source into the shards of its components."""
-    with room_for(folder), ExitStack() as stack:
-        for writer in writers.values():
-            stack.enter_context(writer)
-        for path in paths:
-            arrays = read_arrays(path)
-            ends = np.cumsum(arrays["lengths"], dtype=np.int64)
-            for number, name in enumerate(arrays["names"].tolist()):  # a component's documents stand together
-                first, stop = np.searchsorted(arrays["components"], [number, number + 1]).tolist()
-                begin, end = (int(ends[place - 1]) if place else 0 for place in (first, stop))
-                writers[name].add(arrays["ids"][begin:end], arrays["lengths"][first:stop])
-            meter.add(len(arrays["ids"]))
-        return {name: writer.finish() for name, writer in writers.items()}
-
-
-def part_path(folder: Path, partition: str, split: str) -> Path:
-    """Return the file of a partition's tokens."""
-    return folder / f"{partition}.{split}.npz"
 
 
 def manifest_of(
@@ -201,23 +224,29 @@ def manifest_of(
                 utf8_bytes=total["utf8_bytes"],
                 shards=[ShardInfo(**shard) for shard in total["shards"]],
                 budget=(budgets or {}).get(name) if split == SPLITS[0] else None,
+                health=Health(**total["health"]) if total["documents"] else None,
             )
             for name, total in of_split.items()
         }
         for split, of_split in facts["splits"].items()
     }
-    return Manifest(facts["tokenizer_hash"], facts["vocab_size"], facts["eot_id"], facts["dtype"], splits)
+    kinds = {key: facts[key] for key in ("tokenizer_hash", "vocab_size", "eot_id", "dtype", "shuffle_seed")}
+    return Manifest(**kinds, splits=splits)
 
 
 @dataclass(slots=True)
 class _Total:
-    """What one component holds in one split."""
+    """What one component holds in one split. Attributes: parts: the facts of its shards, in their order."""
 
     tokens: int = 0
     documents: int = 0
     utf8_bytes: int = 0
     fingerprint: int = 0
-    shards: list[ShardInfo] = field(default_factory=list)
+    parts: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def shards(self) -> list[ShardInfo]:
+        return [ShardInfo(**part["shard"]) for part in self.parts]
 
     def add(self, part: dict[str, Any]) -> None:
         self.tokens += part["tokens"]
@@ -225,10 +254,19 @@ class _Total:
         self.utf8_bytes += part["utf8_bytes"]
         self.fingerprint = (self.fingerprint + int(part["fingerprint"], 16)) % MODULUS
 
-    def facts(self) -> dict[str, Any]:
-        shards = [asdict(shard) for shard in self.shards]
+    def facts(self, folder: Path, split: str, single_byte: np.ndarray, unknown_id: int | None) -> dict[str, Any]:
+        """Return it as JSON values.
+
+        Args:
+            folder: of the stage, where the counts of the shards are.
+            single_byte, unknown_id: as for `Tally.health`.
+        """
+        tally = Tally.empty(len(single_byte))
+        for part in self.parts:
+            tally.add(read_tally(folder, split, part, len(single_byte)))
         counts = {"tokens": self.tokens, "documents": self.documents, "utf8_bytes": self.utf8_bytes}
-        return {**counts, "shards": shards}
+        health = asdict(tally.health(single_byte, unknown_id))
+        return {**counts, "shards": [part["shard"] for part in self.parts], "health": health}
 
 
 def _book(totals: Totals, names: dict[str, str], before: Book) -> Book:
@@ -243,47 +281,3 @@ def _book(totals: Totals, names: dict[str, str], before: Book) -> Book:
             fingerprint_out=sum(total.fingerprint for total in mine) % MODULUS,
         )
     return book
-
-
-class _Encode:
-    """Runs in a worker: the texts of each split of a partition to ids, those of a component together."""
-
-    def __init__(self, tokenizer_json: bytes, eot_token: str, folder: Path) -> None:
-        self._tokenizer_json, self._eot_token, self._folder = tokenizer_json, eot_token, folder
-
-    @cached_property
-    def _encoder(self) -> Encoder:
-        return Encoder(self._tokenizer_json, self._eot_token)
-
-    def __call__(self, item: Item) -> Part:
-        batch = item.piece.load()
-        texts, keys = batch.column("text"), keys_of(batch)
-        sizes = np.asarray(pc.binary_length(texts), np.int64)
-        facts: dict[str, Any] = {}
-        paths = []
-        for split, mask in zip(SPLITS, (~item.held_out, item.held_out), strict=True):
-            places = np.flatnonzero(mask)
-            places = places[np.argsort(item.components[places], kind="stable")]
-            components = item.components[places]
-            ids, lengths = self._encoder.encode(texts.take(pa.array(places)))
-            path = part_path(self._folder, item.piece.partition.name, split)
-            names = np.array(item.names)
-            write_arrays(path, {"ids": ids, "lengths": lengths, "names": names, "components": components})
-            paths.append(path)
-            facts[split] = {
-                name: _part(places[components == number], lengths[components == number], sizes, keys)
-                for number, name in enumerate(item.names)
-            }
-        return Part(facts, paths)
-
-
-def _part(
-    places: np.ndarray, lengths: np.ndarray, sizes: np.ndarray, keys: tuple[np.ndarray, np.ndarray]
-) -> dict[str, Any]:
-    """Return what a part holds of a component, for `_Total.add`; places: its documents, lengths: their tokens."""
-    return {
-        "tokens": int(lengths.sum(dtype=np.int64)),
-        "documents": len(places),
-        "utf8_bytes": int(sizes[places].sum()),
-        "fingerprint": f"{fingerprint(keys[0][places], keys[1][places]):032x}",
-    }

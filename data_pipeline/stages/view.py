@@ -73,9 +73,13 @@ class Slice:
         """Indices of the partition's documents, these and the others."""
         return slice(self.first_index, self.first_index + self.partition.num_docs)
 
-    def load(self) -> pa.RecordBatch:
-        """Return these documents, documents.SCHEMA."""
-        batch = read_batch(self.path, self.partition.batch_hash)
+    def load(self, *columns: str) -> pa.RecordBatch:
+        """Return these documents, documents.SCHEMA.
+
+        Args:
+            columns: all that is decompressed and returned, `text` among them; none for all there are.
+        """
+        batch = read_batch(self.path, self.partition.batch_hash, *columns)
         for cuts in self.cuts:
             texts = cuts.apply(batch.column("text"))
             batch = batch.set_column(batch.schema.get_field_index("text"), SCHEMA.field("text"), texts)

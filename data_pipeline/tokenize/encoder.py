@@ -69,6 +69,25 @@ class Encoder:
         Raises:
             TokenizerError: a text gives the end-of-text id itself.
         """
+        ids, offsets = self.encode_texts(texts)
+        ends = offsets[1:] + np.arange(len(texts))  # where the end-of-text tokens go
+        out = np.empty(len(ids) + len(texts), self.dtype)
+        is_text = np.ones(len(out), np.bool_)
+        is_text[ends] = False
+        out[is_text] = ids
+        out[ends] = self.eot_id
+        return out, (np.diff(offsets) + 1).astype(np.int32)
+
+    def encode_texts(self, texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
+        """Encode documents without their end-of-text: what `encode` lays out, for who lays it out otherwise.
+
+        Args:
+            texts: their texts, without nulls.
+        Returns:
+            ids (num_tokens,) uint32, end to end; offsets (len(texts) + 1,) int64 into them, from 0.
+        Raises:
+            TokenizerError: a text gives the end-of-text id itself.
+        """
         ids, offsets = self._engine.encode(texts)
         is_end = ids == self.eot_id
         if is_end.any():
@@ -77,13 +96,7 @@ class Encoder:
                 f"tokenizer.eot_token: the text that begins {text[:SHOWN_CHARS]!r} gives the end-of-text id itself; "
                 "choose a token that no text can become"
             )
-        ends = offsets[1:] + np.arange(len(texts))  # where the end-of-text tokens go
-        out = np.empty(len(ids) + len(texts), self.dtype)
-        is_text = np.ones(len(out), np.bool_)
-        is_text[ends] = False
-        out[is_text] = ids
-        out[ends] = self.eot_id
-        return out, (np.diff(offsets) + 1).astype(np.int32)
+        return ids, offsets
 
 
 def _gigatoken(record: dict[str, object], reference: Engine) -> tuple[Engine | None, str]:

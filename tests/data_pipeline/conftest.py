@@ -36,12 +36,14 @@ class Made:
 
     Attributes:
         folder: of the inputs. unique: source -> texts that are no copies. leaks: id -> those of them that hold the test
-        item. copies: id -> reason. bad: (file, row) of the unreadable lines. num_records: lines of all files.
+        item. places: text -> file and row, of all of these. copies: id -> reason. bad: (file, row) of the unreadable
+        lines. num_records: lines of all files.
     """
 
     folder: Path
     unique: dict[str, list[str]] = field(default_factory=dict)
     leaks: dict[str, str] = field(default_factory=dict)
+    places: dict[str, tuple[str, int]] = field(default_factory=dict)
     copies: dict[str, str] = field(default_factory=dict)
     bad: set[tuple[str, int]] = field(default_factory=set)
     num_records: int = 0
@@ -80,6 +82,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
             elif row % 25 == 19:
                 text = made.leaks[identifier] = f"{prose()} {QUESTION} {prose()}"
                 made.unique.setdefault(source, []).append(text)
+                made.places[text] = file, row
             elif row % 25 == 24:
                 made.bad.add((file, row))
                 lines.append(b'{"text": "cut' if row % 2 else b'{"text": "\xff\xfe"}')
@@ -88,6 +91,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
                 text = f"{prose()} <|endoftext|> \u00e9\u4e2d\U0001f600 {row}"
                 originals.append(text)
                 made.unique.setdefault(source, []).append(text)
+                made.places[text] = file, row
             lines.append(json.dumps({"id": identifier, "text": text, "page": row}).encode())
         made.num_records += count
         return b"\n".join(lines) + b"\n"

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from data_pipeline.mix.lots import lot
 from data_pipeline.pipeline import Result
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.sources.source import TruncatedInput
@@ -37,9 +38,12 @@ def test_every_document_comes_out_or_is_accounted_for(made: Any, finished: Path,
         name: text for name, text in made.leaks.items() if text not in held_out
     }  # a held-out one stays: it is test
     for source, unique in made.unique.items():
-        training = [text for text in unique if text not in held_out and text not in leaks.values()]
-        assert texts["train"][source] == training  # all of them, in order
-        assert texts["val"][source] == [text for text in unique if text in held_out]
+        drawn = {text: lot("shards", 0, (source, made.places[text][0]), made.places[text][1]) for text in unique}
+        shuffled = sorted(unique, key=drawn.__getitem__)
+        assert shuffled != unique
+        training = [text for text in shuffled if text not in held_out and text not in leaks.values()]
+        assert texts["train"][source] == training  # all of them, in the order of their lots
+        assert texts["val"][source] == [text for text in shuffled if text in held_out]
     assert 5 < len(held_out) < 40
     removed = [row for path in (finished / "removed").rglob("*.parquet") for row in pq.read_table(path).to_pylist()]
     assert {row["id"]: row["reason"] for row in removed} == made.copies | dict.fromkeys(leaks, "contaminated")

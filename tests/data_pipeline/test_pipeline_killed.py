@@ -88,6 +88,24 @@ def test_a_kill_in_the_middle_of_a_stage_costs_only_the_parts_in_work(
     assert len(after) > len(before)
 
 
+def test_a_kill_while_shards_are_put_together_keeps_those_that_are_finished(
+    script: Path, tree: dict[str, Any], ends_as_undisturbed: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    tree["shards"]["max_shard_bytes"] = 1 << 16  # the smallest: as many as can be
+    records, shards = tmp_path / "out" / "work" / "shards" / "shards", tmp_path / "out" / "shards"
+
+    def finished_shards() -> dict[Path, int]:
+        named = [path.stem.split(".", 1) for path in records.glob("*.json")]
+        paths = [shards / split / f"{name}.sum" for split, name in named]
+        return {path: path.stat().st_mtime_ns for path in paths}
+
+    assert kill_when(start(script, tree), lambda: len(finished_shards()) >= 1)
+    before = finished_shards()
+    assert not (tmp_path / "out" / "work" / "shards" / "stage.json").exists()
+    assert ends_as_undisturbed() == ["shards"]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
 def test_a_kill_in_the_middle_of_the_copies_changes_no_byte(
     made: Any,
     out: Path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import orjson
 import pytest
 
 from data_pipeline.shards.errors import DamagedShard, ForeignTokenizer, ShardError
+from data_pipeline.shards.health import Health
 from data_pipeline.shards.manifest import Manifest, read_tokenizer
 
 
@@ -168,3 +170,27 @@ def test_the_tokenizer_must_be_the_shards_own(folder: Path) -> None:
     path.unlink()
     with pytest.raises(ShardError, match=r"tokenizer\.json: missing"):
         read_tokenizer(folder, manifest)
+
+
+def test_what_shards_from_elsewhere_lack_leaves_no_trace_and_what_is_there_is_kept(folder: Path) -> None:
+    written = (folder / "manifest.json").read_bytes()
+    assert not [key for key in (b"health", b"shuffle_seed", b"documents_hash") if key in written]
+    manifest = Manifest.load(folder)
+    source = manifest.splits["train"]["b"]
+    shards = [replace(shard, documents_hash="0" * 32) for shard in source.shards]
+    health = Health(99, 6.5, 40, 1, 30, 0, [0, 2, 1], 7, "a name")
+    manifest.splits["train"]["b"] = replace(source, shards=shards, health=health)
+    more = replace(manifest, shuffle_seed=2**64 - 1)
+    more.save(folder)
+    assert Manifest.load(folder) == more
+    record = orjson.loads((folder / "manifest.json").read_bytes())
+    del record["hash"]
+    for key, value in {"entropy_bits": "6", "lengths": [1.5], "longest_id": 7, "used_ids": -1}.items():
+        wrong = orjson.loads(orjson.dumps(record))
+        wrong["splits"]["train"]["b"]["health"][key] = value
+        (folder / "manifest.json").write_bytes(orjson.dumps(wrong))
+        with pytest.raises(ShardError, match=rf"splits\.train\.b\.health\.{key}"):
+            Manifest.load(folder)
+    (folder / "manifest.json").write_bytes(orjson.dumps(record | {"eot": "before"}))
+    with pytest.raises(ShardError, match="eot: 'before' is not 'after'"):
+        Manifest.load(folder)

@@ -11,15 +11,15 @@ import pytest
 
 from data_pipeline.ledger import LedgerUnbalanced
 from data_pipeline.pipeline import Result
-from data_pipeline.shards.writer import Sharder, SourceWriter
+from data_pipeline.shards.writer import Sharder, ShardWriter
 
 Config = Callable[..., dict[str, Any]]
 Go = Callable[[dict[str, Any]], Result]
 Redone = Callable[[Result], list[str]]
 
 
-class Losing(SourceWriter):
-    """Writes all documents of a part but the last."""
+class Losing(ShardWriter):
+    """Writes all documents that come together but the last."""
 
     def add(self, ids: np.ndarray, lengths: np.ndarray) -> None:
         super().add(ids[: int(lengths[:-1].sum())], lengths[:-1])
@@ -28,8 +28,8 @@ class Losing(SourceWriter):
 class LosingSharder(Sharder):
     """Writes shards by `Losing`."""
 
-    def writer(self, folder: Path, source: str, dtype: np.dtype[Any]) -> SourceWriter:
-        return Losing(folder, source, dtype, self.max_shard_bytes)
+    def shard_writer(self, prefix: Path, dtype: np.dtype[Any]) -> ShardWriter:
+        return Losing(prefix, dtype)
 
 
 def test_the_books_count_what_the_shards_hold_not_what_was_sent_to_them(
