@@ -1,0 +1,404 @@
+"""The merges of byte-pair encoding, equal in order to those of tokenizers' BpeTrainer, with 64-bit counts.
+
+What decides the order, all of which is reproduced here (models/bpe/trainer.rs and word.rs of tokenizers 0.23):
+
+- A queue of pairs by count, the larger first, then by ids, the smaller first. Its counts are those of the time of entry:
+  the first one's is compared with the true one when its turn comes, and it is put back where they differ.
+- Each entry has its own words. A pair that comes to be in further words enters once more, with those alone.
+- A merge whose text is a token already gives that token's id (`abc` from `a` and `bc`, then from `ab` and `c`): so pairs
+  come back that were merged before.
+- A merged pair's own count is not cleared. When the pair comes back, it counts from there.
+
+Two entries of one pair that come to have the same count are taken in the order of their entering; there it is the
+position in its heap, which depends on the random order of its hash tables.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from data_pipeline.compiled import kernel
+from data_pipeline.tokenize.byte_kernels import compare_bytes, copy_bytes, folded_product, hash_bytes
+
+NUM_IDS, NUM_MERGES, NUM_PAIRS, NUM_ENTRIES, QUEUED, NUM_PLACES, NUM_BYTES, NEEDED = 0, 1, 2, 3, 4, 5, 6, 7  # in state
+NUM_STATES = 8
+# what `merge` returns: at the number of ids asked for; no more pair that is frequent enough; what is full
+DONE, EXHAUSTED, FULL_PAIRS, FULL_ENTRIES, FULL_PLACES, FULL_BYTES, FULL_MERGES = 0, 1, 2, 3, 4, 5, 6
+_HALF = np.uint64(32)
+_NONE = -1
+
+
+class Words(NamedTuple):
+    """The distinct pieces as tokens. Ids are those of a vocabulary that begins with the 256 bytes.
+
+    Attributes:
+        ids: (symbols,) int32, end to end; of each word the first `lengths` from its start count.
+        starts: (words,) int64; lengths: (words,) int32.
+        counts: (words,) int64, how often each occurs.
+    """
+
+    ids: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
+    counts: np.ndarray
+
+
+class Queue(NamedTuple):
+    """The entries and the heap over them.
+
+    Attributes:
+        heap: (room,) int64 entries, the first is that whose turn it is.
+        counts: (room,) int64, by entry; pairs: (room,) uint64; starts: (room,) int64 into `places`, and sizes: (room,)
+            int64: the words of an entry.
+        places: (room,) int32 words.
+    """
+
+    heap: np.ndarray
+    counts: np.ndarray
+    pairs: np.ndarray
+    starts: np.ndarray
+    sizes: np.ndarray
+    places: np.ndarray
+
+
+class Tokens(NamedTuple):
+    """The vocabulary.
+
+    Attributes:
+        data: (room,) uint8, the tokens' bytes end to end; starts: (room + 1,) int64 into it, by id.
+        slots: (slots,) int32: one more than the id of a token, 0 where there is none; by the hash of its bytes.
+        lefts, rights: (room,) int32, ids of the merged pairs in order.
+    """
+
+    data: np.ndarray
+    starts: np.ndarray
+    slots: np.ndarray
+    lefts: np.ndarray
+    rights: np.ndarray
+
+
+class Step(NamedTuple):
+    """Room for what one merge makes: pairs of the new token with those before it, and with those behind it.
+
+    Attributes:
+        deltas: (2, ids) int64, how much more often each occurs; sizes: (2, ids) int64, in how many words;
+        last: (2, ids) int64, one more than the word that was seen last.
+        touched: (2, ids) int32, the neighbours in the order of their first appearance.
+        events: (room, 2) int32: neighbour (those behind it as -1 - id), word.
+    """
+
+    deltas: np.ndarray
+    sizes: np.ndarray
+    last: np.ndarray
+    touched: np.ndarray
+    events: np.ndarray
+
+
+@kernel
+def pair_of(left: Any, right: Any) -> Any:
+    """Return a pair as a number, uint64, by which pairs are in order."""
+    return np.uint64(left) << _HALF | np.uint64(right)
+
+
+@kernel
+def pair_slot(pair: Any, table: Any, keys: Any) -> int:
+    """Return the slot that holds a pair, or the one for it. table: (slots, 2) uint64: pair + 1 and its count."""
+    last = table.shape[0] - 1
+    slot = np.int64(folded_product(pair ^ keys[0], keys[1])) & last
+    while table[slot, 0] != 0 and table[slot, 0] != pair + np.uint64(1):
+        slot = (slot + 1) & last
+    return slot
+
+
+@kernel
+def _add_to_pair(pair: Any, delta: int, table: Any, keys: Any, state: Any) -> int:
+    """Add to a pair's count and return it; there is room for a new one."""
+    slot = pair_slot(pair, table, keys)
+    if table[slot, 0] == 0:
+        table[slot, 0] = pair + np.uint64(1)
+        state[NUM_PAIRS] += 1
+    table[slot, 1] = np.uint64(np.int64(table[slot, 1]) + delta)
+    return np.int64(table[slot, 1])
+
+
+@kernel
+def rehash_pairs(before: Any, table: Any, keys: Any) -> None:
+    """Put pairs into a larger table."""
+    for number in range(before.shape[0]):
+        if before[number, 0] != 0:
+            slot = pair_slot(before[number, 0] - np.uint64(1), table, keys)
+            table[slot, 0], table[slot, 1] = before[number, 0], before[number, 1]
+
+
+@kernel
+def byte_pairs(words: Any, counts: Any, sizes: Any, last: Any) -> None:
+    """Count the pairs of words that are bytes still; all (ids, ids) int64 for few ids.
+
+    Args:
+        counts: receives how often each occurs; sizes: in how many words; last: zeros, left with words.
+    """
+    for word in range(words.starts.size):
+        start = words.starts[word]
+        for at in range(start, start + words.lengths[word] - 1):
+            left, right = words.ids[at], words.ids[at + 1]
+            counts[left, right] += words.counts[word]
+            sizes[left, right] += last[left, right] != word + 1
+            last[left, right] = word + 1
+
+
+@kernel
+def list_byte_pairs(words: Any, starts: Any, last: Any, places: Any) -> None:
+    """Write the words of each pair into `places`; starts: (ids, ids) int64, where, moved on; last: as of `byte_pairs`,
+    zeros again."""
+    for word in range(words.starts.size):
+        start = words.starts[word]
+        for at in range(start, start + words.lengths[word] - 1):
+            left, right = words.ids[at], words.ids[at + 1]
+            if last[left, right] != word + 1:
+                last[left, right] = word + 1
+                places[starts[left, right]] = word
+                starts[left, right] += 1
+
+
+@kernel
+def _before(queue: Any, one: int, other: int) -> bool:
+    """Return whether an entry's turn comes before another's."""
+    if queue.counts[one] != queue.counts[other]:
+        return bool(queue.counts[one] > queue.counts[other])
+    if queue.pairs[one] != queue.pairs[other]:
+        return bool(queue.pairs[one] < queue.pairs[other])
+    return one < other
+
+
+@kernel
+def push(queue: Any, entry: int, state: Any) -> None:
+    """Put an entry into the heap."""
+    at = state[QUEUED]
+    state[QUEUED] += 1
+    while at > 0:
+        parent = (at - 1) >> 1
+        if not _before(queue, entry, queue.heap[parent]):
+            break
+        queue.heap[at] = queue.heap[parent]
+        at = parent
+    queue.heap[at] = entry
+
+
+@kernel
+def _sink(queue: Any, entry: int, queued: int) -> None:
+    """Put an entry at the top of the heap, and from there to its place."""
+    at = 0
+    while True:
+        child = 2 * at + 1
+        if child >= queued:
+            break
+        if child + 1 < queued and _before(queue, queue.heap[child + 1], queue.heap[child]):
+            child += 1
+        if not _before(queue, queue.heap[child], entry):
+            break
+        queue.heap[at] = queue.heap[child]
+        at = child
+    queue.heap[at] = entry
+
+
+@kernel
+def _next(queue: Any, table: Any, keys: Any, state: Any) -> int:
+    """Bring the counts at the top of the heap up to date; return the entry whose turn it is, -1 where there is none."""
+    while state[QUEUED] > 0:
+        top = queue.heap[0]
+        count = np.int64(table[pair_slot(queue.pairs[top], table, keys), 1])
+        if queue.counts[top] == count:
+            return top
+        queue.counts[top] = count
+        _sink(queue, top, state[QUEUED])
+    return _NONE
+
+
+@kernel
+def _drop_top(queue: Any, state: Any) -> None:
+    state[QUEUED] -= 1
+    if state[QUEUED] > 0:
+        _sink(queue, queue.heap[state[QUEUED]], state[QUEUED])
+
+
+@kernel
+def _token_of(left: int, right: int, tokens: Any, keys: Any, state: Any) -> int:
+    """Return the id of two tokens put together, a new one where there is none with these bytes."""
+    at = state[NUM_BYTES]
+    first = tokens.starts[left + 1] - tokens.starts[left]
+    size = first + tokens.starts[right + 1] - tokens.starts[right]
+    copy_bytes(tokens.data, tokens.starts[left], first, tokens.data, at)
+    copy_bytes(tokens.data, tokens.starts[right], size - first, tokens.data, at + first)
+    last = tokens.slots.size - 1
+    slot = np.int64(hash_bytes(tokens.data, at, at + size, keys[0], keys[1])) & last
+    while tokens.slots[slot] != 0:
+        known = np.int64(tokens.slots[slot]) - 1
+        start, stop = tokens.starts[known], tokens.starts[known + 1]
+        if compare_bytes(tokens.data, at, size, tokens.data, start, stop - start) == 0:
+            return known
+        slot = (slot + 1) & last
+    new = state[NUM_IDS]
+    tokens.slots[slot] = new + 1
+    tokens.starts[new + 1] = at + size
+    state[NUM_BYTES] += size
+    state[NUM_IDS] += 1
+    return new
+
+
+@kernel
+def _lacks_room(top: int, words: Any, table: Any, queue: Any, tokens: Any, step: Any, state: Any) -> int:
+    """Return what is too full for the merge of an entry, and in `state` what is needed; DONE where nothing is."""
+    ids = state[NUM_IDS] + 1
+    if 2 * (state[NUM_PAIRS] + 2 * ids) > table.shape[0]:
+        return FULL_PAIRS
+    if state[NUM_ENTRIES] + 2 * ids > queue.heap.size:
+        return FULL_ENTRIES
+    if state[NUM_MERGES] == tokens.lefts.size:
+        return FULL_MERGES
+    left, right = np.int64(queue.pairs[top] >> _HALF), np.int64(queue.pairs[top] & np.uint64(0xFFFFFFFF))
+    size = tokens.starts[left + 1] - tokens.starts[left] + tokens.starts[right + 1] - tokens.starts[right]
+    if state[NUM_BYTES] + size > tokens.data.size:
+        state[NEEDED] = size
+        return FULL_BYTES
+    symbols = 0  # of these words: a merge takes two of them, and makes at most two pairs
+    for number in range(queue.starts[top], queue.starts[top] + queue.sizes[top]):
+        symbols += np.int64(words.lengths[queue.places[number]])
+    if state[NUM_PLACES] + symbols > queue.places.size or symbols > step.events.shape[0]:
+        state[NEEDED] = symbols
+        return FULL_PLACES
+    return DONE
+
+
+@kernel
+def _note(side: int, neighbour: int, count: int, word: int, step: Any, at: Any) -> None:
+    """Note a pair of the new token that a word has now.
+
+    Args:
+        side: 0 for a neighbour before it, 1 for one behind it.
+        at: (3,) int64: how many were touched on each side, how many events there are.
+    """
+    if step.last[side, neighbour] == 0:
+        step.touched[side, at[side]] = neighbour
+        at[side] += 1
+    step.deltas[side, neighbour] += count
+    if step.last[side, neighbour] != word + 1:
+        step.last[side, neighbour] = word + 1
+        step.sizes[side, neighbour] += 1
+        step.events[at[2], 0] = -1 - neighbour if side else neighbour
+        step.events[at[2], 1] = word
+        at[2] += 1
+
+
+@kernel
+def _merge_word(
+    word: int, left: int, right: int, new: int, words: Any, table: Any, keys: Any, step: Any, at: Any, state: Any
+) -> None:
+    """Put the pair together wherever it is in a word, from its beginning on, and note what that changes.
+
+    What is before a place is as it is after the merge, what is behind it as it was before it.
+    """
+    start, length, count = words.starts[word], np.int64(words.lengths[word]), words.counts[word]
+    written, number = 0, 0
+    while number < length:
+        if words.ids[start + number] != left or number + 1 == length or words.ids[start + number + 1] != right:
+            words.ids[start + written] = words.ids[start + number]
+            written += 1
+            number += 1
+            continue
+        if written > 0:
+            before = np.int64(words.ids[start + written - 1])
+            _add_to_pair(pair_of(before, left), -count, table, keys, state)
+            _note(0, before, count, word, step, at)
+        words.ids[start + written] = new
+        written += 1
+        number += 2
+        if number < length:
+            behind = np.int64(words.ids[start + number])
+            _add_to_pair(pair_of(right, behind), -count, table, keys, state)
+            _note(np.int64(behind != new), behind, count, word, step, at)  # (new, new) is of side 0 alone
+    words.lengths[word] = written
+
+
+@kernel
+def _enter(side: int, neighbour: int, new: int, table: Any, keys: Any, queue: Any, step: Any, state: Any) -> None:
+    """Enter a pair of the new token, without its words yet, where its count is more than nothing."""
+    pair = pair_of(new, neighbour) if side else pair_of(neighbour, new)
+    count = _add_to_pair(pair, step.deltas[side, neighbour], table, keys, state)
+    size = step.sizes[side, neighbour]
+    step.deltas[side, neighbour] = 0
+    step.last[side, neighbour] = 0
+    step.sizes[side, neighbour] = _NONE
+    if count > 0:
+        entry = state[NUM_ENTRIES]
+        state[NUM_ENTRIES] += 1
+        queue.counts[entry], queue.pairs[entry] = count, pair
+        queue.starts[entry], queue.sizes[entry] = state[NUM_PLACES], 0
+        step.sizes[side, neighbour] = entry
+        state[NUM_PLACES] += size
+        push(queue, entry, state)
+
+
+@kernel
+def _enter_all(new: int, table: Any, keys: Any, queue: Any, step: Any, at: Any, state: Any) -> None:
+    """Enter the pairs of the new token with their words, and leave `step` empty."""
+    for side in range(2):
+        for number in range(at[side]):
+            _enter(side, np.int64(step.touched[side, number]), new, table, keys, queue, step, state)
+    for number in range(at[2]):
+        neighbour = np.int64(step.events[number, 0])
+        side = np.int64(neighbour < 0)
+        entry = step.sizes[side, -1 - neighbour if side else neighbour]
+        if entry != _NONE:
+            queue.places[queue.starts[entry] + queue.sizes[entry]] = step.events[number, 1]
+            queue.sizes[entry] += 1
+    for side in range(2):
+        for number in range(at[side]):
+            step.sizes[side, step.touched[side, number]] = 0
+
+
+@kernel
+def merge(
+    num_ids: int, least: int, words: Any, table: Any, keys: Any, queue: Any, tokens: Any, step: Any, at: Any, state: Any
+) -> int:
+    """Merge pairs until there are so many ids; return DONE, EXHAUSTED, or what is full: then go on with more room.
+
+    Args:
+        num_ids: there is room for so many tokens.
+        least: occurrences that a pair needs.
+        table: as of `pair_slot`; keys: (2,) uint64 of its hash.
+        at: (3,) int64, zeros.
+        state: (NUM_STATES,) int64.
+    """
+    while state[NUM_IDS] < num_ids:
+        top = _next(queue, table, keys, state)
+        if top == _NONE or queue.counts[top] < 1 or queue.counts[top] < least:
+            return EXHAUSTED
+        lacking = _lacks_room(top, words, table, queue, tokens, step, state)
+        if lacking != DONE:
+            return lacking
+        _drop_top(queue, state)
+        left, right = np.int64(queue.pairs[top] >> _HALF), np.int64(queue.pairs[top] & np.uint64(0xFFFFFFFF))
+        new = _token_of(left, right, tokens, keys, state)
+        tokens.lefts[state[NUM_MERGES]], tokens.rights[state[NUM_MERGES]] = left, right
+        state[NUM_MERGES] += 1
+        for number in range(queue.starts[top], queue.starts[top] + queue.sizes[top]):
+            _merge_word(queue.places[number], left, right, new, words, table, keys, step, at, state)
+        queue.sizes[top] = 0
+        _enter_all(new, table, keys, queue, step, at, state)
+        at[0], at[1], at[2] = 0, 0, 0
+    return DONE
+
+
+@kernel
+def compact(queue: Any, state: Any) -> None:
+    """Move the words of entries together that are still in the queue."""
+    written = 0
+    for entry in range(state[NUM_ENTRIES]):  # in the order of their places
+        start = queue.starts[entry]
+        queue.starts[entry] = written
+        for number in range(start, start + queue.sizes[entry]):
+            queue.places[written] = queue.places[number]
+            written += 1
+    state[NUM_PLACES] = written
