@@ -1,5 +1,4 @@
-"""What the tokenizer's kernels do with bytes: characters of UTF-8, eight bytes at a time, hashes that can't be foreseen.
-"""
+"""What the tokenizer's kernels do with bytes: characters of UTF-8, words of eight bytes, hashes no one can foresee."""
 
 from __future__ import annotations
 

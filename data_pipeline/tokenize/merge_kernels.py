@@ -1,16 +1,14 @@
 """The merges of byte-pair encoding, equal in order to those of tokenizers' BpeTrainer, with 64-bit counts.
 
-What decides the order, all of which is reproduced here (models/bpe/trainer.rs and word.rs of tokenizers 0.23):
+A queue holds the pairs by count, the larger first, then by ids, the smaller first. Its counts are those of the time of
+entry: the first one's is compared with the true one when its turn comes, and it is put back where they differ. A pair
+is looked for in those words alone in which it came to be.
 
-- A queue of pairs by count, the larger first, then by ids, the smaller first. Its counts are those of the time of entry:
-  the first one's is compared with the true one when its turn comes, and it is put back where they differ.
-- Each entry has its own words. A pair that comes to be in further words enters once more, with those alone.
-- A merge whose text is a token already gives that token's id (`abc` from `a` and `bc`, then from `ab` and `c`): so pairs
-  come back that were merged before.
-- A merged pair's own count is not cleared. When the pair comes back, it counts from there.
-
-Two entries of one pair that come to have the same count are taken in the order of their entering; there it is the
-position in its heap, which depends on the random order of its hash tables.
+That trainer (models/bpe/trainer.rs of tokenizers 0.23) knows more cases, none of which can come up where all that is
+merged began as bytes. A token's text can't be made in two ways, say `abc` from `a` and `bc` and then from `ab` and `c`:
+no merge before crossed the borders of that text, so inside of it all went as it goes where the text stands alone, which
+is one way. So a token is made in one step, wherever it can be; a pair is new in one step, has one entry, is in no word
+any more once it is merged, and does not come back: that a merged pair's count is not cleared never shows.
 """
 
 from __future__ import annotations
@@ -20,12 +18,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_pipeline.compiled import kernel
-from data_pipeline.tokenize.byte_kernels import compare_bytes, copy_bytes, folded_product, hash_bytes
+from data_pipeline.tokenize.byte_kernels import folded_product
 
-NUM_IDS, NUM_MERGES, NUM_PAIRS, NUM_ENTRIES, QUEUED, NUM_PLACES, NUM_BYTES, NEEDED = 0, 1, 2, 3, 4, 5, 6, 7  # in state
-NUM_STATES = 8
+NUM_IDS, NUM_PAIRS, NUM_ENTRIES, QUEUED, NUM_PLACES, NEEDED = 0, 1, 2, 3, 4, 5  # in state
+NUM_STATES = 6
 # what `merge` returns: at the number of ids asked for; no more pair that is frequent enough; what is full
-DONE, EXHAUSTED, FULL_PAIRS, FULL_ENTRIES, FULL_PLACES, FULL_BYTES, FULL_MERGES = 0, 1, 2, 3, 4, 5, 6
+DONE, EXHAUSTED, FULL_PAIRS, FULL_ENTRIES, FULL_PLACES = 0, 1, 2, 3, 4
 _HALF = np.uint64(32)
 _NONE = -1
 
@@ -63,22 +61,6 @@ class Queue(NamedTuple):
     places: np.ndarray
 
 
-class Tokens(NamedTuple):
-    """The vocabulary.
-
-    Attributes:
-        data: (room,) uint8, the tokens' bytes end to end; starts: (room + 1,) int64 into it, by id.
-        slots: (slots,) int32: one more than the id of a token, 0 where there is none; by the hash of its bytes.
-        lefts, rights: (room,) int32, ids of the merged pairs in order.
-    """
-
-    data: np.ndarray
-    starts: np.ndarray
-    slots: np.ndarray
-    lefts: np.ndarray
-    rights: np.ndarray
-
-
 class Step(NamedTuple):
     """Room for what one merge makes: pairs of the new token with those before it, and with those behind it.
 
@@ -103,7 +85,7 @@ def pair_of(left: Any, right: Any) -> Any:
 
 
 @kernel
-def pair_slot(pair: Any, table: Any, keys: Any) -> int:
+def pair_slot(pair: Any, table: Any, keys: Any) -> Any:
     """Return the slot that holds a pair, or the one for it. table: (slots, 2) uint64: pair + 1 and its count."""
     last = table.shape[0] - 1
     slot = np.int64(folded_product(pair ^ keys[0], keys[1])) & last
@@ -113,7 +95,7 @@ def pair_slot(pair: Any, table: Any, keys: Any) -> int:
 
 
 @kernel
-def _add_to_pair(pair: Any, delta: int, table: Any, keys: Any, state: Any) -> int:
+def _add_to_pair(pair: Any, delta: Any, table: Any, keys: Any, state: Any) -> Any:
     """Add to a pair's count and return it; there is room for a new one."""
     slot = pair_slot(pair, table, keys)
     if table[slot, 0] == 0:
@@ -167,9 +149,7 @@ def _before(queue: Any, one: int, other: int) -> bool:
     """Return whether an entry's turn comes before another's."""
     if queue.counts[one] != queue.counts[other]:
         return bool(queue.counts[one] > queue.counts[other])
-    if queue.pairs[one] != queue.pairs[other]:
-        return bool(queue.pairs[one] < queue.pairs[other])
-    return one < other
+    return bool(queue.pairs[one] < queue.pairs[other])
 
 
 @kernel
@@ -204,7 +184,7 @@ def _sink(queue: Any, entry: int, queued: int) -> None:
 
 
 @kernel
-def _next(queue: Any, table: Any, keys: Any, state: Any) -> int:
+def _next(queue: Any, table: Any, keys: Any, state: Any) -> Any:
     """Bring the counts at the top of the heap up to date; return the entry whose turn it is, -1 where there is none."""
     while state[QUEUED] > 0:
         top = queue.heap[0]
@@ -224,45 +204,14 @@ def _drop_top(queue: Any, state: Any) -> None:
 
 
 @kernel
-def _token_of(left: int, right: int, tokens: Any, keys: Any, state: Any) -> int:
-    """Return the id of two tokens put together, a new one where there is none with these bytes."""
-    at = state[NUM_BYTES]
-    first = tokens.starts[left + 1] - tokens.starts[left]
-    size = first + tokens.starts[right + 1] - tokens.starts[right]
-    copy_bytes(tokens.data, tokens.starts[left], first, tokens.data, at)
-    copy_bytes(tokens.data, tokens.starts[right], size - first, tokens.data, at + first)
-    last = tokens.slots.size - 1
-    slot = np.int64(hash_bytes(tokens.data, at, at + size, keys[0], keys[1])) & last
-    while tokens.slots[slot] != 0:
-        known = np.int64(tokens.slots[slot]) - 1
-        start, stop = tokens.starts[known], tokens.starts[known + 1]
-        if compare_bytes(tokens.data, at, size, tokens.data, start, stop - start) == 0:
-            return known
-        slot = (slot + 1) & last
-    new = state[NUM_IDS]
-    tokens.slots[slot] = new + 1
-    tokens.starts[new + 1] = at + size
-    state[NUM_BYTES] += size
-    state[NUM_IDS] += 1
-    return new
-
-
-@kernel
-def _lacks_room(top: int, words: Any, table: Any, queue: Any, tokens: Any, step: Any, state: Any) -> int:
+def _lacks_room(top: Any, words: Any, table: Any, queue: Any, step: Any, state: Any) -> int:
     """Return what is too full for the merge of an entry, and in `state` what is needed; DONE where nothing is."""
     ids = state[NUM_IDS] + 1
     if 2 * (state[NUM_PAIRS] + 2 * ids) > table.shape[0]:
         return FULL_PAIRS
     if state[NUM_ENTRIES] + 2 * ids > queue.heap.size:
         return FULL_ENTRIES
-    if state[NUM_MERGES] == tokens.lefts.size:
-        return FULL_MERGES
-    left, right = np.int64(queue.pairs[top] >> _HALF), np.int64(queue.pairs[top] & np.uint64(0xFFFFFFFF))
-    size = tokens.starts[left + 1] - tokens.starts[left] + tokens.starts[right + 1] - tokens.starts[right]
-    if state[NUM_BYTES] + size > tokens.data.size:
-        state[NEEDED] = size
-        return FULL_BYTES
-    symbols = 0  # of these words: a merge takes two of them, and makes at most two pairs
+    symbols = np.int64(0)  # of these words: a merge takes two of them, and makes at most two pairs
     for number in range(queue.starts[top], queue.starts[top] + queue.sizes[top]):
         symbols += np.int64(words.lengths[queue.places[number]])
     if state[NUM_PLACES] + symbols > queue.places.size or symbols > step.events.shape[0]:
@@ -272,7 +221,7 @@ def _lacks_room(top: int, words: Any, table: Any, queue: Any, tokens: Any, step:
 
 
 @kernel
-def _note(side: int, neighbour: int, count: int, word: int, step: Any, at: Any) -> None:
+def _note(side: int, neighbour: Any, count: Any, word: Any, step: Any, at: Any) -> None:
     """Note a pair of the new token that a word has now.
 
     Args:
@@ -293,7 +242,7 @@ def _note(side: int, neighbour: int, count: int, word: int, step: Any, at: Any) 
 
 @kernel
 def _merge_word(
-    word: int, left: int, right: int, new: int, words: Any, table: Any, keys: Any, step: Any, at: Any, state: Any
+    word: Any, left: Any, right: Any, new: Any, words: Any, table: Any, keys: Any, step: Any, at: Any, state: Any
 ) -> None:
     """Put the pair together wherever it is in a word, from its beginning on, and note what that changes.
 
@@ -317,12 +266,12 @@ def _merge_word(
         if number < length:
             behind = np.int64(words.ids[start + number])
             _add_to_pair(pair_of(right, behind), -count, table, keys, state)
-            _note(np.int64(behind != new), behind, count, word, step, at)  # (new, new) is of side 0 alone
+            _note(1, behind, count, word, step, at)
     words.lengths[word] = written
 
 
 @kernel
-def _enter(side: int, neighbour: int, new: int, table: Any, keys: Any, queue: Any, step: Any, state: Any) -> None:
+def _enter(side: int, neighbour: Any, new: Any, table: Any, keys: Any, queue: Any, step: Any, state: Any) -> None:
     """Enter a pair of the new token, without its words yet, where its count is more than nothing."""
     pair = pair_of(new, neighbour) if side else pair_of(neighbour, new)
     count = _add_to_pair(pair, step.deltas[side, neighbour], table, keys, state)
@@ -341,15 +290,14 @@ def _enter(side: int, neighbour: int, new: int, table: Any, keys: Any, queue: An
 
 
 @kernel
-def _enter_all(new: int, table: Any, keys: Any, queue: Any, step: Any, at: Any, state: Any) -> None:
+def _enter_all(new: Any, table: Any, keys: Any, queue: Any, step: Any, at: Any, state: Any) -> None:
     """Enter the pairs of the new token with their words, and leave `step` empty."""
     for side in range(2):
         for number in range(at[side]):
             _enter(side, np.int64(step.touched[side, number]), new, table, keys, queue, step, state)
     for number in range(at[2]):
         neighbour = np.int64(step.events[number, 0])
-        side = np.int64(neighbour < 0)
-        entry = step.sizes[side, -1 - neighbour if side else neighbour]
+        entry = step.sizes[1, -1 - neighbour] if neighbour < 0 else step.sizes[0, neighbour]
         if entry != _NONE:
             queue.places[queue.starts[entry] + queue.sizes[entry]] = step.events[number, 1]
             queue.sizes[entry] += 1
@@ -360,14 +308,15 @@ def _enter_all(new: int, table: Any, keys: Any, queue: Any, step: Any, at: Any, 
 
 @kernel
 def merge(
-    num_ids: int, least: int, words: Any, table: Any, keys: Any, queue: Any, tokens: Any, step: Any, at: Any, state: Any
+    num_ids: int, least: int, words: Any, table: Any, keys: Any, queue: Any, pairs: Any, step: Any, at: Any, state: Any
 ) -> int:
     """Merge pairs until there are so many ids; return DONE, EXHAUSTED, or what is full: then go on with more room.
 
     Args:
-        num_ids: there is room for so many tokens.
+        num_ids: tokens in all.
         least: occurrences that a pair needs.
         table: as of `pair_slot`; keys: (2,) uint64 of its hash.
+        pairs: (tokens, 2) int32, receives the pair that each token is made of.
         at: (3,) int64, zeros.
         state: (NUM_STATES,) int64.
     """
@@ -375,14 +324,14 @@ def merge(
         top = _next(queue, table, keys, state)
         if top == _NONE or queue.counts[top] < 1 or queue.counts[top] < least:
             return EXHAUSTED
-        lacking = _lacks_room(top, words, table, queue, tokens, step, state)
+        lacking = _lacks_room(top, words, table, queue, step, state)
         if lacking != DONE:
             return lacking
         _drop_top(queue, state)
         left, right = np.int64(queue.pairs[top] >> _HALF), np.int64(queue.pairs[top] & np.uint64(0xFFFFFFFF))
-        new = _token_of(left, right, tokens, keys, state)
-        tokens.lefts[state[NUM_MERGES]], tokens.rights[state[NUM_MERGES]] = left, right
-        state[NUM_MERGES] += 1
+        new = state[NUM_IDS]
+        state[NUM_IDS] += 1
+        pairs[new, 0], pairs[new, 1] = left, right
         for number in range(queue.starts[top], queue.starts[top] + queue.sizes[top]):
             _merge_word(queue.places[number], left, right, new, words, table, keys, step, at, state)
         queue.sizes[top] = 0

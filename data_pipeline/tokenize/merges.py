@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -14,21 +13,16 @@ from data_pipeline.tokenize.errors import TokenizerError
 from data_pipeline.tokenize.merge_kernels import (
     DONE,
     EXHAUSTED,
-    FULL_BYTES,
     FULL_ENTRIES,
-    FULL_MERGES,
     FULL_PAIRS,
     NEEDED,
-    NUM_BYTES,
     NUM_ENTRIES,
     NUM_IDS,
-    NUM_MERGES,
     NUM_PAIRS,
     NUM_PLACES,
     NUM_STATES,
     Queue,
     Step,
-    Tokens,
     Words,
     byte_pairs,
     compact,
@@ -44,7 +38,6 @@ from foundation.progress import Meter
 NUM_BYTE_TOKENS = 256
 MOST = (1 << 31) - 1  # pieces, and bytes of one
 _IDS_AT_A_TIME = 256  # between two looks at the progress
-_FIRST_ROOM = 1 << 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +46,19 @@ class Merges:
 
     Attributes:
         tokens: the bytes of each id.
-        pairs: ids of the pairs, in the order in which an encoder merges them.
+        pairs: ids of those that were merged, in order: the first gives id 256.
     """
 
     tokens: list[bytes]
     pairs: list[tuple[int, int]]
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[int, int]]) -> Merges:
+        """Return the vocabulary that these pairs make."""
+        tokens, pairs = [bytes([byte]) for byte in byte_order()], list(pairs)
+        for left, right in pairs:
+            tokens.append(tokens[left] + tokens[right])
+        return cls(tokens, pairs)
 
 
 def byte_order() -> list[int]:
@@ -89,12 +90,15 @@ class _Merging:
         self._num_ids = max(num_ids, NUM_BYTE_TOKENS)
         self._keys = np.array([secrets.randbits(64), secrets.randbits(64) | 1], np.uint64)
         self._state = np.zeros(NUM_STATES, np.int64)
-        self._state[[NUM_IDS, NUM_BYTES]] = NUM_BYTE_TOKENS
-        self._table = np.zeros((4 * self._num_ids, 2), np.uint64)
-        self._tokens = _byte_tokens(self._num_ids)
+        self._state[NUM_IDS] = NUM_BYTE_TOKENS
+        self._pairs = np.zeros((self._num_ids, 2), np.int32)
         shape = (2, self._num_ids)
         self._step = Step(
-            *(np.zeros(shape, np.int64) for _ in range(3)), np.zeros(shape, np.int32), np.zeros((0, 2), np.int32)
+            deltas=np.zeros(shape, np.int64),
+            sizes=np.zeros(shape, np.int64),
+            last=np.zeros(shape, np.int64),
+            touched=np.zeros(shape, np.int32),
+            events=np.zeros((0, 2), np.int32),
         )
         self._queue = self._first_queue()
 
@@ -109,20 +113,14 @@ class _Merging:
                 self._table,
                 self._keys,
                 self._queue,
-                self._tokens,
+                self._pairs,
                 self._step,
                 at,
                 self._state,
             )
             meter.add(int(self._state[NUM_IDS]) - before)
             self._make_room(status)
-        return self._found()
-
-    def _found(self) -> Merges:
-        num_ids, num_merges = int(self._state[NUM_IDS]), int(self._state[NUM_MERGES])
-        data, starts = self._tokens.data.tobytes(), self._tokens.starts[: num_ids + 1].tolist()
-        pairs = zip(self._tokens.lefts[:num_merges].tolist(), self._tokens.rights[:num_merges].tolist(), strict=True)
-        return Merges([data[start:stop] for start, stop in pairwise(starts)], last_of_each(pairs))
+        return Merges.of(map(tuple, self._pairs[NUM_BYTE_TOKENS : self._state[NUM_IDS]].tolist()))
 
     def _first_queue(self) -> Queue:
         """Return the queue with the pairs of bytes, which are put into the table, too."""
@@ -158,19 +156,15 @@ class _Merging:
         """Make what is full larger."""
         if status in (DONE, EXHAUSTED):
             return
-        needed, tokens, queue = int(self._state[NEEDED]), self._tokens, self._queue
         if status == FULL_PAIRS:
             before, self._table = self._table, np.zeros((2 * len(self._table), 2), np.uint64)
             rehash_pairs(before, self._table, self._keys)
         elif status == FULL_ENTRIES:
-            self._queue = Queue(*(_longer(each, len(each)) for each in queue[:-1]), queue.places)
-        elif status == FULL_MERGES:
-            grown = (_longer(each, max(len(each), _FIRST_ROOM)) for each in (tokens.lefts, tokens.rights))
-            self._tokens = Tokens(*tokens[:3], *grown)
-        elif status == FULL_BYTES:
-            self._tokens = tokens._replace(data=_longer(tokens.data, len(tokens.data) + needed))
+            queue = self._queue
+            grown = {name: _longer(getattr(queue, name), len(queue.heap)) for name in Queue._fields[:-1]}
+            self._queue = queue._replace(**grown)
         else:
-            self._make_places(needed)
+            self._make_places(int(self._state[NEEDED]))
 
     def _make_places(self, needed: int) -> None:
         if needed > len(self._step.events):
@@ -179,12 +173,6 @@ class _Merging:
         compact(self._queue, self._state)
         if 2 * (int(self._state[NUM_PLACES]) + needed) > len(places):  # else it would soon be full again
             self._queue = self._queue._replace(places=_longer(places, len(places) + 2 * needed))
-
-
-def last_of_each(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the pairs, of those that were merged more than once the last: an encoder has one rank for each."""
-    ranks = {pair: rank for rank, pair in enumerate(pairs)}
-    return sorted(ranks, key=ranks.__getitem__)
 
 
 def _words(counted: Counted) -> Words:
@@ -202,16 +190,6 @@ def _words(counted: Counted) -> Words:
     ids[byte_order()] = np.arange(NUM_BYTE_TOKENS)
     starts = (counted.ends - sizes)[chosen]
     return Words(ids[counted.data], starts, sizes[chosen].astype(np.int32), np.array(counted.counts[chosen]))
-
-
-def _byte_tokens(num_ids: int) -> Tokens:
-    """Return the vocabulary of the bytes, with room for others. They are not in `slots`: no merge makes one."""
-    data = np.zeros(NUM_BYTE_TOKENS + _FIRST_ROOM, np.uint8)
-    data[:NUM_BYTE_TOKENS] = byte_order()
-    starts = np.zeros(num_ids + 1, np.int64)
-    starts[: NUM_BYTE_TOKENS + 1] = np.arange(NUM_BYTE_TOKENS + 1)
-    slots = np.zeros(_power_of_two(2 * num_ids), np.int32)
-    return Tokens(data, starts, slots, np.zeros(0, np.int32), np.zeros(0, np.int32))
 
 
 def _longer(array: np.ndarray, more: int) -> np.ndarray:

@@ -8,6 +8,7 @@ it slow. The order in it says nothing, so what comes out is sorted.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +17,13 @@ from data_pipeline.documents import utf8_buffers
 from data_pipeline.tokenize.counted import Counted
 from data_pipeline.tokenize.split import NUMBERS, SplitName
 from data_pipeline.tokenize.table_kernels import (
-    DONE,
     FULL_LONG,
     FULL_SHORT,
     NUM_BYTES,
     NUM_LONG,
     NUM_SHORT,
     NUM_STATES,
+    PIECE_END,
     PLACE,
     TEXT,
     Arrays,
@@ -36,6 +37,7 @@ from data_pipeline.tokenize.table_kernels import (
     write_short,
 )
 
+_PLACES = [TEXT, PLACE, PIECE_END]  # in the state: where to go on from
 _FIRST_SLOTS = 1 << 12
 _FIRST_BYTES = 1 << 16
 
@@ -59,30 +61,32 @@ class PieceTable:
         """The bytes of its arrays."""
         return sum(array.nbytes for array in self._arrays)
 
-    def count(self, texts: pa.LargeStringArray, split: SplitName, classes: np.ndarray) -> list[Counted]:
-        """Count the pieces of texts.
+    def count(
+        self, texts: pa.LargeStringArray, split: SplitName, classes: np.ndarray, max_bytes: int = 0
+    ) -> Iterator[Counted]:
+        """Count the pieces of texts; the caller goes through what it yields, and calls `take` for the rest.
 
         Args:
             texts: without nulls.
             classes: as of `char_classes`.
-        Returns:
-            What had to be taken out on the way, so that the memory sufficed; what is left comes from `take`.
+            max_bytes: longer pieces are cut after so many; 0 for no limit.
+        Yields:
+            What had to be taken out on the way, so that the memory sufficed.
         """
         data, offsets = utf8_buffers(texts)
-        taken = []
-        self._begin()
-        while status := count_pieces(data, offsets, NUMBERS[split], classes, self._arrays):
-            taken += self._make_room(status, int(np.diff(offsets).max()))
-        return taken
+        longest = int(np.diff(offsets).max(initial=0))
+        self._arrays.state[_PLACES] = 0
+        while status := count_pieces(data, offsets, NUMBERS[split], classes, max_bytes or longest, self._arrays):
+            yield from self._make_room(status, min(longest, max_bytes or longest))
 
-    def add(self, counted: Counted) -> list[Counted]:
-        """Add what was counted elsewhere; returns as `count`."""
-        taken = []
-        self._begin()
+    def add(self, counted: Counted) -> Iterator[Counted]:
+        """Add what was counted elsewhere; yields as `count`."""
         longest = int(np.diff(counted.ends, prepend=0).max(initial=0))
-        while status := add_counted(*counted, self._arrays):
-            taken += self._make_room(status, longest)
-        return taken
+        self._arrays.state[_PLACES] = 0
+        data = counted.data.view()
+        data.flags.writeable = False  # as those of texts: kernels are compiled for each kind
+        while status := add_counted(data, counted.ends, counted.counts, self._arrays):
+            yield from self._make_room(status, longest)
 
     def take(self) -> Counted:
         """Return the pieces, sorted, and forget them."""
@@ -101,9 +105,6 @@ class PieceTable:
         write_long(arrays.data, starts, counts, order, (*out, len(short), short_bytes))
         self._clear()
         return out
-
-    def _begin(self) -> None:
-        self._arrays.state[[TEXT, PLACE]] = 0
 
     def _clear(self) -> None:
         self._arrays = Arrays(
@@ -124,9 +125,9 @@ class PieceTable:
         """
         grown = self._grown(status, longest)
         if len(self) and self.num_bytes + sum(array.nbytes for array in grown.values()) > self._memory_bytes:
-            place = self._arrays.state[[TEXT, PLACE]]
+            place = self._arrays.state[_PLACES]
             taken = self.take()
-            self._arrays.state[[TEXT, PLACE]] = place
+            self._arrays.state[_PLACES] = place
             return [taken]
         before, self._arrays = self._arrays, self._arrays._replace(**grown)
         if status == FULL_SHORT:

@@ -138,5 +138,3 @@ def _cl100k_end(text: str, kinds: list[int], place: int) -> int:
 def _space_end(kinds: list[int], place: int) -> int:
     end = _run(kinds, place, (SPACE, LINE_END))
     return end if end == len(kinds) or end == place + 1 else end - 1
-
-

@@ -77,12 +77,12 @@ def _contraction(data: Any, place: int, stop: int, case: int) -> int:
     if case and first == _LONG_S[0] and data[place + 2] == _LONG_S[1]:
         return 3
     first |= case
-    if first == _S or first == _T or first == _M or first == _D:
+    if first in (_S, _T, _M, _D):
         return 2
     if place + 2 >= stop:
         return 0
     second = data[place + 2] | case
-    if (second == _E and (first == _R or first == _V)) or (first == _L and second == _L):
+    if (second == _E and first in (_R, _V)) or (first == _L and second == _L):
         return 3
     return 0
 
@@ -97,7 +97,7 @@ def _gpt2_end(data: Any, place: int, stop: int, classes: Any) -> int:
     if data[place] == _GAP and place + 1 < stop:
         kind, size = _kind(data, place + 1, classes)
         size += 1
-    if kind == SPACE or kind == LINE_END:
+    if kind in (SPACE, LINE_END):
         return _space_end(data, place, stop, classes)
     return _run(data, place + size, stop, kind, classes)
 

@@ -13,8 +13,8 @@ from data_pipeline.tokenize.split_kernels import piece_end
 SHORT_BYTES = 7  # a piece of so many, and its length, are one number
 _LENGTH_AT = 56  # the bit of that number where the length begins
 DONE, FULL_SHORT, FULL_LONG, FULL_BYTES = 0, 1, 2, 3  # what a kernel returns
-NUM_SHORT, NUM_LONG, NUM_BYTES, TEXT, PLACE = 0, 1, 2, 3, 4  # in Arrays.state
-NUM_STATES = 5
+NUM_SHORT, NUM_LONG, NUM_BYTES, TEXT, PLACE, PIECE_END = 0, 1, 2, 3, 4, 5  # in Arrays.state
+NUM_STATES = 6
 
 
 class Arrays(NamedTuple):
@@ -27,7 +27,8 @@ class Arrays(NamedTuple):
         starts: (room for long pieces + 1,) int64 into it.
         counts: (room for long pieces,) int64.
         keys: (2,) uint64 of the hash.
-        state: (NUM_STATES,) int64: the pieces and bytes that there are; the text and the place in it to go on from.
+        state: (NUM_STATES,) int64: the pieces and bytes that there are; the text to go on from, the place in it,
+            and the end of the piece that it is in, in `data`.
     """
 
     short: np.ndarray
@@ -40,24 +41,28 @@ class Arrays(NamedTuple):
 
 
 @kernel
-def count_pieces(data: Any, offsets: Any, split: int, classes: Any, table: Any) -> int:
+def count_pieces(data: Any, offsets: Any, split: int, classes: Any, max_bytes: int, table: Any) -> int:
     """Count the pieces of texts, from the place in `state` on; return DONE, or what is full: then go on with more room.
 
     Args:
         data, offsets: as of `utf8_buffers`.
         split, classes: as of `piece_end`.
+        max_bytes: longer pieces are cut after so many.
     """
     while table.state[TEXT] < offsets.size - 1:
-        place, stop = offsets[table.state[TEXT]] + table.state[PLACE], offsets[table.state[TEXT] + 1]
+        begin, stop = offsets[table.state[TEXT]], offsets[table.state[TEXT] + 1]
+        place, end = begin + table.state[PLACE], table.state[PIECE_END]
         while place < stop:
-            end = piece_end(data, place, stop, split, classes)
-            status = _add(data, place, end, np.uint64(1), table)
+            if end <= place:
+                end = piece_end(data, place, stop, split, classes)
+            cut = min(end, place + max_bytes)
+            status = _add(data, place, cut, np.uint64(1), table)
             if status != DONE:
-                table.state[PLACE] = place - offsets[table.state[TEXT]]
+                table.state[PLACE], table.state[PIECE_END] = place - begin, end
                 return status
-            place = end
+            place = cut
         table.state[TEXT] += 1
-        table.state[PLACE] = 0
+        table.state[PLACE], table.state[PIECE_END] = 0, 0
     return DONE
 
 
@@ -88,7 +93,7 @@ def short_key(data: Any, start: int, stop: int) -> Any:
 
 
 @kernel
-def _short_slot(key: Any, short: Any, keys: Any) -> int:
+def _short_slot(key: Any, short: Any, keys: Any) -> Any:
     """Return the slot that holds a number, or the one for it."""
     last = short.shape[0] - 1
     slot = np.int64(folded_product(key ^ keys[0], keys[1])) & last
