@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -200,3 +202,31 @@ def _longer(array: np.ndarray, more: int) -> np.ndarray:
 
 def _power_of_two(least: int) -> int:
     return 1 << (least - 1).bit_length()
+
+
+def merge_plainly(pieces: Mapping[bytes, int], num_tokens: int, min_frequency: int) -> Merges:
+    """Return what `find_merges` does, all pairs counted anew for each merge (Sennrich, Haddow and Birch, ACL 2016)."""
+    ids = {byte: number for number, byte in enumerate(byte_order())}
+    words = [([ids[byte] for byte in piece], count) for piece, count in pieces.items()]
+    found: list[tuple[int, int]] = []
+    while NUM_BYTE_TOKENS + len(found) < num_tokens:
+        counts: Counter[tuple[int, int]] = Counter()
+        for word, count in words:
+            for pair in pairwise(word):
+                counts[pair] += count
+        best = min(counts, key=lambda pair: (-counts[pair], pair), default=None)
+        if best is None or counts[best] < min_frequency:
+            break
+        found.append(best)
+        words = [(_merged_plainly(word, best, NUM_BYTE_TOKENS + len(found) - 1), count) for word, count in words]
+    return Merges.of(found)
+
+
+def _merged_plainly(word: list[int], pair: tuple[int, int], new: int) -> list[int]:
+    merged: list[int] = []
+    at = 0
+    while at < len(word):
+        is_pair = tuple(word[at : at + 2]) == pair
+        merged.append(new if is_pair else word[at])
+        at += 1 + is_pair
+    return merged
