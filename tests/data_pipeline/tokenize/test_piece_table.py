@@ -101,7 +101,11 @@ def test_counts_have_64_bits(tmp_path: Path) -> None:
 
 def test_runs_are_in_one_order_for_pieces_with_the_same_beginnings() -> None:
     rng = random.Random(1)
-    pieces = {b"x" * size + bytes(rng.choices(b"ab\0", k=rng.randrange(12))) for size in (0, 1, 7, 8, 9, 16, 24) for _ in range(200)}
+    pieces = {
+        b"x" * size + bytes(rng.choices(b"ab\0", k=rng.randrange(12)))
+        for size in (0, 1, 7, 8, 9, 16, 24)
+        for _ in range(200)
+    }
     pieces.discard(b"")
     first, second = of(dict.fromkeys(sorted(pieces), 1)), of(dict.fromkeys(sorted(pieces, reverse=True), 1))
     assert list(first.pieces()) == list(second.pieces())
@@ -121,7 +125,7 @@ def test_files_come_back_and_damage_is_seen(tmp_path: Path) -> None:
 
 
 def test_keys_that_are_multiples_do_not_crowd() -> None:
-    """Pieces whose numbers differ in their upper bits alone would share a slot of a plain table: minutes, not a moment."""
+    """Pieces whose numbers differ in their upper bits alone share a slot of a plain table: minutes, no moment."""
     pieces = [bytes([97, 97, 97, 97, *divmod(number, 256), 97]) for number in range(40_000)]
     pieces += [b"aaaaaaaa" + piece for piece in pieces]
     counts = dict.fromkeys(pieces, 1)

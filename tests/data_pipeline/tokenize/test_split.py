@@ -33,7 +33,23 @@ PATTERNS = {"gpt2": GPT2_PATTERN, "cl100k": CL100K_PATTERN}
 CODES = [code for code in range(NUM_CODES) if not 0xD800 <= code < 0xE000]
 ALPHABET = " '\n\r\tsStTrReEvVmMlLdD\u017fab1٣².,—é\u00a0\u2028\u3000東\u0301\u212a"
 # what stands around a code point: every place of the patterns at which its class, or the letter itself, decides
-PLACES = ("'{}a", "a'{}", "'{}e", "'r{}", "'V{}1", "'l{}", "{}s", "a{}b", " {} ", "{}{}1", "12{}45", ".{}a", "\n{}\r\n", " {}a", " \t{}")
+PLACES = (
+    "'{}a",
+    "a'{}",
+    "'{}e",
+    "'r{}",
+    "'V{}1",
+    "'l{}",
+    "{}s",
+    "a{}b",
+    " {} ",
+    "{}{}1",
+    "12{}45",
+    ".{}a",
+    "\n{}\r\n",
+    " {}a",
+    " \t{}",
+)
 
 
 def by_kernel(text: str, split: SplitName) -> list[str]:
@@ -82,7 +98,12 @@ def test_the_pre_tokenizer_cuts_as_its_pattern(split: SplitName) -> None:
 
 def test_classes_are_those_of_the_engine_for_every_code_point() -> None:
     classes = char_classes()
-    for pattern, wanted in ((r"\p{L}", (LETTER,)), (r"\p{N}", (NUMBER,)), (r"\s", (SPACE, LINE_END)), (r"[\r\n]", (LINE_END,))):
+    for pattern, wanted in (
+        (r"\p{L}", (LETTER,)),
+        (r"\p{N}", (NUMBER,)),
+        (r"\s", (SPACE, LINE_END)),
+        (r"[\r\n]", (LINE_END,)),
+    ):
         split = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
         found = set()
         for start in range(0, len(CODES), 1 << 13):
