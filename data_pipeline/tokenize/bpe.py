@@ -20,7 +20,7 @@ from data_pipeline.tokenize.trainer import Sample, TokenizerTrainer
 from foundation.errors import require
 from foundation.progress import progress
 
-CHECKED_CHARS = 1 << 20  # of the sample, in the round trip after training
+CHECKED_CHARS = 1 << 18  # of the sample, in the round trip after training
 LEAST_MEMORY_BYTES = 1 << 20
 _MOST_64 = (1 << 63) - 1
 

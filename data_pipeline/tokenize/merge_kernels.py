@@ -20,10 +20,12 @@ import numpy as np
 from data_pipeline.compiled import kernel
 from data_pipeline.tokenize.byte_kernels import folded_product
 
-NUM_IDS, NUM_PAIRS, NUM_ENTRIES, QUEUED, NUM_PLACES, NEEDED = 0, 1, 2, 3, 4, 5  # in state
-NUM_STATES = 6
+NUM_IDS, NUM_PAIRS, NUM_ENTRIES, QUEUED, NUM_PLACES = 0, 1, 2, 3, 4  # in state
+NUM_STATES = 5
 # what `merge` returns: at the number of ids asked for; no more pair that is frequent enough; what is full
-DONE, EXHAUSTED, FULL_PAIRS, FULL_ENTRIES, FULL_PLACES = 0, 1, 2, 3, 4
+DONE, EXHAUSTED, FULL_PAIRS, FULL_ENTRIES = 0, 1, 2, 3
+START, LENGTH, COUNT = 0, 1, 2  # in Words.records
+DELTA, SIZE, LAST, ENTRY = 0, 1, 2, 3  # in Step.notes
 _HALF = np.uint64(32)
 _NONE = -1
 
@@ -32,15 +34,13 @@ class Words(NamedTuple):
     """The distinct pieces as tokens. Ids are those of a vocabulary that begins with the 256 bytes.
 
     Attributes:
-        ids: (symbols,) int32, end to end; of each word the first `lengths` from its start count.
-        starts: (words,) int64; lengths: (words,) int32.
-        counts: (words,) int64, how often each occurs.
+        ids: (symbols,) int32, end to end.
+        records: (words, 3) int64: where a word begins in `ids`, how many of these are its own still, how often it
+            occurs.
     """
 
     ids: np.ndarray
-    starts: np.ndarray
-    lengths: np.ndarray
-    counts: np.ndarray
+    records: np.ndarray
 
 
 class Queue(NamedTuple):
@@ -50,7 +50,8 @@ class Queue(NamedTuple):
         heap: (room,) int64 entries, the first is that whose turn it is.
         counts: (room,) int64, by entry; pairs: (room,) uint64; starts: (room,) int64 into `places`, and sizes: (room,)
             int64: the words of an entry.
-        places: (room,) int32 words.
+        places: (3 symbols,) int32 words: a merge takes a symbol and makes two pairs at most. What is not written to
+            takes no memory.
     """
 
     heap: np.ndarray
@@ -62,18 +63,16 @@ class Queue(NamedTuple):
 
 
 class Step(NamedTuple):
-    """Room for what one merge makes: pairs of the new token with those before it, and with those behind it.
+    """Room for what one merge makes: pairs of the new token with those before it, side 0, and behind it, side 1.
 
     Attributes:
-        deltas: (2, ids) int64, how much more often each occurs; sizes: (2, ids) int64, in how many words;
-        last: (2, ids) int64, one more than the word that was seen last.
+        notes: (2, ids, 4) int64, by neighbour: how often the pair came to be, in how many words, one more than the
+            word that was seen last, and its entry in the queue.
         touched: (2, ids) int32, the neighbours in the order of their first appearance.
-        events: (room, 2) int32: neighbour (those behind it as -1 - id), word.
+        events: (symbols, 2) int32: neighbour (those behind it as -1 - id), word. What is not written takes no memory.
     """
 
-    deltas: np.ndarray
-    sizes: np.ndarray
-    last: np.ndarray
+    notes: np.ndarray
     touched: np.ndarray
     events: np.ndarray
 
@@ -121,11 +120,11 @@ def byte_pairs(words: Any, counts: Any, sizes: Any, last: Any) -> None:
     Args:
         counts: receives how often each occurs; sizes: in how many words; last: zeros, left with words.
     """
-    for word in range(words.starts.size):
-        start = words.starts[word]
-        for at in range(start, start + words.lengths[word] - 1):
+    for word in range(words.records.shape[0]):
+        start = words.records[word, START]
+        for at in range(start, start + words.records[word, LENGTH] - 1):
             left, right = words.ids[at], words.ids[at + 1]
-            counts[left, right] += words.counts[word]
+            counts[left, right] += words.records[word, COUNT]
             sizes[left, right] += last[left, right] != word + 1
             last[left, right] = word + 1
 
@@ -134,9 +133,9 @@ def byte_pairs(words: Any, counts: Any, sizes: Any, last: Any) -> None:
 def list_byte_pairs(words: Any, starts: Any, last: Any, places: Any) -> None:
     """Write the words of each pair into `places`; starts: (ids, ids) int64, where, moved on; last: as of `byte_pairs`,
     zeros again."""
-    for word in range(words.starts.size):
-        start = words.starts[word]
-        for at in range(start, start + words.lengths[word] - 1):
+    for word in range(words.records.shape[0]):
+        start = words.records[word, START]
+        for at in range(start, start + words.records[word, LENGTH] - 1):
             left, right = words.ids[at], words.ids[at + 1]
             if last[left, right] != word + 1:
                 last[left, right] = word + 1
@@ -204,23 +203,6 @@ def _drop_top(queue: Any, state: Any) -> None:
 
 
 @kernel
-def _lacks_room(top: Any, words: Any, table: Any, queue: Any, step: Any, state: Any) -> int:
-    """Return what is too full for the merge of an entry, and in `state` what is needed; DONE where nothing is."""
-    ids = state[NUM_IDS] + 1
-    if 2 * (state[NUM_PAIRS] + 2 * ids) > table.shape[0]:
-        return FULL_PAIRS
-    if state[NUM_ENTRIES] + 2 * ids > queue.heap.size:
-        return FULL_ENTRIES
-    symbols = np.int64(0)  # of these words: a merge takes two of them, and makes at most two pairs
-    for number in range(queue.starts[top], queue.starts[top] + queue.sizes[top]):
-        symbols += np.int64(words.lengths[queue.places[number]])
-    if state[NUM_PLACES] + symbols > queue.places.size or symbols > step.events.shape[0]:
-        state[NEEDED] = symbols
-        return FULL_PLACES
-    return DONE
-
-
-@kernel
 def _note(side: int, neighbour: Any, count: Any, word: Any, step: Any, at: Any) -> None:
     """Note a pair of the new token that a word has now.
 
@@ -228,65 +210,71 @@ def _note(side: int, neighbour: Any, count: Any, word: Any, step: Any, at: Any) 
         side: 0 for a neighbour before it, 1 for one behind it.
         at: (3,) int64: how many were touched on each side, how many events there are.
     """
-    if step.last[side, neighbour] == 0:
+    notes = step.notes[side, neighbour]
+    if notes[LAST] == 0:
         step.touched[side, at[side]] = neighbour
         at[side] += 1
-    step.deltas[side, neighbour] += count
-    if step.last[side, neighbour] != word + 1:
-        step.last[side, neighbour] = word + 1
-        step.sizes[side, neighbour] += 1
+    notes[DELTA] += count
+    if notes[LAST] != word + 1:
+        notes[LAST] = word + 1
+        notes[SIZE] += 1
         step.events[at[2], 0] = -1 - neighbour if side else neighbour
         step.events[at[2], 1] = word
         at[2] += 1
 
 
 @kernel
-def _merge_word(
-    word: Any, left: Any, right: Any, new: Any, words: Any, table: Any, keys: Any, step: Any, at: Any, state: Any
-) -> None:
-    """Put the pair together wherever it is in a word, from its beginning on, and note what that changes.
+def _merge_word(word: Any, left: Any, right: Any, new: Any, words: Any, step: Any, at: Any) -> None:
+    """Put the pair together wherever it is in a word, from its beginning on, and note the pairs that this makes.
 
     What is before a place is as it is after the merge, what is behind it as it was before it.
     """
-    start, length, count = words.starts[word], np.int64(words.lengths[word]), words.counts[word]
+    start, length, count = words.records[word, START], words.records[word, LENGTH], words.records[word, COUNT]
+    ids = words.ids[start : start + length]
     written, number = 0, 0
     while number < length:
-        if words.ids[start + number] != left or number + 1 == length or words.ids[start + number + 1] != right:
-            words.ids[start + written] = words.ids[start + number]
+        if ids[number] != left or number + 1 == length or ids[number + 1] != right:
+            ids[written] = ids[number]
             written += 1
             number += 1
             continue
         if written > 0:
-            before = np.int64(words.ids[start + written - 1])
-            _add_to_pair(pair_of(before, left), -count, table, keys, state)
-            _note(0, before, count, word, step, at)
-        words.ids[start + written] = new
+            _note(0, np.int64(ids[written - 1]), count, word, step, at)
+        ids[written] = new
         written += 1
         number += 2
         if number < length:
-            behind = np.int64(words.ids[start + number])
-            _add_to_pair(pair_of(right, behind), -count, table, keys, state)
-            _note(1, behind, count, word, step, at)
-    words.lengths[word] = written
+            _note(1, np.int64(ids[number]), count, word, step, at)
+    words.records[word, LENGTH] = written
+
+
+@kernel
+def _take_off(left: Any, right: Any, table: Any, keys: Any, step: Any, at: Any, state: Any) -> None:
+    """Count off the pairs of both tokens with their neighbours: as often as the new one has these now."""
+    for number in range(at[0]):
+        before = np.int64(step.touched[0, number])
+        _add_to_pair(pair_of(before, left), -step.notes[0, before, DELTA], table, keys, state)
+    for number in range(at[1]):
+        behind = np.int64(step.touched[1, number])
+        _add_to_pair(pair_of(right, behind), -step.notes[1, behind, DELTA], table, keys, state)
 
 
 @kernel
 def _enter(side: int, neighbour: Any, new: Any, table: Any, keys: Any, queue: Any, step: Any, state: Any) -> None:
     """Enter a pair of the new token, without its words yet, where its count is more than nothing."""
     pair = pair_of(new, neighbour) if side else pair_of(neighbour, new)
-    count = _add_to_pair(pair, step.deltas[side, neighbour], table, keys, state)
-    size = step.sizes[side, neighbour]
-    step.deltas[side, neighbour] = 0
-    step.last[side, neighbour] = 0
-    step.sizes[side, neighbour] = _NONE
+    notes = step.notes[side, neighbour]
+    count = _add_to_pair(pair, notes[DELTA], table, keys, state)
+    notes[ENTRY] = _NONE
     if count > 0:
         entry = state[NUM_ENTRIES]
         state[NUM_ENTRIES] += 1
         queue.counts[entry], queue.pairs[entry] = count, pair
         queue.starts[entry], queue.sizes[entry] = state[NUM_PLACES], 0
-        step.sizes[side, neighbour] = entry
-        state[NUM_PLACES] += size
+        state[NUM_PLACES] += notes[SIZE]
+        notes[ENTRY] = entry
         push(queue, entry, state)
+    notes[DELTA], notes[SIZE], notes[LAST] = 0, 0, 0
 
 
 @kernel
@@ -297,13 +285,11 @@ def _enter_all(new: Any, table: Any, keys: Any, queue: Any, step: Any, at: Any, 
             _enter(side, np.int64(step.touched[side, number]), new, table, keys, queue, step, state)
     for number in range(at[2]):
         neighbour = np.int64(step.events[number, 0])
-        entry = step.sizes[1, -1 - neighbour] if neighbour < 0 else step.sizes[0, neighbour]
+        entry = step.notes[1, -1 - neighbour, ENTRY] if neighbour < 0 else step.notes[0, neighbour, ENTRY]
         if entry != _NONE:
             queue.places[queue.starts[entry] + queue.sizes[entry]] = step.events[number, 1]
             queue.sizes[entry] += 1
-    for side in range(2):
-        for number in range(at[side]):
-            step.sizes[side, step.touched[side, number]] = 0
+    at[0], at[1], at[2] = 0, 0, 0
 
 
 @kernel
@@ -321,33 +307,21 @@ def merge(
         state: (NUM_STATES,) int64.
     """
     while state[NUM_IDS] < num_ids:
+        most_new = 2 * (state[NUM_IDS] + 1)
+        if 2 * (state[NUM_PAIRS] + most_new) > table.shape[0]:
+            return FULL_PAIRS
+        if state[NUM_ENTRIES] + most_new > queue.heap.size:
+            return FULL_ENTRIES
         top = _next(queue, table, keys, state)
         if top == _NONE or queue.counts[top] < 1 or queue.counts[top] < least:
             return EXHAUSTED
-        lacking = _lacks_room(top, words, table, queue, step, state)
-        if lacking != DONE:
-            return lacking
         _drop_top(queue, state)
         left, right = np.int64(queue.pairs[top] >> _HALF), np.int64(queue.pairs[top] & np.uint64(0xFFFFFFFF))
         new = state[NUM_IDS]
         state[NUM_IDS] += 1
         pairs[new, 0], pairs[new, 1] = left, right
         for number in range(queue.starts[top], queue.starts[top] + queue.sizes[top]):
-            _merge_word(queue.places[number], left, right, new, words, table, keys, step, at, state)
-        queue.sizes[top] = 0
+            _merge_word(np.int64(queue.places[number]), left, right, new, words, step, at)
+        _take_off(left, right, table, keys, step, at, state)
         _enter_all(new, table, keys, queue, step, at, state)
-        at[0], at[1], at[2] = 0, 0, 0
     return DONE
-
-
-@kernel
-def compact(queue: Any, state: Any) -> None:
-    """Move the words of entries together that are still in the queue."""
-    written = 0
-    for entry in range(state[NUM_ENTRIES]):  # in the order of their places
-        start = queue.starts[entry]
-        queue.starts[entry] = written
-        for number in range(start, start + queue.sizes[entry]):
-            queue.places[written] = queue.places[number]
-            written += 1
-    state[NUM_PLACES] = written

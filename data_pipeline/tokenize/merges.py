@@ -17,7 +17,6 @@ from data_pipeline.tokenize.merge_kernels import (
     EXHAUSTED,
     FULL_ENTRIES,
     FULL_PAIRS,
-    NEEDED,
     NUM_ENTRIES,
     NUM_IDS,
     NUM_PAIRS,
@@ -27,7 +26,6 @@ from data_pipeline.tokenize.merge_kernels import (
     Step,
     Words,
     byte_pairs,
-    compact,
     list_byte_pairs,
     merge,
     pair_slot,
@@ -94,13 +92,10 @@ class _Merging:
         self._state = np.zeros(NUM_STATES, np.int64)
         self._state[NUM_IDS] = NUM_BYTE_TOKENS
         self._pairs = np.zeros((self._num_ids, 2), np.int32)
-        shape = (2, self._num_ids)
         self._step = Step(
-            deltas=np.zeros(shape, np.int64),
-            sizes=np.zeros(shape, np.int64),
-            last=np.zeros(shape, np.int64),
-            touched=np.zeros(shape, np.int32),
-            events=np.zeros((0, 2), np.int32),
+            notes=np.zeros((2, self._num_ids, 4), np.int64),
+            touched=np.zeros((2, self._num_ids), np.int32),
+            events=np.empty((len(self._words.ids), 2), np.int32),
         )
         self._queue = self._first_queue()
 
@@ -139,7 +134,7 @@ class _Merging:
             np.empty(room, np.uint64),
             np.empty(room, np.int64),
             np.empty(room, np.int64),
-            np.empty(2 * int(sizes.sum()), np.int32),
+            np.empty(3 * len(self._words.ids), np.int32),
         )
         queue.counts[:entries], queue.sizes[:entries] = counts[lefts, rights], sizes[lefts, rights]
         queue.starts[:entries] = starts[lefts, rights]
@@ -156,8 +151,6 @@ class _Merging:
 
     def _make_room(self, status: int) -> None:
         """Make what is full larger."""
-        if status in (DONE, EXHAUSTED):
-            return
         if status == FULL_PAIRS:
             before, self._table = self._table, np.zeros((2 * len(self._table), 2), np.uint64)
             rehash_pairs(before, self._table, self._keys)
@@ -165,16 +158,6 @@ class _Merging:
             queue = self._queue
             grown = {name: _longer(getattr(queue, name), len(queue.heap)) for name in Queue._fields[:-1]}
             self._queue = queue._replace(**grown)
-        else:
-            self._make_places(int(self._state[NEEDED]))
-
-    def _make_places(self, needed: int) -> None:
-        if needed > len(self._step.events):
-            self._step = self._step._replace(events=np.empty((2 * needed, 2), np.int32))
-        places = self._queue.places
-        compact(self._queue, self._state)
-        if 2 * (int(self._state[NUM_PLACES]) + needed) > len(places):  # else it would soon be full again
-            self._queue = self._queue._replace(places=_longer(places, len(places) + 2 * needed))
 
 
 def _words(counted: Counted) -> Words:
@@ -190,8 +173,8 @@ def _words(counted: Counted) -> Words:
         raise TokenizerError("tokenizer.sample_bytes: the sample has more pairs than 63 bits count; set a smaller one")
     ids = np.empty(NUM_BYTE_TOKENS, np.int32)
     ids[byte_order()] = np.arange(NUM_BYTE_TOKENS)
-    starts = (counted.ends - sizes)[chosen]
-    return Words(ids[counted.data], starts, sizes[chosen].astype(np.int32), np.array(counted.counts[chosen]))
+    records = np.stack([counted.ends - sizes, sizes, counted.counts], axis=1)[chosen]
+    return Words(ids[counted.data], records)
 
 
 def _longer(array: np.ndarray, more: int) -> np.ndarray:
