@@ -106,8 +106,8 @@ def write_tasks(texts: list[str], folder: Path) -> int:
     """Write the files, of about as many bytes each; return the bytes of text."""
     folder.mkdir(parents=True)
     for task in range(FILES):
-        lines = [orjson.dumps({"text": text}) for text in texts[task::FILES]]
-        (folder / f"task_{task}.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+        lines = [orjson.dumps({"text": text}) + b"\n" for text in texts[task::FILES]]
+        (folder / f"task_{task}.jsonl").write_bytes(b"".join(lines))
     return sum(len(text.encode()) for text in texts)
 
 
@@ -119,7 +119,15 @@ def speed_table(records: dict[str, dict[str, list[Record]]], num_bytes: dict[str
         peaks, few_peaks = ([record["tree_mb"] for record in parts[part]] for part in (ALL, TENTH))
         times = ratio([record["whole_s"] for record in records[REFERENCE][ALL]], seconds)
         speed = num_bytes[ALL] / 1e6 / statistics.median(seconds)
-        row = [side, spread(seconds, 2), f"{speed:.1f}", f"{times:.1f}", spread(peaks), spread(few, 2), spread(few_peaks)]
+        row = [
+            side,
+            spread(seconds, 2),
+            f"{speed:.1f}",
+            f"{times:.1f}",
+            spread(peaks),
+            spread(few, 2),
+            spread(few_peaks),
+        ]
         rows.append(row)
     return table(rows)
 
@@ -146,8 +154,8 @@ def _notes(options: argparse.Namespace, num_bytes: dict[str, int]) -> list[str]:
         *measured_with(("numpy", "numba", "pyarrow", "tokenizers"), REPOSITORY, options.repeats),
         f"- the command from its start to tokenizer.json, on {FILES} files; a tenth: {num_bytes[TENTH] / 1e6:.1f} MB",
         f"- ours counts in {WORKERS} processes; the others in threads, as many as there are cores",
-        "- peak: resident memory of all processes of the command, pages of mapped files such as libraries left out; times: "
-        "the median of pairs, one right after the other; our kernels were compiled before",
+        "- peak: resident memory of all processes of the command, pages of mapped files such as libraries left out",
+        "- times: the median of pairs, one right after the other; our kernels were compiled before",
         "- rustbpe and bpeasy take others among pairs of equal count, which is why their order differs",
     ]
 
