@@ -19,6 +19,8 @@ from foundation.hashes import hash_bytes, hash_file, hash_json
 from foundation.progress import human
 from foundation.text import number_of
 
+_AT_A_TIME = 256  # texts that are made objects
+
 
 class TrainTokenizer(Stage):
     """Writes tokenizer.json. No document passes through it.
@@ -79,7 +81,9 @@ class _StoredSample(Sample):
 
     def texts(self) -> Iterator[str]:
         for piece in self._view.slices(self._mask):
-            yield from piece.texts().to_pylist()
+            texts = piece.texts()
+            for start in range(0, len(texts), _AT_A_TIME):  # some callers want the first alone
+                yield from texts.slice(start, _AT_A_TIME).to_pylist()
 
     def map(self, work: PartWork) -> Iterator[tuple[Path, dict[str, Any]]]:
         place = self._stage.place
