@@ -84,7 +84,9 @@ def _of_few_words(node: Node[Any]) -> Node[Any]:
     """Return a tokenizer to train that so small a text supports; a given one as it is."""
     if "vocab_size" not in inspect.signature(node.target).parameters:
         return node
-    fewer = {"vocab_size": max(build(node).vocab_size // FEWER_WORDS, min(build(node).vocab_size, 280))}
+    trainer = build(node)
+    least = 280 + len(getattr(trainer, "special_tokens", ()))
+    fewer = {"vocab_size": max(trainer.vocab_size // FEWER_WORDS, min(trainer.vocab_size, least))}
     return replace(node, values=node.values | fewer, raw=node.raw | fewer)
 
 

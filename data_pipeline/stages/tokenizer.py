@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.ledger import Book
+from data_pipeline.records import Part
 from data_pipeline.shards.manifest import TOKENIZER
-from data_pipeline.stages.stage import Outcome, Stage, Workplace
-from data_pipeline.stages.view import View
+from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, do_parts, task
+from data_pipeline.stages.view import Slice, View
 from data_pipeline.storage import write_file
-from data_pipeline.tokenize.trainer import TokenizerTrainer
-from foundation.hashes import hash_bytes, hash_file
+from data_pipeline.tokenize.trainer import PartWork, Sample, TokenizerTrainer
+from foundation.hashes import hash_bytes, hash_file, hash_json
 from foundation.progress import human
 from foundation.text import number_of
+
+_AT_A_TIME = 256  # texts that are made objects
 
 
 class TrainTokenizer(Stage):
@@ -31,7 +34,7 @@ class TrainTokenizer(Stage):
     name = "tokenizer"
     title = "tokenizer"
     code = ("tokenize", "stages/tokenizer.py")
-    libraries = ("numpy", "tokenizers")
+    libraries = ("numpy", "pyarrow", "tokenizers")
 
     def __init__(self, place: Workplace, trainer: TokenizerTrainer, raw: dict[str, Any]) -> None:
         super().__init__(place)
@@ -57,7 +60,7 @@ class TrainTokenizer(Stage):
         training = np.flatnonzero(view.training)
         chosen = training[self._trainer.choose(view.files[training], view.rows[training], view.sizes[training])]
         total = int(view.sizes[chosen].sum())
-        tokenizer_json = self._trainer.train(_texts(view, chosen), total)
+        tokenizer_json = self._trainer.train_on(_StoredSample(self, view, chosen))
         write_file(self.path, tokenizer_json)
         tokenizer_hash = hash_bytes(tokenizer_json)
         facts = {
@@ -67,8 +70,40 @@ class TrainTokenizer(Stage):
         return Outcome(tokenizer_hash, {}, [self.path], facts, utf8_bytes=total)
 
 
-def _texts(view: View, indices: np.ndarray) -> Iterator[str]:
-    mask = np.zeros(len(view.alive), bool)
-    mask[indices] = True
-    for piece in view.slices(mask):
-        yield from piece.texts().to_pylist()
+class _StoredSample(Sample):
+    """The chosen documents; chosen: (n,) int64 indices."""
+
+    def __init__(self, stage: TrainTokenizer, view: View, chosen: np.ndarray) -> None:
+        self._stage, self._view = stage, view
+        self._mask = np.zeros(len(view.alive), bool)
+        self._mask[chosen] = True
+        self.num_bytes, self.folder = int(view.sizes[chosen].sum()), stage.folder
+
+    def texts(self) -> Iterator[str]:
+        for piece in self._view.slices(self._mask):
+            texts = piece.texts()
+            for start in range(0, len(texts), _AT_A_TIME):  # some callers want the first alone
+                yield from texts.slice(start, _AT_A_TIME).to_pylist()
+
+    def map(self, work: PartWork) -> Iterator[tuple[Path, dict[str, Any]]]:
+        place = self._stage.place
+        doing = _OnPartition(work, self.folder)
+        for name, facts in do_parts(place.executor, self._stage.records, self._tasks(work), doing):
+            yield self.folder / name, facts
+
+    def _tasks(self, work: PartWork) -> Iterator[Task[Slice]]:
+        """Yield the partitions; a part depends on nothing that a larger vocabulary, say, would change."""
+        settings = hash_json([self._stage.code_hash, work.settings])
+        for piece in self._view.slices(self._mask):
+            key = hash_json([settings, piece.content_hash, hash_bytes(piece.mask.tobytes())])
+            yield task(self._stage.records, piece.partition.name, key, piece)
+
+
+class _OnPartition:
+    """Runs in a worker."""
+
+    def __init__(self, work: PartWork, folder: Path) -> None:
+        self._work, self._folder = work, folder
+
+    def __call__(self, piece: Slice) -> Part:
+        return self._work(piece.texts(), self._folder / piece.partition.name)

@@ -1,57 +1,71 @@
-"""Byte-level BPE, trained on a sample of the corpus."""
+"""Byte-level BPE, trained on a sample of the corpus: with the merges that tokenizers' own trainer would find."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import orjson
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models
 
 from data_pipeline.tokenize.checks import END_OF_TEXT, check
+from data_pipeline.tokenize.counted import Counted
+from data_pipeline.tokenize.counting import BYTES, RUNS, Adder, CountPart, batches, num_bytes, run_path
 from data_pipeline.tokenize.errors import TokenizerError
+from data_pipeline.tokenize.merges import MOST, NUM_BYTE_TOKENS, Merges, find_merges
 from data_pipeline.tokenize.sample import choose
-from data_pipeline.tokenize.trainer import TokenizerTrainer
+from data_pipeline.tokenize.split import SplitName, byte_chars, pre_tokenizer
+from data_pipeline.tokenize.trainer import Sample, TokenizerTrainer
 from foundation.errors import require
-from foundation.progress import Meter, progress
+from foundation.progress import progress
 
-NUM_BYTES = 256
-# tokenizers counts pairs in 32 bits; a pair that occurs more often vanishes from the merges (its issue 2058). A text
-# of this size can't hold more pairs.
-MAX_SAMPLE_BYTES = (1 << 31) - 1
-CHECKED_BYTES = 1 << 20  # of the sample, in the round trip after training
+CHECKED_CHARS = 1 << 18  # of the sample, in the round trip after training
+LEAST_MEMORY_BYTES = 1 << 20
+_MOST_64 = (1 << 63) - 1
 
 
 class ByteLevelBPE(TokenizerTrainer):
-    """Byte-level BPE with GPT-2's split: any text round-trips, there is no unknown token.
+    """Byte-level BPE: any text round-trips, there is no unknown token.
 
     Args:
-        vocab_size: entries, the end-of-text token and the 256 bytes among them.
+        vocab_size: entries, the special tokens and the 256 bytes among them.
+        split: how text is cut into pieces, which no token crosses: `gpt2`, or `cl100k` as GPT-4 and Llama 3 do.
+        special_tokens: texts of further special tokens, whose ids follow that of the end-of-text token.
         min_frequency: occurrences in the sample that a pair needs to be merged.
         sample_bytes: UTF-8 bytes of text to train on, documents chosen uniformly over the corpus.
+        memory_bytes: that the counts of pieces may take in each process while they are counted; more goes to disk.
         eot_token: text of the end-of-text token; it gets id 0.
         seed: of the choice of the sample.
     Raises:
-        SettingError: a value is out of its range.
+        SettingError: a value is out of its range, or a token's text is there twice or a byte's own.
     """
+
+    max_piece_bytes = 0  # no limit
 
     def __init__(
         self,
         vocab_size: int = 16384,
+        split: SplitName = "gpt2",
+        special_tokens: list[str] | None = None,
         min_frequency: int = 2,
         sample_bytes: int = 100_000_000,
+        memory_bytes: int = 1_000_000_000,
         eot_token: str = END_OF_TEXT,
         seed: int = 0,
     ) -> None:
-        _within("vocab_size", vocab_size, NUM_BYTES + 1, (1 << 31) - 1, "256 bytes and the end-of-text token")
-        _within("min_frequency", min_frequency, 1, MAX_SAMPLE_BYTES, "occurrences of a pair")
-        _within("sample_bytes", sample_bytes, 1, MAX_SAMPLE_BYTES, "above it tokenizers' 32-bit counts wrap")
-        _within("seed", seed, 0, (1 << 64) - 1, "an unsigned 64-bit number")
+        self.eot_token, self.special_tokens = eot_token, list(special_tokens or [])
         allowed = f"two or more characters (one alone may be a byte's own token), e.g. {END_OF_TEXT}"
         require(len(eot_token) >= 2, "eot_token", eot_token, allowed)
-        self.vocab_size, self.min_frequency, self.sample_bytes = vocab_size, min_frequency, sample_bytes
-        self.eot_token, self.seed = eot_token, seed
+        self._check_special()
+        least = NUM_BYTE_TOKENS + 1 + len(self.special_tokens)
+        _within("vocab_size", vocab_size, least, MOST, "256 bytes and the special tokens at least; ids have 31 bits")
+        _within("min_frequency", min_frequency, 1, _MOST_64, "occurrences of a pair")
+        _within("sample_bytes", sample_bytes, 1, _MOST_64, "bytes of text")
+        _within("memory_bytes", memory_bytes, LEAST_MEMORY_BYTES, _MOST_64, "bytes of memory")
+        _within("seed", seed, 0, (1 << 64) - 1, "an unsigned 64-bit number")
+        self.vocab_size, self.split, self.min_frequency = vocab_size, split, min_frequency
+        self.sample_bytes, self.memory_bytes, self.seed = sample_bytes, memory_bytes, seed
 
     def inputs(self) -> list[Path]:
         return []
@@ -60,50 +74,104 @@ class ByteLevelBPE(TokenizerTrainer):
         return choose(files, rows, sizes, self.sample_bytes, self.seed)
 
     def train(self, texts: Iterator[str], total_bytes: int | None = None) -> bytes:
-        tokenizer = Tokenizer(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-        tokenizer.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(
-            vocab_size=self.vocab_size,
-            min_frequency=self.min_frequency,
-            special_tokens=[self.eot_token],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
+        first, counted_bytes = _First(texts), 0
+        with tempfile.TemporaryDirectory() as folder:
+            adder = Adder(self.memory_bytes, Path(folder))
+            with progress("count pieces", total_bytes, "B", "text") as meter:
+                for batch in batches(first):
+                    adder.count(batch, self.split, self.max_piece_bytes)
+                    counted_bytes += num_bytes(batch)
+                    meter.add(num_bytes(batch))
+            return self._merged(adder.sum(), counted_bytes, first.kept)
+
+    def train_on(self, sample: Sample) -> bytes:
+        work, adder = (
+            CountPart(self.split, self.memory_bytes, self.max_piece_bytes),
+            Adder(self.memory_bytes, sample.folder),
         )
-        sample = _Sample(texts)
-        with progress("train tokenizer", total_bytes, "B", "text") as meter:
-            tokenizer.train_from_iterator(sample.read(meter), trainer)
+        with progress("count pieces", sample.num_bytes, "B", "text") as meter:
+            for prefix, facts in sample.map(work):
+                for number in range(facts[RUNS]):
+                    adder.add(Counted.read(run_path(prefix, number)))
+                meter.add(facts[BYTES])
+        first = _First(sample.texts())
+        for _ in first:
+            if first.is_full:
+                break
+        return self._merged(adder.sum(), sample.num_bytes, first.kept)
+
+    def tokenizer(self, vocab: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
+        """Return the tokenizer of a trained vocabulary, without its special tokens.
+
+        Args:
+            vocab: text -> id, the special tokens among them.
+            merges: the pairs of texts that were merged, in order.
+        """
+        tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges))
+        tokenizer.pre_tokenizer = pre_tokenizer(self.split)
+        tokenizer.decoder = decoders.ByteLevel()
+        return tokenizer
+
+    def _merged(self, counted: Counted, sample_bytes: int, checked: list[str]) -> bytes:
+        """Return tokenizer.json from the counts; checked: texts that must come back."""
+        special = [self.eot_token, *self.special_tokens]
+        num_tokens = self.vocab_size - len(special)
+        with progress("merge pairs", num_tokens - NUM_BYTE_TOKENS, "merges") as meter:
+            found = find_merges(counted, num_tokens, self.min_frequency, meter)
+        self._check_size(found, sample_bytes)
+        chars = byte_chars()
+        texts = ["".join(chars[byte] for byte in token) for token in found.tokens]
+        self._check_apart(set(texts))
+        vocab = {text: number for number, text in enumerate([*special, *texts])}
+        tokenizer = self.tokenizer(vocab, [(texts[left], texts[right]) for left, right in found.pairs])
+        tokenizer.add_special_tokens(special)
         tokenizer_json: bytes = tokenizer.to_str(pretty=True).encode()
-        self._check_size(tokenizer_json, sample.num_bytes)
-        check(tokenizer_json, self.eot_token, sample.kept, "the trained tokenizer")
+        check(tokenizer_json, self.eot_token, checked, "the trained tokenizer")
         return tokenizer_json
 
-    def _check_size(self, tokenizer_json: bytes, num_bytes: int) -> None:
-        model = orjson.loads(tokenizer_json)["model"]
-        size = len(model["vocab"])
+    def _check_special(self) -> None:
+        known = {*byte_chars(), self.eot_token}
+        for text in self.special_tokens:
+            allowed = "texts that are neither empty, nor there twice, nor the character of a byte"
+            require(bool(text) and text not in known, "special_tokens", text, allowed)
+            known.add(text)
+
+    def _check_apart(self, made: set[str]) -> None:
+        """Refuse a special token whose text is a token that text can give."""
+        for key, text in [("eot_token", self.eot_token), *(("special_tokens", each) for each in self.special_tokens)]:
+            if text in made:
+                raise TokenizerError(
+                    f"tokenizer.{key}: {text!r} is a token that merges make: text would give the special token; "
+                    f"choose a text that no piece of text has, e.g. {END_OF_TEXT}"
+                )
+
+    def _check_size(self, found: Merges, sample_bytes: int) -> None:
+        size = len(found.tokens) + 1 + len(self.special_tokens)
         if size < self.vocab_size:
             raise TokenizerError(
-                f"tokenizer.vocab_size: {self.vocab_size} is more than the text supports: {len(model['merges'])} "
-                f"merges occur at least {self.min_frequency} times in the sample of {num_bytes:,} bytes, which makes a "
-                f"vocabulary of {size}; set tokenizer.vocab_size={size} or less, or give more text"
+                f"tokenizer.vocab_size: {self.vocab_size} is more than the text supports: {len(found.pairs)} "
+                f"merges occur at least {self.min_frequency} times in the sample of {sample_bytes:,} bytes, which "
+                f"makes a vocabulary of {size}; set tokenizer.vocab_size={size} or less, or give more text"
             )
 
 
-class _Sample:
-    """Passes the texts on, counts them, and keeps the first for the round trip."""
+class _First:
+    """Passes texts on and keeps the first of them, for the round trip after training."""
 
     def __init__(self, texts: Iterator[str]) -> None:
         self._texts = texts
         self.kept: list[str] = []
-        self.num_bytes = 0
+        self._room = CHECKED_CHARS
 
-    def read(self, meter: Meter) -> Iterator[str]:
+    @property
+    def is_full(self) -> bool:
+        return self._room <= 0
+
+    def __iter__(self) -> Iterator[str]:
         for text in self._texts:
-            size = len(text.encode())
-            if self.num_bytes < CHECKED_BYTES:
-                self.kept.append(text[: CHECKED_BYTES - self.num_bytes])
-            self.num_bytes += size
-            meter.add(size)
+            if not self.is_full:
+                self.kept.append(text[: self._room])
+                self._room -= len(text)
             yield text
 
 

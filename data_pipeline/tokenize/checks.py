@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,9 @@ from data_pipeline.tokenize.probe import probe_texts
 END_OF_TEXT = "<|endoftext|>"
 USABLE = "give a byte-level BPE tokenizer.json, or train one with tokenizer=bpe"
 SHOWN_CHARS = 60
+BYTE_LEVEL = ("BPE", "Unigram", "WordPiece")  # models that can be
+_KINDS = " or ".join(BYTE_LEVEL)
+_CUT = re.compile(r"\.\{1,(\d+)\}")  # a pattern that cuts pieces after so many characters
 
 
 def load(tokenizer_json: bytes, where: str) -> Tokenizer:
@@ -87,9 +91,11 @@ def added_texts(record: dict[str, Any]) -> list[str]:
 
 def _check_byte_level(tokenizer: Tokenizer, record: dict[str, Any], where: str) -> None:
     model, decoder = record["model"], (record.get("decoder") or {}).get("type")
-    if model.get("type") != "BPE" or decoder != "ByteLevel":
+    if model.get("type") not in BYTE_LEVEL or decoder != "ByteLevel":
         found = f"model {model.get('type')}, decoder {decoder}"
-        raise TokenizerError(f"{where}: {found}; only byte-level BPE keeps every byte and is read here; {USABLE}")
+        raise TokenizerError(f"{where}: {found}; only byte-level {_KINDS} keeps every byte and is read here; {USABLE}")
+    if model["type"] == "WordPiece":
+        _check_bounded(record, where)
     if model.get("dropout"):
         raise TokenizerError(
             f"{where}: dropout {model['dropout']} encodes the same text differently each time; "
@@ -99,6 +105,24 @@ def _check_byte_level(tokenizer: Tokenizer, record: dict[str, Any], where: str) 
     if missing:
         shown = "".join(missing[:16])
         raise TokenizerError(f"{where}: {len(missing)} of the 256 bytes have no token of their own ({shown}); {USABLE}")
+
+
+def _check_bounded(record: dict[str, Any], where: str) -> None:
+    """Refuse a WordPiece whose pieces may be too long for it, or that writes tokens inside of a word another way."""
+    model, split = record["model"], record.get("pre_tokenizer") or {}
+    last = (split.get("pretokenizers") or [split])[-1]
+    pattern = str((last.get("pattern") or {}).get("Regex", "")) if last.get("type") == "Split" else ""
+    cut, most = _CUT.fullmatch(pattern), model["max_input_chars_per_word"]
+    if cut is None or int(cut[1]) > most or last.get("behavior") != "Isolated":
+        raise TokenizerError(
+            f"{where}: WordPiece gives the unknown token for pieces of more than {most} characters, and its "
+            f"pre-tokenizer does not end with a split of .{{1,{most}}}; train one with tokenizer=wordpiece"
+        )
+    if model["continuing_subword_prefix"]:
+        raise TokenizerError(
+            f"{where}: WordPiece with the prefix {model['continuing_subword_prefix']!r} would lose it in a text; "
+            "train one without it with tokenizer=wordpiece"
+        )
 
 
 def _ids(tokenizer: Tokenizer, text: str) -> list[int]:

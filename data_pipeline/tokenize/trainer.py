@@ -5,8 +5,41 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
+
+from data_pipeline.records import Part
+
+
+class PartWork(Protocol):
+    """Work on the texts of one partition; picklable. Attributes: settings: JSON values that its result depends on."""
+
+    settings: dict[str, Any]
+
+    def __call__(self, texts: pa.LargeStringArray, prefix: Path) -> Part:
+        """Do it; the names of its files begin with `prefix`."""
+
+
+class Sample(ABC):
+    """The documents that a tokenizer is trained on, partition by partition.
+
+    Attributes:
+        num_bytes: UTF-8 bytes of their texts.
+        folder: for files, on the disk of the output.
+    """
+
+    num_bytes: int
+    folder: Path
+
+    @abstractmethod
+    def texts(self) -> Iterator[str]:
+        """Yield the texts, in order."""
+
+    @abstractmethod
+    def map(self, work: PartWork) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Yield (prefix, facts) of each partition, in order; workers do it, and what was done before stays."""
 
 
 class TokenizerTrainer(ABC):
@@ -47,3 +80,7 @@ class TokenizerTrainer(ABC):
         Raises:
             TokenizerError: the texts don't support the vocabulary, or the tokenizer would lose bytes.
         """
+
+    def train_on(self, sample: Sample) -> bytes:
+        """Return the same bytes; a trainer whose work falls into parts does these side by side."""
+        return self.train(sample.texts(), sample.num_bytes)

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 
 from data_pipeline.pipeline import Result
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.tokenize.bpe import ByteLevelBPE
+from data_pipeline.tokenize.errors import TokenizerError
 
 Config = Callable[..., dict[str, Any]]
 Go = Callable[[dict[str, Any]], Result]
@@ -37,3 +39,32 @@ def test_it_learns_from_the_training_documents_alone(finished: Path, decoded: An
     texts = decoded(finished)["train"]
     trained = ByteLevelBPE(vocab_size=400).train(iter([*texts["books"], *texts["web"]]))
     assert (finished / "tokenizer.json").read_bytes() == trained
+
+
+def test_workers_memory_and_partitions_change_nothing(
+    made: Any, finished: Path, out: Path, config: Config, go: Go
+) -> None:
+    tokenizer = {"_target_": "data_pipeline.tokenize.bpe.ByteLevelBPE", "vocab_size": 400}
+    for settings in ({"tokenizer": tokenizer | {"memory_bytes": 1 << 20}}, {"partition_bytes": 3000}):
+        go(config(made.folder, out, **settings))
+        assert (out / "tokenizer.json").read_bytes() == (finished / "tokenizer.json").read_bytes()
+
+
+def test_counts_of_a_run_that_stopped_are_taken_as_they_are(
+    made: Any, finished: Path, out: Path, config: Config, go: Go
+) -> None:
+    tokenizer = {"_target_": "data_pipeline.tokenize.bpe.ByteLevelBPE", "vocab_size": 1_000_000}
+    with pytest.raises(TokenizerError, match="more than the text supports"):
+        go(config(made.folder, out, tokenizer=tokenizer))
+    runs = {path: path.stat().st_mtime_ns for path in (out / "work" / "tokenizer").glob("*.npz")}
+    assert len(runs) > 2
+    first = min(runs)
+    first.write_bytes(first.read_bytes()[:-1])  # what is cut short is counted again
+    last = max(runs)
+    with pytest.raises(TokenizerError, match="more than the text supports"):
+        go(config(made.folder, out, tokenizer=tokenizer | {"vocab_size": 900_000}))
+    assert first.stat().st_mtime_ns > runs[first]
+    assert last.stat().st_mtime_ns == runs[last]
+    go(config(made.folder, out))
+    assert (out / "tokenizer.json").read_bytes() == (finished / "tokenizer.json").read_bytes()
+    assert not list((out / "work" / "tokenizer").glob("*.npz"))

@@ -8,13 +8,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from pydoc_data.topics import topics
+from typing import Any
 
 import numpy as np
 import orjson
+import pyarrow as pa
 import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from data_pipeline.tokenize.bpe import ByteLevelBPE
+from data_pipeline.tokenize.bpe import LEAST_MEMORY_BYTES, ByteLevelBPE
+from data_pipeline.tokenize.encoder import Encoder
 from data_pipeline.tokenize.errors import TokenizerError
+from data_pipeline.tokenize.probe import probe_texts
+from data_pipeline.tokenize.split import SplitName, pre_tokenizer
 from foundation.errors import SettingError
 
 
@@ -47,6 +54,51 @@ def test_merges_are_those_of_the_plain_algorithm() -> None:
     assert record["model"]["merges"] == merges
 
 
+def by_tokenizers(texts: Iterator[str], split: SplitName, special: list[str], size: int, min_frequency: int) -> bytes:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizer(split)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        min_frequency=min_frequency,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return bytes(tokenizer.to_str(pretty=True).encode())
+
+
+@pytest.mark.parametrize("split", ["gpt2", "cl100k"])
+@pytest.mark.parametrize(("size", "min_frequency"), [(300, 2), (2000, 1), (6000, 3)])
+def test_the_file_is_that_of_tokenizers_own_trainer(split: SplitName, size: int, min_frequency: int) -> None:
+    """On Python's manual, which the package pydoc_data has, and on what the probe knows of other scripts."""
+    texts = [*topics.values(), *probe_texts(["<|user|>"])]
+    special = ["<|endoftext|>", "<|user|>", "<|assistant|>"]
+    trainer = ByteLevelBPE(size, split, special[1:], min_frequency, memory_bytes=LEAST_MEMORY_BYTES)
+    assert trainer.train(iter(texts)) == by_tokenizers(iter(texts), split, special, size, min_frequency)
+
+
+def test_the_split_of_llama_3_is_encoded_by_the_fast_engine() -> None:
+    pytest.importorskip("gigatoken")
+    encoder = Encoder(ByteLevelBPE(1000, "cl100k").train(iter(topics.values())))
+    assert (encoder.engine, encoder.vocab_size) == ("gigatoken", 1000)
+
+
+def test_special_tokens_have_the_first_ids_and_are_no_text() -> None:
+    trained = ByteLevelBPE(269, special_tokens=["<|user|>", "<|x|>"]).train(iter(["<|user|> says <|x|> " * 40] * 9))
+    record = orjson.loads(trained)
+    assert [token["id"] for token in record["added_tokens"]] == [0, 1, 2]
+    assert [token["content"] for token in record["added_tokens"]] == ["<|endoftext|>", "<|user|>", "<|x|>"]
+    ids, _ = Encoder(trained).encode(pa.array(["<|user|> says <|x|>"], pa.large_string()))
+    assert set(ids.tolist()) & {0, 1, 2} == {0}  # the end of the document alone
+
+
+def test_a_special_token_that_merges_build_is_refused() -> None:
+    with pytest.raises(TokenizerError, match=r"^tokenizer\.special_tokens: 'says' is a token that merges make"):
+        ByteLevelBPE(263, special_tokens=["says"]).train(iter(["he:says " * 40]))
+
+
 def test_training_gives_the_same_bytes_in_another_process(corpus: list[str], trained: bytes, tmp_path: Path) -> None:
     (tmp_path / "corpus.json").write_bytes(orjson.dumps(corpus))
     code = (
@@ -77,7 +129,7 @@ def test_an_error_of_the_texts_passes_through() -> None:
 
 
 def test_end_of_text_that_merges_build_is_refused() -> None:
-    with pytest.raises(TokenizerError, match=r"'END' in a document gives the end-of-text token.*tokenizer\.eot_token"):
+    with pytest.raises(TokenizerError, match=r"^tokenizer\.eot_token: 'END' is a token that merges make"):
         ByteLevelBPE(vocab_size=260, eot_token="END").train(iter(["END END END END END and more"] * 9))
 
 
@@ -94,16 +146,28 @@ def test_special_text_in_the_corpus_is_trained_on_as_text() -> None:
         ({"vocab_size": 256}, "^vocab_size: 256 is not allowed; give a number from 257 "),
         ({"min_frequency": 0}, "^min_frequency: 0"),
         ({"sample_bytes": 0}, "^sample_bytes: 0"),
-        ({"sample_bytes": 1 << 31}, "^sample_bytes: 2147483648 .*32-bit counts wrap"),
+        ({"vocab_size": 1 << 31}, "^vocab_size: 2147483648 .*ids have 31 bits"),
+        (
+            {"vocab_size": 258, "special_tokens": ["<a>", "<b>"]},
+            "^vocab_size: 258 is not allowed; give a number from 259 ",
+        ),
+        ({"memory_bytes": 1000}, "^memory_bytes: 1000"),
+        (
+            {"special_tokens": ["<a>", "<a>"]},
+            "^special_tokens: '<a>' is not allowed; give texts that are neither empty, nor ",
+        ),
+        ({"special_tokens": ["<|endoftext|>"]}, "^special_tokens: '<|endoftext|>'"),
+        ({"special_tokens": [""]}, "^special_tokens: ''"),
+        ({"special_tokens": ["<a>", "Ġ"]}, "^special_tokens: 'Ġ' .*nor the character of a byte"),
         ({"seed": -1}, "^seed: -1"),
         ({"eot_token": "a"}, "^eot_token: 'a'"),
         ({"eot_token": ""}, "^eot_token: ''"),
         ({"eot_token": "é"}, "^eot_token: 'é' is not allowed; give two or more characters"),
     ],
 )
-def test_a_setting_that_cannot_work_is_refused_by_its_key(settings_: dict[str, int], message: str) -> None:
+def test_a_setting_that_cannot_work_is_refused_by_its_key(settings_: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
-        ByteLevelBPE(**settings_)  # type: ignore[arg-type]
+        ByteLevelBPE(**settings_)
 
 
 def test_the_sample_is_bounded() -> None:
