@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,10 @@ class TokenBytes:
     of_id: dict[int, bytes]
     special: frozenset[int]
     prefix: bytes
+
+    def text_of(self, ids: Iterable[int]) -> bytes:
+        """Return the UTF-8 bytes of a document's ids, without the end-of-text token."""
+        return b"".join(self.of_id[index] for index in ids).removeprefix(self.prefix)
 
 
 def read_token_bytes(tokenizer: Tokenizer, record: dict[str, Any]) -> TokenBytes:

@@ -77,8 +77,16 @@ def _names(model: SentencePieceModel) -> str | None:
     names = names_of(model)
     if short := [name for name in names if len(name) < 2]:
         return f"the control piece {short[0]!r} is a single character, which a text may hold; train it with a longer name"
-    symbols = texts_of(model, Kind.USER_DEFINED) if model.algorithm == "unigram" else []
-    for symbol in symbols:
-        if held := [name for name in names if name in symbol]:
-            return f"its symbol {symbol!r} (user_defined_symbols) holds {held[0]!r}, which it has, too; rename one"
+    return _symbols(texts_of(model, Kind.USER_DEFINED)) if model.algorithm == "unigram" else None
+
+
+def _symbols(symbols: list[str]) -> str | None:
+    """Unigram weighs symbols that lie across each other in a text, by a bonus that differs between its versions."""
+    for one in symbols:
+        for other in symbols:
+            if any(one[place:] == other[: len(one) - place] for place in range(1, len(one))):
+                return (
+                    f"its symbols {one!r} and {other!r} (user_defined_symbols) can lie across each other in a text; "
+                    "train it without one, or with --model_type=bpe"
+                )
     return None

@@ -31,18 +31,22 @@ def plain(text: str) -> str:
 def pre_tokenizer(model: SentencePieceModel) -> dict[str, Any] | None:
     """Return the pre-tokenizer of a model: symbols alone, names of bytes and control pieces apart, then words.
 
-    Of unigram, a symbol is a piece of a high score like others; of BPE, a word that is looked up whole. Where words
-    are, or unigram searches, a name in a text would be taken for what it names.
+    Where there are symbols words are looked up whole, and unigram searches: a name in a text would be taken for what
+    it names.
     """
     symbols = sorted(texts_of(model, Kind.USER_DEFINED), key=len, reverse=True)  # the longest that matches is taken
-    searched = model.algorithm == "unigram"
-    whole = [] if searched else [re.escape(symbol) for symbol in symbols]  # first in each step: it leaves them whole
+    whole = [re.escape(symbol) for symbol in symbols]  # first in each step, which leaves those of the first whole
     steps = [split("|".join(whole))] if whole else []
-    if searched or whole:
+    if model.algorithm == "unigram" or whole:
         steps.append(split("|".join([*whole, *_broken_names(model)]), "MergedWithPrevious"))
-    if all(_SPACES_FIRST.fullmatch(text) for text in [*texts_of(model, Kind.NORMAL), *(symbols if searched else [])]):
+    if splits_words(model):
         steps.append(split("|".join([*whole, WORD])))
     return sequence("pretokenizers", steps)
+
+
+def splits_words(model: SentencePieceModel) -> bool:
+    """Return whether no piece crosses from a character into a space."""
+    return all(_SPACES_FIRST.fullmatch(text) for text in texts_of(model, Kind.NORMAL))
 
 
 def names_of(model: SentencePieceModel) -> list[str]:

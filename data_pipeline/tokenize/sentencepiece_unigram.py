@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from data_pipeline.tokenize.sentencepiece_model import Kind, Piece, SentencePieceModel
 from data_pipeline.tokenize.sentencepiece_split import plain
+
+
+SYMBOL_SCORE = 0.0  # above any sum of logarithms: a symbol, cut out as a word, stays whole
 
 
 def unigram(model: SentencePieceModel) -> dict[str, Any]:
@@ -16,16 +17,13 @@ def unigram(model: SentencePieceModel) -> dict[str, Any]:
     A character without a piece scores the same constant below all others in both libraries; that constant decides
     nothing, as every character of a longer piece is a piece itself.
     """
-    scores = [piece.score for piece in model.pieces if piece.kind == Kind.NORMAL]
-    vocab = [[plain(piece.text), _score(piece, min(scores), max(scores))] for piece in model.pieces]
+    least = min(piece.score for piece in model.pieces if piece.kind == Kind.NORMAL)
+    vocab = [[plain(piece.text), _score(piece, least)] for piece in model.pieces]
     unknown = next(index for index, piece in enumerate(model.pieces) if piece.kind == Kind.UNKNOWN)
     return {"type": "Unigram", "unk_id": unknown, "vocab": vocab, "byte_fallback": True}
 
 
-def _score(piece: Piece, least: float, most: float) -> float:
-    """Return a piece's score; that of a symbol as SentencePiece takes it (unigram_model.cc), in its 32 bits."""
+def _score(piece: Piece, least: float) -> float:
     if piece.kind == Kind.NORMAL:
         return piece.score
-    if piece.kind == Kind.USER_DEFINED:
-        return float(np.float32(np.float32(len(piece.text)) * np.float32(most) - np.float32(0.1)))
-    return least  # never looked up: its name is cut in two
+    return SYMBOL_SCORE if piece.kind == Kind.USER_DEFINED else least  # the others' names are cut: none is looked up

@@ -47,3 +47,7 @@ class TokenizerTrainer(ABC):
         Raises:
             TokenizerError: the texts don't support the vocabulary, or the tokenizer would lose bytes.
         """
+
+    def sha256(self) -> dict[str, str]:
+        """Return name -> sha256, in hexadecimal, of the files that a given tokenizer was read from."""
+        return {}

@@ -13,8 +13,9 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from data_pipeline.shards.errors import ForeignTokenizer, ShardError
 from data_pipeline.shards.manifest import Manifest
+from data_pipeline.shards.token_bytes import byte_chars
 from foundation.hashes import hash_bytes
-from pretrain.tokenizer import Tokenizer, TokenizerError, byte_chars
+from pretrain.tokenizer import Tokenizer, TokenizerError
 
 TEXT = ["the cat sat on the mat, the dog sat on the log", "für Füße über", "日本語の日本"] * 4
 
