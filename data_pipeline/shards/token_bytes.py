@@ -1,4 +1,4 @@
-"""The UTF-8 bytes behind each id of a tokenizer.json: what tells ids from text, and counts the bytes that a loss is of."""
+"""The UTF-8 bytes behind each id of a tokenizer.json: they tell text from ids, and how many bytes a loss is of."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ def _overlaps(added: list[dict[str, Any]]) -> str | None:
         for other in ordinary:
             if lie_across(one, other):
                 return (
-                    f"the added tokens {one!r} (special) and {other!r} (not special) can lie across each other in a text, "
-                    "where one would hide the other; make both special, or leave one out"
+                    f"the added tokens {one!r} (special) and {other!r} (not special) can lie across each other in a "
+                    "text, where one would hide the other; make both special, or leave one out"
                 )
     return None
 

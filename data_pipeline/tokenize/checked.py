@@ -31,7 +31,7 @@ class CheckedEngine(Engine):
             return self._fast.encode(texts)
         print(
             f"{self._fast.name} gives other ids than {self._reference.name} for the text that begins "
-            f"{sample[place].as_py()[:SHOWN_CHARS]!r}: {self._reference.name} encodes the {len(texts):,} texts of its batch",
+            f"{sample[place].as_py()[:SHOWN_CHARS]!r}: {self._reference.name} encodes its batch of {len(texts):,}",
             file=sys.stderr,
         )
         return self._reference.encode(texts)

@@ -15,8 +15,8 @@ from data_pipeline.tokenize.probe import probe_texts
 
 END_OF_TEXT = "<|endoftext|>"
 USABLE = (
-    "give a byte-level tokenizer.json without a normalizer, or a SentencePiece .model (tokenizer=sentencepiece), or train "
-    "one with tokenizer=bpe"
+    "give a byte-level tokenizer.json without a normalizer, or a SentencePiece .model (tokenizer=sentencepiece), or "
+    "train one with tokenizer=bpe"
 )
 SHOWN_CHARS = 60
 MAX_VOCAB = (1 << 31) - 1  # ids of shards are int32
@@ -111,11 +111,13 @@ def _keeps_bytes(tokenizer: Tokenizer, record: dict[str, Any], where: str) -> To
     """
     model = record["model"]
     if model.get("type") not in MODELS:
-        raise TokenizerError(f"{where}: model {model.get('type')}; of {', '.join(MODELS)} some keep every byte; {USABLE}")
+        raise TokenizerError(
+            f"{where}: model {model.get('type')}; of {', '.join(MODELS)} some keep every byte; {USABLE}"
+        )
     if random := [f"{key} {model[key]}" for key in ("dropout", "alpha", "nbest_size") if model.get(key)]:
         raise TokenizerError(
-            f"{where}: {random[0]} encodes the same text differently each time; set its model.{random[0].split()[0]} to "
-            "null"
+            f"{where}: {random[0]} encodes the same text differently each time; set its "
+            f"model.{random[0].split()[0]} to null"
         )
     if (size := vocab_size(tokenizer)) > MAX_VOCAB:
         raise TokenizerError(

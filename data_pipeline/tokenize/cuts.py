@@ -27,14 +27,14 @@ GPT2 = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 CL100K = _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}" + _SIGNS_AND_SPACE  # Llama 3, OLMo 2
 QWEN2 = _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + _SIGNS_AND_SPACE
 QWEN35 = (
-    _CONTRACTIONS
-    + r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 O200K = f"{_CASED[0]}{_CONTRACTIONS}?|{_CASED[1]}{_CONTRACTIONS}?|" + r"\p{N}{1,3}" + _CASED_END
 NEMOTRON = f"{_CASED[0]}|{_CASED[1]}|" + r"\p{N}" + _CASED_END
 # cl100k as tiktoken writes it, and with a single line end
 CL100K_OTHERS = (
-    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s+",
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+"
+    r"| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s+",
     CL100K.replace(r"\s*[\r\n]+|", r"\s*[\r\n]|"),
 )
 DEEPSEEK = (
@@ -113,7 +113,9 @@ def _splits_before_spaces(steps: list[dict[str, Any]]) -> bool:
         return False
     before = steps[:-1]
     return not before or (
-        len(before) == 1 and before[0].get("behavior") == "MergedWithPrevious" and " " not in (_pattern(before[0]) or " ")
+        len(before) == 1
+        and before[0].get("behavior") == "MergedWithPrevious"
+        and " " not in (_pattern(before[0]) or " ")
     )
 
 

@@ -16,8 +16,8 @@ from data_pipeline.documents import utf8_buffers
 from data_pipeline.tokenize.cuts import border_of, cut_text, prepends_space
 from data_pipeline.tokenize.sentencepiece_split import MARK, WORD
 
-# gigatoken 0.10 remembers every distinct piece of text it has seen and never forgets one (its issue 36): words of random
-# letters take 10 bytes of memory a byte. Loaded anew (0.05 s) after this much text, its memory stays bounded.
+# gigatoken 0.10 remembers every distinct piece of text it has seen and never forgets one (its issue 36): words of
+# random letters take 10 bytes of memory a byte. Loaded anew (0.05 s) after this much text, its memory stays bounded.
 RELOAD_BYTES = 1 << 28
 # tokenizers keeps about 75 bytes a byte of text while it encodes: longer texts are cut where its split cuts anyway.
 PIECE_CHARS = 1 << 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import orjson
@@ -46,7 +47,7 @@ def merges_of(scores: dict[str, float], where: str) -> list[list[str]]:
         TokenizerError: two pieces score alike.
     """
     joined = sorted((text for text in scores if len(text) > 1), key=lambda text: -scores[text])
-    for one, two in zip(joined, joined[1:], strict=False):
+    for one, two in itertools.pairwise(joined):
         if scores[one] == scores[two]:
             raise TokenizerError(
                 f"{where}: the pieces {one!r} and {two!r} have one score ({scores[one]}), so which is joined first "

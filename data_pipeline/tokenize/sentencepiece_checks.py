@@ -76,7 +76,9 @@ def _characters(model: SentencePieceModel) -> str | None:
 def _names(model: SentencePieceModel) -> str | None:
     names = names_of(model)
     if short := [name for name in names if len(name) < 2]:
-        return f"the control piece {short[0]!r} is a single character, which a text may hold; train it with a longer name"
+        return (
+            f"the control piece {short[0]!r} is a single character, which a text may hold; train it with a longer name"
+        )
     return _symbols(texts_of(model, Kind.USER_DEFINED)) if model.algorithm == "unigram" else None
 
 

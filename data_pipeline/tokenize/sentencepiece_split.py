@@ -1,4 +1,4 @@
-"""How a text is cut before a SentencePiece model encodes it: nowhere that SentencePiece would not, but into short words.
+"""How a text is cut before a SentencePiece model encodes it: into words, where its pieces end anyway.
 
 SentencePiece encodes a whole text at once. Where each piece is spaces and then no more of them, none crosses from a
 character into a space, so the words can be encoded one by one: it is faster, and linear.
@@ -55,7 +55,7 @@ def names_of(model: SentencePieceModel) -> list[str]:
 
 
 def _broken_names(model: SentencePieceModel) -> list[str]:
-    """Return expressions that match the first part of each name, so that the name is never one word: `<0x41>` in a text is text.
+    """Return what matches the first part of each name, so that no name is a word: `<0x41>` in a text is text.
 
     It is cut where no piece lies across, so the ids stay; where there is no such place, after its first character.
     """

@@ -7,7 +7,6 @@ from typing import Any
 from data_pipeline.tokenize.sentencepiece_model import Kind, Piece, SentencePieceModel
 from data_pipeline.tokenize.sentencepiece_split import plain
 
-
 SYMBOL_SCORE = 0.0  # above any sum of logarithms: a symbol, cut out as a word, stays whole
 
 

@@ -84,6 +84,8 @@ def test_engines_agree_on_strings_from_all_of_unicode(trained: bytes) -> None:
     texts += ["".join(rng.choices("aZ9 '\n\t.éß東\u0301\u00a0\u2009", k=rng.randrange(30))) for _ in range(5000)]
     array = pa.array(texts, pa.large_string())
     reference = TokenizersEngine(load(trained, ""), record)
-    (fast, bounds), (slow, offsets) = (engine.encode(array) for engine in (GigatokenEngine(record, reference), reference))
+    (fast, bounds), (slow, offsets) = (
+        engine.encode(array) for engine in (GigatokenEngine(record, reference), reference)
+    )
     assert np.array_equal(bounds, offsets)
     assert np.array_equal(fast, slow)
