@@ -25,7 +25,7 @@ class SentencePiece(GivenTokenizer):
     """A SentencePiece .model, BPE or unigram, that normalises nothing and falls back to bytes.
 
     The ids are SentencePiece's on every text without U+2581. Unigram adds up scores of 64 bits word by word, where
-    SentencePiece adds 32 bits over the whole text: where two cuts of a word score alike to rounding (a run of `=` is two
+    SentencePiece adds 32 bits over the whole text: where two cuts of a word score alike (a run of `=` is two
     pieces in either order), the ids can differ.
 
     Args:

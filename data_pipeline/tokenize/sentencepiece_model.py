@@ -83,7 +83,7 @@ def read_model(data: bytes, where: str) -> SentencePieceModel:
     try:
         record = _fields(data)
         pieces = [_piece(_fields(_bytes(value))) for value in record.get(1, [])]
-        trainer, rules = (_fields(_bytes(record[number][-1])) if number in record else {} for number in (2, 3))
+        trainer, rules = (_fields(_bytes(record[number][-1])) for number in (2, 3))
         model = SentencePieceModel(
             pieces,
             {1: "unigram", 2: "bpe", 3: "word", 4: "char"}[_int(trainer, 3, 1)],
@@ -95,7 +95,9 @@ def read_model(data: bytes, where: str) -> SentencePieceModel:
             bool(_int(rules, 4, 1)),
             bool(_int(rules, 5, 1)),
         )
-    except (ValueError, KeyError) as error:  # UnicodeDecodeError among them
+    except KeyError as error:  # messages lie end to end: one that is cut between two of them is well formed
+        raise TokenizerError(f"{where}: no SentencePiece model, or one that was cut: no field {error}; {_ANEW}") from error
+    except (ValueError, struct.error) as error:  # UnicodeDecodeError among them
         raise TokenizerError(f"{where}: no SentencePiece model, or a damaged one ({error}); {_ANEW}") from error
     if not pieces:
         raise TokenizerError(f"{where}: no SentencePiece model: it has no pieces; {_ANEW}")
