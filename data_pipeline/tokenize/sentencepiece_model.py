@@ -96,7 +96,7 @@ def read_model(data: bytes, where: str) -> SentencePieceModel:
             bool(_int(rules, 5, 1)),
         )
     except KeyError as error:  # messages lie end to end: one that is cut between two of them is well formed
-        raise TokenizerError(f"{where}: no SentencePiece model, or one that was cut: no field {error}; {_ANEW}") from error
+        raise TokenizerError(f"{where}: no SentencePiece model, or a cut one: no field {error}; {_ANEW}") from error
     except (ValueError, struct.error) as error:  # UnicodeDecodeError among them
         raise TokenizerError(f"{where}: no SentencePiece model, or a damaged one ({error}); {_ANEW}") from error
     if not pieces:
