@@ -112,10 +112,18 @@ def continuation(
     ids = tokenizer.encode(prompt)
     pieces, decoder = [tokenizer.decode(ids)], codecs.getincrementaldecoder("utf-8")(errors="replace")
 
+    begins = not ids
+
     def take(piece: str) -> None:
         pieces.append(piece)
         if on_text is not None and piece:
             on_text(piece)
+
+    def draw(drawn: int) -> None:
+        nonlocal begins
+        # the decoder waits for the rest of a character that the token ends in
+        take(decoder.decode(tokenizer.bytes_of([drawn], begins)))
+        begins = False
 
     if on_text is not None:
         on_text(pieces[0])
@@ -131,8 +139,7 @@ def continuation(
             vocab_size=tokenizer.vocab_size,
             context_len=trained.context_len,
             stop_id=tokenizer.eot_id,
-            # the decoder waits for the rest of a character that the token ends in
-            on_token=lambda drawn: take(decoder.decode(tokenizer.bytes_of([drawn]))),
+            on_token=draw,
         )
     take(decoder.decode(b"", final=True))
     return "".join(pieces)

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer as HfTokenizer
 
 from data_pipeline.shards.manifest import NAME as MANIFEST
 from data_pipeline.shards.manifest import TOKENIZER, Manifest, read_tokenizer
+from data_pipeline.shards.token_bytes import TokenBytes, token_bytes_of
 from foundation.errors import GroundworkError
 from foundation.files import write_atomic
 from foundation.hashes import hash_file
@@ -25,7 +26,7 @@ class TokenizerError(GroundworkError):
 
 
 class Tokenizer:
-    """A byte-level BPE tokenizer. Ordinary text only: the text of a special token in a prompt stays text.
+    """A byte-exact tokenizer. Ordinary text only: the text of a special token in a prompt stays text.
 
     Args:
         tokenizer_json: bytes of the file.
@@ -36,7 +37,7 @@ class Tokenizer:
     """
 
     def __init__(self, tokenizer_json: bytes, vocab_size: int, eot_id: int) -> None:
-        self.vocab_size, self.eot_id = vocab_size, eot_id
+        self.vocab_size, self.eot_id, self._json = vocab_size, eot_id, tokenizer_json
         try:
             self._tokenizer = HfTokenizer.from_str(tokenizer_json.decode())
         except Exception as error:  # tokenizers raises Exception itself
@@ -74,41 +75,52 @@ class Tokenizer:
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of `ids`, special tokens included.
+        """Return the text of `ids`, special tokens included, as of documents that begin with the first of them.
 
         Bytes that are no UTF-8 (a token may end amid a character) and ids without a token (the output layer is padded
         beyond the vocabulary) show as U+FFFD.
         """
-        return self.bytes_of(ids).decode(errors="replace")
+        return self.bytes_of(ids, begins=True).decode(errors="replace")
 
-    def bytes_of(self, ids: Iterable[int]) -> bytes:
-        """Return the bytes of `ids`; they may begin or end amid a character."""
-        return b"".join(self._pieces.get(index, REPLACEMENT) for index in ids)
+    def bytes_of(self, ids: Iterable[int], begins: bool = False) -> bytes:
+        """Return the bytes of `ids`; they may begin or end amid a character.
+
+        Args:
+            begins: a document begins with the first, so that the space that some tokenizers put there is left out.
+        """
+        behind, pieces = self._behind, []
+        for index in ids:
+            piece = behind.of_id.get(index, REPLACEMENT)
+            pieces.append(piece.removeprefix(behind.prefix) if begins else piece)
+            begins = index == self.eot_id
+        return b"".join(pieces)
 
     @cached_property
     def token_bytes(self) -> np.ndarray:
-        """(vocab_size,) int32: UTF-8 bytes of text behind each token, 0 for special tokens and ids without a token."""
+        """(vocab_size,) int32: UTF-8 bytes of text behind each token, 0 for special tokens and ids without a token.
+
+        The first token of a document counts `prefix_bytes` too many.
+        """
         sizes = np.zeros(self.vocab_size, np.int32)
-        for index, piece in self._pieces.items():
+        for index, piece in self._behind.of_id.items():
             sizes[index] = len(piece)
-        sizes[[index for index, token in self._tokenizer.get_added_tokens_decoder().items() if token.special]] = 0
+        sizes[list(self._behind.special)] = 0
         return sizes
 
+    @property
+    def prefix_bytes(self) -> int:
+        """Bytes that the first token of each document holds beside its text: 1 for the space of SentencePiece, or 0."""
+        return len(self._behind.prefix)
+
     @cached_property
-    def _pieces(self) -> dict[int, bytes]:
-        added = self._tokenizer.get_added_tokens_decoder()
-        byte_of = {char: byte for byte, char in enumerate(byte_chars())}
-        pieces = {index: token.content.encode() for index, token in added.items()}
-        for token, index in self._tokenizer.get_vocab(with_added_tokens=False).items():
-            if index in added:
-                continue
-            if not byte_of.keys() >= set(token):
-                raise TokenizerError(
-                    f"{TOKENIZER}: token {token!r} is not byte-level; only byte-level BPE is read; train one with "
-                    "tokenizer=bpe of the pipeline"
-                )
-            pieces[index] = bytes(byte_of[char] for char in token)
-        return pieces
+    def _behind(self) -> TokenBytes:
+        try:
+            return token_bytes_of(self._json)
+        except ValueError as error:
+            raise TokenizerError(
+                f"{TOKENIZER}: {error}; only byte-level and byte-fallback tokenizers are read; train one with "
+                "tokenizer=bpe of the pipeline"
+            ) from error
 
 
 def keep_tokenizer(data_dir: Path, run_dir: Path) -> None:
@@ -132,14 +144,3 @@ def was_trained_on(run_dir: Path, data_hash: str) -> bool:
     """Return whether the manifest that `keep_tokenizer` copied is that of the data; true where none was."""
     manifest = run_dir / KEPT / MANIFEST
     return not manifest.is_file() or hash_file(manifest) == data_hash
-
-
-def byte_chars() -> list[str]:
-    """Return the character that stands for each byte in a byte-level vocabulary.
-
-    Printable Latin-1 stands for itself, the other 68 bytes for U+0100 onwards in their order.
-    Source: GPT-2, src/encoder.py, bytes_to_unicode.
-    """
-    itself = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
-    others = iter(range(256, 512))
-    return [chr(byte) if byte in itself else chr(next(others)) for byte in range(256)]

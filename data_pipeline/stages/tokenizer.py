@@ -65,6 +65,7 @@ class TrainTokenizer(Stage):
         tokenizer_hash = hash_bytes(tokenizer_json)
         facts = {
             "tokenizer_hash": tokenizer_hash,
+            "sha256": self._trainer.sha256(),
             "note": f"{human(total, 'B')} of {number_of(len(chosen), 'document')}",
         }
         return Outcome(tokenizer_hash, {}, [self.path], facts, utf8_bytes=total)

@@ -1,23 +1,28 @@
-"""Whether a tokenizer.json can be used: byte-level, nothing lost, an end-of-text token that no text can produce."""
+"""Whether a tokenizer.json can be used: no byte is lost, and no text can produce a special token."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 import orjson
-from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers import Tokenizer
 
+from data_pipeline.shards.token_bytes import TokenBytes, byte_chars, byte_pieces, read_token_bytes
+from data_pipeline.tokenize.added import require_apart
 from data_pipeline.tokenize.errors import TokenizerError
 from data_pipeline.tokenize.probe import probe_texts
 
 END_OF_TEXT = "<|endoftext|>"
-USABLE = "give a byte-level BPE tokenizer.json, or train one with tokenizer=bpe"
+USABLE = (
+    "give a byte-level tokenizer.json without a normalizer, or a SentencePiece .model (tokenizer=sentencepiece), or "
+    "train one with tokenizer=bpe"
+)
 SHOWN_CHARS = 60
-BYTE_LEVEL = ("BPE", "Unigram", "WordPiece")  # models that can be
-_KINDS = " or ".join(BYTE_LEVEL)
-_CUT = re.compile(r"\.\{1,(\d+)\}")  # a pattern that cuts pieces after so many characters
+MAX_VOCAB = (1 << 31) - 1  # ids of shards are int32
+MODELS = ("BPE", "Unigram", "WordPiece")
+SHOWN_BYTES = 16
+LONG_WORD = 1 << 20  # characters; a limit above it is none
 
 
 def load(tokenizer_json: bytes, where: str) -> Tokenizer:
@@ -49,18 +54,27 @@ def check(tokenizer_json: bytes, eot_token: str, texts: Iterable[str], where: st
         TokenizerError: says what is wrong, and with which text it shows.
     """
     tokenizer, record = load(tokenizer_json, where), orjson.loads(tokenizer_json)
-    _check_byte_level(tokenizer, record, where)
-    eot_id = end_of_text(tokenizer, eot_token, where)
-    for text in (eot_token, *probe_texts(added_texts(record)), *texts):
+    behind = _keeps_bytes(tokenizer, record, where)
+    end_of_text(tokenizer, eot_token, where)
+    require_apart(tokenizer, record, where)
+    added = added_texts(record)
+    for text in (*probe_texts([eot_token, *added]), *_long_words(record["model"]), *texts):
         ids = _ids(tokenizer, text)
-        if eot_id in ids:
+        if special := behind.special.intersection(ids):
+            token = tokenizer.id_to_token(min(special))
+            what = "the end-of-text token" if token == eot_token else f"the special token {token!r}"
             raise TokenizerError(
-                f"{where}: {text[:SHOWN_CHARS]!r} in a document gives the end-of-text token itself: merges or a byte's "
-                f"own token make it; choose another tokenizer.eot_token, e.g. {END_OF_TEXT}"
+                f"{where}: {text[:SHOWN_CHARS]!r} in a document gives {what} itself: merges or a byte's own token make "
+                f"it; choose another text for it (tokenizer.eot_token), e.g. {END_OF_TEXT}"
             )
         back = tokenizer.decode(ids, skip_special_tokens=False)
         if back != text:
             raise TokenizerError(f"{where}: loses bytes: {_around(text, back)}; {USABLE}")
+        if behind.text_of(ids) != text.encode():
+            raise TokenizerError(
+                f"{where}: the bytes of the tokens of {text[:SHOWN_CHARS]!r} are not the text's, so no loss could be "
+                f"counted by the byte; {USABLE}"
+            )
 
 
 def end_of_text(tokenizer: Tokenizer, eot_token: str, where: str) -> int:
@@ -89,40 +103,43 @@ def added_texts(record: dict[str, Any]) -> list[str]:
     return [token["content"] for token in record.get("added_tokens") or []]
 
 
-def _check_byte_level(tokenizer: Tokenizer, record: dict[str, Any], where: str) -> None:
-    model, decoder = record["model"], (record.get("decoder") or {}).get("type")
-    if model.get("type") not in BYTE_LEVEL or decoder != "ByteLevel":
-        found = f"model {model.get('type')}, decoder {decoder}"
-        raise TokenizerError(f"{where}: {found}; only byte-level {_KINDS} keeps every byte and is read here; {USABLE}")
-    if model["type"] == "WordPiece":
-        _check_bounded(record, where)
-    if model.get("dropout"):
+def _keeps_bytes(tokenizer: Tokenizer, record: dict[str, Any], where: str) -> TokenBytes:
+    """Return the bytes of the tokens of a tokenizer that has some for every text.
+
+    Raises:
+        TokenizerError: it is of a kind that has not, is not the same each time, or has ids above what shards hold.
+    """
+    model = record["model"]
+    if model.get("type") not in MODELS:
         raise TokenizerError(
-            f"{where}: dropout {model['dropout']} encodes the same text differently each time; "
-            "set its model.dropout to null"
+            f"{where}: model {model.get('type')}; of {', '.join(MODELS)} some keep every byte; {USABLE}"
         )
-    missing = sorted(set(pre_tokenizers.ByteLevel.alphabet()) - set(tokenizer.get_vocab(with_added_tokens=False)))
+    if random := [f"{key} {model[key]}" for key in ("dropout", "alpha", "nbest_size") if model.get(key)]:
+        raise TokenizerError(
+            f"{where}: {random[0]} encodes the same text differently each time; set its "
+            f"model.{random[0].split()[0]} to null"
+        )
+    if (size := vocab_size(tokenizer)) > MAX_VOCAB:
+        raise TokenizerError(
+            f"{where}: the id {size - 1} is above {MAX_VOCAB - 1:,}, the largest that shards hold (int32); number the "
+            "tokens anew"
+        )
+    try:
+        behind = read_token_bytes(tokenizer, record)
+    except ValueError as error:
+        raise TokenizerError(f"{where}: {error}: model {model['type']}; {USABLE}") from error
+    alphabet = byte_pieces() if model.get("byte_fallback") else byte_chars()
+    missing = sorted(set(alphabet) - set(tokenizer.get_vocab(with_added_tokens=False)))
     if missing:
-        shown = "".join(missing[:16])
+        shown = " ".join(missing[:SHOWN_BYTES])
         raise TokenizerError(f"{where}: {len(missing)} of the 256 bytes have no token of their own ({shown}); {USABLE}")
+    return behind
 
 
-def _check_bounded(record: dict[str, Any], where: str) -> None:
-    """Refuse a WordPiece whose pieces may be too long for it, or that writes tokens inside of a word another way."""
-    model, split = record["model"], record.get("pre_tokenizer") or {}
-    last = (split.get("pretokenizers") or [split])[-1]
-    pattern = str((last.get("pattern") or {}).get("Regex", "")) if last.get("type") == "Split" else ""
-    cut, most = _CUT.fullmatch(pattern), model["max_input_chars_per_word"]
-    if cut is None or int(cut[1]) > most or last.get("behavior") != "Isolated":
-        raise TokenizerError(
-            f"{where}: WordPiece gives the unknown token for pieces of more than {most} characters, and its "
-            f"pre-tokenizer does not end with a split of .{{1,{most}}}; train one with tokenizer=wordpiece"
-        )
-    if model["continuing_subword_prefix"]:
-        raise TokenizerError(
-            f"{where}: WordPiece with the prefix {model['continuing_subword_prefix']!r} would lose it in a text; "
-            "train one without it with tokenizer=wordpiece"
-        )
+def _long_words(model: dict[str, Any]) -> list[str]:
+    """Return a word above the length from which WordPiece takes any for unknown."""
+    longest = model.get("max_input_chars_per_word", LONG_WORD)
+    return ["a" * (longest + 1)] if longest < LONG_WORD else []
 
 
 def _ids(tokenizer: Tokenizer, text: str) -> list[int]:

@@ -9,6 +9,7 @@ import orjson
 import pyarrow as pa
 
 from data_pipeline.shards.index import dtype_for
+from data_pipeline.tokenize.checked import CheckedEngine, first_difference
 from data_pipeline.tokenize.checks import END_OF_TEXT, SHOWN_CHARS, added_texts, end_of_text, load, vocab_size
 from data_pipeline.tokenize.engines import Engine, GigatokenEngine, TokenizersEngine
 from data_pipeline.tokenize.errors import TokenizerError
@@ -19,7 +20,7 @@ class Encoder:
     """Turns documents into token ids: ordinary text only, and one end-of-text token after each document.
 
     Which engine encodes is chosen when it is made: gigatoken where it is installed and gives the ids of tokenizers on
-    every text of the probe. Both give the same bytes.
+    every text of the probe; and it is held against them again on the beginning of each batch. Both give the same bytes.
 
     Args:
         tokenizer_json: bytes of the file.
@@ -102,15 +103,12 @@ class Encoder:
 def _gigatoken(record: dict[str, object], reference: Engine) -> tuple[Engine | None, str]:
     """Return gigatoken's engine, or None, and the reason."""
     try:
-        engine = GigatokenEngine(record)
+        engine = GigatokenEngine(record, reference)
     except ImportError as error:
         return None, f"gigatoken is not installed ({error}); pip install gigatoken"
     except Exception as error:  # whatever it refuses a tokenizer with, tokenizers takes it
         return None, f"gigatoken refuses this tokenizer ({error})"
     texts = probe_texts(added_texts(record))
-    array = pa.array(texts, pa.large_string())
-    (ids, offsets), (expected, bounds) = engine.encode(array), reference.encode(array)
-    same = np.array_equal(offsets, bounds) and np.array_equal(ids, expected)
-    if same:
-        return engine, f"gives the ids of tokenizers on {len(texts)} texts of the probe"
-    return None, f"gigatoken gives other ids than tokenizers on some of the {len(texts)} texts of the probe"
+    if (place := first_difference(engine, reference, pa.array(texts, pa.large_string()))) is not None:
+        return None, f"gigatoken gives other ids than tokenizers for {texts[place]!r} of the probe"
+    return CheckedEngine(engine, reference), f"gives the ids of tokenizers on {len(texts)} texts of the probe"

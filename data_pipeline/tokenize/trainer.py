@@ -84,3 +84,7 @@ class TokenizerTrainer(ABC):
     def train_on(self, sample: Sample) -> bytes:
         """Return the same bytes; a trainer whose work falls into parts does these side by side."""
         return self.train(sample.texts(), sample.num_bytes)
+
+    def sha256(self) -> dict[str, str]:
+        """Return name -> sha256, in hexadecimal, of the files that a given tokenizer was read from."""
+        return {}

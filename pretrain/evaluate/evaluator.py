@@ -161,7 +161,16 @@ class Evaluate(Evaluator):
     def _score(self, windows: Windows, between: Callable[[], None]) -> Score:
         plan, tokenizer = self._plan, self._tokenizer
         rows = rows_that_fit(plan.micro_batch_size, plan.seq_len, tokenizer.vocab_size, self._mesh.device)
-        return score(self._model, windows, self._mesh, rows, tokenizer.eot_id, tokenizer.token_bytes, between)
+        return score(
+            self._model,
+            windows,
+            self._mesh,
+            rows,
+            tokenizer.eot_id,
+            tokenizer.token_bytes,
+            between,
+            tokenizer.prefix_bytes,
+        )
 
     def _continue(self, prompt: str) -> str:
         ids = generate(

@@ -77,6 +77,7 @@ def score(
     eot_id: int,
     token_bytes: npt.NDArray[np.int32],
     between: Callable[[], None] = nothing,
+    prefix_bytes: int = 0,
 ) -> Score:
     """Score a model on all rows of `windows`; every rank returns the sums over all ranks.
 
@@ -91,6 +92,7 @@ def score(
         eot_id: the token that is no text.
         token_bytes: (vocab_size,) int32 UTF-8 bytes of each token.
         between: called before each forward pass.
+        prefix_bytes: of them, what the first token of a document holds beside its text.
     """
     sums, meter = np.zeros(4), Meter("evaluation, rows", windows.num_rows, "")
     for first in range(mesh.dp_rank * batch_rows, padded_rows(windows, mesh, batch_rows), mesh.dp_size * batch_rows):
@@ -98,11 +100,12 @@ def score(
         inputs_BT, targets_BT = windows.read(first, batch_rows)
         nats_BT = token_nats(model, _on(mesh, inputs_BT), _on(mesh, targets_BT)).cpu().double().numpy()
         is_text = (targets_BT != IGNORE) & (targets_BT != eot_id)
+        num_first = np.count_nonzero(is_text & (inputs_BT == eot_id))
         sums += (
             nats_BT.sum(),
             np.count_nonzero(targets_BT != IGNORE),
             nats_BT[is_text].sum(),
-            token_bytes[targets_BT[is_text]].sum(dtype=np.int64),
+            token_bytes[targets_BT[is_text]].sum(dtype=np.int64) - num_first * prefix_bytes,
         )
         if mesh.is_main:
             meter.add(min(batch_rows * mesh.dp_size, windows.num_rows - meter.done))

@@ -54,6 +54,7 @@ NEEDED = {
     "augment=swaps": ["augment.words={car: automobile}"],
     "recipe=multilingual": ["corpus.paths=[some.jsonl]"],
     "tokenizer=file": ["tokenizer.path=tokenizer.json"],
+    "tokenizer=sentencepiece": ["tokenizer.path=some.model"],
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +14,11 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from data_pipeline.shards.errors import ForeignTokenizer, ShardError
 from data_pipeline.shards.manifest import Manifest
+from data_pipeline.shards.token_bytes import byte_chars, byte_pieces
+from data_pipeline.tokenize.sentencepiece import tokenizer_record
+from data_pipeline.tokenize.sentencepiece_model import Kind, Piece, SentencePieceModel
 from foundation.hashes import hash_bytes
-from pretrain.tokenizer import Tokenizer, TokenizerError, byte_chars
+from pretrain.tokenizer import Tokenizer, TokenizerError
 
 TEXT = ["the cat sat on the mat, the dog sat on the log", "für Füße über", "日本語の日本"] * 4
 
@@ -115,3 +119,36 @@ def test_load_takes_the_shards_own_tokenizer_only(tmp_path: Path) -> None:
     with pytest.raises(ForeignTokenizer, match="a tokenizer that is not the shards' own") as caught:
         Tokenizer.load(tmp_path, manifest)
     assert str(tmp_path / "tokenizer.json") in str(caught.value)
+
+
+def with_byte_fallback(add_dummy_prefix: bool = True) -> bytes:
+    """A SentencePiece model of a few pieces as tokenizer.json; id 2 is the end of text."""
+    pieces = [Piece(text, 0.0, Kind.CONTROL) for text in ("<pad>", "<s>", "</s>")]
+    pieces += [Piece("<unk>", 0.0, Kind.UNKNOWN), *(Piece(text, 0.0, Kind.BYTE) for text in byte_pieces())]
+    texts = ["\u2581a", "\u2581\u2581", "bc", "\u2581", "a", "b", "c"]
+    pieces += [Piece(text, -float(rank), Kind.NORMAL) for rank, text in enumerate(texts)]
+    model = SentencePieceModel(pieces, "bpe", True, "identity", False, add_dummy_prefix, False, False, True)
+    return orjson.dumps(tokenizer_record(model, ""))
+
+
+@given(texts=st.lists(st.text() | st.text(" abc"), min_size=1, max_size=3))
+def test_a_space_that_stands_before_each_document_is_left_out(texts: list[str]) -> None:
+    tokenizer = Tokenizer(with_byte_fallback(), 267, 2)
+    plain = Tokenizer(with_byte_fallback(add_dummy_prefix=False), 267, 2)
+    assert (tokenizer.prefix_bytes, plain.prefix_bytes) == (1, 0)
+    for text in texts:
+        assert tokenizer.decode(tokenizer.encode(text)) == text == plain.decode(plain.encode(text))
+        num_bytes = int(tokenizer.token_bytes[tokenizer.encode(text)].sum())
+        assert num_bytes - tokenizer.prefix_bytes * bool(text) == len(text.encode())
+    ids = [index for text in texts for index in [*tokenizer.encode(text), 2]]
+    assert tokenizer.decode(ids) == "".join(f"{text}</s>" for text in texts)
+
+
+def test_a_space_amid_a_document_stays() -> None:
+    tokenizer = Tokenizer(with_byte_fallback(), 267, 2)
+    ids = tokenizer.encode("a a")
+    assert ids == [260, 260]
+    assert tokenizer.bytes_of(ids) == b" a a"
+    assert tokenizer.bytes_of(ids, begins=True) == b"a a"
+    assert tokenizer.bytes_of(ids[1:]) == b" a"
+    assert tokenizer.decode([4 + byte for byte in "é".encode()]) == "é"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
+from pydoc_data import topics
 from typing import Any
 
 import orjson
 import pytest
+import sentencepiece
 
 from data_pipeline.tokenize.bpe import ByteLevelBPE
 
@@ -46,3 +49,34 @@ def changed(trained: bytes) -> Callable[..., bytes]:
         return orjson.dumps(record)
 
     return change
+
+
+@pytest.fixture(scope="session")
+def real_text() -> str:
+    """150 kB of Python's own documentation."""
+    text = "\n\n".join(topics.topics[name] for name in sorted(topics.topics))
+    return text[:150_000]
+
+
+@pytest.fixture(scope="session")
+def spm(tmp_path_factory: pytest.TempPathFactory, real_text: str) -> Callable[..., Path]:
+    """Train a SentencePiece model on that text; lossless unless settings say otherwise, each but once."""
+    folder, made = tmp_path_factory.mktemp("spm"), dict[str, Path]()
+    (folder / "text.txt").write_text(real_text, encoding="utf-8")
+
+    def train(**settings: Any) -> Path:
+        key = repr(sorted(settings.items()))
+        if key not in made:
+            lossless = {"byte_fallback": True, "normalization_rule_name": "identity", "remove_extra_whitespaces": False}
+            prefix = folder / str(len(made))
+            sentencepiece.SentencePieceTrainer.train(
+                input=str(folder / "text.txt"),
+                model_prefix=str(prefix),
+                num_threads=1,
+                minloglevel=2,
+                **{"vocab_size": 900, **lossless, **settings},
+            )
+            made[key] = prefix.with_suffix(".model")
+        return made[key]
+
+    return train

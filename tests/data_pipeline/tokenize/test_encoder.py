@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from data_pipeline.tokenize.cuts import CL100K
 from data_pipeline.tokenize.encoder import Encoder
 from data_pipeline.tokenize.errors import TokenizerError
+from data_pipeline.tokenize.records import split
 
 ENGINES = ["tokenizers", "gigatoken"]
 Changed = Callable[..., bytes]
@@ -78,6 +81,30 @@ def test_five_megabytes_without_a_space_are_encoded_whole(encoder: Encoder, text
     ids, lengths = encoder.encode(texts(text))
     assert lengths.tolist() == [len(ids)]
     assert ids[-1] == encoder.eot_id
+
+
+@pytest.mark.bad_input(30)
+@pytest.mark.parametrize("cl100k", [False, True], ids=["gpt2", "cl100k"])
+@pytest.mark.parametrize("unit", ["a", " ", "\n", "7", "的一是不了"])
+def test_the_time_of_a_document_of_one_letter_grows_as_it_does(
+    encoder: Encoder, changed: Changed, cl100k: bool, unit: str
+) -> None:
+    """Eight times the text may take thirty times as long: a quadratic loop would take sixty-four."""
+    if cl100k:
+        over_bytes = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+        tokenizer_json = changed(pre_tokenizer={"type": "Sequence", "pretokenizers": [split(CL100K), over_bytes]})
+        encoder = Encoder(tokenizer_json, engine=encoder.engine)  # type: ignore[arg-type]
+    seconds = []
+    for size in (50_000, 400_000):
+        text = texts(unit * (size // len(unit)))
+        took = []
+        for _ in range(2):
+            start = time.process_time()
+            ids, lengths = encoder.encode(text)
+            took.append(time.process_time() - start)
+        seconds.append(min(took))
+        assert lengths.tolist() == [len(ids)]
+    assert seconds[1] < 30 * max(seconds[0], 0.005)
 
 
 def test_the_engine_is_named_with_its_reason(trained: bytes) -> None:

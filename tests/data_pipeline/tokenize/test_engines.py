@@ -15,7 +15,8 @@ from tokenizers import Tokenizer
 from data_pipeline.tokenize import engines
 from data_pipeline.tokenize.bpe import ByteLevelBPE
 from data_pipeline.tokenize.checks import load
-from data_pipeline.tokenize.engines import GigatokenEngine, TokenizersEngine, cut_text, splits_as_gpt2
+from data_pipeline.tokenize.cuts import cut_text
+from data_pipeline.tokenize.engines import GigatokenEngine, TokenizersEngine
 
 WORDY = st.text(st.sampled_from("ab1é東_'s.!\n\t \u00a0\u2003\x1c\u0301👍"), max_size=60)
 
@@ -61,27 +62,13 @@ def test_long_documents_are_cut_only_for_the_gpt2_split(trained: bytes, monkeypa
     assert offsets.tolist() == [0, len(whole), len(whole), 2 * len(whole)]
 
 
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ({}, True),
-        ({"normalizer": {"type": "NFC"}}, False),
-        ({"pre_tokenizer": None}, False),
-        ({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "use_regex": True}}, False),
-        ({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}}, False),
-        ({"pre_tokenizer": {"type": "Metaspace", "add_prefix_space": False}}, False),
-    ],
-)
-def test_knows_the_gpt2_split(trained: bytes, change: dict[str, object], expected: bool) -> None:
-    assert splits_as_gpt2({**orjson.loads(trained), **change}) is expected
-
-
 def test_gigatoken_is_loaded_anew_after_so_much_text(
     trained: bytes, corpus: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("gigatoken", reason="the extra `fast` is not installed")
     monkeypatch.setattr(engines, "RELOAD_BYTES", 100)
-    engine, texts = GigatokenEngine(orjson.loads(trained)), pa.array(corpus, pa.large_string())
+    record, texts = orjson.loads(trained), pa.array(corpus, pa.large_string())
+    engine = GigatokenEngine(record, TokenizersEngine(load(trained, ""), record))
     first, expected = engine._tokenizer, Tokenizer.from_str(trained.decode()).encode_batch(corpus)
     for _ in range(3):
         ids, _ = engine.encode(texts)
@@ -96,8 +83,9 @@ def test_engines_agree_on_strings_from_all_of_unicode(trained: bytes) -> None:
     texts = ["".join(map(chr, rng.choices(points, k=rng.randrange(30)))) for _ in range(3000)]
     texts += ["".join(rng.choices("aZ9 '\n\t.éß東\u0301\u00a0\u2009", k=rng.randrange(30))) for _ in range(5000)]
     array = pa.array(texts, pa.large_string())
+    reference = TokenizersEngine(load(trained, ""), record)
     (fast, bounds), (slow, offsets) = (
-        engine.encode(array) for engine in (GigatokenEngine(record), TokenizersEngine(load(trained, ""), record))
+        engine.encode(array) for engine in (GigatokenEngine(record, reference), reference)
     )
     assert np.array_equal(bounds, offsets)
     assert np.array_equal(fast, slow)

@@ -50,7 +50,7 @@ def expected(dataset: Dataset, tokenizer: Tokenizer, worker: ModuleType) -> dict
     rows = Samples(dataset, worker.SEQ_LEN, seed=1).read(np.arange(-10, 0))
     parts = [by_hand(table, row[0], row[1:], eot) for row in rows.tolist()]
     text = [token for row in rows[:, 1:].tolist() for token in row if token != eot]
-    sizes = [len(tokenizer._pieces[token]) for token in text]
+    sizes = [len(tokenizer.bytes_of([token])) for token in text]
     sums["sample"] = (sum(p[0] for p in parts), rows[:, 1:].size, sum(p[1] for p in parts), sum(sizes))
     return sums
 
@@ -71,6 +71,18 @@ def test_sums_equal_a_loop_over_tokens(
     sample = TrainingSubset(Samples(dataset, 16, seed=1), 10)
     found = score(model, sample, ALONE, batch_rows, eot, tokenizer.token_bytes)
     assert astuple(found) == pytest.approx(expected["sample"], rel=1e-6)
+
+
+def test_a_space_before_each_document_is_no_byte_of_its_text(
+    dataset: Dataset, tokenizer: Tokenizer, worker: ModuleType
+) -> None:
+    model, eot = worker.Bigram(tokenizer.vocab_size), tokenizer.eot_id
+    for name, stream in dataset.val.items():
+        found = [
+            score(model, HeldOut(stream, 16, eot), ALONE, 3, eot, tokenizer.token_bytes, prefix_bytes=prefix).text_bytes
+            for prefix in (0, 1)
+        ]
+        assert found[0] - found[1] == sum(bool(document) for document in worker.VAL[name]) > 0
 
 
 @pytest.mark.slow
