@@ -292,7 +292,7 @@ class _CleanPartition:
         ]
         applied = self._rule.apply(documents)
         before = Before.of(documents, applied)
-        failed = [(files[number], record) for number, record in _failed(documents, applied.failed)]
+        failed = [(files[number], record) for number, record in failed_records(documents, applied.failed)]
         quarantined += failed
         num_records = sum(each.num_records for each in parsed)
         account = _account(num_records, documents, applied, quarantined)
@@ -332,7 +332,7 @@ def _concatenated(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return pa.Table.from_batches(full, SCHEMA).combine_chunks().to_batches()[0]
 
 
-def _failed(documents: pa.RecordBatch, failed: list[Failed]) -> Iterator[tuple[int, Quarantined]]:
+def failed_records(documents: pa.RecordBatch, failed: list[Failed]) -> Iterator[tuple[int, Quarantined]]:
     """Yield what goes to quarantine of documents that a rule could not read, each with its file's number."""
     chosen = documents.take(pa.array([each.position for each in failed], pa.int64()))
     for each, row in zip(failed, chosen.to_pylist(), strict=True):
