@@ -36,7 +36,7 @@ def verdict(row: Mapping[str, Any]) -> str:
     an empty text: `empty by c4`, where a rule emptied it."""
     value, limit = (None if row[key] is None or math.isnan(row[key]) else row[key] for key in ("value", "threshold"))
     measured = "" if value is None else f" {value:,.6g}"
-    by = f" by {row['rule']}" if row["rule"] else ""
+    by = f" by {row['rule']}" if row.get("rule") else ""
     return f"{row['reason']}{by}{measured}" + ("" if limit is None else f", limit {limit:,.6g}")
 
 

@@ -97,7 +97,8 @@ def out_of_reach(rule: Rule, expected: Sequence[str | None]) -> list[str]:
         keys = " or ".join(f"clean.{key}" for key, _ in mine if key)
         if not mine:
             given = ", ".join(dict.fromkeys(reason for reason, _, is_set in limits if is_set)) or "none"
-            lines.append(f"{wanted}: no limit of these rules gives this reason (they give {given}); so name its rule's")
+            said = f"no limit of these rules gives this reason (they give {given})"
+            lines.append(f"{wanted}: {said}; label texts by these, or add its rule")
         elif not any(is_set for _, is_set in mine):
             lines.append(f"{wanted}: nothing can go for it yet: {keys or 'its limit'} is null; set one to judge it")
     return lines
