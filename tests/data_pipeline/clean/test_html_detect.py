@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 
 from data_pipeline.clean.html_detect import is_fragment, is_fragment_one, is_html, is_html_one
 
-PIECES = ("\ufeff", " ", "\n", "\x0b", "<!--", "-->", "<!-->", "<?xml v?>", "<?", ">", "<!DOCTYPE",
-          "<!doctype html", " html", "HTML>", "<html", "<HEAD>", "<body ", "<Title/", "<meta\n", "<metal>", "<p>", "<DIV ", "<h1", "<pre/", "<path>", "x",
-          "<", "K")  # fmt: skip
+PIECES = (
+    "\ufeff", " ", "\n", "\x0b", "<!--", "-->", "<!-->", "<?xml v?>", "<?", ">", "<!DOCTYPE", "<!doctype html", " html",
+    "HTML>", "<html", "<HEAD>", "<body ", "<Title/", "<meta\n", "<metal>", "<p>", "<DIV ", "<h1", "<pre/", "<path>",
+    "x", "<", "K",
+)  # fmt: skip
 texts = st.lists(st.sampled_from(PIECES) | st.text(max_size=2), max_size=8).map("".join)
 
 

@@ -1,4 +1,4 @@
-"""Documents without a word go whatever the rules, with what they were before these; files without a record are named."""
+"""Documents without a word go whatever the rules, with what they were before; files without a record are named."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_document_without_a_word_goes_whatever_the_rules(
 def test_what_a_rule_emptied_is_told_by_that_rule_and_shown_as_it_was_read(
     config: Config, go: Go, redone: Redone, output_hashes: Hashes, tmp_path: Path
 ) -> None:
-    """Repetition measures the menu before C4 takes its lines; that an empty text breaks its limit would be no reason."""
+    """Repetition measures the menu before C4 takes its lines: that an empty text breaks its limit is no reason."""
     write(tmp_path)
     clean = rules(length=LENGTH, repetition=REPETITION, c4=C4)
     result = go(tree(config, tmp_path, clean))
