@@ -11,7 +11,7 @@ are written last.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,14 @@ from data_pipeline.dedup.paragraphs import Paragraphs
 from data_pipeline.executors.executor import Executor
 from data_pipeline.ledger import Account, Book
 from data_pipeline.limits import BadLimit, RuleTakesTooMuch, TooManyDuplicates, TooManyUnreadable
-from data_pipeline.losses import NothingLeft, check_left, large_changes, large_losses, removed_before
+from data_pipeline.losses import (
+    NothingLeft,
+    check_left,
+    large_changes,
+    large_losses,
+    large_markup,
+    removed_before,
+)
 from data_pipeline.mix.mix import Mix
 from data_pipeline.mix.mixture import Mixture
 from data_pipeline.mix.split import SplitError
@@ -58,6 +65,7 @@ from data_pipeline.stages.clean import Clean
 from data_pipeline.stages.decontaminate import Decontaminate
 from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
 from data_pipeline.stages.filter import Filter
+from data_pipeline.stages.markup import HTML_KEY, MARKUP
 from data_pipeline.stages.paragraphs import CutParagraphs
 from data_pipeline.stages.sample import Sample
 from data_pipeline.stages.sampled import some_texts
@@ -314,7 +322,7 @@ def _redo(
     folders = [output_dir / name / stage.name for name in (REMOVED, QUARANTINE)]
     evidence = [path for path in outcome.files if any(path.is_relative_to(folder) for folder in folders)]
     training: dict[str, int] = outcome.facts.get("training", {})
-    check_left(books, training, lambda source: sources[source].advice(), loosen, evidence)
+    check_left(books, training, lambda source: sources[source].advice(), loosen, evidence, _markup_of(facts))
     record = {
         "output": outcome.output,
         "book": {source: account.to_json() for source, account in outcome.book.items()},
@@ -325,9 +333,17 @@ def _redo(
     if not stage.is_told:
         found = [folder for folder in folders if folder.is_dir()]
         lost = large_losses(stage.name, outcome.book, outcome.facts.get("bytes_in_and_removed", {}), found)
-        for line in [*lost, *large_changes(stage.name, outcome.facts.get(BYTES_REWRITTEN, {}))]:
+        marked = large_markup(outcome.facts.get(MARKUP, {}), outcome.facts.get(HTML_KEY, ""))
+        for line in [*lost, *large_changes(stage.name, outcome.facts.get(BYTES_REWRITTEN, {})), *marked]:
             print(f"warning: {line}", file=sys.stderr)
     return _finished(stage, record, redone=True)
+
+
+def _markup_of(facts: Mapping[str, dict[str, Any]]) -> Callable[[str], str]:
+    """Return what says of a source that its documents begin as HTML, as far as cleaning came."""
+    told = facts.get(Clean.name, {})
+    markup, key = told.get(MARKUP, {}), told.get(HTML_KEY, "")
+    return lambda source: "".join(f" {line}." for line in large_markup({source: markup[source]}, key) if markup)
 
 
 def _tidy(stage: Stage) -> None:

@@ -35,6 +35,7 @@ REMOVED_SCHEMA = pa.schema(
         pa.field("row", pa.int64(), nullable=False),
         pa.field("stage", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
+        pa.field("rule", pa.string()),  # of cleaning, that took the last word of the text
         pa.field("value", pa.float64()),
         pa.field("threshold", pa.float64()),
         pa.field("kept_id", pa.large_string()),

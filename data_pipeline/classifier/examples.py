@@ -13,13 +13,16 @@ import pyarrow as pa
 
 from data_pipeline.classifier.labels import CLASSES, Labels
 from data_pipeline.classifier.rows import Pool, Rows
+from data_pipeline.clean.html_detect import is_fragment, is_html
 from data_pipeline.clean.ngrams import Counting, Ngrams
+from data_pipeline.clean.rules import Rule
 from data_pipeline.dedup.exact import exact_duplicates, hash_of_words, hashes_array
 from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Quarantined, keys_of
 from data_pipeline.executors.executor import Executor
 from data_pipeline.ledger import Account
 from data_pipeline.sources.source import Source
+from data_pipeline.stages.clean import failed_records
 from data_pipeline.stages.inputs import Group, NumberedBlock
 from data_pipeline.storage import write_quarantine
 from foundation.progress import Meter, progress
@@ -58,6 +61,8 @@ class Examples:
         wordless: that have no n-gram, and say nothing.
         left_out: of each class, for memory.
         in_both: names of the examples that stand in both classes, one of each pair, as `<file>, record <n>`.
+        markup: of each class, examples that begin as HTML, pages or fragments, repeated ones too.
+        reasons: label -> how many bad examples have it, of those whose records say it.
     """
 
     rows: list[Rows]
@@ -67,15 +72,18 @@ class Examples:
     wordless: int
     left_out: list[int]
     in_both: list[tuple[str, str]]
+    markup: list[int]
+    reasons: Counter[str]
 
 
 class _Found(NamedTuple):
-    """One example: its label, (file, row), hash, and buckets with their counts."""
+    """One example: its label, (file, row), hash, buckets with their counts, whether it begins as HTML."""
 
     label: int
     place: tuple[int, int]
     hashed: bytes
     counted: tuple[np.ndarray, np.ndarray]
+    is_markup: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,8 @@ class _Read:
     wordless: int
     num_records: int
     quarantined: Counter[str]
+    markup: list[int]
+    reasons: Counter[str]
 
 
 @dataclass(slots=True)
@@ -100,6 +110,7 @@ class _Seen:
 
 def read_examples(
     origin: Origin,
+    rule: Rule,
     ngrams: Ngrams,
     labels: Labels,
     executor: Executor,
@@ -110,6 +121,7 @@ def read_examples(
     """Read every file.
 
     Args:
+        rule: changes the texts first; what it can't read goes to quarantine, its limits take nothing out.
         labels: for records that say their class.
         quarantine: folder for unreadable records.
         partition_bytes: most bytes of records that a worker gets at a time.
@@ -120,17 +132,20 @@ def read_examples(
     seen = [_Seen(Pool(memory_bytes // len(CLASSES))) for _ in CLASSES]
     total = sum(each.file.size_bytes for group in origin.groups for each in group.files)
     account, wordless = Account(), 0
+    markup, reasons = np.zeros(len(CLASSES), np.int64), Counter[str]()
     with progress("read", total or None, "B", "input") as meter:
-        function = _ReadPartition(origin, ngrams, labels, quarantine)
+        function = _ReadPartition(origin, rule, ngrams, labels, quarantine)
         for read in executor.map(function, _partitions(origin.groups, partition_bytes, meter)):
             bad = read.quarantined.total()
             account += Account(read.num_records, read.num_records - bad, quarantined=read.quarantined)
             wordless += read.wordless
+            markup += read.markup
+            reasons += read.reasons
             for each, rows, places in zip(seen, read.rows, read.places, strict=True):
                 each.pool.add(rows)
                 each.hashes.append(rows.hashes)
                 each.places.append(places)
-    return _examples(seen, account, wordless, origin.file_names())
+    return _examples(seen, account, wordless, origin.file_names(), markup.tolist(), reasons)
 
 
 def _partitions(groups: list[Group], partition_bytes: int, meter: Meter) -> Iterator[Item]:
@@ -139,7 +154,14 @@ def _partitions(groups: list[Group], partition_bytes: int, meter: Meter) -> Iter
             yield f"{group.name()}-{number:05d}", blocks
 
 
-def _examples(seen: list[_Seen], account: Account, wordless: int, file_names: dict[int, str]) -> Examples:
+def _examples(
+    seen: list[_Seen],
+    account: Account,
+    wordless: int,
+    file_names: dict[int, str],
+    markup: list[int],
+    reasons: Counter[str],
+) -> Examples:
     hashes = [np.concatenate([np.zeros((0, 2), np.uint64), *each.hashes]) for each in seen]
     places = [np.concatenate([np.zeros((0, 2), np.int64), *each.places]) for each in seen]
     ordered = [np.lexsort((place[:, 1], place[:, 0])) for place in places]  # which is named hangs on no worker
@@ -162,6 +184,8 @@ def _examples(seen: list[_Seen], account: Account, wordless: int, file_names: di
         wordless=wordless,
         left_out=[len(first) - len(both) - len(held) for first, held in zip(firsts, rows, strict=True)],
         in_both=[(_named(one, file_names), _named(other, file_names)) for one, other in pairs],
+        markup=markup,
+        reasons=reasons,
     )
 
 
@@ -180,8 +204,8 @@ def _named(place: np.ndarray, file_names: dict[int, str]) -> str:
 class _ReadPartition:
     """Runs in a worker: parse, hash, count."""
 
-    def __init__(self, origin: Origin, ngrams: Ngrams, labels: Labels, quarantine: Path) -> None:
-        self._sources, self._labels_of_sources = origin.sources, origin.labels
+    def __init__(self, origin: Origin, rule: Rule, ngrams: Ngrams, labels: Labels, quarantine: Path) -> None:
+        self._rule, self._sources, self._labels_of_sources = rule, origin.sources, origin.labels
         self._file_names = origin.file_names()
         self._ngrams, self._labels, self._quarantine = ngrams, labels, quarantine
 
@@ -192,12 +216,15 @@ class _ReadPartition:
         found: list[_Found] = []
         unreadable: list[tuple[str, Quarantined]] = []
         num_records = num_documents = 0
+        reasons: Counter[str] = Counter()
         for numbered in blocks:
             parsed = source.parse(numbered.block, numbered.file.file, numbered.file.number)
             num_records += parsed.num_records
-            num_documents += parsed.documents.num_rows
-            unreadable += [(numbered.file.file.name, record) for record in parsed.quarantined]
-            found += self._found(parsed.documents, numbered.file.source, counting)
+            applied = self._rule.apply(parsed.documents)
+            num_documents += applied.batch.num_rows
+            failed = (record for _, record in failed_records(parsed.documents, applied.failed))
+            unreadable += [(numbered.file.file.name, record) for record in (*parsed.quarantined, *failed)]
+            found += self._found(applied.batch, numbered.file.source, counting, reasons)
         write_quarantine(self._quarantine / f"{name}.jsonl", source.name, unreadable)
         by_class = [[each for each in found if each.label == label] for label in range(len(CLASSES))]
         return _Read(
@@ -208,18 +235,23 @@ class _ReadPartition:
             wordless=num_documents - len(found),
             num_records=num_records,
             quarantined=Counter(record.reason for _, record in unreadable),
+            markup=[sum(each.is_markup for each in of) for of in by_class],
+            reasons=reasons,
         )
 
-    def _found(self, documents: pa.RecordBatch, source: int, counting: Counting) -> Iterator[_Found]:
-        """Yield the examples among documents: those that have an n-gram."""
+    def _found(
+        self, documents: pa.RecordBatch, source: int, counting: Counting, reasons: Counter[str]
+    ) -> Iterator[_Found]:
+        """Yield the examples among documents: those that have an n-gram; reasons: as of `Labels.of`."""
         label = self._labels_of_sources[source]
         if label is None:
-            labels = self._labels.of(documents, self._file_names)
+            labels = self._labels.of(documents, self._file_names, reasons)
         else:
             labels = np.full(documents.num_rows, label, np.int8)
         texts = documents.column("text")
         places = zip(*(column.tolist() for column in keys_of(documents)), strict=True)
-        each = zip(labels.tolist(), places, join_words(texts), counting.counts(texts), strict=True)
-        for of_it, place, words, counted in each:
+        markup = (is_html(texts) | is_fragment(texts)).tolist()
+        each = zip(labels.tolist(), places, join_words(texts), counting.counts(texts), markup, strict=True)
+        for of_it, place, words, counted, is_markup in each:
             if len(counted[0]):
-                yield _Found(of_it, place, hash_of_words(words), counted)
+                yield _Found(of_it, place, hash_of_words(words), counted, is_markup)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import orjson
 import pyarrow as pa
@@ -29,12 +31,15 @@ class Labels:
         require(bad != [], "bad_labels", bad, "at least one label, or null where every text is a bad one's")
         self._key, self._bad = key, None if bad is None else frozenset(bad)
 
-    def of(self, documents: pa.RecordBatch, file_names: dict[int, str]) -> np.ndarray:
+    def of(
+        self, documents: pa.RecordBatch, file_names: dict[int, str], reasons: Counter[str] | None = None
+    ) -> np.ndarray:
         """Return the label of each document, (n,) int8, a place in CLASSES.
 
         Args:
             documents: with documents.SCHEMA.
             file_names: by number, for messages.
+            reasons: receives how often each label of a bad example came, as it is written.
         Raises:
             InputError: a record has no such field, or one that says nothing; names it.
         """
@@ -46,10 +51,12 @@ class Labels:
             if self._key not in record:
                 raise InputError(f"{where}: no field {self._key!r}; label_key= names the field of the label")
             labels[place] = CLASSES.index(self._class_of(record[self._key], where))
+            if reasons is not None and labels[place] == CLASSES.index(BAD):
+                reasons[_written(record[self._key])] += 1
         return labels
 
     def _class_of(self, value: object, where: str) -> str:
-        written = value if isinstance(value, str) else orjson.dumps(value).decode()
+        written = _written(value)
         if self._bad is not None:
             return BAD if written in self._bad else GOOD
         if value is None:
@@ -60,3 +67,7 @@ class Labels:
                 f"bad, e.g. bad_labels='[\"{written[:20]}\"]'"
             )
         return BAD
+
+
+def _written(value: object) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

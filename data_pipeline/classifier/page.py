@@ -15,19 +15,20 @@ from foundation.page import Line, Page, number
 # Lee et al. 2022, arXiv:2107.06499: of standard sets, 4 % of the validation examples have one in the training set
 NEAR_DUPLICATES = (
     "Examples are held out by their words: near-duplicates of one page, template or site may stand on both sides, and "
-    "then these figures flatter. Leave such out of the examples, and judge by records of other sources ({text, reason: "
-    "low_quality}, or reason: null for good ones):"
+    "then these figures flatter. Leave such out of the examples, and judge by records of other sources ({{text, "
+    "reason: {reason}}}, or reason: null for good ones):"
 )
 USE = "to score documents by it and take out those below a limit, add to a line of python -m data_pipeline"
-OTHERS = "python -m data_pipeline.clean others.jsonl"
+OTHERS = "python -m data_pipeline.clean others.jsonl clean=bare"  # another rule that took a text would hide this one
 
 
-def write_page(path: Path, name: str, result: Result, use: str) -> None:
+def write_page(path: Path, name: str, result: Result, use: str, reason: str) -> None:
     """Write the page.
 
     Args:
         name: of the model.
         use: what to add to a command to clean by the model.
+        reason: for which documents then go.
     """
     judged = result.judged
     page = Page(name, "A classifier trained on good and bad examples, judged on held-out ones.")
@@ -47,7 +48,7 @@ def write_page(path: Path, name: str, result: Result, use: str) -> None:
         "share of the bad that go. The limit with the greatest F1 was chosen on these very examples: expect a little "
         "less on others."
     )
-    page.text(f"{NEAR_DUPLICATES} {OTHERS} {use}")
+    page.text(f"{NEAR_DUPLICATES.format(reason=reason)} {OTHERS} {use}")
     limits = judged.limits
     shares = {
         "precision": [each.precision for each in limits],

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.table import Table
 
 from data_pipeline.classifier.evaluate import Limited
+from data_pipeline.classifier.examples import Examples
 from data_pipeline.classifier.labels import CLASSES
 from data_pipeline.classifier.page import NEAR_DUPLICATES, OTHERS, USE
 from data_pipeline.classifier.result import Result
@@ -21,6 +22,9 @@ from foundation.text import number_of, one_line
 
 FEW = 100  # held-out examples of a class, below which shares are rough: +- 10 % at two standard deviations
 NAMED = 3  # examples in both classes that are named
+MARKUP_FRAC = 0.5  # more of one class than of the other begin as HTML: that is what is learned
+VALUES = ("true", "false", "null", "inf", "nan")  # words that Hydra reads as no text
+LOW_QUALITY, TOXIC = "low_quality", "toxic"  # reasons: of the option classifier, and of the option toxic
 LIMITS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -43,6 +47,7 @@ def warnings(result: Result) -> Iterator[str]:
         more = "; ..." if len(read.in_both) > NAMED else ""
         texts = number_of(len(read.in_both), "text")
         yield f"left out, as they stand in both classes and teach nothing: {texts} ({pairs}{more})"
+    yield from _markup(read)
     for label, left_out in zip(CLASSES, read.left_out, strict=True):
         if left_out:
             yield f"{left_out:,} {label} examples are left out, as memory_bytes asks; set it higher to take them"
@@ -51,6 +56,16 @@ def warnings(result: Result) -> Iterator[str]:
             yield f"{number} {label} examples are held out: the figures are rough; give more examples"
     if not result.fitted.converged:
         yield f"training stopped after {result.fitted.steps} steps, before its end; set l2 higher"
+
+
+def _markup(read: Examples) -> Iterator[str]:
+    good, bad = (of / max(seen, 1) for of, seen in zip(read.markup, read.seen, strict=True))
+    if abs(good - bad) > MARKUP_FRAC:
+        yield (
+            f"{good:.0%} of the good examples and {bad:.0%} of the bad ones begin as HTML: the model tells markup from "
+            "text, and takes nothing of texts that a rule took out of HTML; add clean=html (for fragments also "
+            "clean.rules.html.only_html=always), or give both in one form"
+        )
 
 
 def _examples(result: Result) -> Iterator[str]:
@@ -82,7 +97,7 @@ def _row(each: Limited) -> tuple[str, ...]:
 
 
 def _closing(result: Result) -> Iterator[str]:
-    yield NEAR_DUPLICATES
+    yield NEAR_DUPLICATES.format(reason=reason_of(result))
     yield f"  {OTHERS} {use_of(result)}"
     yield f"model:  {shown_path(result.path)}"
     yield f"page:   {shown_path(result.path.with_name(REPORT))}"
@@ -94,9 +109,19 @@ def use_of(result: Result) -> str:
     """Return what to add to a line of `python -m data_pipeline` to clean by the model."""
     name = result.path.parent.name
     label = name if name.isascii() and name.isidentifier() else "quality"
-    rule = f"clean.rules.{label}"
-    keys = f"{rule}.model={as_typed(shown_path(result.path))} {rule}.score={label}"
-    return f"+clean/rules@{rule}=classifier {keys} {rule}.least={result.judged.best.least:.4g}"
+    rule, reason = f"clean.rules.{label}", reason_of(result)
+    option = TOXIC if reason == TOXIC else "classifier"
+    named = "" if option == TOXIC else f" {rule}.score={label}"
+    named += f" {rule}.reason={reason}" if reason not in (TOXIC, LOW_QUALITY) else ""
+    keys = f"{rule}.model={as_typed(shown_path(result.path))}{named}"
+    return f"+clean/rules@{rule}={option} {keys} {rule}.least={result.judged.best.least:.4g}"
+
+
+def reason_of(result: Result) -> str:
+    """Return for what documents go by the model: the label that most of the bad examples have, where it is a word."""
+    most_first = [label for label, _ in result.examples.reasons.most_common()]
+    words = [label for label in most_first if label.isidentifier() and label.isascii() and label.lower() not in VALUES]
+    return words[0] if words else LOW_QUALITY
 
 
 def as_typed(text: str) -> str:

@@ -24,11 +24,12 @@ from data_pipeline.classifier.labels import BAD, CLASSES, GOOD, Labels
 from data_pipeline.classifier.page import write_page
 from data_pipeline.classifier.result import Judged, Result, facts_of
 from data_pipeline.classifier.rows import Rows
-from data_pipeline.classifier.summary import use_of
+from data_pipeline.classifier.summary import reason_of, use_of
 from data_pipeline.clean.classifier import sigmoid
 from data_pipeline.clean.linear_model import LinearModel
 from data_pipeline.clean.ngram_kernels import weigh_rows
 from data_pipeline.clean.ngrams import Ngrams
+from data_pipeline.clean.rules import NoClean, Rule
 from data_pipeline.dedup.shingles import mix64
 from data_pipeline.executors.executor import Executor
 from data_pipeline.limits import BadLimit
@@ -53,6 +54,7 @@ def run(
     good: Node[Corpus] | None = None,
     bad: Node[Corpus] | None = None,
     labelled: Node[Corpus] | None = None,
+    clean: Node[Rule] | None = None,
     label_key: str = "reason",
     bad_labels: list[str] | None = None,
     output_dir: str | None = None,
@@ -73,6 +75,8 @@ def run(
         name: the model goes to classifiers/<name>.
         good, bad: examples.
         labelled: examples whose records say which they are.
+        clean: changes the texts of the examples before they are looked at, as in the run that documents are scored in;
+            its limits take none out. None: they stay as they are.
         label_key, bad_labels: how they say it, see `Labels`.
         output_dir: where the model goes instead.
         word_ngrams, char_ngrams, num_buckets: see `Ngrams`.
@@ -92,6 +96,8 @@ def run(
     config = {key: value.raw if isinstance(value, Node) else value for key, value in locals().items()}
     check_settings(name, l2, held_out_frac, seed, partition_bytes, memory_bytes)
     ngrams, labels = Ngrams(word_ngrams, tuple(char_ngrams or ()), num_buckets), Labels(label_key, bad_labels)
+    rule = build(clean) if clean else NoClean()
+    rule.inputs()  # what it needs and can't have is said first
     origin = _origin({CLASSES.index(GOOD): good, CLASSES.index(BAD): bad, None: labelled}, partition_bytes)
     folder = Path(output_dir).expanduser().absolute() if output_dir else Path(FOLDER, name).absolute()
     check_folder(folder, origin)
@@ -100,7 +106,7 @@ def run(
             left.unlink()
         quarantine = folder / QUARANTINE
         keep_only(quarantine, [])
-        examples = read_examples(origin, ngrams, labels, workers, quarantine, partition_bytes, memory_bytes)
+        examples = read_examples(origin, rule, ngrams, labels, workers, quarantine, partition_bytes, memory_bytes)
         BadLimit(max_bad_frac, min_bad_records).check({"examples": examples.account}, quarantine)
         check_examples(examples)
         model, result = train(examples, ngrams, l2, held_out_frac, seed, folder / MODEL)
@@ -183,7 +189,7 @@ def _publish(model: LinearModel, result: Result, config: dict[str, Any]) -> None
         path.unlink(missing_ok=True)
     write_atomic(result.path, model.to_bytes())
     write_atomic(settings, config_yaml(hide_queries(config, SIGNED)))
-    write_page(page, result.path.parent.name, result, use_of(result))
+    write_page(page, result.path.parent.name, result, use_of(result), reason_of(result))
 
 
 def _of_both(rows: list[Rows]) -> tuple[Rows, np.ndarray]:

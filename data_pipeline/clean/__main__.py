@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from omegaconf import DictConfig
 
-from data_pipeline.clean.labelled import judge_changes, judge_removals
+from data_pipeline.clean.labelled import judge_changes, judge_removals, out_of_reach
 from data_pipeline.clean.rules import Rule
 from data_pipeline.documents import from_texts
 from foundation.command import guarded
@@ -86,7 +86,9 @@ def judged(rule: Rule, records: list[dict[str, Any]]) -> list[str]:
     lines: list[str] = []
     if with_reason:
         batch = from_texts([record["text"] for record in with_reason])
-        lines += map(str, judge_removals(rule, batch, [record["reason"] for record in with_reason]))
+        reasons = [record["reason"] for record in with_reason]
+        lines += map(str, judge_removals(rule, batch, reasons))
+        lines += out_of_reach(rule, reasons)
         lines = lines or [f"none of {len(with_reason)} should go, and none does"]
     if with_text:
         batch = from_texts([record["text"] for record in with_text])

@@ -14,11 +14,17 @@ from data_pipeline.documents import utf8_buffers
 # What a page begins with, in any case; a name ends with white space, "/" or ">".
 DOCTYPE, HTML = "<!doctype", "html"
 STARTS = ("<html", "<head", "<body", "<title", "<meta")
+# What a fragment begins with: the elements that hold the text of pages.
+TAGS = (
+    "a", "article", "aside", "b", "blockquote", "br", "center", "dd", "div", "dl", "dt", "em", "figure", "font",
+    "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "i", "iframe", "img", "li", "link", "main",
+    "nav", "ol", "p", "pre", "script", "section", "span", "strong", "style", "table", "tbody", "td", "th", "tr", "ul",
+)  # fmt: skip
 SPACES = "\t\n\f\r "  # of the HTML standard
-_SIZES = np.array([len(start) for start in STARTS], np.int64)
 _HTML = np.frombuffer(HTML.encode(), np.uint8)
 _DOCTYPE = np.frombuffer(DOCTYPE.encode(), np.uint8)
-_NAMES = np.frombuffer("".join(start.ljust(8) for start in STARTS).encode(), np.uint8).reshape(-1, 8)
+_PAGE = np.array([start.encode() for start in STARTS]).view(np.uint8).reshape(len(STARTS), -1)  # zeros behind each
+_FRAGMENT = np.array([f"<{tag}".encode() for tag in TAGS]).view(np.uint8).reshape(len(TAGS), -1)
 _COMMENT, _COMMENT_END = np.frombuffer(b"<!--", np.uint8), np.frombuffer(b"-->", np.uint8)
 _LT, _GT, _QUESTION = 0x3C, 0x3E, 0x3F
 
@@ -39,8 +45,42 @@ def is_html(texts: pa.LargeStringArray) -> np.ndarray:
     return found
 
 
+def is_fragment(texts: pa.LargeStringArray) -> np.ndarray:
+    """Return which texts begin with one of TAGS and are no whole pages, (texts,) bool; the same may stand before it.
+
+    Args:
+        texts: without nulls.
+    """
+    data, offsets = utf8_buffers(texts)
+    found = np.zeros(len(texts), np.bool_)
+    _is_fragment(data, offsets, found)
+    return found
+
+
 def is_html_one(text: str) -> bool:
     """Return whether one text is a page: the reference in plain Python."""
+    text = _without_preamble(text)
+    begin = _lower(text[: len(DOCTYPE)])
+    if begin == DOCTYPE:
+        text = text[len(DOCTYPE) :].lstrip(SPACES)
+        return _lower(text[:4]) == HTML and text[4:5] in tuple(f"{SPACES}/>")
+    return _begins_with(text, STARTS)
+
+
+def is_fragment_one(text: str) -> bool:
+    """Return whether one text is a fragment: the reference in plain Python."""
+    return _begins_with(_without_preamble(text), tuple(f"<{tag}" for tag in TAGS))
+
+
+def _begins_with(text: str, starts: tuple[str, ...]) -> bool:
+    begin = _lower(text[: max(map(len, starts))])
+    return any(
+        begin.startswith(start) and text[len(start) : len(start) + 1] in tuple(f"{SPACES}/>") for start in starts
+    )
+
+
+def _without_preamble(text: str) -> str:
+    """Return what follows a byte order mark, white space, comments and declarations; "" where one does not end."""
     text = text.removeprefix("\ufeff")
     while True:
         text = text.lstrip(SPACES)
@@ -51,17 +91,10 @@ def is_html_one(text: str) -> bool:
             end = text.find(">", 2)
             size = 1
         else:
-            break
+            return text
         if end < 0:
-            return False
+            return ""
         text = text[end + size :]
-    begin = _lower(text[: len(DOCTYPE)])
-    if begin == DOCTYPE:
-        text = text[len(DOCTYPE) :].lstrip(SPACES)
-        return _lower(text[:4]) == HTML and text[4:5] in tuple(f"{SPACES}/>")
-    return any(
-        begin.startswith(start) and text[len(start) : len(start) + 1] in tuple(f"{SPACES}/>") for start in STARTS
-    )
 
 
 def _lower(text: str) -> str:
@@ -72,23 +105,41 @@ def _lower(text: str) -> str:
 @array_kernel
 def _is_html(data: Any, offsets: Any, found: Any) -> None:
     for text in range(offsets.size - 1):
-        place, stop = offsets[text], offsets[text + 1]
-        if stop - place >= 3 and data[place] == 0xEF and data[place + 1] == 0xBB and data[place + 2] == 0xBF:
-            place += 3
-        place = _past_preamble(data, place, stop)
+        stop = offsets[text + 1]
+        place = _past_preamble(data, offsets[text], stop)
         if _begins(data, place, stop, _DOCTYPE, 9):
             place = past_spaces(data, place + 9, stop)
             found[text] = _begins(data, place, stop, _HTML, 4) and _name_ends(data, place + 4, stop)
             continue
-        for start in range(_SIZES.size):
-            size = _SIZES[start]
-            if _begins(data, place, stop, _NAMES[start], size) and _name_ends(data, place + size, stop):
-                found[text] = True
+        found[text] = _begins_with_any(data, place, stop, _PAGE)
+
+
+@array_kernel
+def _is_fragment(data: Any, offsets: Any, found: Any) -> None:
+    for text in range(offsets.size - 1):
+        stop = offsets[text + 1]
+        place = _past_preamble(data, offsets[text], stop)
+        if place < stop and data[place] == _LT:
+            found[text] = _begins_with_any(data, place, stop, _FRAGMENT)
+
+
+@array_kernel
+def _begins_with_any(data: Any, place: int, stop: int, starts: Any) -> bool:
+    """Return whether data[place:stop] begins with one of these, zeros behind each, and its name ends there."""
+    for start in starts:
+        size = 0
+        while size < start.size and start[size] != 0:
+            size += 1
+        if _begins(data, place, stop, start, size) and _name_ends(data, place + size, stop):
+            return True
+    return False
 
 
 @array_kernel
 def _past_preamble(data: Any, place: int, stop: int) -> int:
-    """Return the first place from `place` on that is no white space, comment or declaration."""
+    """Return the first place that is no byte order mark at `place`, no white space, comment or declaration."""
+    if stop - place >= 3 and data[place] == 0xEF and data[place + 1] == 0xBB and data[place + 2] == 0xBF:
+        place += 3
     while True:
         place = past_spaces(data, place, stop)
         if _begins(data, place, stop, _COMMENT, 4):

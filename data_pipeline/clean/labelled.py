@@ -75,6 +75,35 @@ def judge_removals(rule: Rule, batch: pa.RecordBatch, expected: Sequence[str | N
     return [Judged(reason, hits[reason], false_alarms[reason], missed[reason]) for reason in reasons]
 
 
+def out_of_reach(rule: Rule, expected: Sequence[str | None]) -> list[str]:
+    """Return a line for each reason for which nothing can go: no rule gives it, or its limit is not set.
+
+    Args:
+        expected: as of `judge_removals`.
+    """
+    limits = [
+        (reason, key, math.isfinite(threshold))
+        for limit in rule.limits
+        for reason, key, threshold in (
+            (limit.below, limit.least_key, limit.least),
+            (limit.above, limit.most_key, limit.most),
+        )
+        if reason
+    ]
+    limits += [(choice.reason, choice.key, choice.wanted is not None) for choice in rule.choices]
+    lines = []
+    for wanted in sorted({each for each in expected if each}):
+        mine = [(key, is_set) for reason, key, is_set in limits if reason == wanted]
+        keys = " or ".join(f"clean.{key}" for key, _ in mine if key)
+        if not mine:
+            given = ", ".join(dict.fromkeys(reason for reason, _, is_set in limits if is_set)) or "none"
+            said = f"no limit of these rules gives this reason (they give {given})"
+            lines.append(f"{wanted}: {said}; label texts by these, or add its rule")
+        elif not any(is_set for _, is_set in mine):
+            lines.append(f"{wanted}: nothing can go for it yet: {keys or 'its limit'} is null; set one to judge it")
+    return lines
+
+
 def judge_changes(rule: Rule, batch: pa.RecordBatch, expected: Sequence[str]) -> Judged:
     """Return how a rule changes texts: each run of words (`str.split()`) that changes counts once.
 

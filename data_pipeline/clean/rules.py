@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
-import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.clean.empty import without_words
 from data_pipeline.documents import Removal, Removals
 from foundation.errors import SettingError, require
 
 Scores = dict[str, np.ndarray]  # name -> (documents,) float64; NaN where there is nothing to measure
 MAX_LOSS = "max_loss_frac"
+NOBODY = -1
 EXAMPLES = 8  # of each kind of change that are kept of a batch
 
 
@@ -142,6 +143,8 @@ class Applied:
         changed: how often texts were changed, by kind, e.g. `control_characters_dropped`.
         examples: some of the changes, at most EXAMPLES of a kind.
         failed: documents that can't be read.
+        emptied_by: position in `batch` -> label of the rule that took the last word of its text, where that is known;
+            texts that came without a word are none of these.
     """
 
     batch: pa.RecordBatch
@@ -149,6 +152,7 @@ class Applied:
     changed: Counter[str] = field(default_factory=Counter)
     examples: list[Example] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
+    emptied_by: dict[int, str] = field(default_factory=dict)
 
 
 class Rule(ABC):
@@ -263,17 +267,26 @@ class Rules(Rule):
         changed: Counter[str] = Counter()
         examples: list[Example] = []
         failed: list[Failed] = []
-        for label, rule in self.rules.items():
+        is_empty = without_words(batch.column("text"))
+        emptier = np.full(batch.num_rows, NOBODY)  # of each document the rule that took its last word
+        for number, (label, rule) in enumerate(self.rules.items()):
             applied = rule.apply(batch)
             if applied.failed:
                 failed += [each._replace(position=int(left[each.position])) for each in applied.failed]
                 gone = [each.position for each in applied.failed]
-                left, scores = np.delete(left, gone), {name: np.delete(column, gone) for name, column in scores.items()}
+                left, is_empty, emptier = (np.delete(each, gone) for each in (left, is_empty, emptier))
+                scores = {name: np.delete(column, gone) for name, column in scores.items()}
             _check(label, rule, applied, len(left), scores)
+            if applied.batch is not batch:
+                was_empty, is_empty = is_empty, without_words(applied.batch.column("text"))
+                emptier[is_empty & ~was_empty] = number
             batch, scores = applied.batch, scores | applied.scores
             changed += applied.changed
             examples += applied.examples
-        return Applied(batch, scores, changed, examples, sorted(failed))
+        labels = list(self.rules)
+        found = np.flatnonzero(is_empty & (emptier != NOBODY)).tolist()
+        emptied_by = {position: labels[emptier[position]] for position in found}
+        return Applied(batch, scores, changed, examples, sorted(failed), emptied_by)
 
     def packages(self) -> list[str]:
         return sorted({package for rule in self.rules.values() for package in rule.packages()})
@@ -359,31 +372,3 @@ def _check(label: str, rule: Rule, applied: Applied, num_docs: int, before: Scor
     missing = [limit.score for limit in rule.limits if limit.score not in applied.scores]
     if missing:
         raise SettingError(f"{who}: has a limit on {missing[0]!r}, and gives no such score")
-
-
-def measured(raw: Any) -> Any:
-    """Return a rule's plain config without the arguments that only decide: what texts and scores depend on; as of
-    `in_order`."""
-    return _told(raw, is_decided=False)
-
-
-def in_order(raw: Any) -> Any:
-    """Return a plain config with lists of [key, value] in place of the mappings of which the order decides, as hashes
-    of a config know of no other order."""
-    return _told(raw, is_decided=True)
-
-
-def _told(raw: Any, is_decided: bool) -> Any:
-    if isinstance(raw, list):
-        return [_told(value, is_decided) for value in raw]
-    if not isinstance(raw, dict):
-        return raw
-    module, _, name = str(raw.get("_target_", "")).rpartition(".")
-    target = getattr(sys.modules.get(module), name, None)
-    left_out: frozenset[str] = frozenset() if is_decided else getattr(target, "decide_alone", frozenset())
-    told = {key: _told(value, is_decided) for key, value in raw.items() if key not in left_out}
-    ordered: frozenset[str] = getattr(target, "ordered", frozenset())
-    return {
-        key: list(map(list, value.items())) if key in ordered and isinstance(value, dict) else value
-        for key, value in told.items()
-    }

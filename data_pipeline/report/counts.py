@@ -8,6 +8,7 @@ MEANINGS = {
     "control_characters_dropped": "characters that no text shows",
     "documents_composed": "documents where letters with accents became one character each (NFC)",
     "files_cut_short": "input files whose last record ends before it is whole: what followed in them is missing",
+    "files_without_a_record": "input files that hold none: a download that failed looks like this",
     "documents_with_repeated_id": "documents whose id one before them in the same source has; nothing here goes by it",
     "files_without_checksum": "input files in which a flipped bit may go unseen: plain, Arrow, zstandard and parquet "
     "written without checksums",

@@ -27,6 +27,7 @@ class Removed:
     source: str
     stage: str
     reason: str
+    rule: str | None
     value: float | None
     threshold: float | None
     kept_id: str | None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data_pipeline.ledger import Book, total
+from data_pipeline.report.reasons import meaning_of
 from foundation.page import Link, Page
 from foundation.progress import human
 
@@ -78,12 +79,13 @@ def show_flow(page: Page, books: Mapping[str, Book], titles: Mapping[str, str], 
         _by_source(page, sources, books, titles, flow)
     page.section("What was removed")
     read = total(next(iter(books.values()))).num_in if books else 0
-    rows = [_row(*each, read, titles, anchor) for each in _reasons(books, flow, sources)]
+    found = _reasons(books, flow, sources)
+    rows = [[*_row(*each, read, titles, anchor), meaning_of(each[1])] for each in found]
     if not rows:
         page.text("Nothing.")
         return
     page.text("A reason leads to samples of it.")
-    page.table(["reason", "documents", "of all read", "text", "stage", "kind"], rows)
+    page.table(["reason", "documents", "of all read", "text", "stage", "kind", "meaning"], rows)
     if len(sources) > 1:
         each_source: list[list[str | int | float | Link | None]] = []
         for source in sources:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from data_pipeline.clean.empty import EMPTY
 from data_pipeline.clean.rules import Example
 from data_pipeline.ledger import Account, Book, total
 from data_pipeline.output_dir import CONFIG, LEDGER, QUARANTINE, REMOVED, REPORT, STOPPED, TIMING
@@ -112,7 +113,8 @@ def _documents(page: Page, output_dir: Path, books: dict[str, Book], titles: Map
     """Show what became of the documents, and the evidence of each stage; of one without a title nothing: it is off."""
     books = {stage: book for stage, book in books.items() if stage in titles}
     _way(page, books, titles)
-    by_limits = anchors(flow.measured)
+    # what an empty text was stands with the evidence, its scores say nothing of it
+    by_limits = {reason: place for reason, place in anchors(flow.measured).items() if reason != EMPTY}
     show_flow(page, books, titles, flow, lambda stage, reason: by_limits.get(reason, _anchor(stage, reason)))
     show_added(page, books, titles)
     show_limits(page, flow.measured)
@@ -245,6 +247,7 @@ def _sample(removed: Removed) -> Sample:
 
 def _measured(removed: Removed) -> str:
     measured = {
+        "emptied by": removed.rule and f"clean.rules.{removed.rule}",
         "value": removed.value if removed.coverage is None else None,  # the same, by its name
         "test item": removed.test_item,
         "coverage": removed.coverage,

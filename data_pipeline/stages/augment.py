@@ -11,7 +11,8 @@ from typing import Any
 from data_pipeline.augment.augmentation import Augmentation, Change
 from data_pipeline.augment.copies import copies_of
 from data_pipeline.clean.extras import version_of
-from data_pipeline.clean.rules import Example, few_of, in_order
+from data_pipeline.clean.rules import Example, few_of
+from data_pipeline.clean.settings import in_order
 from data_pipeline.documents import MODULUS, fingerprint, keys_of
 from data_pipeline.ledger import Account, Book
 from data_pipeline.records import Part

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import inspect
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict
@@ -13,20 +12,24 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline.clean.extras import version_of
-from data_pipeline.clean.rules import Applied, Example, Failed, Rule, few_of, measured
+from data_pipeline.clean.rules import Applied, Example, Failed, Rule, few_of
+from data_pipeline.clean.settings import measured
 from data_pipeline.documents import CUT_SHORT, MODULUS, SCHEMA, Quarantined, fingerprint, keys_of
 from data_pipeline.ledger import Account, Book
 from data_pipeline.limits import BadLimit, TooManyUnreadable
+from data_pipeline.losses import large_markup
 from data_pipeline.output_dir import QUARANTINE
 from data_pipeline.records import Part, keep_only
 from data_pipeline.sources.source import Corpus, InputFile, Source
 from data_pipeline.sources.tags import tagged
+from data_pipeline.stages.before import Before, before_path
 from data_pipeline.stages.ids import ids_path, num_repeated, write_ids
-from data_pipeline.stages.input_notes import NAMES_SHOWN, note, warnings
+from data_pipeline.stages.input_notes import NAMES_SHOWN, note, warnings, without_a_record
 from data_pipeline.stages.inputs import Group, NumberedBlock, NumberedFile, content_key, group_files
+from data_pipeline.stages.markup import HTML_KEY, MARKUP, count_markup, html_key
+from data_pipeline.stages.source_settings import describe
 from data_pipeline.stages.stage import (
     BYTES_REMOVED,
-    BYTES_REWRITTEN,
     Outcome,
     Stage,
     Task,
@@ -47,15 +50,14 @@ from data_pipeline.stages.view import (
 )
 from data_pipeline.storage import write_arrays, write_quarantine
 from foundation.errors import ConfigError
-from foundation.files import canonical_json
 from foundation.hashes import hash_bytes, hash_file, hash_json
 from foundation.progress import Meter, progress
 
 UNCHECKED = "unchecked"  # in those of a group
 BYTES_READ = "bytes_read"  # in facts: source -> bytes of text, before a rule has changed it
 FILES_CUT = "files_cut"  # in the facts of a partition: names
+FILES_READ = "files_read"  # numbers of those with a record
 EARLY_RECORDS = 10_000  # of a source: from so many on, one that is unreadable for the most part stops the run at once
-NO_CONTENT = ("paths", "storage_options", "weight", "budget")  # settings of a source that change no document
 Item = tuple[str, list[NumberedBlock]]  # a partition's name and what to parse
 
 
@@ -70,7 +72,17 @@ class Clean(Stage):
 
     name = CLEAN
     title = "clean"
-    code = ("sources", "clean", "stages/clean.py", "stages/ids.py", "stages/input_notes.py", "stages/inputs.py")
+    code = (
+        "sources",
+        "clean",
+        "stages/before.py",
+        "stages/clean.py",
+        "stages/ids.py",
+        "stages/input_notes.py",
+        "stages/inputs.py",
+        "stages/markup.py",
+        "stages/source_settings.py",
+    )
     libraries = ("numpy", "orjson", "pyarrow", "zstandard")
 
     def __init__(
@@ -84,7 +96,7 @@ class Clean(Stage):
     ) -> None:
         super().__init__(place)
         self._rule, self._partition_bytes, self._limit = rule, partition_bytes, limit
-        self._measured = measured(raw_clean)
+        self._measured, self._html_key = measured(raw_clean), html_key(raw_clean)
         self._packages = {package: version_of(package) for package in rule.packages()}
         self._rule_inputs = [hash_file(path) for path in rule.inputs()]
         self.sources = corpus.sources()
@@ -110,7 +122,8 @@ class Clean(Stage):
         partitions: list[dict[str, Any]] = []
         scores: list[str] = []
         read: Counter[str] = Counter()
-        rewritten = {source.name: [0, 0] for source in self.sources}
+        markup = {source.name: Counter[str]() for source in self.sources}
+        is_read = np.zeros(len(self.file_names), bool)
         cut: list[str] = []
         removed: dict[str, Counter[str]] = {source.name: Counter() for source in self.sources}
         names = [group.name() for group in self.groups]
@@ -123,14 +136,16 @@ class Clean(Stage):
                 counts.update(facts["changed"])
                 source = facts["partition"]["source"]
                 read[source] += facts[BYTES_READ]
-                both = zip(rewritten[source], facts[BYTES_REWRITTEN], strict=True)
-                rewritten[source] = [before + more for before, more in both]
+                markup[source].update(facts[MARKUP])
+                is_read[facts[FILES_READ]] = True
                 removed[source].update(facts[BYTES_REMOVED])
                 cut += facts[FILES_CUT][: NAMES_SHOWN - len(cut)]
                 book[source] += Account.from_json(facts["account"])
                 self._check_early(book, source, names)
                 examples = few_of(examples + [Example(*each) for each in facts["examples"]])
         counts += Counter(documents_with_repeated_id=self._num_repeated(partitions))
+        without = [self.file_names[number] for number in np.flatnonzero(~is_read).tolist()]
+        counts += Counter(files_without_a_record=len(without))
         files = [path for name in names for path in self.records.files(name)]
         return Outcome(
             output=hash_json([partitions, self.file_names]),
@@ -140,11 +155,13 @@ class Clean(Stage):
                 "partitions": partitions,
                 "file_names": self.file_names,
                 "counts": dict(counts),
-                "note": note(counts, len(self.file_names)),
+                "note": note(counts, len(self.file_names), without),
+                "remark": "\n".join([*without_a_record(without), *large_markup(markup, self._html_key)]),
                 "warnings": warnings(counts["files_cut_short"], cut),
                 "examples": [list(each) for each in examples],
                 BYTES_READ: dict(read),
-                BYTES_REWRITTEN: rewritten,
+                MARKUP: {source: dict(found) for source, found in markup.items()},
+                HTML_KEY: self._html_key,
                 BYTES_REMOVED: {source: dict(sorted(by_reason.items())) for source, by_reason in removed.items()},
                 SCORES: scores,  # by partition; no part of the output: the later stages see texts alone
             },
@@ -245,37 +262,6 @@ class Clean(Stage):
         return facts
 
 
-def describe(source: Source) -> dict[str, Any]:
-    """Return a source's settings as JSON values, by its attributes: one more source leaves the others as they are.
-
-    Where the files lie and what a training run reads of them is left out: it changes no document; their names and
-    content do.
-
-    Raises:
-        ConfigError: an attribute is no JSON value, or an argument of the constructor no attribute; names it.
-    """
-    target = f"{type(source).__module__}.{type(source).__qualname__}"
-    settings = {name: value for name, value in vars(source).items() if not name.startswith("_")}
-    settings = {name: value for name, value in settings.items() if name not in NO_CONTENT}
-    for name, value in settings.items():
-        try:
-            canonical_json(value)
-        except TypeError as error:
-            raise ConfigError(
-                f"{target}.{name}: {value!r} is not a JSON value ({error}); the attributes of a source say when it "
-                "must be read again: keep text, numbers, lists or dicts in them, or begin the name with _"
-            ) from error
-    for name, argument in inspect.signature(type(source)).parameters.items():
-        if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
-            continue
-        if name not in {*NO_CONTENT, "source", *settings}:  # `source` is the attribute `name`
-            raise ConfigError(
-                f"{target}: its argument {name!r} is no attribute of this name; a source is read again when its "
-                f"attributes change: keep it as self.{name}"
-            )
-    return {"_target_": target, **settings}
-
-
 def _version_of(package: str, source: Source) -> str:
     try:
         return importlib.metadata.version(package)
@@ -305,7 +291,8 @@ class _CleanPartition:
             for record in each.quarantined
         ]
         applied = self._rule.apply(documents)
-        failed = [(files[number], record) for number, record in _failed(documents, applied.failed)]
+        before = Before.of(documents, applied)
+        failed = [(files[number], record) for number, record in failed_records(documents, applied.failed)]
         quarantined += failed
         num_records = sum(each.num_records for each in parsed)
         account = _account(num_records, documents, applied, quarantined)
@@ -319,15 +306,17 @@ class _CleanPartition:
         write_arrays(scores_path(self._work, name), applied.scores)
         partition = write_partition(self._work, name, source.name, applied.batch)
         write_ids(ids_path(self._work, name), applied.batch.column("id"))
-        written += [path(self._work, name) for path in (batch_path, keys_path, scores_path, ids_path)]
+        before_hash = before.write(self._work, name)
+        written += [path(self._work, name) for path in (batch_path, keys_path, scores_path, before_path, ids_path)]
         passed_over = sum((each.passed_over for each in parsed), Counter(files_cut_short=len(cut)))
-        bytes_read = num_bytes(documents.column("text"))
+        scores = [[score, hash_bytes(column.tobytes())] for score, column in applied.scores.items()]
         facts = {
             "partition": asdict(partition),
-            "scores": hash_json([[score, hash_bytes(column.tobytes())] for score, column in applied.scores.items()]),
+            "scores": hash_json([before_hash, scores]),  # what the filter goes by
             "account": account.to_json(),
-            BYTES_READ: bytes_read,
-            BYTES_REWRITTEN: [bytes_read - sum(len(record.data) for _, record in failed), partition.utf8_bytes],
+            BYTES_READ: num_bytes(documents.column("text")),
+            MARKUP: count_markup(applied.batch.column("text")),
+            FILES_READ: sorted({each.file.number for each, of in zip(blocks, parsed, strict=True) if of.num_records}),
             BYTES_REMOVED: dict(removed),
             FILES_CUT: cut,
             "changed": dict(applied.changed + passed_over),
@@ -343,7 +332,7 @@ def _concatenated(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return pa.Table.from_batches(full, SCHEMA).combine_chunks().to_batches()[0]
 
 
-def _failed(documents: pa.RecordBatch, failed: list[Failed]) -> Iterator[tuple[int, Quarantined]]:
+def failed_records(documents: pa.RecordBatch, failed: list[Failed]) -> Iterator[tuple[int, Quarantined]]:
     """Yield what goes to quarantine of documents that a rule could not read, each with its file's number."""
     chosen = documents.take(pa.array([each.position for each in failed], pa.int64()))
     for each, row in zip(failed, chosen.to_pylist(), strict=True):

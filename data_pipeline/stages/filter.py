@@ -10,18 +10,22 @@ from typing import Any
 
 import numpy as np
 
+from data_pipeline.clean.empty import EMPTY
 from data_pipeline.clean.histogram import count, count_labels, sides, times_broken
-from data_pipeline.clean.rules import MAX_LOSS, NoClean, Rule, Scores, in_order
+from data_pipeline.clean.rules import MAX_LOSS, Rule, Scores
+from data_pipeline.clean.settings import in_order
 from data_pipeline.documents import Removal, Removals, fingerprint
 from data_pipeline.ledger import Account, Book
 from data_pipeline.limits import RuleLimit
 from data_pipeline.output_dir import REMOVED
 from data_pipeline.records import Part, Records
+from data_pipeline.stages.before import Before
 from data_pipeline.stages.measured import Measured
 from data_pipeline.stages.removed import Origin, rows_of
 from data_pipeline.stages.shown import candidates, lots
 from data_pipeline.stages.stage import (
     BYTES_REMOVED,
+    BYTES_REWRITTEN,
     Outcome,
     Stage,
     Task,
@@ -40,7 +44,10 @@ MEASURED = "measured"  # in facts
 
 
 class Filter(Stage):
-    """Removes the documents that break a limit of the rules.
+    """Removes documents that break a limit of the rules, and first of all, whatever the rules, those without a word.
+
+    An empty document would be an end-of-text token alone. Cleaning may have left it empty after a rule had measured it,
+    so that is asked of the texts as the last rule left them.
 
     Args:
         rule: of `clean`.
@@ -51,20 +58,20 @@ class Filter(Stage):
     title = "filter"
     code = (
         "clean",
+        "stages/before.py",
         "stages/described.py",
         "stages/filter.py",
         "stages/measured.py",
         "stages/removed.py",
         "stages/shown.py",
     )
-    loosen = "clean.rules.<rule>.<limit>= sets a limit, clean=none removes nothing"
+    loosen = "clean.rules.<rule>.<limit>= sets a limit, clean=none takes empty texts alone"
 
     def __init__(self, place: Workplace, rule: Rule, raw: dict[str, Any]) -> None:
         super().__init__(place)
         self._rule = rule
         decides = {name: value for name, value in raw.items() if name != MAX_LOSS}  # that decides no document
         self._decides = in_order(decides)
-        self.is_off = isinstance(rule, NoClean)
 
     def settings(self) -> Any:
         """With what was measured, as cleaning found it: its turn is over."""
@@ -77,10 +84,12 @@ class Filter(Stage):
         with progress(self.name, len(view.alive), "docs") as meter:
             function = _FilterPartition(self._rule, self.place.output_dir, self.place.work, view.file_names)
             measured, removed = Measured(self._rule, list(before)), {source: Counter[str]() for source in before}
+            rewritten = {source: np.zeros(3, np.int64) for source in before}
             for name, facts in do_parts(self.place.executor, self.records, self._tasks(view), function):
                 account = Account.from_json(facts["account"])
                 book[facts["source"]] += account
                 removed[facts["source"]].update(facts["bytes_removed"])
+                rewritten[facts["source"]] += facts[BYTES_REWRITTEN]
                 arrays = read_arrays(gone_path(self.folder, name))
                 gone.append(arrays.pop("gone") + facts["first_index"])
                 measured.add(facts["source"], arrays)
@@ -96,12 +105,14 @@ class Filter(Stage):
             facts={
                 "bytes_in_and_removed": bytes_in_and_removed(view, indices),
                 BYTES_REMOVED: {source: dict(sorted(by_reason.items())) for source, by_reason in removed.items()},
+                BYTES_REWRITTEN: {source: numbers.tolist() for source, numbers in rewritten.items()},
                 MEASURED: measured.facts(self.place.executor, view, self.name),
             },
         )
 
     def check(self, books: Sequence[tuple[str, Book]]) -> None:
-        limit = RuleLimit(self._rule.max_loss_frac, self._rule.owners)
+        owners = {reason: rule for reason, rule in self._rule.owners.items() if reason != EMPTY}  # by whichever rule
+        limit = RuleLimit(self._rule.max_loss_frac, owners)
         limit.check(books[-1][1], self.place.output_dir / REMOVED / self.name)
 
     def _scores(self) -> list[str]:
@@ -136,7 +147,8 @@ class _FilterPartition:
         piece, first_file = item
         name, source = piece.partition.name, piece.partition.source
         scores = read_arrays(scores_path(self.work, name))
-        decided = self.rule.decide(scores)
+        before = Before.read(self.work, name)
+        decided = _with_empty(self.rule.decide(scores), before.empty, piece.partition.num_docs)
         removals = sorted((each for removals in decided for each in removals), key=lambda removal: removal.position)
         gone = np.array([removal.position for removal in removals], np.int64)
         keys = read_arrays(keys_path(self.work, name))
@@ -144,29 +156,40 @@ class _FilterPartition:
         account.check(f"{FILTER}, partition {name} of source {source!r}")
         path = gone_path(self.work / FILTER, name)
         lot = lots(keys["files"], keys["rows"], first_file)
-        write_arrays(path, {"gone": gone, **self._measured(scores, keys["sizes"], decided, lot, piece.first_index)})
+        measured = self._measured(scores, keys["sizes"], decided, before.empty, lot, piece.first_index)
+        write_arrays(path, {"gone": gone, **measured})
         removed: Counter[str] = Counter()
         for removal in removals:
             removed[removal.reason] += int(keys["sizes"][removal.position])
+        stays = np.delete(np.arange(piece.partition.num_docs), gone)
         return Part(
             {
                 "account": account.to_json(),
                 "bytes_removed": removed,
+                BYTES_REWRITTEN: [len(stays), *(int(each[stays].sum()) for each in (before.sizes, keys["sizes"]))],
                 "source": source,
                 "first_index": piece.first_index,
             },
-            [path, *self._write_removed(piece, removals)],
+            [path, *self._write_removed(piece, removals, before)],
         )
 
     def _measured(
-        self, scores: Scores, sizes: np.ndarray, decided: list[Removals], lot: np.ndarray, first_index: int
+        self,
+        scores: Scores,
+        sizes: np.ndarray,
+        decided: list[Removals],
+        empty: np.ndarray,
+        lot: np.ndarray,
+        first_index: int,
     ) -> dict[str, np.ndarray]:
-        """Return what `Measured.add` takes of a partition."""
+        """Return what `Measured.add` takes of a partition; no other limit would keep a document of `empty`."""
         of = sides(self.rule.limits)
         gone = np.zeros(len(sizes), bool)
         for removals in decided:
             gone[removals.positions] = True
-        times = times_broken(of, scores, self._by_no_limit(scores, decided, len(sizes)))
+        by_no_limit = self._by_no_limit(scores, decided, len(sizes))
+        by_no_limit[empty] = True
+        times = times_broken(of, scores, by_no_limit)
         histograms = count(of, scores, sizes, times)
         labels = [count_labels(choice, scores, sizes, gone) for choice in self.rule.choices]
         return {
@@ -186,12 +209,27 @@ class _FilterPartition:
             gone[removals.positions] |= removals.reason not in reasons
         return gone
 
-    def _write_removed(self, piece: Slice, removals: list[Removal]) -> list[Path]:
+    def _write_removed(self, piece: Slice, removals: list[Removal], before: Before) -> list[Path]:
         path = self.output_dir / REMOVED / FILTER / f"{piece.partition.name}.parquet"
         if not removals:
             return write_removed(path, [])
         origin = Origin(FILTER, piece.partition.source, self.file_names)
-        return write_removed(path, rows_of(piece.load(), removals, origin, [None] * len(removals), whole=True))
+        rows = rows_of(piece.load(), removals, origin, [None] * len(removals), whole=True)
+        emptied = dict(zip(before.empty.tolist(), before.emptied, strict=True))
+        for row, removal in zip(rows, removals, strict=True):
+            if removal.position in emptied:  # what is left of its text shows nothing
+                row["rule"], row["snippet"] = emptied[removal.position]
+        return write_removed(path, rows)
+
+
+def _with_empty(decided: list[Removals], empty: np.ndarray, num_docs: int) -> list[Removals]:
+    """Return removals for EMPTY, then those of other documents; empty: (m,) int64 positions, ascending."""
+    if not len(empty):
+        return decided
+    is_empty = np.zeros(num_docs, bool)
+    is_empty[empty] = True
+    others = (removals.rows(np.flatnonzero(~is_empty[removals.positions])) for removals in decided)
+    return [Removals(EMPTY, empty), *(removals for removals in others if len(removals))]
 
 
 def _account(keys: dict[str, np.ndarray], gone: np.ndarray, removals: list[Removal]) -> Account:

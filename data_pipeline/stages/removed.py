@@ -66,6 +66,7 @@ def rows_of(
             "row": row,
             "stage": origin.stage,
             "reason": removal.reason,
+            "rule": None,
             "value": removal.value,
             "threshold": removal.threshold,
             "kept_id": witness.id if witness else None,

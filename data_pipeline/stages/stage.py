@@ -68,7 +68,7 @@ class Outcome:
             number, for the ledger and the page;
             `training`, source -> documents left to train on; `bytes_in_and_removed`, source -> bytes of text, for the
             warning and the page; `bytes_removed`, source -> reason -> bytes of documents that did not come out;
-            `bytes_rewritten`, source -> bytes of text that rules may change, as it came in and as they left it.
+            `bytes_rewritten`, source -> documents that stay, bytes of their text as it was read, and as rules left it.
         utf8_bytes: of the text that it went through, for its speed.
     """
 

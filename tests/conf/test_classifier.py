@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +54,3 @@ def test_a_rule_is_added_last(option: str, reason: str) -> None:
     assert set(tree["clean"]["rules"]["mine"]) == parameters
     with pytest.raises(ConfigError, match=r"^clean\.rules\.mine\.model: needs a value"):
         check_pipeline(composed("pipeline", *typed[:1], "name=x"))
-
-
-@pytest.mark.parametrize("option", ["classifier", "toxic"])
-def test_every_key_is_explained(option: str) -> None:
-    lines = (CONF / "clean" / "rules" / f"{option}.yaml").read_text().splitlines()
-    for above, line in itertools.pairwise(lines):
-        assert line.startswith(("#", "_target_")) or above.startswith("#"), line

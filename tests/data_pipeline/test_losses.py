@@ -18,7 +18,14 @@ from data_pipeline.clean.rules import Applied, Failed, Rule
 from data_pipeline.limits import (
     TooManyUnreadable,
 )
-from data_pipeline.losses import NothingLeft, check_left, large_changes, large_losses, removed_before
+from data_pipeline.losses import (
+    NothingLeft,
+    check_left,
+    large_changes,
+    large_losses,
+    large_markup,
+    removed_before,
+)
 from data_pipeline.mix.split import SplitError
 from data_pipeline.pipeline import Result
 from data_pipeline.storage import DamagedFile, write_removed
@@ -27,6 +34,8 @@ from tests.data_pipeline.accounts import account
 Config = Callable[..., dict[str, Any]]
 Go = Callable[..., Result]
 Redone = Callable[[Result], list[str]]
+PAGES = "documents of source 'x' begin as HTML pages and no rule took the text out of them"
+FRAGMENTS = "documents of source 'x' begin with a tag, as fragments of HTML do"
 LOOSEN = {"clean": "clean=none", "exact": "", "near": "dedup=none", "split": "mix.held_out_frac="}
 
 
@@ -90,7 +99,7 @@ def test_a_stage_that_only_cuts_says_how_much() -> None:
 
 
 def test_rules_that_take_much_text_of_documents_that_stay_are_told() -> None:
-    text = {"web": [1_200_000, 60_000], "books": [1000, 900], "longer": [10, 30], "empty": [0, 0]}
+    text = {"web": [100, 1_200_000, 60_000], "books": [500, 1000, 900], "longer": [500, 10, 30], "empty": [0, 0, 0]}
     (line,) = large_changes("clean", text)
     assert line.startswith(
         "clean: the rules took 95% of the text of source 'web' out of documents that stay (1.2 MB of text became 60.0 "
@@ -98,11 +107,63 @@ def test_rules_that_take_much_text_of_documents_that_stay_are_told() -> None:
     )
 
 
+def test_of_a_few_small_documents_nothing_is_told() -> None:
+    assert large_changes("filter", {"none": [0, 0, 0], "few": [99, 999_999, 0]}) == []
+    assert len(large_changes("filter", {"many": [100, 3400, 0], "large": [1, 1_000_000, 0]})) == 2
+
+
+@pytest.mark.parametrize(
+    ("found", "key", "expected"),
+    [
+        ([211, 208, 0], "", f"208 of 211 {PAGES}; add clean=web or clean=html, or go on where"),
+        ([211, 21, 52], "", ""),
+        ([211, 22, 0], "clean.rules.html", f"22 of 211 {PAGES}; look at clean.rules.html, or"),
+        ([150, 0, 150], "clean.rules.html", f"150 of 150 {FRAGMENTS}; add clean.rules.html.only_html=always, or"),
+        (
+            [150, 0, 50],
+            "",
+            f"50 of 150 {FRAGMENTS}; add clean=web or clean=html, and clean.rules.html.only_html=always, or",
+        ),
+        ([0, 0, 0], "", ""),
+    ],
+)
+def test_html_that_no_rule_read_is_told_with_the_line_to_type(found: list[int], key: str, expected: str) -> None:
+    counts = dict(zip(("documents", "pages", "fragments"), found, strict=True))
+    lines = large_markup({"x": counts}, key)
+    assert len(lines) == bool(expected) and all(line.startswith(expected) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "typed"),
+    [
+        ("<!DOCTYPE html><html><body>", "</body></html>", "add clean=web or clean=html,"),
+        ("<div>", "</div>", "clean.rules.html.only_html=always,"),
+    ],
+)
+def test_a_run_over_html_warns_and_where_nothing_is_left_says_why(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str], go: Go, before: str, after: str, typed: str
+) -> None:
+    lines = [f"{before}<p>A page {row}, with words of its own: {row * 7}.</p>{after}" for row in range(40)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": line}) + "\n" for line in lines))
+    corpus = {"_target_": "data_pipeline.sources.jsonl.Jsonl", "paths": [f"{tmp_path}/a.jsonl"], "source": "web"}
+    changes = {"mix__held_out_frac": 0.2, "tokenizer__vocab_size": 262, "decontaminate__test_sets": []}
+    changes["dedup"] = {"_target_": "data_pipeline.dedup.dedup.NoDedup"}
+    result = go(config(tmp_path, tmp_path / "out", corpus=corpus, **changes))
+    (warned,) = [
+        line for line in capsys.readouterr().err.splitlines() if "40 of 40 documents of source 'web' be" in line
+    ]
+    assert warned.startswith("warning: ") and typed in warned and typed in result.report.read_text()
+    length = {"_target_": "data_pipeline.clean.length.Length", "min_words": 1000}
+    clean = {"_target_": "data_pipeline.clean.rules.Rules", "rules": {"length": length}}
+    with pytest.raises(NothingLeft, match=re.escape(typed)):
+        go(config(tmp_path, tmp_path / "out", corpus=corpus, clean=clean, **changes))
+
+
 def test_lines_that_a_rule_cuts_are_told_and_what_it_can_not_read_is_none_of_them(
     config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str], go: Go
 ) -> None:
     """C4's rule takes lines without a full stop; a document that a rule can't read goes as a whole."""
-    lines = [f"A sentence of document {row} that ends with a full stop." for row in range(40)]
+    lines = [f"A sentence of document {row} that ends with a full stop." for row in range(240)]
     texts = {"menu": [f"{line}\n" + f"menu entry {row}\n" * 90 for row, line in enumerate(lines)]}
     texts["prose"] = lines
     for source, documents in texts.items():
@@ -121,10 +182,10 @@ def test_lines_that_a_rule_cuts_are_told_and_what_it_can_not_read_is_none_of_the
     tree = config(tmp_path, tmp_path / "out", corpus=corpus, clean=clean, min_bad_records=100, **changes)
     result = go(tree, __name__.partition(".")[0] + ".")
     (warned,) = [line for line in capsys.readouterr().err.splitlines() if "the rules took" in line]
-    assert re.match(r"warning: clean: the rules took 9\d% of the text of source 'menu' out of documents ", warned)
-    kept = [row for row in range(40) if row % 20]
+    assert re.match(r"warning: filter: the rules took 9\d% of the text of source 'menu' out of documents ", warned)
+    kept = [row for row in range(240) if row % 20]
     read, left = (sum(len(text[row]) for row in kept) for text in (texts["menu"], lines))
-    assert result.stages[0].facts["bytes_rewritten"]["menu"] == [read, left]
+    assert result.stages[1].facts["bytes_rewritten"]["menu"] == [len(kept), read, left]
 
 
 class Picky(Rule):
@@ -224,7 +285,9 @@ def test_a_small_corpus_of_which_the_wrong_field_is_read_says_which_fields_there
     assert str(raised.value).endswith(f"{removed}{HINT}. What became of the documents so far: {out / 'report.html'}")
     page = parse_page(out / "report.html")
     assert removed in page.text
-    assert ["exact_duplicate", "19", "95.00%", "76 B", "exact duplicates", "removed"] in page.tables[2]
+    assert ["exact_duplicate", "19", "95.00%", "76 B", "exact duplicates", "removed"] in [
+        row[:6] for row in page.tables[2]
+    ]
     assert "Removed: exact duplicates" in page.texts and "held-out split" not in page.texts
 
     length = {"_target_": "data_pipeline.clean.length.Length", "min_words": 2}

@@ -64,9 +64,10 @@ def test_toxic_texts_are_learned_from_labelled_ones_and_go(tmp_path: Path, write
     assert "good: 400 examples, 0 of them repeat others; 320 trained on, 80 held out" in trained.stdout
     assert "warning: 40 bad examples are held out: the figures are rough" in trained.stderr
     assert "model:  classifiers/toxic/model.safetensors" in trained.stdout
-    (typed,) = re.findall(r"^  (\+clean/rules@clean\.rules\.toxic=classifier .*)$", trained.stdout, re.MULTILINE)
-    words = typed.replace("=classifier ", "=toxic ").split()  # the reason `toxic`
-    judged = type_line(tmp_path, "others.jsonl", "clean=safety", *words, module="data_pipeline.clean")
+    (typed,) = re.findall(r"^  (\+clean/rules@clean\.rules\.toxic=toxic .*)$", trained.stdout, re.MULTILINE)
+    (line,) = re.findall(r"^  python -m data_pipeline\.clean (.*)$", trained.stdout, re.MULTILINE)
+    assert line == f"others.jsonl clean=bare {typed}"
+    judged = type_line(tmp_path, *line.split(), module="data_pipeline.clean")
     assert judged.returncode == 0, judged.stderr
     shares = re.fullmatch(r"toxic: precision (\S+), recall (\S+) .*\n", judged.stdout)
     assert shares and float(shares[1]) > 0.95 and float(shares[2]) > 0.95, judged.stdout

@@ -126,7 +126,7 @@ def test_copies_are_one_example_and_one_in_both_classes_is_none(
     np.testing.assert_array_equal(read_model(found.path).weights, read_model(trained.path).weights)
     report(found)
     out, err = capsys.readouterr()
-    others = "python -m data_pipeline.clean others.jsonl +clean/rules@clean.rules.out=classifier"
+    others = "python -m data_pipeline.clean others.jsonl clean=bare +clean/rules@clean.rules.out=classifier"
     assert "near-duplicates of one page, template or site may stand on both sides" in out and others in out
     assert "teach nothing: 1 text (good.jsonl, record 303 and bad.jsonl, record 121)\n" in err
     assert "good: 303 examples, 2 of them repeat others; 240 trained on, 60 held out" in out

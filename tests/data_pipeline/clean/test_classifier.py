@@ -14,7 +14,8 @@ import scipy.stats
 
 from data_pipeline.clean.classifier import Classifier, pareto_samples, sigmoid
 from data_pipeline.clean.linear_model import ModelError
-from data_pipeline.clean.rules import Limit, measured, verdicts
+from data_pipeline.clean.rules import Limit, verdicts
+from data_pipeline.clean.settings import measured
 from foundation.errors import SettingError
 from tests.data_pipeline.models import write_model
 

@@ -5,11 +5,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from data_pipeline.clean.html_detect import is_html, is_html_one
+from data_pipeline.clean.html_detect import is_fragment, is_fragment_one, is_html, is_html_one
 
-PIECES = ("\ufeff", " ", "\n", "\x0b", "<!--", "-->", "<!-->", "<?xml v?>", "<?", ">", "<!DOCTYPE",
-          "<!doctype html", " html", "HTML>", "<html", "<HEAD>", "<body ", "<Title/", "<meta\n", "<metal>", "<p>", "x",
-          "<", "K")  # fmt: skip
+PIECES = (
+    "\ufeff", " ", "\n", "\x0b", "<!--", "-->", "<!-->", "<?xml v?>", "<?", ">", "<!DOCTYPE", "<!doctype html", " html",
+    "HTML>", "<html", "<HEAD>", "<body ", "<Title/", "<meta\n", "<metal>", "<p>", "<DIV ", "<h1", "<pre/", "<path>",
+    "x", "<", "K",
+)  # fmt: skip
 texts = st.lists(st.sampled_from(PIECES) | st.text(max_size=2), max_size=8).map("".join)
 
 
@@ -22,6 +24,18 @@ def one(text: str) -> bool:
 def test_the_kernel_equals_plain_python(many: list[str]) -> None:
     found = is_html(pa.array(["<html>", *many, "<html>"], pa.large_string()).slice(1, len(many)))
     assert found.tolist() == [is_html_one(text) for text in many]
+    found = is_fragment(pa.array(["<p>", *many, "<p>"], pa.large_string()).slice(1, len(many)))
+    assert found.tolist() == [is_fragment_one(text) for text in many]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [("<div class='x'>a</div>", True), ("\ufeff <!-- x -->\n<P>a", True), ("<blockquote\n>", True), ("<br/>", True),
+     ("<html><p>a", False), ("# Title\n<p>a", False), ("<path d=''>", False), ("<div", False), ("<", False),
+     ("a < b", False), ("<3 you", False), ("", False)],
+)  # fmt: skip
+def test_fragments_begin_with_the_tag_of_a_text(text: str, is_one: bool) -> None:
+    assert is_fragment(pa.array([text], pa.large_string())).tolist() == [is_one]
 
 
 @pytest.mark.parametrize(

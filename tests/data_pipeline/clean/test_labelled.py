@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from data_pipeline.clean.__main__ import read_labelled
-from data_pipeline.clean.labelled import Judged, judge_changes, judge_removals
+from data_pipeline.clean.labelled import Judged, judge_changes, judge_removals, out_of_reach
 from data_pipeline.clean.length import Length
-from data_pipeline.clean.rules import Applied, Failed, Rule
+from data_pipeline.clean.rules import Applied, Failed, Rule, Rules
 from data_pipeline.clean.toxicity import Toxicity
 from data_pipeline.clean.unicode import Unicode
 from data_pipeline.documents import from_texts
@@ -79,6 +79,17 @@ def test_a_record_that_is_not_labelled_is_named(tmp_path: Path, line: str, words
     path.write_text('{"text": "a", "reason": null}\n' + line + "\n")
     with pytest.raises(InputError, match=rf"some\.jsonl, {words}"):
         read_labelled(path)
+
+
+def test_a_reason_for_which_nothing_can_go_is_told_with_the_key_that_is_not_set() -> None:
+    rules = Rules({"length": Length(1, 3), "toxicity": Toxicity()})
+    assert out_of_reach(rules, [None, "too_few_words"]) == []
+    assert out_of_reach(rules, ["toxic", None, "rude"]) == [
+        "rude: no limit of these rules gives this reason (they give empty, too_few_chars, too_few_words); label texts "
+        "by these, or add its rule",
+        "toxic: nothing can go for it yet: clean.rules.toxicity.max_frac is null; set one to judge it",
+    ]
+    assert out_of_reach(Rules({"toxicity": Toxicity(max_frac=0.1)}), ["toxic"]) == []
 
 
 def type_line(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from data_pipeline.clean import extras
 from data_pipeline.clean.language import LABELS, LANGUAGES, MODEL, Language, line_of
-from data_pipeline.clean.rules import measured, verdicts
+from data_pipeline.clean.rules import verdicts
+from data_pipeline.clean.settings import measured
 from data_pipeline.documents import SCHEMA
 from foundation.errors import ConfigError, SettingError
 

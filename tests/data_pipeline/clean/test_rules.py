@@ -33,10 +33,9 @@ from data_pipeline.clean.rules import (
     Rules,
     broken,
     few_of,
-    in_order,
-    measured,
     verdicts,
 )
+from data_pipeline.clean.settings import in_order, measured
 from data_pipeline.clean.unicode import Unicode
 from data_pipeline.documents import SCHEMA, Removal
 from foundation.errors import SettingError

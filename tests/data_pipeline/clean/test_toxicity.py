@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from data_pipeline.clean.rules import EXAMPLES, measured, verdicts
+from data_pipeline.clean.rules import EXAMPLES, verdicts
+from data_pipeline.clean.settings import measured
 from data_pipeline.clean.toxicity import Toxicity, word_list
 from foundation.errors import InputError, SettingError
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from data_pipeline.ledger import Account, Book
 from data_pipeline.report.flow import CUT, NOTHING, Flow, show_flow
+from data_pipeline.report.reasons import REASONS
 from foundation.page import Page
 
 
@@ -74,10 +75,10 @@ def test_every_stage_source_and_reason_has_its_documents_and_its_text(parse_page
         ["all", "6.2 kB", "5.0 kB", "4.9 kB", "4.8 kB", "4.8 kB"],
     ]
     assert reasons[1:] == [
-        ["no_json", "2", "12.50%", "77 B", "clean", "unreadable"],
-        ["short", "4", "25.00%", "35 B", "filter", "removed"],
-        ["long", "1", "6.25%", "100 B", "filter", "removed"],
-        [CUT, "–", "–", "70 B", "paragraphs", "cut"],
+        ["no_json", "2", "12.50%", "77 B", "clean", "unreadable", ""],
+        ["short", "4", "25.00%", "35 B", "filter", "removed", ""],
+        ["long", "1", "6.25%", "100 B", "filter", "removed", ""],
+        [CUT, "–", "–", "70 B", "paragraphs", "cut", REASONS[CUT]],
     ]
     assert by_source[1:] == [
         ["web", "no_json", "2", "16.67%", "77 B", "clean", "unreadable"],
@@ -95,6 +96,6 @@ def test_a_reason_leads_to_its_samples_and_nowhere_where_there_are_none(parse_pa
 
 def test_without_facts_there_are_the_numbers_of_the_ledger(parse_page: Callable[[str], Any]) -> None:
     parsed = shown(NOTHING, parse_page)
-    assert parsed.tables[1][2] == ["short", "4", "25.00%", "–", "filter", "removed"]
+    assert parsed.tables[1][2] == ["short", "4", "25.00%", "–", "filter", "removed", ""]
     only = {"clean": {"web": account(5)}}
     assert "Nothing." in shown(NOTHING, parse_page, only).texts

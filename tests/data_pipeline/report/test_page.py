@@ -20,6 +20,7 @@ from data_pipeline.documents import from_texts
 from data_pipeline.ledger import Account, ledger_json
 from data_pipeline.report.counts import MEANINGS
 from data_pipeline.report.page import length_bins, read_books, write_report
+from data_pipeline.report.reasons import REASONS
 from data_pipeline.shards.errors import ShardError
 from foundation.files import read_json
 
@@ -51,12 +52,12 @@ def test_the_numbers_are_those_of_the_ledger_and_the_manifest(
         ["all", "44", "17", "16", "12", "12", "11", "11"],
     ]
     assert reasons[1:] == [
-        ["too_short", "20", "45.45%", "–", "clean", "removed"],
-        ["gopher_too_few_words", "5", "11.36%", "–", "clean", "removed"],
-        ["no_json", "2", "4.55%", "–", "clean", "unreadable"],
-        ["exact_duplicate", "1", "2.27%", "–", "exact duplicates", "removed"],
-        ["near_duplicate", "4", "9.09%", "–", "near duplicates", "removed"],
-        ["contaminated", "1", "2.27%", "–", "decontaminate", "removed"],
+        ["too_short", "20", "45.45%", "–", "clean", "removed", ""],
+        ["gopher_too_few_words", "5", "11.36%", "–", "clean", "removed", REASONS["gopher_too_few_words"]],
+        ["no_json", "2", "4.55%", "–", "clean", "unreadable", ""],
+        ["exact_duplicate", "1", "2.27%", "–", "exact duplicates", "removed", REASONS["exact_duplicate"]],
+        ["near_duplicate", "4", "9.09%", "–", "near duplicates", "removed", REASONS["near_duplicate"]],
+        ["contaminated", "1", "2.27%", "–", "decontaminate", "removed", REASONS["contaminated"]],
     ]
     links = [attributes["href"] for attributes in page.of("a") if not attributes["href"].startswith("#s")]
     shown = ["clean-too_short", "clean-gopher_too_few_words", "unreadable", "near-near_duplicate"]
@@ -183,7 +184,7 @@ def test_every_number_of_the_pipelines_own_stages_has_a_meaning(finished: Path) 
     cleaned = Unicode().apply(from_texts(["a\r\nb", "e\u0301", "a\x00b"])).changed
     assert len(cleaned) == 3 and len(counted) > 5
     by_settings = {"repeated_lines", "lines_cut", "documents_without_keep_field", "copies_unchanged"}
-    by_input = {"files_cut_short", "documents_with_repeated_id"}
+    by_input = {"files_cut_short", "files_without_a_record", "documents_with_repeated_id"}
     assert counted | set(cleaned) | by_settings | by_input == set(MEANINGS)
 
 

@@ -19,7 +19,7 @@ from data_pipeline.sources.columnar import Growing, Keys, packed, unpacked
 from data_pipeline.sources.csv import Csv
 from data_pipeline.sources.parquet import Parquet
 from data_pipeline.sources.source import InputFile
-from data_pipeline.stages.clean import describe
+from data_pipeline.stages.source_settings import describe
 from foundation.errors import InputError, SettingError
 
 Config = Callable[..., dict[str, Any]]

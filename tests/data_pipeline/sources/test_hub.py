@@ -13,7 +13,7 @@ import pytest
 
 from data_pipeline.sources.hub import BUILDERS, Hub
 from data_pipeline.sources.text import Text
-from data_pipeline.stages.clean import describe
+from data_pipeline.stages.source_settings import describe
 from foundation.errors import InputError, SettingError
 
 Read = Callable[..., Any]

@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from data_pipeline.sources.warc import Warc
-from data_pipeline.stages.clean import describe
+from data_pipeline.stages.source_settings import describe
 from foundation.errors import ConfigError, InputError, SettingError
 from tests.data_pipeline.sources.warcs import BROKEN, END, HTML, answer, chunked, members, page, reasons, record, sha1
 

@@ -19,7 +19,7 @@ from data_pipeline.sources.pydocs import PyDocs
 from data_pipeline.sources.source import Source, TruncatedInput
 from data_pipeline.sources.synthetic import Synthetic
 from data_pipeline.sources.text import Text
-from data_pipeline.stages.clean import describe
+from data_pipeline.stages.source_settings import describe
 from foundation.errors import ConfigError, InputError
 from tests.data_pipeline.all_stages import ALL
 
