@@ -87,6 +87,7 @@ class _Read:
     wordless: int
     num_records: int
     quarantined: Counter[str]
+    met: Counter[str]
 
 
 @dataclass(slots=True)
@@ -115,21 +116,24 @@ def read_examples(
         partition_bytes: most bytes of records that a worker gets at a time.
         memory_bytes: for the n-grams of all examples.
     Raises:
-        InputError: a file can't be read, or changed; a record has no label.
+        InputError: a file can't be read, or changed; a record has no label; no record has one of `bad`.
     """
     seen = [_Seen(Pool(memory_bytes // len(CLASSES))) for _ in CLASSES]
     total = sum(each.file.size_bytes for group in origin.groups for each in group.files)
     account, wordless = Account(), 0
+    met: Counter[str] = Counter()
     with progress("read", total or None, "B", "input") as meter:
         function = _ReadPartition(origin, ngrams, labels, quarantine)
         for read in executor.map(function, _partitions(origin.groups, partition_bytes, meter)):
             bad = read.quarantined.total()
             account += Account(read.num_records, read.num_records - bad, quarantined=read.quarantined)
             wordless += read.wordless
+            met.update(read.met)
             for each, rows, places in zip(seen, read.rows, read.places, strict=True):
                 each.pool.add(rows)
                 each.hashes.append(rows.hashes)
                 each.places.append(places)
+    labels.check_met(met)
     return _examples(seen, account, wordless, origin.file_names())
 
 
@@ -192,12 +196,13 @@ class _ReadPartition:
         found: list[_Found] = []
         unreadable: list[tuple[str, Quarantined]] = []
         num_records = num_documents = 0
+        met: Counter[str] = Counter()
         for numbered in blocks:
             parsed = source.parse(numbered.block, numbered.file.file, numbered.file.number)
             num_records += parsed.num_records
             num_documents += parsed.documents.num_rows
             unreadable += [(numbered.file.file.name, record) for record in parsed.quarantined]
-            found += self._found(parsed.documents, numbered.file.source, counting)
+            found += self._found(parsed.documents, numbered.file.source, counting, met)
         write_quarantine(self._quarantine / f"{name}.jsonl", source.name, unreadable)
         by_class = [[each for each in found if each.label == label] for label in range(len(CLASSES))]
         return _Read(
@@ -208,13 +213,14 @@ class _ReadPartition:
             wordless=num_documents - len(found),
             num_records=num_records,
             quarantined=Counter(record.reason for _, record in unreadable),
+            met=met,
         )
 
-    def _found(self, documents: pa.RecordBatch, source: int, counting: Counting) -> Iterator[_Found]:
+    def _found(self, documents: pa.RecordBatch, source: int, counting: Counting, met: Counter[str]) -> Iterator[_Found]:
         """Yield the examples among documents: those that have an n-gram."""
         label = self._labels_of_sources[source]
         if label is None:
-            labels = self._labels.of(documents, self._file_names)
+            labels = self._labels.of(documents, self._file_names, met)
         else:
             labels = np.full(documents.num_rows, label, np.int8)
         texts = documents.column("text")
