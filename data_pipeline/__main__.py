@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -29,19 +30,20 @@ def main() -> None:
 
 def _compose_and_run(scratch_dir: Path) -> int:
     """Compose the config, once or once a trial, and run it; return the exit code."""
-    command = CommandLine(sys.argv[1:], CONF_DIR, "pipeline", scratch_dir)
+    typed = sys.argv[1:]
+    command = CommandLine(typed, CONF_DIR, "pipeline", scratch_dir)
     if command.wants_help:
         print(command.help())
         return 0
     if command.multirun:
-        _check_trials(sys.argv[1:])
+        _check_trials(typed)
     sys.argv = [sys.argv[0], *command.arguments]
     codes = [0]
-    run_hydra(command, "pipeline", lambda config: codes.append(guarded(lambda: _run(config, command))))
+    run_hydra(command, "pipeline", lambda config: codes.append(guarded(lambda: _run(config, command, typed))))
     return max(codes)
 
 
-def _run(config: DictConfig, command: CommandLine) -> int:
+def _run(config: DictConfig, command: CommandLine, typed: list[str]) -> int:
     """Run one composed config; Hydra would shorten an error's traceback, so errors end here."""
     # these bring numba and Arrow: half a second that help and a mistyped option need not wait for
     from data_pipeline.pipeline import check_config, run
@@ -56,11 +58,21 @@ def _run(config: DictConfig, command: CommandLine) -> int:
         tree = _named(plain(config))
         preflight = check_preflight(tree, command.allowed)
         arguments = check_config(tree, command.allowed)
-    if build(preflight).goes_on(arguments):
-        result = run(**arguments)
-        print_summary(result)
-        print_truth(result, config_hash(arguments))
+    if not build(preflight).goes_on(arguments):
+        print(f"run:    {_without_preflight(typed)}", file=sys.stderr)
+        return 0
+    result = run(**arguments)
+    print_summary(result)
+    print_truth(result, config_hash(arguments))
     return 0
+
+
+def _without_preflight(typed: list[str]) -> str:
+    """Return the line that runs what was foretold."""
+    words = [each for each in typed if not each.lstrip("+~").startswith(("preflight=", "preflight."))]
+    if len(words) == len(typed):  # a recipe's or a run's own config chose it
+        words.append("preflight=none")
+    return shlex.join(["python", "-m", "data_pipeline", *words])
 
 
 def _named(tree: dict[str, object]) -> dict[str, object]:

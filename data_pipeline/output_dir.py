@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from data_pipeline.shards.manifest import SHARDS
-from data_pipeline.sources.source import InputFile
+from data_pipeline.sources.remote import is_remote
+from data_pipeline.sources.source import InputFile, Source
+from data_pipeline.sources.walk import matches
 from foundation.errors import ConfigError
 from foundation.text import one_line
 
@@ -19,6 +22,16 @@ TEMPORARY = ".*.tmp*"  # as foundation.files and the shards' writer name them
 LEDGER, TIMING, CONFIG, REPORT = "ledger.json", "timing.json", "config.yaml", "report.html"
 FORECAST, FORECAST_PAGE = "forecast.json", "forecast.html"  # of a preflight; no other file speaks of them
 STOPPED = "stopped.html"  # the page of a run that was stopped where a finished folder keeps its own
+# some of what is written, of each kind that a pattern may mean
+WRITTEN = (
+    LEDGER,
+    CONFIG,
+    REPORT,
+    f"{SHARDS}/source_00000.bin",
+    f"{QUARANTINE}/clean/00000-00000.jsonl",
+    f"{REMOVED}/clean/00000-00000.parquet",
+    f"{WORK}/clean/00000-00000.arrow",
+)
 MAX_NAME_BYTES = 255  # on every file system in use; a missing parent hides that a name is too long
 
 
@@ -56,9 +69,16 @@ def _usable(key: str, folder: Path) -> Path:
     return folder
 
 
-def check_output_dir(folder: Path, inputs: list[InputFile]) -> None:
-    """Refuse a folder that holds something that isn't ours.
+def patterns_of(sources: Iterable[Source]) -> list[str]:
+    """Return the patterns of files of this machine that sources read."""
+    return [path for source in sources for path in getattr(source, "paths", []) if not is_remote(path)]
 
+
+def check_output_dir(folder: Path, inputs: list[InputFile], patterns: Sequence[str] = ()) -> None:
+    """Refuse a folder that holds something that isn't ours, or whose files would be input the next time.
+
+    Args:
+        patterns: of the inputs on this machine.
     Raises:
         ConfigError: it holds an input, or files that the pipeline didn't write, or is no folder.
     """
@@ -69,6 +89,13 @@ def check_output_dir(folder: Path, inputs: list[InputFile]) -> None:
                 f"output_dir: {folder} holds the input {file.path}; outputs go to a folder of their own: "
                 "set name= or output_dir= to another one"
             )
+    for pattern in patterns:
+        for name in WRITTEN:
+            if matches(pattern, folder / name):
+                raise ConfigError(
+                    f"output_dir: {folder} lies where {pattern!r} looks for input, and would be read itself the next "
+                    f"time (its {name}); set name= or output_dir= to a folder elsewhere, or narrow the pattern"
+                )
     if not folder.exists():
         return
     if not folder.is_dir():

@@ -36,7 +36,7 @@ from data_pipeline.losses import (
 )
 from data_pipeline.mix.mix import Mix
 from data_pipeline.mix.mixture import Mixture
-from data_pipeline.mix.split import SplitError
+from data_pipeline.mix.split import NoFieldError, SplitError
 from data_pipeline.output_dir import (
     CLUSTERS,
     CONFIG,
@@ -48,6 +48,7 @@ from data_pipeline.output_dir import (
     TIMING,
     check_output_dir,
     choose_output_dir,
+    patterns_of,
     reclaim,
 )
 from data_pipeline.records import Part, keep_only
@@ -162,7 +163,7 @@ def run(
     rule = build(clean)
     cleaning = Clean(
         place,
-        build(corpus),
+        build(corpus).keyed(corpus.key),
         rule,
         clean.raw,
         partition_bytes,
@@ -185,7 +186,8 @@ def run(
         TrainTokenizer(place, trainer, tokenizer.raw),
         WriteShards(place, sharder, trainer.eot_token, shards.raw),
     ]
-    check_output_dir(folder, [each.file for group in cleaning.groups for each in group.files])
+    inputs = [each.file for group in cleaning.groups for each in group.files]
+    check_output_dir(folder, inputs, patterns_of(cleaning.sources))
     with folder_lock(folder), room_for(folder), place.executor:
         place.work.mkdir(exist_ok=True)  # the proof that the folder is ours, before anything else is written
         reclaim(folder)
@@ -312,6 +314,8 @@ def _redo(
     before = [book for _, book in books if book]
     try:
         outcome = stage.run(view, before[-1] if before else {})
+    except NoFieldError:
+        raise
     except SplitError as error:  # few documents to split may be the work of an earlier stage, or of the wrong field
         fewest = min(before[-1] if before else sources, key=lambda name: before[-1][name].num_out if before else 0)
         raise SplitError(f"{error}{removed_before(books)}{sources[fewest].advice()}") from error

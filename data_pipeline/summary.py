@@ -1,7 +1,8 @@
-"""What a finished run prints: the way of the documents stage by stage, and where everything is."""
+"""What a finished run prints: the way of the documents stage by stage, and where everything is, what comes next."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 from rich.table import Table
@@ -77,4 +78,6 @@ def _paths(result: Result) -> list[Text]:
     lines = [f"data:       {result.output_dir}", f"page:       {result.report}"]
     if quarantine.is_dir():
         lines.append(f"quarantine: {quarantine}")
+    folder = shlex.quote(str(result.output_dir))
+    lines.append(f"train:      torchrun launch/train.py model=gpt_small data.path={folder}")
     return [Text(line) for line in lines]

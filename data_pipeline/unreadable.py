@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import orjson
 
 from data_pipeline.output_dir import QUARANTINE
+from data_pipeline.sources.records import encoding_of
 from foundation.text import one_line
 
 SHOWN_CHARS = 80
@@ -42,6 +45,8 @@ WORDS = {
     "html_crash": "its HTML ends the process that reads it",
     "html_recursion": "its HTML is nested deeper than trafilatura can follow",
 }
+NAMES = {"LATIN1": "Latin-1", "WINDOWS-1252": "Windows-1252"}
+PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # in a path of jq without quotes
 ONE_A_LINE = "JSON lines have one object per line: jq -c '{}' FILE > NEW.jsonl"
 CUT_BY_CR = re.compile(r"\}\r\s*\{")
 
@@ -88,9 +93,42 @@ def _hint(record: dict[str, Any]) -> str:
     elif is_json and not text.startswith("{"):
         hint = "Where the files are no JSON lines: corpus=text reads plain text, corpus=csv tables"
     elif reason == "text_type":
-        hint = "Another key is named by corpus.text_key=; a text inside is lifted out by jq -c '.text |= .body'"
+        hint = _text_inside(text)
     elif reason in ("utf8", "utf8_eof"):
-        hint = "Where the file is Latin-1: iconv -f LATIN1 -t UTF-8 FILE > NEW"
+        encoding = encoding_of(base64.b64decode(record["bytes"]))
+        hint = f"Where the file is {NAMES[encoding]}: iconv -f {encoding} -t UTF-8 FILE > NEW"
     else:
         return ""
     return f" {hint}."
+
+
+def _text_inside(line: str) -> str:
+    """Return what takes the longest text of a record, where it is an object: its key, or what lifts it out."""
+    path: list[str] = []
+    with contextlib.suppress(orjson.JSONDecodeError):
+        path = _longest(orjson.loads(line))[1]
+    if not path:
+        return "Another key is named by corpus.text_key="
+    if len(path) == 1:
+        return f"Another key is named by corpus.text_key=, e.g. {one_line(path[0], SHOWN_CHARS)}"
+    place = "".join(f".{key}" if PLAIN_KEY.fullmatch(key) else f".{orjson.dumps(key).decode()}" for key in path)
+    return (
+        "Another key is named by corpus.text_key=, and keys inside others are not followed; a text inside is lifted "
+        f"out by jq -c '.text = {one_line(place, SHOWN_CHARS)}' FILE > NEW.jsonl, and corpus.text_key=text names it"
+    )
+
+
+def _longest(record: object) -> tuple[int, list[str]]:
+    """Return the characters of the longest text in an object, in objects inside it too, and the keys that lead to it.
+
+    The objects are nested no deeper than orjson reads.
+    """
+    best: tuple[int, list[str]] = 0, []
+    waiting: list[tuple[object, list[str]]] = [(record, [])]
+    while waiting:
+        value, path = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [(inner, [*path, key]) for key, inner in value.items()]
+        elif isinstance(value, str) and len(value) > best[0]:
+            best = len(value), path
+    return best

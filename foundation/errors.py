@@ -30,11 +30,12 @@ class UnknownKeyError(ConfigError):
     Attributes:
         key: its full name.
         has_guess: whether the message says what may be meant.
+        is_slip: whether that is a key beside it, of nearly the same name.
     """
 
-    def __init__(self, key: str, message: str, has_guess: bool = False) -> None:
+    def __init__(self, key: str, message: str, has_guess: bool = False, is_slip: bool = False) -> None:
         super().__init__(f"{key}: {message}")
-        self.key, self.has_guess = key, has_guess
+        self.key, self.has_guess, self.is_slip = key, has_guess, is_slip
 
 
 class SettingError(ConfigError):

@@ -72,6 +72,16 @@ class Meter:
         return f"{self.label}: {human(self.done, self.unit)}{of}, {human(rate, self.unit)}/s{left}"
 
 
+class Silent(Meter):
+    """Counts and says nothing: of work that nobody waits for, e.g. a self-test."""
+
+    def __init__(self) -> None:
+        super().__init__("", None, "")
+
+    def _show(self) -> None:
+        """Nothing is shown."""
+
+
 class _BarMeter(Meter):
     def __init__(self, label: str, total: float | None, unit: str, what: str, bars: Progress) -> None:
         super().__init__(label, total, unit, what)

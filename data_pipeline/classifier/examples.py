@@ -96,7 +96,7 @@ class _Read:
     num_records: int
     quarantined: Counter[str]
     markup: list[int]
-    reasons: Counter[str]
+    met: Counter[str]
 
 
 @dataclass(slots=True)
@@ -127,12 +127,13 @@ def read_examples(
         partition_bytes: most bytes of records that a worker gets at a time.
         memory_bytes: for the n-grams of all examples.
     Raises:
-        InputError: a file can't be read, or changed; a record has no label.
+        InputError: a file can't be read, or changed; a record has no label; no record has one of `bad`.
     """
     seen = [_Seen(Pool(memory_bytes // len(CLASSES))) for _ in CLASSES]
     total = sum(each.file.size_bytes for group in origin.groups for each in group.files)
     account, wordless = Account(), 0
-    markup, reasons = np.zeros(len(CLASSES), np.int64), Counter[str]()
+    markup = np.zeros(len(CLASSES), np.int64)
+    met: Counter[str] = Counter()
     with progress("read", total or None, "B", "input") as meter:
         function = _ReadPartition(origin, rule, ngrams, labels, quarantine)
         for read in executor.map(function, _partitions(origin.groups, partition_bytes, meter)):
@@ -140,12 +141,13 @@ def read_examples(
             account += Account(read.num_records, read.num_records - bad, quarantined=read.quarantined)
             wordless += read.wordless
             markup += read.markup
-            reasons += read.reasons
+            met.update(read.met)
             for each, rows, places in zip(seen, read.rows, read.places, strict=True):
                 each.pool.add(rows)
                 each.hashes.append(rows.hashes)
                 each.places.append(places)
-    return _examples(seen, account, wordless, origin.file_names(), markup.tolist(), reasons)
+    labels.check_met(met)
+    return _examples(seen, account, wordless, origin.file_names(), markup.tolist(), labels.bad_among(met))
 
 
 def _partitions(groups: list[Group], partition_bytes: int, meter: Meter) -> Iterator[Item]:
@@ -216,7 +218,7 @@ class _ReadPartition:
         found: list[_Found] = []
         unreadable: list[tuple[str, Quarantined]] = []
         num_records = num_documents = 0
-        reasons: Counter[str] = Counter()
+        met: Counter[str] = Counter()
         for numbered in blocks:
             parsed = source.parse(numbered.block, numbered.file.file, numbered.file.number)
             num_records += parsed.num_records
@@ -224,7 +226,7 @@ class _ReadPartition:
             num_documents += applied.batch.num_rows
             failed = (record for _, record in failed_records(parsed.documents, applied.failed))
             unreadable += [(numbered.file.file.name, record) for record in (*parsed.quarantined, *failed)]
-            found += self._found(applied.batch, numbered.file.source, counting, reasons)
+            found += self._found(applied.batch, numbered.file.source, counting, met)
         write_quarantine(self._quarantine / f"{name}.jsonl", source.name, unreadable)
         by_class = [[each for each in found if each.label == label] for label in range(len(CLASSES))]
         return _Read(
@@ -236,16 +238,14 @@ class _ReadPartition:
             num_records=num_records,
             quarantined=Counter(record.reason for _, record in unreadable),
             markup=[sum(each.is_markup for each in of) for of in by_class],
-            reasons=reasons,
+            met=met,
         )
 
-    def _found(
-        self, documents: pa.RecordBatch, source: int, counting: Counting, reasons: Counter[str]
-    ) -> Iterator[_Found]:
-        """Yield the examples among documents: those that have an n-gram; reasons: as of `Labels.of`."""
+    def _found(self, documents: pa.RecordBatch, source: int, counting: Counting, met: Counter[str]) -> Iterator[_Found]:
+        """Yield the examples among documents: those that have an n-gram; met: as of `Labels.of`."""
         label = self._labels_of_sources[source]
         if label is None:
-            labels = self._labels.of(documents, self._file_names, reasons)
+            labels = self._labels.of(documents, self._file_names, met)
         else:
             labels = np.full(documents.num_rows, label, np.int8)
         texts = documents.column("text")

@@ -36,7 +36,7 @@ from data_pipeline.limits import BadLimit
 from data_pipeline.output_dir import CONFIG, QUARANTINE, REPORT, TEMPORARY
 from data_pipeline.records import keep_only
 from data_pipeline.sources.remote import signed_keys
-from data_pipeline.sources.source import Corpus
+from data_pipeline.sources.source import Corpus, Source
 from data_pipeline.stages.inputs import group_files
 from data_pipeline.storage import room_for
 from foundation.config import DEFAULT_TARGETS, Node, build, check
@@ -197,8 +197,12 @@ def _of_both(rows: list[Rows]) -> tuple[Rows, np.ndarray]:
     return Rows.joined(rows), np.repeat([True, False], [len(each) for each in rows])
 
 
+def _sources_of(node: Node[Corpus]) -> list[Source]:
+    return build(node).keyed(node.key).sources()
+
+
 def _origin(given: dict[int | None, Node[Corpus] | None], partition_bytes: int) -> Origin:
-    sources = [(source, label) for label, node in given.items() if node for source in build(node).sources()]
+    sources = [(source, label) for label, node in given.items() if node for source in _sources_of(node)]
     labels = [label for _, label in sources]
     check_given(labels)
     return Origin(

@@ -169,5 +169,6 @@ def _limit(language: str, least: float) -> Limit:
 
 
 def _check_language(language: str, key: str = "languages") -> None:
-    allowed = f"codes of LANGUAGES in data_pipeline/clean/language.py{nearest(language, LANGUAGES)}"
+    near = nearest(language, LANGUAGES) or nearest(language.lower(), LANGUAGES)
+    allowed = f"codes of ISO 639 such as en, de or zh{near}; all are in LANGUAGES of data_pipeline/clean/language.py"
     require(language in LABELS, key, language, allowed)

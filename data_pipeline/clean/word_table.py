@@ -27,7 +27,9 @@ from data_pipeline.compiled import array_kernel
 from data_pipeline.documents import utf8_buffers
 from foundation.errors import InputError, SettingError
 from foundation.files import read_json
+from foundation.text import one_line
 
+SHOWN_CHARS = 80
 ANY = ""  # the language, or domain, of entries for every document
 _APOSTROPHES = "'’"
 _OTHER, _WORD, _APOSTROPHE = range(3)
@@ -145,7 +147,8 @@ def _rows(path: Path) -> Iterator[tuple[int, tuple[str, str, str]]]:
         if fields == [""] or line.startswith("#"):
             continue
         if len(fields) not in (2, 3) or not fields[0] or not fields[1]:
-            raise InputError(f"{path}, line {number}: {line!r} is no `word<tab>what to write<tab>language`; mend it")
+            shown = one_line(line, SHOWN_CHARS)
+            raise InputError(f"{path}, line {number}: {shown!r} is no `word<tab>what to write<tab>language`; mend it")
         yield number, (fields[0], fields[1], fields[2] if len(fields) == 3 else ANY)
 
 

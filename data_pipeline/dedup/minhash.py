@@ -33,7 +33,7 @@ from data_pipeline.dedup.signing import Signing
 from data_pipeline.dedup.words import join_words
 from data_pipeline.documents import Removals
 from foundation.errors import require
-from foundation.progress import Meter, progress
+from foundation.progress import Meter, Silent, progress
 
 Rule = Literal["jaccard", "containment"]
 MAX_PERM = 4096
@@ -202,7 +202,7 @@ class MinHash(Dedup):
         planted = plant(texts, self.ngram)
         if len(planted.pairs) < MIN_PAIRS:
             return None
-        corpus, silent = TextsInMemory(planted.texts), Meter("", None, "")
+        corpus, silent = TextsInMemory(planted.texts), Silent()
         features = [self.features(pa.array(planted.texts, pa.large_string()))]
         found = self._clusters(features, corpus, silent)
         sets = corpus.sets_at(found.documents, self._make_sets)

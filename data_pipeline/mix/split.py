@@ -26,6 +26,10 @@ class SplitError(GroundworkError):
     """The corpus can't be split as the settings ask."""
 
 
+class NoFieldError(SplitError):
+    """No document has the field that the mixture goes by: another text or fewer removed ones would not help."""
+
+
 def held_out(lots: np.ndarray, sources: np.ndarray, groups: np.ndarray, frac: float) -> np.ndarray:
     """Return which documents are held out, (n,) bool.
 

@@ -18,12 +18,14 @@ from data_pipeline.output_dir import (
     WORK,
     check_output_dir,
     choose_output_dir,
+    patterns_of,
     reclaim,
 )
 from data_pipeline.pipeline import LIMITS
 from data_pipeline.preflight.draw import draw, wishes
 from data_pipeline.preflight.drawn import Drawn
 from data_pipeline.preflight.forecast import Forecast, forecast
+from data_pipeline.preflight.forecast_page import write_forecast
 from data_pipeline.preflight.outcomes import outcomes
 from data_pipeline.preflight.probing import (
     TOO_SMALL,
@@ -35,7 +37,7 @@ from data_pipeline.preflight.probing import (
 )
 from data_pipeline.preflight.show import Room, print_forecast
 from data_pipeline.preflight.stops import stops
-from data_pipeline.sources.source import Source
+from data_pipeline.sources.source import Corpus, Source
 from data_pipeline.stages.inputs import group_files
 from data_pipeline.storage import room_for
 from data_pipeline.tokenize.errors import TokenizerError
@@ -107,10 +109,11 @@ class Probe(Preflight):
 
     def goes_on(self, arguments: dict[str, Any]) -> bool:
         folder = choose_output_dir(arguments["name"], arguments.get("output_dir"))
-        sources = build(arguments["corpus"]).sources()
+        corpus: Node[Corpus] = arguments["corpus"]
+        sources = build(corpus).keyed(corpus.key).sources()
         executor: Executor = build(arguments["executor"])
         groups = group_files(sources, partition_bytes(arguments))
-        check_output_dir(folder, [each.file for group in groups for each in group.files])
+        check_output_dir(folder, [each.file for group in groups for each in group.files], patterns_of(sources))
         with folder_lock(folder), room_for(folder):
             scratch = folder / WORK / PREFLIGHT
             scratch.parent.mkdir(exist_ok=True)
@@ -120,10 +123,13 @@ class Probe(Preflight):
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
         lacking = [] if found is None else print_forecast(*found)
-        if passed or lacking:
-            page = folder / FORECAST_PAGE
-            shown = f" What became of the documents of the probe: {page}" if page.exists() and passed else ""
-            raise RunForetoldToStop(f"preflight: the run would stop. {' '.join([*passed, *lacking])}{shown}")
+        stopping = [_ended(each) for each in [*passed, *lacking]]
+        page = write_forecast(folder, found, stopping)
+        if stopping:
+            why = " ".join(stopping)
+            named = "" if str(page) in why else f" The whole forecast: {page}"
+            raise RunForetoldToStop(f"preflight: the run would stop. {why}{named}")
+        print(f"page:   {page}", file=sys.stderr)
         return self.go_on
 
     def _look(
@@ -180,6 +186,10 @@ def check_preflight(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TAR
 
 def _schema(preflight: Node[Preflight]) -> None:
     """Its signature is what a config may hold."""
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
 
 
 def _keep_page(scratch: Path, folder: Path) -> Path:

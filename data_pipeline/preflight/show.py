@@ -53,6 +53,21 @@ class Room:
     memory_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a run needs, in words.
+
+    Attributes:
+        time, disk, memory: each beside what there is.
+        lacking: what the machine lacks for the run to come to its end, a sentence each.
+    """
+
+    time: str
+    disk: str
+    memory: str
+    lacking: list[str]
+
+
 def print_forecast(made: Forecast, drawn: Sequence[Drawn], room: Room) -> list[str]:
     """Print the forecast to stderr.
 
@@ -60,28 +75,45 @@ def print_forecast(made: Forecast, drawn: Sequence[Drawn], room: Room) -> list[s
         What the machine lacks for the run to come to its end, a sentence each.
     """
     for each in drawn:
-        print(f"preflight: {_how_drawn(each)}", file=sys.stderr)
-    print_tables(_stages(made), _tokens(made))
-    lacking: list[str] = []
-    free = shutil.disk_usage(room.folder).free
-    needed = max(made.disk_bytes - room.held_bytes, 0)
-    lines = [
-        f"time:   about {_time(made.seconds)}, at most {_time(made.most_seconds)}",
-        f"disk:   {human(needed, 'B')} needed, {human(free, 'B')} free",
-        f"memory: {human(made.memory_bytes, 'B')} at the peak, {human(room.memory_bytes, 'B')} on this machine",
-    ]
-    lines += [f"note:   {doubt}" for stages, doubt in DOUBTS.items() if any(s.name in stages for s in made.stages)]
+        print(f"preflight: {how_drawn(each)}", file=sys.stderr)
+    print_tables(_stages(made), _removals(made), _tokens(made))
+    needed = needs(made, room)
+    lines = [f"time:   {needed.time}", f"disk:   {needed.disk}", f"memory: {needed.memory}"]
+    lines += [f"note:   {doubt}" for doubt in notes(made, drawn)]
     if made.memory_bytes > TIGHT * room.memory_bytes:
         lines.append(
             "warning: this may be more memory than there is: set fewer executor.workers or smaller partition_bytes"
         )
-    if needed > free:
-        lacking.append(
-            f"disk: {human(needed, 'B')} are needed and {human(free, 'B')} are free at {room.folder}: make room, or "
-            "give another output_dir."
-        )
     print("\n".join(lines), file=sys.stderr)
-    return lacking
+    return needed.lacking
+
+
+def needs(made: Forecast, room: Room) -> Needs:
+    """Return what the run needs, beside what there is now."""
+    free = shutil.disk_usage(room.folder).free
+    needed = max(made.disk_bytes - room.held_bytes, 0)
+    lacking = (
+        f"disk: {human(needed, 'B')} are needed and {human(free, 'B')} are free at {room.folder}: make room, or give "
+        "another output_dir."
+    )
+    return Needs(
+        time=f"about {_time(made.seconds)}, at most {_time(made.most_seconds)}",
+        disk=f"{human(needed, 'B')} needed, {human(free, 'B')} free",
+        memory=f"{human(made.memory_bytes, 'B')} at the peak, {human(room.memory_bytes, 'B')} on this machine",
+        lacking=[lacking] if needed > free else [],
+    )
+
+
+def notes(made: Forecast, drawn: Sequence[Drawn]) -> list[str]:
+    """Return what a part of the input can't show, of the stages that are on; nothing where it was no part but all."""
+    if all(each.is_all for each in drawn):
+        return []
+    return [doubt for stages, doubt in DOUBTS.items() if any(stage.name in stages for stage in made.stages)]
+
+
+def tokens_in_all(made: Forecast) -> str:
+    """Return the tokens of all sources, in words."""
+    return interval(sum(made.tokens.values(), Estimate(0.0, 0.0, 0.0)).to_json())
 
 
 def print_truth(result: Result, config: str) -> None:
@@ -105,7 +137,7 @@ def print_truth(result: Result, config: str) -> None:
     tokens = _table("source", ("foretold", "tokens", "difference"))
     for source, ends in foretold["tokens"].items():
         number, value = tokens_of(source, result), ends["value"] or 0
-        tokens.add_row(source, _interval(ends), f"{number:,}", f"{value / number - 1:+.1%}" if number else "")
+        tokens.add_row(source, interval(ends), f"{number:,}", f"{value / number - 1:+.1%}" if number else "")
     print("the forecast beside the run:", file=sys.stderr)
     print_tables(table, tokens)
 
@@ -114,7 +146,7 @@ def _beside(done: Finished, foretold: Mapping[str, Any]) -> list[str]:
     took, left = done.timing, total(done.book).num_out
     documents = ["", ""]
     if foretold["documents"] is not None and done.book:
-        documents = [_interval(foretold["documents"]), f"{left:,}{_outside(left, foretold['documents'])}"]
+        documents = [interval(foretold["documents"]), f"{left:,}{_outside(left, foretold['documents'])}"]
     sizes = [
         human(number, "B") for key in ("memory_bytes", "disk_bytes") for number in (foretold[key], took.get(key, 0.0))
     ]
@@ -127,7 +159,8 @@ def _outside(number: float, ends: Mapping[str, float | None]) -> str:
     return "" if (ends["low"] or 0) <= number and (high is None or number <= high) else " !"
 
 
-def _interval(ends: Mapping[str, float | None]) -> str:
+def interval(ends: Mapping[str, float | None]) -> str:
+    """Return an estimate, in words."""
     low, high = ends["low"], ends["high"]
     value = f"{ends['value'] or 0:,.0f}"
     if low is None and high is None:
@@ -137,7 +170,7 @@ def _interval(ends: Mapping[str, float | None]) -> str:
     return f"{value} ({low or 0:,.0f} to {'?' if high is None else f'{high:,.0f}'})"
 
 
-def _how_drawn(drawn: Drawn) -> str:
+def how_drawn(drawn: Drawn) -> str:
     """Return how a source was drawn, in words."""
     if drawn.is_all:
         return f"source {drawn.source.name!r}: all of it is in the probe ({number_of(len(drawn.blocks), 'block')})"
@@ -155,12 +188,23 @@ def _how_drawn(drawn: Drawn) -> str:
 
 
 def _stages(made: Forecast) -> Table:
-    table = _table("stage", ("documents left", "seconds", "memory", "disk"), "removed, of the whole input")
-    table.add_row("(read)", _interval(made.read.to_json()), "", "", "", "")
+    table = _table("stage", ("documents left", "seconds", "memory", "disk"))
+    table.add_row("(read)", interval(made.read.to_json()), "", "", "")
     for stage in made.stages:
-        left = _interval(stage.documents.to_json()) if stage.documents else ""
+        left = interval(stage.documents.to_json()) if stage.documents else ""
         sizes = (human(stage.costs.memory_bytes, "B"), human(stage.costs.disk_bytes, "B"))
-        table.add_row(stage.name, left, _seconds(stage), *sizes, _reasons(stage))
+        table.add_row(stage.name, left, _seconds(stage), *sizes)
+    return table
+
+
+def _removals(made: Forecast) -> Table:
+    """Return what each stage removes: a table of its own, in which 80 columns hold the longest reason unbroken."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("stage", no_wrap=True)
+    table.add_column("removed, of the whole input")
+    for stage in made.stages:
+        if stage.removed:
+            table.add_row(stage.name, reasons(stage))
     return table
 
 
@@ -168,34 +212,37 @@ def _seconds(stage: StageForecast) -> str:
     return f"{stage.costs.seconds:,.1f}"
 
 
-def _reasons(stage: StageForecast) -> str:
-    removed = sorted(stage.removed.items(), key=lambda item: -item[1].value)
-    more = len(removed) - MOST_REASONS
-    shown = [f"{reason} {_removed(stage.name, count)}" for reason, count in removed[:MOST_REASONS]]
+def reasons(stage: StageForecast) -> str:
+    """Return what a stage would remove, the most frequent reasons first."""
+    more = len(stage.removed) - MOST_REASONS
+    shown = [f"{reason} {_removed(stage.name, count)}" for reason, count in _most_frequent(stage).items()]
     return ", ".join([*shown, f"{more} others"] if more > 0 else shown)
 
 
+def _most_frequent(stage: StageForecast) -> dict[str, Estimate]:
+    """Return the most frequent reasons."""
+    return dict(sorted(stage.removed.items(), key=lambda item: -item[1].value)[:MOST_REASONS])
+
+
 def _removed(stage: str, count: Estimate) -> str:
-    if stage in DUPLICATES:
+    if stage in DUPLICATES and count.high > count.value:
         most = f"{count.high:,.0f}" if math.isfinite(count.high) else "?"
         return f"{count.value:,.0f} or more, at most {most}"
-    return _interval(count.to_json())
+    return interval(count.to_json())
 
 
 def _tokens(made: Forecast) -> Table:
     table = _table("source", ("tokens",))
     for source, tokens in made.tokens.items():
-        table.add_row(source, _interval(tokens.to_json()))
+        table.add_row(source, interval(tokens.to_json()))
     return table
 
 
-def _table(first: str, numbers: Iterable[str], last: str = "") -> Table:
+def _table(first: str, numbers: Iterable[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(first, no_wrap=True)
     for name in numbers:
-        table.add_column(name, justify="right", no_wrap=not last)
-    if last:
-        table.add_column(last, overflow="fold")
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 

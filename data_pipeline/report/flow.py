@@ -47,7 +47,8 @@ class Flow:
         for stage, book in books.items():
             told = facts.get(stage, {})
             if "partitions" in told:
-                now = dict.fromkeys(book, 0)
+                is_first = "bytes_read" in told  # a later one's are what it adds to those before
+                now = dict.fromkeys(book, 0) if is_first else {source: now.get(source, 0) for source in book}
                 for partition in told["partitions"]:
                     now[partition["source"]] += partition["utf8_bytes"]
             both: dict[str, list[int]] = told.get("bytes_in_and_removed", {})

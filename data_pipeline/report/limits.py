@@ -22,7 +22,8 @@ ABOUT = (
     "Each score was measured of every document, also of those that went for another. Move a slider to see what another "
     "limit would take; the numbers are exact. A bar counts documents, on a logarithmic scale; its borders are "
     "numbers of two digits, so that bars just above 1, 10 or 100 are wider than those just below. The dashed line "
-    "is the limit as it is set. Samples are the documents nearest to it on both sides, and some drawn by lot. "
+    "is the limit as it is set. Samples are the documents nearest to it on both sides, and some drawn by lot; "
+    "records are counted from 0. "
     "What takes most stands first."
 )
 Measured = Mapping[str, Any]  # the facts of stages.measured.Measured

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from data_pipeline.clean.empty import EMPTY
 from data_pipeline.clean.rules import Example
@@ -29,6 +30,8 @@ from data_pipeline.shards.manifest import SPLITS, Manifest
 from data_pipeline.shards.reader import open_split
 from data_pipeline.tokens.sampled import Sampled
 from data_pipeline.unreadable import place_of
+from foundation.config.scan import LOADER
+from foundation.config.targets import own_prefixes
 from foundation.files import read_json
 from foundation.page import Bar, Page, Pair, Sample, number
 from foundation.progress import human
@@ -37,7 +40,10 @@ from foundation.text import number_of, one_line
 SPLIT_NAMES = {"train": "training", "val": "validation"}
 MAX_QUARANTINED = 20
 TITLE_CHARS = 90
-FILE_NAMES = "Names of files are their paths below the folder that all files of the source share."
+FILE_NAMES = (
+    "Names of files are their paths below the folder that all files of the source share; records are counted from 0, "
+    "lines from 1."
+)
 
 
 def write_report(
@@ -365,9 +371,15 @@ def _settings(page: Page, output_dir: Path) -> None:
     if not path.is_file():
         return
     page.section("Settings")
-    page.text("What made this data. The same again, other settings behind it:")
+    page.text(
+        "What made this data. The same again, other settings behind it; to be typed in the folder where this run was, "
+        f"{Path.cwd()}: paths that begin with no / are relative to it."
+    )
+    text = path.read_text(encoding="utf-8")
     again = f"python -m data_pipeline --config-path {shlex.quote(str(output_dir))} --config-name config"
-    page.samples([Sample("command", "", again), Sample(CONFIG, "", path.read_text(encoding="utf-8"))], open_first=True)
+    if own := own_prefixes(yaml.load(text, LOADER)):
+        again += " " + shlex.quote(f"extra_targets=[{','.join(own)}]")
+    page.samples([Sample("command", "", again), Sample(CONFIG, "", text)], open_first=True)
 
 
 def _share(part: float, whole: float) -> str:

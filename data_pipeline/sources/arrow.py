@@ -26,7 +26,7 @@ from data_pipeline.sources.columnar import (
     too_much,
     unpacked,
 )
-from data_pipeline.sources.source import Block, InputFile, Parsed
+from data_pipeline.sources.source import Block, InputFile, Parsed, Source
 from data_pipeline.sources.tables import Tables
 from foundation.errors import InputError
 
@@ -71,7 +71,7 @@ class Arrow(Tables):
     """
 
     def blocks(self, file: InputFile, partition_bytes: int) -> Iterator[Block]:
-        before = _Before(self._keys, file)
+        before = _Before(self._keys, file, self)
         row, number = 0, 0
         try:
             with file.open() as stream:
@@ -105,8 +105,8 @@ class Arrow(Tables):
 class _Before:
     """What a record batch needs that comes before it: the schema and the dictionaries as they are then."""
 
-    def __init__(self, keys: Keys, file: InputFile) -> None:
-        self._keys, self._file = keys, file
+    def __init__(self, keys: Keys, file: InputFile, source: Source) -> None:
+        self._keys, self._file, self._source = keys, file, source
         self._schema: Message | None = None
         self._dictionaries: dict[int, list[Message]] = {}
         self._unused: int | None = None  # where the last dictionary begins that no batch has followed
@@ -116,7 +116,7 @@ class _Before:
             if self._schema is not None:
                 raise MessageError(f"has a second schema at byte {message.offset:,}")
             self._schema = message
-            check_columns(_schema(message), self._keys, self._file)
+            check_columns(_schema(message), self._keys, self._file, self._source)
         elif message.kind == DICTIONARY:
             self.check()
             earlier = self._dictionaries.pop(message.dictionary, []) if message.is_delta else []

@@ -19,12 +19,12 @@ import pyarrow.compute as pc
 from data_pipeline.documents import SCHEMA, Quarantined
 from data_pipeline.sources.batches import NO_METADATA, large_strings
 from data_pipeline.sources.json_values import NoText, json_of, values_of
+from data_pipeline.sources.key_search import shown, warn_without_id
 from data_pipeline.sources.records import TOO_LONG, evidence
-from data_pipeline.sources.source import InputFile, Parsed
+from data_pipeline.sources.source import InputFile, Parsed, Source
 from foundation.errors import InputError, nearest, require
 
 MAX_BLOCK_BYTES = 1 << 30  # twice this is a worker's memory at worst
-COLUMNS_SHOWN = 20
 TEXT_TYPE, NO_UTF8 = "text_type", "utf8"
 
 _TEXTS = (
@@ -69,8 +69,9 @@ class Keys:
         return min(partition_bytes, self.max_block_bytes // 2)
 
 
-def check_columns(schema: pa.Schema, keys: Keys, file: InputFile) -> None:
-    """Check that a file has the column of the text, that it can hold text, and that no name stands twice.
+def check_columns(schema: pa.Schema, keys: Keys, file: InputFile, source: Source) -> None:
+    """Check that a file has the column of the text, that it can hold text, and that no name stands twice; warn where
+    it lacks a column of the ids that somebody named.
 
     Raises:
         InputError: names the file and the column.
@@ -79,16 +80,23 @@ def check_columns(schema: pa.Schema, keys: Keys, file: InputFile) -> None:
         if schema.names.count(name) > 1:
             raise InputError(f"{file.where}: has two columns {name!r}; rename one, or leave the file out")
     if keys.text not in schema.names:
-        raise no_text_column(file, keys.text, schema.names)
+        raise no_text_column(file, keys.text, schema.names, source)
     kind = _plain_type(schema.field(keys.text).type)
     if not any(test(kind) for test in _TEXTS):
         raise InputError(
-            f"{file.where}: column {keys.text!r} (corpus.text_key) holds {kind}, no text; set the source's text_key to "
-            f"the one that holds the text; columns seen: {_shown(schema.names)}"
+            f"{file.where}: column {keys.text!r} ({source.key}.text_key) holds {kind}, no text; set the source's text_key "
+            f"to the one that holds the text; columns seen: {shown(schema.names)}"
         )
+    check_id_column(file, keys.id, schema.names, source)
 
 
-def no_text_column(file: InputFile, text_key: str, names: list[str], hint: str = "") -> InputError:
+def check_id_column(file: InputFile, id_key: str, names: list[str], source: Source) -> None:
+    """Warn where a file lacks the column of the ids, and somebody named it."""
+    if id_key not in names:
+        warn_without_id(source, id_key, file, "has no column", names)
+
+
+def no_text_column(file: InputFile, text_key: str, names: list[str], source: Source, hint: str = "") -> InputError:
     """Return the error of a file without the column of the text.
 
     Args:
@@ -96,7 +104,7 @@ def no_text_column(file: InputFile, text_key: str, names: list[str], hint: str =
         hint: what else may be wrong, a clause that ends the message.
     """
     return InputError(
-        f"{file.where}: has no column {text_key!r} (corpus.text_key); columns seen: {_shown(names)}"
+        f"{file.where}: has no column {text_key!r} ({source.key}.text_key); columns seen: {shown(names)}"
         f"{nearest(text_key, names)}; set the source's text_key to the one that holds the text{hint}"
     )
 
@@ -174,10 +182,6 @@ def parsed_columns(
     ]
     documents = pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
     return Parsed(documents, quarantined, documents.num_rows + len(quarantined))
-
-
-def _shown(names: list[str]) -> str:
-    return ", ".join(repr(name) for name in names[:COLUMNS_SHOWN]) or "none"
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:

@@ -8,6 +8,7 @@ character). A file that ends inside a quoted field is refused as a whole.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ import pyarrow as pa
 
 from data_pipeline.documents import Quarantined
 from data_pipeline.sources.batches import NO_METADATA, document_batch
-from data_pipeline.sources.columnar import no_text_column, packed, unpacked
+from data_pipeline.sources.columnar import check_id_column, no_text_column, packed, unpacked
 from data_pipeline.sources.csv_records import CsvCutter, Run
 from data_pipeline.sources.csv_scan import (
     FIELD_START,
@@ -39,14 +40,17 @@ from data_pipeline.sources.records import (
     MAX_WINDOW_BYTES,
     TOO_LONG,
     check_limits,
+    encoding_of,
     ends_inside_a_character,
     evidence,
     text_pieces,
 )
 from data_pipeline.sources.source import Block, InputFile, Parsed, Source
 from foundation.errors import InputError, require
+from foundation.text import one_line
 
 OTHER_DELIMITERS = {",": ",", ";": ";", r"\t": "\t", "|": "|"}  # as typed: as meant
+HEAD_CHARS = 60
 
 
 class Csv(Source):
@@ -106,7 +110,7 @@ class Csv(Source):
         self.storage_options = storage_options
 
     def files(self) -> list[InputFile]:
-        return find_files(self.paths, self.name, self.storage_options)
+        return find_files(self.paths, self.name, self.storage_options, self.key)
 
     def blocks(self, file: InputFile, partition_bytes: int) -> Iterator[Block]:
         pieces = text_pieces(file, self.max_window_bytes, self.max_ratio)
@@ -146,6 +150,7 @@ class Csv(Source):
 
     def _columns(self, header: Run, file: InputFile) -> list[str]:
         """Return the names of the columns."""
+        _refuse_json_lines(header.data, file)
         scanned = scan_records(header.data, self.delimiter.encode())
         record = scanned.records[0].tolist()
         if record[IS_BROKEN]:
@@ -153,12 +158,16 @@ class Csv(Source):
         try:
             names = [name.decode() for name in _fields(header.data, scanned, record)]
         except UnicodeDecodeError as error:
-            raise InputError(f"{file.where}: its header is no UTF-8 ({error}); convert it: iconv -f LATIN1") from error
+            encoding = encoding_of(header.data)
+            raise InputError(
+                f"{file.where}: its header is no UTF-8 ({error}); convert it: iconv -f {encoding} -t UTF-8 FILE > NEW"
+            ) from error
         twice = sorted({name for name in names if names.count(name) > 1})
         if self.text_key not in names:
-            raise no_text_column(file, self.text_key, names, _other_delimiter(names))
+            raise no_text_column(file, self.text_key, names, self, _other_delimiter(names, self.key))
         if twice:
             raise InputError(f"{file.where}: its header has the column {twice[0]!r} twice; rename one")
+        check_id_column(file, self.id_key, names, self)
         return names
 
     def _refusal(self, record: list[int], num_columns: int, is_text: bool) -> str | None:
@@ -198,10 +207,21 @@ class _Documents:
         return document_batch(file_number, self._rows, self._ids, self._texts, self._metadata)
 
 
-def _other_delimiter(names: list[str]) -> str:
+def _refuse_json_lines(header: bytes, file: InputFile) -> None:
+    """Refuse a file whose first line is an object of JSON."""
+    line = header.partition(b"\n")[0].strip()
+    with contextlib.suppress(orjson.JSONDecodeError):
+        if line.startswith(b"{") and orjson.loads(line):
+            shown = one_line(line.decode(), HEAD_CHARS)
+            raise InputError(
+                f"{file.where}: begins with {shown}, so it is JSON lines; type corpus=jsonl, or leave it out"
+            )
+
+
+def _other_delimiter(names: list[str], key: str) -> str:
     """Return the advice to set another delimiter, where the header is one column with such a character in it."""
     found = [typed for typed, meant in OTHER_DELIMITERS.items() if meant in names[0]] if len(names) == 1 else []
-    return f", or corpus.delimiter to '{found[0]}', which is in it" if found else ""
+    return f", or {key}.delimiter to '{found[0]}', which is in it" if found else ""
 
 
 def _fields(data: bytes, scanned: Scanned, record: list[int]) -> list[bytes]:

@@ -109,7 +109,7 @@ class Hub(Source):
                 row += sum(each.num_rows for each in held)
                 held, held_bytes = [], 0
             if not row and not held:
-                check_columns(table.schema, self._keys, file)
+                check_columns(table.schema, self._keys, file, self)
             if table.nbytes > self.max_block_bytes:
                 raise too_much(
                     file, f"row {row + sum(each.num_rows for each in held)}", table.nbytes, self.max_block_bytes

@@ -18,6 +18,12 @@ from data_pipeline.sources.walk import walk
 from foundation.errors import InputError, SettingError, require
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # a source's name is part of file names
+NO_FILE_NAME = "can't be part of a file name; set it to up to 100 letters, digits, '_', '-' and '.'"
+
+
+def is_source_name(source: str) -> bool:
+    """Return whether a source may be called so."""
+    return NAME.fullmatch(source) is not None and len(source) <= 100
 
 
 def check_source(
@@ -33,10 +39,10 @@ def check_source(
     Raises:
         SettingError: a value that can't work.
     """
-    if not NAME.fullmatch(source) or len(source) > 100:
+    if not is_source_name(source):
         raise SettingError(
-            f"source: {source!r} can't be part of a file name; set it to up to 100 letters, digits, '_', '-' and '.' "
-            "(where it is not set, it is the label in corpus.sources, else the last part of the data's name)"
+            f"source: {source!r} {NO_FILE_NAME} (where it is not set, it is the label in corpus.sources, else the last "
+            "part of the data's name)"
         )
     require(math.isfinite(weight) and weight > 0, "weight", weight, "a number above 0")
     require(budget is None or is_budget(budget), "budget", budget, f"{ALLOWED}, or null for the weight")
@@ -53,7 +59,9 @@ def check_paths(paths: list[str], storage_options: Options | None = None) -> Non
     check_remote(paths, storage_options)
 
 
-def find_files(paths: list[str], source: str, storage_options: Options | None = None) -> list[InputFile]:
+def find_files(
+    paths: list[str], source: str, storage_options: Options | None = None, key: str = "corpus"
+) -> list[InputFile]:
     """Return the files that `paths` name, sorted by name. One that two patterns name comes once, and so does one that
     is reached by links, hard ones too, which is told.
 
@@ -65,25 +73,26 @@ def find_files(paths: list[str], source: str, storage_options: Options | None = 
             addresses (s3://, gs://, http://, https://).
         source: the source's name, for error messages.
         storage_options: by protocol, arguments of its fsspec file system.
+        key: of the source in the config, for error messages.
     Raises:
         InputError: a pattern matches nothing (names the nearest existing path), or names what can't be read as a file.
     """
     far = [path for path in paths if is_remote(path)]
     near = [path for path in paths if not is_remote(path)]
-    files = find_remote(far, source, storage_options or {}) if far else []
-    files += _local_files(near, source) if near else []
+    files = find_remote(far, source, storage_options or {}, key) if far else []
+    files += _local_files(near, source, key) if near else []
     files.sort(key=lambda file: file.name)
     for one, other in itertools.pairwise(files):
         if one.name == other.name:
             raise InputError(
-                f"corpus.paths: {one.where} and {other.where} of source {source!r} would have one name, {one.name!r}, "
+                f"{key}.paths: {one.where} and {other.where} of source {source!r} would have one name, {one.name!r}, "
                 "and ids are made from it; give each a source of its own (corpus=several)"
             )
     return files
 
 
-def _local_files(paths: list[str], source: str) -> list[InputFile]:
-    asked = {pattern: f"corpus.paths: {pattern!r} of source {source!r}" for pattern in paths}
+def _local_files(paths: list[str], source: str, key: str) -> list[InputFile]:
+    asked = {pattern: f"{key}.paths: {pattern!r} of source {source!r}" for pattern in paths}
     named = sorted({path for pattern in paths for path in matching_files(pattern, asked[pattern])})
     first: dict[str | tuple[int, int], Path] = {}
     for path in named:

@@ -9,8 +9,6 @@ surrogate pair), `depth`, `number` (beyond the range of a double), `not_object`,
 from __future__ import annotations
 
 import contextlib
-import io
-import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +20,7 @@ from data_pipeline.sources.batches import NO_METADATA, document_batch
 from data_pipeline.sources.decompress import MAX_RATIO
 from data_pipeline.sources.inputs import check_paths, check_source, find_files
 from data_pipeline.sources.json_scan import lossy_lines, scan_lines
+from data_pipeline.sources.key_search import KEYS_SHOWN, KeySearch, warn_without_id, without_text
 from data_pipeline.sources.records import (
     MAX_DOC_BYTES,
     MAX_WINDOW_BYTES,
@@ -33,12 +32,8 @@ from data_pipeline.sources.records import (
     text_pieces,
 )
 from data_pipeline.sources.source import Block, InputFile, Parsed, Source
-from foundation.errors import InputError, nearest, require
-from foundation.text import number_of, one_line
-
-KEYS_SHOWN = 20
-MOST_KEYS, MOST_KEY_CHARS = 200, 200  # that are kept to be shown
-PATIENCE = 1000  # objects of a file: where none of the first of them has the text key, the key is wrong
+from foundation.errors import InputError, require
+from foundation.text import one_line
 
 
 class Jsonl(Source):
@@ -93,15 +88,21 @@ class Jsonl(Source):
         self.storage_options = storage_options
 
     def files(self) -> list[InputFile]:
-        return find_files(self.paths, self.name, self.storage_options)
+        return find_files(self.paths, self.name, self.storage_options, self.key)
 
     def blocks(self, file: InputFile, partition_bytes: int) -> Iterator[Block]:
         pieces = text_pieces(file, self.max_window_bytes, self.max_ratio)
-        search = _KeySearch(self.text_key)
+        texts, ids = KeySearch(self.text_key), KeySearch(self.id_key)
         for block in cut_records(pieces, b"\n", partition_bytes, self.max_doc_bytes):
-            search.look(block.data, file)
+            if texts.look(block.data):
+                raise without_text(texts, file, self)
+            if ids.look(block.data):
+                self._warn(ids, file)
             yield block
-        search.check(file)
+        if texts.ends_without():
+            raise without_text(texts, file, self)
+        if ids.ends_without():
+            self._warn(ids, file)
 
     def parse(self, block: Block, file: InputFile, file_number: int) -> Parsed:
         rows: list[int] = []
@@ -141,10 +142,13 @@ class Jsonl(Source):
             if isinstance(record, dict):
                 shown = ", ".join(_with_length(*field) for field in list(record.items())[:KEYS_SHOWN])
                 return (
-                    f"; or set the source's text_key (corpus.text_key=) where another field than {self.text_key!r} "
+                    f"; or set the source's text_key ({self.key}.text_key=) where another field than {self.text_key!r} "
                     f"holds the text: the first record of {file.name} has {shown}"
                 )
         return ""
+
+    def _warn(self, ids: KeySearch, file: InputFile) -> None:
+        warn_without_id(self, self.id_key, file, f"{ids.none_has()} the key", ids.keys)
 
     def _record(self, line: bytes, top_keys: int, nested_keys: int, is_lossy: bool) -> dict[str, Any]:
         """Return a line's object, nothing of it lost; the arguments are what `json_scan` says of the line."""
@@ -188,66 +192,6 @@ class _Refused(Exception):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-
-
-class _KeySearch:
-    """Looks for the first record that has the text key: almost always the first line, so this costs nothing.
-
-    A file where none of the first 1,000 objects has it is not a file of documents, and its config is wrong: reading on
-    would copy the whole of it to quarantine first. That is said of a file, never of a block, which may by chance hold
-    bad records alone.
-    """
-
-    def __init__(self, text_key: str) -> None:
-        self.text_key = text_key
-        self._found = False
-        self._num_objects = 0
-        self._keys: set[str] = set()
-
-    def look(self, data: bytes, file: InputFile) -> None:
-        """Look through the next block.
-
-        Raises:
-            InputError: its objects and those before are 1,000 without the key.
-        """
-        if self._found:
-            return
-        for line in io.BytesIO(data):
-            try:
-                record = orjson.loads(line)
-            except orjson.JSONDecodeError:
-                continue
-            if not isinstance(record, dict):
-                continue
-            if self.text_key in record:
-                self._found = True
-                return
-            self._num_objects += 1
-            self._keep(record)
-            if self._num_objects == PATIENCE:
-                raise self._error(file, f"none of its first {PATIENCE:,} records has")
-
-    def check(self, file: InputFile) -> None:
-        """Raise at the end of a shorter file.
-
-        Raises:
-            InputError: it has objects, and none with the key.
-        """
-        if not self._found and self._num_objects:
-            raise self._error(file, f"none of its {number_of(self._num_objects, 'record')} has")
-
-    def _keep(self, record: dict[str, Any]) -> None:
-        for key in itertools.islice(record, KEYS_SHOWN):
-            if len(self._keys) < MOST_KEYS:
-                self._keys.add(key[:MOST_KEY_CHARS])
-
-    def _error(self, file: InputFile, none_has: str) -> InputError:
-        keys = sorted(self._keys)
-        shown = ", ".join(repr(one_line(key, 40)) for key in keys[:KEYS_SHOWN]) or "none"
-        return InputError(
-            f"{file.where}: {none_has} the key {self.text_key!r} (corpus.text_key); keys seen: "
-            f"{shown}{nearest(self.text_key, keys)}; set the source's text_key to the one that holds the text"
-        )
 
 
 def _is_cut(line: bytes, reason: str) -> bool:

@@ -6,7 +6,9 @@ import inspect
 from pathlib import PurePosixPath
 from typing import Any
 
+from data_pipeline.sources.inputs import NO_FILE_NAME, is_source_name
 from foundation.config.targets import resolve
+from foundation.errors import ConfigError
 
 
 def with_source_names(tree: dict[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
@@ -19,7 +21,7 @@ def with_source_names(tree: dict[str, Any], allowed: tuple[str, ...]) -> dict[st
         tree: not checked yet; what is amiss in it stays so.
         allowed: module prefixes that a `_target_` may come from.
     Raises:
-        ConfigError: a `_target_` leads to no class.
+        ConfigError: a `_target_` leads to no class; the data's name can't be a source's.
     """
     corpus = tree.get("corpus")
     if not isinstance(corpus, dict):
@@ -30,7 +32,14 @@ def with_source_names(tree: dict[str, Any], allowed: tuple[str, ...]) -> dict[st
             label: _named(source, str(label), f"corpus.sources.{label}", allowed) for label, source in sources.items()
         }
         return tree | {"corpus": corpus | {"sources": named}}
-    return tree | {"corpus": _named(corpus, PurePosixPath(str(tree.get("name"))).name, "corpus", allowed)}
+    last = PurePosixPath(str(tree.get("name"))).name
+    named = _named(corpus, last, "corpus", allowed)
+    if named is not corpus and not is_source_name(last):
+        raise ConfigError(
+            f"name: the source is called by its last part, {last!r}, which {NO_FILE_NAME}, or give the source a "
+            "name of its own with corpus.source="
+        )
+    return tree | {"corpus": named}
 
 
 def _named(source: Any, name: str, key: str, allowed: tuple[str, ...]) -> Any:

@@ -103,7 +103,7 @@ class Parquet(Tables):
             schema = pq.read_schema(pa.BufferReader(empty_file(footer)))
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # a name may be no UTF-8
             raise LayoutError(f"has a schema that can't be read ({error})") from error
-        check_columns(schema, self._keys, file)
+        check_columns(schema, self._keys, file, self)
 
     def _cut(
         self, group: RowGroup, footer: Footer, stream: BinaryIO, file: InputFile, most_bytes: int

@@ -16,7 +16,11 @@ TOO_LONG = "too_long"
 BOM = b"\xef\xbb\xbf"
 # how they begin -> the option that reads them. Behind the mark of parquet stands a header of Thrift, which begins with
 # a control character: a text may begin with the mark alone
-TABLES = {rb"PAR1[\x00-\x08\x0e-\x1f]": "parquet", rb"ARROW1\x00\x00": "arrow"}
+OTHERS = {
+    rb"PAR1[\x00-\x08\x0e-\x1f]": "parquet",
+    rb"ARROW1\x00\x00": "arrow",
+    rb"WARC/[01]\.[0-9]+\r?\n": "warc",
+}
 # what begins like this -> its name, and what makes of it what can be read; nothing is taken out of archives here
 PACKED = {
     rb"BZh[1-9]1AY&SY": ("bzip2", "bunzip2 FILE"),
@@ -27,6 +31,7 @@ PACKED = {
 TAR_MAGIC, TAR_PLACE = b"ustar", 257  # POSIX.1-1988, pax and GNU tar
 TAR_SUM = slice(148, 156)  # of the header's bytes, octal, its own taken for blanks
 HEAD_BYTES = 512  # of tar's header
+NOT_IN_1252 = {0x81, 0x8D, 0x8F, 0x90, 0x9D}
 UTF_16_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")  # their byte order marks
 
 
@@ -47,8 +52,8 @@ def text_pieces(file: InputFile, max_window_bytes: int, max_ratio: float) -> Ite
     """Yield a file's decompressed bytes, refusing what is no UTF-8 from its first bytes on. A BOM is left in place.
 
     Raises:
-        InputError: the file is UTF-16, UTF-32, a table, an archive or packed in another way than can be read here, or
-            what `read_pieces` raises.
+        InputError: the file is UTF-16, UTF-32, a table, WARC, an archive or packed in another way than can be read
+            here, or what `read_pieces` raises.
     """
     pieces = read_pieces(file, max_window_bytes, max_ratio)
     head = b""
@@ -68,7 +73,7 @@ def text_pieces(file: InputFile, max_window_bytes: int, max_ratio: float) -> Ite
 def _refuse_head(file: InputFile, head: bytes) -> None:
     _refuse_packed(file, head)  # before the next: tar fills its first name up with zeros
     _refuse_wide(file, head)
-    _refuse_tables(file, head)
+    _refuse_others(file, head)
 
 
 def _refuse_packed(file: InputFile, head: bytes) -> None:
@@ -102,8 +107,8 @@ def _refuse_wide(file: InputFile, head: bytes) -> None:
         )
 
 
-def _refuse_tables(file: InputFile, head: bytes) -> None:
-    for magic, option in TABLES.items():
+def _refuse_others(file: InputFile, head: bytes) -> None:
+    for magic, option in OTHERS.items():
         if found := re.match(magic, head):
             raise InputError(
                 f"{file.where}: begins with {found[0]!r}, so it is no text; type corpus={option}, or leave it out"
@@ -166,6 +171,16 @@ def ends_inside_a_character(data: bytes) -> bool:
     except UnicodeDecodeError as error:
         return error.end == len(data) and error.reason == "unexpected end of data"
     return False
+
+
+def encoding_of(data: bytes) -> str:
+    """Return the encoding that bytes which are no UTF-8 are likely in, by the name that iconv knows it by.
+
+    Latin-1 has control characters where Windows-1252 has quotation marks and dashes, but for five bytes.
+    """
+    strange = {ord(char) - 0xDC00 for char in data.decode("utf-8", "surrogateescape") if 0xDC80 <= ord(char) <= 0xDCFF}
+    has_marks = any(byte < 0xA0 for byte in strange)
+    return "WINDOWS-1252" if has_marks and not strange & NOT_IN_1252 else "LATIN1"
 
 
 def _one_record(cutter: _Cutter, max_record_bytes: int) -> Iterator[Block]:

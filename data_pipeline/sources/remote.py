@@ -100,7 +100,7 @@ def _check_queries(paths: Sequence[str]) -> None:
             )
 
 
-def find_remote(patterns: Sequence[str], source: str, options: Options) -> list[InputFile]:
+def find_remote(patterns: Sequence[str], source: str, options: Options, key: str = "corpus") -> list[InputFile]:
     """Return the files of some addresses, each once.
 
     A file's name is its path below the folder that all of them share; with several buckets or hosts it begins with
@@ -110,12 +110,13 @@ def find_remote(patterns: Sequence[str], source: str, options: Options) -> list[
         patterns: addresses; those of buckets may be glob patterns (`*`, `?`, `[a-z]`, `**` for any depth).
         source: the source's name, for error messages.
         options: as of `check_remote`.
+        key: of the source in the config, for error messages.
     Raises:
         InputError: a pattern matches nothing, access is denied, a package is missing.
     """
     found: dict[str, RemoteFile] = {}
     for pattern in patterns:
-        asked = f"corpus.paths: {_shown(pattern)!r} of source {source!r}"
+        asked = f"{key}.paths: {_shown(pattern)!r} of source {source!r}"
         found |= {file.url: file for file in _matching(pattern, asked, options.get(_protocol(pattern), {}))}
     parts = [_parts(url) for url in found]
     folders = zip(*(each[:-1] for each in parts), strict=False)  # as far as the shortest goes

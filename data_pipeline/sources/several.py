@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from data_pipeline.sources.source import Corpus, Source
 from foundation.errors import ConfigError, SettingError
 
@@ -25,12 +27,18 @@ class Several(Corpus):
                     f"sources.{label}.source: {source.name!r} is the name of {other!r} too; "
                     "shards are named by it, so give each source its own"
                 )
+        self._labelled = sources
         self._sources = sorted(sources.values(), key=lambda source: source.name)
+
+    def keyed(self, key: str) -> Self:
+        for label, source in self._labelled.items():
+            source.keyed(f"{key}.sources.{label}")
+        return self
 
     def sources(self) -> list[Source]:
         if not self._sources:  # allowed until now: the option's own file has none, users add theirs
             raise ConfigError(
-                "corpus.sources: empty; add one, e.g. '+corpus.sources.web={_target_:"
-                "data_pipeline.sources.jsonl.Jsonl,paths:[web/*.jsonl]}'"
+                "corpus.sources: empty; add one, e.g. +corpus@corpus.sources.web=jsonl "
+                "corpus.sources.web.paths='[web/*.jsonl]', and others likewise"
             )
         return list(self._sources)

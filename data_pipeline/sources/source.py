@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import pyarrow as pa
 
@@ -139,6 +139,10 @@ class Corpus(ABC):
     def sources(self) -> list[Source]:
         """Return the sources in the order their files are numbered."""
 
+    def keyed(self, key: str) -> Self:
+        """Tell it the key that it stands below in the config, for messages; return it."""
+        return self
+
 
 class Source(Corpus):
     """One source of documents.
@@ -152,6 +156,7 @@ class Source(Corpus):
         budget: what a training run reads of it in place of the weight, {"tokens": n} or {"epochs": n}.
         tags: fields that are added to the metadata of its documents once they are parsed, by `sources.tags`.
         extras: packages of the project's extra `web` that it needs; when the version of one changes, it is read again.
+        key: of its settings in the config, for messages: the name of the source is not always what was typed.
     """
 
     name: str
@@ -159,9 +164,24 @@ class Source(Corpus):
     budget: dict[str, float] | None = None
     tags: dict[str, str] | None = None
     extras: tuple[str, ...] = ()
+    _key: str = "corpus"
+    _is_told: bool = False
 
     def sources(self) -> list[Source]:
         return [self]
+
+    def keyed(self, key: str) -> Self:
+        self._key = key
+        return self
+
+    @property
+    def key(self) -> str:
+        return self._key
+
+    def is_first(self) -> bool:
+        """Return whether this is asked for the first time: what is amiss in each of its files is told once."""
+        is_first, self._is_told = not self._is_told, True
+        return is_first
 
     @abstractmethod
     def files(self) -> list[InputFile]:

@@ -39,4 +39,4 @@ class Tables(Source):
         self.storage_options = storage_options
 
     def files(self) -> list[InputFile]:
-        return find_files(self.paths, self.name, self.storage_options)
+        return find_files(self.paths, self.name, self.storage_options, self.key)

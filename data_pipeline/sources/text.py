@@ -75,11 +75,11 @@ class Text(Source):
         self.storage_options = storage_options
 
     def files(self) -> list[InputFile]:
-        files = find_files(self.paths, self.name, self.storage_options)
+        files = find_files(self.paths, self.name, self.storage_options, self.key)
         for file in files:
             if JSON_LINES.search(file.name):
                 raise InputError(
-                    f"corpus.paths: {file.where} is JSON lines by its name, which this source would take for text; "
+                    f"{self.key}.paths: {file.where} is JSON lines by its name, which this source would take for text; "
                     "type corpus=jsonl instead of corpus=text, or rename the file if it holds plain text"
                 )
         return files

@@ -39,6 +39,30 @@ def walk(pattern: str, asked: str) -> list[Path]:
     return sorted(set(_matches(Path(), parts, asked)))
 
 
+def matches(pattern: str, path: Path) -> bool:
+    """Return whether `walk` would give a path for a pattern if a file were there; links are not followed."""
+    parts = list(Path(os.path.abspath(Path(pattern).expanduser())).parts)  # noqa: PTH100, resolve() follows links
+    if parts[-1:] == [ANY_DEPTH]:
+        parts.append("*")
+    return _fits(parts, list(path.absolute().parts))
+
+
+def _fits(pattern: list[str], parts: list[str]) -> bool:
+    """Return whether names fit the parts of a pattern, all of both."""
+    fits = [True] + [False] * len(parts)  # of the pattern so far: each number of the first names
+    for each in pattern:
+        if each == ANY_DEPTH:
+            for place, name in enumerate(parts):
+                fits[place + 1] |= fits[place] and not name.startswith(".")
+            continue
+        fits = [False, *(fits[place] and _fits_one(name, each) for place, name in enumerate(parts))]
+    return fits[-1]
+
+
+def _fits_one(name: str, pattern: str) -> bool:
+    return fnmatch.fnmatch(name, pattern) and _is_seen(name, pattern) if MAGIC.search(pattern) else name == pattern
+
+
 def _matches(folder: Path, parts: list[str], asked: str) -> Iterator[Path]:
     if not parts:
         yield folder

@@ -104,7 +104,7 @@ class Warc(Source):
         self.max_doc_bytes, self.max_window_bytes, self.max_ratio = max_doc_bytes, max_window_bytes, max_ratio
 
     def files(self) -> list[InputFile]:
-        return find_files(self.paths, self.name, self.storage_options)
+        return find_files(self.paths, self.name, self.storage_options, self.key)
 
     def blocks(self, file: InputFile, partition_bytes: int) -> Iterator[Block]:
         pieces = read_pieces(file, self.max_window_bytes, self.max_ratio)

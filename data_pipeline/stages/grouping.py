@@ -11,7 +11,7 @@ import numpy as np
 
 from data_pipeline.executors.executor import Executor
 from data_pipeline.mix.groups import UNKNOWN, check_number, components, read_groups
-from data_pipeline.mix.split import SplitError
+from data_pipeline.mix.split import NoFieldError, SplitError
 from data_pipeline.records import Part, Records
 from data_pipeline.stages.fields import none_has
 from data_pipeline.stages.stage import Task, do_parts, task
@@ -59,7 +59,8 @@ class Grouping:
         Args:
             records: of the stage that does it. identity: what its parts depend on beside the input.
         Raises:
-            SplitError: no document has the field, or two components would have one name.
+            NoFieldError: no document has the field.
+            SplitError: two components would have one name.
             SettingError: no document has one of the named groups, or there are too many.
         """
         numbers = np.full(len(view.alive), -1, np.int32)
@@ -127,10 +128,10 @@ class Grouping:
                 file=sys.stderr,
             )
 
-    def _none_has_it(self, view: View) -> SplitError:
-        return SplitError(
-            f"mix.group_by: {none_has(self.field, view)}; name another field, or have the rule "
-            "clean.language.Language write the field 'language'"
+    def _none_has_it(self, view: View) -> NoFieldError:
+        return NoFieldError(
+            f"mix.group_by: {none_has(self.field, view)}; name another field, or type "
+            "+clean/rules@clean.rules.language=language, a rule that writes the field 'language'"
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from foundation.config.node import Node
 from foundation.config.secrets import NONE, refuse_secrets
-from foundation.config.suggest import NoObjectError, keys_of, suggest
+from foundation.config.suggest import NoObjectError, is_slip, keys_of, suggest
 from foundation.config.targets import DEFAULT_TARGETS, resolve
 from foundation.config.values import Context, convert, join
 from foundation.errors import ConfigError, UnknownKeyError
@@ -139,4 +139,9 @@ def _check_name(name: Any, key: str, settable: list[str], open_ended: bool, cont
     if not isinstance(name, str) or name.startswith("_") or (name not in settable and not open_ended):
         allowed = ", ".join(settable) or "nothing"
         meant = suggest(full, settable, context.keys)
-        raise UnknownKeyError(full, f"unknown key{meant}; allowed here: {allowed}", has_guess=bool(meant))
+        raise UnknownKeyError(
+            full,
+            f"unknown key{meant}; allowed here: {allowed}",
+            has_guess=bool(meant),
+            is_slip=is_slip(str(name), settable),
+        )

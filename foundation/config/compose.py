@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from foundation.config.check import refuse_resolvers
 from foundation.config.groups import commands_with, default_options, options_of, package_of
 from foundation.config.help import help_text
-from foundation.config.options import settings_of
+from foundation.config.options import overridden, settings_of
 from foundation.config.scan import scan_yaml
 from foundation.config.targets import DEFAULT_TARGETS, extra_prefixes
 from foundation.config.typed import in_words, own_option, read_flags, read_override, similar_option
@@ -63,7 +63,8 @@ class CommandLine:
         self.extra_targets = [text for text in parsed.overrides if text.partition("=")[0] == "extra_targets"]
         self.allowed = DEFAULT_TARGETS + extra_prefixes(self.extra_targets)
         self._scan(rerun, parsed.config_name)
-        self._root, groups = root, list(default_options(conf_dir, root))
+        self._root, self._defaults = root, default_options(conf_dir, root)
+        groups = list(self._defaults)
         self._groups = [] if rerun else groups
         self._rerun_groups = groups if rerun else []
         self._by_package = {package_of(group): group for group in groups}
@@ -84,6 +85,15 @@ class CommandLine:
         """Return what --help prints, as wide as the terminal."""
         width = shutil.get_terminal_size(PIPED).columns
         return help_text(self.conf_dirs, self._root, self._chosen, self._asked, width)
+
+    def keys(self) -> list[str]:
+        """Return the full keys of the options that were chosen, one of each group; of those that they override, too."""
+        options = self._defaults | self._chosen
+        for group, option in dict(options).items():
+            if path := options_of(self.conf_dirs, group).get(option):
+                options |= {each: name for each, name in overridden(path).items() if each not in self._chosen}
+        chosen = [(group, name) for group, name in options.items() if name in options_of(self.conf_dirs, group)]
+        return [key for group, name in chosen for key in settings_of(self.conf_dirs, group, name)]
 
     def refuse_circles(self) -> None:
         """Refuse an option of the command's groups that is made of itself: Hydra would never end composing it.
@@ -176,7 +186,7 @@ def run_hydra(command: CommandLine, config_name: str, task: Callable[[DictConfig
     try:
         hydra.main(version_base="1.3", config_path=str(command.conf_dirs[0]), config_name=config_name)(task)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(in_words(error)) from error
+        raise ConfigError(in_words(error, command.conf_dirs, command.keys())) from error
     except RecursionError:
         command.refuse_circles()
         raise

@@ -38,6 +38,9 @@ OTHER_NAMES = {
 }
 SHOWN = 3  # a name that more keys end in says nothing
 CLOSE = 0.65  # of difflib's ratio: `seeed` is close to `seed` (0.89), `lr` not to `logger` (0.5)
+TYPO = (
+    0.85  # so close, a name of the same object is meant: `path` is a slip of `paths` (0.89), wherever a `path` stands
+)
 
 
 class NoObjectError(UnknownKeyError):
@@ -62,6 +65,11 @@ def keys_of(tree: Any, key: str = "") -> Iterator[str]:
         yield from keys_of(value, f"{key}.{name}" if key else str(name))
 
 
+def is_slip(name: str, allowed: Iterable[str]) -> bool:
+    """Return whether a name differs by a slip alone from one that may stand there."""
+    return bool(difflib.get_close_matches(name, list(allowed), n=1, cutoff=TYPO))
+
+
 def suggest(full: str, allowed: Iterable[str], keys: Iterable[str]) -> str:
     """Return `, did you mean ...?` with keys to be typed as they stand; empty where none is like the unknown one.
 
@@ -73,8 +81,10 @@ def suggest(full: str, allowed: Iterable[str], keys: Iterable[str]) -> str:
     parent, dot, name = full.rpartition(".")
     others = [key for key in keys if key != full and not key.startswith(f"{full}.")]
     ends = [key.rpartition(".")[2] for key in others]
-    meant = _ending_in((name,), others) or _ending_in(OTHER_NAMES.get(name, ()), others)
-    meant = meant or [f"{parent}{dot}{near}" for near in _close(name, allowed)]
+    beside = [f"{parent}{dot}{near}" for near in _close(name, allowed)]
+    meant = beside if is_slip(name, allowed) else []
+    meant = meant or _ending_in((name,), others) or _ending_in(OTHER_NAMES.get(name, ()), others)
+    meant = meant or beside
     meant = meant or _ending_in(_close(name, ends), others)
     return f", did you mean {' or '.join(map(repr, meant))}?" if 0 < len(meant) <= SHOWN else ""
 
@@ -92,15 +102,14 @@ def other_options_named(conf_dirs: list[Path], choices: Mapping[str, str]) -> It
     try:
         yield
     except NoObjectError as error:
-        group, dot, _ = error.key.partition(".")
-        known = _names_by_option(conf_dirs, group) if dot else {}
-        options = [each for each, names in known.items() if each != choices.get(group) and error.names <= names]
-        if not options:
+        ways = [*_adding(conf_dirs, error, choices), *_having(conf_dirs, error, choices)] if "." in error.key else []
+        if not ways:
             raise
-        others = f" (or {', '.join(options[1:])})" if options[1:] else ""
         found = f"{error.value!r} is not an object with a _target_"
-        raise UnknownKeyError(error.key, f"{found}; add +{group}@{error.key}={options[0]}{others}") from error
+        raise UnknownKeyError(error.key, f"{found}; {'; or '.join(ways)}") from error
     except UnknownKeyError as error:
+        if error.is_slip:
+            raise
         package, dot, name = error.key.partition(".")
         group = next((each for each in choices if package_of(each) == package), package)
         groups = [group] if dot else [] if error.has_guess else choices
@@ -110,6 +119,35 @@ def other_options_named(conf_dirs: list[Path], choices: Mapping[str, str]) -> It
         if not answer:
             raise
         raise UnknownKeyError(error.key, f"unknown key, {answer}") from error
+
+
+def _having(conf_dirs: list[Path], error: NoObjectError, choices: Mapping[str, str]) -> list[str]:
+    """Return that other options of the group have this very object, where some do."""
+    group, _, place = error.key.partition(".")
+    wanted = {f"{place}.{name}" for name in error.names} | {place}
+    options = [
+        f"{group}={option}"
+        for option, names in _names_by_option(conf_dirs, group).items()
+        if option != choices.get(group) and wanted <= names
+    ]
+    return [f"{' and '.join(options)} {'have' if options[1:] else 'has'} {error.key}"] if options else []
+
+
+def _adding(conf_dirs: list[Path], error: NoObjectError, choices: Mapping[str, str]) -> list[str]:
+    """Return the word that adds an option which makes such an object, where there is one.
+
+    It is an option of the group itself, as a corpus in `corpus.sources`, or of the group inside it that is called as
+    the object's place, as a rule of conf/clean/rules in `clean.rules`.
+    """
+    group, name = error.key.partition(".")[0], error.key.rpartition(".")[2]
+    for each in (group, error.key.rpartition(".")[0].replace(".", "/")):
+        known = _names_by_option(conf_dirs, each)
+        options = [option for option, names in known.items() if option != choices.get(each) and error.names <= names]
+        if options:
+            options.sort(key=lambda option: option != name)  # that of its name first
+            others = f" (or {', '.join(options[1:])})" if options[1:] and options[0] != name else ""
+            return [f"add +{each}@{error.key}={options[0]}{others}"]
+    return []
 
 
 def _others_know(conf_dirs: list[Path], group: str, name: str, choices: Mapping[str, str], guess: bool) -> str:

@@ -51,6 +51,21 @@ def extra_prefixes(overrides: list[str]) -> tuple[str, ...]:
     return prefixes
 
 
+def own_prefixes(tree: Any) -> list[str]:
+    """Return what `extra_targets=` must admit for a plain config: the packages of its targets that aren't ours."""
+    found: set[str] = set()
+    waiting = [tree]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            target = value.get("_target_")
+            if isinstance(target, str) and not target.startswith(DEFAULT_TARGETS):
+                found.add(f"{target.partition('.')[0]}.")
+            value = list(value.values())
+        waiting += value if isinstance(value, list) else []
+    return sorted(found)
+
+
 def _import(module_name: str, where: str, path: str) -> Any:
     # Part by part: `pretrain.store.pathlib` must fail here and not import what `store` imported.
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from foundation.config.groups import options_of
 from foundation.config.options import head_of
 from foundation.errors import ConfigError
 
@@ -23,6 +24,7 @@ MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 PAIRS = {"[": "]", "{": "}", "(": ")"}
 # Hydra's words
 UNKNOWN_FLAG = "unrecognized arguments: "
+NO_OPTION = re.compile(r"Could not find '([^']+)/([^'/]+)'")
 NOT_THERE = re.compile(r"Could not delete from config\. '([^']+)' does not exist")
 THERE = re.compile(r"An item is already at '([^']*)'")
 
@@ -100,17 +102,24 @@ def similar_option(group: str, option: str, options: Mapping[str, Mapping[str, P
     return ""
 
 
-def in_words(error: Exception) -> str:
-    """Return the message for what Hydra refuses when it composes: which key, what to type; else its own first lines."""
+def in_words(error: Exception, conf_dirs: list[Path] | None = None, keys: Iterable[str] = ()) -> str:
+    """Return the message for what Hydra refuses when it composes: which key, what to type; else its own first lines.
+
+    Args:
+        conf_dirs: where options are.
+        keys: of the options that were chosen, in full.
+    """
     cause = error.__cause__
     if isinstance(cause, OmegaConfBaseException) and "Cannot merge DictConfig with ListConfig" in str(cause):
         key = cause.full_key
         return f"{key}: a list, where names with values are expected; give e.g. {key}='{{name: value}}'"
     if missing := NOT_THERE.search(str(error)):
-        key = missing[1]
-        found = f"~{key}: there is nothing to remove, or a null, which can't be removed"
-        group = key.partition(".")[0]
-        return f"{found}; {'leave it out' if group == key else 'to change the class, ' + own_option(group)}"
+        return _nothing_to_remove(missing[1], keys)
+    if unknown := NO_OPTION.search(str(error)):
+        group, option = unknown.groups()
+        if options := options_of(conf_dirs or [], group):
+            like = similar_option(group, option, {group: options})
+            return f"{group}: {option!r} is no option of this group{like}; allowed: {', '.join(options)}"
     if there := THERE.search(str(error)):
         return f"+{there[1]}: is there already; type {there[1]}=... without the +"
     said = [str(each).strip().partition("\n")[0].rstrip(".") for each in (error, cause) if each and str(each).strip()]
@@ -120,6 +129,20 @@ def in_words(error: Exception) -> str:
 def own_option(group: str) -> str:
     """Return how an object of one's own is chosen."""
     return f"write it as <folder>/{group}/<name>.yaml and type --config-dir=<folder> {group}=<name>"
+
+
+def _nothing_to_remove(key: str, keys: Iterable[str]) -> str:
+    """Return the message for a key that `~` does not find."""
+    parent, dot, name = key.rpartition(".")
+    beside = [each.rpartition(".")[2] for each in keys if dot and each.rpartition(".")[0] == parent]
+    near = get_close_matches(name, beside, 1, 0.65)
+    if near and near[0] != name:  # else it is there, and a null
+        return f"~{key}: there is nothing to remove, did you mean '~{parent}.{near[0]}'?"
+    found = f"~{key}: there is nothing to remove, or a null, which can't be removed"
+    if beside and not near:
+        return f"{found}; {parent} has {', '.join(beside)}"
+    group = key.partition(".")[0]
+    return f"{found}; {'leave it out' if group == key else 'to change the class, ' + own_option(group)}"
 
 
 def _setting_instead(word: str, typed: list[str]) -> str:

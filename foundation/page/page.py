@@ -27,6 +27,10 @@ COMMON_WORDS = 3  # in a row, that two texts have in common, are marked; single 
 _AMOUNT = re.compile(r"|–|[\d,.]+(%| [kMGTPE]?B)?")  # an empty cell goes with the others of its column
 _ID = re.compile(r'<[a-z0-9]+(?: class="[^"]*")? id="([^"]*)"')
 _LINK = re.compile(r'<a href="#([^"]*)">([^<]*)</a>')
+# the parts of a page; what it shows is escaped, so that no text can hold one of these marks
+_PARTS = re.compile(r"(.*?)(<header>.*?</header>\n)(.*)", re.DOTALL)
+_PLACE = re.compile(r'(<a href="#s)(\d+)(?=")')
+_SECTION = re.compile(r'(<section id="s)(\d+)(?=")')
 _WORD = re.compile(r"\s+|\w+|[^\w\s]")
 
 
@@ -197,6 +201,21 @@ class Page:
             + "\n</body></html>\n"
         )
 
+    def before(self, page: str) -> str:
+        """Return a finished page, as of `html`, under this one's title and behind its sections, which have no script.
+
+        Args:
+            page: the other page; its title and subtitle go.
+        """
+        assert not self._has_script, "the script that a page allows is the other's"
+        head, header, body = _PARTS.fullmatch(page).groups()  # type: ignore[union-attr]
+        _, mine, my_body = _PARTS.fullmatch(self.html()).groups()  # type: ignore[union-attr]
+        nav = _PLACE.sub(lambda match: f"{match[1]}{int(match[2]) + len(self._sections)}", _nav(header))
+        body = _SECTION.sub(lambda match: f"{match[1]}{int(match[2]) + len(self._sections)}", body)
+        my_body = my_body.partition("\n</body>")[0]
+        head = re.sub("<title>.*</title>", lambda _: f"<title>{safe(self._title)}</title>", head)
+        return f"{head}{mine.replace('</nav>', f'{nav}</nav>')}{my_body}\n{body}"
+
     def write(self, path: Path) -> Path:
         """Write the page atomically and return its path."""
         write_atomic(path, self.html().encode())
@@ -211,6 +230,11 @@ class Page:
         soft = f"<span>{safe(remark)}</span>" if remark else ""
         opened = " open" if is_open else ""
         self._body.append(f"<details{opened}><summary>{safe(label)}{soft}</summary>{body}</details>")
+
+
+def _nav(header: str) -> str:
+    """Return the links of a page's head."""
+    return header.partition("<nav>")[2].partition("</nav>")[0]
 
 
 def _is_number(value: Cell) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -28,15 +29,15 @@ def records(*metadata: Any) -> pa.RecordBatch:
 )
 def test_a_record_says_its_class(labels: Labels, values: list[Any], expected: list[int]) -> None:
     key = "reason" if labels._bad is None else "label"
-    found = labels.of(records(*({key: value, "other": 1} for value in values)), {0: "a.jsonl"})
+    found = labels.of(records(*({key: value, "other": 1} for value in values)), {0: "a.jsonl"}, Counter())
     assert found.tolist() == expected and found.dtype == np.int8
 
 
 def test_a_record_that_says_nothing_is_named() -> None:
     with pytest.raises(InputError, match=r"^a\.jsonl, record 2: no field 'reason'; label_key= names the field"):
-        Labels().of(records({"reason": None}, {"label": 1}), {0: "a.jsonl"})
+        Labels().of(records({"reason": None}, {"label": 1}), {0: "a.jsonl"}, Counter())
     with pytest.raises(InputError, match=r"record 1: reason is 1, neither null .* bad_labels='\[\"1\"\]'"):
-        Labels().of(records({"reason": 1}), {0: "a.jsonl"})
+        Labels().of(records({"reason": 1}), {0: "a.jsonl"}, Counter())
 
 
 def test_what_can_not_work_is_refused() -> None:

@@ -85,7 +85,7 @@ def test_toxic_texts_are_learned_from_labelled_ones_and_go(tmp_path: Path, write
         (["name=x", "bad.separator=a"], "corpus@bad is jsonl here; corpus@bad=text has bad.separator"),
         (
             ["name=x", "good.paths=no.jsonl", "bad.paths=no.jsonl"],
-            "corpus.paths: 'no.jsonl' of source 'good' matches no",
+            "good.paths: 'no.jsonl' of source 'good' matches no",
         ),
         (["name=x", "-m", "l2=1,2"], "-m: the models would share one folder"),
         (

@@ -56,8 +56,17 @@ def test_the_text_of_each_stage_is_what_the_one_before_left_without_what_went() 
         "paragraphs": {"web": 800, "books": 3995},
         "split": {"web": 800, "books": 3995},
     }
+    off = Flow.of(BOOKS | {"augment": BOOKS["split"]}, FACTS | {"augment": {"partitions": []}})
+    assert off.left["augment"] == flow.left["split"]
     assert flow.removed["paragraphs"] == {"web": {CUT: 70}, "books": {}}
     assert flow.read == {"web": 1200, "books": 5000} and flow.measured == {"limits": []}
+
+
+def test_changed_copies_are_added_to_the_text_before() -> None:
+    books = BOOKS | {"augment": {"web": account(6), "books": account(3)}, "shards": {"web": account(8)}}
+    added = {"augment": {"partitions": [{"source": "web", "utf8_bytes": 50}, {"source": "web", "utf8_bytes": 7}]}}
+    left = Flow.of(books, FACTS | added).left
+    assert (left["augment"], left["shards"]) == ({"web": 857, "books": 3995}, {"web": 857})
 
 
 def test_every_stage_source_and_reason_has_its_documents_and_its_text(parse_page: Callable[[str], Any]) -> None:

@@ -84,5 +84,7 @@ def test_what_is_amiss_is_still_named(tree: dict[str, Any], message: str) -> Non
 
 
 def test_a_name_that_no_shard_can_have_says_where_it_comes_from() -> None:
-    with pytest.raises(ConfigError, match=r"^corpus\.source: 'my web' can't be .*the last part of the data's name"):
+    with pytest.raises(
+        ConfigError, match=r"^name: .* last part, 'my web', which can't be .*or give the source .*corpus\.source="
+    ):
         names("corpus=jsonl", "corpus.paths=[a.jsonl]", "name='my web'")

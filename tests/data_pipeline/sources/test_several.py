@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -25,14 +25,15 @@ def test_two_sources_of_one_name_are_refused(other: str) -> None:
 
 
 def test_no_source_is_refused_with_an_example() -> None:
-    with pytest.raises(ConfigError, match=r"corpus\.sources: empty.*\+corpus\.sources\.web="):
+    with pytest.raises(ConfigError, match=r"corpus\.sources: empty.* \+corpus@corpus\.sources\.web=jsonl "):
         Several({}).sources()
 
 
 def test_the_lines_that_its_config_shows_can_be_typed() -> None:
     conf = Path(__file__).parents[3] / "conf"
     comment = (conf / "corpus" / "several.yaml").read_text()
-    typed = re.findall(r"'(\+corpus\.sources\.[^']*)'", comment)
+    command = comment.partition("name=mixed")[2].partition("# or in a file")[0]
+    typed = shlex.split(command.replace("\\\n#", " "))
     with initialize_config_dir(str(conf), version_base="1.3"):
         sources = compose("pipeline", ["corpus=several", *typed]).corpus.sources
     assert (sources.web.paths, sources.web.weight) == (["web/*.jsonl.zst"], 3)
