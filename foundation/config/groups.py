@@ -11,10 +11,12 @@ from typing import Any
 
 import yaml
 
+from foundation.config.scan import LOADER
+
 
 def read_root(conf_dir: Path, root: str) -> dict[str, Any]:
     """Return a command's own YAML file as it stands; `root` is its name in the conf folder, without suffix."""
-    tree: dict[str, Any] = yaml.safe_load((conf_dir / f"{root}.yaml").read_text(encoding="utf-8"))
+    tree: dict[str, Any] = yaml.load((conf_dir / f"{root}.yaml").read_text(encoding="utf-8"), LOADER)
     return tree
 
 

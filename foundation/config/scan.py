@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -18,6 +19,7 @@ OCTAL = re.compile(r"[-+]?0[0-9_]+")
 SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 YES_NO = re.compile(r"(?i:yes|no|on|off)")
 NAN = re.compile(r"(?i:\.?nan)")
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, ten times as fast: all of conf/ is looked at
 
 
 def scan_yaml(path: Path) -> None:
@@ -31,9 +33,9 @@ def scan_yaml(path: Path) -> None:
         raise ConfigError(f"{path}: {path.stat().st_size} bytes are more than a config file may have ({MAX_BYTES})")
     try:
         text = path.read_text(encoding="utf-8")
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        for event in yaml.parse(text, Loader=LOADER):
             _check_event(event, path)
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=LOADER)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}; correct it there") from error
     for mapping in _mappings(root):
@@ -47,7 +49,7 @@ def _check_event(event: yaml.Event, path: Path) -> None:
     tag = getattr(event, "tag", None)
     if tag:
         raise ConfigError(f"{path}:{line}: the tag {tag} is not allowed; remove it")
-    if isinstance(event, yaml.ScalarEvent) and event.style is None:
+    if isinstance(event, yaml.ScalarEvent) and not event.style:
         _check_scalar(event.value, f"{path}:{line}")
 
 

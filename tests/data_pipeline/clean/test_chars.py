@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.clean.chars import (
+    LETTER,
     SENTENCE_TERMINALS,
     SPACE,
     byte_kinds,
@@ -60,3 +61,9 @@ def test_a_set_of_characters_holds_these_alone() -> None:
 def test_sentences_end_in_many_scripts() -> None:
     assert set(".!?。؟।።") <= set(SENTENCE_TERMINALS)
     assert not set(",;:…\"'” ") & set(SENTENCE_TERMINALS)
+
+
+def test_every_code_point_has_the_class_that_python_gives_it() -> None:
+    chars = [chr(code) for code in range(0x110000)]
+    assert [kind == SPACE for kind in char_classes().tolist()] == [char.isspace() for char in chars]
+    assert [kind == LETTER for kind in char_classes().tolist()] == [char.isalpha() for char in chars]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,6 +27,15 @@ SMALL, LARGE = 8_000, 32_000  # characters
 FLOOR_S = 0.03  # of processor time for the large one: less is noise, and too little to keep anyone busy
 
 
+@pytest.fixture(autouse=True)
+def without_collections() -> Iterator[None]:
+    """No collection of garbage falls into a measurement."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
 def built(option: str) -> Rule:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         tree = plain(compose("pipeline", ["name=x", f"clean={option}"]))
@@ -46,7 +55,6 @@ def seconds_of(rule: Rule, batch: pa.RecordBatch, tries: int) -> float:
     """The least processor time that the rule takes."""
     took = []
     for _ in range(tries):
-        gc.collect()
         started = time.process_time()
         rule.apply(batch)
         took.append(time.process_time() - started)
