@@ -166,7 +166,7 @@ def _options() -> argparse.Namespace:
     add("--max-bytes", type=int, help="of each corpus; default: all of it")
     add("--bytes", type=int, default=150_000_000, help="of text: what a corpus lacks is made of its paragraphs")
     add("--vocab-size", type=int, default=16_384, help="below 2^16: both sides write two bytes a token")
-    add("--partition-bytes", type=int, default=16 << 20, help="of the pipeline")
+    add("--partition-bytes", type=int, default=4 << 20, help="of the pipeline; a tenth of the input has several too")
     add("--repeats", type=int, default=3, help="times that everything runs")
     add("--no-peers", dest="peers", action="store_false", help="measure ours alone")
     add("--peer-python", default=sys.executable, help="interpreter of the environment that has datatrove")

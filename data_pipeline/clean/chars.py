@@ -10,6 +10,7 @@ import numpy as np
 from data_pipeline.compiled import kernel
 
 SPACE, LETTER = 1, 2  # classes of characters; 0 is any other
+LETTERS_BELOW = 0x40000  # planes above the third have no letters and no white space: tested on every code point
 NEWLINE = 0x0A
 # What a byte is to one who looks for white space. Most characters are told by their first byte
 PLAIN, GAP, PERHAPS_GAP = 0, 1, 2
@@ -80,12 +81,12 @@ def stripped(data: Any, start: int, stop: int, classes: Any) -> tuple[int, int]:
 
 @functools.cache
 def char_classes() -> np.ndarray:
-    """Return the class of every code point, (0x110000,) uint8, from `str.isspace` and `str.isalpha`; 0.1 s, once."""
-    classes = bytearray(0x110000)
-    for code in range(len(classes)):
-        char = chr(code)
-        classes[code] = SPACE if char.isspace() else LETTER if char.isalpha() else 0
-    return np.frombuffer(bytes(classes), dtype=np.uint8)
+    """Return the class of every code point, (0x110000,) uint8, from `str.isspace` and `str.isalpha`; 0.05 s, once."""
+    classes = np.zeros(0x110000, np.uint8)
+    chars = [chr(code) for code in range(LETTERS_BELOW)]
+    classes[: len(chars)] = np.fromiter(map(str.isalpha, chars), np.bool_, len(chars)) * np.uint8(LETTER)
+    classes[: len(chars)][np.fromiter(map(str.isspace, chars), np.bool_, len(chars))] = SPACE
+    return classes
 
 
 def fold(text: str) -> str:
