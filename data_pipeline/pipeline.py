@@ -72,7 +72,7 @@ from data_pipeline.stages.sample import Sample
 from data_pipeline.stages.sampled import some_texts
 from data_pipeline.stages.shards import COMPONENTS, WriteShards, manifest_of
 from data_pipeline.stages.split import Split
-from data_pipeline.stages.stage import BYTES_REWRITTEN, Stage, Workplace
+from data_pipeline.stages.stage import BYTES_REWRITTEN, Finished, Stage, Workplace
 from data_pipeline.stages.taken import Watch
 from data_pipeline.stages.tokenizer import TrainTokenizer
 from data_pipeline.stages.view import View
@@ -91,27 +91,6 @@ Books = list[tuple[str, Book]]  # stage and its book, in the order of the stages
 LIMITS = (NothingLeft, RuleTakesTooMuch, SplitError, TooManyDuplicates, TooManyUnreadable, TooMuchAlike)
 SIGNED = signed_keys("corpus")
 VOUCHED = (TrainTokenizer.name, WriteShards.name)  # the stages whose files the manifest vouches for
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A finished stage.
-
-    Attributes:
-        output: hash of what the later stages see.
-        facts: what it wrote down for them and for reports.
-        timing: what it took the run that did it, as `stages.taken` measures it.
-        redone: whether this run did it.
-        is_off: whether its settings left nothing to do.
-    """
-
-    name: str
-    output: str
-    book: Book
-    facts: dict[str, Any]
-    timing: dict[str, float]
-    redone: bool
-    is_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)

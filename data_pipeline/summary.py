@@ -10,11 +10,12 @@ from rich.text import Text
 
 from data_pipeline.ledger import listed, total
 from data_pipeline.output_dir import QUARANTINE
-from data_pipeline.pipeline import Finished, Result
+from data_pipeline.pipeline import Result
 from data_pipeline.report.mixture import mixed_table, warn_of_truth
 from data_pipeline.report.tables import console, print_tables
 from data_pipeline.report.tokens import tokens_table
 from data_pipeline.shards.manifest import SPLITS
+from data_pipeline.stages.stage import Finished
 from foundation.progress import human
 
 MOST_REASONS = 4  # of a stage; the page and the ledger have all

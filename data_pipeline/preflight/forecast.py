@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data_pipeline.ledger import Account, Book
-from data_pipeline.pipeline import Finished, Result
+from data_pipeline.pipeline import Result
 from data_pipeline.preflight.costs import Costs, Probed, Whole, costs_of
 from data_pipeline.preflight.estimate import Estimate, most_duplicates
 from data_pipeline.preflight.outcomes import Outcomes, OutcomesDisagree
 from data_pipeline.stages.duplicates import ExactDuplicates, NearDuplicates
 from data_pipeline.stages.shards import COMPONENTS
+from data_pipeline.stages.stage import Finished
 
 DUPLICATES = (ExactDuplicates.name, NearDuplicates.name)
 

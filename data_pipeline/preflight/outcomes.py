@@ -14,10 +14,10 @@ import orjson
 from data_pipeline.documents import COPY_SHIFT
 from data_pipeline.ledger import Book
 from data_pipeline.output_dir import QUARANTINE, REMOVED, WORK
-from data_pipeline.pipeline import Finished
 from data_pipeline.preflight.drawn import Drawn
 from data_pipeline.preflight.estimate import Clusters, Estimate
 from data_pipeline.stages.augment import AUGMENT
+from data_pipeline.stages.stage import Finished
 from data_pipeline.stages.view import CLEAN, keys_path
 from data_pipeline.storage import read_arrays, read_removed
 from foundation.errors import GroundworkError

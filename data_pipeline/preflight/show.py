@@ -14,13 +14,14 @@ from rich.table import Table
 
 from data_pipeline.ledger import total
 from data_pipeline.output_dir import FORECAST
-from data_pipeline.pipeline import Finished, Result
+from data_pipeline.pipeline import Result
 from data_pipeline.preflight.drawn import Drawn
 from data_pipeline.preflight.estimate import Estimate
 from data_pipeline.preflight.forecast import DUPLICATES, Forecast, StageForecast, tokens_of
 from data_pipeline.report.tables import print_tables
 from data_pipeline.stages.decontaminate import Decontaminate
 from data_pipeline.stages.paragraphs import CutParagraphs
+from data_pipeline.stages.stage import Finished
 from foundation.errors import InputError
 from foundation.files import read_json
 from foundation.progress import human

@@ -79,6 +79,27 @@ class Outcome:
     utf8_bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finished stage.
+
+    Attributes:
+        output: hash of what the later stages see.
+        facts: what it wrote down for them and for reports.
+        timing: what it took the run that did it, as `stages.taken` measures it.
+        redone: whether this run did it.
+        is_off: whether its settings left nothing to do.
+    """
+
+    name: str
+    output: str
+    book: Book
+    facts: dict[str, Any]
+    timing: dict[str, float]
+    redone: bool
+    is_off: bool = False
+
+
 class Stage(ABC):
     """One stage.
 

@@ -207,7 +207,7 @@ class Page:
         Args:
             page: the other page; its title and subtitle go.
         """
-        assert not self._has_script, "the script that a page allows is the other's"
+        assert not self._scripts, "the script that a page allows is the other's"
         head, header, body = _PARTS.fullmatch(page).groups()  # type: ignore[union-attr]
         _, mine, my_body = _PARTS.fullmatch(self.html()).groups()  # type: ignore[union-attr]
         nav = _PLACE.sub(lambda match: f"{match[1]}{int(match[2]) + len(self._sections)}", _nav(header))

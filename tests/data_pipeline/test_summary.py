@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.ledger import Account
-from data_pipeline.pipeline import Finished, Result
+from data_pipeline.pipeline import Result
 from data_pipeline.shards.manifest import Manifest, ShardInfo, SourceManifest
+from data_pipeline.stages.stage import Finished
 from data_pipeline.summary import print_summary
 
 
@@ -71,7 +72,8 @@ TERMINAL = """
 from collections import Counter
 from pathlib import Path
 from data_pipeline.ledger import Account
-from data_pipeline.pipeline import Finished, Result
+from data_pipeline.pipeline import Result
+from data_pipeline.stages.stage import Finished
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.summary import print_summary
 gone = Counter(gopher_words_too_short=3, gopher_alpha_words=2)
