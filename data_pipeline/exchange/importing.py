@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
+
 from data_pipeline.exchange.building import building
 from data_pipeline.exchange.errors import ExchangeError, require_name
 from data_pipeline.exchange.formats import FORMATS, Place, TokenFile
@@ -13,6 +15,7 @@ from data_pipeline.exchange.stream import DocumentStream
 from data_pipeline.exchange.token_bytes import byte_lengths, num_bytes
 from data_pipeline.shards.index import dtype_for
 from data_pipeline.shards.manifest import SHARDS, SPLITS, TOKENIZER, Manifest, SourceManifest
+from data_pipeline.shards.token_bytes import read_token_bytes
 from data_pipeline.shards.writer import SourceWriter
 from data_pipeline.tokenize.checks import END_OF_TEXT, check, end_of_text, load, vocab_size
 from foundation.files import write_atomic
@@ -61,7 +64,8 @@ def import_shards(out: Path, foreign: Foreign, max_shard_bytes: int = MAX_SHARD_
     tokenizer_json = _tokenizer(foreign)
     tokenizer = load(tokenizer_json, str(foreign.tokenizer))
     eot_id, size = end_of_text(tokenizer, foreign.eot_token, str(foreign.tokenizer)), vocab_size(tokenizer)
-    lengths, dtype = byte_lengths(tokenizer, size), dtype_for(size)
+    behind = read_token_bytes(tokenizer, orjson.loads(tokenizer_json))
+    lengths, dtype = byte_lengths(behind, size), dtype_for(size)
     opened = {split: _opened(foreign, split, size) for split in SPLITS}
     place = _place(foreign, opened)
     total = sum(file.num_tokens for files in opened.values() for file in files)
@@ -73,7 +77,7 @@ def import_shards(out: Path, foreign: Foreign, max_shard_bytes: int = MAX_SHARD_
             for split in SPLITS:
                 stream = DocumentStream(opened[split], lengths, eot_id, place, foreign.append_eot)
                 writer = SourceWriter(unfinished / SHARDS / split, foreign.source, dtype, max_shard_bytes)
-                splits[split] = {foreign.source: _write(stream, writer, meter)}
+                splits[split] = {foreign.source: _write(stream, writer, len(behind.prefix), meter)}
                 _tell(stream, split)
         write_atomic(unfinished / TOKENIZER, tokenizer_json)
         made = Manifest(hash_bytes(tokenizer_json), size, eot_id, dtype.name, splits)
@@ -114,16 +118,18 @@ def _place(foreign: Foreign, opened: dict[str, list[TokenFile]]) -> Place:
     return place
 
 
-def _write(stream: DocumentStream, writer: SourceWriter, meter: Meter) -> SourceManifest:
+def _write(stream: DocumentStream, writer: SourceWriter, prefix_bytes: int, meter: Meter) -> SourceManifest:
+    num_prefixes = 0  # what a tokenizer puts before each document's text is none of its bytes
     with writer:
         for ids, lengths in stream.read(meter):
             writer.add(ids, lengths)
+            num_prefixes += int((lengths > 1).sum())
         shards = writer.finish()
     return SourceManifest(
         weight=1.0,
         tokens=sum(each.num_tokens for each in shards),
         documents=sum(each.num_documents for each in shards),
-        utf8_bytes=num_bytes(stream.counts, stream.lengths),
+        utf8_bytes=num_bytes(stream.counts, stream.lengths) - num_prefixes * prefix_bytes,
         shards=shards,
     )
 

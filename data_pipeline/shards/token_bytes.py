@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import orjson
-from tokenizers import Tokenizer
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
@@ -21,15 +24,25 @@ class TokenBytes:
         of_id: id -> its bytes; ids may have holes.
         special: ids whose text ends or marks a document and is no part of it.
         prefix: bytes that stand before each document's text in its tokens and are no part of it: a space, or nothing.
+        unknown: id of the token for what the vocabulary can't write; None where it has none.
     """
 
     of_id: dict[int, bytes]
     special: frozenset[int]
     prefix: bytes
+    unknown: int | None
 
     def text_of(self, ids: Iterable[int]) -> bytes:
         """Return the UTF-8 bytes of a document's ids, without the end-of-text token."""
         return b"".join(self.of_id[index] for index in ids).removeprefix(self.prefix)
+
+    def pieces(self, vocab_size: int) -> list[bytes | None]:
+        """Return the bytes of the text behind each id: none behind special tokens; None where there is no token."""
+        return [b"" if index in self.special else self.of_id.get(index) for index in range(vocab_size)]
+
+    def single_bytes(self, vocab_size: int) -> np.ndarray:
+        """Return which ids stand for one byte of text, (vocab_size,) bool."""
+        return np.array([piece is not None and len(piece) == 1 for piece in self.pieces(vocab_size)], np.bool_)
 
 
 def read_token_bytes(tokenizer: Tokenizer, record: dict[str, Any]) -> TokenBytes:
@@ -52,11 +65,13 @@ def read_token_bytes(tokenizer: Tokenizer, record: dict[str, Any]) -> TokenBytes
     else:
         raise ValueError(f"its decoder is {' and '.join(kinds) or None}, not byte-level, nor byte fallback")
     special = frozenset(index for index, token in added.items() if token.special)
-    return TokenBytes(of_id, special, prefix)
+    return TokenBytes(of_id, special, prefix, _unknown(tokenizer, record["model"]))
 
 
 def token_bytes_of(tokenizer_json: bytes) -> TokenBytes:
     """Return the same of a file's bytes; raises also what tokenizers does."""
+    from tokenizers import Tokenizer  # who reads shards needs it only for this
+
     return read_token_bytes(Tokenizer.from_str(tokenizer_json.decode()), orjson.loads(tokenizer_json))
 
 
@@ -85,6 +100,13 @@ def _decoders(decoder: dict[str, Any] | None) -> tuple[list[str], bytes]:
             return [step["type"] for step in [*steps, strip]], b""
         return [step["type"] for step in steps], (strip["content"] * strip["start"]).encode()
     return [step["type"] for step in steps], b""
+
+
+def _unknown(tokenizer: Tokenizer, model: dict[str, Any]) -> int | None:
+    if isinstance(model.get("unk_id"), int):  # Unigram
+        return int(model["unk_id"])
+    token = model.get("unk_token")
+    return None if token is None else tokenizer.token_to_id(token)
 
 
 def _steps(decoder: dict[str, Any] | None) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ from data_pipeline.shards.manifest import (
     documents_path,
     shard_prefix,
 )
+from data_pipeline.shards.token_bytes import token_bytes_of
 from data_pipeline.shards.verify import verify_shards
 from data_pipeline.shards.writer import SUFFIXES, Sharder
 from data_pipeline.stages.assembled import Assemble, read_tally
@@ -38,7 +39,6 @@ from data_pipeline.stages.shard_plan import Encoded, ShardItem, plan_shards
 from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, do_parts, task
 from data_pipeline.stages.view import View
 from data_pipeline.tokenize.encoder import Encoder
-from data_pipeline.tokenize.token_bytes import single_byte_ids, unknown_id
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
 
@@ -96,7 +96,8 @@ class WriteShards(Stage):
         total_bytes = int(view.sizes[view.alive].sum())
         encoded, how = self._encode(view, tokenizer_json, dtype, totals)
         self._assemble(encoded, totals, dtype, encoder.vocab_size)
-        single, unknown = single_byte_ids(tokenizer_json, encoder.vocab_size), unknown_id(tokenizer_json)
+        behind = token_bytes_of(tokenizer_json)
+        single, unknown = behind.single_bytes(encoder.vocab_size), behind.unknown
         splits = {
             split: {name: total.facts(self.folder, split, single, unknown) for name, total in of_split.items()}
             for split, of_split in totals.items()

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, decoders, models
 
+from data_pipeline.shards.token_bytes import byte_chars
 from data_pipeline.tokenize.checks import END_OF_TEXT, check
 from data_pipeline.tokenize.counted import Counted
 from data_pipeline.tokenize.counting import BYTES, RUNS, Adder, CountPart, batches, num_bytes, run_path
 from data_pipeline.tokenize.errors import TokenizerError
 from data_pipeline.tokenize.merges import MOST, NUM_BYTE_TOKENS, Merges, find_merges
 from data_pipeline.tokenize.sample import choose
-from data_pipeline.tokenize.split import SplitName, byte_chars, pre_tokenizer
+from data_pipeline.tokenize.split import SplitName, pre_tokenizer
 from data_pipeline.tokenize.trainer import Sample, TokenizerTrainer
 from foundation.errors import require
 from foundation.progress import progress

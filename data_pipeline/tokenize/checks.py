@@ -59,7 +59,7 @@ def check(tokenizer_json: bytes, eot_token: str, texts: Iterable[str], where: st
     require_apart(tokenizer, record, where)
     added = added_texts(record)
     for text in (*probe_texts([eot_token, *added]), *_long_words(record["model"]), *texts):
-        ids = _ids(tokenizer, text)
+        ids = _ids(tokenizer, text, where)
         if special := behind.special.intersection(ids):
             token = tokenizer.id_to_token(min(special))
             what = "the end-of-text token" if token == eot_token else f"the special token {token!r}"
@@ -142,8 +142,11 @@ def _long_words(model: dict[str, Any]) -> list[str]:
     return ["a" * (longest + 1)] if longest < LONG_WORD else []
 
 
-def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
-    ids: list[int] = tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
+def _ids(tokenizer: Tokenizer, text: str, where: str) -> list[int]:
+    try:
+        ids: list[int] = tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
+    except Exception as error:  # tokenizers raises Exception itself
+        raise TokenizerError(f"{where}: can't encode {text[:SHOWN_CHARS]!r} ({error}); {USABLE}") from error
     return ids
 
 

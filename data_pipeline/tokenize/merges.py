@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from data_pipeline.shards.token_bytes import byte_chars
 from data_pipeline.tokenize.counted import Counted
 from data_pipeline.tokenize.errors import TokenizerError
 from data_pipeline.tokenize.merge_kernels import (
@@ -32,7 +33,6 @@ from data_pipeline.tokenize.merge_kernels import (
     push,
     rehash_pairs,
 )
-from data_pipeline.tokenize.split import byte_chars
 from foundation.progress import Meter
 
 NUM_BYTE_TOKENS = 256

@@ -72,17 +72,6 @@ def _runs(codes: list[int]) -> Iterator[list[int]]:
             at += len(piece)
 
 
-def byte_chars() -> list[str]:
-    """Return the character that stands for each byte in a vocabulary.
-
-    Source: `bytes_to_unicode` of OpenAI's gpt-2/src/encoder.py.
-    """
-    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = [byte for byte in range(256) if byte not in shown]
-    chars = {byte: chr(byte) for byte in shown}
-    return [chars[byte] if byte in chars else chr(256 + hidden.index(byte)) for byte in range(256)]
-
-
 def split_plainly(text: str, split: SplitName) -> list[str]:
     """Return the pieces of a text, its pattern tried alternative by alternative: what the kernels are held against."""
     classes = char_classes()

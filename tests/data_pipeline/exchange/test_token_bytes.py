@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import AddedToken, Tokenizer, models
+from tokenizers import AddedToken, Tokenizer
 
-from data_pipeline.exchange.errors import ExchangeError
 from data_pipeline.exchange.token_bytes import NO_TOKEN, byte_lengths, num_bytes, num_bytes_plainly
+from data_pipeline.shards.token_bytes import TokenBytes, token_bytes_of
 from data_pipeline.tokenize.checks import vocab_size
 
 TEXTS = ["", "It's 3 cats; naïve 東京 👩‍👩‍👧 \x00\xa0", "a" * 500, "  \n\t" * 20]
@@ -23,8 +23,12 @@ def tokenizer(finished: Path) -> Tokenizer:
     return made
 
 
+def behind_of(tokenizer: Tokenizer) -> TokenBytes:
+    return token_bytes_of(tokenizer.to_str().encode())
+
+
 def test_texts_have_the_bytes_of_their_tokens(tokenizer: Tokenizer) -> None:
-    lengths = byte_lengths(tokenizer, vocab_size(tokenizer))
+    lengths = byte_lengths(behind_of(tokenizer), vocab_size(tokenizer))
     for text in TEXTS:
         ids = tokenizer.encode(text).ids
         assert num_bytes(np.bincount(ids, minlength=len(lengths)), lengths) == len(text.encode())
@@ -34,18 +38,12 @@ def test_texts_have_the_bytes_of_their_tokens(tokenizer: Tokenizer) -> None:
 def test_any_tokens_are_counted_as_by_the_plain_way(tokenizer: Tokenizer, seed: int) -> None:
     size = vocab_size(tokenizer)
     ids = np.random.default_rng(seed).integers(0, size, 4000)
-    lengths = byte_lengths(tokenizer, size)
-    assert num_bytes(np.bincount(ids, minlength=size), lengths) == num_bytes_plainly(ids.tolist(), tokenizer)
+    lengths = byte_lengths(behind_of(tokenizer), size)
+    assert num_bytes(np.bincount(ids, minlength=size), lengths) == num_bytes_plainly(ids.tolist(), behind_of(tokenizer))
 
 
 def test_special_tokens_stand_for_no_text_and_holes_for_no_token(tokenizer: Tokenizer) -> None:
-    lengths = byte_lengths(tokenizer, vocab_size(tokenizer) + 2)
+    lengths = byte_lengths(behind_of(tokenizer), vocab_size(tokenizer) + 2)
     assert lengths[tokenizer.token_to_id("<|pad|>")] == lengths[tokenizer.token_to_id("<|endoftext|>")] == 0
     assert lengths[tokenizer.token_to_id("naïve 東京")] == len("naïve 東京".encode())
     assert lengths[-2:].tolist() == [NO_TOKEN, NO_TOKEN]
-
-
-def test_tokens_that_are_not_byte_level_are_refused() -> None:
-    made = Tokenizer(models.WordLevel({"a": 0, "\u2581the": 1}, unk_token="a"))
-    with pytest.raises(ExchangeError, match="'\u2581the' is not byte-level"):
-        byte_lengths(made, 2)

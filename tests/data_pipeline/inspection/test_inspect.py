@@ -80,7 +80,10 @@ def test_long_documents_are_cut_and_say_so(
     assert more > 0 and f"\n{texts[place][:1000]}… ({more:,} more characters)\n" in capsys.readouterr().out
 
 
-def test_ids_stand_beside_their_positions_and_tokens(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ids_stand_beside_their_positions_and_tokens(
+    finished: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     shard = open_split(finished, Manifest.load(finished), "train")["books"].shards[0]
     ids = np.asarray(shard.tokens(0, int(shard.document_starts[1])))
     decoder = Decoder((finished / "tokenizer.json").read_bytes(), "t")

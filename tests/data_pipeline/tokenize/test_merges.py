@@ -11,11 +11,11 @@ import orjson
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from data_pipeline.shards.token_bytes import byte_chars
 from data_pipeline.tokenize.counted import Counted
 from data_pipeline.tokenize.errors import TokenizerError
 from data_pipeline.tokenize.merges import NUM_BYTE_TOKENS, Merges, byte_order, find_merges, merge_plainly
 from data_pipeline.tokenize.piece_table import PieceTable
-from data_pipeline.tokenize.split import byte_chars
 from foundation.progress import Meter
 
 Shown = tuple[list[str], list[tuple[str, str]]]

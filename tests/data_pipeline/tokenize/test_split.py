@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tokenizers import PreTokenizedString, Regex, pre_tokenizers
 
+from data_pipeline.shards.token_bytes import byte_chars
 from data_pipeline.tokenize.split import (
     CL100K_PATTERN,
     GPT2_PATTERN,
@@ -21,7 +22,6 @@ from data_pipeline.tokenize.split import (
     OTHER,
     SPACE,
     SplitName,
-    byte_chars,
     char_classes,
     pre_tokenizer,
     split_plainly,
