@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.clean.empty import without_words
+from data_pipeline.clean.empty import EMPTY, without_words
 from data_pipeline.documents import Removal, Removals
 from foundation.errors import SettingError, require
 
@@ -307,14 +307,14 @@ class Rules(Rule):
 
 
 def _owners(rules: list[tuple[str, Rule]]) -> dict[str, str]:
-    """Return reason -> key of the rule that gives it; a reason that several give is left out."""
+    """Return reason -> key of the rule that gives it; not of one that several give, and not of EMPTY, as any may."""
     found: dict[str, list[str]] = {}
     for key, rule in rules:
         reasons = {side for limit in rule.limits for side in (limit.below, limit.above) if side}
         for reason in sorted(reasons | {choice.reason for choice in rule.choices}):
             inner = rule.owners.get(reason)
             found.setdefault(reason, []).append(f"{key}.{inner}" if inner else key)
-    return {reason: keys[0] for reason, keys in found.items() if len(keys) == 1}
+    return {reason: keys[0] for reason, keys in found.items() if len(keys) == 1 and reason != EMPTY}
 
 
 def broken(limits: tuple[Limit, ...], scores: Scores, choices: tuple[Choice, ...] = ()) -> list[Removals]:

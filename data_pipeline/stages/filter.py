@@ -111,8 +111,7 @@ class Filter(Stage):
         )
 
     def check(self, books: Sequence[tuple[str, Book]]) -> None:
-        owners = {reason: rule for reason, rule in self._rule.owners.items() if reason != EMPTY}  # by whichever rule
-        limit = RuleLimit(self._rule.max_loss_frac, owners)
+        limit = RuleLimit(self._rule.max_loss_frac, self._rule.owners)
         limit.check(books[-1][1], self.place.output_dir / REMOVED / self.name)
 
     def _scores(self) -> list[str]:

@@ -48,16 +48,18 @@ def settings_of(
     Raises:
         ConfigError: it is a part of itself.
     """
-    if option in inside:
+    own = f"{group.partition('@')[0]}={option}"
+    if own in inside:
         raise ConfigError(f"{group}: {option!r} is made of itself; take it out of its defaults list")
     options = options_of(conf_dirs, group)
     text = options[option].read_text(encoding="utf-8")
     package = "" if PACKAGE in text.splitlines() else package_of(group) if package is None else package
     found: dict[str, Setting] = {}
-    for part, below in _parts(text):
-        if part in options:  # else Hydra refuses it, when it composes
+    for below_group, part, below in _parts(text):
+        its_group = f"{group.partition('@')[0]}/{below_group}" if below_group else group
+        if part in options_of(conf_dirs, its_group):  # else Hydra refuses it, when it composes
             place = join(package, below) if below else package
-            found |= settings_of(conf_dirs, group, part, place, (*inside, option))
+            found |= settings_of(conf_dirs, its_group, part, place, (*inside, own))
     for each in settings_in(text, package):
         before = found.get(each.key, each)
         found[each.key] = replace(each, comment=each.comment or before.comment)
@@ -98,12 +100,20 @@ def _defaults(text: str) -> list[Any]:
     return defaults
 
 
-def _parts(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the options of its own group that an option is made of, each with the key that it is put below."""
+def _parts(text: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the options that an option is made of: its group inside the own one ("": the own), its name, the key below.
+
+    A group of which no option is taken yet, and one outside of the own, is none of them.
+    """
     for item in _defaults(text):
         if isinstance(item, str):
             part, _, below = item.partition("@")
-            yield part, below
+            yield "", part, below
+        elif isinstance(item, dict):
+            for placed, part in item.items():
+                group, _, below = str(placed).partition("@")
+                if isinstance(part, str) and not group.startswith((OVERRIDE, "/", "override ")):
+                    yield group, part, below or group
 
 
 def _below(node: yaml.MappingNode, text: str, package: str) -> Iterator[Setting]:

@@ -27,6 +27,8 @@ UNKNOWN_FLAG = "unrecognized arguments: "
 NO_OPTION = re.compile(r"Could not find '([^']+)/([^'/]+)'")
 NOT_THERE = re.compile(r"Could not delete from config\. '([^']+)' does not exist")
 THERE = re.compile(r"An item is already at '([^']*)'")
+NO_PLACE = re.compile(r"To append to your default list use \+(\S+@\S+=\S+)")
+CHOSEN = re.compile(r"Multiple values for (\S+)\. To override a value use 'override \S+: ([^']*)'")
 
 
 def read_flags(typed: list[str]) -> Namespace:
@@ -122,6 +124,10 @@ def in_words(error: Exception, conf_dirs: list[Path] | None = None, keys: Iterab
             return f"{group}: {option!r} is no option of this group{like}; allowed: {', '.join(options)}"
     if there := THERE.search(str(error)):
         return f"+{there[1]}: is there already; type {there[1]}=... without the +"
+    if no_place := NO_PLACE.search(str(error)):
+        return f"{no_place[1]}: has no place here yet; type +{no_place[1]}, which adds it behind the others"
+    if chosen := CHOSEN.search(str(error)):
+        return f"+{chosen[1]}: has its place already; type {chosen[1]}={chosen[2]} once, without the +"
     said = [str(each).strip().partition("\n")[0].rstrip(".") for each in (error, cause) if each and str(each).strip()]
     return f"{': '.join(dict.fromkeys(said)).replace('++', '')}; --help lists what can be set"
 

@@ -105,6 +105,8 @@ def test_the_command_prints_a_line_for_each_reason_and_for_the_changes(tmp_path:
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout == (
         "too_few_words: precision nan, recall 0.000 (0 right, 0 false, 1 missed)\n"
+        "too_few_words: no limit of these rules gives this reason (they give language_unsure); label texts by these, "
+        "or add its rule\n"
         "changes: precision 1.000, recall 1.000 (1 right, 0 false, 0 missed)\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["some.jsonl"]

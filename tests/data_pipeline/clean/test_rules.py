@@ -34,6 +34,7 @@ from data_pipeline.clean.rules import (
     broken,
     few_of,
     verdicts,
+    with_text,
 )
 from data_pipeline.clean.settings import in_order, measured
 from data_pipeline.clean.unicode import Unicode
@@ -319,3 +320,22 @@ def test_a_reason_has_the_key_of_the_one_rule_that_gives_it() -> None:
         "x_not_wanted": "rules.second.rules.deep",
     }
     assert not Named("y", "short").owners
+
+
+class Erasing(Rule):
+    """Leaves nothing of texts that begin with a letter of `letters`."""
+
+    def __init__(self, letters: str) -> None:
+        self._letters = letters
+
+    def apply(self, batch: pa.RecordBatch) -> Applied:
+        texts = ["" if text[:1] in self._letters else text for text in batch.column("text").to_pylist()]
+        return Applied(with_text(batch, pa.array(texts, pa.large_string())))
+
+
+def test_who_took_the_last_word_of_a_text_is_known_past_documents_that_can_not_be_read(batch_of: BatchOf) -> None:
+    rules = Rules({"first": Erasing("x"), "picky": Unreadable(), "length": Length(), "last": Erasing("xy")})
+    applied = rules.apply(batch_of(" ", "why?", "x a", "b", "y a", "how?", "y b", ""))
+    assert applied.batch.column("text").to_pylist() == [" ", "", "b", "", "", ""]
+    assert applied.emptied_by == {1: "first", 3: "last", 4: "last"}
+    assert rules.owners["too_few_words"] == "rules.length" and "empty" not in rules.owners

@@ -210,3 +210,29 @@ def test_a_recursion_of_the_task_passes(conf: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("sys.argv", ["train", *(command := typed(conf)).arguments])
     with pytest.raises(RecursionError, match="its own"):
         run_hydra(command, "train", fail)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        (
+            "+box/part@box.a=one",
+            r"^\+box/part@box\.a: has its place already; type box/part@box\.a=one once, without the",
+        ),
+        (
+            "box/part@box.b=one",
+            r"^box/part@box\.b=one: has no place here yet; type \+box/part@box\.b=one, which adds it",
+        ),
+    ],
+)
+def test_what_is_added_has_a_plus_and_what_has_its_place_has_none(
+    conf: Path, monkeypatch: pytest.MonkeyPatch, argument: str, message: str
+) -> None:
+    (conf / "box/part").mkdir(parents=True)
+    (conf / "box/part/one.yaml").write_text("x: 1\n")
+    (conf / "box/some.yaml").write_text("defaults:\n  - part@a: null\n  - _self_\ny: 1\n")
+    (conf / "train.yaml").write_text("defaults:\n  - box: some\n  - _self_\n")
+    command = typed(conf, argument)
+    monkeypatch.setattr("sys.argv", ["train", *command.arguments])
+    with pytest.raises(ConfigError, match=message):
+        run_hydra(command, "train", lambda config: None)

@@ -69,7 +69,7 @@ def test_the_keys_of_a_tree_are_those_of_its_values() -> None:
             "corpus.path",
             " and corpus=hub and corpus=pile and corpus=wikipedia have ",
         ),
-        ("clean", "none", "clean.rules", "clean is none here; clean=books and clean=code and clean=default and"),
+        ("clean", "none", "clean.rules", "clean is none here; clean=bare and clean=books and clean=code and"),
         ("logger", "console", "logger.loggers.wandb", "; logger=default and logger=wandb have logger.loggers.wandb"),
     ],
 )
