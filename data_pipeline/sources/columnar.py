@@ -84,8 +84,8 @@ def check_columns(schema: pa.Schema, keys: Keys, file: InputFile, source: Source
     kind = _plain_type(schema.field(keys.text).type)
     if not any(test(kind) for test in _TEXTS):
         raise InputError(
-            f"{file.where}: column {keys.text!r} ({source.key}.text_key) holds {kind}, no text; set the source's text_key "
-            f"to the one that holds the text; columns seen: {shown(schema.names)}"
+            f"{file.where}: column {keys.text!r} ({source.key}.text_key) holds {kind}, no text; set the source's "
+            f"text_key to the one that holds the text; columns seen: {shown(schema.names)}"
         )
     check_id_column(file, keys.id, schema.names, source)
 
