@@ -29,7 +29,10 @@ NESTED = [{"text": {"body": "words"}}] * 3
         (json.dumps(RECORDS, indent=2), ["line 1: it is no JSON; it begins with [. ", "jq -c '.[]' FILE"]),
         (json.dumps(RECORDS[0], indent=2), ["line 1: it is no JSON; it begins with {. ", "jq -c '.' FILE"]),
         ("\r".join(map(json.dumps, RECORDS)), ["it ends its file without a line end", "tr '\\r' '\\n' <"]),
-        ("\n".join(map(json.dumps, NESTED)), ["under the key of the text is no text", "jq -c '.text = .text.body' FILE"]),
+        (
+            "\n".join(map(json.dumps, NESTED)),
+            ["under the key of the text is no text", "jq -c '.text = .text.body' FILE"],
+        ),
         ("id,text\n1,words\n", ["line 1: it is no JSON; it begins with id,text. ", "corpus=text"]),
         ("\n\n" + '{"text": "a", "text": "b"}\n' * 3, ["in.jsonl, line 3: a key stands twice in one object; it"]),
     ],

@@ -96,9 +96,13 @@ def test_the_page_begins_with_the_forecast_and_then_shows_the_probe_as_such(
     assert "At a glance" in probe and "At a glance</h2>" not in head
     facts = parse_page(told.page).facts
     tokens = sum(each["value"] for each in told.foretold["tokens"].values())
-    assert facts["Tokens"] == f"about {tokens:,}" and facts["Time"].startswith("about ") and "free" in facts["Disk"]
+    assert (
+        facts["Tokens"] == f"about {tokens:,}"
+        and facts["Time of the run"].startswith("about ")
+        and "free" in facts["Disk"]
+    )
     read = told.foretold["documents_read"]
-    assert facts["Documents read"] == f"{read['value']:,} ({read['low']:,} to {read['high']:,})"
+    assert facts["Documents of the input"] == f"{read['value']:,} ({read['low']:,} to {read['high']:,})"
     by_stage, by_source, *_ = parse_page(told.page).tables
     assert [row[0] for row in by_stage[1:]] == ["(read)", *told.foretold["stages"]]
     near = told.foretold["stages"]["near"]["documents"]
@@ -153,9 +157,14 @@ def test_what_would_stop_the_run_is_said_with_its_rule_and_examples(
     with pytest.raises(RunForetoldToStop) as error:
         Probe(frac=0.9, least_bytes=1, go_on=True).goes_on(arguments)
     message = str(error.value)
-    assert message.index("clean.max_loss_frac") > message.index("stage clean: ") and not re.search(r"[^.] What ", message)
+    assert message.index("clean.max_loss_frac") > message.index("stage clean: ") and not re.search(
+        r"[^.] What ", message
+    )
     page = (tmp_path / "out" / "forecast.html").read_text()
-    assert "What would stop the run</h2>" in page.partition("The probe: ")[0] and "Forecast of out</h1>" in page
+    assert (
+        "What would stop the run</h2>" in page.partition("The probe: of the part that was read</h2>")[0]
+        and "Forecast of out</h1>" in page
+    )
     assert "stage clean: max_bad_frac: " in message and "records" in message
     assert "clean.max_loss_frac: " in message and "gopher" in message and "for example" in message
     assert "work/preflight" not in message

@@ -19,8 +19,8 @@ from data_pipeline.sources.csv import Csv
 from data_pipeline.sources.jsonl import Jsonl
 from data_pipeline.sources.key_search import PATIENCE, KeySearch, without_text
 from data_pipeline.sources.several import Several
-from data_pipeline.sources.text import Text
 from data_pipeline.sources.source import TruncatedInput
+from data_pipeline.sources.text import Text
 from foundation.errors import InputError, SettingError
 
 Read = Callable[..., Any]
