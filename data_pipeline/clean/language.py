@@ -169,6 +169,6 @@ def _limit(language: str, least: float) -> Limit:
 
 
 def _check_language(language: str, key: str = "languages") -> None:
-    near = nearest(language, LANGUAGES) or nearest(language.lower(), LANGUAGES)
+    near = nearest(language.lower(), LANGUAGES) or nearest(language[:2].lower(), LANGUAGES)
     allowed = f"codes of ISO 639 such as en, de or zh{near}; all are in LANGUAGES of data_pipeline/clean/language.py"
     require(language in LABELS, key, language, allowed)

@@ -48,9 +48,9 @@ def _forecast(page: Page, made: Forecast, drawn: Sequence[Drawn], room: Room) ->
     needed = needs(made, room)
     page.facts(
         {
-            "Documents read": interval(made.read.to_json()),
+            "Documents of the input": interval(made.read.to_json()),
             "Tokens": tokens_in_all(made),
-            "Time": needed.time,
+            "Time of the run": needed.time,
             "Disk": needed.disk,
             "Memory": needed.memory,
         }

@@ -38,9 +38,7 @@ OTHER_NAMES = {
 }
 SHOWN = 3  # a name that more keys end in says nothing
 CLOSE = 0.65  # of difflib's ratio: `seeed` is close to `seed` (0.89), `lr` not to `logger` (0.5)
-TYPO = (
-    0.85  # so close, a name of the same object is meant: `path` is a slip of `paths` (0.89), wherever a `path` stands
-)
+TYPO = 0.85  # so close, a name of the same object is meant: `path` is a slip of `paths` (0.89)
 
 
 class NoObjectError(UnknownKeyError):

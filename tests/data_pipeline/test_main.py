@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from data_pipeline.__main__ import _without_preflight
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.sources.text import Text
 from foundation.files import read_json
@@ -161,3 +162,9 @@ def test_help_waits_for_nothing_that_only_a_run_needs() -> None:
     imported = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
     assert "corpus= " in ended.stdout and "foundation.errors" in imported
     assert not {"numba", "pyarrow", "scipy"} & imported
+
+
+def test_the_line_that_runs_what_was_foretold_is_what_was_typed_without_the_probe() -> None:
+    typed = ["preflight=probe", "corpus=jsonl", "corpus.paths=[a b.jsonl]", "preflight.frac=0.1"]
+    assert _without_preflight(typed) == "python -m data_pipeline corpus=jsonl 'corpus.paths=[a b.jsonl]'"
+    assert _without_preflight(["recipe=mine"]) == "python -m data_pipeline recipe=mine preflight=none"

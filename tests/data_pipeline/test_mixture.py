@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_pipeline.mix.plan import PlanError
-from data_pipeline.mix.split import SplitError
+from data_pipeline.mix.split import NoFieldError, SplitError
 from data_pipeline.output_dir import WORK
 from data_pipeline.pipeline import Result
 from data_pipeline.shards.verify import verify
@@ -265,7 +265,16 @@ def test_what_is_kept_is_less_of_the_training_and_none_of_the_validation(
     ("mix", "error", "message"),
     [
         ({"keep": {"wbe": 0.5}}, SettingError, r"mix\.keep\.wbe: no source has this name, did you mean 'web'"),
-        ({"group_by": "langage"}, SplitError, r"mix\.group_by: no document has the field 'langage'; .*mean 'language'"),
+        (
+            {"group_by": "langage"},
+            NoFieldError,
+            r"mix\.group_by: no document has the field 'langage'; .*mean 'language'",
+        ),
+        (
+            {"group_by": "langage"},
+            NoFieldError,
+            r"type \+clean/rules@clean\.rules\.language=language, .*'language'\. What ",
+        ),
     ],
 )
 def test_what_names_nothing_is_refused(

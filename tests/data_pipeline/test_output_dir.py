@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
-from data_pipeline.output_dir import WORK, check_output_dir, choose_output_dir, reclaim
+from data_pipeline.output_dir import WORK, check_output_dir, choose_output_dir, patterns_of, reclaim
+from data_pipeline.sources.jsonl import Jsonl
 from data_pipeline.sources.source import InputFile
+from data_pipeline.sources.synthetic import Synthetic
 from foundation.errors import ConfigError
 
 
@@ -77,3 +80,26 @@ def test_reclaim_removes_what_killed_writers_left_and_looks_at_no_folder_of_othe
         (tmp_path / name).write_bytes(b"x")
     reclaim(tmp_path)
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_refused"),
+    [
+        ("in/**/*.jsonl", True),
+        ("**/*.parquet", True),
+        ("in/*/*.json", True),  # ledger.json
+        ("in/**/*", True),
+        ("in/*.jsonl", False),
+        ("in/**/*.jsonl.zst", False),  # nothing is written under such a name
+        ("other/**/*.jsonl", False),
+        ("s3://in/**/*.jsonl", False),
+    ],
+)
+def test_a_folder_that_would_be_input_the_next_time_is_refused_the_first_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, is_refused: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    patterns = patterns_of([Jsonl([pattern]), Synthetic()])
+    message = r"^output_dir: .*out lies where '.*' looks for input, .*set name= or"
+    with pytest.raises(ConfigError, match=message) if is_refused else contextlib.nullcontext():
+        check_output_dir(tmp_path / "in" / "out", [], patterns)

@@ -48,6 +48,7 @@ def test_the_table_has_every_reason_and_the_numbers_of_the_manifest(
     assert "tokenizer kept 320.0 MB 2.0 MB of 10 documents" in lines
     assert "train web 10 1,010 4.0 kB 4.00 1" in lines  # 4,000 bytes by 1,000 tokens that stand for text
     assert f"quarantine: {tmp_path / 'quarantine'}" in lines
+    assert f"train: torchrun launch/train.py model=gpt_small data.path={tmp_path}" in lines
 
 
 @pytest.mark.parametrize("columns", [80, 120])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,10 @@ NESTED = [{"text": {"body": "words"}}] * 3
         (json.dumps(RECORDS, indent=2), ["line 1: it is no JSON; it begins with [. ", "jq -c '.[]' FILE"]),
         (json.dumps(RECORDS[0], indent=2), ["line 1: it is no JSON; it begins with {. ", "jq -c '.' FILE"]),
         ("\r".join(map(json.dumps, RECORDS)), ["it ends its file without a line end", "tr '\\r' '\\n' <"]),
-        ("\n".join(map(json.dumps, NESTED)), ["under the key of the text is no text", "corpus.text_key=", ".text |= "]),
+        (
+            "\n".join(map(json.dumps, NESTED)),
+            ["under the key of the text is no text", "jq -c '.text = .text.body' FILE"],
+        ),
         ("id,text\n1,words\n", ["line 1: it is no JSON; it begins with id,text. ", "corpus=text"]),
         ("\n\n" + '{"text": "a", "text": "b"}\n' * 3, ["in.jsonl, line 3: a key stands twice in one object; it"]),
     ],
@@ -77,3 +82,25 @@ def test_every_reason_of_json_lines_has_words() -> None:
 
     named = str(jsonl.__doc__).partition("reasons:")[2].split("`")[1::2]
     assert len(named) == 11 and set(named) <= set(WORDS)
+
+
+@pytest.mark.parametrize(
+    ("reason", "data", "hint"),
+    [
+        ("text_type", b'{"doc": {"my text": "a b c", "n": 1}, "u": "x"}', """jq -c '.text = .doc."my text"' FILE"""),
+        ("text_type", b'{"text": 5, "body": "words"}', "Another key is named by corpus.text_key=, e.g. body."),
+        ("text_type", b"null", "Another key is named by corpus.text_key=."),
+        ("utf8", b"caf\xe9", "Latin-1: iconv -f LATIN1 -t UTF-8 FILE"),
+        ("utf8", b"\x93caf\xe9\x94", "Windows-1252: iconv -f WINDOWS-1252 -t UTF-8 FILE"),
+        ("utf8", b"\x93caf\x81", "Latin-1: iconv"),  # in Windows-1252 this byte is nothing
+        ("utf8", b"\xe2\x80\x9c caf\xe9", "Latin-1: iconv"),  # these bytes are a quotation mark in UTF-8
+    ],
+)
+def test_what_mends_a_record_is_said_for_this_one(tmp_path: Path, reason: str, data: bytes, hint: str) -> None:
+    record = Quarantined(0, 7, reason, data)
+    said = first_unreadable(write_quarantine(tmp_path / "quarantine" / "clean" / "0.jsonl", "web", [("w", record)]))
+    assert hint in said
+    if "jq -c" in hint and shutil.which("jq"):
+        command = said.partition("jq -c '")[2].partition("'")[0]
+        made = subprocess.run(["jq", "-c", command], input=data, capture_output=True, check=True).stdout
+        assert json.loads(made)["text"] == "a b c"

@@ -315,3 +315,22 @@ def test_a_browser_runs_nothing_of_hostile_text(tmp_path: Path, render: Callable
     assert "<script" not in dom
     assert "<img" not in dom
     assert "<title>owned" not in dom
+
+
+def test_a_page_before_another_has_its_title_and_both_their_sections(parse_page: Callable[[str], Any]) -> None:
+    other = full_page(HOSTILE)
+    lead = Page(HOSTILE + "lead")
+    lead.section("first")
+    lead.text('<section id="s7"><header></header>')
+    lead.section("second")
+    html = lead.before(other.html())
+    assert re.findall(r'<section id="s(\d+)">', html) == ["0", "1", "2"]
+    links = html.partition("<nav>")[2].partition("</nav>")[0]
+    assert re.findall(r'<a href="#s(\d+)">', links) == ["0", "1", "2"]
+    assert html.count("<header>") == html.count("</body>") == html.partition("<header>")[0].count("<title>") == 1
+    assert html.index("first</h2>") < html.index("second</h2>") < html.index('<section id="s2">')
+    assert html.count("<section") == html.count("</section>") == 3
+    assert html.endswith(other.html().partition('<section id="s0">')[2])
+    title = html.partition("<title>")[2].partition("</title>")[0]
+    assert title.endswith("lead") and "<script" not in title
+    assert parse_page(html)

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from foundation import progress as module
-from foundation.progress import Meter, human, progress, set_aside
+from foundation.progress import Meter, Silent, human, progress, set_aside
 
 BAR = """
 import time
@@ -110,3 +110,14 @@ def test_on_a_terminal_there_is_a_bar_and_a_closing_line() -> None:
     os.close(ours)
     assert "━" in shown and "2.0 MB/2.0 MB" in shown  # it began at 0
     assert "encode: 2.0 MB in 0." in shown.splitlines()[-1]
+
+
+def test_a_silent_meter_counts_and_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("foundation.progress.LINE_EVERY_S", 0.0)
+    meter = Silent()
+    meter.expect(10)
+    meter.add(4)
+    meter.add(4)
+    assert meter.done == 8 and capsys.readouterr() == ("", "")

@@ -45,3 +45,20 @@ def test_what_can_not_work_is_refused() -> None:
         Labels("")
     with pytest.raises(SettingError, match=r"^bad_labels: \[\]"):
         Labels("x", [])
+
+
+def test_a_label_that_no_record_has_is_refused_with_those_that_are_there() -> None:
+    labels, met = Labels("label", ["toxix", "1"]), Counter[str]()
+    labels.of(records({"label": "toxic"}, {"label": None}, {"label": 1}), {0: "a.jsonl"}, met)
+    with pytest.raises(InputError, match=r"^bad_labels: .*'toxix' in its field 'label'.*seen: 1, null, toxic, did you"):
+        labels.check_met(met)
+    labels.check_met(Counter())  # no source whose records say their class
+    Labels("label", ["1"]).check_met(met)
+    Labels("label").check_met(met)
+
+
+def test_labels_that_are_counted_are_few_and_those_of_the_bad_are_among_them() -> None:
+    labels, met = Labels("label", ["last"]), Counter[str]()
+    labels.of(records(*({"label": f"text {place}"} for place in range(1500)), {"label": "last"}), {0: "a"}, met)
+    assert len(met) == 1001 and met["last"] == 1
+    labels.check_met(met)

@@ -168,7 +168,10 @@ def test_it_travels_to_workers(batch_of: BatchOf) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"languages": ["english"]}, "languages: 'english' is not allowed; give codes of LANGUAGES"),
+        (
+            {"languages": ["english"]},
+            "languages: 'english' is not allowed; give codes of ISO 639 such as en, de or zh, did you mean 'en'",
+        ),
         ({"languages": []}, r"languages: \[\] is not allowed; give at least one language, or null"),
         ({"min_score": 1.5}, "min_score: 1.5 is not allowed; give a probability"),
         (

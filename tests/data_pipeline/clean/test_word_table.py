@@ -83,3 +83,11 @@ def test_entries_that_can_not_work_are_refused() -> None:
         table_of(["teh"], "words")
     with pytest.raises(SettingError, match=r"^words: 'teh' is no mapping as 'de' is; give one kind"):
         table_of({"de": {"a": "b"}, "teh": "the"}, "words")
+
+
+@pytest.mark.bad_input(13)
+def test_a_line_that_is_no_entry_is_shown_cut(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text('{"text": "' + "words " * 5_000 + '"}\n')
+    with pytest.raises(InputError, match=r"a\.tsv, line 1: .*…' is no `word<tab>") as raised:
+        read_table(tmp_path / "a.tsv")
+    assert len(str(raised.value)) < 200 + len(str(tmp_path))

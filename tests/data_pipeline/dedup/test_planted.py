@@ -174,3 +174,13 @@ def test_settings_that_miss_say_so(texts: list[str]) -> None:
     assert longest is not None
     assert first.misses
     assert not longest.misses
+
+
+def test_the_self_test_says_nothing_however_long_it_takes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("foundation.progress.LINE_EVERY_S", 0.0)
+    words = [f"word{number * 104_729 % 5_003}" for number in range(8_000)]
+    texts = [" ".join(words[place : place + 120]) for place in range(0, 7_200, 120)]
+    assert MinHash(threshold=0.8).test_on(texts) is not None
+    assert capsys.readouterr().err == ""

@@ -77,6 +77,7 @@ def test_a_probe_foretells_the_run_and_leaves_nothing_behind(told: Told) -> None
     assert "source 'web': " in told.said and "spread over 3 files" in told.said and "source 'books': " in told.said
     assert "time:   about" in told.said and "disk:   " in told.said and "lower bound" in told.said
     assert told.left == {".lock", "forecast.json", "forecast.html", "work"}
+    assert told.said.splitlines()[-1] == f"page:   {told.folder / 'forecast.html'}"
     books = {stage.name: stage.book for stage in told.result.stages}
     for stage in ("clean", "exact", "near", "split", "sample", "augment", "shards"):
         ends = told.foretold["stages"][stage]["documents"]
@@ -84,6 +85,40 @@ def test_a_probe_foretells_the_run_and_leaves_nothing_behind(told: Told) -> None
     unreadable = told.foretold["stages"]["clean"]["removed"]
     assert {reason.partition(" ")[0] for reason in unreadable} <= {"json", "utf8"}
     assert str(told.folder.parent) not in told.page
+
+
+@pytest.mark.slow
+def test_the_page_begins_with_the_forecast_and_then_shows_the_probe_as_such(
+    told: Told, parse_page: Callable[[str], Any]
+) -> None:
+    assert told.page.count("<h1>Forecast of out</h1>") == 1 and "<title>Forecast of out</title>" in told.page
+    head, _, probe = told.page.partition("The probe: of the part that was read</h2>")
+    assert "At a glance" in probe and "At a glance</h2>" not in head
+    facts = parse_page(told.page).facts
+    tokens = sum(each["value"] for each in told.foretold["tokens"].values())
+    assert (
+        facts["Tokens"] == f"about {tokens:,}"
+        and facts["Time of the run"].startswith("about ")
+        and "free" in facts["Disk"]
+    )
+    read = told.foretold["documents_read"]
+    assert facts["Documents of the input"] == f"{read['value']:,} ({read['low']:,} to {read['high']:,})"
+    by_stage, by_source, *_ = parse_page(told.page).tables
+    assert sorted(row[0] for row in by_stage[1:]) == sorted(["(read)", *told.foretold["stages"]])
+    near = told.foretold["stages"]["near"]["documents"]
+    assert next(row for row in by_stage if row[0] == "near")[1].startswith(f"{near['value']:,} (")
+    assert sorted(row[0] for row in by_source[1:]) == sorted(told.foretold["tokens"])
+    assert "lower bound" in head
+
+
+@pytest.mark.slow
+def test_a_probe_of_all_of_it_speaks_of_no_bound(
+    made: Any, config: Config, tmp_path: Path, one_probe: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not Probe(frac=1.0).goes_on(check_config(config(made.folder, tmp_path / "out", max_bad_frac=0.5)))
+    said = capsys.readouterr().err
+    assert "all of it is in the probe" in said and "exact_duplicate " in said
+    assert not re.search(r"or more|at most \d+$|lower bound|may not be so in the part", said, re.MULTILINE)
 
 
 @pytest.mark.slow
@@ -122,6 +157,14 @@ def test_what_would_stop_the_run_is_said_with_its_rule_and_examples(
     with pytest.raises(RunForetoldToStop) as error:
         Probe(frac=0.9, least_bytes=1, go_on=True).goes_on(arguments)
     message = str(error.value)
+    assert message.index("clean.max_loss_frac") > message.index("stage clean: ") and not re.search(
+        r"[^.] What ", message
+    )
+    page = (tmp_path / "out" / "forecast.html").read_text()
+    assert (
+        "What would stop the run</h2>" in page.partition("The probe: of the part that was read</h2>")[0]
+        and "Forecast of out</h1>" in page
+    )
     assert "stage clean: max_bad_frac: " in message and "records" in message
     assert "clean.max_loss_frac: " in message and "gopher" in message and "for example" in message
     assert "work/preflight" not in message

@@ -174,6 +174,10 @@ def test_the_page_says_what_made_it_and_when(output_dir: Path, parse_page: Calla
     page = parse_page(write_report(output_dir, TITLES, {}))
     assert "dedup:\n  threshold: 0.7\n" in page.text
     assert f"python -m data_pipeline --config-path {output_dir} --config-name config" in page.text
+    assert str(Path.cwd()) in page.text and "extra_targets" not in page.text
+    (output_dir / "config.yaml").write_text("clean:\n  rules:\n    mine:\n      _target_: my_rules.Lorem\n")
+    own = parse_page(write_report(output_dir, TITLES, {}))
+    assert f"--config-path {output_dir} --config-name config 'extra_targets=[my_rules.]'" in own.text
     (written,) = re.findall(r"Written (\d{4}-\d\d-\d\d \d\d:\d\d) UTC", page.text)
     age = datetime.now(UTC) - datetime.strptime(written, "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
     assert timedelta(0) <= age < timedelta(minutes=2)

@@ -122,3 +122,21 @@ def test_keys_that_cannot_work_are_refused() -> None:
 def test_a_source_of_tables_is_known_by_its_settings(kind: Any) -> None:
     assert describe(kind(["a"])) == describe(kind(["b"], weight=2.0)) != describe(kind(["a"], text_key="content"))
     assert not any(name.startswith("_") and name != "_target_" for name in describe(kind(["a"])))
+
+
+@pytest.mark.parametrize("kind", [Parquet, Arrow])
+def test_an_id_column_that_was_named_and_is_not_there_is_told_once(
+    kind: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        if kind is Parquet:
+            pq.write_table(table(3, 1), tmp_path / name)
+        else:
+            with pa.ipc.new_file(tmp_path / name, table(3, 1).schema) as writer:
+                writer.write_table(table(3, 1))
+    for key, times in (("idd", 1), ("id", 0), ("n", 0)):
+        source = kind([str(tmp_path / "*")], id_key=key).keyed("corpus.sources.w")
+        for file in source.files():
+            assert list(source.blocks(file, 1 << 20))
+        said = capsys.readouterr().err
+        assert said.count("a: has no column 'idd' (corpus.sources.w.id_key)") == said.count("warning: ") == times

@@ -192,3 +192,30 @@ def test_a_setting_that_cannot_work_is_refused_by_its_key(setting: str, value: s
 
 def test_a_tab_is_typed_as_two_characters(read: Read, write: Write) -> None:
     assert len(read(Csv([write("x.tsv", b"n\ttext\n1\ta b\n")], delimiter=r"\t"))[0]) == 1
+
+
+@pytest.mark.bad_input(13)
+@pytest.mark.parametrize("line", [b'{"question": "a, b", "answer":"c"}', b'{"a":"","b":"x, \\"y\\""}'])
+def test_json_lines_are_answered_with_their_corpus_and_cut(read: Read, write: Write, line: bytes) -> None:
+    long = line.replace(b"x", b"x" * 5_000).replace(b"a, b", b"a, b" * 5_000)
+    with pytest.raises(InputError, match=r"x\.csv: begins with \{.*, so it is JSON lines; type corpus=jsonl") as raised:
+        read(Csv([write("x.csv", (long + b"\n") * 40)]), 1 << 20)
+    assert len(str(raised.value)) < 300
+
+
+def test_columns_are_shown_cut(read: Read, write: Write) -> None:
+    with pytest.raises(InputError, match=r"has no column 'text' \(corpus\.text_key\)") as raised:
+        read(Csv([write("x.csv", b",".join(b"c%d" % place * 500 for place in range(60)) + b"\n")]), 1 << 20)
+    assert len(str(raised.value)) < 1_500
+
+
+def test_an_id_column_that_was_named_and_is_not_there_is_told(
+    read: Read, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [write(f"{name}.csv", b"uid,text\n1,a\n") for name in "ab"]
+    read(Csv(paths, id_key="uids"), 1 << 20)
+    said = capsys.readouterr().err
+    assert said.count("warning: ") == 1 and "a.csv: has no column 'uids' (corpus.id_key)" in said
+    assert "did you mean 'uid'?" in said
+    read(Csv(paths, id_key="uid"), 1 << 20)
+    assert capsys.readouterr().err == ""

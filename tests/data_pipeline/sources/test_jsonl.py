@@ -15,9 +15,12 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_pipeline.sources.csv import Csv
 from data_pipeline.sources.jsonl import Jsonl
 from data_pipeline.sources.key_search import PATIENCE, KeySearch, without_text
+from data_pipeline.sources.several import Several
 from data_pipeline.sources.source import TruncatedInput
+from data_pipeline.sources.text import Text
 from foundation.errors import InputError, SettingError
 
 Read = Callable[..., Any]
@@ -317,3 +320,42 @@ def test_a_setting_that_cannot_work_is_refused_by_its_key() -> None:
         Jsonl(["x"], text_key="a", id_key="a")
     with pytest.raises(SettingError, match=r"^paths: "):
         Jsonl([])
+
+
+def test_an_id_key_that_was_named_and_is_nowhere_is_told_once(
+    read: Read, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = b'{"uid": "a", "text": "x"}\n'
+    for number, partition_bytes in ((1500, 1 << 20), (1500, 100), (3, 1 << 20)):
+        paths = [write(f"{name}.jsonl", line * number) for name in "ab"]
+        read(Jsonl(paths, id_key="uids"), partition_bytes)
+        said = capsys.readouterr().err
+        few = "first 1,000 records" if number > 1000 else "3 records"
+        assert said.count("warning: ") == 1 and f"a.jsonl: none of its {few} has the key 'uids' (corpus.id_key)" in said
+        assert "called a.jsonl#0 and so on" in said and "did you mean 'uid'?" in said
+    for key in ("uid", "id"):
+        read(Jsonl(paths, id_key=key), 1 << 20)
+        assert capsys.readouterr().err == ""
+
+
+@pytest.mark.bad_input(23)
+def test_a_text_inside_another_key_is_told_how_to_lift_it_out(read: Read, write: Write) -> None:
+    path = write("x.jsonl", b'{"doc": {"text": "a"}}\n')
+    with pytest.raises(InputError, match=r"\(good\.text_key\); .*not followed: jq -c '\.text = \.doc\.text' FILE"):
+        read(Jsonl([path], text_key="doc.text").keyed("good"), 1 << 20)
+
+
+def test_an_error_speaks_of_the_key_that_was_typed() -> None:
+    for key, source in (("bad", Jsonl(["nix.jsonl"])), ("corpus.sources.w", Jsonl(["nix.jsonl"], source="other"))):
+        with pytest.raises(InputError, match=rf"^{key}\.paths: 'nix\.jsonl' of source "):
+            source.keyed(key).files()
+    with pytest.raises(InputError, match=r"^corpus\.sources\.w\.paths: "):
+        Several({"w": Jsonl(["nix.jsonl"])}).keyed("corpus").sources()[0].files()
+
+
+@pytest.mark.bad_input(13)
+@pytest.mark.parametrize("kind", [Jsonl, Csv, Text])
+def test_a_web_archive_is_answered_with_its_corpus(kind: Any, read: Read, write: Write) -> None:
+    path = write("x.gz", gzip.compress(b"WARC/1.0\r\nWARC-Type: warcinfo\r\nContent-Length: 0\r\n\r\n\r\n\r\n"))
+    with pytest.raises(InputError, match=r"begins with b'WARC/1\.0.* type corpus=warc"):
+        read(kind([path]), 1 << 20)

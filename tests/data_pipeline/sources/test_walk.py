@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.sources.jsonl import Jsonl
-from data_pipeline.sources.walk import walk
+from data_pipeline.sources.walk import matches, walk
 from foundation.errors import InputError
 
 REPOSITORY = Path(__file__).parents[3]
@@ -94,3 +94,14 @@ def test_a_closed_folder_is_refused(tmp_path: Path, mode: int) -> None:
     for line in lines:
         assert f"{tmp_path}/closed" in line
         assert "can't be read (Permission denied); mend it or leave it out" in line
+
+
+@settings(max_examples=200)
+@given(st.lists(NAMES, min_size=1, max_size=4), st.lists(PATTERNS, min_size=1, max_size=4))
+def test_what_would_match_is_what_matches_once_it_is_there(file: list[str], parts: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as top:
+        path = Path(top, *file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        pattern = str(Path(top, *parts))
+        assert matches(pattern, path) == (path in walk(pattern, "x"))

@@ -141,3 +141,21 @@ def test_an_object_that_no_option_makes_is_asked_for_its_class(key: str, value: 
     with pytest.raises(NoObjectError) as caught, other_options_named([CONF], {"clean": "default", "corpus": "several"}):
         raise NoObjectError(key, value)
     assert str(caught.value) == f"{key}: {value!r} is not an object with a _target_; {words}"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["corpus=jsonl", "corpus.path=x"], r"^corpus\.path: unknown key, did you mean 'corpus\.paths'\?"),
+        (["clean.rules.repetition.max_top_2_gram_frac=0.1"], r"clean=web.* ha(s|ve) clean\.rules\.repetition"),
+        (["clean.rules.toxic.model=x"], r"; add \+clean/rules@clean\.rules\.toxic=toxic(;|$)"),
+    ],
+)
+def test_what_is_typed_wrong_is_answered_with_what_to_type(words: list[str], message: str) -> None:
+    """A slip stands before the same name in other options; an object that some option has, or that one makes, too."""
+    typed = [f"++{each}" if "." in each.partition("=")[0] else each for each in words]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        tree = plain(compose("pipeline", ["name=x", *typed]))
+    choices = {"corpus": "jsonl", "clean": "default", "augment": "none"}
+    with pytest.raises(UnknownKeyError, match=message), other_options_named([CONF], choices):
+        check_config(tree, DEFAULT_TARGETS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from foundation.config.targets import DEFAULT_TARGETS, resolve
+from foundation.config.targets import DEFAULT_TARGETS, own_prefixes, resolve
 from foundation.errors import ConfigError
 
 MALICIOUS = [
@@ -98,3 +98,13 @@ def test_an_extra_prefix_admits_a_users_package() -> None:
     with pytest.raises(ConfigError, match="extra_targets"):
         resolve("fractions.Fraction", "x")
     assert resolve("fractions.Fraction", "x", (*DEFAULT_TARGETS, "fractions.")).__name__ == "Fraction"
+
+
+def test_the_packages_that_a_config_needs_admitted_are_those_of_its_own_targets() -> None:
+    mine = {"_target_": "my_rules.deep.Lorem"}
+    tree = {
+        "clean": {"_target_": "data_pipeline.clean.rules.Rules", "rules": {"mine": mine}},
+        "logger": {"loggers": [{"_target_": "other.Log"}, {"_target_": "my_rules.More"}]},
+        "n": 3,
+    }
+    assert own_prefixes(tree) == ["my_rules.", "other."] and own_prefixes({"a": "my_rules.Lorem"}) == []

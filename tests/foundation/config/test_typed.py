@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hydra.errors import HydraException
 
 from foundation.config.groups import options_of
-from foundation.config.typed import FLAGS, read_flags, read_override, similar_option
+from foundation.config.typed import FLAGS, in_words, read_flags, read_override, similar_option
 from foundation.errors import ConfigError
 
 CONF = Path(__file__).parents[3] / "conf"
@@ -101,3 +102,31 @@ def test_an_option_that_says_nothing_of_itself_is_not_what_nothing_means(tmp_pat
     (tmp_path / "optim").mkdir()
     (tmp_path / "optim/mine.yaml").write_text("lr: 1\n")
     assert similar_option("optim", "", {"optim": options_of([CONF, tmp_path], "optim")}) == ""
+
+
+KEYS = ["clean.rules", "clean.rules.gopher", "clean.rules.gopher.min_words", "clean.rules.fineweb", "corpus.source"]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            "Could not delete from config. 'clean.rules.fineweeb' does not exist.",
+            "~clean.rules.fineweeb: there is nothing to remove, did you mean '~clean.rules.fineweb'?",
+        ),
+        (
+            "Could not delete from config. 'clean.rules.x' does not exist.",
+            "~clean.rules.x: there is nothing to remove, or a null, which can't be removed; clean.rules has gopher, "
+            "fineweb",
+        ),
+        (
+            "In 'pipeline': Could not find 'clean/rules/toxi'",
+            "clean/rules: 'toxi' is no option of this group, did you mean 'toxic'?; allowed: ",
+        ),
+    ],
+)
+def test_what_is_not_there_is_answered_with_what_is(said: str, expected: str) -> None:
+    conf = Path(__file__).parents[3] / "conf"
+    assert in_words(HydraException(said), [conf], KEYS).startswith(expected)
+    null = HydraException("Could not delete from config. 'corpus.source' does not exist.")
+    assert in_words(null, [conf], KEYS) == in_words(null)  # it is there, and a null
