@@ -16,7 +16,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from data_pipeline.classifier.train import check_config as check_classifier
+from data_pipeline.compare_tokenizers.compare import check_config as check_comparing
 from data_pipeline.pipeline import check_config as check_pipeline
+from data_pipeline.shards.command_line import parser as shards_parser
 from data_pipeline.storage import write_removed
 from foundation.config import DEFAULT_TARGETS
 from foundation.config.compose import plain
@@ -30,6 +32,8 @@ TYPED = [line for language, block in BLOCKS if not language for line in block.re
 TRAINING = [line for line in TYPED if "launch/train.py" in line]
 PIPELINE = [line for line in TYPED if line.startswith("python -m data_pipeline ") and "extra_targets" not in line]
 CLASSIFIER = [line for line in TYPED if line.startswith("python -m data_pipeline.classifier")]
+SHARDS = [line for line in TYPED if line.startswith("python -m data_pipeline.shards")]
+COMPARING = [line for line in TYPED if line.startswith("python -m data_pipeline.compare_tokenizers")]
 SETTINGS = re.findall(r"`([^`]+=[^`]*)`", "".join(re.findall(r"^\| (`.*?) \|", TEXT.partition("## Training")[2], re.M)))
 
 
@@ -66,6 +70,18 @@ def test_a_line_of_the_classifier_is_taken(line: str) -> None:
         check_classifier(plain(compose("classifier", typed)), typed, DEFAULT_TARGETS)
 
 
+@pytest.mark.parametrize("line", SHARDS)
+def test_a_line_of_the_shards_is_taken(line: str) -> None:
+    shards_parser().parse_args(shlex.split(line, comments=True)[3:])
+
+
+@pytest.mark.parametrize("line", COMPARING)
+def test_a_line_that_compares_tokenizers_is_taken(line: str) -> None:
+    typed = shlex.split(line, comments=True)[3:]
+    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+        check_comparing(plain(compose("compare_tokenizers", typed)), {"corpus": "jsonl"}, typed, DEFAULT_TARGETS)
+
+
 def test_a_line_of_generation_is_taken() -> None:
     lines = [line for line in TYPED if "launch/generate.py" in line]
     assert lines
@@ -76,6 +92,7 @@ def test_a_line_of_generation_is_taken() -> None:
 def test_there_are_lines_to_test() -> None:
     assert len(TRAINING) >= 6
     assert len(PIPELINE) >= 3
+    assert len(SHARDS) >= 6 and COMPARING
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
