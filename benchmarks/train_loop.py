@@ -20,9 +20,9 @@ import orjson
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from data_pipeline.shards.manifest import Manifest, SourceManifest
+from data_pipeline.shards.token_bytes import byte_chars
 from data_pipeline.shards.writer import SourceWriter
 from foundation.hashes import hash_bytes
-from pretrain.tokenizer import byte_chars
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SETTLING_STEPS = 3  # compilation, caches and the first evaluation of nanoGPT fall into these
