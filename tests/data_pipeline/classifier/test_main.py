@@ -90,7 +90,7 @@ def test_toxic_texts_are_learned_from_labelled_ones_and_go(tmp_path: Path, write
         (["name=x", "-m", "l2=1,2"], "-m: the models would share one folder"),
         (
             ["corpus=text"],
-            "corpus: is a group of python -m data_pipeline; here are corpus@good, corpus@bad, corpus@lab",
+            "here are corpus@good, corpus@bad, corpus@labelled, clean, executor",
         ),
     ],
 )

@@ -123,12 +123,14 @@ def test_stages_see_every_attribute_of_the_source_that_was_drawn_from(files: Pat
     drawn = drawn_of(files, tmp_path)
     public = {name for name in (*Source.__annotations__, *vars(Source)) if not name.startswith("_")}
     methods = {name for name in public if callable(getattr(Source, name, None))}
-    values = {name: f"its {name}" for name in sorted(public - methods)}
+    told = {name for name in public if isinstance(getattr(Source, name, None), property)}  # by attributes, as they are
+    values = {name: f"its {name}" for name in sorted({*public, *Source.__annotations__} - methods - told)}
     assert {"name", "weight", "budget", "tags", "extras"} <= set(values)
     vars(drawn.source).update(values)
     wrapped = DrawnSource(drawn)
     assert {name: getattr(wrapped, name) for name in values} == values
-    assert methods - {"sources"} <= set(vars(DrawnSource))
+    assert wrapped.key == "its _key"
+    assert methods - {"sources", "keyed", "is_first"} <= set(vars(DrawnSource))
     assert wrapped.sources() == [wrapped]
 
 
