@@ -168,7 +168,7 @@ def _why_not(what: str, measured: Measured) -> str:
 
 
 def _kinds(page: Page, found: Sequence[Figures], cuts: Sequence[tuple[str, Sequence[Cut]]]) -> None:
-    page.section("What is dear")
+    page.section("What costs many tokens")
     page.heading("How short texts are cut")
     page.cut_table(["", *(each.name for each in found)], cuts)
     names = [name for name in found[0].kinds if name != NAMES[BLANK]]  # nearly all of them are part of words' tokens

@@ -54,7 +54,7 @@ def test_a_run_ends_with_a_table_and_the_same_line_keeps_everything(tmp_path: Pa
     second = type_line(tmp_path, *QUICK)
     assert second.returncode == 0
     stages = read_json(tmp_path / "data" / "synthetic" / "timing.json")["stages"]
-    off = 4  # the filter of clean=none, paragraphs=none, no mix.keep, augment=none
+    off = 3  # paragraphs=none, no mix.keep, augment=none
     assert second.stderr.count("kept") == len(stages) - off >= 7
     assert second.stderr.split().count("off") == off
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]  # Hydra leaves nothing of its own
@@ -78,7 +78,8 @@ def test_a_run_ends_with_a_table_and_the_same_line_keeps_everything(tmp_path: Pa
         (["preflight=prob"], "preflight: 'prob' is no option of this group, did you mean 'probe'?"),
         (["preflight=probe", "preflight.frac=2", *QUICK], "preflight.frac: 2"),
         (["--foo"], "--foo: is no flag; settings are typed without dashes, foo=<value>"),
-        ([f"name={'x' * 300}", "corpus=synthetic"], "a folder's name has at most 255 bytes"),
+        ([f"name={'x' * 300}", "corpus=synthetic"], "name: the source is called by its last part, 'xxx"),
+        ([f"output_dir={'x' * 300}", "corpus=synthetic"], "a folder's name has at most 255 bytes"),
         (["executor.workers=two"], "executor.workers: 'two'"),
         (["name=../elsewhere", *QUICK], "name: '../elsewhere'"),
         (["-m", "dedup.threshold=0.7,0.8"], "python -m data_pipeline -m dedup.threshold=0.7,0.8 name="),
