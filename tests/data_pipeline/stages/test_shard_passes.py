@@ -227,7 +227,8 @@ def test_a_full_disk_is_named_and_leaves_no_shard(
         assembler(tmp_path)(item)
     assert not list(folder.glob("*.tmp*")) and not list(folder.glob("web.en_00000.[bis]*"))
     assembler(tmp_path)(item)
-    assert Shard(folder / item.name).damage() == []
+    shard = Shard(folder / item.name)
+    assert len(shard.tokens(0, shard.num_tokens)) == shard.num_tokens  # every block is what was written
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3), st.integers(0, 1)), max_size=30))
