@@ -133,7 +133,7 @@ def test_keys_of_an_object_that_no_option_makes_are_answered_with_the_word_that_
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("clean.rules.links", {"max_frac": 1}, "give it one, clean.rules.links._target_=<package.module.Class>"),
+        ("clean.rules.links", {"max_links": 1}, "give it one, clean.rules.links._target_=<package.module.Class>"),
         ("corpus", 3, "choose an option of this group"),
     ],
 )
