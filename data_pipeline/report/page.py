@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from data_pipeline.clean.empty import EMPTY
 from data_pipeline.clean.rules import Example
@@ -30,7 +29,7 @@ from data_pipeline.shards.manifest import SPLITS, Manifest
 from data_pipeline.shards.reader import open_split
 from data_pipeline.tokens.sampled import Sampled
 from data_pipeline.unreadable import place_of
-from foundation.config.scan import LOADER
+from foundation.config.scan import read_yaml
 from foundation.config.targets import own_prefixes
 from foundation.files import read_json
 from foundation.page import Bar, Page, Pair, Sample, number
@@ -377,7 +376,7 @@ def _settings(page: Page, output_dir: Path) -> None:
     )
     text = path.read_text(encoding="utf-8")
     again = f"python -m data_pipeline --config-path {shlex.quote(str(output_dir))} --config-name config"
-    if own := own_prefixes(yaml.load(text, LOADER)):
+    if own := own_prefixes(read_yaml(text)):
         again += " " + shlex.quote(f"extra_targets=[{','.join(own)}]")
     page.samples([Sample("command", "", again), Sample(CONFIG, "", text)], open_first=True)
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from foundation.config.scan import LOADER
+from foundation.config.scan import read_yaml
 
 
 def read_root(conf_dir: Path, root: str) -> dict[str, Any]:
     """Return a command's own YAML file as it stands; `root` is its name in the conf folder, without suffix."""
-    tree: dict[str, Any] = yaml.load((conf_dir / f"{root}.yaml").read_text(encoding="utf-8"), LOADER)
+    tree: dict[str, Any] = read_yaml((conf_dir / f"{root}.yaml").read_text(encoding="utf-8"))
     return tree
 
 

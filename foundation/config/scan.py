@@ -42,6 +42,15 @@ def scan_yaml(path: Path) -> None:
         _check_keys(mapping, path)
 
 
+def read_yaml(text: str) -> Any:
+    """Return what a YAML text says, plain values alone, as `yaml.safe_load` does."""
+    loader = LOADER(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
 def _check_event(event: yaml.Event, path: Path) -> None:
     line = event.start_mark.line + 1 if event.start_mark else 0
     if isinstance(event, yaml.AliasEvent):
