@@ -73,7 +73,7 @@ prove: $(STAMP)
 # installs with it, and what only Windows or a browser needs.
 lock: $(STAMP)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra fast --extra web --extra remote --extra gpt2 --extra dev \
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra fast --extra web --extra remote --extra dev \
 	    --no-annotate --no-header --quiet $(UPGRADE) --output-file requirements.lock >/dev/null
 	grep -Ev "^(cuda|nvidia)-|^triton==|== '(win32|emscripten)'" requirements.lock \
 	    | sed "s/ ; sys_platform != 'emscripten'$$//" >requirements.lock.new

@@ -153,9 +153,13 @@ def of_bytes(model: models.Model) -> bytes:
 
 
 def test_unigram_and_wordpiece_over_bytes_are_used(tmp_path: Path) -> None:
-    path, alphabet = tmp_path / "x.json", pre_tokenizers.ByteLevel.alphabet()
-    path.write_bytes(of_bytes(models.Unigram([(char, -5.0) for char in alphabet], 0, False)))
+    path, alphabet = tmp_path / "x.json", sorted(pre_tokenizers.ByteLevel.alphabet())
+    pieces = [(char, -5.0) for char in alphabet]
+    path.write_bytes(of_bytes(models.Unigram([("<unk>", 0.0), *pieces], 0, False)))
     TokenizerFile(str(path)).inputs()
+    path.write_bytes(of_bytes(models.Unigram(pieces, alphabet.index("a"), False)))  # several unknown ones become one
+    with pytest.raises(TokenizerError, match="loses bytes"):
+        TokenizerFile(str(path)).inputs()
     vocab = {char: index for index, char in enumerate([*alphabet, "the"])}
     path.write_bytes(
         of_bytes(
