@@ -56,6 +56,7 @@ from data_pipeline.report.flow import Flow
 from data_pipeline.report.mixture import Mixed, print_plan
 from data_pipeline.report.page import write_report, write_stopped
 from data_pipeline.shards import manifest
+from data_pipeline.shards.alarms import TokenAlarm
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.shards.writer import Sharder
 from data_pipeline.sources.names import with_source_names
@@ -69,7 +70,7 @@ from data_pipeline.stages.filter import Filter
 from data_pipeline.stages.markup import HTML_KEY, MARKUP
 from data_pipeline.stages.paragraphs import CutParagraphs
 from data_pipeline.stages.sample import Sample
-from data_pipeline.stages.sampled import some_texts
+from data_pipeline.stages.sampled import sample_of
 from data_pipeline.stages.shards import COMPONENTS, WriteShards, manifest_of
 from data_pipeline.stages.split import Split
 from data_pipeline.stages.stage import BYTES_REWRITTEN, Finished, Stage, Workplace
@@ -78,7 +79,6 @@ from data_pipeline.stages.tokenizer import TrainTokenizer
 from data_pipeline.stages.view import View
 from data_pipeline.storage import room_for
 from data_pipeline.tokenize.trainer import TokenizerTrainer
-from data_pipeline.tokens.sampled import sampled
 from foundation.config import DEFAULT_TARGETS, Node, build, check
 from foundation.config.compose import config_yaml
 from foundation.config.secrets import hide_queries
@@ -369,8 +369,11 @@ def _publish(
     reads = mixed.truth.reads
     weights, budgets = ({name: getattr(each, key) for name, each in reads.items()} for key in ("weight", "budget"))
     made = manifest_of(finished[-1].facts, weights, budgets)
-    (place.output_dir / manifest.NAME).unlink(missing_ok=True)  # alarms may stop here: nothing vouches for these shards
-    alarms = sharder.judge(made)
+    try:
+        alarms = sharder.judge(made)
+    except TokenAlarm:  # nothing vouches for these shards; else a folder that is finished is so at every moment
+        (place.output_dir / manifest.NAME).unlink(missing_ok=True)
+        raise
     made.save(place.output_dir)
     remarks = {done.name: done.facts["remark"] for done in finished if done.facts.get("remark")}
     titles = {stage.name: stage.title for stage in stages if not stage.is_off}
@@ -382,6 +385,6 @@ def _publish(
     view = View(place.work, [], [])
     for stage, done in zip(stages, finished, strict=True):
         view = stage.leaves(view, done.facts)
-    tokens = sampled(some_texts(view), (place.output_dir / manifest.TOKENIZER).read_bytes(), eot_token)
+    tokens = sample_of(place, view, [done.output for done in finished], eot_token)
     page = write_report(place.output_dir, titles, remarks, Flow.of(books, facts), examples, mixed, tokens, alarms)
     return Result(place.output_dir, made, finished, page, mixed, alarms)

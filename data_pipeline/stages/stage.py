@@ -186,15 +186,24 @@ class Stage(ABC):
     @cached_property
     def code_hash(self) -> str:
         """Hash of the code that this stage runs, its users' own classes and its libraries included."""
-        files = sorted(path for name in (*SHARED_CODE, *self.code) for path in _sources(ROOM / name))
-        files += sorted(_users_code(self._settings))
-        versions = [importlib.metadata.version(library) for library in self.libraries]
-        return hash_json([[hash_bytes(path.read_bytes()) for path in files], versions, unicodedata.unidata_version])
+        return code_hash(self.code, self.libraries, _users_code(self._settings))
 
     @cached_property
     def _settings(self) -> Any:
         """Its settings as they are at the beginning: some look at every input file."""
         return self.settings()
+
+
+def code_hash(code: Sequence[str], libraries: Sequence[str], users: Iterable[Path] = ()) -> str:
+    """Return the hash of some of the pipeline's code, of libraries' versions, and of files of a user's own.
+
+    Args:
+        code: files and folders below data_pipeline/; what all stages share is added.
+    """
+    files = sorted(path for name in (*SHARED_CODE, *code) for path in _sources(ROOM / name))
+    files += sorted(users)
+    versions = [importlib.metadata.version(library) for library in libraries]
+    return hash_json([[hash_bytes(path.read_bytes()) for path in files], versions, unicodedata.unidata_version])
 
 
 def _sources(path: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,6 +34,12 @@ class Sampled:
     coverage: Coverage
     longest: list[Used]
     most_frequent: list[Used]
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> Sampled:
+        """Return what `dataclasses.asdict` made JSON values of."""
+        tokens = {name: [Used(**each) for each in facts[name]] for name in ("longest", "most_frequent")}
+        return cls(**{**facts, "coverage": Coverage(**facts["coverage"]), **tokens})
 
 
 def sampled(texts: Iterable[pa.LargeStringArray], tokenizer_json: bytes, eot_token: str) -> Sampled:
