@@ -11,9 +11,12 @@ import pyarrow as pa
 
 from data_pipeline.augment.augmentation import Change
 from data_pipeline.augment.lots import unit, unit_one
-from data_pipeline.clean.chars import LETTER, decode
+from data_pipeline.clean.chars import (
+    LETTER,
+)
 from data_pipeline.compiled import kernel
 from data_pipeline.documents import utf8_buffers
+from data_pipeline.utf8 import decode
 from foundation.errors import require
 
 _BOUND = 3  # a mark or a joiner: it belongs to the letter before it

@@ -12,13 +12,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
 
-from data_pipeline.clean.chars import NEWLINE, PERHAPS_GAP, SPACE, byte_kinds, char_classes, decode
+from data_pipeline.clean.chars import (
+    NEWLINE,
+    PERHAPS_GAP,
+    SPACE,
+    byte_kinds,
+    char_classes,
+)
 from data_pipeline.compiled import kernel
 from data_pipeline.documents import utf8_buffers
+from data_pipeline.utf8 import decode, eight_bytes
 
 IS_LETTER, IS_WIDE, IS_SOUGHT = 1, 2, 4  # what a byte says of the word that it stands in, a bit each
 KEY_BYTES = 8
@@ -202,20 +206,3 @@ def same_bytes(text: Any, first: int, second: int, size: int) -> bool:
         return False
     last = size - KEY_BYTES
     return bool(eight_bytes(text, first + last) == eight_bytes(text, second + last))
-
-
-def _load(typing_context: Any, data: Any, place: Any) -> Any:
-    """Give numba the type and the code of `eight_bytes`."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        pointer = builder.bitcast(builder.gep(array.data, [arguments[1]]), ir.IntType(64).as_pointer())
-        loaded = builder.load(pointer)
-        loaded.align = 1
-        return loaded
-
-    return types.uint64(data, place), generate
-
-
-# (data, place) -> uint64: the eight bytes at a place of a uint8 array at one blow, aligned or not; all must be there
-eight_bytes: Any = intrinsic(_load)

@@ -6,11 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.clean.bounds import KEY_BYTES, eight_bytes, find_newlines, first_bytes, mark_gaps
-from data_pipeline.clean.chars import NEWLINE, SPACE, decode, decode_last, stripped
+from data_pipeline.clean.bounds import (
+    KEY_BYTES,
+    find_newlines,
+    first_bytes,
+    mark_gaps,
+)
+from data_pipeline.clean.chars import (
+    NEWLINE,
+    SPACE,
+    stripped,
+)
 from data_pipeline.clean.phrase_kernels import BRACKET, HEAD, OPEN, ROLES, STARTS, has_bad, look, mark_heads
 from data_pipeline.clean.sentences import count_sentences
 from data_pipeline.compiled import kernel
+from data_pipeline.utf8 import decode, decode_last, eight_bytes
 
 # Kinds of changes, in the order of the steps
 (BLANK, LONG_WORD, CITATION, NO_END_MARK, FEW_WORDS, JAVASCRIPT_LINE, POLICY_LINE, STRIPPED) = range(8)

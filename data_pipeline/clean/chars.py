@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.compiled import kernel
+from data_pipeline.utf8 import decode, decode_last
 
 SPACE, LETTER = 1, 2  # classes of characters; 0 is any other
 LETTERS_BELOW = 0x40000  # planes above the third have no letters and no white space: tested on every code point
@@ -38,29 +39,6 @@ _SENTENCE_TERMINALS = (
 )
 # fmt: on
 SENTENCE_TERMINALS = tuple(chr(code) for first, last in _SENTENCE_TERMINALS for code in range(first, last + 1))
-
-
-@kernel
-def decode(data: Any, place: int) -> tuple[Any, int]:
-    """Return the code point at `place` of valid UTF-8, and its size in bytes."""
-    first = np.int64(data[place])
-    if first < 0x80:
-        return first, 1
-    if first < 0xE0:
-        return (first & 0x1F) << 6 | (data[place + 1] & 0x3F), 2
-    if first < 0xF0:
-        return (first & 0x0F) << 12 | (data[place + 1] & 0x3F) << 6 | (data[place + 2] & 0x3F), 3
-    upper = (first & 0x07) << 18 | (data[place + 1] & 0x3F) << 12
-    return upper | (data[place + 2] & 0x3F) << 6 | (data[place + 3] & 0x3F), 4
-
-
-@kernel
-def decode_last(data: Any, start: int, stop: int) -> tuple[Any, int]:
-    """Return the last code point of data[start:stop], which is not empty, and where it begins."""
-    place = stop - 1
-    while place > start and data[place] & 0xC0 == 0x80:
-        place -= 1
-    return decode(data, place)[0], place
 
 
 @kernel

@@ -7,9 +7,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.clean.chars import SPACE, char_classes, decode
+from data_pipeline.clean.chars import (
+    SPACE,
+    char_classes,
+)
 from data_pipeline.compiled import kernel
 from data_pipeline.documents import utf8_buffers
+from data_pipeline.utf8 import decode
 
 EMPTY = "empty"  # the reason
 

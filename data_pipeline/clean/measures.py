@@ -22,9 +22,16 @@ from data_pipeline.clean.bounds import (
     key_of_word,
     rooms_for,
 )
-from data_pipeline.clean.chars import LETTER, NEWLINE, SPACE, byte_kinds, char_classes, decode, decode_last
+from data_pipeline.clean.chars import (
+    LETTER,
+    NEWLINE,
+    SPACE,
+    byte_kinds,
+    char_classes,
+)
 from data_pipeline.compiled import kernel
 from data_pipeline.documents import utf8_buffers
+from data_pipeline.utf8 import decode, decode_last
 
 BULLETS = ("•", "-")  # as datatrove's GopherQualityFilter (0.10) reads "bullet point"
 ELLIPSES = ("...", "…")

@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.clean.chars import SPACE, decode
+from data_pipeline.clean.chars import (
+    SPACE,
+)
 from data_pipeline.compiled import kernel
+from data_pipeline.utf8 import decode
 
 MAX_N = 8  # of either kind of n-gram; what lies before the last so many words or characters is forgotten
 IRREGULAR = -1  # in place of a count: a letter whose small form is not one letter, or hangs on its neighbours

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.clean.chars import LETTER, decode, decode_last
+from data_pipeline.clean.chars import (
+    LETTER,
+)
 from data_pipeline.compiled import kernel
+from data_pipeline.utf8 import decode, decode_last
 
 ROLES, STARTS = 3, 4  # places in `Phrases.arrays`
 HEAD, BRACKET, OPEN = 1, 2, 4  # what may begin at a byte, a bit each

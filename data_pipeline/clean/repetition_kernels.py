@@ -20,9 +20,9 @@ from data_pipeline.clean.bounds import (
     is_blank,
     key_of_word,
 )
-from data_pipeline.clean.chars import decode_last
 from data_pipeline.clean.numbers import NUM_NUMBERS, STATE, forget, home, number_keys, number_of_span, number_words
 from data_pipeline.compiled import kernel
+from data_pipeline.utf8 import decode_last
 
 TOP_N = (2, 3, 4)
 DUPLICATE_N = (5, 6, 7, 8, 9, 10)

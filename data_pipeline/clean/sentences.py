@@ -16,8 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.clean.chars import LETTER, SENTENCE_TERMINALS, SPACE, char_classes, decode, decode_last
+from data_pipeline.clean.chars import (
+    LETTER,
+    SENTENCE_TERMINALS,
+    SPACE,
+    char_classes,
+)
 from data_pipeline.compiled import kernel
+from data_pipeline.utf8 import decode, decode_last
 
 _DOT = 0x2E
 MARK, CLOSER = 1, 2  # what a character is to the end of a sentence; 0 is any other

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.clean.chars import decode
 from data_pipeline.clean.edits import START, STOP, Edits, edited, examples_of, spans_of
 from data_pipeline.clean.rules import Applied, Rule, with_text
 from data_pipeline.compiled import array_kernel
 from data_pipeline.documents import utf8_buffers
+from data_pipeline.utf8 import decode
 from foundation.errors import require
 
 DROPPED = "symbol_lines_dropped"

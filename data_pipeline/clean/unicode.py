@@ -10,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_pipeline.clean.bounds import KEY_BYTES, eight_bytes
-from data_pipeline.clean.chars import decode
+from data_pipeline.clean.bounds import (
+    KEY_BYTES,
+)
 from data_pipeline.clean.rules import Applied, Rule, with_text
 from data_pipeline.compiled import array_kernel
 from data_pipeline.documents import utf8_buffers
+from data_pipeline.utf8 import decode, eight_bytes
 from foundation.errors import require
 
 Form = Literal["NFC", "NFKC"]

@@ -19,10 +19,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.clean.chars import decode, decode_last, fold, folded_codes
+from data_pipeline.clean.chars import (
+    fold,
+    folded_codes,
+)
 from data_pipeline.clean.edits import Edits
 from data_pipeline.compiled import array_kernel
 from data_pipeline.documents import utf8_buffers
+from data_pipeline.utf8 import decode, decode_last
 
 _WORD, _SPACE = 1, 2  # classes of characters; 0 is any other
 _NO_ENTRY = -1

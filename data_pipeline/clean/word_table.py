@@ -21,10 +21,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.clean.chars import decode, fold, folded_codes
+from data_pipeline.clean.chars import (
+    fold,
+    folded_codes,
+)
 from data_pipeline.clean.edits import KIND, START, STOP, spans_of
 from data_pipeline.compiled import array_kernel
 from data_pipeline.documents import utf8_buffers
+from data_pipeline.utf8 import decode
 from foundation.errors import InputError, SettingError
 from foundation.files import read_json
 from foundation.text import one_line

@@ -31,6 +31,7 @@ SHARED_CODE = (
     "ledger.py",
     "records.py",
     "storage.py",
+    "utf8.py",
     "stages/cuts.py",
     "stages/stage.py",
     "stages/view.py",

@@ -1,4 +1,4 @@
-"""What the tokenizer's kernels do with bytes: characters of UTF-8, words of eight bytes, hashes no one can foresee."""
+"""What the tokenizer's kernels do with bytes: words of eight bytes, hashes no one can foresee."""
 
 from __future__ import annotations
 
@@ -10,22 +10,9 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from data_pipeline.compiled import kernel
+from data_pipeline.utf8 import eight_bytes
 
 WORD_BYTES = 8
-
-
-@kernel
-def decode(data: Any, place: int) -> tuple[Any, int]:
-    """Return the code point at `place` of valid UTF-8, and its size in bytes."""
-    first = np.int64(data[place])
-    if first < 0x80:
-        return first, 1
-    if first < 0xE0:
-        return (first & 0x1F) << 6 | (data[place + 1] & 0x3F), 2
-    if first < 0xF0:
-        return (first & 0x0F) << 12 | (data[place + 1] & 0x3F) << 6 | (data[place + 2] & 0x3F), 3
-    upper = (first & 0x07) << 18 | (data[place + 1] & 0x3F) << 12
-    return upper | (data[place + 2] & 0x3F) << 6 | (data[place + 3] & 0x3F), 4
 
 
 @kernel
@@ -33,7 +20,7 @@ def word_at(data: Any, place: int, size: int) -> Any:
     """Return `size` bytes at a place as one number, uint64, the first the lowest; size: 1 to 8."""
     unused = np.uint64(8 * (WORD_BYTES - size))
     if place + WORD_BYTES <= data.size:
-        return (_eight_bytes(data, place) << unused) >> unused
+        return (eight_bytes(data, place) << unused) >> unused
     word = np.uint64(0)
     for at in range(size):
         word |= np.uint64(data[place + at]) << np.uint64(8 * at)
@@ -48,7 +35,7 @@ def hash_bytes(data: Any, start: int, stop: int, first_key: Any, second_key: Any
     """
     state = first_key ^ np.uint64(stop - start)
     while stop - start > WORD_BYTES:
-        state = folded_product(state ^ _eight_bytes(data, start), second_key)
+        state = folded_product(state ^ eight_bytes(data, start), second_key)
         start += WORD_BYTES
     return folded_product(state ^ word_at(data, start, stop - start), second_key)
 
@@ -77,19 +64,6 @@ def copy_bytes(data: Any, start: int, size: int, out: Any, at: int) -> None:
         out[at + number] = data[start + number]
 
 
-def _load(typing_context: Any, data: Any, place: Any) -> Any:
-    """Give numba the type and the code of `_eight_bytes`."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        pointer = builder.bitcast(builder.gep(array.data, [arguments[1]]), ir.IntType(64).as_pointer())
-        loaded = builder.load(pointer)
-        loaded.align = 1
-        return loaded
-
-    return types.uint64(data, place), generate
-
-
 def _fold(typing_context: Any, first: Any, second: Any) -> Any:
     """Give numba the type and the code of `folded_product`."""
 
@@ -103,7 +77,5 @@ def _fold(typing_context: Any, first: Any, second: Any) -> Any:
     return types.uint64(types.uint64, types.uint64), generate
 
 
-# (data, place) -> uint64: the eight bytes at a place of a uint8 array at one blow, aligned or not; all must be there
-_eight_bytes: Any = intrinsic(_load)
 # (uint64, uint64) -> uint64: the product's upper half and its lower one, each bit of which is to be that of both
 folded_product: Any = intrinsic(_fold)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from data_pipeline.compiled import kernel
-from data_pipeline.tokenize.byte_kernels import decode
 from data_pipeline.tokenize.split import CL100K, LETTER, LINE_END, NUMBER, OTHER, SPACE
+from data_pipeline.utf8 import decode
 
 _APOSTROPHE, _GAP = 0x27, 0x20
 _SMALL = 0x20  # the bit that makes an ASCII letter small

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.clean.chars import decode
 from data_pipeline.compiled import kernel
 from data_pipeline.documents import utf8_buffers
 from data_pipeline.tokenize.encoder import Encoder
 from data_pipeline.tokens.kinds import LINE_END, NUM_KINDS, char_table, kinds_one, mark_kinds
 from data_pipeline.tokens.table import TokenTable
+from data_pipeline.utf8 import decode
 
 BYTES, CHARS, RUNS = range(3)  # columns of what `Profile.kinds` counts
 TOKENS, SINGLES = range(2)  # and of `Counted.kinds`

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.clean.chars import decode
 from data_pipeline.compiled import kernel
+from data_pipeline.utf8 import decode
 
 # White space comes first: what lies above LINE_END is part of a word as `str.split` cuts it
 (BLANK, BLANKS, INDENT, LINE_END, DIGIT, MARK, EMOJI, UPPER, OTHER, LATIN) = range(10)

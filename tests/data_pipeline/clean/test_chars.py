@@ -11,8 +11,6 @@ from data_pipeline.clean.chars import (
     byte_kinds,
     char_classes,
     char_set,
-    decode,
-    decode_last,
     fold,
     folded_codes,
     stripped,
@@ -23,14 +21,6 @@ EVERY = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
 
 def bytes_of(text: str) -> np.ndarray:
     return np.frombuffer(text.encode(), np.uint8)
-
-
-def test_every_character_is_read_and_told_from_white_space_as_python_does() -> None:
-    for char in EVERY[:0x3100] + EVERY[0x3100::1001]:
-        data, size = bytes_of(f"é{char}"), len(char.encode())
-        assert decode(data, 2) == (ord(char), size)
-        assert decode_last(data, 0, len(data)) == (ord(char), 2)
-        assert (char_classes()[ord(char)] == SPACE) == char.isspace()
 
 
 def test_characters_are_folded_one_by_one() -> None:
