@@ -221,7 +221,7 @@ def _options() -> argparse.Namespace:
     add("--peer-bytes", type=int, default=30_000_000, help="of text that the slow sides encode")
     add("--tokenizer", type=Path, help="a tokenizer.json; default: one is trained on the tenth")
     add("--vocab-size", type=int, default=16_384, help="of the trained one")
-    add("--partition-bytes", type=int, default=32 << 20, help="of the pipeline")
+    add("--partition-bytes", type=int, default=8 << 20, help="of the pipeline: small, so that a tenth has several")
     add("--repeats", type=int, default=3, help="times that everything runs")
     add("--note", default="", help="a line for the page, on what else the machine did")
     add("--out", type=Path, help="markdown file to write")

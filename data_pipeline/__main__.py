@@ -7,44 +7,32 @@ from __future__ import annotations
 
 import shlex
 import sys
-from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from data_pipeline.executors.kernels import prepare_numba
-from foundation.command import guarded, run_command
-from foundation.config.compose import CommandLine, plain, run_hydra
+from data_pipeline.executors.libraries import prepare_libraries
+from foundation.composed import Composed
+from foundation.config.compose import CommandLine, plain
 from foundation.config.suggest import other_options_named
 from foundation.errors import ConfigError
 from foundation.reader import reader_may_leave
 
-CONF_DIR = Path(__file__).resolve().parent.parent / "conf"
-STOPPED = "stopped; what is finished is kept: the same command goes on"
+COMMAND = Composed(
+    config="pipeline",
+    stopped="stopped; what is finished is kept: the same command goes on",
+    trials="the trials",
+    sweep="python -m data_pipeline -m dedup.threshold=0.7,0.8 name='web-${dedup.threshold}'",
+)
 
 
 def main() -> None:
     """Read the command line and run; the exit codes are those of `run_command`."""
-    run_command(_compose_and_run, STOPPED)
-
-
-def _compose_and_run(scratch_dir: Path) -> int:
-    """Compose the config, once or once a trial, and run it; return the exit code."""
-    typed = sys.argv[1:]
-    command = CommandLine(typed, CONF_DIR, "pipeline", scratch_dir)
-    if command.wants_help:
-        print(command.help())
-        return 0
-    if command.multirun:
-        _check_trials(typed)
-    sys.argv = [sys.argv[0], *command.arguments]
-    codes = [0]
-    run_hydra(command, "pipeline", lambda config: codes.append(guarded(lambda: _run(config, command, typed))))
-    return max(codes)
+    COMMAND.run(_run)
 
 
 def _run(config: DictConfig, command: CommandLine, typed: list[str]) -> int:
-    """Run one composed config; Hydra would shorten an error's traceback, so errors end here."""
+    """Run one composed config."""
     # these bring numba and Arrow: half a second that help and a mistyped option need not wait for
     from data_pipeline.pipeline import check_config, run
     from data_pipeline.preflight.preflight import check_preflight
@@ -53,7 +41,7 @@ def _run(config: DictConfig, command: CommandLine, typed: list[str]) -> int:
     from data_pipeline.summary import print_summary
     from foundation.config import build
 
-    prepare_numba()
+    prepare_libraries()
     with other_options_named(command.conf_dirs, HydraConfig.get().runtime.choices):
         tree = _named(plain(config))
         preflight = check_preflight(tree, command.allowed)
@@ -87,20 +75,6 @@ def _named(tree: dict[str, object]) -> dict[str, object]:
             raise ConfigError("name: null, and this config chooses no option of corpus to be named after; set name=")
         tree = tree | {"name": chosen["corpus"]}
     return tree
-
-
-def _check_trials(typed: list[str]) -> None:
-    """Refuse a sweep whose trials would share one folder.
-
-    Raises:
-        ConfigError: gives the command to use.
-    """
-    swept = [text for text in typed if text.startswith(("name=", "output_dir=")) and ("," in text or "${" in text)]
-    if not swept:
-        raise ConfigError(
-            "-m: the trials would share one output folder; give each its own name, e.g. "
-            "python -m data_pipeline -m dedup.threshold=0.7,0.8 name='web-${dedup.threshold}'"
-        )
 
 
 if __name__ == "__main__":

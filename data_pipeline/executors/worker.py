@@ -15,7 +15,7 @@ from collections.abc import Callable
 from multiprocessing import connection
 from typing import Any
 
-from data_pipeline.executors.kernels import prepare_numba
+from data_pipeline.executors.libraries import prepare_libraries
 from data_pipeline.executors.usage import Watched
 from foundation.progress import aside_s
 
@@ -52,7 +52,7 @@ def _answer(
         new_function, item = pickle.loads(message)
         function = new_function or function
         assert function is not None
-        prepare_numba()  # now that the function is here, and with it numba if it needs it
+        prepare_libraries()  # now that the function is here, and with it numba if it needs it
         value = function(item)
         answer = pickle.dumps((True, value, aside_s() - before_s, watched.usage()), protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:

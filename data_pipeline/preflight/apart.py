@@ -10,7 +10,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.executors.kernels import prepare_numba
+from data_pipeline.executors.libraries import prepare_libraries
 from data_pipeline.executors.worker import die_with_parent, portable
 from data_pipeline.pipeline import Result, run
 from data_pipeline.preflight.voice import prefixed
@@ -63,7 +63,7 @@ def _serve(pipe: connection.Connection, path: list[str]) -> None:
     die_with_parent()
     sys.path[:] = path
     arguments, label = pipe.recv()
-    prepare_numba()
+    prepare_libraries()
     try:
         with prefixed(f"preflight: {label}: ", hidden=str(Path(arguments["output_dir"]))):
             answer: tuple[bool, Result | Exception] = (True, run(**arguments))

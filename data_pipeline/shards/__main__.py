@@ -55,12 +55,12 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 
 def _trace(arguments: argparse.Namespace) -> int:
-    from data_pipeline.executors.kernels import prepare_numba
+    from data_pipeline.executors.libraries import prepare_libraries
     from data_pipeline.inspection.told import lines_of
     from data_pipeline.inspection.trace import trace
     from foundation.files import pretty_json
 
-    prepare_numba()
+    prepare_libraries()
     found = trace(arguments.folder, arguments.position, max(arguments.around, 0))
     print(pretty_json(found).decode().rstrip() if arguments.json else "\n".join(lines_of(found)))
     return 0
