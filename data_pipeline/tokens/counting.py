@@ -68,7 +68,7 @@ def profile(texts: pa.LargeStringArray) -> Profile:
     data, offsets = utf8_buffers(texts)
     data, offsets = data[offsets[0] : offsets[-1]], offsets - offsets[0]
     byte_kinds = np.zeros(len(data), np.uint8)
-    mark_kinds(data, offsets, char_table(), byte_kinds)
+    mark_kinds(data, offsets, char_table(data), byte_kinds)
     kinds = np.zeros((NUM_KINDS, 3), np.int64)
     words, signs, chars = np.zeros((3, len(texts)), np.int64)
     _profile(data, offsets, byte_kinds, _code_signs(), kinds, words, signs, chars)
