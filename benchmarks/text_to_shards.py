@@ -156,7 +156,8 @@ def _notes(options: argparse.Namespace) -> list[str]:
         *note,
         *measured_with(("numpy", "numba", "pyarrow", "tokenizers"), REPOSITORY, options.repeats),
         f"- both: {WORKERS} files, {WORKERS} processes, from the start of the command to its end, imports and loading "
-        "of kernels included, compiling them, once a machine, not; ours with the held-out split, ledger and page, which the other has not",
+        "of kernels included, compiling them, which each machine does once, not",
+        "- ours with the held-out split, ledger and page, which the other has not",
         "- the filters' words are split otherwise (spaCy there), so other documents are left: clean_cpu.md",
         "- datatrove's near-duplicates with its own settings, which find fewer: near_duplicates_cpu.md",
     ]

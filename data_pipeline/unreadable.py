@@ -33,6 +33,7 @@ WORDS = {
     "ragged": "it has more or fewer fields than the header",
     "csv_quote": "something follows a closing quote; a quote inside a quoted field is written twice",
     "too_long": "it is longer than corpus.max_doc_bytes",
+    "warc": "its WARC record does not end where its Content-Length says, or has none",
     "python_syntax": "it is no Python",
     "html_depth": "its HTML is nested deeper than max_depth of the rule html",
     "html_attributes": "a tag of its HTML has more attributes than max_attributes of the rule html",

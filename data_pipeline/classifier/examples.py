@@ -200,7 +200,7 @@ def _first_ones(hashes: np.ndarray) -> np.ndarray:
 
 def _named(place: np.ndarray, file_names: dict[int, str]) -> str:
     file, row = place.tolist()
-    return f"{file_names[file]}, record {row + 1}"
+    return f"{file_names[file]}, record {row:,} from 0"
 
 
 class _ReadPartition:

@@ -49,7 +49,7 @@ class Labels:
         columns = (documents.column(name).to_pylist() for name in ("file", "row", "metadata"))
         for place, (file, row, metadata) in enumerate(zip(*columns, strict=True)):
             record = orjson.loads(metadata)
-            where = f"{file_names[file]}, record {row + 1}"
+            where = f"{file_names[file]}, record {row:,} from 0"
             if self._key not in record:
                 raise InputError(f"{where}: no field {self._key!r}; label_key= names the field of the label")
             labels[place] = CLASSES.index(self._class_of(record[self._key], where))

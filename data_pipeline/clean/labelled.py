@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
-from data_pipeline.clean.rules import Rule, verdicts
+from data_pipeline.clean.empty import EMPTY, without_words
+from data_pipeline.clean.rules import Rule
 from foundation.errors import InputError
 
 CHANGES = "changes"  # the name of what `judge_changes` judges
@@ -59,11 +61,14 @@ def judge_removals(rule: Rule, batch: pa.RecordBatch, expected: Sequence[str | N
     Raises:
         InputError: a document can't be read by the rule.
     """
-    if rule.apply(batch).failed:
+    applied = rule.apply(batch)
+    if applied.failed:
         raise InputError("labelled documents: the rule can't read one of them, so it has no verdict; leave it out")
     found: list[str | None] = [None] * batch.num_rows
-    for removal in verdicts(rule, batch):
+    for removal in (each for removals in rule.decide(applied.scores) for each in removals):
         found[removal.position] = removal.reason
+    for position in np.flatnonzero(without_words(applied.batch.column("text"))):  # as the pipeline does, for any rules
+        found[position] = EMPTY
     hits, false_alarms, missed = Counter[str](), Counter[str](), Counter[str]()
     for wanted, got in zip(expected, found, strict=True):
         if got == wanted:
@@ -76,7 +81,8 @@ def judge_removals(rule: Rule, batch: pa.RecordBatch, expected: Sequence[str | N
 
 
 def out_of_reach(rule: Rule, expected: Sequence[str | None]) -> list[str]:
-    """Return a line for each reason for which nothing can go: no rule gives it, or its limit is not set.
+    """Return a line for each reason for which nothing can go: no rule gives it, or its limit is not set. A document
+    without words goes whatever the rules.
 
     Args:
         expected: as of `judge_removals`.
@@ -92,7 +98,7 @@ def out_of_reach(rule: Rule, expected: Sequence[str | None]) -> list[str]:
     ]
     limits += [(choice.reason, choice.key, choice.wanted is not None) for choice in rule.choices]
     lines = []
-    for wanted in sorted({each for each in expected if each}):
+    for wanted in sorted({each for each in expected if each} - {EMPTY}):
         mine = [(key, is_set) for reason, key, is_set in limits if reason == wanted]
         keys = " or ".join(f"clean.{key}" for key, _ in mine if key)
         if not mine:

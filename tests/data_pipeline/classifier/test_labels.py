@@ -34,9 +34,9 @@ def test_a_record_says_its_class(labels: Labels, values: list[Any], expected: li
 
 
 def test_a_record_that_says_nothing_is_named() -> None:
-    with pytest.raises(InputError, match=r"^a\.jsonl, record 2: no field 'reason'; label_key= names the field"):
+    with pytest.raises(InputError, match=r"^a\.jsonl, record 1 from 0: no field 'reason'; label_key= names the field"):
         Labels().of(records({"reason": None}, {"label": 1}), {0: "a.jsonl"}, Counter())
-    with pytest.raises(InputError, match=r"record 1: reason is 1, neither null .* bad_labels='\[\"1\"\]'"):
+    with pytest.raises(InputError, match=r"record 0 from 0: reason is 1, neither null .* bad_labels='\[\"1\"\]'"):
         Labels().of(records({"reason": 1}), {0: "a.jsonl"}, Counter())
 
 

@@ -121,14 +121,14 @@ def test_copies_are_one_example_and_one_in_both_classes_is_none(
     found = go(config(tmp_path / "out", good=paths[:1], bad=paths[1:]))
     read = found.examples
     assert (read.seen, read.repeated, read.wordless) == ([303, 122], [2, 1], 2)
-    assert read.in_both == [("good.jsonl, record 303", "bad.jsonl, record 121")]
+    assert read.in_both == [("good.jsonl, record 302 from 0", "bad.jsonl, record 120 from 0")]
     assert (found.training, found.held_out) == (trained.training, trained.held_out)
     np.testing.assert_array_equal(read_model(found.path).weights, read_model(trained.path).weights)
     report(found)
     out, err = capsys.readouterr()
     others = "python -m data_pipeline.clean others.jsonl clean=bare +clean/rules@clean.rules.out=classifier"
     assert "near-duplicates of one page, template or site may stand on both sides" in out and others in out
-    assert "teach nothing: 1 text (good.jsonl, record 303 and bad.jsonl, record 121)\n" in err
+    assert "teach nothing: 1 text (good.jsonl, record 302 from 0 and bad.jsonl, record 120 from 0)\n" in err
     assert "good: 303 examples, 2 of them repeat others; 240 trained on, 60 held out" in out
     assert "without a word: 2; unreadable: 0" in out
     page = (tmp_path / "out" / "report.html").read_text()
@@ -215,7 +215,7 @@ def test_bad_input_is_refused_as_the_pipeline_does(
     with pytest.raises(TruncatedInput, match=r"cut\.jsonl\.gz"):
         go(config(tmp_path / "out", good=good, bad=[cut]))
     unlabelled = write(tmp_path / "unlabelled.jsonl", ["a b c"])
-    with pytest.raises(InputError, match=r"unlabelled\.jsonl, record 1: no field 'reason'"):
+    with pytest.raises(InputError, match=r"unlabelled\.jsonl, record 0 from 0: no field 'reason'"):
         go(config(tmp_path / "out", labelled=[unlabelled]))
 
 

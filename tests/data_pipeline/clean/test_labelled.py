@@ -38,6 +38,12 @@ def test_removals_are_judged_by_reason(batch_of: BatchOf) -> None:
     ]  # fmt: skip
 
 
+def test_a_document_without_words_goes_whatever_the_rules(batch_of: BatchOf) -> None:
+    rules = Rules({"unicode": Unicode()})  # of a lone control character nothing is left
+    assert judge_removals(rules, batch_of("a", " \n", "\x00"), [None, "empty", "empty"]) == [Judged("empty", 2, 0, 0)]
+    assert out_of_reach(rules, ["empty"]) == []
+
+
 def test_changes_are_judged_by_words(batch_of: BatchOf) -> None:
     batch = batch_of("a\x00 b c\x00", "same", "x\x00y\x00 z")
     assert judge_changes(Unicode(), batch, ["a b c\x00", "other", "xy z z"]) == Judged("changes", 2, 1, 2)
