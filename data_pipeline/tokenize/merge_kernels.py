@@ -28,6 +28,7 @@ START, LENGTH, COUNT = 0, 1, 2  # in Words.records
 DELTA, SIZE, LAST, ENTRY = 0, 1, 2, 3  # in Step.notes
 _HALF = np.uint64(32)
 _NONE = -1
+_ANY, _NEVER = -(1 << 62), 1 << 62  # a least count that any has, and that none has
 
 
 class Words(NamedTuple):
@@ -94,10 +95,13 @@ def pair_slot(pair: Any, table: Any, keys: Any) -> Any:
 
 
 @kernel
-def _add_to_pair(pair: Any, delta: Any, table: Any, keys: Any, state: Any) -> Any:
-    """Add to a pair's count and return it; there is room for a new one."""
+def _add_to_pair(pair: Any, delta: Any, least: int, table: Any, keys: Any, state: Any) -> Any:
+    """Add to a pair's count and return it. A pair that is not in the table is put there if it gets `least`; there is
+    room for it."""
     slot = pair_slot(pair, table, keys)
     if table[slot, 0] == 0:
+        if delta < least:
+            return delta
         table[slot, 0] = pair + np.uint64(1)
         state[NUM_PAIRS] += 1
     table[slot, 1] = np.uint64(np.int64(table[slot, 1]) + delta)
@@ -249,24 +253,31 @@ def _merge_word(word: Any, left: Any, right: Any, new: Any, words: Any, step: An
 
 
 @kernel
-def _take_off(left: Any, right: Any, table: Any, keys: Any, step: Any, at: Any, state: Any) -> None:
-    """Count off the pairs of both tokens with their neighbours: as often as the new one has these now."""
+def _take_off(left: Any, right: Any, new: Any, table: Any, keys: Any, step: Any, at: Any, state: Any) -> None:
+    """Count off the pairs of both tokens with their neighbours: as often as the new one has these now.
+
+    What is not in the table never had `least`, and needs no count, but for one pair: in `aaaa`, where `A` stands for
+    `aa` now, the first `A` was noted with the `a` behind it, which then became the second: it is entered next.
+    """
     for number in range(at[0]):
         before = np.int64(step.touched[0, number])
-        _add_to_pair(pair_of(before, left), -step.notes[0, before, DELTA], table, keys, state)
+        least = _ANY if before == new else _NEVER
+        _add_to_pair(pair_of(before, left), -step.notes[0, before, DELTA], least, table, keys, state)
     for number in range(at[1]):
         behind = np.int64(step.touched[1, number])
-        _add_to_pair(pair_of(right, behind), -step.notes[1, behind, DELTA], table, keys, state)
+        _add_to_pair(pair_of(right, behind), -step.notes[1, behind, DELTA], _NEVER, table, keys, state)
 
 
 @kernel
-def _enter(side: int, neighbour: Any, new: Any, table: Any, keys: Any, queue: Any, step: Any, state: Any) -> None:
-    """Enter a pair of the new token, without its words yet, where its count is more than nothing."""
+def _enter(
+    side: int, neighbour: Any, new: Any, least: int, table: Any, keys: Any, queue: Any, step: Any, state: Any
+) -> None:
+    """Enter a pair of the new token, without its words yet, where its count is enough: it only becomes smaller."""
     pair = pair_of(new, neighbour) if side else pair_of(neighbour, new)
     notes = step.notes[side, neighbour]
-    count = _add_to_pair(pair, notes[DELTA], table, keys, state)
+    count = _add_to_pair(pair, notes[DELTA], least, table, keys, state)
     notes[ENTRY] = _NONE
-    if count > 0:
+    if count >= least:
         entry = state[NUM_ENTRIES]
         state[NUM_ENTRIES] += 1
         queue.counts[entry], queue.pairs[entry] = count, pair
@@ -278,11 +289,11 @@ def _enter(side: int, neighbour: Any, new: Any, table: Any, keys: Any, queue: An
 
 
 @kernel
-def _enter_all(new: Any, table: Any, keys: Any, queue: Any, step: Any, at: Any, state: Any) -> None:
+def _enter_all(new: Any, least: int, table: Any, keys: Any, queue: Any, step: Any, at: Any, state: Any) -> None:
     """Enter the pairs of the new token with their words, and leave `step` empty."""
     for side in range(2):
         for number in range(at[side]):
-            _enter(side, np.int64(step.touched[side, number]), new, table, keys, queue, step, state)
+            _enter(side, np.int64(step.touched[side, number]), new, least, table, keys, queue, step, state)
     for number in range(at[2]):
         neighbour = np.int64(step.events[number, 0])
         entry = step.notes[1, -1 - neighbour, ENTRY] if neighbour < 0 else step.notes[0, neighbour, ENTRY]
@@ -306,6 +317,7 @@ def merge(
         at: (3,) int64, zeros.
         state: (NUM_STATES,) int64.
     """
+    least = max(least, 1)
     while state[NUM_IDS] < num_ids:
         most_new = 2 * (state[NUM_IDS] + 1)
         if 2 * (state[NUM_PAIRS] + most_new) > table.shape[0]:
@@ -313,7 +325,7 @@ def merge(
         if state[NUM_ENTRIES] + most_new > queue.heap.size:
             return FULL_ENTRIES
         top = _next(queue, table, keys, state)
-        if top == _NONE or queue.counts[top] < 1 or queue.counts[top] < least:
+        if top == _NONE or queue.counts[top] < least:
             return EXHAUSTED
         _drop_top(queue, state)
         left, right = np.int64(queue.pairs[top] >> _HALF), np.int64(queue.pairs[top] & np.uint64(0xFFFFFFFF))
@@ -322,6 +334,6 @@ def merge(
         pairs[new, 0], pairs[new, 1] = left, right
         for number in range(queue.starts[top], queue.starts[top] + queue.sizes[top]):
             _merge_word(np.int64(queue.places[number]), left, right, new, words, step, at)
-        _take_off(left, right, table, keys, step, at, state)
-        _enter_all(new, table, keys, queue, step, at, state)
+        _take_off(left, right, new, table, keys, step, at, state)
+        _enter_all(new, least, table, keys, queue, step, at, state)
     return DONE
