@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -96,18 +95,16 @@ class _Origins:
 
     def __init__(self, folder: Path, item: ShardItem) -> None:
         self._folder, self._item = folder, item
-        with ExitStack() as stack:
-            pieces = []
-            for name, first, count in zip(item.partitions, item.first_rows, item.num_rows, strict=True):
-                reader = pa.ipc.open_file(stack.enter_context(pa.memory_map(str(index_path(folder, name)))))
-                pieces.append(reader.get_batch(0).select(["source_file", "row", "id"]).slice(int(first), int(count)))
-            checks = [origin_checks(piece) for piece in pieces]
-            rows = pa.Table.from_batches([piece.set_column(0, "source_file", _plain(piece)) for piece in pieces])
-            by_part = np.argsort(item.parts, kind="stable")  # the rows of a part stand in the shard's order
-            places = np.empty_like(by_part)
-            places[by_part] = np.arange(len(by_part))
-            self._rows = rows.take(pa.array(places)).combine_chunks()
-            self._checks = np.concatenate(checks)[places]
+        # one index is open at a time: there may be more partitions than a process may have files open
+        found = [
+            _read_origins(index_path(folder, name), int(first), int(count))
+            for name, first, count in zip(item.partitions, item.first_rows, item.num_rows, strict=True)
+        ]
+        by_part = np.argsort(item.parts, kind="stable")  # the rows of a part stand in the shard's order
+        places = np.empty_like(by_part)
+        places[by_part] = np.arange(len(by_part))
+        self._rows = pa.Table.from_batches([rows for rows, _ in found]).take(pa.array(places)).combine_chunks()
+        self._checks = np.concatenate([checks for _, checks in found])[places]
 
     def check(self, of_tokens: np.ndarray, first: int) -> None:
         """Hold documents against their checksums; of_tokens: those of the tokens that were read, from `first` on.
@@ -138,8 +135,12 @@ class _Origins:
         return identifier
 
 
-def _plain(piece: pa.RecordBatch) -> pa.StringArray:
-    return piece.column("source_file").dictionary_decode()
+def _read_origins(path: Path, first: int, count: int) -> tuple[pa.RecordBatch, np.ndarray]:
+    """Return source_file, row and id of some documents of a part, copied, and their checksums."""
+    with pa.memory_map(str(path)) as file:
+        piece = pa.ipc.open_file(file).get_batch(0).select(["source_file", "row", "id"]).slice(first, count)
+        plain = piece.set_column(0, "source_file", piece.column("source_file").dictionary_decode())
+        return plain.take(pa.array(np.arange(count))), origin_checks(piece)
 
 
 def _read(path: Path, first: int, out: np.ndarray) -> None:

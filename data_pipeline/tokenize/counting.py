@@ -31,7 +31,7 @@ class Adder:
 
     def __init__(self, memory_bytes: int, folder: Path) -> None:
         self._table, self._folder = PieceTable(memory_bytes), folder
-        self._runs: list[Counted] = []
+        self._runs: list[Counted] = []  # each of more than twice the bytes of the next: they stay few
 
     def count(self, texts: pa.LargeStringArray, split: SplitName, max_bytes: int = 0) -> None:
         """Count the pieces of texts; max_bytes: as of `CountPart`."""
@@ -46,7 +46,12 @@ class Adder:
         return merge_runs([*self._runs, self._table.take()], self._folder)
 
     def _keep(self, taken: Iterable[Counted]) -> None:
-        self._runs += (on_disk(each, self._folder) for each in taken)
+        """Put runs on disk, each merged with those before it that are not much larger: a run keeps files open."""
+        for each in taken:
+            run = on_disk(each, self._folder)
+            while self._runs and len(self._runs[-1].data) <= 2 * len(run.data):
+                run = merge_runs([self._runs.pop(), run], self._folder)
+            self._runs.append(run)
 
 
 class CountPart:

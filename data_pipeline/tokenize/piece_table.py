@@ -74,19 +74,20 @@ class PieceTable:
             What had to be taken out on the way, so that the memory sufficed.
         """
         data, offsets = utf8_buffers(texts)
-        longest = int(np.diff(offsets).max(initial=0))
+        most = max_bytes or int(np.diff(offsets).max(initial=0))
         self._arrays.state[_PLACES] = 0
-        while status := count_pieces(data, offsets, NUMBERS[split], classes, max_bytes or longest, self._arrays):
-            yield from self._make_room(status, min(longest, max_bytes or longest))
+        while status := count_pieces(data, offsets, NUMBERS[split], classes, most, self._arrays):
+            text, place, end = self._arrays.state[_PLACES].tolist()
+            yield from self._make_room(status, min(end - place - int(offsets[text]), most))
 
     def add(self, counted: Counted) -> Iterator[Counted]:
         """Add what was counted elsewhere; yields as `count`."""
-        longest = int(np.diff(counted.ends, prepend=0).max(initial=0))
+        sizes = np.diff(counted.ends, prepend=0)
         self._arrays.state[_PLACES] = 0
         data = counted.data.view()
         data.flags.writeable = False  # as those of texts: kernels are compiled for each kind
         while status := add_counted(data, counted.ends, counted.counts, self._arrays):
-            yield from self._make_room(status, longest)
+            yield from self._make_room(status, int(sizes[self._arrays.state[TEXT]]))
 
     def take(self) -> Counted:
         """Return the pieces, sorted, and forget them."""
@@ -117,13 +118,13 @@ class PieceTable:
             state=np.zeros(NUM_STATES, np.int64),
         )
 
-    def _make_room(self, status: int, longest: int) -> list[Counted]:
+    def _make_room(self, status: int, size: int) -> list[Counted]:
         """Make what is full twice as large, or take everything out where that would be too much.
 
         Args:
-            longest: bytes that a piece may have; there is room for one in any case.
+            size: bytes of the piece that found no room; there is some for it in any case.
         """
-        grown = self._grown(status, longest)
+        grown = self._grown(status, size)
         if len(self) and self.num_bytes + sum(array.nbytes for array in grown.values()) > self._memory_bytes:
             place = self._arrays.state[_PLACES]
             taken = self.take()
@@ -140,7 +141,7 @@ class PieceTable:
             self._arrays.data[: len(before.data)] = before.data
         return []
 
-    def _grown(self, status: int, longest: int) -> dict[str, np.ndarray]:
+    def _grown(self, status: int, size: int) -> dict[str, np.ndarray]:
         arrays = self._arrays
         if status == FULL_SHORT:
             return {"short": np.zeros((2 * len(arrays.short), 2), np.uint64)}
@@ -151,4 +152,4 @@ class PieceTable:
                 "starts": np.zeros(slots // 2 + 1, np.int64),
                 "counts": np.empty(slots // 2, np.int64),
             }
-        return {"data": np.empty(max(2 * len(arrays.data), len(arrays.data) + longest), np.uint8)}
+        return {"data": np.empty(max(2 * len(arrays.data), len(arrays.data) + size), np.uint8)}

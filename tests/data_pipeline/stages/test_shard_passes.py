@@ -27,6 +27,7 @@ from data_pipeline.stages.shard_plan import Encoded, ShardItem, plan_shards
 from data_pipeline.stages.view import Slice, batch_path, write_partition
 from data_pipeline.storage import DamagedFile, DiskFull
 from data_pipeline.tokenize.bpe import ByteLevelBPE
+from tests.data_pipeline.open_files import open_files
 
 FILES = ["a.jsonl", "b.jsonl"]
 DTYPE, EOT = np.dtype("<u2"), "<|endoftext|>"
@@ -111,6 +112,15 @@ def in_plain_order(corpus: Corpus, split: str, component: str, seed: int | None)
     keys = [key for key in sorted(corpus.texts) if corpus.groups[key] == component]
     keys = [key for key in keys if (key in corpus.held_out) == (split == "val")]
     return keys if seed is None else sorted(keys, key=lambda key: lot("shards", seed, ("web", FILES[key[0]]), key[1]))
+
+
+def test_a_shard_is_of_more_partitions_than_files_may_be_open(
+    corpus: Corpus, tokenizer_json: bytes, tmp_path: Path
+) -> None:
+    each_alone = list(range(1, len(corpus.texts)))
+    expected = written(tmp_path / "one", corpus, tokenizer_json, [], 7)
+    with open_files(more=8):
+        assert written(tmp_path / "many", corpus, tokenizer_json, each_alone, 7) == expected
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -17,6 +17,7 @@ from data_pipeline.tokenize.counted import Counted, merge_runs, on_disk
 from data_pipeline.tokenize.counting import Adder, CountPart, batches, run_path
 from data_pipeline.tokenize.piece_table import PieceTable
 from data_pipeline.tokenize.split import SplitName, char_classes, split_plainly
+from tests.data_pipeline.open_files import open_files
 
 ALPHABET = "abcdefghabcdefghabcdefgh1 .\n'é東"
 
@@ -140,6 +141,25 @@ def test_a_piece_larger_than_the_memory_is_counted(tmp_path: Path) -> None:
     table = PieceTable(1 << 20)
     runs = [*table.count(pa.array(["c c", text, text], pa.large_string()), "gpt2", char_classes()), table.take()]
     assert dict(merge_runs(runs, tmp_path).pieces()) == {b"a" * 3_000_000: 2, b" b": 2, b"c": 1, b" c": 1}
+
+
+def test_more_runs_than_files_may_be_open_add_up(tmp_path: Path) -> None:
+    texts = [f"{' '.join(map(str, range(number, number + 2000)))}" for number in range(0, 200_000, 2000)]
+    adder = Adder(1 << 16, tmp_path)
+    with open_files(more=40):
+        for text in texts:
+            adder.count(pa.array([text], pa.large_string()), "gpt2")
+        counted = adder.sum()
+    assert dict(counted.pieces()) == dict(plainly(texts, "gpt2"))
+
+
+def test_one_long_text_takes_as_few_runs_as_many_short_ones() -> None:
+    words = [f"word{number:05d}" for number in range(60_000)]
+    runs = []
+    for size in (1000, len(words)):
+        texts = pa.array([" ".join(words[at : at + size]) for at in range(0, len(words), size)], pa.large_string())
+        runs.append(len(list(PieceTable(1 << 20).count(texts, "gpt2", char_classes()))))
+    assert runs[0] > 1 and runs[1] <= runs[0]
 
 
 def test_ends_are_where_pieces_end() -> None:
