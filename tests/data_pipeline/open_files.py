@@ -12,9 +12,8 @@ from pathlib import Path
 def open_files(more: int) -> Iterator[None]:
     """Let this process open so many files more than it has open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(
-        resource.RLIMIT_NOFILE, (max(int(path.name) for path in Path("/proc/self/fd").iterdir()) + 1 + more, hard)
-    )
+    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1 + more, hard))
     try:
         yield
     finally:

@@ -114,13 +114,12 @@ def in_plain_order(corpus: Corpus, split: str, component: str, seed: int | None)
     return keys if seed is None else sorted(keys, key=lambda key: lot("shards", seed, ("web", FILES[key[0]]), key[1]))
 
 
-def test_a_shard_is_of_more_partitions_than_files_may_be_open(
-    corpus: Corpus, tokenizer_json: bytes, tmp_path: Path
-) -> None:
-    each_alone = list(range(1, len(corpus.texts)))
-    expected = written(tmp_path / "one", corpus, tokenizer_json, [], 7)
-    with open_files(more=8):
-        assert written(tmp_path / "many", corpus, tokenizer_json, each_alone, 7) == expected
+def test_a_shard_is_of_more_partitions_than_files_may_be_open(tokenizer_json: bytes, tmp_path: Path) -> None:
+    keys = [(0, row) for row in range(60)]
+    short = Corpus({key: f"one {key[1]}" for key in keys}, set(), dict.fromkeys(keys, "web"))
+    expected = written(tmp_path / "one", short, tokenizer_json, [], 7)
+    with open_files(more=24):
+        assert written(tmp_path / "many", short, tokenizer_json, list(range(1, 60)), 7) == expected
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
