@@ -1,4 +1,4 @@
-"""Tokenizers side by side: python -m data_pipeline.compare_tokenizers data_dir=data/web tokenizers='[data/web,gpt2]'.
+"""Tokenizers side by side: python -m data_pipeline.compare_tokenizers data_dir=data/web tokenizers='[data/web,x.json]'.
 
 `--help` lists what can be set. What comes out is one page to choose by, and its figures.
 """

@@ -20,8 +20,8 @@ from foundation.hashes import hash_bytes
 
 KEY, GIVEN = "tokenizers", "given"
 EXAMPLES = (
-    f"give some, e.g. {KEY}='[data/web,gpt2/{TOKENIZER}]' (data folders and files), or +tokenizer@{GIVEN}.mine=file "
-    f"{GIVEN}.mine.path=... (any option of tokenizer= that needs no training text)"
+    f"give some, e.g. {KEY}='[data/web,mine/{TOKENIZER}]' (data folders and files), or any option of tokenizer= that needs "
+    f"no training text, e.g. +tokenizer@{GIVEN}.gpt2=gpt2 or +tokenizer@{GIVEN}.mine=sentencepiece {GIVEN}.mine.path=..."
 )
 
 
@@ -81,11 +81,16 @@ def names_of(paths: Sequence[str]) -> list[str]:
     parts = []
     for path in paths:
         resolved = Path(path).expanduser().resolve()
-        named = resolved.parent if resolved.name == TOKENIZER else resolved.with_suffix("")
+        named = resolved.parent if resolved.name == TOKENIZER else resolved
+        if named.suffix == ".json" and not named.is_dir():
+            named = named.with_suffix("")
         parts.append(tuple(part for part in named.parts if part != named.anchor) or (resolved.name,))
     for place, each in enumerate(parts):
         if each in parts[:place]:
-            raise TokenizerError(f"{KEY}: {paths[place]} is given twice; give it once")
+            other = paths[parts.index(each)]
+            raise TokenizerError(
+                f"{KEY}: {paths[place]} is given twice, or named as {other} is; give one, or rename it"
+            )
     names = []
     for each in parts:
         length = 1

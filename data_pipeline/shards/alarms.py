@@ -53,9 +53,9 @@ class Alarms:
             "min_used_frac": min_used_frac,
         }
         for name, share in shares.items():
-            require(0 <= share <= 1, f"alarms.{name}", share, "a share from 0 to 1")
-        require(min_entropy_bits >= 0, "alarms.min_entropy_bits", min_entropy_bits, "bits a token, from 0 (no alarm)")
-        require(min_tokens >= 1, "alarms.min_tokens", min_tokens, "a number of tokens from 1")
+            require(0 <= share <= 1, name, share, "a share from 0 to 1")
+        require(min_entropy_bits >= 0, "min_entropy_bits", min_entropy_bits, "bits a token, from 0 (no alarm)")
+        require(min_tokens >= 1, "min_tokens", min_tokens, "a number of tokens from 1")
         self.max_repeated_frac, self.max_single_byte_frac = max_repeated_frac, max_single_byte_frac
         self.max_unknown_frac, self.min_entropy_bits = max_unknown_frac, min_entropy_bits
         self.max_document_frac, self.min_used_frac = max_document_frac, min_used_frac

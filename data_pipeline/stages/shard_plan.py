@@ -1,6 +1,7 @@
 """Which documents each shard holds, in which order: known from the lots and lengths of the encoded parts alone.
 
-Held at a time: 44 bytes a document of one source, 60 of one component while its shards are planned.
+Held at a time: 48 bytes a document of one source, at most 92 of one component while its shards are planned (measured,
+5 million documents).
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def border_of(record: dict[str, Any]) -> re.Pattern[str] | None:
         record: the JSON of a tokenizer.json.
     """
     steps = _steps(record.get("pre_tokenizer"))
-    if record.get("normalizer") is None and _splits_after_words(steps):
+    if _normalizer(record) is None and _splits_after_words(steps):
         border = AFTER_WORD
     elif prepends_space(record) and _splits_before_spaces(steps):
         border = BEFORE_SPACE
@@ -68,7 +68,13 @@ def border_of(record: dict[str, Any]) -> re.Pattern[str] | None:
 
 def prepends_space(record: dict[str, Any]) -> bool:
     """Return whether the only change before the split is a space that is put before the text, or none."""
-    return record.get("normalizer") in (None, {"type": "Prepend", "prepend": " "})
+    return _normalizer(record) in (None, {"type": "Prepend", "prepend": " "})
+
+
+def _normalizer(record: dict[str, Any]) -> Any:
+    """Return the normalizer; None also for a sequence of none, as DeepSeek's file has it."""
+    normalizer = record.get("normalizer")
+    return None if normalizer == {"type": "Sequence", "normalizers": []} else normalizer
 
 
 def cut_text(text: str, max_chars: int, border: re.Pattern[str] = AFTER_WORD) -> Iterator[str]:

@@ -47,6 +47,7 @@ def test_another_special_token_ends_documents_where_the_usual_one_is_not(other: 
 
 def test_names_are_as_long_as_they_must_be() -> None:
     assert names_of(["a/web", "b/web", "x/tokenizer.json", "y.json"]) == ["a/web", "b/web", "x", "y"]
+    assert names_of(["web-1.5", "web-1.6", "v.1.json", "v.1.model"]) == ["web-1.5", "web-1.6", "v.1", "v.1.model"]
     with pytest.raises(TokenizerError, match=r"^tokenizers: a/../b is given twice"):
         names_of(["b", "a/../b"])
 

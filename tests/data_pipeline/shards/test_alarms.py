@@ -75,5 +75,5 @@ def test_what_is_too_small_is_not_judged() -> None:
 
 @pytest.mark.parametrize("key", ["max_repeated_frac", "max_single_byte_frac", "max_document_frac", "min_used_frac"])
 def test_a_share_above_one_is_refused_by_its_key(key: str) -> None:
-    with pytest.raises(SettingError, match=rf"^alarms\.{key}: 1\.5 "):
+    with pytest.raises(SettingError, match=rf"^{key}: 1\.5 "):
         Alarms(**{key: 1.5})  # type: ignore[arg-type]
