@@ -25,8 +25,9 @@ from foundation.progress import progress
 class ByteLevelUnigram(ByteLevelTrainer):
     """A unigram language model over bytes: any text round-trips, and there is no unknown token.
 
-    Trained by sentencepiece on the counted pieces, of which what lies beyond 1000 bytes is a piece of its own. Encoded
-    by `tokenizers` alone. Source: Kudo 2018, arXiv:1804.10959.
+    sentencepiece trains it on the counted pieces, those of more than 1000 bytes cut; a text's pieces are never cut. Its
+    version and the processor's arithmetic of floats decide the bytes of the file. Encoded by `tokenizers` alone.
+    Source: Kudo 2018, arXiv:1804.10959.
 
     Args:
         max_token_bytes: that a token may have; the default is 16 characters, sentencepiece's own bound, of the three

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
@@ -22,8 +23,12 @@ from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from data_pipeline.executors.local import Local
 from data_pipeline.pipeline import Result
 from data_pipeline.shards.token_bytes import byte_chars
+from data_pipeline.stages.stage import Workplace
+from data_pipeline.stages.tokenizer import TrainTokenizer
+from data_pipeline.tokenize.bpe import ByteLevelBPE
 from data_pipeline.tokenize.checks import check, load
 from data_pipeline.tokenize.counted import Counted
 from data_pipeline.tokenize.counting import Adder, batches
@@ -220,8 +225,12 @@ def test_without_sentencepiece_it_says_what_to_install_before_the_work(monkeypat
         trainer.train(iter(["some text"]))
 
 
-def test_its_version_decides_the_result() -> None:
-    assert ByteLevelUnigram().libraries() == ("sentencepiece",)
+def test_another_version_of_sentencepiece_is_another_setting_of_the_stage(tmp_path: Path) -> None:
+    found = {}
+    for trainer in (ByteLevelUnigram(), ByteLevelBPE()):
+        stage = TrainTokenizer(Workplace(tmp_path, Local()), trainer, {})
+        found[type(trainer)] = stage.settings()["libraries"]
+    assert found == {ByteLevelUnigram: {"sentencepiece": metadata.version("sentencepiece")}, ByteLevelBPE: {}}
 
 
 def test_a_training_that_fails_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
