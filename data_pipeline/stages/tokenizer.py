@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class TrainTokenizer(Stage):
         super().__init__(place)
         self._trainer, self._raw = trainer, raw
         self._inputs = [hash_file(path) for path in trainer.inputs()]
+        self._versions = {name: importlib.metadata.version(name) for name in trainer.libraries()}
 
     @property
     def path(self) -> Path:
@@ -47,7 +49,7 @@ class TrainTokenizer(Stage):
         return self.place.output_dir / TOKENIZER
 
     def settings(self) -> Any:
-        return {**self._raw, "inputs": self._inputs}
+        return {**self._raw, "inputs": self._inputs, "libraries": self._versions}
 
     def stands(self, facts: dict[str, Any]) -> bool:
         stands: bool = hash_file(self.path) == facts["tokenizer_hash"]

@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
-
-import numpy as np
 from tokenizers import Tokenizer, decoders, models
 
 from data_pipeline.shards.token_bytes import byte_chars
-from data_pipeline.tokenize.checks import END_OF_TEXT, check
+from data_pipeline.tokenize.byte_level import MOST_64, ByteLevelTrainer, within
+from data_pipeline.tokenize.checks import END_OF_TEXT
 from data_pipeline.tokenize.counted import Counted
-from data_pipeline.tokenize.counting import BYTES, RUNS, Adder, CountPart, batches, num_bytes, run_path
 from data_pipeline.tokenize.errors import TokenizerError
-from data_pipeline.tokenize.merges import MOST, NUM_BYTE_TOKENS, Merges, find_merges
-from data_pipeline.tokenize.sample import choose
+from data_pipeline.tokenize.merges import NUM_BYTE_TOKENS, Merges, find_merges
 from data_pipeline.tokenize.split import SplitName, pre_tokenizer
-from data_pipeline.tokenize.trainer import Sample, TokenizerTrainer
-from foundation.errors import require
 from foundation.progress import progress
 
-CHECKED_CHARS = 1 << 18  # of the sample, in the round trip after training
-LEAST_MEMORY_BYTES = 1 << 20
-_MOST_64 = (1 << 63) - 1
 
-
-class ByteLevelBPE(TokenizerTrainer):
+class ByteLevelBPE(ByteLevelTrainer):
     """Byte-level BPE: any text round-trips, there is no unknown token.
 
     Args:
-        vocab_size: entries, the special tokens and the 256 bytes among them.
-        split: how text is cut into pieces, which no token crosses: `gpt2`, or `cl100k` as GPT-4 and Llama 3 do.
-        special_tokens: texts of further special tokens, whose ids follow that of the end-of-text token.
         min_frequency: occurrences in the sample that a pair needs to be merged.
-        sample_bytes: UTF-8 bytes of text to train on, documents chosen uniformly over the corpus.
-        memory_bytes: that the counts of pieces may take in each process while they are counted; more goes to disk.
-        eot_token: text of the end-of-text token; it gets id 0.
-        seed: of the choice of the sample.
+        vocab_size, split, special_tokens, sample_bytes, memory_bytes, eot_token, seed: as of ByteLevelTrainer.
     Raises:
         SettingError: a value is out of its range, or a token's text is there twice or a byte's own.
     """
-
-    max_piece_bytes = 0  # no limit
 
     def __init__(
         self,
@@ -55,51 +35,9 @@ class ByteLevelBPE(TokenizerTrainer):
         eot_token: str = END_OF_TEXT,
         seed: int = 0,
     ) -> None:
-        self.eot_token, self.special_tokens = eot_token, list(special_tokens or [])
-        allowed = f"two or more characters (one alone may be a byte's own token), e.g. {END_OF_TEXT}"
-        require(len(eot_token) >= 2, "eot_token", eot_token, allowed)
-        self._check_special()
-        least = NUM_BYTE_TOKENS + 1 + len(self.special_tokens)
-        _within("vocab_size", vocab_size, least, MOST, "256 bytes and the special tokens at least; ids have 31 bits")
-        _within("min_frequency", min_frequency, 1, _MOST_64, "occurrences of a pair")
-        _within("sample_bytes", sample_bytes, 1, _MOST_64, "bytes of text")
-        _within("memory_bytes", memory_bytes, LEAST_MEMORY_BYTES, _MOST_64, "bytes of memory")
-        _within("seed", seed, 0, (1 << 64) - 1, "an unsigned 64-bit number")
-        self.vocab_size, self.split, self.min_frequency = vocab_size, split, min_frequency
-        self.sample_bytes, self.memory_bytes, self.seed = sample_bytes, memory_bytes, seed
-
-    def inputs(self) -> list[Path]:
-        return []
-
-    def choose(self, files: np.ndarray, rows: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-        return choose(files, rows, sizes, self.sample_bytes, self.seed)
-
-    def train(self, texts: Iterator[str], total_bytes: int | None = None) -> bytes:
-        first, counted_bytes = _First(texts), 0
-        with tempfile.TemporaryDirectory() as folder:
-            adder = Adder(self.memory_bytes, Path(folder))
-            with progress("count pieces", total_bytes, "B", "text") as meter:
-                for batch in batches(first):
-                    adder.count(batch, self.split, self.max_piece_bytes)
-                    counted_bytes += num_bytes(batch)
-                    meter.add(num_bytes(batch))
-            return self._merged(adder.sum(), counted_bytes, first.kept)
-
-    def train_on(self, sample: Sample) -> bytes:
-        work, adder = (
-            CountPart(self.split, self.memory_bytes, self.max_piece_bytes),
-            Adder(self.memory_bytes, sample.folder),
-        )
-        with progress("count pieces", sample.num_bytes, "B", "text") as meter:
-            for prefix, facts in sample.map(work):
-                for number in range(facts[RUNS]):
-                    adder.add(Counted.read(run_path(prefix, number)))
-                meter.add(facts[BYTES])
-        first = _First(sample.texts())
-        for _ in first:
-            if first.is_full:
-                break
-        return self._merged(adder.sum(), sample.num_bytes, first.kept)
+        super().__init__(vocab_size, split, special_tokens, sample_bytes, memory_bytes, eot_token, seed)
+        within("min_frequency", min_frequency, 1, MOST_64, "occurrences of a pair")
+        self.min_frequency = min_frequency
 
     def tokenizer(self, vocab: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
         """Return the tokenizer of a trained vocabulary, without its special tokens.
@@ -113,9 +51,8 @@ class ByteLevelBPE(TokenizerTrainer):
         tokenizer.decoder = decoders.ByteLevel()
         return tokenizer
 
-    def _merged(self, counted: Counted, sample_bytes: int, checked: list[str]) -> bytes:
-        """Return tokenizer.json from the counts; checked: texts that must come back."""
-        special = [self.eot_token, *self.special_tokens]
+    def _learnt(self, counted: Counted, sample_bytes: int, checked: list[str]) -> bytes:
+        special = self._special
         num_tokens = self.vocab_size - len(special)
         with progress("merge pairs", num_tokens - NUM_BYTE_TOKENS, "merges") as meter:
             found = find_merges(counted, num_tokens, self.min_frequency, meter)
@@ -125,17 +62,7 @@ class ByteLevelBPE(TokenizerTrainer):
         self._check_apart(set(texts))
         vocab = {text: number for number, text in enumerate([*special, *texts])}
         tokenizer = self.tokenizer(vocab, [(texts[left], texts[right]) for left, right in found.pairs])
-        tokenizer.add_special_tokens(special)
-        tokenizer_json: bytes = tokenizer.to_str(pretty=True).encode()
-        check(tokenizer_json, self.eot_token, checked, "the trained tokenizer")
-        return tokenizer_json
-
-    def _check_special(self) -> None:
-        known = {*byte_chars(), self.eot_token}
-        for text in self.special_tokens:
-            allowed = "texts that are neither empty, nor there twice, nor the character of a byte"
-            require(bool(text) and text not in known, "special_tokens", text, allowed)
-            known.add(text)
+        return self._finished(tokenizer, checked)
 
     def _check_apart(self, made: set[str]) -> None:
         """Refuse a special token whose text is a token that text can give."""
@@ -154,27 +81,3 @@ class ByteLevelBPE(TokenizerTrainer):
                 f"merges occur at least {self.min_frequency} times in the sample of {sample_bytes:,} bytes, which "
                 f"makes a vocabulary of {size}; set tokenizer.vocab_size={size} or less, or give more text"
             )
-
-
-class _First:
-    """Passes texts on and keeps the first of them, for the round trip after training."""
-
-    def __init__(self, texts: Iterator[str]) -> None:
-        self._texts = texts
-        self.kept: list[str] = []
-        self._room = CHECKED_CHARS
-
-    @property
-    def is_full(self) -> bool:
-        return self._room <= 0
-
-    def __iter__(self) -> Iterator[str]:
-        for text in self._texts:
-            if not self.is_full:
-                self.kept.append(text[: self._room])
-                self._room -= len(text)
-            yield text
-
-
-def _within(name: str, value: int, least: int, most: int, why: str) -> None:
-    require(least <= value <= most, name, value, f"a number from {least:,} to {most:,} ({why})")

@@ -88,3 +88,7 @@ class TokenizerTrainer(ABC):
     def sha256(self) -> dict[str, str]:
         """Return name -> sha256, in hexadecimal, of the files that a given tokenizer was read from."""
         return {}
+
+    def libraries(self) -> tuple[str, ...]:
+        """Return the packages whose versions decide the result, beside those that every tokenizer needs."""
+        return ()

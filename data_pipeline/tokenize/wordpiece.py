@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from data_pipeline.tokenize.bpe import ByteLevelBPE
-from data_pipeline.tokenize.checks import END_OF_TEXT
 from data_pipeline.tokenize.split import pre_tokenizer
-from foundation.errors import require
 
 # Longer pieces would become the unknown token: tokenizers looks for the longest token again at each place, which takes
 # the square of a piece's length, and gives up beyond this one. So they are cut.
 MAX_PIECE_BYTES = 100
-_CUT = re.compile(r"[^\W\d_][^\w\s]")  # a letter before a mark: both splits cut here, whatever stands around
 
 
 class ByteLevelWordPiece(ByteLevelBPE):
@@ -41,9 +36,5 @@ class ByteLevelWordPiece(ByteLevelBPE):
         return tokenizer
 
     def _check_special(self) -> None:
-        """Refuse a text that may be a piece, or a part of one: the longest match would be the special token."""
         super()._check_special()
-        for key, texts in (("eot_token", [self.eot_token]), ("special_tokens", self.special_tokens)):
-            for text in texts:
-                allowed = f"a text that is cut in two pieces: with a letter before a mark, e.g. {END_OF_TEXT}"
-                require(_CUT.search(text) is not None, key, text, allowed)
+        self._check_no_piece_holds_special()  # the longest match would be the special token

@@ -17,7 +17,8 @@ import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from data_pipeline.tokenize.bpe import LEAST_MEMORY_BYTES, ByteLevelBPE
+from data_pipeline.tokenize.bpe import ByteLevelBPE
+from data_pipeline.tokenize.byte_level import LEAST_MEMORY_BYTES
 from data_pipeline.tokenize.encoder import Encoder
 from data_pipeline.tokenize.errors import TokenizerError
 from data_pipeline.tokenize.probe import probe_texts

@@ -72,7 +72,7 @@ def test_nothing_is_lost_however_long(made: bytes) -> None:
         start += length
 
 
-@pytest.mark.parametrize("text", ["END", "==", "<<1>>", "x_"])
+@pytest.mark.parametrize("text", ["END", "==", "<<1>>", "x_", "é¡µ"])
 @pytest.mark.parametrize("key", ["eot_token", "special_tokens"])
 def test_a_special_token_that_may_lie_inside_of_a_piece_is_refused(key: str, text: str) -> None:
     value: Any = text if key == "eot_token" else [text]
