@@ -20,8 +20,9 @@ from foundation.hashes import hash_bytes
 
 KEY, GIVEN = "tokenizers", "given"
 EXAMPLES = (
-    f"give some, e.g. {KEY}='[data/web,mine/{TOKENIZER}]' (data folders and files), or any option of tokenizer= that needs "
-    f"no training text, e.g. +tokenizer@{GIVEN}.gpt2=gpt2 or +tokenizer@{GIVEN}.mine=sentencepiece {GIVEN}.mine.path=..."
+    f"give some, e.g. {KEY}='[data/web,mine/{TOKENIZER}]' (data folders and files), or any option of tokenizer= that "
+    f"needs no training text, e.g. +tokenizer@{GIVEN}.gpt2=gpt2, or +tokenizer@{GIVEN}.mine=sentencepiece "
+    f"{GIVEN}.mine.path=..."
 )
 
 

@@ -37,8 +37,8 @@ def finished_view(folder: Path, key: str) -> View:
     work = folder / WORK
     if not all((work / stage / "stage.json").is_file() for stage in (CLEAN, *DECIDED)):
         raise ConfigError(
-            f"{key}: {work} is not what a finished run leaves: the texts lie there, but not of a folder that was imported "
-            "or merged; run it again, or give its input by corpus="
+            f"{key}: {work} is not what a finished run leaves: the texts lie there, but not of a folder that was "
+            "imported or merged; run it again, or give its input by corpus="
         )
     facts = Records(work / CLEAN, folder).facts("stage")["facts"]
     partitions = [Partition(**each) for each in facts["partitions"]]
