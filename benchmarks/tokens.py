@@ -207,6 +207,7 @@ def _notes(options: argparse.Namespace) -> list[str]:
         f"- {WORKERS} cores a side; {BASE} and Megatron-LM's way encode the first {options.peer_bytes / 1e6:.0f} MB",
         "- Megatron-LM's way is that of its tools/preprocess_data.py: a pool of processes, each encodes lines of JSON "
         "with tokenizers, the parent writes; without its other imports",
+        "- times: the median of pairs, one right after the other",
         "- ids as ours: documents whose every id is the same, of those that the side encoded",
         "- verifying reads from the system's cache where it holds the shards; it also looks for ids above the "
         "vocabulary, and hashes indexes and tables of documents",
