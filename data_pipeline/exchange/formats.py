@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from data_pipeline.exchange.errors import ExchangeError
-from data_pipeline.shards.index import read_index
+from data_pipeline.shards.pair import open_pair
 
 Place = Literal["start", "end"]  # where a document has its end-of-text token
 LLMC_MAGIC, LLMC_VERSION, LLMC_HEADER = 20240520, 1, 256  # of the header: int32s
@@ -83,16 +83,8 @@ def open_llmc(path: Path, vocab_size: int) -> TokenFile:
 
 def open_megatron(path: Path, vocab_size: int) -> TokenFile:
     """Return the `.bin` of a pair, named by either file or by what both begin with."""
-    prefix = path.with_suffix("") if path.suffix in (".bin", ".idx") else path
-    index = read_index(prefix.with_name(f"{prefix.name}.idx"))
-    tokens = prefix.with_name(f"{prefix.name}.bin")
-    size, starts = _size(tokens), index.document_starts()
-    expected = int(starts[-1]) * index.dtype.itemsize
-    if size != expected:
-        raise ExchangeError(
-            f"{tokens}: {size:,} bytes, the lengths in its .idx make {expected:,}: it was cut short, or the two belong "
-            "to different shards; copy both again from their origin"
-        )
+    tokens, index = open_pair(path)
+    starts = index.document_starts()
     return TokenFile(tokens, index.dtype, int(starts[-1]), ends=starts[1:])
 
 

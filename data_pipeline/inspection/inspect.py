@@ -14,9 +14,8 @@ from data_pipeline.inspection.errors import InspectionError
 from data_pipeline.inspection.position import Position, locate, of_document
 from data_pipeline.inspection.text import Decoder, shortened
 from data_pipeline.report.tables import print_tables, table
-from data_pipeline.shards.errors import DamagedShard
-from data_pipeline.shards.index import read_index
 from data_pipeline.shards.manifest import SPLITS, Manifest, SourceManifest, read_tokenizer
+from data_pipeline.shards.pair import open_pair
 from foundation.progress import human
 from foundation.text import number_of
 
@@ -73,16 +72,12 @@ def inspect_shard(path: Path, tokenizer: Path, show: Show) -> None:
     Raises:
         ShardError: it is no such pair. InspectionError: the tokenizer is missing, or there is no such position.
     """
-    prefix = path.with_suffix("") if path.suffix in (".bin", ".idx") else path
-    index = read_index(prefix.with_name(f"{prefix.name}.idx"))
-    starts, tokens = index.document_starts(), prefix.with_name(f"{prefix.name}.bin")
-    size = tokens.stat().st_size if tokens.is_file() else 0
-    if size != int(starts[-1]) * index.dtype.itemsize:
-        raise DamagedShard(f"{tokens}: {size:,} bytes, its .idx makes {int(starts[-1]) * index.dtype.itemsize:,}")
+    tokens, index = open_pair(path)
+    starts = index.document_starts()
     documents, sequences = len(starts) - 1, len(index.lengths)
     print(f"tokens:    {int(starts[-1]):,} {index.dtype.name}")
     print(f"documents: {documents:,}" + (f" of {number_of(sequences, 'sequence')}" if sequences != documents else ""))
-    if not show.documents or not documents:
+    if not show.documents or not starts[-1]:
         return
     if not tokenizer.is_file():
         raise InspectionError(f"--tokenizer {tokenizer}: is no file; name the tokenizer.json of these tokens")
@@ -90,7 +85,7 @@ def inspect_shard(path: Path, tokenizer: Path, show: Show) -> None:
     mapped = np.memmap(tokens, index.dtype, mode="r")
     for number in _numbers_of(show, starts):
         ids = np.asarray(mapped[starts[number] : starts[number + 1]])
-        _print_document(f"{prefix.name}:{starts[number]}", number, ids, int(starts[number]), decoder, show)
+        _print_document(f"{tokens.stem}:{starts[number]}", number, ids, int(starts[number]), decoder, show)
 
 
 def _held(manifest: Manifest) -> Table:

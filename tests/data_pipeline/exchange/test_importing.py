@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from data_pipeline.exchange.errors import ExchangeError
-from data_pipeline.shards.errors import ShardError
+from data_pipeline.shards.errors import DamagedShard, ShardError
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.shards.verify import verify
 from data_pipeline.tokenize.errors import TokenizerError
@@ -206,11 +206,34 @@ def test_half_a_megatron_pair_is_refused(bring_in: Import, documents: Documents,
     prefix = megatron(tmp_path / "m", [[[*each, EOT]] for each in documents])
     tokens = tmp_path / "m.bin"
     tokens.write_bytes(tokens.read_bytes()[:-2])
-    with pytest.raises(ExchangeError, match=r"m\.bin: .* bytes, the lengths in its \.idx make"):
+    with pytest.raises(DamagedShard, match=r"m\.bin: .* bytes, the lengths in its \.idx make"):
         bring_in("megatron", prefix)
     (tmp_path / "m.idx").unlink()
     with pytest.raises(ShardError, match=r"m\.idx: missing"):
         bring_in("megatron", prefix)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("offsets", "sequence 1 begins at byte 0 of the .bin"),
+        ("boundaries", r"document 2 begins at sequence 1; documents begin in ascending order"),
+    ],
+)
+def test_a_megatron_index_whose_numbers_do_not_agree_is_refused(
+    bring_in: Import, documents: Documents, tmp_path: Path, words: str, said: str
+) -> None:
+    prefix = megatron(tmp_path / "m", [[[*each, EOT]] for each in documents])
+    index, count = tmp_path / "m.idx", len(documents)
+    data = bytearray(index.read_bytes())
+    if words == "offsets":
+        data[34 + 4 * count : 34 + 12 * count] = bytes(8 * count)
+    else:
+        struct.pack_into("<2q", data, 34 + 12 * count + 8, 2, 1)
+    index.write_bytes(data)
+    with pytest.raises(DamagedShard, match=said):
+        bring_in("megatron", prefix)
+    assert not (tmp_path / "in").exists()
 
 
 def test_what_was_typed_wrongly_is_refused_before_any_work(

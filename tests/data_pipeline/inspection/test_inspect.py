@@ -111,7 +111,7 @@ def test_a_pair_without_manifest(finished: Path, tmp_path: Path, capsys: pytest.
     with pytest.raises(InspectionError, match=r"--tokenizer .*absent: is no file"):
         inspect_shard(tmp_path / "x", tmp_path / "absent", Show(1))
     (tmp_path / "x.bin").write_bytes(b"12")
-    with pytest.raises(DamagedShard, match=r"x\.bin: 2 bytes, its \.idx makes"):
+    with pytest.raises(DamagedShard, match=r"x\.bin: 2 bytes, the lengths in its \.idx make"):
         inspect_shard(tmp_path / "x", finished / "tokenizer.json", Show())
 
 
