@@ -76,7 +76,9 @@ def _merge(arguments: argparse.Namespace) -> int:
 
 def _import(arguments: argparse.Namespace) -> int:
     from data_pipeline.exchange.importing import Foreign, import_shards
+    from data_pipeline.executors.libraries import prepare_libraries
 
+    prepare_libraries()
     foreign = Foreign(
         _files_of_splits(arguments.files, arguments.split),
         arguments.format,
