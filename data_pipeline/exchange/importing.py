@@ -15,7 +15,7 @@ from data_pipeline.exchange.stream import DocumentStream
 from data_pipeline.exchange.token_bytes import byte_lengths, num_bytes
 from data_pipeline.shards.alarms import Alarms
 from data_pipeline.shards.index import dtype_for
-from data_pipeline.shards.manifest import SHARDS, SPLITS, TOKENIZER, Manifest, SourceManifest
+from data_pipeline.shards.manifest import SHARDS, SPLITS, TOKENIZER, UNKNOWN, Manifest, SourceManifest
 from data_pipeline.shards.token_bytes import TokenBytes, read_token_bytes
 from data_pipeline.shards.writer import SourceWriter
 from data_pipeline.tokenize.checks import END_OF_TEXT, check, end_of_text, load, vocab_size
@@ -84,7 +84,7 @@ def import_shards(out: Path, foreign: Foreign, max_shard_bytes: int = MAX_SHARD_
                 splits[split] = {foreign.source: _write(stream, writer, behind, meter)}
                 _tell(stream, split)
         write_atomic(unfinished / TOKENIZER, tokenizer_json)
-        made = Manifest(hash_bytes(tokenizer_json), size, eot_id, dtype.name, splits)
+        made = Manifest(hash_bytes(tokenizer_json), size, eot_id, dtype.name, splits, UNKNOWN)
         made.save(unfinished)
     for line in Alarms().of(made):
         print(f"warning: {line}", file=sys.stderr)
