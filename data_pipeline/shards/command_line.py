@@ -16,9 +16,10 @@ SUMMARIES = {
 }
 FORMATS = ("nanogpt", "llmc", "megatron", "datatrove")
 VERIFY = """Read every block of every shard in a data folder, hold it against the sums, and say of each shard whether it
-is ok; of a damaged one, which 64 KiB blocks: cut off, changed, zeros, or another shard's, which is named. Exit code:
-0 all are ok, 1 something is damaged, 2 there is nothing to check. Damaged shards are made again by the
-`python -m data_pipeline ...` line that made the folder."""
+is ok; of a damaged one, which 64 KiB blocks: cut off, changed, zeros, or another shard's, which is named. Files among
+the shards that the manifest does not speak of are listed. Exit code: 0 all are ok, 1 something is damaged, be it the
+manifest, 2 there is nothing to check. Damaged shards are made again by the `python -m data_pipeline ...` line that made
+the folder; a folder that was merged or imported, by the same command into a new folder."""
 INSPECT = """Print what a data folder holds: documents, tokens, bytes of text, what a run reads, shards; and some of its
 documents. Also a pair of .bin and .idx of Megatron's format without a manifest, with --tokenizer."""
 TRACE = """From a token of the shards to its document: file and row of the input, the text around the token, and what
