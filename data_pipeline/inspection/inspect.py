@@ -70,7 +70,8 @@ def inspect_shard(path: Path, tokenizer: Path, show: Show) -> None:
     Args:
         path: either of them, or what both names begin with.
     Raises:
-        ShardError: it is no such pair. InspectionError: the tokenizer is missing, or there is no such position.
+        ShardError: it is no such pair.
+        InspectionError: the tokenizer is missing or has no token of an id, or there is no such position.
     """
     tokens, index = open_pair(path)
     starts = index.document_starts()
@@ -142,6 +143,7 @@ def _numbers_of(show: Show, starts: np.ndarray) -> list[int]:
 
 
 def _print_document(name: str, number: int, ids: np.ndarray, start: int, decoder: Decoder, show: Show) -> None:
+    decoder.check(name, ids, start)
     text = decoder.text(ids)
     print(f"\n{name}  document {number:,}, {number_of(len(ids), 'token')}, {human(len(text.encode()), 'B')}")
     if not show.ids:
