@@ -145,6 +145,8 @@ class Document:
     @property
     def original(self) -> Document:
         """The document that it is a copy of; itself where it is none."""
+        if not self.copy:
+            return self
         view = self.work.view
         (index,) = np.flatnonzero((view.files == self.file_number) & (view.rows == self.row)).tolist()
         return Document(self.work, index)
