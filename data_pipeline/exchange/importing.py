@@ -20,7 +20,7 @@ from data_pipeline.shards.token_bytes import TokenBytes, read_token_bytes
 from data_pipeline.shards.writer import SourceWriter
 from data_pipeline.tokenize.checks import END_OF_TEXT, check, end_of_text, load, vocab_size
 from foundation.files import write_atomic
-from foundation.hashes import hash_bytes, hash_json
+from foundation.hashes import hash_bytes
 from foundation.progress import Meter, progress
 from foundation.text import number_of
 
@@ -74,9 +74,8 @@ def import_shards(out: Path, foreign: Foreign, max_shard_bytes: int = MAX_SHARD_
     place = _place(foreign, opened)
     total = sum(file.num_tokens for files in opened.values() for file in files)
     read_bytes = sum(file.num_tokens * file.dtype.itemsize for files in opened.values() for file in files)
-    plan = hash_json([foreign.source, foreign.format, hash_bytes(tokenizer_json)])
     splits: dict[str, dict[str, SourceManifest]] = {}
-    with building(out, plan, total * dtype.itemsize, goes_on=False) as unfinished:
+    with building(out, total * dtype.itemsize) as unfinished:
         with progress("import", read_bytes, "B") as meter:
             for split in SPLITS:
                 stream = DocumentStream(opened[split], lengths, eot_id, place, foreign.append_eot)

@@ -71,7 +71,7 @@ def merge(out: Path, folders: Sequence[Path], renames: Mapping[tuple[Path, str],
     num_bytes = sum(each.num_tokens for _, _, _, mine in sources for each in mine.shards) * size
     plan = hash_json([[folder.name, each.tokenizer_hash, _hash(each)] for folder, each in manifests.items()])
     plan = hash_json([plan, sorted([str(folder), source, name] for (folder, source), name in renames.items())])
-    with building(out, plan, 0 if link else num_bytes, goes_on=True) as unfinished:
+    with building(out, 0 if link else num_bytes, plan) as unfinished:
         splits: dict[str, dict[str, SourceManifest]] = {split: {} for split in SPLITS}
         with progress("merge", num_bytes, "B") as meter:
             for split, folder, name, source in sources:
