@@ -63,6 +63,9 @@ def export(out: Path, data_dir: Path, trainer: str, shard_tokens: int = SHARD_TO
                 _write_files(unfinished, tokens, [(name, count) for name, _, _, count in mine], trainer, meter)
         write_atomic(unfinished / TOKENIZER, tokenizer)
     print(NOT_CARRIED.format(TRAINERS[trainer]), file=sys.stderr)
+    for split in (each for each in SPLITS if not any(each == mine for _, mine, _, _ in files)):
+        missing = f"{data_dir} holds no tokens in {split}: {TRAINERS[trainer]} gets no file of it"
+        print(f"warning: {missing}", file=sys.stderr)
     return [out / name for name, *_ in files]
 
 

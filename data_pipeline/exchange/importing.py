@@ -15,7 +15,7 @@ from data_pipeline.exchange.stream import DocumentStream
 from data_pipeline.exchange.token_bytes import byte_lengths, num_bytes
 from data_pipeline.shards.alarms import Alarms
 from data_pipeline.shards.index import dtype_for
-from data_pipeline.shards.manifest import SHARDS, SPLITS, TOKENIZER, UNKNOWN, Manifest, SourceManifest
+from data_pipeline.shards.manifest import SHARDS, SPLITS, TOKENIZER, UNKNOWN, Manifest, SourceManifest, tokenizer_file
 from data_pipeline.shards.token_bytes import TokenBytes, read_token_bytes
 from data_pipeline.shards.writer import SourceWriter
 from data_pipeline.tokenize.checks import END_OF_TEXT, check, end_of_text, load, vocab_size
@@ -37,7 +37,7 @@ class Foreign:
         files: split -> its files, in their order.
         format: one of FORMATS.
         source: its name in the new folder.
-        tokenizer: the tokenizer.json that encoded it.
+        tokenizer: the tokenizer.json that encoded it, or a folder that has it.
         eot_token: text of its end-of-text token.
         eot_at: where documents have it; None as the format's own writer does it.
         append_eot: put one behind documents of an index that have none.
@@ -75,7 +75,7 @@ def import_shards(out: Path, foreign: Foreign, max_shard_bytes: int = MAX_SHARD_
     total = sum(file.num_tokens for files in opened.values() for file in files)
     read_bytes = sum(file.num_tokens * file.dtype.itemsize for files in opened.values() for file in files)
     splits: dict[str, dict[str, SourceManifest]] = {}
-    with building(out, total * dtype.itemsize) as unfinished:
+    with building(out, total * dtype.itemsize + len(tokenizer_json)) as unfinished:
         with progress("import", read_bytes, "B") as meter:
             for split in SPLITS:
                 stream = DocumentStream(opened[split], lengths, eot_id, place, foreign.append_eot)
@@ -91,9 +91,13 @@ def import_shards(out: Path, foreign: Foreign, max_shard_bytes: int = MAX_SHARD_
 
 
 def _tokenizer(foreign: Foreign) -> bytes:
-    if not foreign.tokenizer.is_file():
-        raise ExchangeError(f"--tokenizer {foreign.tokenizer}: is no file; name the tokenizer.json of these shards")
-    tokenizer_json = foreign.tokenizer.read_bytes()
+    file = tokenizer_file(foreign.tokenizer)
+    if not file.is_file():
+        raise ExchangeError(
+            f"--tokenizer {foreign.tokenizer}: no {TOKENIZER} is there; name that of these shards, or a folder that "
+            "has it (a run with tokenizer=gpt2 leaves GPT-2's in its own)"
+        )
+    tokenizer_json = file.read_bytes()
     check(tokenizer_json, foreign.eot_token, (), f"--tokenizer {foreign.tokenizer}")
     return tokenizer_json
 

@@ -14,7 +14,7 @@ from data_pipeline.inspection.errors import InspectionError
 from data_pipeline.inspection.position import Position, locate, of_document
 from data_pipeline.inspection.text import Decoder, shortened
 from data_pipeline.report.tables import print_tables, table
-from data_pipeline.shards.manifest import SPLITS, Manifest, SourceManifest, read_tokenizer
+from data_pipeline.shards.manifest import SPLITS, TOKENIZER, Manifest, SourceManifest, read_tokenizer, tokenizer_file
 from data_pipeline.shards.pair import open_pair
 from foundation.progress import human
 from foundation.text import number_of
@@ -80,9 +80,12 @@ def inspect_shard(path: Path, tokenizer: Path, show: Show) -> None:
     print(f"documents: {documents:,}" + (f" of {number_of(sequences, 'sequence')}" if sequences != documents else ""))
     if not show.documents or not starts[-1]:
         return
-    if not tokenizer.is_file():
-        raise InspectionError(f"--tokenizer {tokenizer}: is no file; name the tokenizer.json of these tokens")
-    decoder = Decoder(tokenizer.read_bytes(), str(tokenizer))
+    file = tokenizer_file(tokenizer)
+    if not file.is_file():
+        raise InspectionError(
+            f"--tokenizer {tokenizer}: no {TOKENIZER} is there; name that of these tokens, or a folder that has it"
+        )
+    decoder = Decoder(file.read_bytes(), str(file))
     mapped = np.memmap(tokens, index.dtype, mode="r")
     for number in _numbers_of(show, starts):
         ids = np.asarray(mapped[starts[number] : starts[number + 1]])

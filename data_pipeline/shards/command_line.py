@@ -68,7 +68,7 @@ def _inspect(commands: _Commands[argparse.ArgumentParser]) -> None:
     made.add_argument("--seed", type=int, default=0, help="else they are drawn at random by it (default: 0)")
     made.add_argument("--ids", action="store_true", help="show each token's position and id in place of the text")
     made.add_argument("--whole", action="store_true", help="do not cut long documents")
-    made.add_argument("--tokenizer", type=Path, help="tokenizer.json of a .bin and .idx without a manifest")
+    made.add_argument("--tokenizer", type=Path, help="of a .bin and .idx without a manifest: the file, or its folder")
 
 
 def _trace(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -95,12 +95,12 @@ def _merge(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 def _import(commands: _Commands[argparse.ArgumentParser]) -> None:
     example = "data/fineweb fineweb_train_*.bin --split val=fineweb_val_000000.bin --format llmc --source fineweb "
-    made = _command(commands, "import", IMPORT, f"{example}--tokenizer gpt2/tokenizer.json")
+    made = _command(commands, "import", IMPORT, f"{example}--tokenizer data/gpt2")
     made.add_argument("out", type=Path, help="the new data folder")
     made.add_argument("files", type=Path, nargs="*", metavar="file", help="the training files, in their order")
     made.add_argument("--format", required=True, choices=FORMATS)
     made.add_argument("--source", required=True, help="the name of the source in the new folder")
-    made.add_argument("--tokenizer", required=True, type=Path, help="the tokenizer.json that encoded them")
+    made.add_argument("--tokenizer", required=True, type=Path, help="the tokenizer.json of these shards, or its folder")
     made.add_argument("--eot-token", default="<|endoftext|>", help="its end-of-text token (default: %(default)s)")
     made.add_argument(
         "--eot-at", choices=("start", "end"), help="where documents have it (default: llmc start, the others end)"

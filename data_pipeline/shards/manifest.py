@@ -168,6 +168,11 @@ def documents_path(prefix: Path) -> Path:
     return prefix.with_name(prefix.name + DOCUMENTS)
 
 
+def tokenizer_file(named: Path) -> Path:
+    """Return the tokenizer.json that is meant by a file, or by a folder that has one."""
+    return named / TOKENIZER if named.is_dir() else named
+
+
 def read_tokenizer(data_dir: Path, manifest: Manifest) -> bytes:
     """Return the bytes of `data_dir/tokenizer.json`, which encoded the shards.
 

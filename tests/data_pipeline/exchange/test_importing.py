@@ -306,6 +306,10 @@ def test_what_was_typed_wrongly_is_refused_before_any_work(
         bring_in("nanogpt", path, eot_token="<eos>")
     with pytest.raises(ExchangeError, match=r"absent\.bin: is no file"):
         bring_in("nanogpt", tmp_path / "absent.bin")
+    with pytest.raises(
+        ExchangeError, match=r"--tokenizer gpt2: no tokenizer\.json is there; name that of these shards"
+    ):
+        bring_in("nanogpt", path, tokenizer=Path("gpt2"))
     with pytest.raises(ExchangeError, match=r"a\.bin: is named twice"):
         bring_in("nanogpt", path, path)
     indexed = datatrove(tmp_path / "a.ds", [[*each, EOT] for each in documents])

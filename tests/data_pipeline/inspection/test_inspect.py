@@ -110,7 +110,7 @@ def test_a_pair_without_manifest(finished: Path, tmp_path: Path, capsys: pytest.
         assert capsys.readouterr().out.split(" document ")[1] == expected
     with pytest.raises(InspectionError, match="--from 99999999: this shard has tokens 0 to"):
         inspect_shard(tmp_path / "x", finished / "tokenizer.json", Show(1, "99999999"))
-    with pytest.raises(InspectionError, match=r"--tokenizer .*absent: is no file"):
+    with pytest.raises(InspectionError, match=r"--tokenizer .*absent: no tokenizer.json is there"):
         inspect_shard(tmp_path / "x", tmp_path / "absent", Show(1))
     (tmp_path / "x.bin").write_bytes(b"12")
     with pytest.raises(DamagedShard, match=r"x\.bin: 2 bytes, the lengths in its \.idx make"):
