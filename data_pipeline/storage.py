@@ -84,7 +84,7 @@ def room_for(path: Path, num_bytes: int | None = None) -> Iterator[None]:
         free = shutil.disk_usage(_existing(path)).free
         raise DiskFull(
             f"{path}: the disk is full: {needed}{free:,} bytes free; nothing that was finished is lost: "
-            "make room (or give another output_dir) and run the same command again"
+            "make room, or name a folder on another disk, and run the same command again"
         ) from error
 
 

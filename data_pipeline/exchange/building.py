@@ -16,14 +16,14 @@ PLAN = ".plan"  # in the unfinished folder: the hash of what is being made there
 
 
 @contextlib.contextmanager
-def building(out: Path, plan: str, num_bytes: int, goes_on: bool) -> Iterator[Path]:
+def building(out: Path, num_bytes: int, plan: str | None = None) -> Iterator[Path]:
     """Yield the folder to write into; it becomes `out` when the block ends well.
 
     Args:
         out: absent, or an empty folder.
-        plan: hash of all that the result depends on: what a stopped command left is used only by the same one.
         num_bytes: that will be written, asked of the disk before anything is.
-        goes_on: whether the block can go on from what is there; if not, it is removed, also when the block fails.
+        plan: of a block that can go on from what is there, the hash of all that the result depends on: what a stopped
+            command left is used only by the same one. None: it begins anew, and leaves nothing when it fails.
     Raises:
         ExchangeError: `out` holds something.
         DiskFull: says how many bytes were needed.
@@ -37,20 +37,21 @@ def building(out: Path, plan: str, num_bytes: int, goes_on: bool) -> Iterator[Pa
         try:
             _require_absent(out)  # who held the lock may have finished it
             known = unfinished / PLAN
-            if not (goes_on and known.is_file() and known.read_text() == plan):
+            if plan is None or not known.is_file() or known.read_text() != plan:
                 _clear(unfinished)
             for path in unfinished.rglob(TEMPORARY):  # of a process that was killed
                 path.unlink()
-            write_atomic(known, plan.encode())
+            if plan is not None:
+                write_atomic(known, plan.encode())
             _ask_room(unfinished, num_bytes)
             yield unfinished
-            known.unlink()
+            known.unlink(missing_ok=True)
             (unfinished / LOCK).unlink()
             unfinished.replace(out)
             sync_dir(out.parent)
             is_whole = True
         finally:
-            if not (is_whole or goes_on) or (not is_whole and _is_bare(unfinished)):
+            if not is_whole and (plan is None or _is_bare(unfinished)):
                 shutil.rmtree(unfinished)
 
 

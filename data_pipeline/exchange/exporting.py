@@ -16,7 +16,6 @@ from data_pipeline.shards.manifest import SPLITS, TOKENIZER, Manifest, read_toke
 from data_pipeline.shards.reader import Shard
 from foundation.errors import require
 from foundation.files import replacing, write_atomic
-from foundation.hashes import hash_json
 from foundation.progress import Meter, progress
 
 TRAINERS = {"llmc": "llm.c", "nanogpt": "nanoGPT"}
@@ -52,8 +51,7 @@ def export(out: Path, data_dir: Path, trainer: str, shard_tokens: int = SHARD_TO
     tokenizer = read_tokenizer(data_dir, manifest)
     files = _llmc_files(manifest, shard_tokens) if trainer == "llmc" else _nanogpt_files(manifest)
     num_bytes = sum(count for _, _, _, count in files) * UINT16.itemsize
-    plan = hash_json([trainer, shard_tokens, manifest.tokenizer_hash])
-    with building(out, plan, num_bytes + 4 * LLMC_HEADER * len(files), goes_on=False) as unfinished:
+    with building(out, num_bytes + 4 * LLMC_HEADER * len(files)) as unfinished:
         with progress("export", num_bytes, "B") as meter:
             for (split, source), mine in itertools.groupby(files, lambda each: each[1:3]):
                 sources = [source] if source else list(manifest.splits[split])
@@ -65,6 +63,9 @@ def export(out: Path, data_dir: Path, trainer: str, shard_tokens: int = SHARD_TO
                 _write_files(unfinished, tokens, [(name, count) for name, _, _, count in mine], trainer, meter)
         write_atomic(unfinished / TOKENIZER, tokenizer)
     print(NOT_CARRIED.format(TRAINERS[trainer]), file=sys.stderr)
+    for split in (each for each in SPLITS if not any(each == mine for _, mine, _, _ in files)):
+        missing = f"{data_dir} holds no tokens in {split}: {TRAINERS[trainer]} gets no file of it"
+        print(f"warning: {missing}", file=sys.stderr)
     return [out / name for name, *_ in files]
 
 

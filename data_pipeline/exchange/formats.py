@@ -19,11 +19,12 @@ from typing import Any, Literal
 import numpy as np
 
 from data_pipeline.exchange.errors import ExchangeError
-from data_pipeline.shards.index import read_index
+from data_pipeline.shards.pair import open_pair
 
 Place = Literal["start", "end"]  # where a document has its end-of-text token
 LLMC_MAGIC, LLMC_VERSION, LLMC_HEADER = 20240520, 1, 256  # of the header: int32s
 LLMC_OTHERS = {20240801: "uint32 ids, those of Llama 3", 20240522: "an evaluation set, no text"}
+SEEN_IDS = 256  # of a file that does not say how wide they are: text has no one id at every second place of so many
 UINT16, UINT32 = np.dtype("<u2"), np.dtype("<u4")
 
 
@@ -58,6 +59,7 @@ def open_nanogpt(path: Path, vocab_size: int) -> TokenFile:
     begin = np.fromfile(path, "<i4", 2).tolist()
     if begin[:1] == [LLMC_MAGIC]:
         raise ExchangeError(f"{path}: begins with the header of llm.c; import it with --format llmc")
+    _check_width(path, vocab_size)
     return TokenFile(path, UINT16, size // 2)
 
 
@@ -83,16 +85,8 @@ def open_llmc(path: Path, vocab_size: int) -> TokenFile:
 
 def open_megatron(path: Path, vocab_size: int) -> TokenFile:
     """Return the `.bin` of a pair, named by either file or by what both begin with."""
-    prefix = path.with_suffix("") if path.suffix in (".bin", ".idx") else path
-    index = read_index(prefix.with_name(f"{prefix.name}.idx"))
-    tokens = prefix.with_name(f"{prefix.name}.bin")
-    size, starts = _size(tokens), index.document_starts()
-    expected = int(starts[-1]) * index.dtype.itemsize
-    if size != expected:
-        raise ExchangeError(
-            f"{tokens}: {size:,} bytes, the lengths in its .idx make {expected:,}: it was cut short, or the two belong "
-            "to different shards; copy both again from their origin"
-        )
+    tokens, index = open_pair(path)
+    starts = index.document_starts()
     return TokenFile(tokens, index.dtype, int(starts[-1]), ends=starts[1:])
 
 
@@ -117,6 +111,8 @@ def open_datatrove(path: Path, vocab_size: int) -> TokenFile:
             )
     if size % width:
         raise ExchangeError(f"{path}: {size:,} bytes are no whole number of ids of {width} bytes: it was cut short")
+    if not counts and width == UINT16.itemsize:
+        _check_width(path, vocab_size)
     loss = path.with_name(f"{path.name}.loss").is_file()
     note = f"{path.name}.loss: which tokens were to be left out of the loss is not carried over" if loss else ""
     return TokenFile(path, np.dtype(f"<u{width}"), size // width, ends=ends, note=note)
@@ -147,6 +143,19 @@ def _datatrove_metadata(path: Path) -> tuple[int, int | None]:
         raise ExchangeError(f"{path}: its second line is not a number of tokens; it is no metadata of datatrove's")
     width = lines[0].rpartition("|")[2]
     return int(lines[1]), int(width) if width in ("2", "4") else None
+
+
+def _check_width(path: Path, vocab_size: int) -> None:
+    """Refuse ids of 4 bytes: read as uint16 they are twice as many, every second one the upper half of one."""
+    begin = np.fromfile(path, UINT16, SEEN_IDS)
+    upper = begin[1::2]
+    if len(begin) < SEEN_IDS or not begin.any() or int(upper.max()) > (vocab_size - 1) >> 16:
+        return
+    raise ExchangeError(
+        f"{path}: every second of its first {SEEN_IDS} ids is at most {upper.max()}, as upper halves of uint32 ids "
+        "are; a file that does not say how wide its ids are is read as uint16: write them so, with numpy's "
+        "fromfile(path, 'uint32').astype('uint16').tofile(other)"
+    )
 
 
 def _size(path: Path) -> int:

@@ -13,17 +13,20 @@ from data_pipeline.exchange.errors import ExchangeError, require_name
 from data_pipeline.exchange.formats import FORMATS, Place, TokenFile
 from data_pipeline.exchange.stream import DocumentStream
 from data_pipeline.exchange.token_bytes import byte_lengths, num_bytes
+from data_pipeline.shards.alarms import Alarms
 from data_pipeline.shards.index import dtype_for
-from data_pipeline.shards.manifest import SHARDS, SPLITS, TOKENIZER, Manifest, SourceManifest
-from data_pipeline.shards.token_bytes import read_token_bytes
+from data_pipeline.shards.manifest import SHARDS, SPLITS, TOKENIZER, UNKNOWN, Manifest, SourceManifest, tokenizer_file
+from data_pipeline.shards.token_bytes import TokenBytes, read_token_bytes
 from data_pipeline.shards.writer import SourceWriter
 from data_pipeline.tokenize.checks import END_OF_TEXT, check, end_of_text, load, vocab_size
 from foundation.files import write_atomic
-from foundation.hashes import hash_bytes, hash_json
+from foundation.hashes import hash_bytes
 from foundation.progress import Meter, progress
 from foundation.text import number_of
 
 MAX_SHARD_BYTES = 1 << 30  # of a `.bin`, as conf/shards/default.yaml has it
+MOST_SHORT_FRAC = 0.5  # of documents, with next to no text: more of them are those of another end-of-text token
+FEW_DOCUMENTS = 100  # of which that says little
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Foreign:
         files: split -> its files, in their order.
         format: one of FORMATS.
         source: its name in the new folder.
-        tokenizer: the tokenizer.json that encoded it.
+        tokenizer: the tokenizer.json that encoded it, or a folder that has it.
         eot_token: text of its end-of-text token.
         eot_at: where documents have it; None as the format's own writer does it.
         append_eot: put one behind documents of an index that have none.
@@ -50,7 +53,8 @@ class Foreign:
 
 
 def import_shards(out: Path, foreign: Foreign, max_shard_bytes: int = MAX_SHARD_BYTES) -> Manifest:
-    """Make a data folder of foreign shards. They are read once; a stopped import begins anew.
+    """Make a data folder of foreign shards. They are read once; a stopped import begins anew. Warns on stderr of tokens
+    past the usual limits (`Alarms`), as a run of the pipeline does.
 
     Args:
         out: the new folder.
@@ -66,43 +70,67 @@ def import_shards(out: Path, foreign: Foreign, max_shard_bytes: int = MAX_SHARD_
     eot_id, size = end_of_text(tokenizer, foreign.eot_token, str(foreign.tokenizer)), vocab_size(tokenizer)
     behind = read_token_bytes(tokenizer, orjson.loads(tokenizer_json))
     lengths, dtype = byte_lengths(behind, size), dtype_for(size)
-    opened = {split: _opened(foreign, split, size) for split in SPLITS}
+    opened = _opened(foreign, size)
     place = _place(foreign, opened)
     total = sum(file.num_tokens for files in opened.values() for file in files)
     read_bytes = sum(file.num_tokens * file.dtype.itemsize for files in opened.values() for file in files)
-    plan = hash_json([foreign.source, foreign.format, hash_bytes(tokenizer_json)])
     splits: dict[str, dict[str, SourceManifest]] = {}
-    with building(out, plan, total * dtype.itemsize, goes_on=False) as unfinished:
+    with building(out, total * dtype.itemsize + len(tokenizer_json)) as unfinished:
         with progress("import", read_bytes, "B") as meter:
             for split in SPLITS:
                 stream = DocumentStream(opened[split], lengths, eot_id, place, foreign.append_eot)
                 writer = SourceWriter(unfinished / SHARDS / split, foreign.source, dtype, max_shard_bytes)
-                splits[split] = {foreign.source: _write(stream, writer, len(behind.prefix), meter)}
+                splits[split] = {foreign.source: _write(stream, writer, behind, meter)}
                 _tell(stream, split)
         write_atomic(unfinished / TOKENIZER, tokenizer_json)
-        made = Manifest(hash_bytes(tokenizer_json), size, eot_id, dtype.name, splits)
+        made = Manifest(hash_bytes(tokenizer_json), size, eot_id, dtype.name, splits, UNKNOWN)
         made.save(unfinished)
+    for line in Alarms().of(made):
+        print(f"warning: {line}", file=sys.stderr)
     return made
 
 
 def _tokenizer(foreign: Foreign) -> bytes:
-    if not foreign.tokenizer.is_file():
-        raise ExchangeError(f"--tokenizer {foreign.tokenizer}: is no file; name the tokenizer.json of these shards")
-    tokenizer_json = foreign.tokenizer.read_bytes()
+    file = tokenizer_file(foreign.tokenizer)
+    if not file.is_file():
+        raise ExchangeError(
+            f"--tokenizer {foreign.tokenizer}: no {TOKENIZER} is there; name that of these shards, or a folder that "
+            "has it (a run with tokenizer=gpt2 leaves GPT-2's in its own)"
+        )
+    tokenizer_json = file.read_bytes()
     check(tokenizer_json, foreign.eot_token, (), f"--tokenizer {foreign.tokenizer}")
     return tokenizer_json
 
 
-def _opened(foreign: Foreign, split: str, size: int) -> list[TokenFile]:
+def _opened(foreign: Foreign, size: int) -> dict[str, list[TokenFile]]:
+    """Return split -> its files that hold tokens.
+
+    Raises:
+        ExchangeError: one file is named twice, under whatever name, or the files of a split hold no token.
+    """
     opener, _ = FORMATS[foreign.format]
-    files = [opener(path, size) for path in foreign.files.get(split, [])]
-    for file in files:
-        if file.note:
-            print(f"warning: {file.note}", file=sys.stderr)
-    twice = {file.path for file in files if sum(other.path == file.path for other in files) > 1}
-    if twice:
-        raise ExchangeError(f"{min(twice)}: is named twice; name each file once")
-    return [file for file in files if file.num_tokens]
+    opened: dict[str, list[TokenFile]] = {}
+    named: dict[Path, str] = {}
+    for split in SPLITS:
+        files = [opener(path, size) for path in foreign.files.get(split, [])]
+        for file in files:
+            _check_once(file, split, named)
+            if file.note:
+                print(f"warning: {file.note}", file=sys.stderr)
+        opened[split] = [file for file in files if file.num_tokens]
+        if not opened[split] and (files or split == SPLITS[0]):
+            names = ", ".join(str(file.path) for file in files) or "no file"
+            raise ExchangeError(f"{split}: {names}: holds no token; name the files that hold the tokens of {split}")
+    return opened
+
+
+def _check_once(file: TokenFile, split: str, named: dict[Path, str]) -> None:
+    """Refuse a file that was named before; named: file -> split of those, receives this one."""
+    real = file.path.resolve()
+    if real in named:
+        where = " and ".join(dict.fromkeys((named[real], split)))
+        raise ExchangeError(f"{file.path}: is named twice, in {where}; name each file once, in one split")
+    named[real] = split
 
 
 def _place(foreign: Foreign, opened: dict[str, list[TokenFile]]) -> Place:
@@ -118,7 +146,7 @@ def _place(foreign: Foreign, opened: dict[str, list[TokenFile]]) -> Place:
     return place
 
 
-def _write(stream: DocumentStream, writer: SourceWriter, prefix_bytes: int, meter: Meter) -> SourceManifest:
+def _write(stream: DocumentStream, writer: SourceWriter, behind: TokenBytes, meter: Meter) -> SourceManifest:
     num_prefixes = 0  # what a tokenizer puts before each document's text is none of its bytes
     with writer:
         for ids, lengths in stream.read(meter):
@@ -129,12 +157,20 @@ def _write(stream: DocumentStream, writer: SourceWriter, prefix_bytes: int, mete
         weight=1.0,
         tokens=sum(each.num_tokens for each in shards),
         documents=sum(each.num_documents for each in shards),
-        utf8_bytes=num_bytes(stream.counts, stream.lengths) - num_prefixes * prefix_bytes,
+        utf8_bytes=num_bytes(stream.tally.counts, stream.lengths) - num_prefixes * len(behind.prefix),
         shards=shards,
+        health=stream.tally.health(behind.single_bytes(len(stream.lengths)), behind.unknown),
     )
 
 
 def _tell(stream: DocumentStream, split: str) -> None:
+    documents, short = int(stream.tally.lengths.sum()), int(stream.tally.lengths[:2].sum())  # fewer than 2^2 tokens
+    if documents >= FEW_DOCUMENTS and short > MOST_SHORT_FRAC * documents:
+        print(
+            f"warning: {split}: {short:,} of {documents:,} documents have at most 2 tokens of text: see whether "
+            f"{stream.eot_id} is what ends documents there (--eot-token), and whether --format is theirs",
+            file=sys.stderr,
+        )
     if stream.split:
         print(
             f"warning: {split}: {number_of(stream.split, 'end-of-text token')} inside documents of the index: each "

@@ -14,6 +14,8 @@ from data_pipeline.exchange.errors import ExchangeError, require_name
 from data_pipeline.shards.blocks import BlockReader
 from data_pipeline.shards.errors import DamagedShard, ShardError
 from data_pipeline.shards.manifest import (
+    DOCUMENTS,
+    SEVERAL,
     SPLITS,
     TOKENIZER,
     Manifest,
@@ -29,7 +31,7 @@ from foundation.files import replacing, write_atomic
 from foundation.hashes import hash_file, hash_json
 from foundation.progress import Meter, progress
 
-BESIDE = (".documents.parquet",)  # files that a shard may have beside its own three, copied with it
+BESIDE = (DOCUMENTS,)  # files that a shard may have beside its own three, copied with it
 COPIED_BYTES = 4 << 20
 AGREE = ("tokenizer_hash", "vocab_size", "eot_id", "dtype")  # of the manifests of folders that go into one
 
@@ -69,7 +71,7 @@ def merge(out: Path, folders: Sequence[Path], renames: Mapping[tuple[Path, str],
     num_bytes = sum(each.num_tokens for _, _, _, mine in sources for each in mine.shards) * size
     plan = hash_json([[folder.name, each.tokenizer_hash, _hash(each)] for folder, each in manifests.items()])
     plan = hash_json([plan, sorted([str(folder), source, name] for (folder, source), name in renames.items())])
-    with building(out, plan, 0 if link else num_bytes, goes_on=True) as unfinished:
+    with building(out, 0 if link else num_bytes, plan) as unfinished:
         splits: dict[str, dict[str, SourceManifest]] = {split: {} for split in SPLITS}
         with progress("merge", num_bytes, "B") as meter:
             for split, folder, name, source in sources:
@@ -82,7 +84,7 @@ def merge(out: Path, folders: Sequence[Path], renames: Mapping[tuple[Path, str],
                 splits[split][name] = replace(source, shards=infos)
         write_atomic(unfinished / TOKENIZER, tokenizer)
         seeds = {each.shuffle_seed for each in manifests.values()}
-        merged = replace(first, splits=splits, shuffle_seed=seeds.pop() if len(seeds) == 1 else None)
+        merged = replace(first, splits=splits, shuffle_seed=seeds.pop() if len(seeds) == 1 else SEVERAL)
         merged.save(unfinished)
     return merged
 

@@ -10,6 +10,8 @@ import numpy as np
 from data_pipeline.exchange.errors import ExchangeError
 from data_pipeline.exchange.formats import Place, TokenFile
 from data_pipeline.exchange.token_bytes import NO_TOKEN
+from data_pipeline.shards.health import Tally
+from data_pipeline.shards.kernels import count_tokens
 from foundation.progress import Meter
 
 CHUNK_TOKENS = 1 << 22  # read at a time
@@ -27,7 +29,7 @@ class DocumentStream:
         append_eot: put one behind documents of an index that have none.
         chunk_tokens, most_tokens: read at a time; of a document.
     Attributes:
-        counts: (vocab_size,) int64, how often each id came.
+        tally: of the documents that were given; the longest one is named by its number and its first token.
         split: end-of-text tokens inside documents of an index, which are two documents here.
         appended: end-of-text tokens that were put in.
         begun: whether the files begin amid a document, whose rest is one of its own here.
@@ -40,13 +42,16 @@ class DocumentStream:
     append_eot: bool = False
     chunk_tokens: int = CHUNK_TOKENS
     most_tokens: int = MOST_TOKENS
-    counts: np.ndarray = field(init=False)
+    tally: Tally = field(init=False)
     split: int = field(init=False, default=0)
     appended: int = field(init=False, default=0)
     begun: bool = field(init=False, default=False)
+    _num_read: int = field(init=False, default=0)
+    _num_ended: int = field(init=False, default=0)  # end-of-text tokens among them
+    _num_given: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        self.counts = np.zeros(len(self.lengths), np.int64)
+        self.tally = Tally.empty(len(self.lengths))
 
     def read(self, meter: Meter) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield ids (num_tokens,), documents end to end, each with its end-of-text token last; lengths (n,) int32.
@@ -58,23 +63,25 @@ class DocumentStream:
         """
         held: list[np.ndarray] = []
         for ids in self._moved(self._chunks(meter)):
-            self.counts += np.bincount(ids, minlength=len(self.counts))
             ends = np.flatnonzero(ids == self.eot_id) + 1
+            self._num_read += len(ids)
+            self._num_ended += len(ends)
             if not len(ends):
                 held.append(ids)
                 self._check_length(held)
                 continue
-            lengths = np.diff(ends, prepend=-sum(map(len, held)))
+            lengths = np.diff(ends, prepend=-sum(map(len, held))).astype(np.int32)
             whole = np.concatenate([*held, ids[: ends[-1]]]) if held else ids[: ends[-1]]
             held = [ids[ends[-1] :]] if ends[-1] < len(ids) else []
-            yield whole, lengths.astype(np.int32)
+            self._count(whole, lengths)
+            yield whole, lengths
         if held:
             raise self._unended(sum(map(len, held)))
 
     def _chunks(self, meter: Meter) -> Iterator[np.ndarray]:
         """Yield the ids of all files, checked, an end-of-text token behind each document of an index."""
         for file in self.files:
-            before = int(self.counts[self.eot_id])
+            before = self._num_ended
             with file.path.open("rb") as reader:
                 reader.seek(file.offset)
                 for begin in range(0, file.num_tokens, self.chunk_tokens):
@@ -87,7 +94,18 @@ class DocumentStream:
                     yield ids if file.ends is None else self._ended(file, ids, begin)
             if file.ends is not None:
                 documents = int((np.diff(file.ends, prepend=0) > 0).sum())
-                self.split += int(self.counts[self.eot_id]) - before - documents
+                self.split += self._num_ended - before - documents
+
+    def _count(self, ids: np.ndarray, lengths: np.ndarray) -> None:
+        """Add documents to the tally."""
+        tally, place = self.tally, int(np.argmax(lengths))
+        if lengths[place] > tally.longest[0]:
+            number = int(tally.lengths.sum()) + place
+            token = self._num_given + int(lengths[:place].sum(dtype=np.int64))
+            tally.longest = int(lengths[place]), f"document {number:,} of the source, from its token {token:,} on"
+        self._num_given += len(ids)
+        tally.repeated += count_tokens(ids, lengths, tally.counts)
+        tally.add_lengths(lengths)
 
     def _check_ids(self, file: TokenFile, ids: np.ndarray, begin: int) -> None:
         unsigned = ids.view(f"<u{ids.itemsize}")  # a negative id becomes a large one
@@ -131,8 +149,8 @@ class DocumentStream:
             yield ids[1:] if begins else ids
             self.begun = self.begun or not begins
             begins = False
-        if self.begun and not self.counts[self.eot_id]:
-            raise self._unended(int(self.counts.sum()))
+        if self.begun and not self._num_ended:
+            raise self._unended(self._num_read)
         yield np.array([self.eot_id], dtype)
 
     def _begins(self) -> bool:
@@ -156,7 +174,7 @@ class DocumentStream:
             raise self._unended(sum(map(len, held)))
 
     def _unended(self, num_tokens: int) -> ExchangeError:
-        seen = int(self.counts[self.eot_id])
+        seen = self._num_ended
         what = f"after {seen:,} documents" if seen else "in all of it: there is none"
         names = self.files[-1].path if len(self.files) == 1 else f"{self.files[0].path} to {self.files[-1].path}"
         return ExchangeError(

@@ -14,9 +14,8 @@ from data_pipeline.inspection.errors import InspectionError
 from data_pipeline.inspection.position import Position, locate, of_document
 from data_pipeline.inspection.text import Decoder, shortened
 from data_pipeline.report.tables import print_tables, table
-from data_pipeline.shards.errors import DamagedShard
-from data_pipeline.shards.index import read_index
-from data_pipeline.shards.manifest import SPLITS, Manifest, SourceManifest, read_tokenizer
+from data_pipeline.shards.manifest import SPLITS, TOKENIZER, Manifest, SourceManifest, read_tokenizer, tokenizer_file
+from data_pipeline.shards.pair import open_pair
 from foundation.progress import human
 from foundation.text import number_of
 
@@ -71,26 +70,26 @@ def inspect_shard(path: Path, tokenizer: Path, show: Show) -> None:
     Args:
         path: either of them, or what both names begin with.
     Raises:
-        ShardError: it is no such pair. InspectionError: the tokenizer is missing, or there is no such position.
+        ShardError: it is no such pair.
+        InspectionError: the tokenizer is missing or has no token of an id, or there is no such position.
     """
-    prefix = path.with_suffix("") if path.suffix in (".bin", ".idx") else path
-    index = read_index(prefix.with_name(f"{prefix.name}.idx"))
-    starts, tokens = index.document_starts(), prefix.with_name(f"{prefix.name}.bin")
-    size = tokens.stat().st_size if tokens.is_file() else 0
-    if size != int(starts[-1]) * index.dtype.itemsize:
-        raise DamagedShard(f"{tokens}: {size:,} bytes, its .idx makes {int(starts[-1]) * index.dtype.itemsize:,}")
+    tokens, index = open_pair(path)
+    starts = index.document_starts()
     documents, sequences = len(starts) - 1, len(index.lengths)
     print(f"tokens:    {int(starts[-1]):,} {index.dtype.name}")
     print(f"documents: {documents:,}" + (f" of {number_of(sequences, 'sequence')}" if sequences != documents else ""))
-    if not show.documents or not documents:
+    if not show.documents or not starts[-1]:
         return
-    if not tokenizer.is_file():
-        raise InspectionError(f"--tokenizer {tokenizer}: is no file; name the tokenizer.json of these tokens")
-    decoder = Decoder(tokenizer.read_bytes(), str(tokenizer))
+    file = tokenizer_file(tokenizer)
+    if not file.is_file():
+        raise InspectionError(
+            f"--tokenizer {tokenizer}: no {TOKENIZER} is there; name that of these tokens, or a folder that has it"
+        )
+    decoder = Decoder(file.read_bytes(), str(file))
     mapped = np.memmap(tokens, index.dtype, mode="r")
     for number in _numbers_of(show, starts):
         ids = np.asarray(mapped[starts[number] : starts[number + 1]])
-        _print_document(f"{prefix.name}:{starts[number]}", number, ids, int(starts[number]), decoder, show)
+        _print_document(f"{tokens.stem}:{starts[number]}", number, ids, int(starts[number]), decoder, show)
 
 
 def _held(manifest: Manifest) -> Table:
@@ -147,6 +146,7 @@ def _numbers_of(show: Show, starts: np.ndarray) -> list[int]:
 
 
 def _print_document(name: str, number: int, ids: np.ndarray, start: int, decoder: Decoder, show: Show) -> None:
+    decoder.check(name, ids, start)
     text = decoder.text(ids)
     print(f"\n{name}  document {number:,}, {number_of(len(ids), 'token')}, {human(len(text.encode()), 'B')}")
     if not show.ids:

@@ -11,10 +11,9 @@ import pyarrow.parquet as pq
 from data_pipeline.inspection.errors import InspectionError
 from data_pipeline.inspection.position import Position
 from data_pipeline.inspection.work import Document
-from data_pipeline.shards.manifest import Manifest, shard_prefix
+from data_pipeline.shards.manifest import Manifest, documents_path, shard_prefix
 from foundation.hashes import hash_file
 
-TABLE = ".documents.parquet"  # beside a shard: a row a document, in the shard's order
 COLUMNS = ["source_file", "row", "id"]
 
 
@@ -35,7 +34,7 @@ def from_table(data_dir: Path, manifest: Manifest, position: Position) -> Origin
     """
     shard = position.shard
     prefix = shard_prefix(data_dir, position.split, shard.name)
-    path = prefix.with_name(f"{prefix.name}{TABLE}")
+    path = documents_path(prefix)
     if not path.is_file():
         raise InspectionError(f"{path.name} is missing, which names the documents of this shard")
     infos = manifest.splits[position.split][position.source].shards

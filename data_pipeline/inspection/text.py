@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from tokenizers import Tokenizer
 
+from data_pipeline.inspection.errors import InspectionError
 from data_pipeline.tokenize.checks import load
 from foundation.text import one_line, visible
 
@@ -22,6 +23,30 @@ class Decoder:
 
     def __init__(self, tokenizer_json: bytes, where: str) -> None:
         self._tokenizer: Tokenizer = load(tokenizer_json, where)
+        self._where = where
+        ids = list(self._tokenizer.get_vocab().values())
+        self._has_token = np.zeros(max(ids) + 1, np.bool_)
+        self._has_token[ids] = True
+
+    def check(self, name: str, ids: np.ndarray, first: int) -> None:
+        """Refuse ids that no token has: decoding leaves them out without a word.
+
+        Args:
+            name: of the shard, for the error.
+            ids: (n,) integers.
+            first: position of the first.
+        Raises:
+            InspectionError: says which token has which id.
+        """
+        inside = (ids >= 0) & (ids < len(self._has_token))
+        known = inside & self._has_token[np.where(inside, ids, 0)]
+        if not known.all():
+            place = int(np.argmin(known))
+            raise InspectionError(
+                f"{name}: token {first + place:,} has id {ids[place]}, which the vocabulary of {self._where} does not "
+                f"have: its largest is {len(self._has_token) - 1}; name the tokenizer that encoded these, or copy the "
+                "shard again from its origin"
+            )
 
     def text(self, ids: np.ndarray) -> str:
         """Return the text of ids, (n,) integers; bytes that are no UTF-8 by themselves as U+FFFD."""

@@ -22,6 +22,8 @@ def lines_of(found: dict[str, Any]) -> Iterator[str]:
     yield f"token      {document['token_in_document']:,} of its {document['tokens']:,}, id {found['token_id']}"
     if "file" in document:
         yield f"from       {visible(document['file'])}, row {document['row']:,}, id {visible(document['id'])}"
+    if "copy_of" in document:
+        yield f"copy of    {visible(document['copy_of'])}, of which the stages tell"
     yield ""
     yield visible(document["text"])
     yield ""
@@ -55,25 +57,27 @@ def _filter(what: dict[str, Any]) -> Iterator[str]:
 def _kept(what: dict[str, Any]) -> Iterator[str]:
     if "cluster" in what:
         yield f"in cluster {what['cluster']} of {number_of(what['cluster_documents'], 'document')}"
-    rows = what["replaced"]
+    rows = what.get("replaced", [])
     for row in rows[:MOST]:
         alike = f", similarity {row['similarity']:.3f}" if row["similarity"] is not None else ""
         yield f"kept for {one_line(row['id'], SNIPPET_CHARS)} ({one_line(row['file'])}, row {row['row']:,}){alike}"
     if len(rows) > MOST:
         yield f"... and for {len(rows) - MOST:,} more; --json names them"
-    if not rows and "cluster" not in what:
+    if "replaced" in what and not rows and "cluster" not in what:
         yield "no other document was removed for it"
 
 
 def _cut(what: dict[str, Any]) -> Iterator[str]:
-    rows = what["cut"]
+    rows = what.get("cut", [])
+    if what.get("bytes_cut"):
+        yield f"{number_of(what['bytes_cut'], 'byte')} cut out of it"
     for row in rows[:MOST]:
         of = f", of {row['test_item']}" if row["test_item"] else ""
         where = f"bytes {row['start']:,} to {row['stop']:,}" if row["start"] is not None else "all of it"
         yield f"cut out {where}{of}: {one_line(row['snippet'], SNIPPET_CHARS)!r}"
     if len(rows) > MOST:
         yield f"... and {len(rows) - MOST:,} more; --json names them"
-    if not rows:
+    if what and not rows and not what.get("bytes_cut"):
         yield "nothing was cut out of it"
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from data_pipeline.augment.augmentation import NAME
 from data_pipeline.inspection.cleaned import cleaning_of
 from data_pipeline.inspection.errors import InspectionError
 from data_pipeline.inspection.evidence import REPLACED, Evidence
-from data_pipeline.inspection.origin import TABLE, Origin, from_table, from_work
+from data_pipeline.inspection.origin import Origin, from_table, from_work
 from data_pipeline.inspection.position import Position, locate
 from data_pipeline.inspection.text import Decoder
 from data_pipeline.inspection.work import CUTTING, Document, Work
-from data_pipeline.output_dir import REMOVED, WORK
-from data_pipeline.shards.manifest import SPLITS, Manifest, read_tokenizer
+from data_pipeline.output_dir import CLUSTERS, REMOVED, WORK
+from data_pipeline.shards.manifest import DOCUMENTS, SPLITS, Manifest, read_tokenizer
 from data_pipeline.storage import DamagedFile
 
 AROUND = 24  # tokens shown to each side
+COPY_ID = re.compile(rf"(.+)#{NAME.pattern}-[1-9][0-9]*", re.DOTALL)  # as augment.copies names them
 
 
 def trace(data_dir: Path, typed: str, around: int = AROUND) -> dict[str, Any]:
@@ -29,8 +33,9 @@ def trace(data_dir: Path, typed: str, around: int = AROUND) -> dict[str, Any]:
     Returns:
         `position`, `split`, `source`, `shard`, `token` (its place in the shard), `token_in_source`, `token_id`;
         `document`: `number_in_shard`, `number_in_source`, `first_token`, `tokens`, `token_in_document`, `text` around
-        the token, and `file`, `row`, `id` where they are known; `stages`: stage -> what it did; `unknown`: what can't
-        be said, and why.
+        the token, and `file`, `row`, `id` where they are known, of a copy also `copy_of`, the id of the document that
+        it is one of; `stages`: stage -> what it did, of a copy to that document; `unknown`: what can't be said, with
+        the reason.
     Raises:
         InspectionError: there is no such position.
         ShardError: a shard is not what the manifest says.
@@ -97,7 +102,7 @@ def _in_work(data_dir: Path, position: Position, origin: Origin | None, text: st
         why = (
             "is of another run"
             if origin
-            else f"is of another run or another order, without {position.shard.name}{TABLE}"
+            else f"is of another run or another order, without {position.shard.name}{DOCUMENTS}"
         )
         raise InspectionError(f"{data_dir / WORK}: {why}: its document here has another text")
     return document
@@ -106,38 +111,81 @@ def _in_work(data_dir: Path, position: Position, origin: Origin | None, text: st
 def _stages(
     found: dict[str, Any], data_dir: Path, position: Position, origin: Origin, document: Document | None
 ) -> dict[str, Any]:
+    """Return what the stages did; of a copy, what they did to the document that it is one of."""
     stages: dict[str, Any] = {}
+    unknown: list[str] = found["unknown"]
     if document is not None:
-        stages |= {"clean": _cleaned(data_dir, document, found["unknown"]), "filter": _filtered(document)}
+        original = document.original
+        stages |= {"clean": _cleaned(data_dir, original, unknown), "filter": _filtered(original)}
     if (data_dir / REMOVED).is_dir() or document is not None:
-        stages |= _told(data_dir, origin, document)
+        stages |= _told(data_dir, origin, document, unknown)
     else:
-        found["unknown"].append(f"what was removed in favour of this document: {data_dir / REMOVED} is gone")
+        unknown.append(f"what was removed in favour of this document: {data_dir / REMOVED} is gone")
     stages["split"] = {"held_out": position.split == SPLITS[1]}
     if document is not None and document.copy:
+        found["document"]["copy_of"] = document.copy_of
         stages["augment"] = {"copy": document.copy, "metadata": document.record["metadata"]}
     return stages
 
 
-def _told(data_dir: Path, origin: Origin, document: Document | None) -> dict[str, Any]:
-    """Return what the evidence of the folder says, by stage."""
-    evidence = Evidence(data_dir, origin.file, origin.row, origin.id)
-    replaced, spans, cluster = evidence.replaced(), evidence.spans(), evidence.cluster()
-    stages: dict[str, Any] = {stage: {"replaced": replaced[stage]} for stage in REPLACED}
-    if cluster is not None:
+def _told(data_dir: Path, origin: Origin, document: Document | None, unknown: list[str]) -> dict[str, Any]:
+    """Return what the evidence of the folder says, by stage; unknown: receives what it may not say."""
+    work = document.work if document is not None else None
+    evidence = Evidence(data_dir, origin.file, origin.row, _identifiers(data_dir, origin, document, unknown), work)
+    stages: dict[str, Any] = {stage: _replaced(evidence, stage, unknown) for stage in REPLACED}
+    if missing := evidence.missing(CLUSTERS, REPLACED[-1]):
+        unknown.append(f"the cluster of near-duplicates that this document is in: {missing}")
+    elif (cluster := evidence.cluster()) is not None:
         stages[REPLACED[-1]] |= {"cluster": cluster[0], "cluster_documents": cluster[1]}
-    for stage in CUTTING:
-        cuts = document.cuts(stage) if document is not None else None
-        stages[stage] = {"cut": spans[stage]}
-        if cuts is not None:
-            stages[stage]["bytes_cut"] = sum(cut.stop - cut.start for cut in cuts)
-    return stages
+    return stages | {stage: _cut(evidence, stage, document, unknown) for stage in CUTTING}
+
+
+def _identifiers(data_dir: Path, origin: Origin, document: Document | None, unknown: list[str]) -> list[str]:
+    """Return the ids that the evidence may name the document by: a copy's is its original's."""
+    if document is not None:
+        return [document.copy_of or origin.id]
+    match = COPY_ID.fullmatch(origin.id)
+    if match is None:
+        return [origin.id]
+    unknown.append(
+        f"whether this is a copy of {match[1]}, as its id reads: {data_dir / WORK} does not say; what was removed and "
+        "cut out is told of both"
+    )
+    return [origin.id, match[1]]
+
+
+def _replaced(evidence: Evidence, stage: str, unknown: list[str]) -> dict[str, Any]:
+    rows, missing = evidence.replaced(stage), evidence.missing(REMOVED, stage)
+    if missing:
+        unknown.append(f"what {stage} removed in favour of this document: {missing}")
+    return {"replaced": rows} if rows or not missing else {}
+
+
+def _cut(evidence: Evidence, stage: str, document: Document | None, unknown: list[str]) -> dict[str, Any]:
+    """Return the spans that a stage cut out, and their bytes where the work folder knows them."""
+    rows, missing = evidence.spans(stage), evidence.missing(REMOVED, stage)
+    if document is None:
+        if missing:
+            unknown.append(f"what {stage} cut out of this document: {missing}")
+        return {"cut": rows} if rows or not missing else {}
+    bytes_cut = _covered((cut.start, cut.stop) for cut in document.original.cuts(stage))
+    told = _covered((row["start"], row["stop"]) for row in rows if row["start"] is not None)
+    if told != bytes_cut:
+        why = f": {missing}" if missing else ""
+        unknown.append(f"which {bytes_cut:,} bytes {stage} cut out of this document: its tables tell of {told:,}{why}")
+    return {"cut": rows, "bytes_cut": bytes_cut}
+
+
+def _covered(spans: Iterable[tuple[int, int]]) -> int:
+    """Return how many bytes lie in spans, (start, stop) each, which may overlap."""
+    covered = end = 0
+    for start, stop in sorted(spans):
+        covered += max(stop - max(start, end), 0)
+        end = max(end, stop)
+    return covered
 
 
 def _cleaned(data_dir: Path, document: Document, unknown: list[str]) -> dict[str, Any]:
-    if document.copy:
-        unknown.append("a copy is made of a cleaned document: what cleaning did is said of that one")
-        return {}
     try:
         return {"rules": cleaning_of(data_dir, document)}
     except InspectionError as error:

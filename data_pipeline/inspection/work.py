@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
+from data_pipeline.augment.copies import COPY
 from data_pipeline.documents import COPY_SHIFT
 from data_pipeline.inspection.errors import InspectionError
 from data_pipeline.inspection.position import Position
@@ -59,6 +61,10 @@ class Work:
         """Return what a finished stage wrote down."""
         facts: dict[str, Any] = Records(self._work / stage, self._data_dir).facts("stage")["facts"]
         return facts
+
+    def files(self, stage: str) -> list[Path]:
+        """Return the files that a finished stage wrote, be they there or not."""
+        return Records(self._work / stage, self._data_dir).files("stage")
 
     def document(self, position: Position) -> Document:
         """Return the document at a position of shards that hold a source's documents in the order of the corpus.
@@ -128,6 +134,23 @@ class Document:
         """Which copy of its document it is, from 1; 0: it is none."""
         return int(self.work.view.rows[self.index]) >> COPY_SHIFT
 
+    @property
+    def copy_of(self) -> str | None:
+        """The id of the document that it is a copy of; None: it is none."""
+        if not self.copy:
+            return None
+        identifier: str = orjson.loads(self.record["metadata"])[COPY]["id"]
+        return identifier
+
+    @property
+    def original(self) -> Document:
+        """The document that it is a copy of; itself where it is none."""
+        if not self.copy:
+            return self
+        view = self.work.view
+        (index,) = np.flatnonzero((view.files == self.file_number) & (view.rows == self.row)).tolist()
+        return Document(self.work, index)
+
     @cached_property
     def partition(self) -> Partition:
         """The partition that it lies in."""
@@ -151,9 +174,7 @@ class Document:
         return text
 
     def scores(self) -> dict[str, float]:
-        """Return what the rules measured of it, by score; nothing of a copy."""
-        if self.partition.stage != CLEAN:
-            return {}
+        """Return what the rules measured of it, by score; it is no copy."""
         arrays = read_arrays(scores_path(self.work.view.work, self.partition.name))
         return {name: float(values[self._place]) for name, values in arrays.items()}
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from data_pipeline.shards.command_line import parser
-from data_pipeline.shards.manifest import SPLITS
-from data_pipeline.shards.verify import verify
+from data_pipeline.shards.manifest import NAME, SPLITS
+from data_pipeline.shards.verify import strays, verify
 from foundation.command import run_command
 from foundation.errors import ConfigError
 from foundation.reader import reader_may_leave
@@ -35,6 +35,8 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(f"{name}: {'damaged' if problems else 'ok'}")
         for problem in problems:
             print(f"  {problem}")
+    for stray in () if verdicts[NAME] else strays(arguments.folder):
+        print(f"{stray}: the manifest does not speak of it, no run reads it")
     return int(any(verdicts.values()))
 
 
@@ -76,7 +78,9 @@ def _merge(arguments: argparse.Namespace) -> int:
 
 def _import(arguments: argparse.Namespace) -> int:
     from data_pipeline.exchange.importing import Foreign, import_shards
+    from data_pipeline.executors.libraries import prepare_libraries
 
+    prepare_libraries()
     foreign = Foreign(
         _files_of_splits(arguments.files, arguments.split),
         arguments.format,

@@ -16,9 +16,10 @@ SUMMARIES = {
 }
 FORMATS = ("nanogpt", "llmc", "megatron", "datatrove")
 VERIFY = """Read every block of every shard in a data folder, hold it against the sums, and say of each shard whether it
-is ok; of a damaged one, which 64 KiB blocks: cut off, changed, zeros, or another shard's, which is named. Exit code:
-0 all are ok, 1 something is damaged, 2 there is nothing to check. Damaged shards are made again by the
-`python -m data_pipeline ...` line that made the folder."""
+is ok; of a damaged one, which 64 KiB blocks: cut off, changed, zeros, or another shard's, which is named. Files among
+the shards that the manifest does not speak of are listed. Exit code: 0 all are ok, 1 something is damaged, be it the
+manifest, 2 there is nothing to check. Damaged shards are made again by the `python -m data_pipeline ...` line that made
+the folder; a folder that was merged or imported, by the same command into a new folder."""
 INSPECT = """Print what a data folder holds: documents, tokens, bytes of text, what a run reads, shards; and some of its
 documents. Also a pair of .bin and .idx of Megatron's format without a manifest, with --tokenizer."""
 TRACE = """From a token of the shards to its document: file and row of the input, the text around the token, and what
@@ -67,7 +68,7 @@ def _inspect(commands: _Commands[argparse.ArgumentParser]) -> None:
     made.add_argument("--seed", type=int, default=0, help="else they are drawn at random by it (default: 0)")
     made.add_argument("--ids", action="store_true", help="show each token's position and id in place of the text")
     made.add_argument("--whole", action="store_true", help="do not cut long documents")
-    made.add_argument("--tokenizer", type=Path, help="tokenizer.json of a .bin and .idx without a manifest")
+    made.add_argument("--tokenizer", type=Path, help="of a .bin and .idx without a manifest: the file, or its folder")
 
 
 def _trace(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -94,12 +95,12 @@ def _merge(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 def _import(commands: _Commands[argparse.ArgumentParser]) -> None:
     example = "data/fineweb fineweb_train_*.bin --split val=fineweb_val_000000.bin --format llmc --source fineweb "
-    made = _command(commands, "import", IMPORT, f"{example}--tokenizer gpt2/tokenizer.json")
+    made = _command(commands, "import", IMPORT, f"{example}--tokenizer data/gpt2")
     made.add_argument("out", type=Path, help="the new data folder")
     made.add_argument("files", type=Path, nargs="*", metavar="file", help="the training files, in their order")
     made.add_argument("--format", required=True, choices=FORMATS)
     made.add_argument("--source", required=True, help="the name of the source in the new folder")
-    made.add_argument("--tokenizer", required=True, type=Path, help="the tokenizer.json that encoded them")
+    made.add_argument("--tokenizer", required=True, type=Path, help="the tokenizer.json of these shards, or its folder")
     made.add_argument("--eot-token", default="<|endoftext|>", help="its end-of-text token (default: %(default)s)")
     made.add_argument(
         "--eot-at", choices=("start", "end"), help="where documents have it (default: llmc start, the others end)"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from foundation.errors import GroundworkError
 
 REMEDY = (
-    "copy the folder again from its origin, or type the `python -m data_pipeline ...` line that made it: "
-    "it makes damaged shards again"
+    "copy the folder again from its origin, or type the line that made it: `python -m data_pipeline ...` makes damaged "
+    "shards again, a merge or an import makes a new folder"
 )
 
 

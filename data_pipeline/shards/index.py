@@ -34,12 +34,14 @@ class Index:
     Attributes:
         dtype: of the tokens in the `.bin`.
         lengths: (num_sequences,) int32, tokens of each sequence.
+        offsets: (num_sequences,) int64, the byte of the `.bin` at which each begins.
         boundaries: (num_documents + 1,) int64, the sequence at which each document begins, then num_sequences.
         buffer: (file size,) uint8, the whole file, for its hash.
     """
 
     dtype: np.dtype[Any]
     lengths: np.ndarray
+    offsets: np.ndarray
     boundaries: np.ndarray
     buffer: np.ndarray
 
@@ -75,11 +77,11 @@ def index_bytes(dtype: np.dtype[Any], lengths: np.ndarray) -> bytes:
 
 
 def read_index(path: Path) -> Index:
-    """Map and check an `.idx`.
+    """Map an `.idx` and check its form. Where no hash vouches for its numbers, `pair.open_pair` checks them too.
 
     Raises:
         ShardError: the file is missing, or of a format, version or dtype that we don't read.
-        DamagedShard: it is shorter or longer than its own counts say.
+        DamagedShard: it is shorter or longer than its own counts say, or its documents don't span its sequences.
     """
     if not path.is_file():
         raise ShardError(f"{path}: missing; a shard is its .bin, .idx and .sum together")
@@ -94,6 +96,7 @@ def read_index(path: Path) -> Index:
     index = Index(
         dtype=DTYPE_CODES[code],
         lengths=np.frombuffer(buffer, "<i4", count, HEADER.size),
+        offsets=np.frombuffer(buffer, "<i8", count, HEADER.size + 4 * count),
         boundaries=np.frombuffer(buffer, "<i8", boundaries, HEADER.size + 12 * count),
         buffer=buffer,
     )

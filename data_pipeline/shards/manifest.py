@@ -10,7 +10,8 @@
 
 A source with a budget of its own has `"budget": {"epochs": 2.0}` or `{"tokens": 3e9}` beside its weight. These may be
 missing: `shuffle_seed`, of shards in the corpus's order; `health` and a shard's `documents_hash`, of shards from
-elsewhere; `eot`.
+elsewhere; `eot`. `shuffle_seed` is "several" where folders of different orders were merged, "unknown" where shards come
+from elsewhere; folders that were merged or imported before these words were there have none.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import orjson
 
@@ -37,6 +38,8 @@ SPLITS = ("train", "val")
 DOCUMENTS = ".documents.parquet"  # behind a shard's name: where each of its documents comes from
 EOT_AFTER = "after"  # the one rule there is: an end-of-text token after each document
 DTYPES = ("uint16", "int32")
+SEVERAL: Final = "several"  # in place of a shuffle_seed
+UNKNOWN: Final = "unknown"
 HASH = re.compile(r"[0-9a-f]{32}")
 MAKE = "make the shards with `python -m data_pipeline` (by default into data/pydocs), or name their folder"
 
@@ -92,7 +95,8 @@ class Manifest:
         eot_id: the token after each document.
         dtype: of the tokens on disk, `uint16` or `int32`.
         splits: split -> source -> what it holds.
-        shuffle_seed: of the order of the documents; None where they stand as the corpus has them.
+        shuffle_seed: of the order of the documents; None where they stand as the corpus has them, SEVERAL where one
+            order does not hold for all sources, UNKNOWN where another tool wrote them.
         eot: where end-of-text tokens stand; `after` each document is the one rule there is.
     """
 
@@ -101,7 +105,7 @@ class Manifest:
     eot_id: int
     dtype: str
     splits: dict[str, dict[str, SourceManifest]]
-    shuffle_seed: int | None = None
+    shuffle_seed: int | Literal["several", "unknown"] | None = None
     eot: str = EOT_AFTER
 
     def save(self, data_dir: Path) -> None:
@@ -162,6 +166,11 @@ def shard_prefix(data_dir: Path, split: str, name: str) -> Path:
 def documents_path(prefix: Path) -> Path:
     """Return the table of a shard's documents, by the path of its files without their suffix."""
     return prefix.with_name(prefix.name + DOCUMENTS)
+
+
+def tokenizer_file(named: Path) -> Path:
+    """Return the tokenizer.json that is meant by a file, or by a folder that has one."""
+    return named / TOKENIZER if named.is_dir() else named
 
 
 def read_tokenizer(data_dir: Path, manifest: Manifest) -> bytes:
@@ -248,9 +257,19 @@ def _manifest(node: _Node) -> Manifest:
         eot_id=eot_id,
         dtype=node["dtype"].text(re.compile("|".join(DTYPES)), " or ".join(DTYPES)),
         splits={split: {name: _source(splits[split][name]) for name in splits[split].names()} for split in SPLITS},
-        shuffle_seed=node["shuffle_seed"].integer() if "shuffle_seed" in node.value else None,
+        shuffle_seed=_shuffle_seed(node["shuffle_seed"]) if "shuffle_seed" in node.value else None,
         eot=node["eot"].text(re.compile(EOT_AFTER), repr(EOT_AFTER)) if "eot" in node.value else EOT_AFTER,
     )
+
+
+def _shuffle_seed(node: _Node) -> int | Literal["several", "unknown"]:
+    if node.value == SEVERAL:
+        return SEVERAL
+    if node.value == UNKNOWN:
+        return UNKNOWN
+    if type(node.value) is not int or node.value < 0:
+        raise node.wrong(f"an integer of at least 0, {SEVERAL!r} or {UNKNOWN!r}")
+    return node.value
 
 
 def _source(node: _Node) -> SourceManifest:

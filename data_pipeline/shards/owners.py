@@ -3,62 +3,67 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from data_pipeline.shards.errors import DamagedShard, ShardError
 from data_pipeline.shards.manifest import ShardInfo
-from data_pipeline.shards.sums import Sums, digest, read_sums
-from foundation.hashes import BLOCK_BYTES, hash_file
+from data_pipeline.shards.sums import digest, read_sums
+from foundation.hashes import BLOCK_BYTES
 
 ZEROS = digest(bytes(BLOCK_BYTES))
 Place = tuple[str, int]  # a shard's name with its split, a block of it
+# name with split, e.g. `train/web_00000` -> (prefix, what the manifest says), in the manifest's order
+Shards = dict[str, tuple[Path, ShardInfo]]
 
 
+@dataclass(frozen=True, slots=True)
 class Owners:
-    """Finds the shard that bytes belong to. Reads the `.sum` files anew at each question, one at a time.
+    """Which shards bytes belong to. Attributes: blocks: digest -> its place in up to two shards, the first of each;
+    indexes: digest of an `.idx` -> its shard."""
 
-    Args:
-        shards: name with split, e.g. `train/web_00000` -> (prefix, what the manifest says), in the manifest's order.
-    """
+    blocks: dict[bytes, list[Place]]
+    indexes: dict[bytes, str]
 
-    def __init__(self, shards: dict[str, tuple[Path, ShardInfo]]) -> None:
-        self._shards = shards
-
-    def blocks(self, wrong: Iterable[bytes], but: str) -> dict[bytes, Place]:
-        """Return the places in other shards at which blocks of these digests were written; the first of several.
+    def block(self, digest: bytes, but: str) -> Place | None:
+        """Return the place that a block belongs to.
 
         Args:
-            but: the shard that they were found in; asked last, for blocks that changed places in one file.
+            but: the shard that it was found in; named last, for blocks that changed places in one file.
         """
-        wanted = set(wrong) - {ZEROS}
-        halves = np.frombuffer(b"".join(sorted(wanted)), "<u8")[::2]
-        found: dict[bytes, Place] = {}
-        for name, sums in self._sums(but):
-            mine = np.frombuffer(sums.blocks, "<u8")[::2]
-            for block in np.flatnonzero(np.isin(mine, halves)).tolist() if wanted else ():
-                if (each := sums.block(block)) in wanted:
-                    found.setdefault(each, (name, block))
-        return found
+        places = self.blocks.get(digest, [])
+        return next((place for place in places if place[0] != but), places[0] if places else None)
 
-    def index(self, path: Path) -> str | None:
-        """Return the shard whose `.idx` a file is."""
-        mine = bytes.fromhex(hash_file(path)) if path.is_file() else None
-        return next((name for name, sums in self._sums("") if sums.idx_digest == mine), None)
 
-    def sum_file(self, path: Path) -> str | None:
-        """Return the shard whose `.sum` a file is."""
-        mine = hash_file(path) if path.is_file() else None
-        return next((name for name, (_, info) in self._shards.items() if info.sum_hash == mine), None)
+def find_owners(shards: Shards, wrong: Iterable[bytes], indexes: Iterable[bytes]) -> Owners:
+    """Read the `.sum` files of all shards once, one at a time, for all that is asked.
 
-    def _sums(self, last: str) -> Iterator[tuple[str, Sums]]:
-        for name, (prefix, info) in sorted(self._shards.items(), key=lambda item: item[0] == last):
-            try:
-                yield name, read_sums(prefix.with_name(prefix.name + ".sum"), info.sum_hash)
-            except (ShardError, OSError):
-                continue  # of which the verdict on that shard speaks
+    Args:
+        shards: in the manifest's order.
+        wrong: digests of blocks. indexes: digests of `.idx` files.
+    """
+    wanted, wanted_indexes = set(wrong) - {ZEROS}, set(indexes)
+    owners = Owners({}, {})
+    if not wanted and not wanted_indexes:
+        return owners
+    halves = np.frombuffer(b"".join(sorted(wanted)), "<u8")[::2]
+    for name, (prefix, info) in shards.items():
+        try:
+            sums = read_sums(prefix.with_name(f"{prefix.name}.sum"), info.sum_hash)
+        except (ShardError, OSError):
+            continue  # of which the verdict on that shard speaks
+        if sums.idx_digest in wanted_indexes:
+            owners.indexes.setdefault(sums.idx_digest, name)
+        mine = np.frombuffer(sums.blocks, "<u8")[::2]
+        for block in np.flatnonzero(np.isin(mine, halves)).tolist():
+            if (each := sums.block(block)) in wanted:
+                places = owners.blocks.setdefault(each, [])
+                if len(places) < 2 and name not in (place for place, _ in places):
+                    places.append((name, block))
+    return owners
 
 
 def described(path: Path, size: int, wrong: list[tuple[int, bytes]], owners: dict[bytes, Place]) -> list[ShardError]:
@@ -68,7 +73,7 @@ def described(path: Path, size: int, wrong: list[tuple[int, bytes]], owners: dic
         path: of the `.bin`.
         size: of it in bytes.
         wrong: (block, the digest that it has), ascending.
-        owners: by digest, as `Owners.blocks` found them.
+        owners: by digest, the place that it belongs to, where it has one.
     """
 
     def kind(item: tuple[int, tuple[int, bytes]]) -> tuple[str, int, int]:

@@ -254,10 +254,6 @@ class Sharder:
             )
         return found
 
-    def writer(self, folder: Path, source: str, dtype: np.dtype[Any]) -> SourceWriter:
-        """Return the writer of one source's shards in `folder`, e.g. `shards/train`."""
-        return SourceWriter(folder, source, dtype, self.max_shard_bytes)
-
     def shard_writer(self, prefix: Path, dtype: np.dtype[Any]) -> ShardWriter:
         """Return the writer of one shard."""
         return ShardWriter(prefix, dtype)

@@ -36,7 +36,8 @@ def bring_in(finished: Path, tmp_path: Path) -> Callable[..., Manifest]:
 
     def bring_in(form: str, *files: Path, **changes: object) -> Manifest:
         splits = {"train": list(files), "val": changes.pop("val", [])}
-        foreign = Foreign(splits, form, "other", finished / "tokenizer.json", **changes)  # type: ignore[arg-type]
+        tokenizer = changes.pop("tokenizer", finished)  # a folder that has one
+        foreign = Foreign(splits, form, "other", tokenizer, **changes)  # type: ignore[arg-type]
         return import_shards(tmp_path / "in", foreign, 1 << 16)
 
     return bring_in

@@ -37,41 +37,41 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("goes_on", [False, True])
-def test_it_appears_whole_at_the_end(tmp_path: Path, goes_on: bool) -> None:
-    with building(tmp_path / "out", "plan", 10, goes_on) as unfinished:
+@pytest.mark.parametrize("plan", [None, "plan"])
+def test_it_appears_whole_at_the_end(tmp_path: Path, plan: str | None) -> None:
+    with building(tmp_path / "out", 10, plan) as unfinished:
         (unfinished / "file").write_text("1")
         assert not (tmp_path / "out").exists()
     assert names(tmp_path) == ["out"] and names(tmp_path / "out") == ["file"]
 
 
 def test_what_fails_leaves_nothing_or_what_the_same_plan_can_use(tmp_path: Path) -> None:
-    for goes_on in (False, True):
-        with pytest.raises(KeyboardInterrupt), building(tmp_path / "out", "plan", 10, goes_on) as unfinished:
+    for plan in (None, "plan"):
+        with pytest.raises(KeyboardInterrupt), building(tmp_path / "out", 10, plan) as unfinished:
             (unfinished / "file").write_text("1")
             raise KeyboardInterrupt
-        assert (unfinished / "file").exists() == goes_on and not (tmp_path / "out").exists()
-    with building(tmp_path / "out", "plan", 10, goes_on=True) as unfinished:
+        assert (unfinished / "file").exists() == (plan is not None) and not (tmp_path / "out").exists()
+    with building(tmp_path / "out", 10, "plan") as unfinished:
         assert (unfinished / "file").read_text() == "1"
         (unfinished / "more").write_text("2")
     assert names(tmp_path) == ["out"] and names(tmp_path / "out") == ["file", "more"]
 
 
-@pytest.mark.parametrize(("plan", "goes_on"), [("other", True), ("plan", False)])
-def test_what_another_plan_left_is_not_used(tmp_path: Path, plan: str, goes_on: bool) -> None:
-    with pytest.raises(KeyboardInterrupt), building(tmp_path / "out", "plan", 10, goes_on=True) as unfinished:
+@pytest.mark.parametrize("plan", ["other", None])
+def test_what_another_plan_left_is_not_used(tmp_path: Path, plan: str | None) -> None:
+    with pytest.raises(KeyboardInterrupt), building(tmp_path / "out", 10, "plan") as unfinished:
         (unfinished / "folder").mkdir()
         (unfinished / "folder" / "file").write_text("1")
         raise KeyboardInterrupt
-    with building(tmp_path / "out", plan, 10, goes_on) as unfinished:
-        assert {PLAN, ".lock"} == set(names(unfinished))
+    with building(tmp_path / "out", 10, plan) as unfinished:
+        assert {".lock", *([PLAN] if plan else [])} == set(names(unfinished))
 
 
 def test_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("data_pipeline.exchange.building.folder_lock", lambda folder: folder_lock(folder, 0.1))
-    with building(tmp_path / "out", "plan", 10, goes_on=True) as unfinished:
+    with building(tmp_path / "out", 10, "plan") as unfinished:
         (unfinished / "file").write_text("1")
-        with pytest.raises(FolderLocked), building(tmp_path / "out", "plan", 10, goes_on=True):
+        with pytest.raises(FolderLocked), building(tmp_path / "out", 10, "plan"):
             raise AssertionError
         assert (unfinished / "file").exists()
 
@@ -80,9 +80,9 @@ def test_who_waited_finds_it_made_and_leaves_nothing(tmp_path: Path) -> None:
     command = (
         "import sys; from pathlib import Path; from data_pipeline.exchange.building import building\n"
         "print('begun', flush=True)\n"
-        "with building(Path(sys.argv[1]), 'plan', 1, True): print('built')"
+        "with building(Path(sys.argv[1]), 1, 'plan'): print('built')"
     )
-    with building(tmp_path / "out", "plan", 10, goes_on=True) as unfinished:
+    with building(tmp_path / "out", 10, "plan") as unfinished:
         (unfinished / "file").write_text("1")
         line = [sys.executable, "-c", command, str(tmp_path / "out")]
         other = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -98,7 +98,7 @@ def test_a_link_or_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to(tmp_path / "absent")
     for name in ("file", "link"):
-        with pytest.raises(ExchangeError, match=f"{name}: is there already"), building(tmp_path / name, "p", 1, True):
+        with pytest.raises(ExchangeError, match=f"{name}: is there already"), building(tmp_path / name, 1, "p"):
             raise AssertionError
 
 

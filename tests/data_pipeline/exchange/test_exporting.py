@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -81,6 +82,14 @@ def test_a_vocabulary_beyond_uint16_is_refused(finished: Path, tmp_path: Path) -
     with pytest.raises(ExchangeError, match=r"int32, of a vocabulary of 65,537; llm\.c holds uint16"):
         export(tmp_path / "out", folder, "llmc")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["large"]
+
+
+def test_a_split_without_tokens_is_told(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, manifest = tmp_path / "data", Manifest.load(finished)
+    shutil.copytree(finished, folder)
+    replace(manifest, splits={"train": manifest.splits["train"], "val": {}}).save(folder)
+    assert [path.name for path in export(tmp_path / "out", folder, "nanogpt")] == ["train.bin"]
+    assert f"warning: {folder} holds no tokens in val: nanoGPT gets no file of it\n" in capsys.readouterr().err
 
 
 def test_damaged_shards_are_not_exported(out: Path, tmp_path: Path) -> None:

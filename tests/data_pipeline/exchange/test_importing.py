@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 from tokenizers import Tokenizer
 
 from data_pipeline.exchange.errors import ExchangeError
-from data_pipeline.shards.errors import ShardError
+from data_pipeline.shards.errors import DamagedShard, ShardError
+from data_pipeline.shards.health import health_plainly
 from data_pipeline.shards.manifest import Manifest
+from data_pipeline.shards.token_bytes import token_bytes_of
 from data_pipeline.shards.verify import verify
 from data_pipeline.tokenize.errors import TokenizerError
 from tests.data_pipeline.exchange.writers import Documents, datatrove, llmc_bytes, megatron
@@ -49,7 +52,7 @@ def test_nanogpt_files_end_to_end(
     assert (held.documents, held.tokens) == (len(documents), len(tokens))
     assert held.utf8_bytes == text_bytes(documents, finished)
     assert len(held.shards) > 1 and not any(verify(tmp_path / "in").values())
-    assert made == Manifest.load(tmp_path / "in")
+    assert made == Manifest.load(tmp_path / "in") and made.shuffle_seed == "unknown"
 
 
 def test_llmc_documents_begin_with_end_of_text_and_go_on_in_the_next_file(
@@ -149,6 +152,63 @@ def test_end_of_text_inside_a_document_of_an_index_ends_it(
     assert back() == documents and "1 end-of-text token inside documents" in capsys.readouterr().err
 
 
+def test_health_is_that_of_the_documents(
+    bring_in: Import, documents: Documents, tmp_path: Path, finished: Path
+) -> None:
+    some = [[*each[:5], 7, 7, 7, *each[5:]] for each in documents]
+    made = bring_in("nanogpt", uint16(tmp_path / "a.bin", flat(some)), val=[uint16(tmp_path / "v.bin", flat(some[:2]))])
+    behind = token_bytes_of((finished / "tokenizer.json").read_bytes())
+    single = behind.single_bytes(made.vocab_size).tolist()
+    for split, held in {"train": some, "val": some[:2]}.items():
+        health = made.splits[split]["other"].health
+        assert health is not None
+        longest = max(range(len(held)), key=lambda place: len(held[place]))
+        first = sum(len(each) + 1 for each in held[:longest])
+        name = f"document {longest:,} of the source, from its token {first:,} on"
+        plainly = [(name if place == longest else "", each) for place, each in enumerate(held)]
+        assert asdict(health) == health_plainly(plainly, single, behind.unknown)
+
+
+def test_tokens_past_a_limit_are_told_as_a_run_of_the_pipeline_tells_them(
+    bring_in: Import, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bring_in("nanogpt", uint16(tmp_path / "a.bin", [*[5] * 1000, EOT] * 120 + [*[6] * 60_000, EOT]))
+    told = capsys.readouterr().err
+    assert "warning: other (train): 99.9% of the tokens repeat the one before, more than max_repeated_frac" in told
+    assert "look at document 120 of the source, from its token 120,120 on (60,001 tokens)" in told
+
+
+def test_documents_next_to_empty_are_told(bring_in: Import, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokens = [*[5, 6, EOT] * 60, *[5, 6, 7, EOT] * 50]
+    bring_in("nanogpt", uint16(tmp_path / "a.bin", tokens))
+    told = capsys.readouterr().err
+    assert "warning: train: 60 of 110 documents have at most 2 tokens of text: see whether 0 is what ends" in told
+
+
+def test_one_file_in_two_splits_is_refused_under_whatever_name(
+    bring_in: Import, documents: Documents, tmp_path: Path
+) -> None:
+    path = uint16(tmp_path / "a.bin", flat(documents))
+    (tmp_path / "b.bin").symlink_to(path)
+    (tmp_path / "c").mkdir()
+    for other in (path, tmp_path / "b.bin", tmp_path / "c" / ".." / "a.bin"):
+        with pytest.raises(ExchangeError, match=r"\.bin: is named twice, in train and val; name each file once"):
+            bring_in("nanogpt", path, val=[other])
+        with pytest.raises(ExchangeError, match=r"\.bin: is named twice, in train; name each file once"):
+            bring_in("nanogpt", path, other)
+    assert not (tmp_path / "in").exists()
+
+
+def test_files_without_a_token_are_refused(bring_in: Import, documents: Documents, tmp_path: Path) -> None:
+    empty, path = uint16(tmp_path / "none.bin", []), uint16(tmp_path / "a.bin", flat(documents))
+    with pytest.raises(ExchangeError, match=r"train: .*none\.bin: holds no token; name the files"):
+        bring_in("nanogpt", empty)
+    with pytest.raises(ExchangeError, match=r"val: .*none\.bin: holds no token; name the files"):
+        bring_in("nanogpt", path, val=[empty])
+    assert not (tmp_path / "in").exists()
+    assert bring_in("nanogpt", empty, path).splits["train"]["other"].documents == len(documents)
+
+
 REFUSED = {
     "llmc without a header": ("llmc", lambda tokens: struct.pack(f"<{len(tokens)}H", *tokens), "no llm.c shard"),
     "llmc, a header alone that is cut": ("llmc", lambda tokens: llmc_bytes(tokens)[:600], "no llm.c shard"),
@@ -158,6 +218,8 @@ REFUSED = {
     "llmc of version 2": ("llmc", lambda tokens: struct.pack("<256i", 20240520, 2, *[0] * 254), "version 2"),
     "nanogpt with a header": ("nanogpt", llmc_bytes, "--format llmc"),
     "nanogpt of odd size": ("nanogpt", lambda tokens: struct.pack(f"<{len(tokens)}H", *tokens)[:-1], "an odd number"),
+    "nanogpt of uint32": ("nanogpt", lambda tokens: struct.pack(f"<{len(tokens)}I", *tokens), "of uint32 ids"),
+    "datatrove of uint32, alone": ("datatrove", lambda tokens: struct.pack(f"<{len(tokens)}I", *tokens), "uint32"),
     "ids above the vocabulary": ("nanogpt", lambda tokens: struct.pack("<3H", 5, 60_000, 0), "token 1 has id 60000"),
     "no end of text at all": ("nanogpt", lambda tokens: struct.pack("<3H", 5, 6, 7), "there is none: 3 tokens"),
     "no end of text at the end": ("nanogpt", lambda tokens: struct.pack("<4H", 5, 0, 6, 7), "missing after 1 doc"),
@@ -206,11 +268,34 @@ def test_half_a_megatron_pair_is_refused(bring_in: Import, documents: Documents,
     prefix = megatron(tmp_path / "m", [[[*each, EOT]] for each in documents])
     tokens = tmp_path / "m.bin"
     tokens.write_bytes(tokens.read_bytes()[:-2])
-    with pytest.raises(ExchangeError, match=r"m\.bin: .* bytes, the lengths in its \.idx make"):
+    with pytest.raises(DamagedShard, match=r"m\.bin: .* bytes, the lengths in its \.idx make"):
         bring_in("megatron", prefix)
     (tmp_path / "m.idx").unlink()
     with pytest.raises(ShardError, match=r"m\.idx: missing"):
         bring_in("megatron", prefix)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("offsets", "sequence 1 begins at byte 0 of the .bin"),
+        ("boundaries", r"document 2 begins at sequence 1; documents begin in ascending order"),
+    ],
+)
+def test_a_megatron_index_whose_numbers_do_not_agree_is_refused(
+    bring_in: Import, documents: Documents, tmp_path: Path, words: str, said: str
+) -> None:
+    prefix = megatron(tmp_path / "m", [[[*each, EOT]] for each in documents])
+    index, count = tmp_path / "m.idx", len(documents)
+    data = bytearray(index.read_bytes())
+    if words == "offsets":
+        data[34 + 4 * count : 34 + 12 * count] = bytes(8 * count)
+    else:
+        struct.pack_into("<2q", data, 34 + 12 * count + 8, 2, 1)
+    index.write_bytes(data)
+    with pytest.raises(DamagedShard, match=said):
+        bring_in("megatron", prefix)
+    assert not (tmp_path / "in").exists()
 
 
 def test_what_was_typed_wrongly_is_refused_before_any_work(
@@ -221,6 +306,10 @@ def test_what_was_typed_wrongly_is_refused_before_any_work(
         bring_in("nanogpt", path, eot_token="<eos>")
     with pytest.raises(ExchangeError, match=r"absent\.bin: is no file"):
         bring_in("nanogpt", tmp_path / "absent.bin")
+    with pytest.raises(
+        ExchangeError, match=r"--tokenizer gpt2: no tokenizer\.json is there; name that of these shards"
+    ):
+        bring_in("nanogpt", path, tokenizer=Path("gpt2"))
     with pytest.raises(ExchangeError, match=r"a\.bin: is named twice"):
         bring_in("nanogpt", path, path)
     indexed = datatrove(tmp_path / "a.ds", [[*each, EOT] for each in documents])

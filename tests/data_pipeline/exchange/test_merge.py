@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipeline.exchange import merge as room
 from data_pipeline.exchange.errors import ExchangeError
 from data_pipeline.exchange.merge import merge
 from data_pipeline.shards.errors import DamagedShard, ShardError
@@ -71,6 +70,28 @@ def test_sources_keep_tokens_names_weights_and_budgets(parts: Parts, tmp_path: P
     copied, original = tmp_path / "all/shards/train/web2_00000.bin", second / "shards/train/web_00000.bin"
     assert copied.samefile(original) == link
     assert {path.name for path in (tmp_path / "all").iterdir()} == {"manifest.json", "shards", "tokenizer.json"}
+
+
+@pytest.mark.parametrize(
+    ("first_seed", "second_seed", "merged"),
+    [
+        (0, 0, 0),
+        (None, None, None),
+        ("unknown", "unknown", "unknown"),
+        ("several", "several", "several"),
+        (0, 1, "several"),
+        (0, None, "several"),
+        ("unknown", None, "several"),
+        ("several", 0, "several"),
+    ],
+)
+def test_the_order_of_what_is_merged_is_not_taken_for_the_corpus_s(
+    parts: Parts, tmp_path: Path, first_seed: object, second_seed: object, merged: object
+) -> None:
+    for folder, seed in zip(parts, (first_seed, second_seed), strict=True):
+        replace(Manifest.load(folder), shuffle_seed=seed).save(folder)  # type: ignore[arg-type]
+    merge(tmp_path / "all", [*parts], renames_of(parts[1]), link=True)
+    assert Manifest.load(tmp_path / "all").shuffle_seed == merged
 
 
 def test_tables_of_documents_come_along(parts: Parts, tmp_path: Path) -> None:
@@ -202,9 +223,3 @@ def test_a_folder_that_is_there_is_left_alone(parts: Parts, tmp_path: Path) -> N
 def test_what_is_no_data_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ShardError, match="absent is no folder"):
         merge(tmp_path / "all", [tmp_path / "absent"], {})
-
-
-def test_the_tables_beside_shards_are_those_that_are_traced() -> None:
-    from data_pipeline.inspection.origin import TABLE
-
-    assert room.BESIDE == (TABLE,)

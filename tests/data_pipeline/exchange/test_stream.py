@@ -53,7 +53,15 @@ def test_any_cut_gives_the_documents_of_the_plain_way(tmp_path: Path, place: Pla
         files.append(TokenFile(path, UINT16, stop - start, offset=4))
     stream = DocumentStream(files, np.ones(VOCAB, np.int32), EOT, place, chunk_tokens=int(rng.integers(1, 40)))
     assert read(stream) == plainly(tokens, place)
-    assert np.array_equal(stream.counts, np.bincount(tokens, minlength=VOCAB))
+    found = plainly(tokens, place)
+    assert stream.tally.counts.tolist() == [sum(each[:-1].count(token) for each in found) for token in range(VOCAB)]
+    assert stream.tally.repeated == sum(
+        first == second for each in found for first, second in itertools.pairwise(each[:-1])
+    )
+    longest = max(range(len(found)), key=lambda number: len(found[number]))
+    first = sum(map(len, found[:longest]))
+    named = f"document {longest:,} of the source, from its token {first:,} on"
+    assert stream.tally.longest == (len(found[longest]), named)
 
 
 def test_a_document_beyond_the_limit_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:

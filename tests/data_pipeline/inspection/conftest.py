@@ -12,8 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from data_pipeline.inspection.origin import TABLE
-from data_pipeline.shards.manifest import Manifest, ShardInfo
+from data_pipeline.shards.manifest import DOCUMENTS, Manifest, ShardInfo
 from data_pipeline.shards.reader import open_split
 from data_pipeline.storage import write_table
 
@@ -51,7 +50,7 @@ def write_tables() -> Callable[[Path, dict[str, dict[str, Rows]]], None]:
                     mine, left = left[: info.num_documents], left[info.num_documents :]
                     columns = dict(zip(SCHEMA.names, map(list, zip(*mine, strict=True)), strict=True))
                     columns["source_file"] = pa.array(columns["source_file"]).dictionary_encode()
-                    write_table(folder / "shards" / split / f"{info.name}{TABLE}", pa.table(columns, SCHEMA))
+                    write_table(folder / "shards" / split / f"{info.name}{DOCUMENTS}", pa.table(columns, SCHEMA))
                 assert not left
 
     return write
@@ -107,7 +106,7 @@ def bare(finished: Path, tmp_path: Path) -> Path:
 
 def forget_tables(folder: Path) -> None:
     """Remove the tables beside the shards, and what the manifest says of them."""
-    for path in folder.rglob(f"*{TABLE}"):
+    for path in folder.rglob(f"*{DOCUMENTS}"):
         path.unlink()
     manifest = Manifest.load(folder)
     for sources in manifest.splits.values():

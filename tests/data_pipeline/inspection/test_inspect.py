@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 
 from data_pipeline.inspection.errors import InspectionError
 from data_pipeline.inspection.inspect import Show, inspect_folder, inspect_shard
 from data_pipeline.inspection.text import MARKS, Decoder
 from data_pipeline.shards.errors import DamagedShard
+from data_pipeline.shards.index import index_bytes
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.shards.reader import open_split
 from foundation.progress import human
@@ -108,11 +110,39 @@ def test_a_pair_without_manifest(finished: Path, tmp_path: Path, capsys: pytest.
         assert capsys.readouterr().out.split(" document ")[1] == expected
     with pytest.raises(InspectionError, match="--from 99999999: this shard has tokens 0 to"):
         inspect_shard(tmp_path / "x", finished / "tokenizer.json", Show(1, "99999999"))
-    with pytest.raises(InspectionError, match=r"--tokenizer .*absent: is no file"):
+    with pytest.raises(InspectionError, match=r"--tokenizer .*absent: no tokenizer.json is there"):
         inspect_shard(tmp_path / "x", tmp_path / "absent", Show(1))
     (tmp_path / "x.bin").write_bytes(b"12")
-    with pytest.raises(DamagedShard, match=r"x\.bin: 2 bytes, its \.idx makes"):
+    with pytest.raises(DamagedShard, match=r"x\.bin: 2 bytes, the lengths in its \.idx make"):
         inspect_shard(tmp_path / "x", finished / "tokenizer.json", Show())
+
+
+@pytest.mark.parametrize(("dtype", "wrong"), [("uint16", 5000), ("int32", -3), ("int32", 2**31 - 1), ("int32", 400)])
+@pytest.mark.parametrize("ids", [False, True])
+def test_an_id_that_no_token_has_is_named(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], dtype: str, wrong: int, ids: bool
+) -> None:
+    tokens, lengths = np.array([70, 71, 0, 72, wrong, 73, 0], dtype), np.array([3, 4], np.int32)
+    (tmp_path / "x.bin").write_bytes(tokens.tobytes())
+    (tmp_path / "x.idx").write_bytes(index_bytes(tokens.dtype, lengths))
+    tokenizer = finished / "tokenizer.json"
+    with pytest.raises(InspectionError) as caught:
+        inspect_shard(tmp_path / "x", tokenizer, Show(2, "0", ids=ids))
+    assert f"x:3: token 4 has id {wrong}, which the vocabulary of {tokenizer} does not have" in str(caught.value)
+    assert "its largest is 399; name the tokenizer that encoded these" in str(caught.value)
+    shown = capsys.readouterr().out
+    assert "x:0  document 0, 3 tokens" in shown and "document 1" not in shown
+
+
+def test_an_id_in_a_hole_of_the_vocabulary_is_named(finished: Path, tmp_path: Path) -> None:
+    record = orjson.loads((finished / "tokenizer.json").read_bytes())
+    *_, (last, number) = sorted(record["model"]["vocab"].items(), key=lambda item: item[1])
+    record["model"]["vocab"][last] = number + 100
+    tokens = np.array([70, number + 100, number + 50, 0], np.uint16)
+    decoder = Decoder(orjson.dumps(record), "t")
+    decoder.check("x:0", tokens[:2], 10)
+    with pytest.raises(InspectionError, match=rf"x:0: token 12 has id {number + 50}, which the vocabulary of t does"):
+        decoder.check("x:0", tokens, 10)
 
 
 def test_megatrons_sequences_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

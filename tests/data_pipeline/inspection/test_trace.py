@@ -13,13 +13,12 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 
-from data_pipeline.inspection.origin import TABLE
 from data_pipeline.inspection.told import lines_of
 from data_pipeline.inspection.trace import trace
 from data_pipeline.inspection.work import CUTTING, DECIDING
 from data_pipeline.pipeline import Result
 from data_pipeline.shards.errors import DamagedShard
-from data_pipeline.shards.manifest import Manifest
+from data_pipeline.shards.manifest import DOCUMENTS, Manifest
 from data_pipeline.shards.reader import open_split
 from data_pipeline.shards.writer import SourceWriter
 from data_pipeline.storage import REMOVED_SCHEMA
@@ -75,7 +74,7 @@ def test_without_both_the_token_is_shown_and_the_rest_is_unknown(bare: Path) -> 
     assert "file" not in found["document"] and found["stages"] == {}
     assert found["unknown"] == [
         f"what the stages measured and changed: {bare}/work is gone",
-        f"where the document comes from: web_00000{TABLE} is missing, which names the documents of this shard",
+        f"where the document comes from: web_00000{DOCUMENTS} is missing, which names the documents of this shard",
     ]
 
 
@@ -84,7 +83,7 @@ def test_a_table_that_is_not_the_shards_is_not_believed(
     bare: Path, origins: Origins, write_tables: Callable[..., None], damage: str
 ) -> None:
     write_tables(bare, origins)
-    path = bare / "shards" / "train" / f"web_00000{TABLE}"
+    path = bare / "shards" / "train" / f"web_00000{DOCUMENTS}"
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:-9])
     elif damage == "rows":
@@ -237,6 +236,84 @@ def test_a_copy_leads_to_its_document(
     parent, _, name = found["document"]["id"].partition("#")
     assert name == "noise-1" and parent == f"{found['document']['file']}-{found['document']['row']}"
     assert found["stages"]["augment"]["copy"] == 1 and "copy 1 of the document in this row" in told(found)
+    assert found["document"]["copy_of"] == parent and f"copy of    {parent}, of which the stages tell" in told(found)
+    assert found["unknown"] == []
+
+
+def folder_with_copies(
+    go: Callable[..., Result], config: Callable[..., dict[str, Any]], inputs: Path, out: Path
+) -> dict[str, dict[str, Any]]:
+    """Cut the question out of a document of books, copy all documents; return id -> trace of books and their copies."""
+    before, after = (" ".join(f"{word}{number}" for number in range(60)) for word in ("one", "two"))
+    question = orjson.loads((inputs / "test.jsonl").read_bytes())["question"]
+    with (inputs / "books" / "d.jsonl").open("ab") as file:
+        text = f"It begins {before}. So {question}. It ends {after}."
+        file.write(orjson.dumps({"id": "d.jsonl-60", "text": text}) + b"\n")
+    augment = {"_target_": "data_pipeline.augment.noise.Noise", "frac": 1.0}
+    shards = {"_target_": "data_pipeline.shards.writer.Sharder", "shuffle": False}
+    changes = {"decontaminate__action": "cut", "mix__held_out_frac": 0.02, "augment": augment, "shards": shards}
+    held = go(config(inputs, out, **changes)).manifest.splits["train"]["books"]
+    return traces(out, held.tokens)
+
+
+def traces(folder: Path, tokens: int) -> dict[str, dict[str, Any]]:
+    found, token = {}, 0
+    while token < tokens:
+        each = trace(folder, f"train/books:{token}")
+        found[each["document"]["id"]] = each
+        token += each["document"]["tokens"]
+    return found
+
+
+def test_what_was_done_to_a_document_is_told_of_its_copies_and_what_is_missing_is_unknown(
+    go: Callable[..., Result], config: Callable[..., dict[str, Any]], inputs: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    found = folder_with_copies(go, config, inputs, out)
+    originals = [name for name in found if f"{name}#noise-1" in found]
+    replacing = [name for name in originals if found[name]["stages"]["near"]["replaced"]]
+    assert len(originals) > 20 and len(replacing) > 0 and "d.jsonl-60" in originals
+    for name in originals:
+        copy, stages = found[f"{name}#noise-1"], found[name]["stages"]
+        assert copy["stages"] == stages | {"augment": copy["stages"]["augment"]} and copy["unknown"] == []
+    cut = found["d.jsonl-60#noise-1"]["stages"]["decontaminate"]["bytes_cut"]
+    assert cut > 0 and f"decontaminate  {cut:,} bytes cut out of it" in told(found["d.jsonl-60#noise-1"])
+    tokens = Manifest.load(out).splits["train"]["books"].tokens
+
+    shutil.move(out / "work", tmp_path / "work")  # the ids alone say which are copies
+    bare = traces(out, tokens)
+    for name in originals:
+        copy = bare[f"{name}#noise-1"]
+        assert copy["stages"]["near"] == bare[name]["stages"]["near"] and "copy_of" not in copy["document"]
+        assert f"whether this is a copy of {name}, as its id reads: {out}/work does not say" in told(copy)
+    shutil.move(tmp_path / "work", out / "work")
+
+    shutil.rmtree(out / "removed" / "decontaminate")
+    (out / "removed" / "near" / "00000-00000.parquet").unlink()
+    shutil.rmtree(out / "removed" / "exact")
+    shutil.rmtree(out / "clusters")
+    for name, each in traces(out, tokens).items():
+        of = "d.jsonl-60" in name
+        lines = told(each)
+        assert each["stages"]["decontaminate"] == {"cut": [], "bytes_cut": cut if of else 0}
+        unknown = f"which {cut:,} bytes decontaminate cut out of this document: its tables tell of 0: {out}/removed/"
+        assert (unknown in lines) == of and ("bytes decontaminate cut" in lines) == of
+        assert not of or f"decontaminate  {cut:,} bytes cut out of it" in lines
+        assert each["stages"]["exact"] == {} and "no other document was removed" not in lines
+        assert "what exact removed in favour of this document: " in lines
+        assert "what near removed in favour of this document: " in lines
+        assert "removed/near/00000-00000.parquet is missing" in lines
+        assert "the cluster of near-duplicates that this document is in: " in lines
+
+
+def test_without_a_work_folder_a_stage_without_a_table_is_unknown(out: Path) -> None:
+    shutil.rmtree(out / "work")
+    shutil.rmtree(out / "removed" / "exact")
+    lines = told(trace(out, "train/books:0"))
+    where = f"{out}/removed/{{}} has no table, and no work folder says whether it should have one"
+    assert f"what exact removed in favour of this document: {where.format('exact')}" in lines
+    assert f"what paragraphs cut out of this document: {where.format('paragraphs')}" in lines
+    assert "what near removed" not in lines and "what decontaminate cut" not in lines
 
 
 def test_documents_in_groups_are_found_too(

@@ -13,7 +13,7 @@ import pytest
 from data_pipeline.documents import Quarantined
 from data_pipeline.ledger import Account, ledger_json
 from data_pipeline.shards.manifest import Manifest, SourceManifest
-from data_pipeline.shards.writer import Sharder
+from data_pipeline.shards.writer import SourceWriter
 from data_pipeline.storage import write_quarantine, write_removed
 from foundation.files import write_json
 
@@ -153,7 +153,7 @@ def write_shards(folder: Path) -> None:
     splits: dict[str, dict[str, SourceManifest]] = {"train": {}, "val": {}}
     for source, by_split in LENGTHS.items():
         for split, lengths in by_split.items():
-            with Sharder().writer(folder / "shards" / split, source, np.dtype("<u2")) as writer:
+            with SourceWriter(folder / "shards" / split, source, np.dtype("<u2"), 1 << 30) as writer:
                 writer.add(np.ones(sum(lengths), np.uint16), np.array(lengths, np.int32))
                 shards = writer.finish()
             weight = {"web": 3.0, "books": 1.0}[source]

@@ -180,9 +180,11 @@ def test_what_shards_from_elsewhere_lack_leaves_no_trace_and_what_is_there_is_ke
     shards = [replace(shard, documents_hash="0" * 32) for shard in source.shards]
     health = Health(99, 6.5, 40, 1, 30, 0, [0, 2, 1], 7, "a name")
     manifest.splits["train"]["b"] = replace(source, shards=shards, health=health)
-    more = replace(manifest, shuffle_seed=2**64 - 1)
-    more.save(folder)
-    assert Manifest.load(folder) == more
+    more = manifest
+    for seed in ("several", "unknown", 2**64 - 1):
+        more = replace(manifest, shuffle_seed=seed)
+        more.save(folder)
+        assert Manifest.load(folder) == more
     record = orjson.loads((folder / "manifest.json").read_bytes())
     del record["hash"]
     for key, value in {"entropy_bits": "6", "lengths": [1.5], "longest_id": 7, "used_ids": -1}.items():
@@ -190,6 +192,10 @@ def test_what_shards_from_elsewhere_lack_leaves_no_trace_and_what_is_there_is_ke
         wrong["splits"]["train"]["b"]["health"][key] = value
         (folder / "manifest.json").write_bytes(orjson.dumps(wrong))
         with pytest.raises(ShardError, match=rf"splits\.train\.b\.health\.{key}"):
+            Manifest.load(folder)
+    for seed in (-1, True, "some", [0]):
+        (folder / "manifest.json").write_bytes(orjson.dumps(record | {"shuffle_seed": seed}))
+        with pytest.raises(ShardError, match=r"shuffle_seed: .* is not an integer of at least 0, 'several' or 'unkn"):
             Manifest.load(folder)
     (folder / "manifest.json").write_bytes(orjson.dumps(record | {"eot": "before"}))
     with pytest.raises(ShardError, match="eot: 'before' is not 'after'"):

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.shards.errors import ShardError
-from data_pipeline.shards.manifest import Manifest, SourceManifest
+from data_pipeline.shards.manifest import Manifest, SourceManifest, documents_path
+from data_pipeline.shards.sums import Sums, read_sums
 from data_pipeline.shards.verify import verify
-from foundation.hashes import BLOCK_BYTES
+from foundation.hashes import BLOCK_BYTES, hash_file
 
 
 def damage(folder: Path) -> None:
@@ -67,6 +68,39 @@ def test_without_a_manifest_nothing_is_judged(tmp_path: Path) -> None:
         verify(tmp_path)
 
 
+@pytest.mark.parametrize("damage", ["flipped", "no JSON", "a key less"])
+def test_a_damaged_manifest_is_damage(make_folder: Callable[..., Path], damage: str) -> None:
+    folder = make_folder()
+    path = folder / "manifest.json"
+    data = path.read_bytes()
+    changed = {
+        "flipped": data.replace(b'"weight": 1.0', b'"weight": 3.0', 1),
+        "no JSON": data[:-9],
+        "a key less": data.replace(b'"eot_id"', b'"eot_ie"'),
+    }
+    assert changed[damage] != data
+    path.write_bytes(changed[damage])
+    damaged = type_line("verify", str(folder))
+    assert damaged.returncode == 1 and damaged.stdout.startswith(f"manifest.json: damaged\n  {path}: ")
+    assert "a merge or an import makes a new folder" in damaged.stdout and not damaged.stderr
+
+
+def test_files_that_the_manifest_does_not_speak_of_are_listed(make_folder: Callable[..., Path]) -> None:
+    folder = make_folder()
+    train = folder / "shards" / "train"
+    for suffix in (".bin", ".idx", ".sum"):
+        (train / f"old_00000{suffix}").write_bytes((train / f"a_00000{suffix}").read_bytes())
+    (folder / "shards" / "notes.txt").write_text("mine")
+    (train / "a_00000.documents.parquet").write_bytes(b"of a shard that has one, or had")
+    listed = type_line("verify", str(folder))
+    said = ": the manifest does not speak of it, no run reads it"
+    assert listed.returncode == 0
+    assert [line.removesuffix(said) for line in listed.stdout.splitlines() if line.endswith(said)] == [
+        "shards/notes.txt",
+        *(f"shards/train/old_00000{suffix}" for suffix in (".bin", ".idx", ".sum")),
+    ]
+
+
 def problems_of(folder: Path) -> dict[str, list[str]]:
     return {name: [each.problem for each in problems] for name, problems in verify(folder).items() if problems}
 
@@ -103,6 +137,31 @@ def test_blocks_of_another_shard_are_named_as_its_own(make_folder: Callable[...,
     )
 
 
+@pytest.mark.parametrize("at_a_time", [1, 2, 1 << 20])
+def test_the_sums_are_read_once_however_many_shards_are_damaged(
+    make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, at_a_time: int
+) -> None:
+    folder = make_folder()
+    train = folder / "shards" / "train"
+    names = ["a_00000", "a_00001", "b_00000"]
+    first = {name: block_of(train / f"{name}.bin", 0) for name in names}
+    for name, other in zip(names, [*names[1:], names[0]], strict=True):
+        put(train / f"{name}.bin", 0, first[other])
+    reads: list[Path] = []
+
+    def counted(path: Path, expected_hash: str | None) -> Sums:
+        reads.append(path)
+        return read_sums(path, expected_hash)
+
+    monkeypatch.setattr("data_pipeline.shards.owners.read_sums", counted)
+    monkeypatch.setattr("data_pipeline.shards.verify.WRONG_BLOCKS", at_a_time)
+    found = problems_of(folder)
+    for name, other in zip(names, [*names[1:], names[0]], strict=True):
+        assert [line.rpartition(": ")[2] for line in found[f"train/{name}"]] == [f"it is block 0 of train/{other}"]
+    num_shards = len(list(folder.rglob("*.sum")))
+    assert len(reads) == num_shards * -(-len(names) // at_a_time)
+
+
 def test_a_run_of_blocks_is_one_line_and_zeros_are_named(make_folder: Callable[..., Path]) -> None:
     folder = make_folder()
     train = folder / "shards" / "train"
@@ -127,10 +186,28 @@ def test_blocks_that_changed_places_in_one_file_are_seen(make_folder: Callable[.
     ]
 
 
-@pytest.mark.parametrize("suffix", [".bin", ".idx", ".sum"])
+def with_tables(folder: Path) -> Path:
+    """Write a table beside each shard, which the manifest vouches for; verify reads no more of it than its hash."""
+    manifest = Manifest.load(folder)
+    for split, sources in manifest.splits.items():
+        for name, source in sources.items():
+            for info in source.shards:
+                table = documents_path(folder / "shards" / split / info.name)
+                table.write_text(f"{split} {info.name}")
+            hashed = [
+                replace(info, documents_hash=hash_file(documents_path(folder / "shards" / split / info.name)))
+                for info in source.shards
+            ]
+            sources[name] = replace(source, shards=hashed)
+    manifest.save(folder)
+    return folder
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".idx", ".sum", ".documents.parquet"])
 def test_files_of_two_shards_that_changed_places_are_named(make_folder: Callable[..., Path], suffix: str) -> None:
-    folder = make_folder()
+    folder = with_tables(make_folder())
     train = folder / "shards" / "train"
+    assert not problems_of(folder)
     swap(train / f"a_00000{suffix}", train / f"b_00000{suffix}")
     found = problems_of(folder)
     assert list(found) == ["train/a_00000", "train/b_00000"]
