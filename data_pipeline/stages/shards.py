@@ -237,12 +237,18 @@ def manifest_of(
 
 @dataclass(slots=True)
 class _Total:
-    """What one component holds in one split. Attributes: parts: the facts of its shards, in their order."""
+    """What one component holds in one split.
+
+    Attributes:
+        blank_repeats: tokens of white space with the id of the one before.
+        parts: the facts of its shards, in their order.
+    """
 
     tokens: int = 0
     documents: int = 0
     utf8_bytes: int = 0
     fingerprint: int = 0
+    blank_repeats: int = 0
     parts: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -253,6 +259,7 @@ class _Total:
         self.tokens += part["tokens"]
         self.documents += part["documents"]
         self.utf8_bytes += part["utf8_bytes"]
+        self.blank_repeats += part["blank_repeats"]
         self.fingerprint = (self.fingerprint + int(part["fingerprint"], 16)) % MODULUS
 
     def facts(self, folder: Path, split: str, single_byte: np.ndarray, unknown_id: int | None) -> dict[str, Any]:
@@ -266,7 +273,7 @@ class _Total:
         for part in self.parts:
             tally.add(read_tally(folder, split, part, len(single_byte)))
         counts = {"tokens": self.tokens, "documents": self.documents, "utf8_bytes": self.utf8_bytes}
-        health = asdict(tally.health(single_byte, unknown_id))
+        health = asdict(tally.health(single_byte, unknown_id, self.blank_repeats))
         return {**counts, "shards": [part["shard"] for part in self.parts], "health": health}
 
 
