@@ -90,7 +90,6 @@ Books = list[tuple[str, Book]]  # stage and its book, in the order of the stages
 # on what becomes of the input
 LIMITS = (NothingLeft, RuleTakesTooMuch, SplitError, TooManyDuplicates, TooManyUnreadable, TooMuchAlike)
 SIGNED = signed_keys("corpus")
-VOUCHED = (TrainTokenizer.name, WriteShards.name)  # the stages whose files the manifest vouches for
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +249,11 @@ def _do_each(
 
 def _find(stage: Stage, key: str) -> Finished | None:
     record = stage.records.find("stage", key)
-    if record is None or not stage.stands(record["facts"]):
-        return None
-    return _finished(stage, record, redone=False)
+    if record is not None and stage.stands(record["facts"]):
+        return _finished(stage, record, redone=False)
+    if record is None and stage.records.knows("stage", key):
+        stage.say_damage()
+    return None
 
 
 def _warn_of_replacement(stage: Stage, key: str) -> bool:
@@ -267,10 +268,11 @@ def _warn_of_replacement(stage: Stage, key: str) -> bool:
     if stage.records.knows("stage", key) or not (output_dir / manifest.NAME).exists():
         return False
     what = f"{manifest.SHARDS}/ is" if stage.name == WriteShards.name else f"tokenizer.json and {manifest.SHARDS}/ are"
+    gone = "with the first file that is replaced" if stage.releases else "now"
     print(
         f"warning: {output_dir}: stage {stage.name} is done anew: where it comes out different, {what} replaced, and a "
-        f"run that was trained on them can't go on ({LEDGER} and {REPORT} speak of a finished folder: they go now and "
-        "come again at the end); to keep them, stop now and give another name= or output_dir=",
+        f"run that was trained on them can't go on ({LEDGER} and {REPORT} speak of a finished folder: they go {gone} "
+        "and come again at the end); to keep them, stop now and give another name= or output_dir=",
         file=sys.stderr,
     )
     return True
@@ -286,9 +288,9 @@ def _redo(
     sources: Mapping[str, Source],
 ) -> Finished:
     output_dir = stage.place.output_dir
-    stage.records.forget("stage")
-    for name in (LEDGER, REPORT, STOPPED, *([manifest.NAME, CONFIG] if stage.name in VOUCHED else [])):
-        (output_dir / name).unlink(missing_ok=True)
+    (output_dir / STOPPED).unlink(missing_ok=True)
+    if not stage.releases:
+        stage.release()
     watch = Watch(stage)
     before = [book for _, book in books if book]
     try:

@@ -18,9 +18,11 @@ import numpy as np
 from data_pipeline.documents import MODULUS
 from data_pipeline.ledger import Account, Book
 from data_pipeline.mix.lots import file_lots
+from data_pipeline.output_dir import CONFIG
 from data_pipeline.records import Records, keep_only
 from data_pipeline.shards.health import Health, Tally
 from data_pipeline.shards.manifest import (
+    NAME,
     SHARDS,
     SPLITS,
     TOKENIZER,
@@ -67,6 +69,8 @@ class WriteShards(Stage):
         "tokenize",
     )
     libraries = ("numpy", "pyarrow", "tokenizers", "xxhash")
+    vouching = (*Stage.vouching, NAME, CONFIG)
+    releases = True
 
     def __init__(self, place: Workplace, sharder: Sharder, eot_token: str, raw: dict[str, Any]) -> None:
         super().__init__(place)
@@ -95,6 +99,7 @@ class WriteShards(Stage):
         totals: Totals = {split: {name: _Total() for name in names} for split in SPLITS}
         total_bytes = int(view.sizes[view.alive].sum())
         encoded, how = self._encode(view, tokenizer_json, dtype, totals)
+        self.release()  # until here a stop leaves a finished folder as it was: encoded parts lie in work/
         self._assemble(encoded, totals, dtype, encoder.vocab_size)
         behind = token_bytes_of(tokenizer_json)
         single, unknown = behind.single_bytes(encoder.vocab_size), behind.unknown

@@ -68,7 +68,8 @@ def test_indentation_is_no_repetition_and_runs_of_a_sign_are(
     config: Config, go: Go, decoded: Any, tmp_path: Path
 ) -> None:
     """Without merges each blank and each sign is a token, as GPT-2's blanks of an indentation are."""
-    texts = [f"def f{number}:\n{' ' * 40}return {'0' * (number % 9)}\n\t\t\tdone {number * 7919}" for number in range(80)]
+    indent = "\n" + " " * 40
+    texts = [f"def f{number}:{indent}return {'0' * (number % 9)}\n\t\t\tdone {number * 7919}" for number in range(80)]
     (tmp_path / "code.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     (tmp_path / "test.jsonl").write_text(json.dumps({"question": "a question that no document holds at all"}) + "\n")
     corpus = {"_target_": "data_pipeline.sources.jsonl.Jsonl", "paths": [str(tmp_path / "code.jsonl")]}
