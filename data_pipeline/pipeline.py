@@ -135,7 +135,7 @@ def run(
     """
     # first of all: the parameters and nothing else
     config = {key: value.raw if isinstance(value, Node) else value for key, value in locals().items()}
-    _check(partition_bytes, max_bad_frac, min_bad_records)
+    check_settings(partition_bytes, max_bad_frac, min_bad_records)
     folder = choose_output_dir(name, output_dir)
     place = Workplace(folder, build(executor))
     rule = build(clean)
@@ -190,7 +190,12 @@ def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGET
     return check(with_source_names(tree, allowed), run, allowed, signed=SIGNED)
 
 
-def _check(partition_bytes: int, max_bad_frac: float, min_bad_records: int) -> None:
+def check_settings(partition_bytes: int, max_bad_frac: float, min_bad_records: int) -> None:
+    """Refuse numbers of `run` that can't work.
+
+    Raises:
+        SettingError: names the argument.
+    """
     require(partition_bytes >= 1, "partition_bytes", partition_bytes, f"1 or more bytes; {64 << 20} (64 MiB) is usual")
     require(0 <= max_bad_frac <= 1, "max_bad_frac", max_bad_frac, "a share from 0 to 1; 0.001 is usual")
     require(min_bad_records >= 0, "min_bad_records", min_bad_records, "a number of records from 0; 10 is usual")
