@@ -18,7 +18,8 @@ ABOUT = (
     "Ids used: of the vocabulary. Repeated: tokens with the id of the one before, white space left out, as runs of "
     "one sign and padding have them. Single bytes: tokens whose text is one byte; letters of a script or language that "
     "the tokenizer has not learnt are two or three of them, binary data is nearly all of it. Unknown: tokens for text "
-    "that the vocabulary can't write. Longest: tokens of the longest document. End-of-text tokens count in that one alone."
+    "that the vocabulary can't write. Longest: tokens of the longest document. End-of-text tokens count in that one "
+    "alone."
 )
 LENGTHS = "Documents by their tokens: from the number above a column, up to twice that."
 

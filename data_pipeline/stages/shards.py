@@ -43,8 +43,10 @@ from data_pipeline.stages.view import View
 from data_pipeline.tokenize.encoder import Encoder
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
+from foundation.text import one_line
 
 COMPONENTS = "components"  # in facts
+NOTE_CHARS = 100  # of why an engine can't be used: some refuse a tokenizer with a report of many lines
 FREE = ("alarms", "cell_bytes", "on_alarm")  # settings that change no byte of the shards
 Totals = dict[str, dict[str, "_Total"]]  # split -> component -> what it holds
 
@@ -117,7 +119,7 @@ class WriteShards(Stage):
             COMPONENTS: names,
         }
         output = hash_json(facts)
-        facts["note"] = "; ".join(how)
+        facts["note"] = "; ".join(one_line(each.partition("\n")[0], NOTE_CHARS) for each in how)
         files = self._files(totals)
         keep_only(self.place.output_dir / SHARDS, files)  # another size of shards, or another grouping, had others
         return Outcome(output, _book(totals, names, before), files, facts, utf8_bytes=total_bytes)

@@ -80,7 +80,7 @@ class TrainTokenizer(Stage):
         facts = {
             "tokenizer_hash": tokenizer_hash,
             "sha256": self._trainer.sha256(),
-            "note": f"{human(total, 'B')} of {number_of(len(chosen), 'document')}",
+            "note": f"{human(total, 'B')} of {number_of(len(chosen), 'document')}" if len(chosen) else "as given",
         }
         return Outcome(tokenizer_hash, {}, [self.path], facts, utf8_bytes=total)
 

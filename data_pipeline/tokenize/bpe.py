@@ -18,11 +18,12 @@ from data_pipeline.tokenize.merges import MOST, NUM_BYTE_TOKENS, Merges, find_me
 from data_pipeline.tokenize.sample import choose
 from data_pipeline.tokenize.split import SplitName, pre_tokenizer
 from data_pipeline.tokenize.trainer import Sample, TokenizerTrainer
-from foundation.errors import require
+from foundation.errors import SettingError, require
 from foundation.progress import progress
 
 CHECKED_CHARS = 1 << 18  # of the sample, in the round trip after training
 LEAST_MEMORY_BYTES = 1 << 20
+_EXAMPLE = "e.g. <|user|>"
 _MOST_64 = (1 << 63) - 1
 
 
@@ -39,7 +40,7 @@ class ByteLevelBPE(TokenizerTrainer):
         eot_token: text of the end-of-text token; it gets id 0.
         seed: of the choice of the sample.
     Raises:
-        SettingError: a value is out of its range, or a token's text is there twice or a byte's own.
+        SettingError: a value is out of its range, or a token's text is there twice, a byte's own or a word.
     """
 
     max_piece_bytes = 0  # no limit
@@ -59,6 +60,7 @@ class ByteLevelBPE(TokenizerTrainer):
         allowed = f"two or more characters (one alone may be a byte's own token), e.g. {END_OF_TEXT}"
         require(len(eot_token) >= 2, "eot_token", eot_token, allowed)
         self._check_special()
+        self._check_words()
         least = NUM_BYTE_TOKENS + 1 + len(self.special_tokens)
         _within("vocab_size", vocab_size, least, MOST, "256 bytes and the special tokens at least; ids have 31 bits")
         _within("min_frequency", min_frequency, 1, _MOST_64, "occurrences of a pair")
@@ -131,15 +133,30 @@ class ByteLevelBPE(TokenizerTrainer):
         return tokenizer_json
 
     def _check_special(self) -> None:
-        known = {*byte_chars(), self.eot_token}
+        wrong = dict.fromkeys(byte_chars(), f"is a byte's own token; give a longer text, {_EXAMPLE}")
+        wrong |= {"": f"is empty; give a text, {_EXAMPLE}"}
+        wrong |= {self.eot_token: "is eot_token already, whose id is 0; leave it out here"}
         for text in self.special_tokens:
-            allowed = "texts that are neither empty, nor there twice, nor the character of a byte"
-            require(bool(text) and text not in known, "special_tokens", text, allowed)
-            known.add(text)
+            if text in wrong:
+                raise SettingError(f"special_tokens: {text!r} {wrong[text]}")
+            wrong[text] = "is there twice; give it once"
+
+    def _check_words(self) -> None:
+        """Refuse words: who encodes text with special tokens, as tokenizers does unasked, would find them in it."""
+        for key, text in self._special():
+            if all(char.isalnum() or char.isspace() for char in text):
+                raise SettingError(
+                    f"{key}: {text!r} is a word, which tokenizers would find in text and make the special token of; "
+                    f"put signs around it, {_EXAMPLE}"
+                )
+
+    def _special(self) -> list[tuple[str, str]]:
+        """Return the special tokens, each with its key."""
+        return [("eot_token", self.eot_token), *(("special_tokens", each) for each in self.special_tokens)]
 
     def _check_apart(self, made: set[str]) -> None:
         """Refuse a special token whose text is a token that text can give."""
-        for key, text in [("eot_token", self.eot_token), *(("special_tokens", each) for each in self.special_tokens)]:
+        for key, text in self._special():
             if text in made:
                 raise TokenizerError(
                     f"tokenizer.{key}: {text!r} is a token that merges make: text would give the special token; "
