@@ -7,46 +7,60 @@ from __future__ import annotations
 
 import shlex
 import sys
-
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from data_pipeline.executors.libraries import prepare_libraries
-from foundation.composed import Composed
-from foundation.config.compose import CommandLine, plain
+from foundation.composed import Composed, Trial
+from foundation.config.compose import plain
 from foundation.config.suggest import other_options_named
 from foundation.errors import ConfigError
 from foundation.reader import reader_may_leave
+
+if TYPE_CHECKING:
+    from data_pipeline.preflight.preflight import Preflight
 
 COMMAND = Composed(
     config="pipeline",
     stopped="stopped; what is finished is kept: the same command goes on",
     trials="the trials",
-    sweep="python -m data_pipeline -m dedup.threshold=0.7,0.8 name='web-${dedup.threshold}'",
+    line="python -m data_pipeline",
+    stem="web",
 )
 
 
 def main() -> None:
     """Read the command line and run; the exit codes are those of `run_command`."""
-    COMMAND.run(_run)
+    COMMAND.run(_prepare)
 
 
-def _run(config: DictConfig, command: CommandLine, typed: list[str]) -> int:
-    """Run one composed config."""
+def _prepare(trial: Trial) -> Callable[[], int]:
+    """Check one composed config; return what runs it."""
     # these bring numba and Arrow: half a second that help and a mistyped option need not wait for
-    from data_pipeline.pipeline import check_config, run
+    from data_pipeline.pipeline import check_config
     from data_pipeline.preflight.preflight import check_preflight
-    from data_pipeline.preflight.probing import config_hash
-    from data_pipeline.preflight.show import print_truth
-    from data_pipeline.summary import print_summary
+    from data_pipeline.preflight.rehearsal import rehearse_run
     from foundation.config import build
 
     prepare_libraries()
-    with other_options_named(command.conf_dirs, HydraConfig.get().runtime.choices):
-        tree = _named(plain(config))
-        preflight = check_preflight(tree, command.allowed)
+    command = trial.command
+    with other_options_named(command.conf_dirs, trial.choices):
+        tree = _named(plain(trial.config), trial.choices)
+        preflight = build(check_preflight(tree, command.allowed))
         arguments = check_config(tree, command.allowed)
-    if not build(preflight).goes_on(arguments):
+    if command.multirun:
+        rehearse_run(arguments)
+    return lambda: _run(preflight, arguments, trial.typed)
+
+
+def _run(preflight: Preflight, arguments: dict[str, Any], typed: list[str]) -> int:
+    """Run what was checked."""
+    from data_pipeline.pipeline import run
+    from data_pipeline.preflight.probing import config_hash
+    from data_pipeline.preflight.show import print_truth
+    from data_pipeline.summary import print_summary
+
+    if not preflight.goes_on(arguments):
         print(f"run:    {_without_preflight(typed)}", file=sys.stderr)
         return 0
     result = run(**arguments)
@@ -63,14 +77,15 @@ def _without_preflight(typed: list[str]) -> str:
     return shlex.join(["python", "-m", "data_pipeline", *words])
 
 
-def _named(tree: dict[str, object]) -> dict[str, object]:
+def _named(tree: dict[str, object], chosen: Mapping[str, str]) -> dict[str, object]:
     """Return the config with its name: by default the chosen corpus's, so that corpora don't share a folder.
 
+    Args:
+        chosen: group -> the option that is taken.
     Raises:
         ConfigError: there is neither.
     """
     if tree.get("name") is None:
-        chosen = HydraConfig.get().runtime.choices
         if "corpus" not in chosen:
             raise ConfigError("name: null, and this config chooses no option of corpus to be named after; set name=")
         tree = tree | {"name": chosen["corpus"]}

@@ -90,7 +90,6 @@ Books = list[tuple[str, Book]]  # stage and its book, in the order of the stages
 # on what becomes of the input
 LIMITS = (NothingLeft, RuleTakesTooMuch, SplitError, TooManyDuplicates, TooManyUnreadable, TooMuchAlike)
 SIGNED = signed_keys("corpus")
-VOUCHED = (TrainTokenizer.name, WriteShards.name)  # the stages whose files the manifest vouches for
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,7 @@ def run(
     """
     # first of all: the parameters and nothing else
     config = {key: value.raw if isinstance(value, Node) else value for key, value in locals().items()}
-    _check(partition_bytes, max_bad_frac, min_bad_records)
+    check_settings(partition_bytes, max_bad_frac, min_bad_records)
     folder = choose_output_dir(name, output_dir)
     place = Workplace(folder, build(executor))
     rule = build(clean)
@@ -191,7 +190,12 @@ def check_config(tree: dict[str, Any], allowed: tuple[str, ...] = DEFAULT_TARGET
     return check(with_source_names(tree, allowed), run, allowed, signed=SIGNED)
 
 
-def _check(partition_bytes: int, max_bad_frac: float, min_bad_records: int) -> None:
+def check_settings(partition_bytes: int, max_bad_frac: float, min_bad_records: int) -> None:
+    """Refuse numbers of `run` that can't work.
+
+    Raises:
+        SettingError: names the argument.
+    """
     require(partition_bytes >= 1, "partition_bytes", partition_bytes, f"1 or more bytes; {64 << 20} (64 MiB) is usual")
     require(0 <= max_bad_frac <= 1, "max_bad_frac", max_bad_frac, "a share from 0 to 1; 0.001 is usual")
     require(min_bad_records >= 0, "min_bad_records", min_bad_records, "a number of records from 0; 10 is usual")
@@ -250,9 +254,11 @@ def _do_each(
 
 def _find(stage: Stage, key: str) -> Finished | None:
     record = stage.records.find("stage", key)
-    if record is None or not stage.stands(record["facts"]):
-        return None
-    return _finished(stage, record, redone=False)
+    if record is not None and stage.stands(record["facts"]):
+        return _finished(stage, record, redone=False)
+    if record is None and stage.records.knows("stage", key):
+        stage.say_damage()
+    return None
 
 
 def _warn_of_replacement(stage: Stage, key: str) -> bool:
@@ -267,10 +273,11 @@ def _warn_of_replacement(stage: Stage, key: str) -> bool:
     if stage.records.knows("stage", key) or not (output_dir / manifest.NAME).exists():
         return False
     what = f"{manifest.SHARDS}/ is" if stage.name == WriteShards.name else f"tokenizer.json and {manifest.SHARDS}/ are"
+    gone = "with the first file that is replaced" if stage.releases else "now"
     print(
         f"warning: {output_dir}: stage {stage.name} is done anew: where it comes out different, {what} replaced, and a "
-        f"run that was trained on them can't go on ({LEDGER} and {REPORT} speak of a finished folder: they go now and "
-        "come again at the end); to keep them, stop now and give another name= or output_dir=",
+        f"run that was trained on them can't go on ({LEDGER} and {REPORT} speak of a finished folder: they go {gone} "
+        "and come again at the end); to keep them, stop now and give another name= or output_dir=",
         file=sys.stderr,
     )
     return True
@@ -286,9 +293,9 @@ def _redo(
     sources: Mapping[str, Source],
 ) -> Finished:
     output_dir = stage.place.output_dir
-    stage.records.forget("stage")
-    for name in (LEDGER, REPORT, STOPPED, *([manifest.NAME, CONFIG] if stage.name in VOUCHED else [])):
-        (output_dir / name).unlink(missing_ok=True)
+    (output_dir / STOPPED).unlink(missing_ok=True)
+    if not stage.releases:
+        stage.release()
     watch = Watch(stage)
     before = [book for _, book in books if book]
     try:

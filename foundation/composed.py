@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from foundation.command import guarded, run_command
 from foundation.config.compose import CommandLine, run_hydra
-from foundation.errors import ConfigError
+from foundation.errors import ConfigError, GroundworkError
 
 CONF_DIR = Path(__file__).resolve().parents[1] / "conf"
 _NAMES = ("name=", "output_dir=")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One composed config: the only one, or one of a sweep.
+
+    Attributes:
+        choices: group -> the option that is taken.
+        command: the command line; typed: as it was typed.
+    """
+
+    config: DictConfig
+    choices: Mapping[str, str]
+    command: CommandLine
+    typed: list[str]
+
+
+Prepare = Callable[[Trial], Callable[[], int]]  # what is returned gives the exit code
 
 
 @dataclass(frozen=True)
@@ -26,24 +46,25 @@ class Composed:
         config: name of the config in conf/ that it composes.
         stopped: what is said of what was done so far when it is stopped.
         trials: what a sweep makes, e.g. `the pages`, which would share one folder.
-        sweep: the command line of a sweep whose trials have names of their own.
+        line: what starts it, as typed; stem: of the names of trials, in an example.
     """
 
     config: str
     stopped: str
     trials: str
-    sweep: str
+    line: str
+    stem: str
 
-    def run(self, act: Callable[[DictConfig, CommandLine, list[str]], int]) -> NoReturn:
+    def run(self, prepare: Prepare) -> NoReturn:
         """Read the command line and act; the exit codes are those of `run_command`.
 
         Args:
-            act: is given the composed config, once or once a trial, and the command line, read and as it was typed;
-                returns the exit code. Its errors end there: Hydra would shorten their tracebacks.
+            prepare: checks a composed config, and one of a sweep as far as can be without doing it; returns what does
+                it. All trials are prepared before the first is done.
         """
-        run_command(lambda scratch_dir: self._compose(act, scratch_dir), self.stopped)
+        run_command(lambda scratch_dir: self._compose(prepare, scratch_dir), self.stopped)
 
-    def _compose(self, act: Callable[[DictConfig, CommandLine, list[str]], int], scratch_dir: Path) -> int:
+    def _compose(self, prepare: Prepare, scratch_dir: Path) -> int:
         typed = sys.argv[1:]
         command = CommandLine(typed, CONF_DIR, self.config, scratch_dir)
         if command.wants_help:
@@ -52,9 +73,15 @@ class Composed:
         if command.multirun:
             self._require_names(typed)
         sys.argv = [sys.argv[0], *command.arguments]
-        codes = [0]
-        run_hydra(command, self.config, lambda config: codes.append(guarded(lambda: act(config, command, typed))))
-        return max(codes)
+        composed: list[tuple[Trial, list[str]]] = []
+
+        def note(config: DictConfig) -> None:
+            hydra = HydraConfig.get()
+            composed.append((Trial(config, hydra.runtime.choices, command, typed), list(hydra.overrides.task)))
+
+        run_hydra(command, self.config, note)  # nothing else inside of Hydra: it would shorten tracebacks
+        acts = [_prepared(prepare, *each, number) for number, each in enumerate(composed)]
+        return max((guarded(act) for act in acts), default=0)  # none when Hydra was asked to inform
 
     def _require_names(self, typed: list[str]) -> None:
         """Refuse a sweep whose trials would share one folder.
@@ -63,5 +90,25 @@ class Composed:
             ConfigError: gives the command to use.
         """
         if not any(text.startswith(_NAMES) and ("," in text or "${" in text) for text in typed):
-            shared = f"-m: {self.trials} would share one folder; give each its own name, e.g. {self.sweep}"
-            raise ConfigError(shared)
+            swept = [text.partition("=")[0].lstrip("+") for text in typed if "," in text.partition("=")[2]]
+            names = "-".join(f"${{{key}}}" for key in swept) or "${seed}"
+            raise ConfigError(
+                f"-m: {self.trials} would share one folder; give each its own name, e.g. {self.line} "
+                f"{shlex.join(typed)} name='{self.stem}-{names}'"
+            )
+
+
+def _prepared(prepare: Prepare, trial: Trial, overrides: list[str], number: int) -> Callable[[], int]:
+    """Return what does a trial.
+
+    Raises:
+        GroundworkError: what it would be refused with; of a sweep, which trial it is.
+    """
+    try:
+        return prepare(trial)
+    except GroundworkError as error:
+        if not trial.command.multirun:
+            raise
+        words = (text.replace("$\\{", "${").replace("\\}", "}") for text in overrides)  # as they were typed
+        varied = " ".join(word.lstrip("+") for word in words if word not in trial.command.arguments)
+        raise ConfigError(f"{error}\nso would end trial {number}: {varied}; no trial was started") from error

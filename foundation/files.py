@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import fcntl
 import os
 import socket
@@ -169,3 +170,14 @@ def _wait_for_lock(descriptor: int, folder: Path, wait_s: float) -> None:
             raise FolderUnusable(
                 f"{folder}: can't be locked ({error.strerror}); choose a folder on a disk that knows locks"
             ) from error
+
+
+def nearest_existing(missing: Path) -> str:
+    """Return the existing path most like one that doesn't exist: a sibling of similar name, else the deepest folder."""
+    while not os.path.exists(missing.parent):  # noqa: PTH110, which may raise
+        missing = missing.parent
+    folder = missing.parent
+    if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
+        return str(folder)
+    similar = difflib.get_close_matches(missing.name, sorted(path.name for path in folder.iterdir()), n=1, cutoff=0.5)
+    return str(folder / similar[0]) if similar else f"{folder}{os.sep}"

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from collections.abc import Callable
+from typing import Any
 
 from data_pipeline.executors.libraries import prepare_libraries
-from foundation.composed import Composed
-from foundation.config.compose import CommandLine, plain
+from foundation.composed import Composed, Trial
+from foundation.config.compose import plain
 from foundation.config.suggest import other_options_named
 from foundation.reader import reader_may_leave
 
@@ -18,24 +18,33 @@ COMMAND = Composed(
     config="classifier",
     stopped="stopped; a model that was there before is untouched",
     trials="the models",
-    sweep="python -m data_pipeline.classifier -m l2=0.1,0.01 name='quality-${l2}'",
+    line="python -m data_pipeline.classifier",
+    stem="quality",
 )
 
 
 def main() -> None:
     """Read the command line and train; the exit codes are those of `run_command`."""
-    COMMAND.run(_train)
+    COMMAND.run(_prepare)
 
 
-def _train(config: DictConfig, command: CommandLine, typed: list[str]) -> int:
-    """Train by one composed config."""
+def _prepare(trial: Trial) -> Callable[[], int]:
+    """Check one composed config; return what trains by it."""
     # these bring numba and Arrow: half a second that help and a mistyped option need not wait for
-    from data_pipeline.classifier.summary import report
-    from data_pipeline.classifier.train import check_config, run
+    from data_pipeline.classifier.train import check_config, rehearse_run
 
     prepare_libraries()
-    with other_options_named(command.conf_dirs, HydraConfig.get().runtime.choices):
-        arguments = check_config(plain(config), typed, command.allowed)
+    with other_options_named(trial.command.conf_dirs, trial.choices):
+        arguments = check_config(plain(trial.config), trial.typed, trial.command.allowed)
+    if trial.command.multirun:
+        rehearse_run(arguments)
+    return lambda: _train(arguments)
+
+
+def _train(arguments: dict[str, Any]) -> int:
+    from data_pipeline.classifier.summary import report
+    from data_pipeline.classifier.train import run
+
     report(run(**arguments))
     return 0
 

@@ -39,12 +39,13 @@ from data_pipeline.sources.remote import signed_keys
 from data_pipeline.sources.source import Corpus, Source
 from data_pipeline.stages.inputs import group_files
 from data_pipeline.storage import room_for
-from foundation.config import DEFAULT_TARGETS, Node, build, check
+from foundation.config import DEFAULT_TARGETS, Node, build, check, rehearse
 from foundation.config.compose import config_yaml
 from foundation.config.secrets import hide_queries
 from foundation.files import folder_lock, write_atomic
 from foundation.progress import progress
 
+SETTINGS = ("name", "l2", "held_out_frac", "seed", "partition_bytes", "memory_bytes")  # of `check_settings`, in order
 SIGNED = signed_keys("good|bad|labelled")
 
 
@@ -127,6 +128,20 @@ def check_config(
         ConfigError: the first key that is wrong.
     """
     return check(without_unsaid(tree, typed, allowed), run, allowed, signed=SIGNED)
+
+
+def rehearse_run(arguments: dict[str, Any]) -> None:
+    """Build all that `run` would, and do nothing: before a sweep begins, what a trial of it would be refused with.
+
+    Raises:
+        GroundworkError: says what; what hangs on its examples is not seen here.
+    """
+    built = rehearse(run, arguments)
+    check_settings(*(built[name] for name in SETTINGS))
+    Ngrams(built["word_ngrams"], tuple(built["char_ngrams"] or ()), built["num_buckets"])
+    Labels(built["label_key"], built["bad_labels"])
+    if built["clean"] is not None:
+        built["clean"].inputs()
 
 
 def train(

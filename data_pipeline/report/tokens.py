@@ -15,10 +15,11 @@ WORDS, NUMBERS = ["split", "source"], ["entropy", "ids used", "repeated", "singl
 ID_CHARS = 90
 ABOUT = (
     "Entropy: bits a token, of how often each id occurs; of prose 8 to 11, of code less. "
-    "Ids used: of the vocabulary. Repeated: tokens with the id of the one before, as runs of one sign and padding have "
-    "them. Single bytes: tokens whose text is one byte; letters of a script or language that the tokenizer has not "
-    "learnt are two or three of them, binary data is nearly all of it. Unknown: tokens for text that the vocabulary "
-    "can't write. Longest: tokens of the longest document. End-of-text tokens count in that one alone."
+    "Ids used: of the vocabulary. Repeated: tokens with the id of the one before, white space left out, as runs of "
+    "one sign and padding have them. Single bytes: tokens whose text is one byte; letters of a script or language that "
+    "the tokenizer has not learnt are two or three of them, binary data is nearly all of it. Unknown: tokens for text "
+    "that the vocabulary can't write. Longest: tokens of the longest document. End-of-text tokens count in that one "
+    "alone."
 )
 LENGTHS = "Documents by their tokens: from the number above a column, up to twice that."
 

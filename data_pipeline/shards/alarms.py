@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from data_pipeline.shards.health import Health
@@ -10,6 +11,8 @@ from foundation.errors import GroundworkError, require
 from foundation.text import one_line
 
 SHOWN_CHARS = 90  # of an id
+# of n documents whose lengths are log-normal with sigma 1.5, the longest has less than 3 / sqrt(n) in 19 of 20 draws
+USUAL_LONGEST = 3.0
 SMALL_VOCAB = 4096  # entries: of fewer, sound text too has many single bytes and little entropy
 
 
@@ -21,11 +24,12 @@ class Alarms:
     """What `shards.alarms=` builds. Each limit holds for each source in each split that is not too small to judge.
 
     Args:
-        max_repeated_frac: tokens with the id of the one before.
+        max_repeated_frac: tokens with the id of the one before, white space left out.
         max_single_byte_frac: tokens whose text is one byte.
         max_unknown_frac: tokens that stand for text which the vocabulary can't write.
         min_entropy_bits: of the distribution of the ids, a token.
-        max_document_frac: the longest document's share of its source's tokens.
+        max_document_frac: the longest document's share of its source's tokens. Of few documents the longest has more:
+            of n, up to 3 / sqrt(n) of the tokens is no alarm, so that this limit is asked from 900 documents on.
         min_used_frac: ids that occur, of the vocabulary.
         min_tokens: of a source; of fewer, figures say little. Ids in use are judged where there are 100 tokens an id.
     Raises:
@@ -71,6 +75,12 @@ class Alarms:
             for line in self._lines(held, held.health, manifest.vocab_size)
         ]
 
+    def _said(self, limit: float, documents: int) -> str:
+        """Return which limit on the longest document it is."""
+        if limit == self.max_document_frac:
+            return f"max_document_frac {limit:.1%}"
+        return f"the {limit:.1%} that the longest of {documents:,} usually has at most"
+
     def _lines(self, held: SourceManifest, health: Health, vocab_size: int) -> Iterator[str]:
         repeated = health.share(health.repeated_tokens)
         if repeated > self.max_repeated_frac:
@@ -97,11 +107,12 @@ class Alarms:
                 f"{self.min_entropy_bits:g}: look for text that says the same again and again"
             )
         longest = health.longest_tokens / held.tokens
-        if held.documents > 1 and longest > self.max_document_frac:
+        limit = max(self.max_document_frac, USUAL_LONGEST / math.sqrt(max(held.documents, 1)))
+        if longest > limit:
             name = one_line(health.longest_id, SHOWN_CHARS)
             yield (
-                f"one document has {longest:.1%} of the tokens, more than max_document_frac "
-                f"{self.max_document_frac:.1%}: look at {name} ({health.longest_tokens:,} tokens): is it one document?"
+                f"one document has {longest:.1%} of the tokens, more than {self._said(limit, held.documents)}: look at "
+                f"{name} ({health.longest_tokens:,} tokens): is it one document?"
             )
         used = health.used_ids / vocab_size
         if used < self.min_used_frac and health.text_tokens >= 100 * vocab_size:

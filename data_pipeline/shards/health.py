@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,8 @@ class Health:
         text_tokens: all tokens but the end-of-text ones.
         entropy_bits: of the distribution of the ids, bits a token; rounded to 6 digits.
         used_ids: distinct ids that occur.
-        repeated_tokens: that have the id of the one before in their document.
+        repeated_tokens: that have the id of the one before in their document and are not white space: of a tokenizer
+            that writes each blank of an indentation as a token, layout is no sign of broken text.
         single_byte_tokens: whose text is one byte.
         unknown_tokens: that stand for text which the vocabulary can't write.
         lengths: documents by the power of two that their tokens, end-of-text among them, reach: [1, 2), [2, 4), ...
@@ -51,7 +52,7 @@ class Tally:
 
     Attributes:
         counts: (vocabulary,) int64, by id.
-        repeated: tokens with the id of the one before.
+        repeated: tokens with the id of the one before, white space among them.
         lengths: (LENGTH_BINS,) int64, documents by the power of two of their tokens.
         longest: tokens and id of the longest document.
     """
@@ -79,25 +80,35 @@ class Tally:
         if later.longest[0] > self.longest[0]:
             self.longest = later.longest
 
-    def health(self, single_byte: np.ndarray, unknown_id: int | None) -> Health:
+    def health(self, single_byte: np.ndarray, unknown_id: int | None, blank_repeats: int = 0) -> Health:
         """Return the figures.
 
         Args:
             single_byte: (vocabulary,) bool, ids whose text is one byte.
             unknown_id: of the token that stands for what the vocabulary can't write; None where there is none.
+            blank_repeats: of the tokens that repeat the one before, those of white space.
         """
         last = int(np.flatnonzero(self.lengths).max(initial=-1))
         return Health(
             text_tokens=int(self.counts.sum()),
             entropy_bits=entropy_bits(self.counts),
             used_ids=int(np.count_nonzero(self.counts)),
-            repeated_tokens=self.repeated,
+            repeated_tokens=self.repeated - blank_repeats,
             single_byte_tokens=int(self.counts[single_byte].sum()),
             unknown_tokens=0 if unknown_id is None else int(self.counts[unknown_id]),
             lengths=self.lengths[: last + 1].tolist(),
             longest_tokens=self.longest[0],
             longest_id=self.longest[1],
         )
+
+
+def blank_ids(pieces: Iterable[bytes | None]) -> np.ndarray:
+    """Return which ids stand for white space alone, (vocabulary,) bool.
+
+    Args:
+        pieces: the bytes of the text behind each id, as `TokenBytes.pieces` has them.
+    """
+    return np.array([piece is not None and piece.decode(errors="replace").isspace() for piece in pieces], np.bool_)
 
 
 def entropy_bits(counts: np.ndarray) -> float:
@@ -114,7 +125,10 @@ def entropy_bits(counts: np.ndarray) -> float:
 
 
 def health_plainly(
-    documents: Sequence[tuple[str, Sequence[int]]], single_byte: Sequence[bool], unknown_id: int | None
+    documents: Sequence[tuple[str, Sequence[int]]],
+    single_byte: Sequence[bool],
+    unknown_id: int | None,
+    is_blank: Sequence[bool],
 ) -> dict[str, Any]:
     """Return the fields of `Health`, token by token; documents: (id, ids without end-of-text), in order."""
     counts = Counter(token for _, tokens in documents for token in tokens)
@@ -126,7 +140,7 @@ def health_plainly(
         "text_tokens": total,
         "entropy_bits": round(bits + 0.0, 6),
         "used_ids": len(counts),
-        "repeated_tokens": sum(first == second for first, second in pairs),
+        "repeated_tokens": sum(first == second and not is_blank[second] for first, second in pairs),
         "single_byte_tokens": sum(count for token, count in counts.items() if single_byte[token]),
         "unknown_tokens": 0 if unknown_id is None else counts[unknown_id],
         "lengths": [lengths[place] for place in range(max(lengths, default=-1) + 1)],

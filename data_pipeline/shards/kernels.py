@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -95,6 +96,24 @@ def count_tokens(tokens: np.ndarray, lengths: np.ndarray, counts: np.ndarray) ->
     return repeated
 
 
+@kernel
+def count_blank_repeats(tokens: np.ndarray, lengths: np.ndarray, is_blank: np.ndarray) -> int:
+    """Return how many tokens of white space have the id of the one before: the part of `count_tokens`' that is layout.
+
+    Args:
+        tokens: (n,) ids below len(is_blank), the documents end to end, each with its end-of-text.
+        lengths: (documents,) int32, tokens of each, at least 1.
+        is_blank: (vocabulary,) bool, ids whose text is white space.
+    """
+    repeated, begin = 0, 0
+    for number in range(len(lengths)):
+        end = begin + lengths[number] - 1
+        for at in range(begin + 1, end):
+            repeated += tokens[at] == tokens[at - 1] and is_blank[tokens[at]]
+        begin = end + 1
+    return repeated
+
+
 def lay_out_plainly(documents: Sequence[Sequence[int]], order: Sequence[int], eot_id: int) -> list[int]:
     """Return what `lay_out` writes, document by document."""
     return [token for number in order for token in (*documents[number], eot_id)]
@@ -113,3 +132,9 @@ def count_plainly(documents: Sequence[Sequence[int]], vocab_size: int) -> tuple[
             counts[token] += 1
             repeated += at > 0 and document[at - 1] == token
     return counts, repeated
+
+
+def count_blank_repeats_plainly(documents: Sequence[Sequence[int]], is_blank: Sequence[bool]) -> int:
+    """Return what `count_blank_repeats` does; documents have no end-of-text."""
+    pairs = (pair for document in documents for pair in itertools.pairwise(document))
+    return sum(first == second and is_blank[second] for first, second in pairs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import math
 import os
@@ -16,6 +15,7 @@ from data_pipeline.sources.remote import Options, check_remote, find_remote, is_
 from data_pipeline.sources.source import InputFile
 from data_pipeline.sources.walk import walk
 from foundation.errors import InputError, SettingError, require
+from foundation.files import nearest_existing
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # a source's name is part of file names
 NO_FILE_NAME = "can't be part of a file name; set it to up to 100 letters, digits, '_', '-' and '.'"
@@ -134,7 +134,7 @@ def matching_files(pattern: str, asked: str) -> list[Path]:
     if not found:
         raise InputError(
             f"{asked} matches no file (working folder {Path.cwd()}); "
-            f"the nearest existing path is {_nearest_existing(literal)}; mend the pattern"
+            f"the nearest existing path is {nearest_existing(literal)}; mend the pattern"
         )
     return found
 
@@ -156,17 +156,6 @@ def _check_readable(path: Path, asked: str) -> None:
         raise InputError(f"{where} is neither a file nor a link to one; leave it out")
     if not os.access(path, os.R_OK):
         raise InputError(f"{where} you may not read; change its permissions or leave it out")
-
-
-def _nearest_existing(missing: Path) -> str:
-    """Return the existing path most like one that doesn't exist: a sibling of similar name, else the deepest folder."""
-    while not os.path.exists(missing.parent):  # noqa: PTH110, which may raise
-        missing = missing.parent
-    folder = missing.parent
-    if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
-        return str(folder)
-    similar = difflib.get_close_matches(missing.name, sorted(path.name for path in folder.iterdir()), n=1, cutoff=0.5)
-    return str(folder / similar[0]) if similar else f"{folder}{os.sep}"
 
 
 def _portable(path: Path) -> str:

@@ -18,9 +18,11 @@ import numpy as np
 from data_pipeline.documents import MODULUS
 from data_pipeline.ledger import Account, Book
 from data_pipeline.mix.lots import file_lots
+from data_pipeline.output_dir import CONFIG
 from data_pipeline.records import Records, keep_only
 from data_pipeline.shards.health import Health, Tally
 from data_pipeline.shards.manifest import (
+    NAME,
     SHARDS,
     SPLITS,
     TOKENIZER,
@@ -41,8 +43,10 @@ from data_pipeline.stages.view import View
 from data_pipeline.tokenize.encoder import Encoder
 from foundation.hashes import hash_bytes, hash_json
 from foundation.progress import progress
+from foundation.text import one_line
 
 COMPONENTS = "components"  # in facts
+NOTE_CHARS = 100  # of why an engine can't be used: some refuse a tokenizer with a report of many lines
 FREE = ("alarms", "cell_bytes", "on_alarm")  # settings that change no byte of the shards
 Totals = dict[str, dict[str, "_Total"]]  # split -> component -> what it holds
 
@@ -67,6 +71,8 @@ class WriteShards(Stage):
         "tokenize",
     )
     libraries = ("numpy", "pyarrow", "tokenizers", "xxhash")
+    vouching = (*Stage.vouching, NAME, CONFIG)
+    releases = True
 
     def __init__(self, place: Workplace, sharder: Sharder, eot_token: str, raw: dict[str, Any]) -> None:
         super().__init__(place)
@@ -95,6 +101,7 @@ class WriteShards(Stage):
         totals: Totals = {split: {name: _Total() for name in names} for split in SPLITS}
         total_bytes = int(view.sizes[view.alive].sum())
         encoded, how = self._encode(view, tokenizer_json, dtype, totals)
+        self.release()  # until here a stop leaves a finished folder as it was: encoded parts lie in work/
         self._assemble(encoded, totals, dtype, encoder.vocab_size)
         behind = token_bytes_of(tokenizer_json)
         single, unknown = behind.single_bytes(encoder.vocab_size), behind.unknown
@@ -112,7 +119,7 @@ class WriteShards(Stage):
             COMPONENTS: names,
         }
         output = hash_json(facts)
-        facts["note"] = "; ".join(how)
+        facts["note"] = "; ".join(one_line(each.partition("\n")[0], NOTE_CHARS) for each in how)
         files = self._files(totals)
         keep_only(self.place.output_dir / SHARDS, files)  # another size of shards, or another grouping, had others
         return Outcome(output, _book(totals, names, before), files, facts, utf8_bytes=total_bytes)
@@ -237,12 +244,18 @@ def manifest_of(
 
 @dataclass(slots=True)
 class _Total:
-    """What one component holds in one split. Attributes: parts: the facts of its shards, in their order."""
+    """What one component holds in one split.
+
+    Attributes:
+        blank_repeats: tokens of white space with the id of the one before.
+        parts: the facts of its shards, in their order.
+    """
 
     tokens: int = 0
     documents: int = 0
     utf8_bytes: int = 0
     fingerprint: int = 0
+    blank_repeats: int = 0
     parts: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -253,6 +266,7 @@ class _Total:
         self.tokens += part["tokens"]
         self.documents += part["documents"]
         self.utf8_bytes += part["utf8_bytes"]
+        self.blank_repeats += part["blank_repeats"]
         self.fingerprint = (self.fingerprint + int(part["fingerprint"], 16)) % MODULUS
 
     def facts(self, folder: Path, split: str, single_byte: np.ndarray, unknown_id: int | None) -> dict[str, Any]:
@@ -266,7 +280,7 @@ class _Total:
         for part in self.parts:
             tally.add(read_tally(folder, split, part, len(single_byte)))
         counts = {"tokens": self.tokens, "documents": self.documents, "utf8_bytes": self.utf8_bytes}
-        health = asdict(tally.health(single_byte, unknown_id))
+        health = asdict(tally.health(single_byte, unknown_id, self.blank_repeats))
         return {**counts, "shards": [part["shard"] for part in self.parts], "health": health}
 
 

@@ -8,6 +8,7 @@ import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +19,10 @@ import numpy as np
 from data_pipeline.documents import fingerprint
 from data_pipeline.executors.executor import Executor, Item
 from data_pipeline.ledger import Account, Book
-from data_pipeline.output_dir import WORK
+from data_pipeline.output_dir import LEDGER, REPORT, WORK
 from data_pipeline.records import Part, Records
 from data_pipeline.stages.view import View
+from data_pipeline.storage import DamagedFile
 from foundation.hashes import hash_bytes, hash_json
 
 BYTES_REMOVED = "bytes_removed"  # in facts
@@ -112,6 +114,9 @@ class Stage(ABC):
         loosen: what to set so that it removes less, for the error when nothing is left.
         is_told: whether how much it removes is what the settings say in numbers: no warning then that it is much.
         is_off: whether its settings leave every document as it is, without a look at it.
+        vouching: files of the output folder that speak of what it writes, and go before that changes.
+        releases: whether its run takes these back itself, at the moment when what they speak of changes; else they go
+            before it runs.
     """
 
     name: str
@@ -121,6 +126,8 @@ class Stage(ABC):
     loosen: str = ""
     is_told: bool = False
     is_off: bool = False
+    vouching: tuple[str, ...] = (LEDGER, REPORT)
+    releases: bool = False
 
     def __init__(self, place: Workplace) -> None:
         self.place = place
@@ -134,6 +141,21 @@ class Stage(ABC):
     def records(self) -> Records:
         """The records of its parts."""
         return Records(self.folder, self.place.output_dir)
+
+    def say_damage(self) -> None:
+        """Say what became of the files of a finished stage, some of which are missing or have other sizes."""
+        with suppress(DamagedFile):  # a record that is no longer what was written was named as it was read
+            missing = [path for path in self.records.files("stage") if not path.is_file()]
+            if self.stands(self.records.facts("stage")["facts"]):  # else it has named what it found
+                size = f"{self.place.output_dir}: a file of stage {self.name} has another size than was written"
+                what = f"{missing[0]}: missing" if missing else size
+                print(f"{what}; stage {self.name} is done again", file=sys.stderr)
+
+    def release(self) -> None:
+        """Take back what vouches for the files that are about to change: its own record, and those of the folder."""
+        self.records.forget("stage")
+        for name in self.vouching:
+            (self.place.output_dir / name).unlink(missing_ok=True)
 
     @abstractmethod
     def settings(self) -> Any:
@@ -168,7 +190,7 @@ class Stage(ABC):
         return view.after(self.name)
 
     def stands(self, facts: dict[str, Any]) -> bool:
-        """Return whether a finished result still holds; its key and the sizes of its files are checked already."""
+        """Return whether a finished result still holds; its key is checked already. Where it doesn't, say so."""
         return True
 
     def key(self, before: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.ledger import Book
+from data_pipeline.output_dir import CONFIG
 from data_pipeline.records import Part
-from data_pipeline.shards.manifest import TOKENIZER
+from data_pipeline.shards.manifest import NAME, TOKENIZER
 from data_pipeline.stages.stage import Outcome, Stage, Task, Workplace, do_parts, task
 from data_pipeline.stages.view import Slice, View
 from data_pipeline.storage import write_file
@@ -36,6 +38,8 @@ class TrainTokenizer(Stage):
     title = "tokenizer"
     code = ("tokenize", "stages/tokenizer.py")
     libraries = ("numpy", "pyarrow", "tokenizers")
+    vouching = (*Stage.vouching, NAME, CONFIG)
+    releases = True
 
     def __init__(self, place: Workplace, trainer: TokenizerTrainer, raw: dict[str, Any]) -> None:
         super().__init__(place)
@@ -52,8 +56,17 @@ class TrainTokenizer(Stage):
         return {**self._raw, "inputs": self._inputs, "libraries": self._versions}
 
     def stands(self, facts: dict[str, Any]) -> bool:
-        stands: bool = hash_file(self.path) == facts["tokenizer_hash"]
-        return stands
+        if not self.path.is_file():
+            what = "missing; it is made again"
+        elif hash_file(self.path) != facts["tokenizer_hash"]:
+            what = (
+                "is not what this command wrote; it is made again, and what it holds now is lost: to encode by it, "
+                "stop now and set tokenizer=file tokenizer.path=<a copy of it> and another name="
+            )
+        else:
+            return True
+        print(f"warning: {self.path}: {what}", file=sys.stderr)
+        return False
 
     def leaves(self, view: View, facts: dict[str, Any]) -> View:
         return view  # it decides nothing about documents
@@ -63,12 +76,13 @@ class TrainTokenizer(Stage):
         chosen = training[self._trainer.choose(view.files[training], view.rows[training], view.sizes[training])]
         total = int(view.sizes[chosen].sum())
         tokenizer_json = self._trainer.train_on(_StoredSample(self, view, chosen))
+        self.release()  # until here a stop leaves a finished folder as it was
         write_file(self.path, tokenizer_json)
         tokenizer_hash = hash_bytes(tokenizer_json)
         facts = {
             "tokenizer_hash": tokenizer_hash,
             "sha256": self._trainer.sha256(),
-            "note": f"{human(total, 'B')} of {number_of(len(chosen), 'document')}",
+            "note": f"{human(total, 'B')} of {number_of(len(chosen), 'document')}" if len(chosen) else "as given",
         }
         return Outcome(tokenizer_hash, {}, [self.path], facts, utf8_bytes=total)
 

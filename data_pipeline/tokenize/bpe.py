@@ -66,7 +66,7 @@ class ByteLevelBPE(ByteLevelTrainer):
 
     def _check_apart(self, made: set[str]) -> None:
         """Refuse a special token whose text is a token that text can give."""
-        for key, text in [("eot_token", self.eot_token), *(("special_tokens", each) for each in self.special_tokens)]:
+        for key, text in self._keyed_special:
             if text in made:
                 raise TokenizerError(
                     f"tokenizer.{key}: {text!r} is a token that merges make: text would give the special token; "

@@ -19,12 +19,13 @@ from data_pipeline.tokenize.merges import MOST, NUM_BYTE_TOKENS
 from data_pipeline.tokenize.sample import choose
 from data_pipeline.tokenize.split import SplitName
 from data_pipeline.tokenize.trainer import Sample, TokenizerTrainer
-from foundation.errors import require
+from foundation.errors import SettingError, require
 from foundation.progress import progress
 
 CHECKED_CHARS = 1 << 18  # of the sample, in the round trip after training
 LEAST_MEMORY_BYTES = 1 << 20
 MOST_64 = (1 << 63) - 1
+_EXAMPLE = "e.g. <|user|>"
 # A letter before a mark: both splits cut here, whatever stands around. Of ASCII alone: its bytes are their own
 # characters in a vocabulary, while two others there may be bytes of one letter of a text.
 _CUT = re.compile(r"[A-Za-z][!-/:-@\[-^`{-~]")
@@ -42,7 +43,7 @@ class ByteLevelTrainer(TokenizerTrainer):
         eot_token: text of the end-of-text token; it gets id 0.
         seed: of the choice of the sample.
     Raises:
-        SettingError: a value is out of its range, or a token's text is there twice or a byte's own.
+        SettingError: a value is out of its range, or a token's text is there twice, a byte's own or a word.
     """
 
     max_piece_bytes = 0  # longer pieces are cut after so many; 0 for no limit
@@ -61,6 +62,7 @@ class ByteLevelTrainer(TokenizerTrainer):
         allowed = f"two or more characters (one alone may be a byte's own token), e.g. {END_OF_TEXT}"
         require(len(eot_token) >= 2, "eot_token", eot_token, allowed)
         self._check_special()
+        self._check_words()
         least = NUM_BYTE_TOKENS + 1 + len(self.special_tokens)
         within("vocab_size", vocab_size, least, MOST, "256 bytes and the special tokens at least; ids have 31 bits")
         within("sample_bytes", sample_bytes, 1, MOST_64, "bytes of text")
@@ -111,6 +113,11 @@ class ByteLevelTrainer(TokenizerTrainer):
         """The texts of the special tokens, in the order of their ids."""
         return [self.eot_token, *self.special_tokens]
 
+    @property
+    def _keyed_special(self) -> list[tuple[str, str]]:
+        """The same, each with its key."""
+        return [("eot_token", self.eot_token), *(("special_tokens", each) for each in self.special_tokens)]
+
     def _finished(self, tokenizer: Tokenizer, checked: list[str]) -> bytes:
         """Return tokenizer.json, checked; tokenizer: with the special tokens in its vocabulary."""
         tokenizer.add_special_tokens(self._special)
@@ -119,19 +126,29 @@ class ByteLevelTrainer(TokenizerTrainer):
         return tokenizer_json
 
     def _check_special(self) -> None:
-        known = {*byte_chars(), self.eot_token}
+        wrong = dict.fromkeys(byte_chars(), f"is a byte's own token; give a longer text, {_EXAMPLE}")
+        wrong |= {"": f"is empty; give a text, {_EXAMPLE}"}
+        wrong |= {self.eot_token: "is eot_token already, whose id is 0; leave it out here"}
         for text in self.special_tokens:
-            allowed = "texts that are neither empty, nor there twice, nor the character of a byte"
-            require(bool(text) and text not in known, "special_tokens", text, allowed)
-            known.add(text)
+            if text in wrong:
+                raise SettingError(f"special_tokens: {text!r} {wrong[text]}")
+            wrong[text] = "is there twice; give it once"
+
+    def _check_words(self) -> None:
+        """Refuse words: who encodes text with special tokens, as tokenizers does unasked, would find them in it."""
+        for key, text in self._keyed_special:
+            if all(char.isalnum() or char.isspace() for char in text):
+                raise SettingError(
+                    f"{key}: {text!r} is a word, which tokenizers would find in text and make the special token of; "
+                    f"put signs around it, {_EXAMPLE}"
+                )
 
     def _check_no_piece_holds_special(self) -> None:
         """Refuse a special token whose text may lie inside of a piece: a model that looks it up there would find it."""
         alphabet = set(byte_chars())
-        for key, texts in (("eot_token", [self.eot_token]), ("special_tokens", self.special_tokens)):
-            for text in texts:
-                allowed = f"a text that is cut in two pieces: with a letter before a mark, of ASCII, e.g. {END_OF_TEXT}"
-                require(_CUT.search(text) is not None or not alphabet.issuperset(text), key, text, allowed)
+        for key, text in self._keyed_special:
+            allowed = f"a text that is cut in two pieces: with a letter before a mark, of ASCII, e.g. {END_OF_TEXT}"
+            require(_CUT.search(text) is not None or not alphabet.issuperset(text), key, text, allowed)
 
 
 class _First:

@@ -11,6 +11,7 @@ import numpy as np
 from data_pipeline.tokenize.checks import END_OF_TEXT, check
 from data_pipeline.tokenize.pinned import checked_pin, read_pinned
 from data_pipeline.tokenize.trainer import TokenizerTrainer
+from foundation.files import nearest_existing
 
 
 class GivenTokenizer(TokenizerTrainer):
@@ -56,7 +57,8 @@ class TokenizerFile(GivenTokenizer):
         self.path, self.eot_token, self._pin = Path(path).expanduser(), eot_token, checked_pin(hash)
 
     def _read(self) -> tuple[bytes, list[Path], dict[str, str]]:
-        instead = "name a tokenizer.json, or use tokenizer=bpe"
+        nearest = "" if self.path.is_file() else f"the nearest existing path is {nearest_existing(self.path)}; "
+        instead = f"{nearest}name a tokenizer.json, or use tokenizer=bpe"
         data, found = read_pinned(self.path, self._pin, "tokenizer.path", "tokenizer.hash", instead)
         return data, [self.path], {self.path.name: found}
 

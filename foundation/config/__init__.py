@@ -4,9 +4,9 @@
 signatures and gives back nodes, `build` calls them. There are no config classes: the signature is the schema.
 """
 
-from foundation.config.build import build
+from foundation.config.build import build, rehearse
 from foundation.config.check import check
 from foundation.config.node import Node
 from foundation.config.targets import DEFAULT_TARGETS
 
-__all__ = ["DEFAULT_TARGETS", "Node", "build", "check"]
+__all__ = ["DEFAULT_TARGETS", "Node", "build", "check", "rehearse"]

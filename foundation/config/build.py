@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from foundation.config.node import Node
@@ -30,6 +31,21 @@ def build(node: Node[T], **runtime: Any) -> T:
         return node.target(**values, **given)
     except SettingError as error:
         raise ConfigError(f"{node.key}.{error}") from error
+
+
+def rehearse(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """Build all that a call would, and call nothing: a value that a class refuses is refused now.
+
+    Args:
+        arguments: for `function`, as `check` returned them.
+    Returns:
+        All of its arguments, the defaults of those that were not given among them, nodes built.
+    Raises:
+        ConfigError: as `build`.
+    """
+    bound = inspect.signature(function).bind(**arguments)
+    bound.apply_defaults()
+    return {name: _build_inside(value, {}) for name, value in bound.arguments.items()}
 
 
 def _build_inside(value: Any, runtime: dict[str, Any]) -> Any:

@@ -6,7 +6,7 @@ import re
 from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
@@ -19,6 +19,12 @@ from foundation.config.groups import options_of
 from foundation.config.options import head_of
 from foundation.errors import ConfigError
 
+# what is typed for an option and is a value of another key, or a file
+_OF_VALUES = {("tokenizer", name): "tokenizer.split=cl100k" for name in ("cl100k", "cl100k_base", "gpt4", "llama3")}
+_OF_FILES = {
+    ("tokenizer", ".json"): "tokenizer=file tokenizer.path=",
+    ("tokenizer", ".model"): "tokenizer=sentencepiece tokenizer.path=",
+}
 FLAGS = "-m, --help, --cfg job, --config-path, --config-name, --config-dir"
 MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 PAIRS = {"[": "]", "{": "}", "(": ")"}
@@ -91,16 +97,19 @@ def similar_option(group: str, option: str, options: Mapping[str, Mapping[str, P
         option: what was typed for it.
         options: group -> its options, each with its file, of all groups.
     """
+    of_file = _OF_FILES.get((group, PurePath(option).suffix))
+    if meant := _OF_VALUES.get((group, option)) or (of_file and of_file + option):
+        return f", did you mean {meant}?"
     said = {_letters(" ".join(head_of(path)).partition(",")[0]): name for name, path in options[group].items()}
     same = said.get(_letters(option)) if _letters(option) else None
     if near := [same] if same else get_close_matches(option, options[group], 1, 0.65):
         return f", did you mean {near[0]!r}?"
     for other, names in options.items():
-        meant = [name for name in names if option and name.split("_")[0] == option.split("_")[0]]
-        if meant and other != group:
-            return f", did you mean {other}={meant[0]}?"
-        if meant:
-            return f", did you mean {meant[0]!r}?" if len(meant) == 1 else ""
+        alike = [name for name in names if option and name.split("_")[0] == option.split("_")[0]]
+        if alike and other != group:
+            return f", did you mean {other}={alike[0]}?"
+        if alike:
+            return f", did you mean {alike[0]!r}?" if len(alike) == 1 else ""
     return ""
 
 

@@ -15,6 +15,8 @@ from typing import Any, Literal
 from foundation.config.node import Node
 from foundation.errors import ConfigError, nearest
 
+# names by which other tools know a value of ours
+OTHER_VALUES = {"gpt4": "cl100k", "gpt-4": "cl100k", "llama3": "cl100k", "llama-3": "cl100k"}
 SHORT = re.compile(r"([0-9]+\.?[0-9]*)([kKmMbBgG])")  # 50k
 MAX_DIGITS = 24  # of a number that is refused anyway
 THOUSANDS = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}
@@ -112,9 +114,8 @@ def _hint_for(value: Any, hint: Any, example: Any) -> str:
 
 def _one_of(value: Any, allowed: tuple[Any, ...], key: str) -> Any:
     if not any(type(value) is type(choice) and value == choice for choice in allowed):
-        near = (
-            nearest(value, [choice for choice in allowed if isinstance(choice, str)]) if isinstance(value, str) else ""
-        )
+        known = OTHER_VALUES.get(value.lower(), value) if isinstance(value, str) else ""
+        near = nearest(known, [choice for choice in allowed if isinstance(choice, str)])
         raise ConfigError(f"{key}: {_found(value)} is not one of {', '.join(map(repr, allowed))}{near}")
     return value
 

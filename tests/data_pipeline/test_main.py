@@ -70,6 +70,14 @@ def test_a_run_ends_with_a_table_and_the_same_line_keeps_everything(tmp_path: Pa
             "corpus.paths: unknown key, corpus is pydocs here; corpus=arrow and corpus=csv and ",
         ),
         (["--help", "dedupe"], "--help dedupe: is no group, did you mean 'dedup'?"),
+        (["tokenizer=cl100k"], "tokenizer: 'cl100k' is no option of this group, did you mean tokenizer.split=cl100k?"),
+        (
+            ["tokenizer=a/tokenizer.json"],
+            "tokenizer: 'a/tokenizer.json' is no option of this group, did you mean tokenizer=file "
+            "tokenizer.path=a/tokenizer.json?",
+        ),
+        (["tokenizer=a.model"], "did you mean tokenizer=sentencepiece tokenizer.path=a.model?"),
+        (["-m", "tokenizer.vocab_size=300,400"], "name='web-${tokenizer.vocab_size}'"),
         (["corpus=json"], "corpus: 'json' is no option of this group, did you mean 'jsonl'?"),
         (["corpus=jsonl"], "corpus.paths: needs a value"),
         (["corpus.paths=x.jsonl", "name=a"], " and corpus=text and corpus=warc have corpus.paths"),
@@ -129,11 +137,29 @@ def test_a_sweep_with_a_name_a_trial_makes_a_folder_each(tmp_path: Path) -> None
 
 
 def test_a_sweep_with_a_failed_trial_does_the_others_and_fails(tmp_path: Path) -> None:
-    swept = ["-m", *QUICK[:-2], QUICK[-1], "tokenizer.vocab_size=100,300", "name=v${tokenizer.vocab_size}"]
+    swept = ["-m", *QUICK[:-2], QUICK[-1], "tokenizer.vocab_size=60000,300", "name=v${tokenizer.vocab_size}"]
     ended = type_line(tmp_path, *swept, "executor.workers=1")
     assert ended.returncode == 2
-    assert "tokenizer.vocab_size: 100" in ended.stderr
+    assert "tokenizer.vocab_size: 60000 is more than the text supports" in ended.stderr
     assert Manifest.load(tmp_path / "data" / "v300").vocab_size == 300
+
+
+@pytest.mark.parametrize(
+    ("swept", "said"),
+    [
+        (["tokenizer.vocab_size=300,100", "name=v${tokenizer.vocab_size}"], "tokenizer.vocab_size: 100 is not allowed"),
+        (["partition_bytes=20000,0", "name=p${partition_bytes}"], "partition_bytes: 0 is not allowed"),
+        (["mix.seed=1,x", "name=s${mix.seed}"], "mix.seed: 'x' (str) is not an integer"),
+        (["name=a,../b"], "name: '../b' is no name"),
+        (["tokenizer=bpe,gpt2", "++tokenizer.path=nix", "name=g,h"], ""),
+        (["preflight=probe", "preflight.frac=0.5,7", "name=f${preflight.frac}"], "preflight.frac: 7"),
+    ],
+)
+def test_a_sweep_with_a_value_that_can_not_work_starts_no_trial(tmp_path: Path, swept: list[str], said: str) -> None:
+    ended = type_line(tmp_path, "-m", *QUICK[:4], QUICK[5], *swept, "executor.workers=1")
+    assert ended.returncode == 2 and f"error: {said}" in ended.stderr, ended.stderr
+    assert "so would end trial " in ended.stderr and "; no trial was started" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_stop_is_clean_and_the_same_line_goes_on(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from data_pipeline.shards.verify import verify
 from foundation.files import folder_lock
 from tests.data_pipeline.all_stages import ALL
 from tests.data_pipeline.killed import finish, kill_when, start, write_script
@@ -176,3 +178,31 @@ def test_a_kill_between_the_verdicts_and_the_report_of_test_sets_changes_no_byte
     ends_as_undisturbed()
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert not (work / "index").exists()  # what only the work needed is gone
+
+
+@pytest.mark.parametrize(
+    ("killed_at", "stays"),
+    [("work/shards/", True), ("shards/train/.", False)],  # as a partition is encoded; as a shard gets its name
+)
+def test_a_finished_folder_is_as_it_was_until_the_first_shard_is_replaced(
+    made: Any,
+    out: Path,
+    script: Path,
+    config: Callable[..., Any],
+    finished: Path,
+    output_hashes: Callable[[Path], dict[str, str]],
+    killed_at: str,
+    stays: bool,
+) -> None:
+    process = start(script, config(made.folder, out, shards__seed=8), f"{out}/{killed_at}", "os.rename")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL and "stage shards is done anew" in err
+    spoke = ("manifest.json", "config.yaml", "ledger.json", "report.html")
+    assert [(out / name).exists() for name in spoke] == [stays] * 4
+    if stays:
+        assert not [each for found in verify(out).values() for each in found]
+        assert output_hashes(out) == output_hashes(finished)
+    again = start(script, config(made.folder, out))
+    out_, err = again.communicate(timeout=120)
+    assert json.loads(out_) == ([] if stays else ["shards"]) and "done anew" not in err
+    assert output_hashes(out) == output_hashes(finished)

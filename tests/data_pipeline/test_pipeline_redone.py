@@ -94,6 +94,57 @@ def test_before_a_finished_folder_changes_one_line_says_what_is_lost_and_how_to_
     assert "done anew" not in capsys.readouterr().err
 
 
+def swap(one: Path, other: Path) -> None:
+    data = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "swapped", ".idx", ".bin", ".documents.parquet"])
+def test_every_damage_of_a_shard_is_said_before_it_is_made_again(
+    made: Any,
+    finished: Path,
+    out: Path,
+    config: Config,
+    go: Go,
+    redone: Redone,
+    output_hashes: Hashes,
+    capsys: pytest.CaptureFixture[str],
+    damage: str,
+) -> None:
+    shards = sorted((out / "shards" / "train").glob("*.bin"), key=lambda path: path.stat().st_size)
+    first, last = shards[0], shards[-1]
+    assert first.stat().st_size != last.stat().st_size
+    hit = last
+    if damage == "cut":
+        last.write_bytes(last.read_bytes()[:-1000])
+    elif damage == "flipped":
+        last.write_bytes(last.read_bytes()[:-1] + b"\xff")
+    elif damage == "swapped":
+        swap(first, last)
+    else:
+        hit = last.with_suffix(damage)
+        hit.unlink()
+    assert redone(go(config(made.folder, out))) == ["shards"]
+    said = [line for line in capsys.readouterr().err.splitlines() if line.endswith("; the shards are made again")]
+    assert any(line.startswith(f"{hit}: ") for line in said), said
+    assert output_hashes(out) == output_hashes(finished)
+    go(config(made.folder, out))
+    assert "made again" not in capsys.readouterr().err
+
+
+def test_evidence_that_is_gone_is_said_before_it_is_made_again(
+    made: Any, out: Path, config: Config, go: Go, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone, cut = (min((out / "removed" / stage).glob("*.parquet")) for stage in ("exact", "near"))
+    gone.unlink()
+    cut.write_bytes(cut.read_bytes()[:-9])
+    go(config(made.folder, out))
+    said = [line for line in capsys.readouterr().err.splitlines() if "is done again" in line]
+    assert said[0] == f"{gone}: missing; stage exact is done again" and len(said) == 2
+    assert said[1] == f"{out}: a file of stage near has another size than was written; stage near is done again"
+
+
 def test_nothing_is_said_of_what_no_run_can_have_been_made_from_or_comes_out_as_it_was(
     made: Any, out: Path, config: Config, go: Go, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -288,14 +339,46 @@ def test_a_failed_change_of_the_input_leaves_the_shards_as_they_were(
     assert not (out / "work" / "clean" / "stage.json").exists()  # nor that record of its files
 
 
-def test_the_manifest_is_gone_while_what_it_vouches_for_changes(
+def test_a_tokenizer_that_can_not_be_made_leaves_the_folder_as_it_was(
     made: Any, out: Path, finished: Path, config: Config, go: Go, redone: Redone, output_hashes: Hashes
 ) -> None:
     with pytest.raises(TokenizerError, match="more than the text supports"):
         go(config(made.folder, out, tokenizer__vocab_size=50_000))
-    assert not (out / "manifest.json").exists()
+    assert output_hashes(out) == output_hashes(finished)
+    assert redone(go(config(made.folder, out))) == []
+
+
+def test_the_manifest_is_gone_before_the_tokenizer_is_replaced(
+    made: Any, out: Path, finished: Path, config: Config, go: Go, redone: Redone, output_hashes: Hashes
+) -> None:
+    (out / "tokenizer.json").unlink()
+    (out / "tokenizer.json").mkdir()  # in the way of the file
+    with pytest.raises(IsADirectoryError):
+        go(config(made.folder, out, tokenizer__vocab_size=420))
+    assert not [name for name in ("manifest.json", "config.yaml", "ledger.json") if (out / name).exists()]
+    (out / "tokenizer.json").rmdir()
     assert redone(go(config(made.folder, out))) == ["tokenizer"]  # the same again: the shards stand
     assert output_hashes(out) == output_hashes(finished)
+
+
+def test_an_edited_tokenizer_is_said_before_it_is_made_again(
+    made: Any, finished: Path, out: Path, config: Config, go: Go, redone: Redone, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = out / "tokenizer.json"
+    whole = path.read_bytes()
+    for edited, said in (
+        (whole + b"\n", "is not what this command wrote"),
+        (whole.replace(b"a", b"b", 1), "is not what this command wrote"),  # of the same size
+        (None, "missing"),
+    ):
+        path.unlink() if edited is None else path.write_bytes(edited)
+        assert redone(go(config(made.folder, out))) == ["tokenizer"]
+        (line,) = [each for each in capsys.readouterr().err.splitlines() if str(path) in each]
+        assert line.startswith(f"warning: {path}: {said}; it is made again")
+        assert ("tokenizer=file tokenizer.path=<a copy of it>" in line) == (edited is not None)
+        assert path.read_bytes() == whole
+    assert redone(go(config(made.folder, out))) == []
+    assert f"{path}:" not in capsys.readouterr().err
 
 
 def test_what_a_kill_after_the_commit_left_is_tidied_though_nothing_is_redone(

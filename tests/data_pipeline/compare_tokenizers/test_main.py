@@ -51,4 +51,12 @@ def test_help_and_errors_name_what_to_type(tmp_path: Path) -> None:
     )
     swept = type_line(tmp_path, "-m", "seed=1,2")
     assert swept.returncode == 2 and "-m: the pages would share one folder" in swept.stderr
+    assert "e.g. python -m data_pipeline.compare_tokenizers -m seed=1,2 name='of-${seed}'" in swept.stderr
+    (tmp_path / "web" / "work").mkdir(parents=True)
+    mine = type_line(tmp_path, "corpus=pydocs", "tokenizers=[a]", "output_dir=web")
+    assert mine.returncode == 2 and f"output_dir: {tmp_path / 'web'} is a data folder; the page goes" in mine.stderr
+    assert [path.name for path in (tmp_path / "web").iterdir()] == ["work"]
+    rehearsed = type_line(tmp_path, "-m", "corpus=pydocs", "executor.workers=1,-1", "name=n${executor.workers}")
+    assert rehearsed.returncode == 2 and "executor.workers: -1 is not allowed" in rehearsed.stderr
+    assert "so would end trial 1: executor.workers=-1; no trial was started" in rehearsed.stderr
     assert not (tmp_path / "comparisons").exists()

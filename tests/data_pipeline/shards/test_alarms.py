@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from data_pipeline.shards.alarms import Alarms
+from data_pipeline.shards.alarms import USUAL_LONGEST, Alarms
 from data_pipeline.shards.health import Health
 from data_pipeline.shards.manifest import Manifest, SourceManifest
 from foundation.errors import SettingError
@@ -59,6 +60,32 @@ def test_each_limit_names_source_figure_and_limit(changes: dict[str, Any], said:
 
 def test_a_small_vocabulary_may_have_many_single_bytes_and_little_entropy() -> None:
     assert Alarms().of(manifest(1000, single_byte_tokens=900_000, entropy_bits=4.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("documents", "longest", "said"),
+    [
+        (36, 187_000, None),
+        (36, 520_000, "52.0% of the tokens, more than the 50.0% that the longest of 36 usually has at most"),
+        (1, 1_000_000, None),
+        (100, 290_000, None),
+        (900, 101_000, "10.1% of the tokens, more than max_document_frac 10.0%"),
+        (899, 99_000, None),
+    ],
+)
+def test_of_few_documents_the_longest_has_much(documents: int, longest: int, said: str | None) -> None:
+    health = replace(SOUND, longest_tokens=longest)
+    sources = {"web": SourceManifest(1.0, 1_000_000, documents, 4_000_000, [], health=health)}
+    found = Alarms().of(Manifest("0" * 32, 10_000, 0, "uint16", {"train": sources, "val": {}}))
+    assert [each.partition("one document has ")[2].partition(":")[0] for each in found] == ([said] if said else [])
+
+
+def test_the_longest_of_documents_of_log_normal_lengths_is_seldom_past_what_is_usual() -> None:
+    rng = np.random.default_rng(0)
+    for documents in (10, 36, 100, 400, 1000):
+        lengths = np.exp(1.5 * rng.standard_normal((4000, documents)))
+        shares = lengths.max(1) / lengths.sum(1)
+        assert 0.9 < (shares <= USUAL_LONGEST / documents**0.5).mean() <= 1
 
 
 def test_a_limit_is_a_setting() -> None:

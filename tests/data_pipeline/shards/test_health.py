@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.shards.health import Tally, entropy_bits, health_plainly
-from data_pipeline.shards.kernels import count_tokens, lay_out_plainly
+from data_pipeline.shards.health import Tally, blank_ids, entropy_bits, health_plainly
+from data_pipeline.shards.kernels import count_blank_repeats, count_tokens, lay_out_plainly
 
 VOCAB_SIZE, EOT = 30, 29
 SINGLE = np.arange(VOCAB_SIZE) < 10
+BLANK = np.arange(VOCAB_SIZE) % 2 == 0
 Named = list[tuple[str, list[int]]]
 named = st.lists(st.tuples(st.text(max_size=3), st.lists(st.integers(0, EOT - 1), max_size=40)), max_size=12)
 
@@ -30,12 +31,24 @@ def tally_of(documents: Named) -> Tally:
     return tally
 
 
+def blank_repeats_of(tokens: list[int]) -> int:
+    """Return how many of a document's tokens are of white space and repeat the one before."""
+    return count_blank_repeats(np.array([*tokens, EOT], np.uint16), np.array([len(tokens) + 1], np.int32), BLANK)
+
+
+def test_white_space_is_told_by_the_bytes_behind_the_ids() -> None:
+    """Half a character, a special token and an id without a token are none."""
+    pieces = [b" ", b"\n\n", b" a", b"", None, "\u3000".encode(), b"\xe3\x80", b"\t "]
+    assert blank_ids(pieces).tolist() == [True, True, False, False, False, True, False, True]
+
+
 @given(named, st.integers(0, 12), st.sampled_from([None, 3]))
 def test_shards_add_up_to_what_is_counted_plainly(documents: Named, cut: int, unknown: int | None) -> None:
     whole = Tally.empty(VOCAB_SIZE)
     for part in (documents[:cut], documents[cut:]):
         whole.add(tally_of(part))
-    assert asdict(whole.health(SINGLE, unknown)) == health_plainly(documents, SINGLE.tolist(), unknown)
+    found = whole.health(SINGLE, unknown, sum(blank_repeats_of(tokens) for _, tokens in documents))
+    assert asdict(found) == health_plainly(documents, SINGLE.tolist(), unknown, BLANK.tolist())
 
 
 @given(st.lists(st.lists(st.integers(0, 2**40), min_size=4, max_size=4), max_size=5))

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from data_pipeline.shards.kernels import (
     add_checks,
     check_plainly,
+    count_blank_repeats,
+    count_blank_repeats_plainly,
     count_plainly,
     count_tokens,
     gather,
@@ -73,3 +75,12 @@ def test_tokens_are_counted(texts: Documents, dtype: np.dtype) -> None:
     counts = np.zeros(VOCAB_SIZE, np.int64)
     repeated = count_tokens(tokens, np.array([len(text) + 1 for text in texts], np.int32), counts)
     assert (counts.tolist(), repeated) == count_plainly(texts, VOCAB_SIZE)
+
+
+@given(documents, dtypes, st.lists(st.booleans(), min_size=VOCAB_SIZE, max_size=VOCAB_SIZE))
+def test_repeats_of_white_space_are_counted(texts: Documents, dtype: np.dtype, is_blank: list[bool]) -> None:
+    tokens = np.array(lay_out_plainly(texts, range(len(texts)), EOT), dtype)
+    lengths = np.array([len(text) + 1 for text in texts], np.int32)
+    found = count_blank_repeats(tokens, lengths, np.array(is_blank, np.bool_))
+    assert found == count_blank_repeats_plainly(texts, is_blank)
+    assert count_blank_repeats(tokens, lengths, np.ones(VOCAB_SIZE, np.bool_)) == count_plainly(texts, VOCAB_SIZE)[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,3 +62,24 @@ def test_a_shard_with_a_flipped_bit_is_made_again_by_the_same_command(
     assert "books_00000.bin: block 0" in capsys.readouterr().err
     assert output_hashes(out) == output_hashes(finished)
     assert redone(go(tree)) == []
+
+
+def test_indentation_is_no_repetition_and_runs_of_a_sign_are(
+    config: Config, go: Go, decoded: Any, tmp_path: Path
+) -> None:
+    """Without merges each blank and each sign is a token, as GPT-2's blanks of an indentation are."""
+    indent = "\n" + " " * 40
+    texts = [f"def f{number}:{indent}return {'0' * (number % 9)}\n\t\t\tdone {number * 7919}" for number in range(80)]
+    (tmp_path / "code.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    (tmp_path / "test.jsonl").write_text(json.dumps({"question": "a question that no document holds at all"}) + "\n")
+    corpus = {"_target_": "data_pipeline.sources.jsonl.Jsonl", "paths": [str(tmp_path / "code.jsonl")]}
+    off = {"dedup": {"_target_": "data_pipeline.dedup.dedup.NoDedup"}}
+    tree = config(tmp_path, tmp_path / "out", corpus=corpus, tokenizer__vocab_size=257, partition_bytes=1024, **off)
+    made = go(tree).manifest
+    for split, of_source in decoded(tmp_path / "out").items():
+        ((source, found),) = of_source.items()
+        pairs = [pair for text in found for pair in itertools.pairwise(text)]
+        health = made.splits[split][source].health
+        assert health is not None and len(found) > 1
+        assert health.repeated_tokens == sum(first == second and not second.isspace() for first, second in pairs)
+        assert health.share(health.repeated_tokens) < 0.1 < sum(first == second for first, second in pairs) / len(pairs)

@@ -190,3 +190,11 @@ def test_a_unigram_model_that_draws_its_cuts_is_refused(tmp_path: Path) -> None:
     path.write_bytes(orjson.dumps(record))
     with pytest.raises(TokenizerError, match=r"alpha 0.1 .* differently each time; set its model\.alpha to null"):
         TokenizerFile(str(path)).inputs()
+
+
+def test_a_file_that_is_not_there_is_said_with_the_nearest_path(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(TokenizerError) as caught:
+        TokenizerFile(str(tmp_path / "tokeniser.json")).inputs()
+    missing, nearest = f"{tmp_path / 'tokeniser.json'} is no file", tmp_path / "tokenizer.json"
+    assert f"tokenizer.path: {missing}; the nearest existing path is {nearest}; name a " in str(caught.value)

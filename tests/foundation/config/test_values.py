@@ -111,3 +111,11 @@ def test_a_whole_number_that_no_64_bits_hold_is_refused_by_key(value: int, hint:
     ):
         convert(value, hint, "seed", CONTEXT)
     assert convert(2**63 - 1, int, "seed", CONTEXT) == 2**63 - 1
+
+
+@pytest.mark.parametrize("typed", ["gpt4", "GPT-4", "llama3", "cl100k_base", "o200"])
+def test_a_value_by_its_name_elsewhere_is_told(typed: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        convert(typed, Literal["gpt2", "cl100k"], "tokenizer.split", CONTEXT)
+    meant = "" if typed == "o200" else ", did you mean 'cl100k'?"
+    assert str(caught.value) == f"tokenizer.split: {typed!r} (str) is not one of 'gpt2', 'cl100k'{meant}"
