@@ -14,6 +14,7 @@ from data_pipeline.exchange.formats import FORMATS, Place, TokenFile
 from data_pipeline.exchange.stream import DocumentStream
 from data_pipeline.exchange.token_bytes import byte_lengths, num_bytes
 from data_pipeline.shards.alarms import Alarms
+from data_pipeline.shards.health import blank_ids
 from data_pipeline.shards.index import dtype_for
 from data_pipeline.shards.manifest import SHARDS, SPLITS, TOKENIZER, UNKNOWN, Manifest, SourceManifest, tokenizer_file
 from data_pipeline.shards.token_bytes import TokenBytes, read_token_bytes
@@ -69,7 +70,7 @@ def import_shards(out: Path, foreign: Foreign, max_shard_bytes: int = MAX_SHARD_
     tokenizer = load(tokenizer_json, str(foreign.tokenizer))
     eot_id, size = end_of_text(tokenizer, foreign.eot_token, str(foreign.tokenizer)), vocab_size(tokenizer)
     behind = read_token_bytes(tokenizer, orjson.loads(tokenizer_json))
-    lengths, dtype = byte_lengths(behind, size), dtype_for(size)
+    lengths, is_blank, dtype = byte_lengths(behind, size), blank_ids(behind.pieces(size)), dtype_for(size)
     opened = _opened(foreign, size)
     place = _place(foreign, opened)
     total = sum(file.num_tokens for files in opened.values() for file in files)
@@ -78,7 +79,7 @@ def import_shards(out: Path, foreign: Foreign, max_shard_bytes: int = MAX_SHARD_
     with building(out, total * dtype.itemsize + len(tokenizer_json)) as unfinished:
         with progress("import", read_bytes, "B") as meter:
             for split in SPLITS:
-                stream = DocumentStream(opened[split], lengths, eot_id, place, foreign.append_eot)
+                stream = DocumentStream(opened[split], lengths, eot_id, place, foreign.append_eot, is_blank)
                 writer = SourceWriter(unfinished / SHARDS / split, foreign.source, dtype, max_shard_bytes)
                 splits[split] = {foreign.source: _write(stream, writer, behind, meter)}
                 _tell(stream, split)
@@ -159,7 +160,7 @@ def _write(stream: DocumentStream, writer: SourceWriter, behind: TokenBytes, met
         documents=sum(each.num_documents for each in shards),
         utf8_bytes=num_bytes(stream.tally.counts, stream.lengths) - num_prefixes * len(behind.prefix),
         shards=shards,
-        health=stream.tally.health(behind.single_bytes(len(stream.lengths)), behind.unknown),
+        health=stream.tally.health(behind.single_bytes(len(stream.lengths)), behind.unknown, stream.blank_repeats),
     )
 
 

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from data_pipeline.exchange.errors import ExchangeError
 from data_pipeline.shards.errors import DamagedShard, ShardError
-from data_pipeline.shards.health import health_plainly
+from data_pipeline.shards.health import blank_ids, health_plainly
 from data_pipeline.shards.manifest import Manifest
 from data_pipeline.shards.token_bytes import token_bytes_of
 from data_pipeline.shards.verify import verify
@@ -155,10 +155,12 @@ def test_end_of_text_inside_a_document_of_an_index_ends_it(
 def test_health_is_that_of_the_documents(
     bring_in: Import, documents: Documents, tmp_path: Path, finished: Path
 ) -> None:
-    some = [[*each[:5], 7, 7, 7, *each[5:]] for each in documents]
-    made = bring_in("nanogpt", uint16(tmp_path / "a.bin", flat(some)), val=[uint16(tmp_path / "v.bin", flat(some[:2]))])
     behind = token_bytes_of((finished / "tokenizer.json").read_bytes())
+    blank = behind.pieces(300).index(b" ")
+    some = [[*each[:5], 7, 7, 7, *[blank] * 4, *each[5:]] for each in documents]
+    made = bring_in("nanogpt", uint16(tmp_path / "a.bin", flat(some)), val=[uint16(tmp_path / "v.bin", flat(some[:2]))])
     single = behind.single_bytes(made.vocab_size).tolist()
+    is_blank = blank_ids(behind.pieces(made.vocab_size)).tolist()
     for split, held in {"train": some, "val": some[:2]}.items():
         health = made.splits[split]["other"].health
         assert health is not None
@@ -166,7 +168,7 @@ def test_health_is_that_of_the_documents(
         first = sum(len(each) + 1 for each in held[:longest])
         name = f"document {longest:,} of the source, from its token {first:,} on"
         plainly = [(name if place == longest else "", each) for place, each in enumerate(held)]
-        assert asdict(health) == health_plainly(plainly, single, behind.unknown)
+        assert asdict(health) == health_plainly(plainly, single, behind.unknown, is_blank)
 
 
 def test_tokens_past_a_limit_are_told_as_a_run_of_the_pipeline_tells_them(
