@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from data_pipeline.executors.libraries import prepare_libraries
 from data_pipeline.executors.local import Local
 from data_pipeline.tokenize.bpe import ByteLevelBPE
 from data_pipeline.tokenize.split import SplitName
@@ -48,4 +49,5 @@ class _OnFile:
 
 def train(split: SplitName, vocab_size: int, paths: list[Path], folder: Path, workers: int) -> bytes:
     """Return the tokenizer.json of the documents; folder: for counts."""
+    prepare_libraries()  # as the command of the pipeline does
     return ByteLevelBPE(vocab_size, split).train_on(Files(paths, folder, workers))
