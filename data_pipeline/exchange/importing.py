@@ -79,7 +79,7 @@ def import_shards(out: Path, foreign: Foreign, max_shard_bytes: int = MAX_SHARD_
     with building(out, total * dtype.itemsize + len(tokenizer_json)) as unfinished:
         with progress("import", read_bytes, "B") as meter:
             for split in SPLITS:
-                stream = DocumentStream(opened[split], lengths, eot_id, place, foreign.append_eot, is_blank)
+                stream = DocumentStream(opened[split], lengths, is_blank, eot_id, place, foreign.append_eot)
                 writer = SourceWriter(unfinished / SHARDS / split, foreign.source, dtype, max_shard_bytes)
                 splits[split] = {foreign.source: _write(stream, writer, behind, meter)}
                 _tell(stream, split)
@@ -160,7 +160,7 @@ def _write(stream: DocumentStream, writer: SourceWriter, behind: TokenBytes, met
         documents=sum(each.num_documents for each in shards),
         utf8_bytes=num_bytes(stream.tally.counts, stream.lengths) - num_prefixes * len(behind.prefix),
         shards=shards,
-        health=stream.tally.health(behind.single_bytes(len(stream.lengths)), behind.unknown, stream.blank_repeats),
+        health=stream.tally.health(behind.single_bytes(len(stream.lengths)), behind.unknown),
     )
 
 

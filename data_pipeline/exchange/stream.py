@@ -11,7 +11,7 @@ from data_pipeline.exchange.errors import ExchangeError
 from data_pipeline.exchange.formats import Place, TokenFile
 from data_pipeline.exchange.token_bytes import NO_TOKEN
 from data_pipeline.shards.health import Tally
-from data_pipeline.shards.kernels import count_blank_repeats, count_tokens
+from data_pipeline.shards.kernels import count_tokens
 from foundation.progress import Meter
 
 CHUNK_TOKENS = 1 << 22  # read at a time
@@ -29,9 +29,7 @@ class DocumentStream:
         append_eot: put one behind documents of an index that have none.
         chunk_tokens, most_tokens: read at a time; of a document.
     Attributes:
-        is_blank: (vocabulary,) bool, ids whose text is white space; None where repeats of these are not told apart.
         tally: of the documents that were given; the longest one is named by its number and its first token.
-        blank_repeats: of its repeated tokens, those of white space.
         split: end-of-text tokens inside documents of an index, which are two documents here.
         appended: end-of-text tokens that were put in.
         begun: whether the files begin amid a document, whose rest is one of its own here.
@@ -39,14 +37,13 @@ class DocumentStream:
 
     files: Sequence[TokenFile]
     lengths: np.ndarray
+    is_blank: np.ndarray
     eot_id: int
     place: Place
     append_eot: bool = False
-    is_blank: np.ndarray | None = None
     chunk_tokens: int = CHUNK_TOKENS
     most_tokens: int = MOST_TOKENS
     tally: Tally = field(init=False)
-    blank_repeats: int = field(init=False, default=0)
     split: int = field(init=False, default=0)
     appended: int = field(init=False, default=0)
     begun: bool = field(init=False, default=False)
@@ -108,9 +105,7 @@ class DocumentStream:
             token = self._num_given + int(lengths[:place].sum(dtype=np.int64))
             tally.longest = int(lengths[place]), f"document {number:,} of the source, from its token {token:,} on"
         self._num_given += len(ids)
-        tally.repeated += count_tokens(ids, lengths, tally.counts)
-        if self.is_blank is not None:
-            self.blank_repeats += count_blank_repeats(ids, lengths, self.is_blank)
+        tally.repeated += count_tokens(ids, lengths, tally.counts, self.is_blank)
         tally.add_lengths(lengths)
 
     def _check_ids(self, file: TokenFile, ids: np.ndarray, begin: int) -> None:

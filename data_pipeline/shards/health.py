@@ -52,7 +52,7 @@ class Tally:
 
     Attributes:
         counts: (vocabulary,) int64, by id.
-        repeated: tokens with the id of the one before, white space among them.
+        repeated: tokens with the id of the one before, white space left out.
         lengths: (LENGTH_BINS,) int64, documents by the power of two of their tokens.
         longest: tokens and id of the longest document.
     """
@@ -80,20 +80,19 @@ class Tally:
         if later.longest[0] > self.longest[0]:
             self.longest = later.longest
 
-    def health(self, single_byte: np.ndarray, unknown_id: int | None, blank_repeats: int = 0) -> Health:
+    def health(self, single_byte: np.ndarray, unknown_id: int | None) -> Health:
         """Return the figures.
 
         Args:
             single_byte: (vocabulary,) bool, ids whose text is one byte.
             unknown_id: of the token that stands for what the vocabulary can't write; None where there is none.
-            blank_repeats: of the tokens that repeat the one before, those of white space.
         """
         last = int(np.flatnonzero(self.lengths).max(initial=-1))
         return Health(
             text_tokens=int(self.counts.sum()),
             entropy_bits=entropy_bits(self.counts),
             used_ids=int(np.count_nonzero(self.counts)),
-            repeated_tokens=self.repeated - blank_repeats,
+            repeated_tokens=self.repeated,
             single_byte_tokens=int(self.counts[single_byte].sum()),
             unknown_tokens=0 if unknown_id is None else int(self.counts[unknown_id]),
             lengths=self.lengths[: last + 1].tolist(),

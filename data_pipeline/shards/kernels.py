@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -75,13 +74,15 @@ def add_checks(values: np.ndarray, offsets: np.ndarray, checks: np.ndarray) -> N
 
 
 @kernel
-def count_tokens(tokens: np.ndarray, lengths: np.ndarray, counts: np.ndarray) -> int:
-    """Count each id of documents, their end-of-text left out; return how many tokens have the id of the one before.
+def count_tokens(tokens: np.ndarray, lengths: np.ndarray, counts: np.ndarray, is_blank: np.ndarray) -> int:
+    """Count each id of documents, their end-of-text left out; return how many tokens have the id of the one before and
+    are no white space.
 
     Args:
         tokens: (n,) ids below len(counts), the documents end to end, each with its end-of-text.
         lengths: (documents,) int32, tokens of each, at least 1.
         counts: (vocabulary,) int64, to which they are added.
+        is_blank: (vocabulary,) bool, ids whose text is white space.
     """
     repeated, begin = 0, 0
     for number in range(len(lengths)):
@@ -90,26 +91,8 @@ def count_tokens(tokens: np.ndarray, lengths: np.ndarray, counts: np.ndarray) ->
         for at in range(begin, end):
             token = np.int64(tokens[at])
             counts[token] += 1
-            repeated += token == before
+            repeated += token == before and not is_blank[token]
             before = token
-        begin = end + 1
-    return repeated
-
-
-@kernel
-def count_blank_repeats(tokens: np.ndarray, lengths: np.ndarray, is_blank: np.ndarray) -> int:
-    """Return how many tokens of white space have the id of the one before: the part of `count_tokens`' that is layout.
-
-    Args:
-        tokens: (n,) ids below len(is_blank), the documents end to end, each with its end-of-text.
-        lengths: (documents,) int32, tokens of each, at least 1.
-        is_blank: (vocabulary,) bool, ids whose text is white space.
-    """
-    repeated, begin = 0, 0
-    for number in range(len(lengths)):
-        end = begin + lengths[number] - 1
-        for at in range(begin + 1, end):
-            repeated += tokens[at] == tokens[at - 1] and is_blank[tokens[at]]
         begin = end + 1
     return repeated
 
@@ -124,17 +107,11 @@ def check_plainly(values: Sequence[int]) -> int:
     return sum((len(values) - at) * value for at, value in enumerate(values)) & MASK
 
 
-def count_plainly(documents: Sequence[Sequence[int]], vocab_size: int) -> tuple[list[int], int]:
+def count_plainly(documents: Sequence[Sequence[int]], is_blank: Sequence[bool]) -> tuple[list[int], int]:
     """Return the counts and the number of repeated tokens, as `count_tokens`; documents have no end-of-text."""
-    counts, repeated = [0] * vocab_size, 0
+    counts, repeated = [0] * len(is_blank), 0
     for document in documents:
         for at, token in enumerate(document):
             counts[token] += 1
-            repeated += at > 0 and document[at - 1] == token
+            repeated += at > 0 and document[at - 1] == token and not is_blank[token]
     return counts, repeated
-
-
-def count_blank_repeats_plainly(documents: Sequence[Sequence[int]], is_blank: Sequence[bool]) -> int:
-    """Return what `count_blank_repeats` does; documents have no end-of-text."""
-    pairs = (pair for document in documents for pair in itertools.pairwise(document))
-    return sum(first == second and is_blank[second] for first, second in pairs)

@@ -31,17 +31,18 @@ class Assemble:
         folder: of the encoded parts; the counts go there too.
         shards: the folder of the shards.
         dtype: of the tokens on disk.
+        is_blank: (vocabulary,) bool, ids whose text is white space.
     """
 
     folder: Path
     shards: Path
     sharder: Sharder
     dtype: np.dtype[Any]
-    vocab_size: int
+    is_blank: np.ndarray
 
     def __call__(self, item: ShardItem) -> Part:
         prefix = self.shards / item.split / item.name
-        tally, origins = Tally.empty(self.vocab_size), _Origins(self.folder, item)
+        tally, origins = Tally.empty(len(self.is_blank)), _Origins(self.folder, item)
         bounds = cuts(item.lengths, self.sharder.cell_bytes // self.dtype.itemsize)
         cells = np.add.reduceat(item.lengths, bounds[:-1], dtype=np.int64)
         num_bytes = int(cells.sum()) * self.dtype.itemsize
@@ -50,7 +51,7 @@ class Assemble:
             for first, stop in itertools.pairwise(bounds):
                 tokens, lengths = self._cell(item, first, stop, *buffers), item.lengths[first:stop]
                 origins.check(checks_of(tokens, lengths), first)
-                tally.repeated += count_tokens(tokens, lengths, tally.counts)
+                tally.repeated += count_tokens(tokens, lengths, tally.counts, self.is_blank)
                 writer.add(tokens, lengths)
             write_table(documents_path(prefix), origins.table())  # first: a shard with its .sum is whole
             info = replace(writer.finish(), documents_hash=hash_file(documents_path(prefix)))

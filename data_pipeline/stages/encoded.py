@@ -21,10 +21,8 @@ from data_pipeline.documents import fingerprint, keys_of, utf8_buffers
 from data_pipeline.mix.lots import lots
 from data_pipeline.records import Part
 from data_pipeline.shards.errors import ShardError
-from data_pipeline.shards.health import blank_ids
-from data_pipeline.shards.kernels import add_checks, count_blank_repeats, lay_out
+from data_pipeline.shards.kernels import add_checks, lay_out
 from data_pipeline.shards.manifest import SPLITS
-from data_pipeline.shards.token_bytes import token_bytes_of
 from data_pipeline.stages.view import Slice
 from data_pipeline.storage import write_batch, write_file
 from data_pipeline.tokenize.encoder import Encoder
@@ -78,10 +76,6 @@ class Encode:
     def _encoder(self) -> Encoder:
         return Encoder(self._tokenizer_json, self._eot_token)
 
-    @cached_property
-    def _blank(self) -> np.ndarray:
-        return blank_ids(token_bytes_of(self._tokenizer_json).pieces(self._encoder.vocab_size))
-
     def __call__(self, item: Item) -> Part:
         batch = item.piece.load("file", "row", "id", "text")
         files, rows = keys_of(batch)
@@ -95,13 +89,11 @@ class Encode:
         name = item.piece.partition.name
         write_file(tokens_path(self._folder, name), tokens.data.cast("B") if len(tokens) else b"")
         index_hash = write_batch(index_path(self._folder, name), index, compression=None)
-        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
         sizes = np.asarray(pc.binary_length(batch.column("text")), np.int64)
         bounds = np.searchsorted(bucket[order], np.arange(len(SPLITS) * len(item.names) + 1)).tolist()
         runs = [
             {"split": SPLITS[number // len(item.names)], "component": item.names[number % len(item.names)]}
             | _held(order[first:stop], lengths[first:stop], sizes, keys_of(batch))
-            | {"blank_repeats": count_blank_repeats(tokens[ends[first] : ends[stop]], lengths[first:stop], self._blank)}
             for number, (first, stop) in enumerate(itertools.pairwise(bounds))
             if stop > first
         ]

@@ -20,7 +20,7 @@ from data_pipeline.ledger import Account, Book
 from data_pipeline.mix.lots import file_lots
 from data_pipeline.output_dir import CONFIG
 from data_pipeline.records import Records, keep_only
-from data_pipeline.shards.health import Health, Tally
+from data_pipeline.shards.health import Health, Tally, blank_ids
 from data_pipeline.shards.manifest import (
     NAME,
     SHARDS,
@@ -102,8 +102,8 @@ class WriteShards(Stage):
         total_bytes = int(view.sizes[view.alive].sum())
         encoded, how = self._encode(view, tokenizer_json, dtype, totals)
         self.release()  # until here a stop leaves a finished folder as it was: encoded parts lie in work/
-        self._assemble(encoded, totals, dtype, encoder.vocab_size)
         behind = token_bytes_of(tokenizer_json)
+        self._assemble(encoded, totals, dtype, blank_ids(behind.pieces(encoder.vocab_size)))
         single, unknown = behind.single_bytes(encoder.vocab_size), behind.unknown
         splits = {
             split: {name: total.facts(self.folder, split, single, unknown) for name, total in of_split.items()}
@@ -162,10 +162,10 @@ class WriteShards(Stage):
             yield task(self.records, piece.partition.name, hash_json(key), item)
 
     def _assemble(
-        self, encoded: dict[str, list[Encoded]], totals: Totals, dtype: np.dtype[Any], vocab_size: int
+        self, encoded: dict[str, list[Encoded]], totals: Totals, dtype: np.dtype[Any], is_blank: np.ndarray
     ) -> None:
         """Write the shards; totals: receive them."""
-        assemble = Assemble(self.folder, self.place.output_dir / SHARDS, self._sharder, dtype, vocab_size)
+        assemble = Assemble(self.folder, self.place.output_dir / SHARDS, self._sharder, dtype, is_blank)
         num_tokens = sum(total.tokens for of_split in totals.values() for total in of_split.values())
         places: list[tuple[str, str]] = []
         records = Records(self.folder / SHARDS, self.place.output_dir)
@@ -247,7 +247,6 @@ class _Total:
     """What one component holds in one split.
 
     Attributes:
-        blank_repeats: tokens of white space with the id of the one before.
         parts: the facts of its shards, in their order.
     """
 
@@ -255,7 +254,6 @@ class _Total:
     documents: int = 0
     utf8_bytes: int = 0
     fingerprint: int = 0
-    blank_repeats: int = 0
     parts: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -266,7 +264,6 @@ class _Total:
         self.tokens += part["tokens"]
         self.documents += part["documents"]
         self.utf8_bytes += part["utf8_bytes"]
-        self.blank_repeats += part["blank_repeats"]
         self.fingerprint = (self.fingerprint + int(part["fingerprint"], 16)) % MODULUS
 
     def facts(self, folder: Path, split: str, single_byte: np.ndarray, unknown_id: int | None) -> dict[str, Any]:
@@ -280,7 +277,7 @@ class _Total:
         for part in self.parts:
             tally.add(read_tally(folder, split, part, len(single_byte)))
         counts = {"tokens": self.tokens, "documents": self.documents, "utf8_bytes": self.utf8_bytes}
-        health = asdict(tally.health(single_byte, unknown_id, self.blank_repeats))
+        health = asdict(tally.health(single_byte, unknown_id))
         return {**counts, "shards": [part["shard"] for part in self.parts], "health": health}
 
 

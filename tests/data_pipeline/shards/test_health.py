@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.shards.health import Tally, blank_ids, entropy_bits, health_plainly
-from data_pipeline.shards.kernels import count_blank_repeats, count_tokens, lay_out_plainly
+from data_pipeline.shards.kernels import count_tokens, lay_out_plainly
 
 VOCAB_SIZE, EOT = 30, 29
 SINGLE = np.arange(VOCAB_SIZE) < 10
@@ -23,17 +23,12 @@ def tally_of(documents: Named) -> Tally:
     """Return what a shard of these counts."""
     tally, lengths = Tally.empty(VOCAB_SIZE), np.array([len(tokens) + 1 for _, tokens in documents], np.int32)
     tokens = np.array(lay_out_plainly([tokens for _, tokens in documents], range(len(documents)), EOT), np.uint16)
-    tally.repeated = count_tokens(tokens, lengths, tally.counts)
+    tally.repeated = count_tokens(tokens, lengths, tally.counts, BLANK)
     tally.add_lengths(lengths)
     if documents:
         longest = int(np.argmax(lengths))
         tally.longest = int(lengths[longest]), documents[longest][0]
     return tally
-
-
-def blank_repeats_of(tokens: list[int]) -> int:
-    """Return how many of a document's tokens are of white space and repeat the one before."""
-    return count_blank_repeats(np.array([*tokens, EOT], np.uint16), np.array([len(tokens) + 1], np.int32), BLANK)
 
 
 def test_white_space_is_told_by_the_bytes_behind_the_ids() -> None:
@@ -47,7 +42,7 @@ def test_shards_add_up_to_what_is_counted_plainly(documents: Named, cut: int, un
     whole = Tally.empty(VOCAB_SIZE)
     for part in (documents[:cut], documents[cut:]):
         whole.add(tally_of(part))
-    found = whole.health(SINGLE, unknown, sum(blank_repeats_of(tokens) for _, tokens in documents))
+    found = whole.health(SINGLE, unknown)
     assert asdict(found) == health_plainly(documents, SINGLE.tolist(), unknown, BLANK.tolist())
 
 

@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 from data_pipeline.shards.kernels import (
     add_checks,
     check_plainly,
-    count_blank_repeats,
-    count_blank_repeats_plainly,
     count_plainly,
     count_tokens,
     gather,
@@ -69,18 +67,9 @@ def test_a_flipped_bit_and_two_places_exchanged_change_the_checksum(run: list[in
     assert (check_plainly(exchanged) == check_plainly(run)) == (exchanged == run)
 
 
-@given(documents, dtypes)
-def test_tokens_are_counted(texts: Documents, dtype: np.dtype) -> None:
-    tokens = np.array(lay_out_plainly(texts, range(len(texts)), EOT), dtype)
-    counts = np.zeros(VOCAB_SIZE, np.int64)
-    repeated = count_tokens(tokens, np.array([len(text) + 1 for text in texts], np.int32), counts)
-    assert (counts.tolist(), repeated) == count_plainly(texts, VOCAB_SIZE)
-
-
 @given(documents, dtypes, st.lists(st.booleans(), min_size=VOCAB_SIZE, max_size=VOCAB_SIZE))
-def test_repeats_of_white_space_are_counted(texts: Documents, dtype: np.dtype, is_blank: list[bool]) -> None:
+def test_tokens_are_counted(texts: Documents, dtype: np.dtype, is_blank: list[bool]) -> None:
     tokens = np.array(lay_out_plainly(texts, range(len(texts)), EOT), dtype)
-    lengths = np.array([len(text) + 1 for text in texts], np.int32)
-    found = count_blank_repeats(tokens, lengths, np.array(is_blank, np.bool_))
-    assert found == count_blank_repeats_plainly(texts, is_blank)
-    assert count_blank_repeats(tokens, lengths, np.ones(VOCAB_SIZE, np.bool_)) == count_plainly(texts, VOCAB_SIZE)[1]
+    lengths, counts = np.array([len(text) + 1 for text in texts], np.int32), np.zeros(VOCAB_SIZE, np.int64)
+    repeated = count_tokens(tokens, lengths, counts, np.array(is_blank, np.bool_))
+    assert (counts.tolist(), repeated) == count_plainly(texts, is_blank)

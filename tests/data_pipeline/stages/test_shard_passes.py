@@ -95,7 +95,7 @@ def encoded(folder: Path, corpus: Corpus, tokenizer_json: bytes, cuts: list[int]
 def assembler(folder: Path, cell_bytes: int = 1 << 20) -> Assemble:
     sharder = Sharder()
     sharder.cell_bytes = cell_bytes  # less than a user may set: many cells a shard
-    return Assemble(folder / "shards", folder / "out", sharder, DTYPE, 270)
+    return Assemble(folder / "shards", folder / "out", sharder, DTYPE, np.zeros(270, np.bool_))
 
 
 def written(
