@@ -98,7 +98,7 @@ class Ours:
 
     def loss(self, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
         with self._work.precision.autocast(self._work.device):
-            return self.model.loss_sum(inputs_BT, targets_BT) / targets_BT.numel()
+            return self.model.loss_sum(inputs_BT, targets_BT)[0] / targets_BT.numel()
 
     def step(self, batches: list[tuple[Tensor, Tensor]]) -> None:
         for inputs_BT, targets_BT in batches:

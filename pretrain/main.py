@@ -40,6 +40,7 @@ from pretrain.metrics.loggers import NoLogger
 from pretrain.metrics.report import write_run_report
 from pretrain.parallel.compile import compile_as_set
 from pretrain.plan import Plan, TrainerSettings
+from pretrain.run import Progress, Run, restore
 from pretrain.run_files import JOURNAL, METRICS
 from pretrain.run_folder import begin, claimed, is_own_checkpoint, require_name, require_resume, staying, write_status
 from pretrain.run_log import RunLog
@@ -60,7 +61,7 @@ from pretrain.seats import (
 from pretrain.signals import StopSignal
 from pretrain.tokenizer import Tokenizer, keep_tokenizer, was_trained_on
 from pretrain.torchrun import ASKED_BY, is_launched, under_torchrun, word, would_be_restarted
-from pretrain.train import Progress, Run, restore, train
+from pretrain.train import train
 from pretrain.types import Status
 from pretrain.watchdog.watched import exchange_timeout, watched
 

@@ -44,8 +44,10 @@ class Model(nn.Module, ABC):
         """Fill every parameter: the same bits for a seed on any device and world size."""
 
     @abstractmethod
-    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor, keys_B: Tensor | None = None) -> Tensor:
-        """Return () float32, the sum of nats over the targets that are not IGNORE.
+    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor, keys_B: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return () float32, the sum of nats over the targets that are not IGNORE, and (batch,), that of each sequence.
+
+        The sums of the sequences are for people who look: they carry no gradient.
 
         Args:
             inputs_BT, targets_BT: (batch, seq_len) int64.

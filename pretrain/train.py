@@ -2,76 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict, dataclass, fields
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from pretrain.checkpoint.state import random_states, restore_random_states
-from pretrain.data.loader import ShardLoader
 from pretrain.heartbeat import Phase
 from pretrain.late import LateRecords
 from pretrain.mesh import Mesh
-from pretrain.parallel.replicas import compare_replicas
-from pretrain.plan import Plan
-from pretrain.run_log import RunLog
-from pretrain.seats import (
-    Action,
-    Checkpointer,
-    Evaluator,
-    Guard,
-    Model,
-    Numerics,
-    Optimizer,
-    Parallel,
-    Profiler,
-    Schedule,
-)
-from pretrain.signals import StopSignal
-from pretrain.types import IGNORE, Batch, Record, Status, StepResult, TrainState
-
-
-@dataclass(slots=True)
-class Progress:
-    """Where the run is; what a checkpoint keeps besides tensors.
-
-    Attributes:
-        step: loop iterations done; data_step: global batches taken; num_updates: steps the guard let through;
-        tokens_seen: target tokens of all steps done.
-    """
-
-    step: int = 0
-    data_step: int = 0
-    num_updates: int = 0
-    tokens_seen: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Everything the loop calls. `wrapped` is what DDP made of `model`; `gate` is what resuming compares."""
-
-    plan: Plan
-    mesh: Mesh
-    model: Model
-    wrapped: nn.Module
-    parallel: Parallel
-    numerics: Numerics
-    optimizer: Optimizer
-    schedule: Schedule
-    guard: Guard
-    loader: ShardLoader
-    checkpointer: Checkpointer
-    evaluator: Evaluator
-    profiler: Profiler
-    log: RunLog
-    signal: StopSignal
-    progress: Progress
-    max_grad_norm: float | None
-    check_replicas_every_steps: int | None  # besides before each save
-    compiled: str  # or why it is not
-    gate: dict[str, Any]
+from pretrain.run import Run, check_replicas, compares_replicas, evaluate, look_after_saves, save
+from pretrain.seats import Action
+from pretrain.types import IGNORE, Batch, Record, Status, StepResult
 
 
 def train(run: Run) -> Status:
@@ -145,6 +85,7 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
     num_targets, stop = mesh.sum(torch.stack([targets, stop]))
     weight = mesh.dp_size / num_targets.clamp(min=1)  # DDP averages over ranks, this makes it a sum
     loss_sum = torch.zeros_like(weight)
+    losses_AB: list[Tensor] = []
     for number, batch in enumerate(batches, start=1):
         if random_before is not None and mesh.any(run.signal.requested):
             run.optimizer.zero_grad()
@@ -155,13 +96,16 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
         mesh.heartbeat.at(Phase.FORWARD, micro_batch=number)
         with run.parallel.accumulate(run.wrapped, last=number == len(batches)):
             with run.numerics.autocast(mesh.device):
-                micro_sum = run.wrapped(batch.inputs_BT, batch.targets_BT, batch.keys_B)
+                micro_sum, losses_B = run.wrapped(batch.inputs_BT, batch.targets_BT, batch.keys_B)
             mesh.heartbeat.at(Phase.EXCHANGE if number == len(batches) else Phase.BACKWARD, micro_batch=number)
             (micro_sum * weight).backward()
         loss_sum += micro_sum.detach()
+        losses_AB.append(losses_B)
     loss = mesh.sum(loss_sum) / num_targets.clamp(min=1)
-    grad_norm = norm_of_gradients(run.model)
-    return StepResult(loss, grad_norm, run.guard.judge(loss, grad_norm), num_targets, stop)
+    grad_norms_P = norms_of_gradients(run.model)
+    grad_norm = norm_of_gradients(grad_norms_P)
+    judgement = run.guard.judge(loss, grad_norm)
+    return StepResult(loss, grad_norm, judgement, num_targets, stop, torch.stack(losses_AB), grad_norms_P)
 
 
 def may_give_up(mesh: Mesh) -> bool:
@@ -178,10 +122,21 @@ def clip_scale(grad_norm: Tensor, max_grad_norm: float | None) -> Tensor:
     return torch.ones_like(grad_norm) if max_grad_norm is None else torch.clamp(grad_norm / max_grad_norm, min=1.0)
 
 
-def norm_of_gradients(model: nn.Module) -> Tensor:
-    """Return () float32, the L2 norm over all gradients."""
+def norms_of_gradients(model: nn.Module) -> Tensor:
+    """Return (P,) float32, the L2 norm of each parameter's gradient, in the order of `trained_names`."""
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-    return torch.nn.utils.get_total_norm(gradients, foreach=True).float()
+    return torch.stack(torch._foreach_norm(gradients)).float()
+
+
+def norm_of_gradients(norms_P: Tensor) -> Tensor:
+    """Return () float32, the L2 norm over all gradients."""
+    norm: Tensor = torch.linalg.vector_norm(norms_P)
+    return norm
+
+
+def trained_names(model: nn.Module) -> list[str]:
+    """Return the names of the parameters that have a gradient."""
+    return [name for name, parameter in model.named_parameters() if parameter.grad is not None]
 
 
 def take(run: Run, record: Record) -> Status | None:
@@ -193,113 +148,3 @@ def take(run: Run, record: Record) -> Status | None:
     if run.guard.decide(record) is Action.STOP:
         return Status.STOPPED
     return Status.PREEMPTED if record.stop else None
-
-
-class _GivenUp(Exception):
-    """An evaluation has met a stop."""
-
-
-def evaluate(run: Run) -> bool:
-    """Join the evaluation's fields to the step's line; the clock stands still meanwhile.
-
-    It may take minutes, of which torchrun leaves a stopped run half a one: a stop gives it up. What it draws from the
-    global generators it draws beside the run: a checkpoint of this step was saved before it, and a run that goes on
-    from there doesn't repeat an evaluation whose line is written.
-
-    Returns:
-        False when it was given up: the run that goes on repeats it; where nothing is saved, none does.
-    """
-
-    def between() -> None:
-        run.mesh.heartbeat.at(Phase.EVALUATING)
-        if run.mesh.any(run.signal.requested):
-            raise _GivenUp
-
-    random_before = random_states(run.mesh.device)
-    try:
-        with run.log.pause(), run.numerics.autocast(run.mesh.device):
-            between()
-            fields = run.evaluator.evaluate(run.progress.step, between)
-    except _GivenUp:
-        if run.checkpointer.saves:
-            run.log.postpone()
-        else:
-            run.log.flush()
-        return False
-    finally:
-        restore_random_states(random_before, run.mesh.device)
-    run.log.join(fields)
-    return True
-
-
-def save(run: Run) -> None:
-    """Save this moment's state; every record has been taken by now. The steps are held as long as the seat needs it.
-
-    Raises:
-        ReplicasDiffer: nothing is written then.
-    """
-    started_s = time.perf_counter()
-    check_replicas(run)
-    run.mesh.heartbeat.at(Phase.SAVING)
-    with run.log.pause():
-        run.log.sync()
-        run.checkpointer.save(run.progress.step, state_of(run))
-    run.signal.saving_took(time.perf_counter() - started_s)
-
-
-def compares_replicas(run: Run) -> bool:
-    """Return whether the ranks are compared after this step; a save compares them itself."""
-    every, step = run.check_replicas_every_steps, run.progress.step
-    return run.mesh.world_size > 1 and every is not None and step % every == 0 and not run.checkpointer.due(step)
-
-
-def check_replicas(run: Run) -> None:
-    """Compare what all ranks must hold alike: weights, moments, counters, guard, lr and counts.
-
-    Raises:
-        ReplicasDiffer: on every rank; names ranks and tensors.
-    """
-    if run.mesh.world_size == 1:
-        return
-    now = run.progress
-    with run.log.pause():
-        state = state_of(run)
-        facts = asdict(now) | {"guard": run.guard.facts(), "lr": run.optimizer.lr * run.schedule.factor(now.step)}
-        compare_replicas(run.parallel.replicated(state.tensors), facts, run.mesh, now.step)
-
-
-def look_after_saves(run: Run) -> None:
-    """Raise the error of a save that goes on beside the steps; tell how long one took that has come to its end."""
-    took_s = run.checkpointer.poll(run.progress.num_updates)
-    if took_s is not None:
-        run.signal.saving_took(took_s)
-
-
-def state_of(run: Run) -> TrainState:
-    """Return the live tensors and the facts of this moment."""
-    tensors = {f"model.{name}": tensor for name, tensor in run.model.state_dict().items()}
-    tensors |= {f"optim.{name}": tensor for name, tensor in run.optimizer.tensors().items()}
-    tensors |= {f"guard.{name}": tensor for name, tensor in run.guard.tensors().items()}
-    facts = asdict(run.progress) | {"guard": run.guard.facts(), "line": run.log.last, "gate": run.gate}
-    return TrainState(tensors, facts)
-
-
-def restore(run: Run, path: str | None = None) -> bool:
-    """Fill the run from a checkpoint.
-
-    Args:
-        path: that one; else the newest healthy one.
-    Returns:
-        False when there is none.
-    """
-    state = state_of(run)
-    if not run.checkpointer.load(state, path):
-        return False
-    for field in fields(run.progress):
-        setattr(run.progress, field.name, int(state.facts[field.name]))
-    run.guard.restore(state.facts["guard"])
-    evaluates = run.evaluator.due(run.progress.step)
-    missing = run.log.resume(run.progress.step, state.facts["line"], evaluates)
-    if run.mesh.broadcast_json(missing) and evaluates:
-        evaluate(run)
-    return True

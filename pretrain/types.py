@@ -52,6 +52,8 @@ class StepResult:
         judgement: (K,) float32, the guard's verdict and, behind it, its evidence (`Guard.judge`).
         num_targets: () int64, target tokens of the global batch: in float32 a count is exact to 2^24 = 16.8 M alone.
         stop: () int64, ranks that were asked to stop.
+        losses_AB: (grad_accum_steps, micro_batch_size) float32, sums of nats of this rank's sequences; not reduced.
+        grad_norms_P: (parameters,) float32, L2 norm of each parameter's gradient before clipping.
     """
 
     loss: Tensor
@@ -59,6 +61,8 @@ class StepResult:
     judgement: Tensor
     num_targets: Tensor
     stop: Tensor
+    losses_AB: Tensor
+    grad_norms_P: Tensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ GPU_CHUNK_ROWS = 8192
 
 
 class TokenLoss(nn.Module):
-    """Sum of token losses of the head `weight_VD`, in float32. A module without state, so it can be compiled alone.
+    """Token losses of the head `weight_VD`, in float32. A module without state, so it can be compiled alone.
 
     Args:
         chunk_rows: rows of logits that exist at once; None: CPU_CHUNK_ROWS or GPU_CHUNK_ROWS.
@@ -37,8 +37,8 @@ class TokenLoss(nn.Module):
         super().__init__()
         self.chunk_rows = chunk_rows
 
-    def forward(self, x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
-        """Return () float32, the sum of nats over targets other than IGNORE.
+    def forward(self, x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
+        """Return () float32, the sum of nats over targets other than IGNORE, and (N,), those of each, without gradient.
 
         Args:
             x_ND: (N, D) final hidden states.
@@ -48,7 +48,7 @@ class TokenLoss(nn.Module):
         rows = self.chunk_rows or (CPU_CHUNK_ROWS if x_ND.device.type == "cpu" else GPU_CHUNK_ROWS)
         dtype = _compute_dtype(x_ND)
         if torch.is_grad_enabled() and (x_ND.requires_grad or weight_VD.requires_grad):
-            loss: Tensor = _LossAndGradients.apply(x_ND, weight_VD, targets_N, rows, dtype)  # type: ignore[no-untyped-call]
+            loss: tuple[Tensor, Tensor] = _LossAndGradients.apply(x_ND, weight_VD, targets_N, rows, dtype)  # type: ignore[no-untyped-call]
             return loss
         return _loss(x_ND, weight_VD, targets_N, rows, dtype)
 
@@ -57,9 +57,11 @@ class _LossAndGradients(torch.autograd.Function):
     """The loss, with gradients computed on the way forward, while each chunk's logits are there."""
 
     @staticmethod
-    def forward(ctx: Any, x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
+    def forward(
+        ctx: Any, x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, rows: int, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
         weight = weight_VD.to(dtype)
-        loss = torch.zeros((), device=x_ND.device)
+        nats_N = torch.empty(x_ND.size(0), device=x_ND.device)
         dx_ND = torch.empty_like(x_ND)
         dweight_VD = torch.zeros_like(weight_VD, dtype=torch.float32)
         with torch.autocast(x_ND.device.type, enabled=False):  # dtypes are chosen here, by hand
@@ -68,7 +70,7 @@ class _LossAndGradients(torch.autograd.Function):
                 keep_C1 = (targets_N[chunk] != IGNORE).unsqueeze(1)
                 x_CD = torch.where(keep_C1, x_ND[chunk].to(dtype), 0.0)
                 log_probs_CV, nll_C1, target_C1 = _score(x_CD, weight, targets_N[chunk])
-                loss += torch.where(keep_C1, nll_C1, 0.0).sum()
+                nats_N[chunk] = torch.where(keep_C1, nll_C1, 0.0).squeeze(1)
                 # d loss / d logits = probs - onehot(target)
                 probs_CV = log_probs_CV.exp_()
                 probs_CV.scatter_add_(1, target_C1, torch.full_like(nll_C1, -1.0))
@@ -79,24 +81,25 @@ class _LossAndGradients(torch.autograd.Function):
                 else:
                     dweight_VD += dlogits_CV.T @ x_CD
         ctx.save_for_backward(dx_ND, dweight_VD.to(weight_VD.dtype))
-        return loss
+        ctx.mark_non_differentiable(nats_N)
+        return nats_N.sum(), nats_N
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, dloss: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, dloss: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         dx_ND, dweight_VD = ctx.saved_tensors
         return dx_ND * dloss.to(dx_ND.dtype), dweight_VD * dloss, None, None, None
 
 
-def _loss(x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
+def _loss(x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, rows: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return the loss alone, for evaluation."""
     weight = weight_VD.to(dtype)
-    loss = torch.zeros((), device=x_ND.device)
+    nats_N = torch.empty(x_ND.size(0), device=x_ND.device)
     with torch.autocast(x_ND.device.type, enabled=False):
         for chunk in _chunks(x_ND.size(0), rows):
             _, nll_C1, _ = _score(x_ND[chunk].to(dtype), weight, targets_N[chunk])
-            loss = loss + torch.where((targets_N[chunk] != IGNORE).unsqueeze(1), nll_C1, 0.0).sum()
-    return loss
+            nats_N[chunk] = torch.where((targets_N[chunk] != IGNORE).unsqueeze(1), nll_C1, 0.0).squeeze(1)
+    return nats_N.sum(), nats_N
 
 
 def _score(x_CD: Tensor, weight_VD: Tensor, targets_C: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -99,8 +99,10 @@ class Transformer(Model):
         """
         return F.linear(self._hidden(inputs_BT, cache), self.token_embedding.weight).float()
 
-    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor, keys_B: Tensor | None = None) -> Tensor:
-        """Return () float32, the sum of nats over the targets that are not IGNORE. The training path.
+    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor, keys_B: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return () float32, the sum of nats over the targets that are not IGNORE, and (B,), that of each sequence.
+
+        The training path. The sums of the sequences carry no gradient.
 
         Args:
             inputs_BT: (B, T) int64 ids.
@@ -111,8 +113,8 @@ class Transformer(Model):
             ModelError: T is larger than context_len.
         """
         x_ND = self._hidden(inputs_BT, keys_B=keys_B).flatten(0, 1)
-        loss: Tensor = self.token_loss(x_ND, self.token_embedding.weight, targets_BT.flatten())
-        return loss
+        loss, nats_N = self.token_loss(x_ND, self.token_embedding.weight, targets_BT.flatten())
+        return loss, nats_N.view(targets_BT.shape).sum(dim=1)
 
     def new_cache(self) -> list[LayerCache]:
         """Return an empty cache, for `forward` to generate token by token."""

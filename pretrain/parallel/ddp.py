@@ -35,7 +35,7 @@ class LossSum(nn.Module):
             ) from None
         self.model = model
 
-    def forward(self, inputs_BT: Tensor, targets_BT: Tensor, keys_B: Tensor | None = None) -> Tensor:
+    def forward(self, inputs_BT: Tensor, targets_BT: Tensor, keys_B: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self.model.loss_sum(inputs_BT, targets_BT, keys_B)
 
 

@@ -18,7 +18,8 @@ from foundation.config.compose import plain
 from pretrain.main import Config, assemble, check_config
 from pretrain.mesh import Mesh, start_mesh
 from pretrain.metrics.lines import read_metrics
-from pretrain.train import Run, train
+from pretrain.run import Run
+from pretrain.train import train
 from pretrain.types import IGNORE, Batch, Status
 
 CONF = Path(__file__).parents[2] / "conf"

@@ -18,7 +18,9 @@ TARGETS = 61 << 20  # tokens of a large batch: no float32 holds the odd counts a
 def result(step: int) -> StepResult:
     loss, grad_norm = torch.tensor(step / 10), torch.tensor(float(step * 2))
     num_targets, stop = torch.tensor(TARGETS + step), torch.tensor(int(step == 5))
-    return StepResult(loss, grad_norm, torch.tensor([float(step == 3), step + 0.5, -step]), num_targets, stop)
+    return StepResult(
+        loss, grad_norm, torch.tensor([float(step == 3), step + 0.5, -step]), num_targets, stop, loss[None], loss[None]
+    )
 
 
 def push(late: LateRecords, step: int) -> None:
@@ -62,7 +64,7 @@ def test_on_a_gpu_no_push_waits() -> None:
     count = torch.ones((), dtype=torch.int64, device="cuda")
     torch.cuda.set_sync_debug_mode("error")
     try:
-        late.push(1, 0, 1.0, StepResult(ones, ones, ones[None], count, count))
+        late.push(1, 0, 1.0, StepResult(ones, ones, ones[None], count, count, ones[None], ones[None]))
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert next(late.ready(drain=True)).loss == 1.0
@@ -78,7 +80,7 @@ def test_on_a_gpu_a_step_takes_the_device_s_time_and_not_that_of_queueing() -> N
     for step in range(1, 13):
         for _ in range(20):
             work = torch.nn.functional.normalize(work @ work)
-        late.push(step, step - 1, 1.0, StepResult(ones, ones, ones[None], count, count))
+        late.push(step, step - 1, 1.0, StepResult(ones, ones, ones[None], count, count, ones[None], ones[None]))
         finished_s += [record.finished_s for record in late.ready(drain=step % 4 == 0)]  # as an evaluation drains
     times_s = [after - before for before, after in itertools.pairwise(finished_s[3:])]  # warm by then
     assert min(times_s) > statistics.median(times_s) / 2

@@ -27,7 +27,7 @@ from pretrain.describe import describe, facts_of
 from pretrain.main import build_log, execute
 from pretrain.mesh import Mesh, PeerLost
 from pretrain.metrics.loggers import NoLogger
-from pretrain.train import state_of
+from pretrain.run import state_of
 from pretrain.types import Record
 
 

@@ -26,8 +26,9 @@ from pretrain.checkpoint.reading import open_checkpoint
 from pretrain.evaluate.evaluator import NoEval
 from pretrain.mesh import Mesh
 from pretrain.metrics.lines import read_metrics
+from pretrain.run import Run, restore
 from pretrain.seats import nothing
-from pretrain.train import Run, forward_backward, restore, train
+from pretrain.train import forward_backward, train
 from pretrain.types import IGNORE, Status, TrainState
 
 WORKER = Path(__file__).with_name("train_worker.py")

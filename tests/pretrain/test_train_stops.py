@@ -18,8 +18,9 @@ from pretrain.evaluate.evaluator import NoEval
 from pretrain.late import LAG_STEPS
 from pretrain.mesh import Mesh
 from pretrain.metrics.lines import read_metrics
+from pretrain.run import Run, restore
 from pretrain.seats import nothing
-from pretrain.train import Run, restore, train
+from pretrain.train import train
 from pretrain.types import Status
 
 CPU = Mesh(0, 1, 0, torch.device("cpu"))

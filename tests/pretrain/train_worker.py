@@ -13,7 +13,8 @@ from foundation.config import DEFAULT_TARGETS
 from foundation.config.compose import plain
 from pretrain.main import Config, assemble, check_config
 from pretrain.mesh import Mesh, start_mesh
-from pretrain.train import Run, state_of, train
+from pretrain.run import Run, state_of
+from pretrain.train import train
 
 CONF = Path(__file__).parents[2] / "conf"
 POISONED_STEP, POISONED_RANK = 3, 1

@@ -50,8 +50,9 @@ class Bigram(Model):
         logits: Tensor = self.dropout(self.table_VV[inputs_BT])
         return logits
 
-    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor, keys_B: Tensor | None = None) -> Tensor:
-        return nn.functional.cross_entropy(self(inputs_BT).flatten(0, 1), targets_BT.flatten(), reduction="sum")
+    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor, keys_B: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        nats_BT = nn.functional.cross_entropy(self(inputs_BT).transpose(1, 2), targets_BT, reduction="none")
+        return nats_BT.sum(), nats_BT.detach().sum(dim=1)
 
     def new_cache(self) -> None:
         return None

@@ -127,8 +127,9 @@ class Uniform(Model):
     def init_weights(self, seed: int) -> None:
         nn.init.zeros_(self.bias)
 
-    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor, keys_B: Tensor | None = None) -> Tensor:
-        return (targets_BT >= 0).sum() * math.log(PADDED)
+    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor, keys_B: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        nats_B = (targets_BT >= 0).sum(dim=1) * math.log(PADDED)
+        return nats_B.sum(), nats_B
 
     def flops_per_token(self, seq_len: int) -> float:
         return 0.0

@@ -103,19 +103,19 @@ def test_kept_values_are_scaled_and_the_gradient_goes_their_way() -> None:
 
 def test_a_sequence_has_its_masks_in_any_batch(make_model: Make, ids_BT: Tensor) -> None:
     model, keys_B = make_model(dropout=0.3).double(), torch.tensor([11, -5, 7])
-    whole = model.loss_sum(ids_BT, ids_BT, keys_B)
-    parts = [model.loss_sum(ids_BT[rows], ids_BT[rows], keys_B[rows]) for rows in ([2], [1, 0])]
+    whole = model.loss_sum(ids_BT, ids_BT, keys_B)[0]
+    parts = [model.loss_sum(ids_BT[rows], ids_BT[rows], keys_B[rows])[0] for rows in ([2], [1, 0])]
     torch.testing.assert_close(parts[0] + parts[1], whole)
     for other in (torch.tensor([11, -5, 8]), None):
-        assert abs(model.loss_sum(ids_BT, ids_BT, other).item() - whole.item()) > 1e-3
+        assert abs(model.loss_sum(ids_BT, ids_BT, other)[0].item() - whole.item()) > 1e-3
 
 
 def test_without_keys_every_call_draws_its_own(make_model: Make, ids_BT: Tensor) -> None:
     model, state = make_model(dropout=0.3), torch.get_rng_state()
-    one, other = (model.loss_sum(ids_BT, ids_BT).item() for _ in "ab")
+    one, other = (model.loss_sum(ids_BT, ids_BT)[0].item() for _ in "ab")
     assert one != other
     torch.set_rng_state(state)
-    assert model.loss_sum(ids_BT, ids_BT).item() == one
+    assert model.loss_sum(ids_BT, ids_BT)[0].item() == one
 
 
 def test_with_keys_no_generator_is_touched_and_nothing_is_kept_of_the_attention_weights(
@@ -123,7 +123,7 @@ def test_with_keys_no_generator_is_touched_and_nothing_is_kept_of_the_attention_
 ) -> None:
     model, state, kept = make_model(dropout=0.3), torch.get_rng_state(), []
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.shape) or x, lambda x: x):
-        loss = model.loss_sum(ids_BT, ids_BT, torch.arange(3))
+        loss = model.loss_sum(ids_BT, ids_BT, torch.arange(3))[0]
     loss.backward()
     assert torch.equal(torch.get_rng_state(), state)
     T = ids_BT.size(1)
@@ -132,6 +132,6 @@ def test_with_keys_no_generator_is_touched_and_nothing_is_kept_of_the_attention_
 
 def test_dropout_0_and_evaluation_are_the_model_without_it(make_model: Make, ids_BT: Tensor) -> None:
     plain, dropping, keys_B = make_model(), make_model(dropout=0.3).eval(), torch.arange(3)
-    expected = plain.loss_sum(ids_BT, ids_BT)
+    expected = plain.loss_sum(ids_BT, ids_BT)[0]
     for model in (plain, dropping):
-        assert torch.equal(model.loss_sum(ids_BT, ids_BT, keys_B), expected)
+        assert torch.equal(model.loss_sum(ids_BT, ids_BT, keys_B)[0], expected)

@@ -50,7 +50,7 @@ def test_loss_and_gradients_equal_hugging_face(theirs: torch.nn.Module) -> None:
         ours.token_embedding.weight[:101, 0] = theirs.transformer.wte.weight[:, 0] = 0
     ids_BT = torch.randint(0, 101, (2, 24))
     targets_BT = torch.cat([ids_BT[:, 1:], torch.full((2, 1), -100)], dim=1)
-    loss = ours.loss_sum(ids_BT, targets_BT)
+    loss = ours.loss_sum(ids_BT, targets_BT)[0]
     loss.backward()
     expected = theirs(ids_BT, labels=ids_BT).loss * (2 * 23)  # a mean over the shifted targets
     expected.backward()

@@ -21,8 +21,8 @@ def problem(num_rows: int, seed: int, dtype: torch.dtype = torch.float32) -> tup
     return x_ND.requires_grad_(), weight_VD.requires_grad_(), targets_N
 
 
-def plain(x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
-    return F.cross_entropy(F.linear(x_ND, weight_VD).float(), targets_N, ignore_index=IGNORE, reduction="sum")
+def plain(x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, reduction: str = "sum") -> Tensor:
+    return F.cross_entropy(F.linear(x_ND, weight_VD).float(), targets_N, ignore_index=IGNORE, reduction=reduction)
 
 
 @settings(deadline=None, max_examples=40)
@@ -31,10 +31,13 @@ def plain(x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
 )
 def test_any_chunking_equals_the_plain_loss(num_rows: int, chunk_rows: int, seed: int, scale: float) -> None:
     ours, reference = problem(num_rows, seed), problem(num_rows, seed)
-    loss, expected = TokenLoss(chunk_rows)(*ours), plain(*reference)
+    (loss, nats_N), expected = TokenLoss(chunk_rows)(*ours), plain(*reference)
+    each_N = plain(*reference, reduction="none")
     (loss * scale).backward()
     (expected * scale).backward()
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(nats_N, each_N.detach(), rtol=1e-5, atol=1e-5)
+    assert not nats_N.requires_grad
     for mine, theirs in zip(ours[:2], reference[:2], strict=True):
         torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-5 * scale)
 
@@ -44,13 +47,14 @@ def test_without_gradients_it_is_the_same_number() -> None:
     with_gradients = TokenLoss(10)(x_ND, weight_VD, targets_N)
     with torch.no_grad():
         without = TokenLoss(10)(x_ND, weight_VD, targets_N)
-    assert not without.requires_grad
-    assert torch.equal(with_gradients.detach(), without)
+    assert not without[0].requires_grad
+    for one, other in zip(with_gradients, without, strict=True):
+        assert torch.equal(one.detach(), other)
 
 
 def test_all_masked_is_zero_with_zero_gradients() -> None:
     x_ND, weight_VD, targets_N = problem(9, seed=0)
-    loss = TokenLoss(4)(x_ND, weight_VD, torch.full_like(targets_N, IGNORE))
+    loss, _ = TokenLoss(4)(x_ND, weight_VD, torch.full_like(targets_N, IGNORE))
     loss.backward()
     assert loss.item() == 0
     assert (x_ND.grad == 0).all()
@@ -62,7 +66,7 @@ def test_a_masked_row_that_overflows_does_no_harm() -> None:
     with torch.no_grad():
         x_ND[4] = float("inf")
     targets_N[4] = IGNORE
-    loss = TokenLoss(4)(x_ND, weight_VD, targets_N)
+    loss, _ = TokenLoss(4)(x_ND, weight_VD, targets_N)
     loss.backward()
     assert loss.isfinite()
     assert weight_VD.grad.isfinite().all()
@@ -74,7 +78,7 @@ def test_a_nan_in_a_target_row_is_not_hidden() -> None:
     with torch.no_grad():
         x_ND[4] = float("nan")
     targets_N[4] = 3
-    loss = TokenLoss(4)(x_ND, weight_VD, targets_N)
+    loss, _ = TokenLoss(4)(x_ND, weight_VD, targets_N)
     loss.backward()
     assert loss.isnan()
     assert weight_VD.grad.isnan().any()
@@ -83,7 +87,7 @@ def test_a_nan_in_a_target_row_is_not_hidden() -> None:
 def test_bf16_autocast_computes_in_bf16_and_adds_up_in_float32() -> None:
     ours, reference = problem(400, seed=1), problem(400, seed=1)
     with torch.autocast("cpu", torch.bfloat16):
-        loss = TokenLoss(7)(*ours)
+        loss, _ = TokenLoss(7)(*ours)
     loss.backward()
     with torch.no_grad():
         rounded = plain(reference[0].bfloat16(), reference[1].bfloat16(), reference[2])
@@ -98,7 +102,7 @@ def test_bf16_autocast_computes_in_bf16_and_adds_up_in_float32() -> None:
 
 def test_more_rows_than_a_chunk_by_default() -> None:
     ours, reference = problem(CPU_CHUNK_ROWS + 3, seed=2), problem(CPU_CHUNK_ROWS + 3, seed=2)
-    loss, expected = TokenLoss()(*ours), plain(*reference)
+    (loss, _), expected = TokenLoss()(*ours), plain(*reference)
     loss.backward()
     expected.backward()
     torch.testing.assert_close(loss, expected)

@@ -47,7 +47,7 @@ def run(mesh: Mesh, folder: Path) -> None:
         num_targets = sum((targets_BT != -100).sum() for _, targets_BT in micro_batches(step))
         for place, (inputs_BT, targets_BT) in enumerate(mine):
             with parallel.accumulate(wrapped, last=place == len(mine) - 1):
-                loss = wrapped(inputs_BT, targets_BT) * mesh.dp_size / num_targets
+                loss = wrapped(inputs_BT, targets_BT)[0] * mesh.dp_size / num_targets
                 if step == 2 and mesh.rank == 1 and place == 0:
                     loss = loss * float("nan")
                 loss.backward()

@@ -29,7 +29,7 @@ def make_state() -> tuple[Tensors, Facts]:
     """A model after an update, a guard's counter, and what is no tensor."""
     model = Transformer(num_layers=2, num_heads=2, d_model=16, context_len=8, vocab_size=64)
     optimizer, ids_BT = AdamW(1e-2, model), torch.arange(16).view(2, 8)
-    model.loss_sum(ids_BT, ids_BT).backward()
+    model.loss_sum(ids_BT, ids_BT)[0].backward()
     optimizer.step(1e-2, torch.tensor(0.0), torch.tensor(1.0))
     tensors = {f"model.{name}": tensor.detach() for name, tensor in model.state_dict().items()}
     tensors |= {f"optim.{name}": tensor for name, tensor in optimizer.tensors().items()}

@@ -86,7 +86,7 @@ def test_one_rank_is_the_model_itself(worker: ModuleType) -> None:
     wrapped = parallel.wrap(model, Mesh(rank=0, world_size=1, local_rank=0, device=torch.device("cpu")))
     inputs_BT, targets_BT = worker.micro_batches(0)[1]
     with parallel.accumulate(wrapped, last=False):
-        assert torch.equal(wrapped(inputs_BT, targets_BT), model.loss_sum(inputs_BT, targets_BT))
+        assert torch.equal(wrapped(inputs_BT, targets_BT)[0], model.loss_sum(inputs_BT, targets_BT)[0])
     assert [id(p) for p in wrapped.parameters()] == [id(p) for p in model.parameters()]
     wrapped.eval()
     assert not model.training
@@ -99,7 +99,7 @@ def test_a_bucket_without_room_is_refused_by_name() -> None:
 
 def test_a_model_whose_loss_takes_no_keys_is_told_how_to(worker: ModuleType) -> None:
     class Old(worker.Transformer):  # type: ignore[name-defined, misc]
-        def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:  # type: ignore[override]
+        def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
             return super().loss_sum(inputs_BT, targets_BT)
 
     mesh = Mesh(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"))

@@ -1,0 +1,181 @@
+"""A run: all that the loop calls, and what it does between steps: evaluate, save, compare the ranks, go on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from torch import nn
+
+from pretrain.checkpoint.state import random_states, restore_random_states
+from pretrain.data.loader import ShardLoader
+from pretrain.heartbeat import Phase
+from pretrain.mesh import Mesh
+from pretrain.parallel.replicas import compare_replicas
+from pretrain.plan import Plan
+from pretrain.run_log import RunLog
+from pretrain.seats import (
+    Checkpointer,
+    Evaluator,
+    Guard,
+    Model,
+    Numerics,
+    Optimizer,
+    Parallel,
+    Profiler,
+    Schedule,
+)
+from pretrain.signals import StopSignal
+from pretrain.types import TrainState
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where the run is; what a checkpoint keeps besides tensors.
+
+    Attributes:
+        step: loop iterations done; data_step: global batches taken; num_updates: steps the guard let through;
+        tokens_seen: target tokens of all steps done.
+    """
+
+    step: int = 0
+    data_step: int = 0
+    num_updates: int = 0
+    tokens_seen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything the loop calls. `wrapped` is what DDP made of `model`; `gate` is what resuming compares."""
+
+    plan: Plan
+    mesh: Mesh
+    model: Model
+    wrapped: nn.Module
+    parallel: Parallel
+    numerics: Numerics
+    optimizer: Optimizer
+    schedule: Schedule
+    guard: Guard
+    loader: ShardLoader
+    checkpointer: Checkpointer
+    evaluator: Evaluator
+    profiler: Profiler
+    log: RunLog
+    signal: StopSignal
+    progress: Progress
+    max_grad_norm: float | None
+    check_replicas_every_steps: int | None  # besides before each save
+    compiled: str  # or why it is not
+    gate: dict[str, Any]
+
+
+class _GivenUp(Exception):
+    """An evaluation has met a stop."""
+
+
+def evaluate(run: Run) -> bool:
+    """Join the evaluation's fields to the step's line; the clock stands still meanwhile.
+
+    It may take minutes, of which torchrun leaves a stopped run half a one: a stop gives it up. What it draws from the
+    global generators it draws beside the run: a checkpoint of this step was saved before it, and a run that goes on
+    from there doesn't repeat an evaluation whose line is written.
+
+    Returns:
+        False when it was given up: the run that goes on repeats it; where nothing is saved, none does.
+    """
+
+    def between() -> None:
+        run.mesh.heartbeat.at(Phase.EVALUATING)
+        if run.mesh.any(run.signal.requested):
+            raise _GivenUp
+
+    random_before = random_states(run.mesh.device)
+    try:
+        with run.log.pause(), run.numerics.autocast(run.mesh.device):
+            between()
+            fields = run.evaluator.evaluate(run.progress.step, between)
+    except _GivenUp:
+        if run.checkpointer.saves:
+            run.log.postpone()
+        else:
+            run.log.flush()
+        return False
+    finally:
+        restore_random_states(random_before, run.mesh.device)
+    run.log.join(fields)
+    return True
+
+
+def save(run: Run) -> None:
+    """Save this moment's state; every record has been taken by now. The steps are held as long as the seat needs it.
+
+    Raises:
+        ReplicasDiffer: nothing is written then.
+    """
+    started_s = time.perf_counter()
+    check_replicas(run)
+    run.mesh.heartbeat.at(Phase.SAVING)
+    with run.log.pause():
+        run.log.sync()
+        run.checkpointer.save(run.progress.step, state_of(run))
+    run.signal.saving_took(time.perf_counter() - started_s)
+
+
+def compares_replicas(run: Run) -> bool:
+    """Return whether the ranks are compared after this step; a save compares them itself."""
+    every, step = run.check_replicas_every_steps, run.progress.step
+    return run.mesh.world_size > 1 and every is not None and step % every == 0 and not run.checkpointer.due(step)
+
+
+def check_replicas(run: Run) -> None:
+    """Compare what all ranks must hold alike: weights, moments, counters, guard, lr and counts.
+
+    Raises:
+        ReplicasDiffer: on every rank; names ranks and tensors.
+    """
+    if run.mesh.world_size == 1:
+        return
+    now = run.progress
+    with run.log.pause():
+        state = state_of(run)
+        facts = asdict(now) | {"guard": run.guard.facts(), "lr": run.optimizer.lr * run.schedule.factor(now.step)}
+        compare_replicas(run.parallel.replicated(state.tensors), facts, run.mesh, now.step)
+
+
+def look_after_saves(run: Run) -> None:
+    """Raise the error of a save that goes on beside the steps; tell how long one took that has come to its end."""
+    took_s = run.checkpointer.poll(run.progress.num_updates)
+    if took_s is not None:
+        run.signal.saving_took(took_s)
+
+
+def state_of(run: Run) -> TrainState:
+    """Return the live tensors and the facts of this moment."""
+    tensors = {f"model.{name}": tensor for name, tensor in run.model.state_dict().items()}
+    tensors |= {f"optim.{name}": tensor for name, tensor in run.optimizer.tensors().items()}
+    tensors |= {f"guard.{name}": tensor for name, tensor in run.guard.tensors().items()}
+    facts = asdict(run.progress) | {"guard": run.guard.facts(), "line": run.log.last, "gate": run.gate}
+    return TrainState(tensors, facts)
+
+
+def restore(run: Run, path: str | None = None) -> bool:
+    """Fill the run from a checkpoint.
+
+    Args:
+        path: that one; else the newest healthy one.
+    Returns:
+        False when there is none.
+    """
+    state = state_of(run)
+    if not run.checkpointer.load(state, path):
+        return False
+    for field in fields(run.progress):
+        setattr(run.progress, field.name, int(state.facts[field.name]))
+    run.guard.restore(state.facts["guard"])
+    evaluates = run.evaluator.due(run.progress.step)
+    missing = run.log.resume(run.progress.step, state.facts["line"], evaluates)
+    if run.mesh.broadcast_json(missing) and evaluates:
+        evaluate(run)
+    return True
