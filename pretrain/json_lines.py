@@ -122,7 +122,7 @@ def json_line(line: dict[str, Any]) -> bytes:
     Args:
         line: JSON values, NumPy scalars allowed.
     """
-    return orjson.dumps(_spelled(line), option=orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(spelled(line), option=orjson.OPT_APPEND_NEWLINE)
 
 
 def parse_line(raw: bytes) -> dict[str, Any] | None:
@@ -153,13 +153,14 @@ def _ends_whole(path: Path) -> bool:
         return file.read(1) == b"\n"
 
 
-def _spelled(value: Any) -> Any:
+def spelled(value: Any) -> Any:
+    """Return JSON values as a line has them: what is not finite by its name, NumPy scalars as Python's."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, dict):
-        return {key: _spelled(item) for key, item in value.items()}
+        return {key: spelled(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_spelled(item) for item in value]
+        return [spelled(item) for item in value]
     return value

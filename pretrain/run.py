@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -69,6 +70,33 @@ class Run:
     check_replicas_every_steps: int | None  # besides before each save
     compiled: str  # or why it is not
     gate: dict[str, Any]
+
+
+def learning_rate(run: Run) -> float:
+    """Return that of the step to come."""
+    step = run.progress.step
+    return run.optimizer.lr * run.schedule.factor(step) * run.guard.lr_factor(step)
+
+
+def way_back(run: Run) -> tuple[int, str] | None:
+    """Return step and path of the checkpoint that the guard wants the run to go back to; None where there is none."""
+    run.mesh.heartbeat.at(Phase.STARTING)
+    with run.log.pause():
+        return run.checkpointer.way_back(run.guard.way_back())
+
+
+def go_back(run: Run, to_step: int, path: str) -> None:
+    """Restore the checkpoint of `to_step` at `path`; all steps that were done have been logged."""
+    now = run.progress
+    with run.log.pause():
+        run.log.flush()
+        told = run.guard.leave(to_step)
+        if run.mesh.is_main:
+            print(f"step {now.step}: {told}", file=sys.stderr, flush=True)
+        restore(run, path)
+        run.guard.arrive()
+        now.data_step = run.guard.batch_from(now.data_step)
+    run.log.start()
 
 
 class _GivenUp(Exception):
@@ -140,7 +168,7 @@ def check_replicas(run: Run) -> None:
     now = run.progress
     with run.log.pause():
         state = state_of(run)
-        facts = asdict(now) | {"guard": run.guard.facts(), "lr": run.optimizer.lr * run.schedule.factor(now.step)}
+        facts = asdict(now) | {"guard": run.guard.facts(), "lr": learning_rate(run)}
         compare_replicas(run.parallel.replicated(state.tensors), facts, run.mesh, now.step)
 
 

@@ -30,7 +30,19 @@ class Action(Enum):
     """What the host does after it learnt a verdict."""
 
     CONTINUE = "continue"
+    REWIND = "rewind"
     STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """Which checkpoint a run is to go back to: the newest healthy one `before_steps` before `onset_step`, or more.
+
+    Where there is none so old, it is the oldest before the onset.
+    """
+
+    onset_step: int
+    before_steps: int
 
 
 class Model(nn.Module, ABC):
@@ -130,7 +142,19 @@ class Optimizer(ABC):
 
 
 class Guard(ABC):
-    """Judges each step before its update."""
+    """Judges each step before its update, and says when the run goes back to before one.
+
+    A run that goes back is asked of in this order: `decide` says REWIND, `way_back` which checkpoint; then `leave`, the
+    loop restores, `arrive`; or `stay` where there is no such checkpoint.
+    """
+
+    @abstractmethod
+    def begin(self) -> bool:
+        """Take up what earlier starts left in the journal, once, after a checkpoint was restored.
+
+        Returns:
+            Whether the run was going back when it ended: then `way_back` is asked first of all.
+        """
 
     @abstractmethod
     def judge(self, loss: Tensor, grad_norm: Tensor) -> Tensor:
@@ -145,13 +169,40 @@ class Guard(ABC):
 
     @abstractmethod
     def decide(self, record: Record) -> Action:
-        """Take a verdict on the host, two steps late, the same on every rank; journal a skip; continue or stop.
+        """Take a verdict on the host, two steps late, the same on every rank; journal a skip; say how to go on.
 
         Every judged step is decided, in order, and before `facts` is asked for.
 
         Args:
             record: of the step, with the evidence that `judge` gave.
         """
+
+    @abstractmethod
+    def way_back(self) -> WayBack:
+        """Return where a run that goes back looks for a checkpoint."""
+
+    @abstractmethod
+    def leave(self, to_step: int) -> str:
+        """Write down that the run goes back to the checkpoint of this step; return it in words. Its lines are flushed.
+
+        After a kill from here on `begin` says so.
+        """
+
+    @abstractmethod
+    def arrive(self) -> None:
+        """Write down that it has gone back."""
+
+    @abstractmethod
+    def stay(self) -> Action:
+        """Say how to go on where there is no checkpoint to go back to."""
+
+    @abstractmethod
+    def batch_from(self, data_step: int) -> int:
+        """Return the first global batch from this one on that is not passed over."""
+
+    @abstractmethod
+    def lr_factor(self, step: int) -> float:
+        """Return what the schedule's learning rate is multiplied by at this step (0-based): a closed form."""
 
     @abstractmethod
     def diagnosis(self) -> str:
@@ -220,6 +271,13 @@ class Checkpointer(ABC):
     @abstractmethod
     def reject(self, num_updates: int, reason: str) -> None:
         """Label bad what was saved after the last accepted step: the guard has ended the run before another one."""
+
+    @abstractmethod
+    def way_back(self, wanted: WayBack) -> tuple[int, str] | None:
+        """Return step and path of the checkpoint that a run goes back to, its bytes verified; None where there is none.
+
+        Called on every rank; all get the same. A damaged one is set aside, and said.
+        """
 
     @abstractmethod
     def abandon(self) -> None:

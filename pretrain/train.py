@@ -9,7 +9,17 @@ from pretrain.checkpoint.state import random_states, restore_random_states
 from pretrain.heartbeat import Phase
 from pretrain.late import LateRecords
 from pretrain.mesh import Mesh
-from pretrain.run import Run, check_replicas, compares_replicas, evaluate, look_after_saves, save
+from pretrain.run import (
+    Run,
+    check_replicas,
+    compares_replicas,
+    evaluate,
+    go_back,
+    learning_rate,
+    look_after_saves,
+    save,
+    way_back,
+)
 from pretrain.seats import Action
 from pretrain.types import IGNORE, Batch, Record, Status, StepResult
 
@@ -23,11 +33,14 @@ def train(run: Run) -> Status:
     now, status = run.progress, Status.PREEMPTED if run.log.postponed else None
     late = LateRecords(run.mesh.device, run.log.clock)
     here = run.mesh.heartbeat.at
+    if run.guard.begin():
+        go_back_or_stay(run)
+    now.data_step = run.guard.batch_from(now.data_step)
     run.wrapped.train()
     while status is None and now.step < run.plan.max_steps:
         here(Phase.LOADING, now.step)
         batches = run.loader.micro_batches(now.data_step)
-        lr = run.optimizer.lr * run.schedule.factor(now.step)
+        lr = learning_rate(run)
         result = forward_backward(run, batches)
         if result is None:
             status = Status.PREEMPTED
@@ -35,14 +48,15 @@ def train(run: Run) -> Status:
         here(Phase.UPDATE)
         run.optimizer.step(lr, result.judgement[0], clip_scale(result.grad_norm, run.max_grad_norm))
         run.optimizer.zero_grad()
-        now.step, now.data_step = now.step + 1, now.data_step + 1
-        late.push(now.step, now.data_step - 1, lr, result)
+        late.push(now.step + 1, now.data_step, lr, result)
+        now.step, now.data_step = now.step + 1, run.guard.batch_from(now.data_step + 1)
         run.profiler.step(now.step)
         saves, evaluates = run.checkpointer.due(now.step), run.evaluator.due(now.step)
         compares = compares_replicas(run)
         here(Phase.DEVICE, now.step)
-        for record in late.ready(drain=saves or evaluates or compares):
-            status = graver(status, take(run, record))
+        status, went_back = take_ready(run, late, drain=saves or evaluates or compares)
+        if went_back:
+            continue
         if compares:
             check_replicas(run)
         look_after_saves(run)
@@ -50,8 +64,7 @@ def train(run: Run) -> Status:
             save(run)
         if evaluates and not evaluate(run):
             status = graver(status, Status.PREEMPTED)
-    for record in late.ready(drain=True):
-        status = graver(status, take(run, record))
+    status = graver(status, take_ready(run, late, drain=True)[0])
     if not run.checkpointer.due(now.step):
         save(run)
     run.checkpointer.wait()
@@ -139,12 +152,44 @@ def trained_names(model: nn.Module) -> list[str]:
     return [name for name, parameter in model.named_parameters() if parameter.grad is not None]
 
 
-def take(run: Run, record: Record) -> Status | None:
-    """Count and log one step the host has learnt of; return why to end, if it says so. The same on every rank."""
+def take_ready(run: Run, late: LateRecords, drain: bool = False) -> tuple[Status | None, bool]:
+    """Take the steps that the host has learnt of; return why to end, if one says so, and whether the run went back.
+
+    The same on every rank. Steps that were under way when the run goes back are logged, and nothing else: they are done
+    again, or never.
+    """
+    status: Status | None = None
+    for record in late.ready(drain):
+        count(run, record)
+        status = graver(status, Status.PREEMPTED if record.stop else None)
+        action = run.guard.decide(record)
+        if action is Action.REWIND:
+            action = go_back_or_stay(run, late)
+        if action is Action.REWIND:
+            return status, True
+        if action is Action.STOP:
+            status = Status.STOPPED
+    return status, False
+
+
+def go_back_or_stay(run: Run, late: LateRecords | None = None) -> Action:
+    """Go back as the guard has asked, REWIND, or where that can't be, what it says instead.
+
+    Args:
+        late: steps under way.
+    """
+    found = way_back(run)
+    if found is None:
+        return run.guard.stay()
+    for record in late.ready(drain=True) if late is not None else ():
+        count(run, record)
+    go_back(run, *found)
+    return Action.REWIND
+
+
+def count(run: Run, record: Record) -> None:
+    """Count and log one step that the host has learnt of."""
     now = run.progress
     now.num_updates += not record.skipped
     now.tokens_seen += record.num_targets
     run.log.add(record, now.num_updates, now.tokens_seen)
-    if run.guard.decide(record) is Action.STOP:
-        return Status.STOPPED
-    return Status.PREEMPTED if record.stop else None

@@ -37,15 +37,16 @@ from pretrain.checkpoint.reading import (
     open_named,
     verify_share,
 )
-from pretrain.checkpoint.retention import leave_later, manifest_of, prune, say, set_all_aside
+from pretrain.checkpoint.retention import leave_later, prune, say, set_all_aside
 from pretrain.checkpoint.rules import Class
 from pretrain.checkpoint.saving import RANDOM, Save, on_main, updates_of
 from pretrain.checkpoint.state import FACTS, derive_random_states, read_facts, restore_random_states
+from pretrain.checkpoint.way_back import find_way_back
 from pretrain.heartbeat import Phase
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.run_files import CHECKPOINTS, CONFIG
-from pretrain.seats import Checkpointer, Resumption
+from pretrain.seats import Checkpointer, Resumption, WayBack
 from pretrain.types import TrainState
 
 AUTO = "or type auto or never"  # in place of a folder
@@ -69,6 +70,9 @@ class NoCheckpoint(Checkpointer):
         return False
 
     def poll(self, num_updates: int) -> float | None:
+        return None
+
+    def way_back(self, wanted: WayBack) -> tuple[int, str] | None:
         return None
 
     def wait(self) -> None:
@@ -212,20 +216,11 @@ class DcpCheckpoint(Checkpointer):
         except OSError as error:  # an opinion less: no reason to end the run
             say(f"{folder}: can't be labelled {label.value} ({error})")
 
-    def newest_healthy(self, before_step: int | None = None) -> Path | None:
-        """Return the folder of the newest checkpoint labelled healthy, to which a run may go back; None without one.
-
-        Args:
-            before_step: only those of fewer finished steps.
-        Returns:
-            The same on every rank. Its bytes are verified when it is loaded.
-        """
+    def way_back(self, wanted: WayBack) -> tuple[int, str] | None:
         self.wait()
-        found = (path for path in step_folders(self._folder) if read_label(path).label is Label.HEALTHY)
-        sound = (path for path in found if (manifest := manifest_of(path)) and manifest.healthy)
-        named = (path.name for path in sound if before_step is None or (step_of(path) or 0) < before_step)
-        name = self._mesh.broadcast_json(next(named, None) if self._mesh.is_main else None)
-        return None if name is None else self._folder / name
+        alive = partial(self._mesh.heartbeat.at, Phase.STARTING)
+        folder = find_way_back(self._folder, wanted, self._mesh, self._run_dir, alive)
+        return None if folder is None else (step_of(folder) or 0, str(folder))
 
     def abandon(self) -> None:
         self._beside.abandon()

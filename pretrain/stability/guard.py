@@ -14,9 +14,12 @@ from pretrain.json_lines import JsonLines
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.run_files import JOURNAL
-from pretrain.seats import Action, Guard
+from pretrain.seats import Action, Guard, WayBack
 from pretrain.stability.advice import advise
 from pretrain.stability.budget import SkipBudget
+from pretrain.stability.escalation import Escalation
+from pretrain.stability.lr_cuts import lowest
+from pretrain.stability.rewinds import Rewinds
 from pretrain.stability.window import Window
 from pretrain.types import Record
 
@@ -34,11 +37,32 @@ class NoGuard(Guard):
     never resumed from. Only for comparisons and for runs that are watched.
     """
 
+    def begin(self) -> bool:
+        return False
+
     def judge(self, loss: Tensor, grad_norm: Tensor) -> Tensor:
         return torch.zeros(1, device=loss.device)
 
     def decide(self, record: Record) -> Action:
         return Action.CONTINUE
+
+    def way_back(self) -> WayBack:
+        raise AssertionError("it never asks for one")
+
+    def leave(self, to_step: int) -> str:
+        raise AssertionError("it never goes back")
+
+    def arrive(self) -> None:
+        raise AssertionError("it never goes back")
+
+    def stay(self) -> Action:
+        raise AssertionError("it never goes back")
+
+    def batch_from(self, data_step: int) -> int:
+        return data_step
+
+    def lr_factor(self, step: int) -> float:
+        return 1.0
 
     def diagnosis(self) -> str:
         return ""
@@ -81,6 +105,9 @@ class SkipGuard(Guard):
         max_skips_in_row: one more bad step in a row stops the run; gradient norms alone are a new level then.
         budget_skips: bad steps allowed within budget_steps, gradient norms alone not counted; one more stops the run.
         budget_steps: length of that stretch.
+        rewind: when the run goes back to a healthy checkpoint instead; None: never.
+        skip_windows: journal.jsonl of another run of these data and this seed: what it skipped and what it passed over
+            is passed over here; read once.
     Raises:
         SettingError: a setting that can't work.
     Source: reliability of published rules (PaLM, OLMo 2, ZClip, Megatron-LM), compared on injected faults.
@@ -100,6 +127,8 @@ class SkipGuard(Guard):
         max_skips_in_row: int = 5,
         budget_skips: int = 10,
         budget_steps: int = 10_000,
+        rewind: Rewinds | None = None,
+        skip_windows: str | None = None,
     ) -> None:
         settings = {"threshold": threshold, "min_rise_nats": min_rise_nats, "window_steps": window_steps}
         settings |= {"min_accepted_steps": min_accepted_steps, "max_skips_in_row": max_skips_in_row}
@@ -119,7 +148,12 @@ class SkipGuard(Guard):
         self._least_spread_frac_2 = torch.tensor([MIN_LOSS_SPREAD_FRAC, 0.0], device=device)
         self._budget = SkipBudget(max_skips_in_row, budget_skips, budget_steps)
         self._run_dir, self._journal = run_dir, JsonLines(run_dir / JOURNAL)
-        self._first, self._diagnosis = True, ""
+        self._escalation = Escalation(rewind, mesh, plan, device, run_dir, skip_windows)
+        self._first, self._diagnosis, self._exceeded = True, "", ""
+        self._last: Record | None = None
+
+    def begin(self) -> bool:
+        return self._escalation.begin()
 
     @torch.no_grad()
     def judge(self, loss: Tensor, grad_norm: Tensor) -> Tensor:
@@ -149,16 +183,44 @@ class SkipGuard(Guard):
         reasons = _reasons(record)
         if reasons and self._is_main:
             self._journal.append(self._line(record, reasons), durable=True)
-        if record.skipped and reasons == [f"{NORM} spike"]:
-            return Action.CONTINUE  # such a row ends by itself: judge lets a new level through
-        exceeded = self._budget.count(record.step, record.skipped)
-        if not exceeded:
-            return Action.CONTINUE
+        norm_only = record.skipped and reasons == [f"{NORM} spike"]
+        self._last = record
+        if not norm_only:  # such a row ends by itself: judge lets a new level through
+            self._exceeded = self._budget.count(record.step, record.skipped)
+        goes_back = self._escalation.see(record, counts=record.skipped and not norm_only)
+        if self._escalation.stopped:
+            return self._stop(self._escalation.stopped)
+        if goes_back and not self._diagnosis:
+            return Action.REWIND
+        return Action.CONTINUE if norm_only else self.stay()
+
+    def stay(self) -> Action:
+        self._escalation.stay()
+        return self._stop(self._exceeded) if self._exceeded else Action.CONTINUE
+
+    def _stop(self, why: str) -> Action:
         if not self._diagnosis:  # the loop may still drain what was judged meanwhile
-            self._diagnosis = self._explain(record, exceeded)
+            assert self._last is not None
+            self._diagnosis = self._explain(self._last, why)
+            line = {"event": "stop", "step": self._last.step, "reason": self._diagnosis}
             if self._is_main:
-                self._journal.append({"event": "stop", "step": record.step, "reason": self._diagnosis}, durable=True)
+                self._journal.append(line, durable=True)
         return Action.STOP
+
+    def way_back(self) -> WayBack:
+        return self._escalation.way_back()
+
+    def leave(self, to_step: int) -> str:
+        return self._escalation.leave(to_step)
+
+    def arrive(self) -> None:
+        self._escalation.arrive()
+
+    def batch_from(self, data_step: int) -> int:
+        return self._escalation.passed_over.batch_from(data_step)
+
+    def lr_factor(self, step: int) -> float:
+        return lowest(self._escalation.cuts, step)
 
     def _line(self, record: Record, reasons: list[str]) -> dict[str, Any]:
         _, _, median_loss, median_log_norm, loss_z, norm_z = record.evidence
@@ -186,11 +248,13 @@ class SkipGuard(Guard):
         return {"values": self._window.values_KW, "count": self._window.count_K, "norm_skips": self._norm_skips}
 
     def facts(self) -> dict[str, Any]:
-        return self._budget.facts()
+        return self._budget.facts() | {"escalation": self._escalation.facts()}
 
     def restore(self, facts: dict[str, Any]) -> None:
         self._budget.restore(facts)
-        self._first, self._diagnosis = True, ""
+        if "escalation" in facts:  # not in what a version saved that never went back
+            self._escalation.restore(facts["escalation"])
+        self._first, self._diagnosis, self._exceeded = True, "", ""
 
 
 def _reasons(record: Record) -> list[str]:

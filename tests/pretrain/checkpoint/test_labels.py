@@ -20,6 +20,7 @@ from pretrain.checkpoint.reading import newest_checkpoint
 from pretrain.checkpoint.saving import Save
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
+from pretrain.seats import WayBack
 from pretrain.types import TrainState
 
 MakeState = Callable[..., TrainState]
@@ -148,15 +149,18 @@ def test_a_run_goes_back_to_a_healthy_one_alone(
     make: Callable[..., DcpCheckpoint], make_state: MakeState, run_dir: Path
 ) -> None:
     checkpointer = make()
-    assert checkpointer.newest_healthy() is None
+    assert checkpointer.way_back(WayBack(100, 1)) is None
     for step in (10, 20, 30):
         checkpointer.save(step, make_state(step))
     checkpointer.poll(24)
     assert labels(run_dir) == {10: "healthy", 20: "healthy", 30: "pending"}
     folder = run_dir / "checkpoints"
-    assert checkpointer.newest_healthy() == folder / "step_00000020"
-    assert checkpointer.newest_healthy(before_step=20) == folder / "step_00000010"
-    assert checkpointer.newest_healthy(before_step=10) is None
+    assert checkpointer.way_back(WayBack(100, 1)) == (20, str(folder / "step_00000020"))
+    assert checkpointer.way_back(WayBack(25, 5)) == (20, str(folder / "step_00000020"))
+    assert checkpointer.way_back(WayBack(25, 6)) == (10, str(folder / "step_00000010"))
+    assert checkpointer.way_back(WayBack(20, 0)) == (10, str(folder / "step_00000010"))
+    assert checkpointer.way_back(WayBack(25, 24)) == (10, str(folder / "step_00000010"))  # none so old: the oldest
+    assert checkpointer.way_back(WayBack(10, 0)) is None
 
 
 @pytest.fixture
@@ -246,7 +250,7 @@ def test_what_holds_infinity_is_bad_from_the_first_and_nobody_goes_back_to_it(
     assert labels(run_dir) == {10: "healthy", 20: "bad"}
     for label in (Label.HEALTHY, Label.PENDING):  # whoever wrote that, an older version perhaps
         write_label(folder, label)
-        assert checkpointer.newest_healthy() == run_dir / "checkpoints/step_00000010"
+        assert checkpointer.way_back(WayBack(100, 1)) == (10, str(run_dir / "checkpoints/step_00000010"))
     again = DcpCheckpoint(10, 3, mesh, plan, run_dir, healthy_after_steps=4, asynchronous=asynchronous)
     assert again.load(make_state(99)) and again.resumption is not None and again.resumption.step == 10
     again.close()

@@ -1,0 +1,238 @@
+"""From skips to rewinds: what the guard has seen, what the journal tells, and what is written before it is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from foundation.files import read_json, write_json
+from pretrain.json_lines import JsonLines, read_lines, spelled
+from pretrain.mesh import Mesh
+from pretrain.plan import Plan
+from pretrain.run_files import JOURNAL, METRICS, REPLAYED_STEPS
+from pretrain.seats import WayBack
+from pretrain.stability.lr_cuts import LrCut
+from pretrain.stability.passed_over import PassedOver, windows_of
+from pretrain.stability.rewinds import FAULT, GOING, NO_WAY, NOT_AGAIN, REPLAY, REWIND, TAKEN, History, Rewinds, Trouble
+from pretrain.stability.rise import Rise
+from pretrain.types import Record
+
+MAX_FAULTS = 2  # that are remembered: one may be a cosmic ray
+
+
+class Escalation:
+    """Says when a run goes back, and keeps the account of it in the journal; the same on every rank.
+
+    Args:
+        settings: None never goes back; batches that were passed over before are passed over still.
+        mesh: rank 0 reads and writes.
+        plan: sequences per step.
+        device: whose sums are reproducible or not.
+        run_dir: of the run.
+        skip_windows: another run's journal, whose batches are passed over here, too; read once.
+    Attributes:
+        passed_over: batches that no step takes. cuts: of the learning rate. stopped: why the run can't go on, once.
+    """
+
+    def __init__(
+        self,
+        settings: Rewinds | None,
+        mesh: Mesh,
+        plan: Plan,
+        device: torch.device,
+        run_dir: Path,
+        skip_windows: str | None = None,
+    ) -> None:
+        self._skip_windows = skip_windows
+        self._settings, self._mesh, self._batch_size, self._run_dir = settings, mesh, plan.global_batch_size, run_dir
+        self._journal = JsonLines(run_dir / JOURNAL)
+        self._on_cpu = device.type == "cpu"
+        rise = settings or Rewinds(rise_nats=None)
+        self._rise = Rise(rise.rise_nats, rise.rise_steps, rise.memory_steps)
+        self._skips: list[list[int]] = []  # [step, data_step] of the last ones
+        self._trouble: Trouble | None = None
+        self._expected: dict[str, list[float | str]] = {}  # of the replay: step -> loss and gradient norm
+        self._history, self._num_faults = History(), 0
+        self.passed_over, self.cuts, self.stopped = PassedOver(), list[LrCut](), ""
+
+    def begin(self) -> bool:
+        """Take up what the journal tells; return whether a going-back that was decided is still to be done."""
+        lines = self._mesh.broadcast_json(list(read_lines(self._journal.path)) if self._mesh.is_main else None)
+        self._history, self.passed_over, self.cuts = History(), PassedOver(), []
+        for line in lines:
+            self._take(line)
+        self._take_windows(lines)
+        if self._history.replay is not None:
+            self._expected = self._mesh.broadcast_json(self._recorded() if self._mesh.is_main else None)
+        pending = self._history.pending
+        self._trouble = None if pending is None or self._settings is None else Trouble.of(pending)
+        return self._trouble is not None
+
+    def _take_windows(self, lines: list[dict[str, Any]]) -> None:
+        path = self._skip_windows
+        if path is None or any(line.get("event") == TAKEN and line["journal"] == path for line in lines):
+            return
+        windows = self._mesh.on_main(lambda: windows_of(Path(path), self._batch_size))
+        self._say({"event": TAKEN, "journal": path, "windows": windows})
+
+    def _take(self, line: dict[str, Any]) -> None:
+        self._history.add(line)
+        if line.get("event") == REWIND:
+            self.passed_over.add(int(line["first_data_step"]), int(line["end_data_step"]))
+            if line["lr_factor"] < 1:
+                self.cuts.append(LrCut(int(line["to_step"]), float(line["lr_factor"]), int(line["lr_cut_steps"])))
+        for first, end in line["windows"] if line.get("event") == TAKEN else ():
+            self.passed_over.add(int(first), int(end))
+        self._num_faults += line.get("event") == FAULT
+
+    def see(self, record: Record, counts: bool) -> bool:
+        """Take one record; return whether the run is to go back because of it.
+
+        Args:
+            record: of the next step.
+            counts: whether it was skipped, and not for its gradient norm alone.
+        """
+        if self._settings is None:
+            return False
+        self._compare(record)
+        reason = self._reason(record, counts)
+        replay = self._history.replay
+        if not reason and replay is not None and record.step > replay["at_step"]:
+            self._say({"event": NOT_AGAIN, "number": replay["number"], "at_step": record.step})
+        if not reason or self.stopped:
+            return bool(self.stopped)
+        onset_step, onset_data_step = self._skips[0] if counts else self._rise.onset
+        self._trouble = Trouble(record.step, record.data_step, onset_step, onset_data_step, reason)
+        times = self._history.recent(record.data_step, self._settings.memory_steps)
+        if times >= len(self._settings.lr_factors):
+            self.stopped = (
+                f"{reason}, and the run has gone back {times} times within {self._settings.memory_steps} batches "
+                f"(spike.rewind.lr_factors has {len(self._settings.lr_factors)})"
+            )
+        return True
+
+    def _reason(self, record: Record, counts: bool) -> str:
+        """Return what sends the run back, in words, or nothing."""
+        settings = self._settings
+        assert settings is not None
+        if counts:
+            self._skips.append([record.step, record.data_step])
+        self._skips = [skip for skip in self._skips if skip[0] > record.step - settings.within_steps]
+        if counts and len(self._skips) >= settings.skips:
+            return f"{len(self._skips)} of the last {settings.within_steps} steps were skipped"
+        return "" if record.skipped else self._rise.add(record.step, record.data_step, record.loss)
+
+    def _compare(self, record: Record) -> None:
+        """Hold a replayed step against the same step before; where a sum may come out otherwise, nothing is said."""
+        replay, was = self._history.replay, self._expected.get(str(record.step))
+        if replay is None or was is None or not (self._on_cpu or torch.are_deterministic_algorithms_enabled()):
+            return
+        found = [spelled(record.loss), spelled(record.grad_norm)]
+        if found == was:
+            return
+        line = {"event": FAULT, "number": replay["number"], "at_step": record.step, "at_data_step": record.data_step}
+        told = {"loss": found[0], "loss_before": was[0], "grad_norm": found[1], "grad_norm_before": was[1]}
+        self._say(line | told)
+        if self._num_faults >= MAX_FAULTS:
+            self.stopped = (
+                f"step {record.step}, done again with the same weights and data, gave other bits (loss {was[0]}, then "
+                f"{found[0]}), as {self._num_faults - 1} before it did: this machine is faulty"
+            )
+
+    def way_back(self) -> WayBack:
+        """Return where to look for a checkpoint."""
+        assert self._trouble is not None and self._settings is not None
+        return WayBack(self._trouble.onset_step, self._settings.before_steps)
+
+    def stay(self) -> None:
+        """Go on where there is trouble and no checkpoint to go back to; it is not said again before it is a new one."""
+        if self._trouble is None:
+            return
+        self._say({"event": NO_WAY, "at_step": self._trouble.at_step, "reason": self._trouble.reason})
+        self._rise.forget()
+        self._trouble, self._skips = None, []
+
+    def leave(self, to_step: int) -> str:
+        """Write down that the run goes back, before it does; return it in words.
+
+        Args:
+            to_step: of the checkpoint.
+        """
+        assert self._trouble is not None and self._settings is not None
+        pending = self._history.pending
+        if pending is not None:  # decided by a run that was killed before it was done
+            if pending["to_step"] == to_step:
+                return _told(pending)
+            self._trouble = Trouble.of(pending)
+        is_rewind = not self._settings.replay or self._history.is_replayed(self._trouble)
+        is_rewind |= pending is not None and pending["event"] == REWIND
+        number = self._history.count + (pending is None)
+        line = {"event": REWIND if is_rewind else REPLAY, "number": number, "to_step": to_step}
+        line |= self._trouble.line()
+        if is_rewind:
+            line |= self._passing_over(self._trouble)
+        elif self._mesh.is_main:
+            write_json(self._run_dir / REPLAYED_STEPS, {"number": number, "steps": self._done_since(to_step)})
+        self._say(line)
+        return _told(line)
+
+    def _passing_over(self, trouble: Trouble) -> dict[str, Any]:
+        assert self._settings is not None
+        first, end = self._settings.window(trouble)
+        times = self._history.recent(trouble.at_data_step, self._settings.memory_steps)
+        factor = self._settings.lr_factors[min(times, len(self._settings.lr_factors) - 1)]
+        samples = {"first_sample": first * self._batch_size, "last_sample": end * self._batch_size - 1}
+        window = {"first_data_step": first, "end_data_step": end} | samples
+        return window | {"lr_factor": factor, "lr_cut_steps": self._settings.lr_cut_steps}
+
+    def _done_since(self, step: int) -> dict[str, list[float | str]]:
+        """Return loss and gradient norm of the steps that are about to be done again, as their lines have them."""
+        assert self._trouble is not None
+        lines = read_lines(self._run_dir / METRICS)
+        wanted = (line for line in lines if step < line.get("step", 0) <= self._trouble.at_step)
+        return {str(line["step"]): [line["loss"], line["grad_norm"]] for line in wanted}
+
+    def arrive(self) -> None:
+        """Write down that the run has gone back."""
+        pending = self._history.pending
+        assert pending is not None
+        self._say({"event": GOING[pending["event"]], "number": pending["number"]})
+        self._trouble = None
+        self._expected = {}
+        if pending["event"] == REPLAY:
+            self._expected = self._mesh.broadcast_json(self._recorded() if self._mesh.is_main else None)
+        elif self._mesh.is_main:
+            (self._run_dir / REPLAYED_STEPS).unlink(missing_ok=True)
+
+    def _recorded(self) -> dict[str, list[float | str]]:
+        steps: dict[str, list[float | str]] = read_json(self._run_dir / REPLAYED_STEPS)["steps"]
+        return steps
+
+    def _say(self, line: dict[str, Any]) -> None:
+        self._take(line)
+        if self._mesh.is_main:
+            self._journal.append(line, durable=True)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the state that goes back with the run, as JSON values."""
+        return {"skips": [list(skip) for skip in self._skips], "rise": self._rise.facts()}
+
+    def restore(self, facts: dict[str, Any]) -> None:
+        """Take back what `facts` gave."""
+        self._skips = [[int(step), int(data_step)] for step, data_step in facts["skips"]]
+        self._rise.restore(facts["rise"])
+
+
+def _told(line: dict[str, Any]) -> str:
+    if line["event"] == REPLAY:
+        return (
+            f"{line['reason']}: back to step {line['to_step']}, to do the same steps again: other bits would mean a "
+            "faulty machine"
+        )
+    slower = f", learning rate x {line['lr_factor']:.3g} for a while" if line["lr_factor"] < 1 else ""
+    return (
+        f"{line['reason']}: back to step {line['to_step']}; batches {line['first_data_step']} to "
+        f"{line['end_data_step'] - 1} (samples {line['first_sample']} to {line['last_sample']}) are passed over{slower}"
+    )

@@ -1,0 +1,55 @@
+"""Which global batches a run passes over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pretrain.json_lines import read_lines
+from pretrain.stability.errors import GuardError
+
+LEFT_OUT = ("rewind", "skip", "windows_taken")  # events of a journal whose samples a run did not learn from
+
+
+class PassedOver:
+    """Half-open spans of global batches, `[first, end)`, that no step takes."""
+
+    def __init__(self) -> None:
+        self._spans: list[tuple[int, int]] = []  # rising, none touches the next
+
+    def add(self, first: int, end: int) -> None:
+        """Pass over one more span; it may overlap others."""
+        spans: list[tuple[int, int]] = []
+        for start, stop in sorted([*self._spans, (first, end)]):
+            if spans and start <= spans[-1][1]:
+                spans[-1] = spans[-1][0], max(spans[-1][1], stop)
+            else:
+                spans.append((start, stop))
+        self._spans = spans
+
+    def batch_from(self, data_step: int) -> int:
+        """Return the first batch from `data_step` on that is taken."""
+        return next((end for first, end in self._spans if first <= data_step < end), data_step)
+
+
+def windows_of(journal: Path, batch_size: int) -> list[list[int]]:
+    """Return the global batches that hold what another run skipped or passed over, each `[first, end)`.
+
+    Args:
+        journal: its journal.jsonl.
+        batch_size: sequences per step of this run; the other's may be another one.
+    Raises:
+        GuardError: it is not there, or tells of none.
+    """
+    if not journal.is_file():
+        raise GuardError(f"spike.skip_windows: {journal} is not there; name the journal.jsonl of another run")
+    spans: list[list[int]] = []
+    for line in read_lines(journal):
+        if line.get("event") in LEFT_OUT and "first_sample" in line:
+            spans.append([int(line["first_sample"]) // batch_size, int(line["last_sample"]) // batch_size + 1])
+        elif line.get("event") in LEFT_OUT:
+            spans += line["windows"]
+    if not spans:
+        raise GuardError(
+            f"spike.skip_windows: {journal} tells of no step that was skipped or passed over; leave it out"
+        )
+    return spans

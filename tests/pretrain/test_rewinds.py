@@ -1,0 +1,222 @@
+"""A run that goes back: what it does again, what it passes over, and that a kill anywhere changes none of it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import pretrain.run as between
+import pretrain.train as loop
+from pretrain.mesh import Mesh
+from pretrain.metrics.lines import read_metrics
+from pretrain.run import Run, restore, state_of
+from pretrain.train import train
+from pretrain.types import Status
+from tests.pretrain.faults import BadData, flip_a_bit
+
+CPU = Mesh(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"))
+SETTINGS = ("skips=3", "within_steps=6", "before_steps=4", "after_steps=3", "lr_cut_steps=20", "memory_steps=40")
+BAD = (20, 21, 22)  # the third of them, step 23, sends the run back, when it has done 25; step 10 is healthy by then
+Make = Callable[..., Run]
+
+
+@pytest.fixture
+def line(overrides: list[str]) -> list[str]:
+    changed = ("checkpoint=", "trainer.max_steps=")
+    kept = [text for text in overrides if not text.startswith(changed)]
+    saving = ["checkpoint=default", "checkpoint.every_steps=10", "checkpoint.healthy_after_steps=5"]
+    saving += ["checkpoint.keep_last=3", "checkpoint.asynchronous=false"]
+    return [*kept, *saving, "trainer.max_steps=40", "spike=rewind", *(f"spike.rewind.{text}" for text in SETTINGS)]
+
+
+@pytest.fixture
+def make(worker: ModuleType, line: list[str]) -> Make:
+    def make_it(*more: str) -> Run:
+        return worker.make_run(CPU, [*line, *more])  # type: ignore[no-any-return]
+
+    return make_it
+
+
+def finish(run: Run) -> Status:
+    status = train(run)
+    run.loader.close()
+    run.log.close(status.value)
+    run.checkpointer.close()
+    return status
+
+
+def journal(folder: Path, dropped: bool = False) -> list[dict[str, Any]]:
+    """The lines that the guard wrote."""
+    path = folder / ("journal.dropped.jsonl" if dropped else "journal.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [line for line in lines if line["event"] != "checkpoint_set_aside"]
+
+
+def events(folder: Path) -> list[str]:
+    return [line["event"] for line in journal(folder)]
+
+
+def test_bad_data_is_done_again_and_then_passed_over(make: Make, tmp_path: Path) -> None:
+    run = make()
+    fault = BadData(run, BAD)
+    assert finish(run) is Status.FINISHED
+    folder = tmp_path / "run"
+    assert events(folder) == ["replay", "replaying", "rewind", "rewound"]
+    rewind = journal(folder)[2]
+    assert (rewind["onset_step"], rewind["at_step"], rewind["to_step"], rewind["number"]) == (21, 23, 10, 2)
+    assert (rewind["first_data_step"], rewind["end_data_step"]) == (16, 26)
+    batch = run.plan.global_batch_size
+    assert (rewind["first_sample"], rewind["last_sample"]) == (16 * batch, 26 * batch - 1)
+    assert fault.taken == [*range(25), *range(10, 25), *range(10, 16), *range(26, 50)]
+    lines = list(read_metrics(folder / "metrics.jsonl"))
+    assert [line["step"] for line in lines] == list(range(1, 41))
+    assert [line["data_step"] for line in lines] == [*range(16), *range(26, 50)]
+    assert not any(line["skipped"] for line in lines)
+    dropped = list(read_metrics(folder / "metrics.dropped.jsonl"))
+    assert [line["step"] for line in dropped if line["skipped"]] == [21, 22, 23] * 2
+    assert [line["step"] for line in journal(folder, dropped=True)] == [21, 22, 23] * 2
+    assert not (folder / "replay.json").exists()
+
+
+def test_it_is_the_run_that_never_saw_those_batches(make: Make, tmp_path: Path) -> None:
+    """The same weights, bit for bit, as a run that was handed the journal and so passed them over at once."""
+    run = make()
+    BadData(run, BAD)
+    finish(run)
+    other = make("run_name=other", f"spike.skip_windows={tmp_path / 'run/journal.jsonl'}")
+    assert finish(other) is Status.FINISHED
+    assert events(tmp_path / "other") == ["windows_taken"]
+    assert_same_weights(run, other)
+
+
+def assert_same_weights(one: Run, other: Run) -> None:
+    theirs = state_of(other).tensors
+    for name, tensor in state_of(one).tensors.items():
+        if not name.startswith("guard."):
+            assert torch.equal(tensor, theirs[name]), name
+
+
+def test_a_fault_that_does_not_come_again_is_the_machines(make: Make, tmp_path: Path) -> None:
+    run = make()
+    fault = BadData(run, BAD, times=3)
+    assert finish(run) is Status.FINISHED
+    folder = tmp_path / "run"
+    assert events(folder) == ["replay", "replaying", "compute_fault"]
+    told = journal(folder)[2]
+    assert told["at_step"] == 21 and told["loss_before"] == "NaN" and isinstance(told["loss"], float)
+    assert fault.taken == [*range(25), *range(10, 40)]  # two were under way when the host learnt of it
+    clean = make("run_name=clean")
+    finish(clean)
+    assert_same_weights(run, clean)
+
+
+def test_a_flipped_bit_is_found_where_it_was(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "forward_backward", loop.forward_backward)  # put back afterwards
+    run = make()
+    BadData(run, BAD)
+    flip_a_bit(run, at_data_step=14)
+    assert finish(run) is Status.FINISHED
+    told = [line for line in journal(tmp_path / "run") if line["event"] == "compute_fault"]
+    assert [line["at_step"] for line in told] == [15]
+
+
+def test_without_replay_it_goes_back_once(make: Make, tmp_path: Path) -> None:
+    run = make("spike.rewind.replay=false")
+    BadData(run, BAD)
+    assert finish(run) is Status.FINISHED
+    assert events(tmp_path / "run") == ["rewind", "rewound"]
+
+
+def test_each_time_learns_more_slowly_and_one_too_many_stops(make: Make, tmp_path: Path) -> None:
+    run = make("spike.rewind.replay=false", "spike.rewind.lr_factors=[1.0,0.5]", "spike.rewind.after_steps=0")
+    BadData(run, range(20, 60))
+    assert finish(run) is Status.STOPPED
+    folder = tmp_path / "run"
+    rewinds = [line for line in journal(folder) if line["event"] == "rewind"]
+    assert [line["lr_factor"] for line in rewinds] == [1.0, 0.5]
+    assert "has gone back 2 times within 40 batches" in run.guard.diagnosis()
+    lines = {line["step"]: line for line in read_metrics(folder / "metrics.jsonl")}
+    schedule = run.optimizer.lr * run.schedule.factor(10)
+    assert lines[11]["lr"] == pytest.approx(0.5 * schedule, rel=1e-6)
+    assert lines[12]["lr"] > 0.5 * run.optimizer.lr * run.schedule.factor(11)
+
+
+def test_without_a_healthy_checkpoint_it_stays_and_the_budget_decides(make: Make, tmp_path: Path) -> None:
+    run = make("spike.max_skips_in_row=4")
+    BadData(run, range(3, 40))
+    assert finish(run) is Status.STOPPED
+    assert events(tmp_path / "run")[:4] == ["skip", "skip", "skip", "no_way_back"]
+    assert run.progress.step < 12
+
+
+def test_a_loss_that_rises_for_long_sends_the_run_back(make: Make, tmp_path: Path) -> None:
+    run = make("spike.rewind.rise_steps=8", "spike.rewind.rise_nats=0.05", "trainer.max_steps=60", "optim.lr=1e-5")
+
+    class Drift(BadData):
+        def __call__(self, module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+            at = self.taken[-1] if self.taken else 0
+            return output * (1 + 0.4 * (at - 20)) if module.training and 20 <= at < 45 else None
+
+    Drift(run, ())
+    assert finish(run) is Status.FINISHED
+    rewind = next(line for line in journal(tmp_path / "run") if line["event"] == "rewind")
+    assert rewind["reason"].startswith("the median of the last 8 losses")
+    assert 16 <= rewind["onset_step"] <= 30 and rewind["to_step"] in (10, 20)
+
+
+KILLS = ("leave", "restore", "arrive", "again", "between", "after")
+
+
+@pytest.mark.parametrize("where", KILLS)
+def test_a_kill_around_it_changes_nothing(
+    make: Make, tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = make("run_name=whole")
+    BadData(whole, BAD)
+    finish(whole)
+
+    class Killed(Exception):
+        pass
+
+    def kill(*_: Any, **__: Any) -> Any:
+        raise Killed
+
+    places: dict[str, tuple[Any, str, int]] = {
+        "leave": (between, "restore", 1),  # decided, nothing done
+        "restore": (between, "restore", 2),
+        "arrive": (between.Run, "", 0),
+        "again": (loop, "forward_backward", 25 + 3),
+        "between": (loop, "forward_backward", 25 + 11),
+        "after": (loop, "forward_backward", 25 + 15 + 5),
+    }
+    run = make()
+    BadData(run, BAD)
+    holder, name, call = places[where]
+    if where == "arrive":
+        monkeypatch.setattr(type(run.guard), "arrive", kill)
+    else:
+        real, calls = getattr(holder, name), itertools.count(1)
+        monkeypatch.setattr(holder, name, lambda *given: kill() if next(calls) == call else real(*given))
+    with pytest.raises(Killed):
+        train(run)
+    run.loader.close()
+    monkeypatch.undo()
+    again = make()
+    BadData(again, BAD)
+    assert restore(again)
+    assert finish(again) is Status.FINISHED
+    assert_same_weights(whole, again)
+    ours, theirs = journal(tmp_path / "run"), journal(tmp_path / "whole")
+    assert ours == theirs
+    for one, other in zip(*(read_metrics(tmp_path / name / "metrics.jsonl") for name in ("run", "whole")), strict=True):
+        assert {key: one[key] for key in ("step", "data_step", "loss", "lr")} == {
+            key: other[key] for key in ("step", "data_step", "loss", "lr")
+        }
