@@ -15,10 +15,9 @@ from pretrain.metrics.flops import peak_flops
 from pretrain.metrics.lines import missing_steps
 from pretrain.plan import counted, epochs
 from pretrain.run import Run
-from pretrain.run_files import JOURNAL, METRICS
+from pretrain.run_files import BEGUN, JOURNAL, METRICS
 from pretrain.types import Status
 
-BEGUN = "begun_from"  # the event of a journal's line: the run's first steps are another's
 SHOWN_GAPS = 5
 
 

@@ -28,7 +28,7 @@ class LateRecords:
 
     def __init__(self, device: torch.device, clock: Callable[[], float]) -> None:
         self._pinned, self._clock = device.type == "cuda", clock
-        self._waiting: deque[tuple[int, int, float, float, Tensor, torch.cuda.Event | None]] = deque()
+        self._waiting: deque[tuple[int, int, float, float, Tensor, torch.cuda.Event | None, StepResult]] = deque()
 
     def push(self, step: int, data_step: int, lr: float, result: StepResult) -> None:
         """Start the copy of one result to the host.
@@ -45,12 +45,12 @@ class LateRecords:
             values = host.copy_(values, non_blocking=True)
             event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record()
-        self._waiting.append((step, data_step, lr, self._clock(), values, event))
+        self._waiting.append((step, data_step, lr, self._clock(), values, event, result))
 
     def ready(self, drain: bool = False) -> Iterator[Record]:
         """Yield the records that are old enough, oldest first; with `drain` all of them (a sync, for saves)."""
         while len(self._waiting) > (0 if drain else LAG_STEPS):
-            step, data_step, lr, finished_s, values, event = self._waiting.popleft()
+            step, data_step, lr, finished_s, values, event, result = self._waiting.popleft()
             if event is not None:
                 event.synchronize()
                 finished_s = self._clock()
@@ -66,4 +66,5 @@ class LateRecords:
                 num_targets=(int(high) << COUNT_BITS) + int(low),
                 stop=stop > 0,
                 evidence=tuple(evidence),
+                result=result,
             )

@@ -22,7 +22,6 @@ from pretrain.checkpoint.gate import CONFIG, DEFAULTS, gate_facts
 from pretrain.checkpoint.state import seed_generators
 from pretrain.data.loader import ShardLoader, Shards
 from pretrain.describe import (
-    BEGUN,
     changes_told,
     describe,
     facts_of,
@@ -35,13 +34,13 @@ from pretrain.heartbeat import Phase
 from pretrain.json_lines import JsonLines, read_lines
 from pretrain.mesh import Mesh, set_determinism, start_mesh
 from pretrain.metrics.flops import peak_flops
-from pretrain.metrics.lines import DROPPED, MetricsFile, read_metrics
+from pretrain.metrics.lines import MetricsFile, read_metrics
 from pretrain.metrics.loggers import NoLogger
 from pretrain.metrics.report import write_run_report
 from pretrain.parallel.compile import compile_as_set
 from pretrain.plan import Plan, TrainerSettings
 from pretrain.run import Progress, Run, restore
-from pretrain.run_files import JOURNAL, METRICS
+from pretrain.run_files import BEGUN, DROPPED, JOURNAL, METRICS
 from pretrain.run_folder import begin, claimed, is_own_checkpoint, require_name, require_resume, staying, write_status
 from pretrain.run_log import RunLog
 from pretrain.seats import (
@@ -170,6 +169,8 @@ def assemble(mesh: Mesh, config: Config) -> Run:
     seats = {"mesh": mesh, "plan": plan, "device": mesh.device, "run_dir": run_dir}
     checkpointer = build(config.checkpoint, **seats)
     return Run(
+        run_dir=run_dir,
+        tokenizer=tokenizer,
         plan=plan,
         mesh=mesh,
         model=bare,

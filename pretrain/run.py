@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -28,6 +29,7 @@ from pretrain.seats import (
     Schedule,
 )
 from pretrain.signals import StopSignal
+from pretrain.tokenizer import Tokenizer
 from pretrain.types import TrainState
 
 
@@ -50,6 +52,8 @@ class Progress:
 class Run:
     """Everything the loop calls. `wrapped` is what DDP made of `model`; `gate` is what resuming compares."""
 
+    run_dir: Path
+    tokenizer: Tokenizer
     plan: Plan
     mesh: Mesh
     model: Model
@@ -70,6 +74,11 @@ class Run:
     check_replicas_every_steps: int | None  # besides before each save
     compiled: str  # or why it is not
     gate: dict[str, Any]
+
+
+def trained_names(model: nn.Module) -> list[str]:
+    """Return the names of the parameters that are trained."""
+    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
 
 
 def learning_rate(run: Run) -> float:

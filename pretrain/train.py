@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from pretrain.checkpoint.state import random_states, restore_random_states
 from pretrain.heartbeat import Phase
+from pretrain.inside import keep_blackbox
 from pretrain.late import LateRecords
 from pretrain.mesh import Mesh
 from pretrain.run import (
@@ -136,8 +137,10 @@ def clip_scale(grad_norm: Tensor, max_grad_norm: float | None) -> Tensor:
 
 
 def norms_of_gradients(model: nn.Module) -> Tensor:
-    """Return (P,) float32, the L2 norm of each parameter's gradient, in the order of `trained_names`."""
-    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    """Return (P,) float32, the L2 norm of each gradient, in the order of `trained_names`; 0 where there is none."""
+    nothing = torch.zeros((), device=next(model.parameters()).device)
+    trained = (parameter for parameter in model.parameters() if parameter.requires_grad)
+    gradients = [nothing if parameter.grad is None else parameter.grad for parameter in trained]
     return torch.stack(torch._foreach_norm(gradients)).float()
 
 
@@ -145,11 +148,6 @@ def norm_of_gradients(norms_P: Tensor) -> Tensor:
     """Return () float32, the L2 norm over all gradients."""
     norm: Tensor = torch.linalg.vector_norm(norms_P)
     return norm
-
-
-def trained_names(model: nn.Module) -> list[str]:
-    """Return the names of the parameters that have a gradient."""
-    return [name for name, parameter in model.named_parameters() if parameter.grad is not None]
 
 
 def take_ready(run: Run, late: LateRecords, drain: bool = False) -> tuple[Status | None, bool]:
@@ -163,6 +161,8 @@ def take_ready(run: Run, late: LateRecords, drain: bool = False) -> tuple[Status
         count(run, record)
         status = graver(status, Status.PREEMPTED if record.stop else None)
         action = run.guard.decide(record)
+        if record.skipped or action is not Action.CONTINUE:
+            keep_blackbox(run, record)
         if action is Action.REWIND:
             action = go_back_or_stay(run, late)
         if action is Action.REWIND:

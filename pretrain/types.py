@@ -80,6 +80,7 @@ class Record:
         num_targets: tokens the loss was taken over.
         stop: a rank was asked to stop.
         evidence: what the guard's verdict rests on.
+        result: as the device has it, for those who look into the step: reading it waits for the device.
     """
 
     step: int
@@ -92,6 +93,7 @@ class Record:
     num_targets: int
     stop: bool
     evidence: tuple[float, ...] = ()
+    result: StepResult | None = None
 
 
 @dataclass(slots=True)

@@ -12,11 +12,12 @@ from data_pipeline.augment.augmentation import NAME
 from data_pipeline.inspection.cleaned import cleaning_of
 from data_pipeline.inspection.errors import InspectionError
 from data_pipeline.inspection.evidence import REPLACED, Evidence
-from data_pipeline.inspection.origin import Origin, from_table, from_work
+from data_pipeline.inspection.origin import from_table, from_work
 from data_pipeline.inspection.position import Position, locate
 from data_pipeline.inspection.text import Decoder
 from data_pipeline.inspection.work import CUTTING, Document, Work
 from data_pipeline.output_dir import CLUSTERS, REMOVED, WORK
+from data_pipeline.shards.documents import Origin
 from data_pipeline.shards.manifest import DOCUMENTS, SPLITS, Manifest, read_tokenizer
 from data_pipeline.storage import DamagedFile
 

@@ -160,6 +160,13 @@ class ShardLoader:
         keys_AB = step.keys_AB.to(self._device, non_blocking=True)
         return [Batch(*batch) for batch in zip(inputs_ABT, targets_ABT, step.samples_AB, keys_AB, strict=True)]
 
+    def targets_of(self, tokens_BT: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """Return (batch, seq_len) int32, the targets of (batch, seq_len + 1) tokens, on the host."""
+        targets_BT = tokens_BT[:, 1:].copy()
+        if self._shards.mask_after_eot:
+            targets_BT[tokens_BT[:, :-1] == self.dataset.manifest.eot_id] = IGNORE
+        return targets_BT
+
     def close(self) -> None:
         """Stop reading ahead."""
         self._prefetcher.close()

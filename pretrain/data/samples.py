@@ -16,6 +16,7 @@ from pretrain.data.dataset import Dataset, Share
 from pretrain.data.errors import DataError
 from pretrain.data.mixture import BLOCK_SAMPLES, Mixture, block_counts
 from pretrain.data.order import permute
+from pretrain.data.origin import Place
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -131,6 +132,18 @@ class Samples:
             rows = sources == source
             tokens_BT[rows] = reader.read(numbers[rows])
         return tokens_BT
+
+    def places(self, samples: Int64s) -> list[Place]:
+        """Return where samples lie, by their numbers in the run, (k,) int64."""
+        sources, numbers = np.zeros_like(samples), samples
+        if len(self._ordered) > 1:
+            sources, numbers = self._mixture.locate(samples)
+        found = []
+        for sample, source, number in zip(samples.tolist(), sources.tolist(), numbers.tolist(), strict=True):
+            reader = self._ordered[source]
+            first = int(reader.places(np.array([number]))[0]) * self.seq_len
+            found.append(Place(sample, list(self.sources)[source], number // reader.num_samples, first))
+        return found
 
     def drawn(self, num_samples: int) -> dict[str, int]:
         """Return how many of the run's first `num_samples` samples come from each source."""

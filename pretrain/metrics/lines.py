@@ -10,7 +10,6 @@ from typing import Any
 from pretrain.json_lines import JsonLines, read_lines
 from pretrain.run_files import METRICS
 
-DROPPED = "metrics.dropped.jsonl"
 # what every step has, in the order of a line; all other fields of a line came from an evaluation and stand behind
 STEP_FIELDS = (
     *("step", "data_step", "num_updates", "loss", "lr", "grad_norm", "skipped"),

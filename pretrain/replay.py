@@ -1,0 +1,161 @@
+"""One step of a run, done again from the nearest checkpoint before it: the same bits, and what was in it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foundation.errors import ConfigError, GroundworkError
+from foundation.progress import LINE_EVERY_S
+from pretrain.checkpoint.integrity import step_folders, step_of
+from pretrain.checkpoint.retention import manifest_of
+from pretrain.inside import Inside, look_inside
+from pretrain.json_lines import read_lines, spelled
+from pretrain.metrics.lines import read_metrics
+from pretrain.run import Run, restore
+from pretrain.run_files import BEGUN, CHECKPOINTS, DROPPED, JOURNAL, METRICS
+from pretrain.train import clip_scale, forward_backward
+from pretrain.types import Record, StepResult
+
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What came of it.
+
+    Attributes:
+        logged: the step's line of then. record: of now. inside: what was in it, on rank 0.
+        differs: the first step whose loss or gradient norm has other bits than then; None where all are the same.
+        begun: where it was begun, in words. num_steps: that were done.
+    """
+
+    logged: Line
+    record: Record
+    inside: Inside | None
+    differs: int | None
+    begun: str
+    num_steps: int
+
+
+def lines_to(run_dir: Path, step: int, dropped: int = 0) -> list[Line]:
+    """Return the metrics lines that lead to a step, the last one its own.
+
+    Args:
+        run_dir: of the run.
+        step: steps finished with it, as metrics.jsonl counts.
+        dropped: 0 takes the timeline that was kept, n the n-th last time that the step was done and dropped, by a run
+            that went back.
+    Raises:
+        ConfigError: it was never done, or not so often.
+    """
+    kept = {int(line["step"]): line for line in read_metrics(run_dir / METRICS) if line["step"] <= step}
+    if not dropped:
+        if step in kept:
+            return [kept[each] for each in sorted(kept)]
+        last = max((int(line["step"]) for line in read_metrics(run_dir / METRICS)), default=0)
+        times = sum(line["step"] == step for line in read_metrics(run_dir / DROPPED))
+        more = f"; it was done and dropped {times} times: dropped=1 is the last of them" if times else ""
+        raise ConfigError(f"step: {step} is not in {run_dir / METRICS}, whose last is {last}{more}")
+    lines = list(read_metrics(run_dir / DROPPED))
+    places = [place for place, line in enumerate(lines) if line["step"] == step]
+    if dropped > len(places):
+        raise ConfigError(
+            f"dropped: {dropped}, but step {step} was dropped {len(places)} times; dropped=0 is the kept one"
+        )
+    first = last_place = places[-dropped]
+    while first and lines[first - 1]["step"] == lines[first]["step"] - 1:
+        first -= 1
+    block = lines[first : last_place + 1]
+    return [kept[each] for each in sorted(kept) if each < block[0]["step"]] + block
+
+
+def nearest_checkpoint(run_dir: Path, lines: list[Line]) -> Path | None:
+    """Return the newest whole checkpoint before the last of these lines' steps that lies on their timeline.
+
+    Raises:
+        ConfigError: there is none, and the run did not begin with the initial weights.
+    """
+    kept = {int(line["step"]): _bits(line) for line in read_metrics(run_dir / METRICS)}
+    steps = {int(line["step"]) for line in lines[:-1] if kept.get(int(line["step"])) == _bits(line)}
+    for path in step_folders(run_dir / CHECKPOINTS):
+        if step_of(path) in steps and (manifest := manifest_of(path)) and manifest.healthy:
+            return path
+    begun = next((line for line in read_lines(run_dir / JOURNAL) if line.get("event") == BEGUN), None)
+    if begun is not None:
+        raise ConfigError(
+            f"step: no checkpoint of {run_dir} is before it, and the run began with {begun['checkpoint']}; take a later "
+            "step, or keep more checkpoints (checkpoint.keep_every_steps)"
+        )
+    return None
+
+
+def _bits(line: Line) -> list[Any]:
+    """Return what tells a step on one timeline from the same step on another."""
+    return [line["data_step"], *map(spelled, (line["loss"], line["grad_norm"]))]
+
+
+def replay(run: Run, checkpoint: Path | None, lines: list[Line]) -> Replayed:
+    """Do the steps of `lines` again, from a checkpoint or the first step on. Called on every rank; writes nothing.
+
+    Args:
+        run: assembled, in another folder than that of the run which is looked into.
+        checkpoint: as `nearest_checkpoint` gives it.
+        lines: as `lines_to` gives them; their batches and learning rates are taken.
+    Raises:
+        GroundworkError: a line misses between the checkpoint and the step.
+    """
+    if checkpoint is not None:
+        restore(run, str(checkpoint))
+    start, last = run.progress.step, int(lines[-1]["step"])
+    todo = [line for line in lines if line["step"] > start]
+    if [int(line["step"]) for line in todo] != list(range(start + 1, last + 1)):
+        raise GroundworkError(f"the lines of steps {start + 1} to {last} are not all there; take another step")
+    run.wrapped.train()
+    said_s, differs = time.monotonic(), None
+    for line in todo[:-1]:
+        result = _again(run, line)
+        differs = differs or _differing(line, result)
+        run.optimizer.step(line["lr"], result.judgement[0], clip_scale(result.grad_norm, run.max_grad_norm))
+        run.optimizer.zero_grad()
+        run.progress.step += 1
+        if run.mesh.is_main and time.monotonic() - said_s > LINE_EVERY_S:
+            said_s = time.monotonic()
+            print(f"step {line['step']} of {last}", file=sys.stderr, flush=True)
+    result = _again(run, lines[-1])
+    differs = differs or _differing(lines[-1], result)
+    record = _record(lines[-1], result)
+    begun = "the initial weights" if checkpoint is None else str(checkpoint)
+    return Replayed(lines[-1], record, look_inside(run, record), differs, begun, len(todo))
+
+
+def _again(run: Run, line: Line) -> StepResult:
+    result = forward_backward(run, run.loader.micro_batches(int(line["data_step"])))
+    assert result is not None, "nobody listens to signals here"
+    return result
+
+
+def _differing(line: Line, result: StepResult) -> int | None:
+    """Return the step where its bits are not those of its line."""
+    found = spelled([result.loss.item(), result.grad_norm.item()])
+    return None if found == spelled([line["loss"], line["grad_norm"]]) else int(line["step"])
+
+
+def _record(line: Line, result: StepResult) -> Record:
+    bad, *evidence = result.judgement.tolist()
+    return Record(
+        step=int(line["step"]),
+        data_step=int(line["data_step"]),
+        lr=line["lr"],
+        finished_s=0.0,
+        loss=result.loss.item(),
+        grad_norm=result.grad_norm.item(),
+        skipped=bad > 0,
+        num_targets=int(result.num_targets),
+        stop=False,
+        evidence=tuple(evidence),
+        result=result,
+    )

@@ -1,0 +1,140 @@
+"""Any step can be done again with its bits, and shows what was in it; each skipped one left a black box."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from foundation.errors import ConfigError
+from pretrain.mesh import Mesh
+from pretrain.metrics.lines import read_metrics
+from pretrain.replay import lines_to, nearest_checkpoint, replay
+from pretrain.run import Run
+from pretrain.train import train
+from pretrain.types import Status
+from tests.pretrain.faults import BadData
+
+CPU = Mesh(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"))
+BAD = (20, 21, 22)
+
+
+@pytest.fixture
+def run_line(overrides: list[str]) -> list[str]:
+    kept = [text for text in overrides if not text.startswith(("checkpoint=", "trainer.max_steps="))]
+    saving = ["checkpoint=default", "checkpoint.every_steps=10", "checkpoint.healthy_after_steps=5"]
+    saving += ["checkpoint.keep_last=9", "checkpoint.asynchronous=false", "trainer.max_steps=30"]
+    rewind = ["spike=rewind", "spike.rewind.before_steps=4", "spike.rewind.after_steps=3", "spike.rewind.replay=false"]
+    return [*kept, *saving, *rewind, "spike.rewind.within_steps=6"]
+
+
+@pytest.fixture
+def trained(worker: ModuleType, run_line: list[str], tmp_path: Path) -> Path:
+    run = worker.make_run(CPU, run_line)
+    BadData(run, BAD)
+    assert train(run) is Status.FINISHED
+    for part in (run.loader, run.checkpointer):
+        part.close()
+    run.log.close("finished")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def again(worker: ModuleType, run_line: list[str], tmp_path: Path) -> Run:
+    run: Run = worker.make_run(CPU, [*run_line, f"runs_dir={tmp_path / 'scratch'}"])
+    return run
+
+
+def test_a_kept_step_is_done_again_with_its_bits(trained: Path, again: Run) -> None:
+    lines = lines_to(trained, 27)
+    checkpoint = nearest_checkpoint(trained, lines)
+    assert checkpoint is not None and checkpoint.name == "step_00000020"
+    before = sorted(path.name for path in trained.rglob("*"))
+    found = replay(again, checkpoint, lines)
+    assert found.differs is None and found.num_steps == 7
+    assert found.record.loss == lines[-1]["loss"] and not found.record.skipped
+    assert sorted(path.name for path in trained.rglob("*")) == before
+    inside = found.inside
+    assert inside is not None
+    total = sum(sequence["loss"] * sequence["num_targets"] for sequence in inside.sequences)
+    targets = sum(sequence["num_targets"] for sequence in inside.sequences)
+    assert total / targets == pytest.approx(found.record.loss, rel=1e-5)
+    norms = np.array(list(inside.facts["grad_norm_per_parameter"].values()))
+    assert np.sqrt((norms**2).sum()) == pytest.approx(found.record.grad_norm, rel=1e-5)
+    again.loader.close()
+
+
+def test_a_dropped_step_is_done_again_on_its_own_timeline(trained: Path, again: Run) -> None:
+    with pytest.raises(ConfigError, match=r"^dropped: 2, but step 22 was dropped 1 times"):
+        lines_to(trained, 22, dropped=2)
+    lines = lines_to(trained, 22, dropped=1)
+    assert [line["data_step"] for line in lines] == list(range(22))
+    checkpoint = nearest_checkpoint(trained, lines)
+    assert checkpoint is not None and checkpoint.name == "step_00000010"  # that of step 20 is of the other timeline
+    BadData(again, BAD)
+    found = replay(again, checkpoint, lines)
+    assert found.differs is None and found.record.skipped and np.isnan(found.record.loss)
+    again.loader.close()
+
+
+def test_without_a_checkpoint_before_it_begins_with_the_initial_weights(trained: Path, again: Run) -> None:
+    lines = lines_to(trained, 3)
+    assert nearest_checkpoint(trained, lines) is None
+    found = replay(again, None, lines)
+    assert found.differs is None and found.begun == "the initial weights"
+    again.loader.close()
+
+
+def test_other_bits_are_said_with_their_step(trained: Path, again: Run) -> None:
+    lines = lines_to(trained, 15)
+    lines[12]["lr"] *= 1.5
+    assert replay(again, nearest_checkpoint(trained, lines), lines).differs == 14
+    again.loader.close()
+
+
+def test_a_step_that_was_never_done_is_refused(trained: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^step: 31 is not in .*metrics.jsonl, whose last is 30$"):
+        lines_to(trained, 31)
+    shutil.copy(trained / "metrics.jsonl", trained / "kept")
+    (trained / "metrics.jsonl").write_text("")
+    with pytest.raises(ConfigError, match="it was done and dropped 1 times: dropped=1 is the last of them"):
+        lines_to(trained, 22)
+
+
+def test_each_skipped_step_leaves_a_black_box(trained: Path, again: Run) -> None:
+    boxes = sorted((trained / "blackbox").iterdir())
+    assert [box.name for box in boxes] == [f"step_{step + 1:08d}_batch_{step:08d}" for step in BAD]
+    facts = json.loads((boxes[0] / "step.json").read_text())
+    assert facts["loss"] == "NaN" and facts["skipped"] and len(facts["grad_norm_per_parameter"]) > 20
+    sequences = [json.loads(line) for line in (boxes[0] / "sequences.jsonl").read_text().splitlines()]
+    tokens_BT = np.load(boxes[0] / "tokens.npy")
+    plan = again.plan
+    assert tokens_BT.shape == (plan.global_batch_size, plan.seq_len + 1)
+    losses = [sequence["loss"] for sequence in sequences]
+    assert losses[: plan.micro_batch_size] == ["NaN"] * plan.micro_batch_size  # the first micro batch, and it first
+    assert all(isinstance(loss, float) for loss in losses[plan.micro_batch_size :])
+    for sequence in sequences:
+        row = tokens_BT[sequence["sample"] - facts["data_step"] * plan.global_batch_size]
+        assert sequence["text"] == again.tokenizer.decode(row.tolist())
+        parts = [(document["first"], document["end"]) for document in sequence["documents"]]
+        assert parts[0][0] == 0 and parts[-1][1] == plan.seq_len
+        assert all(one[1] == other[0] for one, other in zip(parts, parts[1:], strict=False))
+    again.loader.close()
+
+
+def test_documents_are_those_of_the_input(trained: Path, again: Run) -> None:
+    """Each part of a sample is the text of its document, at that row of the input."""
+    lines = list(read_metrics(trained / "metrics.jsonl"))
+    found = replay(again, None, lines[:1]).inside
+    assert found is not None
+    eot = again.loader.dataset.manifest.eot_id
+    for sequence, row in zip(found.sequences, found.tokens_BT, strict=True):
+        ends = [document["end"] for document in sequence["documents"]][:-1]
+        assert all(row[end - 1] == eot for end in ends)
+        assert (row[: sequence["documents"][-1]["end"]] == eot).sum() in (len(ends), len(ends) + 1)
+    again.loader.close()
