@@ -87,8 +87,8 @@ def nearest_checkpoint(run_dir: Path, lines: list[Line]) -> Path | None:
     begun = next((line for line in read_lines(run_dir / JOURNAL) if line.get("event") == BEGUN), None)
     if begun is not None:
         raise ConfigError(
-            f"step: no checkpoint of {run_dir} is before it, and the run began with {begun['checkpoint']}; take a later "
-            "step, or keep more checkpoints (checkpoint.keep_every_steps)"
+            f"step: no checkpoint of {run_dir} is before it, and the run began with {begun['checkpoint']}; take a "
+            "later step, or keep more checkpoints (checkpoint.keep_every_steps)"
         )
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -123,7 +124,7 @@ def test_each_skipped_step_leaves_a_black_box(trained: Path, again: Run) -> None
         assert sequence["text"] == again.tokenizer.decode(row.tolist())
         parts = [(document["first"], document["end"]) for document in sequence["documents"]]
         assert parts[0][0] == 0 and parts[-1][1] == plan.seq_len
-        assert all(one[1] == other[0] for one, other in zip(parts, parts[1:], strict=False))
+        assert all(one[1] == other[0] for one, other in itertools.pairwise(parts))
     again.loader.close()
 
 
