@@ -17,7 +17,7 @@ from types import ModuleType
 import hypothesis
 import pytest
 
-from foundation.page import explorer, pieces
+from foundation.page import curves, explorer, pieces
 from tests.corpus import write_data, write_pydocs
 from tests.lines import TINY, Lines, one_thread
 
@@ -170,7 +170,8 @@ def parse_page() -> Callable[[str | Path], Parsed]:
         parsed.close()
         assert parsed.stack == []
         names = {tag for tag, _ in parsed.tags}
-        assert parsed.scripts in ([], [explorer.script()], [pieces.script()])
+        assert set(parsed.scripts) <= {curves.script(), explorer.script(), pieces.script()}
+        assert len(set(parsed.scripts)) == len(parsed.scripts)
         assert not names & {"iframe", "object", "embed", "link", "base", "form"}
         for _, attributes in parsed.tags:
             assert all(value.startswith("#") for name, value in attributes.items() if name in ADDRESSES)

@@ -13,8 +13,9 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from foundation.files import write_atomic
-from foundation.page import explorer, pieces
+from foundation.page import curves, explorer, pieces
 from foundation.page.charts import Bar, Line, bar_chart, histogram_chart, line_chart, safe
+from foundation.page.curves import Clock, Curve, Mark
 from foundation.page.explorer import Explorer, explorers
 from foundation.page.pieces import Cut, CutText, cut_table, cut_texts
 from foundation.page.policy import script_source
@@ -140,6 +141,23 @@ class Page:
     ) -> None:
         """Add a chart of lines; see `charts.line_chart`."""
         self._body.append(line_chart(lines, x_label, y_label, log_y, marks, mark, log_x))
+
+    def curve_bar(self, clocks: Sequence[Clock], x_label: str = "step") -> None:
+        """Add what the curves below hang on: axis, smoothing; see `curves.curve_bar`. Once a page."""
+        self._scripts[curves.script()] = None
+        self._body.append(curves.curve_bar(clocks, x_label))
+
+    def curves(
+        self,
+        them: Sequence[Curve],
+        x_label: str,
+        y_label: str,
+        log_y: bool = False,
+        marks: Sequence[Mark] = (),
+        title: str = "",
+    ) -> None:
+        """Add a chart of curves to zoom into; see `curves.curves`."""
+        self._body.append(curves.curves(them, x_label, y_label, log_y, marks, title))
 
     def histogram(
         self,

@@ -14,7 +14,7 @@ DROPPED = "metrics.dropped.jsonl"
 # what every step has, in the order of a line; all other fields of a line came from an evaluation and stand behind
 STEP_FIELDS = (
     *("step", "data_step", "num_updates", "loss", "lr", "grad_norm", "skipped"),
-    *("tokens_seen", "epochs", "tokens_per_s", "step_time_s", "mfu"),
+    *("tokens_seen", "epochs", "tokens_per_s", "step_time_s", "mfu", "times", "finished_s"),
 )
 SAMPLES = "samples"  # the one field of an evaluation that is no number: [{"prompt": str, "text": str}, ...]
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
