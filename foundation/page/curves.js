@@ -229,9 +229,8 @@
 
     draw() {
       this.drawn = this.lines();
-      const ends = this.drawn.flatMap((line) => [line.xs[0], line.xs[line.xs.length - 1]]).filter(Number.isFinite);
-      this.span = view.span || [Math.min(...ends), Math.max(...ends)];
-      if (!ends.length) this.span = [0, 1];
+      const ends = clocks.flatMap((clock) => [clock[view.axis][0], clock[view.axis].at(-1)]).filter(Number.isFinite);
+      this.span = view.span || (ends.length ? [Math.min(...ends), Math.max(...ends)] : [0, 1]);
       if (this.span[0] === this.span[1]) this.span = [this.span[0] - 0.5, this.span[1] + 0.5];
       const [bottom, top] = this.range();
       const scale = this.log ? Math.log : (y) => y;

@@ -13,6 +13,7 @@ from foundation.files import read_json
 from foundation.page import Page, Sample, number
 from pretrain.json_lines import read_lines
 from pretrain.metrics.console import clock
+from pretrain.metrics.page.compare import flat
 from pretrain.metrics.page.history import History, read_history
 from pretrain.metrics.page.learning import add_curves, add_evaluations
 from pretrain.metrics.page.marks import read_marks
@@ -40,12 +41,13 @@ EVALUATED = {
 }
 
 
-def write_run_report(run_dir: Path, about: dict[str, str] | None = None) -> Path:
+def write_run_report(run_dir: Path, about: dict[str, str] | None = None, path: Path | None = None) -> Path:
     """Write report.html from the files of the run, whatever of them there is.
 
     Args:
         run_dir: runs/<run_name>.
         about: what the run is of, label -> value.
+        path: of the page; by default report.html there.
     Returns:
         The page's path.
     """
@@ -60,7 +62,7 @@ def write_run_report(run_dir: Path, about: dict[str, str] | None = None) -> Path
         _skips(page, history, run_dir / JOURNAL)
     _samples(page, run_dir / SAMPLES)
     _config(page, config)
-    return page.write(run_dir / REPORT)
+    return page.write(path or run_dir / REPORT)
 
 
 def _subtitle(status: dict[str, Any]) -> str:
@@ -154,13 +156,7 @@ def _config(page: Page, config: dict[str, Any]) -> None:
     page.text(
         "config.yaml, which reruns this run: python launch/train.py --config-path <this folder> --config-name config"
     )
-    page.table(["key", "value"], [[key, str(value)] for key, value in _flat(config)])
-
-
-def _flat(value: Any, key: str = "") -> list[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        return [leaf for name, item in value.items() for leaf in _flat(item, f"{key}.{name}" if key else str(name))]
-    return [(key, value)]
+    page.table(["key", "value"], [[key, str(value)] for key, value in flat(config)])
 
 
 def _last_steps(history: History) -> str:

@@ -25,7 +25,8 @@ HOSTILE = "</div><script>document.title = 'run'</script>"
 SHOWN = """(number) => {
     const chart = document.querySelectorAll(".live")[number], texts = (kind) =>
         [...chart.querySelectorAll(`.plot .${kind}`)].map((each) => each.textContent);
-    const paths = [...chart.querySelectorAll("path")].map((each) => ["class", "d"].map((name) => each.getAttribute(name)));
+    const pair = (each) => [each.getAttribute("class"), each.getAttribute("d")];
+    const paths = [...chart.querySelectorAll("path")].map(pair);
     return [texts("y"), paths, texts("x"), chart.querySelector(".right").textContent];
 }"""
 DRAG = """(number, from, to) => {

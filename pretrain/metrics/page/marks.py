@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,13 @@ MAX_MARKS = 500  # of a kind: the newest; more would be a wall
 MAX_TEXT = 160
 
 
-def read_marks(run_dir: Path, history: History, run: int = 0) -> list[Mark]:
+def read_marks(run_dir: Path, history: History, run: int = 0, name: str = "") -> list[Mark]:
     """Return the marks of a run, by step.
 
     Args:
         run_dir: its folder; a file that isn't there, or can't be read, gives none.
         history: of the same run.
-        run: the place of its clock.
+        run: the place of its clock. name: stands before each text, where a page shows several.
     """
     told = list(_journal(run_dir / JOURNAL, run))
     known = {mark.step for mark in told if mark.kind == "skip"}
@@ -33,7 +34,8 @@ def read_marks(run_dir: Path, history: History, run: int = 0) -> list[Mark]:
     marks: list[Mark] = []
     for kind in dict.fromkeys(mark.kind for mark in told):
         marks += sorted((mark for mark in told if mark.kind == kind), key=lambda mark: mark.step)[-MAX_MARKS:]
-    return sorted(marks, key=lambda mark: mark.step)
+    named = (replace(mark, text=f"{name}: {mark.text}") if name else mark for mark in marks)
+    return sorted(named, key=lambda mark: mark.step)
 
 
 def _journal(path: Path, run: int) -> Iterator[Mark]:
