@@ -12,6 +12,7 @@ from pretrain.checkpoint.state import random_states, restore_random_states
 from pretrain.data.loader import ShardLoader
 from pretrain.heartbeat import Phase
 from pretrain.mesh import Mesh
+from pretrain.metrics.lines import CHECKPOINT, EVALUATION
 from pretrain.parallel.replicas import compare_replicas
 from pretrain.plan import Plan
 from pretrain.run_log import RunLog
@@ -93,7 +94,7 @@ def evaluate(run: Run) -> bool:
 
     random_before = random_states(run.mesh.device)
     try:
-        with run.log.pause(), run.numerics.autocast(run.mesh.device):
+        with run.log.pause(EVALUATION), run.numerics.autocast(run.mesh.device):
             between()
             fields = run.evaluator.evaluate(run.progress.step, between)
     except _GivenUp:
@@ -117,7 +118,7 @@ def save(run: Run) -> None:
     started_s = time.perf_counter()
     check_replicas(run)
     run.mesh.heartbeat.at(Phase.SAVING)
-    with run.log.pause():
+    with run.log.pause(CHECKPOINT):
         run.log.sync()
         run.checkpointer.save(run.progress.step, state_of(run))
     run.signal.saving_took(time.perf_counter() - started_s)

@@ -9,6 +9,7 @@ from pretrain.checkpoint.state import random_states, restore_random_states
 from pretrain.heartbeat import Phase
 from pretrain.late import LateRecords
 from pretrain.mesh import Mesh
+from pretrain.metrics.lines import CHECKPOINT
 from pretrain.run import Run, check_replicas, compares_replicas, evaluate, look_after_saves, save
 from pretrain.seats import Action
 from pretrain.types import IGNORE, Batch, Record, Status, StepResult
@@ -21,7 +22,7 @@ def train(run: Run) -> Status:
         Status.FINISHED, PREEMPTED after a signal, STOPPED by the guard; a checkpointer that saves has the last state.
     """
     now, status = run.progress, Status.PREEMPTED if run.log.postponed else None
-    late = LateRecords(run.mesh.device, run.log.clock)
+    late = LateRecords(run.mesh.device, run.log.clock, run.mesh.heartbeat)
     here = run.mesh.heartbeat.at
     run.wrapped.train()
     while status is None and now.step < run.plan.max_steps:
@@ -54,7 +55,8 @@ def train(run: Run) -> Status:
         status = graver(status, take(run, record))
     if not run.checkpointer.due(now.step):
         save(run)
-    run.checkpointer.wait()
+    with run.log.pause(CHECKPOINT):
+        run.checkpointer.wait()
     if status is Status.STOPPED:
         run.checkpointer.reject(now.num_updates, f"the guard ended the run at step {now.step}, no clean step followed")
     run.log.flush()

@@ -80,6 +80,7 @@ class Record:
         num_targets: tokens the loss was taken over.
         stop: a rank was asked to stop.
         evidence: what the guard's verdict rests on.
+        times: seconds of each part of it, as `phases` names them.
     """
 
     step: int
@@ -92,6 +93,7 @@ class Record:
     num_targets: int
     stop: bool
     evidence: tuple[float, ...] = ()
+    times: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

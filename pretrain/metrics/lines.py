@@ -14,8 +14,12 @@ DROPPED = "metrics.dropped.jsonl"
 # what every step has, in the order of a line; all other fields of a line came from an evaluation and stand behind
 STEP_FIELDS = (
     *("step", "data_step", "num_updates", "loss", "lr", "grad_norm", "skipped"),
-    *("tokens_seen", "epochs", "tokens_per_s", "step_time_s", "mfu", "times", "finished_s"),
+    *("tokens_seen", "epochs", "tokens_per_s", "step_time_s", "times", "finished_s", "mfu"),
 )
+CLOCKS = ("tokens_per_s", "step_time_s", "times", "finished_s", "mfu")  # of them, what differs from run to run
+TIMES = ("data_s", "forward_backward_s", "optimizer_s", "other_s")  # parts of a step's time, in `times`
+# what the run's clock stands still for, as ledger.jsonl calls it
+CHECKPOINT, EVALUATION, OTHER = "checkpoint", "evaluation", "other"
 SAMPLES = "samples"  # the one field of an evaluation that is no number: [{"prompt": str, "text": str}, ...]
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 

@@ -10,12 +10,13 @@ import numpy as np
 
 from foundation.config.compose import read_config
 from foundation.files import read_json
-from foundation.page import Page, Sample, number
+from foundation.page import Bar, Page, Sample, number
 from pretrain.json_lines import read_lines
 from pretrain.metrics.console import clock
 from pretrain.metrics.page.compare import flat
 from pretrain.metrics.page.history import History, read_history
 from pretrain.metrics.page.learning import add_curves, add_evaluations
+from pretrain.metrics.page.ledger import UNSEEN_STEPS, Ledger, read_ledger
 from pretrain.metrics.page.marks import read_marks
 from pretrain.metrics.timing import step_time
 from pretrain.run_files import CONFIG, JOURNAL, METRICS, REPORT, SAMPLES, STATUS
@@ -57,6 +58,7 @@ def write_run_report(run_dir: Path, about: dict[str, str] | None = None, path: P
     page = Page(str(config.get("run_name") or run_dir.name), _subtitle(status))
     _glance(page, history, config, about or {})
     if len(history.steps):
+        _goodput(page, read_ledger(run_dir, history))
         add_curves(page, history, read_marks(run_dir, history))
         _evaluations(page, history)
         _skips(page, history, run_dir / JOURNAL)
@@ -103,6 +105,34 @@ def _glance(page: Page, history: History, config: dict[str, Any], about: dict[st
     trainer = {name: value for name, value in dict(config.get("trainer") or {}).items() if _is_fact(value)}
     page.heading("Plan")
     page.facts({**trainer, "seed": str(config.get("seed"))})
+
+
+def _goodput(page: Page, ledger: Ledger | None) -> None:
+    if ledger is None or not ledger.wall_s:
+        return
+    page.section("Goodput")
+    page.facts(
+        {
+            "Goodput": f"{ledger.goodput:.1%}",
+            "Time since the first start": clock(ledger.wall_s),
+            "Starts": ledger.num_starts,
+            "Starts that failed": ledger.num_failures,
+        }
+    )
+    page.bars(
+        [
+            Bar(part, max(seconds, 0.0), note=f"{clock(max(seconds, 0.0))}, {seconds / ledger.wall_s:.1%}")
+            for part, seconds in ledger.seconds.items()
+            if seconds > 0.0005 * ledger.wall_s
+        ],
+        ledger.wall_s,
+    )
+    page.text(
+        "Goodput is the compute that counts over the time since the first start, without that in which it was stopped "
+        f"on purpose. Times are rank 0's. What a killed start did after its last sign, {UNSEEN_STEPS} steps at most or "
+        "a save or evaluation under way, is among what it was down; "
+        f"{clock(abs(ledger.unexplained_s))} of the rest is in no record, and among `other`."
+    )
 
 
 def _evaluations(page: Page, history: History) -> None:
