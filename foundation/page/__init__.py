@@ -14,6 +14,7 @@ from foundation.page.page import Link as Link
 from foundation.page.page import Page as Page
 from foundation.page.page import Pair as Pair
 from foundation.page.page import Sample as Sample
+from foundation.page.page import Shade as Shade
 from foundation.page.page import Strong as Strong
 from foundation.page.pieces import Cut as Cut
 from foundation.page.pieces import CutText as CutText

@@ -13,13 +13,15 @@ from foundation.files import read_json
 from foundation.page import Bar, Page, Sample, number
 from pretrain.json_lines import read_lines
 from pretrain.metrics.console import clock
-from pretrain.metrics.page.compare import flat
 from pretrain.metrics.page.history import History, read_history
+from pretrain.metrics.page.layers import add_layers, read_layers
 from pretrain.metrics.page.learning import add_curves, add_evaluations
 from pretrain.metrics.page.ledger import UNSEEN_STEPS, Ledger, read_ledger
-from pretrain.metrics.page.marks import read_marks
+from pretrain.metrics.page.marks import event_rows, read_marks
+from pretrain.metrics.page.origin import add_origin, read_about
+from pretrain.metrics.page.points import add_points
 from pretrain.metrics.timing import step_time
-from pretrain.run_files import CONFIG, JOURNAL, METRICS, REPORT, SAMPLES, STATUS
+from pretrain.run_files import ABOUT, CONFIG, DATAPOINTS, JOURNAL, METRICS, REPORT, SAMPLES, STATUS, WATCH
 from pretrain.types import Status
 
 MFU = (
@@ -28,7 +30,7 @@ MFU = (
     "arXiv:2204.02311, appendix B) over the peak of the devices in dense bfloat16, by their data sheets."
 )
 MAX_SAMPLES = 60
-MAX_ROWS = 200
+MAX_ROWS, LONG = 200, 12  # of a table; longer ones are folded
 LAST_STEPS = 50  # one step's loss is that of a few sequences: too uncertain beside the loss on the held-out text
 
 
@@ -56,14 +58,18 @@ def write_run_report(run_dir: Path, about: dict[str, str] | None = None, path: P
     config = read_config(run_dir / CONFIG) if (run_dir / CONFIG).is_file() else {}
     status = read_json(run_dir / STATUS) if (run_dir / STATUS).is_file() else {}
     page = Page(str(config.get("run_name") or run_dir.name), _subtitle(status))
-    _glance(page, history, config, about or {})
+    told = read_about(run_dir / ABOUT)
+    _glance(page, history, config, about or told.get("facts", {}))
     if len(history.steps):
         _goodput(page, read_ledger(run_dir, history))
         add_curves(page, history, read_marks(run_dir, history))
         _evaluations(page, history)
         _skips(page, history, run_dir / JOURNAL)
+    add_layers(page, read_layers(run_dir / WATCH))
     _samples(page, run_dir / SAMPLES)
-    _config(page, config)
+    add_points(page, run_dir / DATAPOINTS)
+    _starts(page, run_dir)
+    add_origin(page, told, config)
     return page.write(path or run_dir / REPORT)
 
 
@@ -142,7 +148,10 @@ def _evaluations(page: Page, history: History) -> None:
         if len(history.evaluated) > MAX_ROWS:
             page.text(f"The last {MAX_ROWS} of {len(history.evaluated):,} in {METRICS}.")
         rows = [[line["step"], *(line.get(name) for name in names)] for line in history.evaluated[-MAX_ROWS:]]
-        page.table(["step", *names], rows)
+        if len(rows) > LONG:
+            page.folded_table(f"{len(rows)} evaluations", ["step", *names], rows)
+        else:
+            page.table(["step", *names], rows)
 
 
 def _skips(page: Page, history: History, journal: Path) -> None:
@@ -161,6 +170,13 @@ def _skips(page: Page, history: History, journal: Path) -> None:
         page.text(f"{len(places) - MAX_ROWS:,} more are in {journal.name}.")
 
 
+def _starts(page: Page, run_dir: Path) -> None:
+    rows = event_rows(run_dir)
+    if len(rows) > 1:
+        page.section("Starts")
+        page.table(["began", "ended", "after step", "why"], rows)
+
+
 def _samples(page: Page, path: Path) -> None:
     records = list(read_lines(path))
     if not records:
@@ -177,16 +193,6 @@ def _samples(page: Page, path: Path) -> None:
         for record in reversed(records[-MAX_SAMPLES:])
     ]
     page.samples(shown, open_first=True)
-
-
-def _config(page: Page, config: dict[str, Any]) -> None:
-    if not config:
-        return
-    page.section("Config")
-    page.text(
-        "config.yaml, which reruns this run: python launch/train.py --config-path <this folder> --config-name config"
-    )
-    page.table(["key", "value"], [[key, str(value)] for key, value in flat(config)])
 
 
 def _last_steps(history: History) -> str:

@@ -15,6 +15,7 @@ from foundation.page import Curve, Page
 from pretrain.metrics.console import clock
 from pretrain.metrics.page.history import History, read_history
 from pretrain.metrics.page.marks import read_marks
+from pretrain.metrics.page.origin import flat
 from pretrain.metrics.timing import step_time
 from pretrain.run_files import CONFIG, METRICS
 
@@ -61,13 +62,6 @@ def names_of(folders: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names):
             break
     return names
-
-
-def flat(value: Any, key: str = "") -> list[tuple[str, Any]]:
-    """Return the leaves of a config by full key, in its order."""
-    if isinstance(value, dict) and value:
-        return [leaf for name, item in value.items() for leaf in flat(item, f"{key}.{name}" if key else str(name))]
-    return [(key, value)]
 
 
 def _config(folder: Path) -> dict[str, Any]:
