@@ -44,10 +44,17 @@
       return values[right - 1] + share * (values[right] - values[right - 1]);
     });
   };
-  const few = (value) => {
+  const few = (value, digits = 4) => {
     for (const [limit, suffix] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]])
-      if (Math.abs(value) >= limit) return `${Number((value / limit).toPrecision(4))}${suffix}`;
-    return String(Number(value.toPrecision(4)));
+      if (Math.abs(value) >= limit) return `${Number((value / limit).toPrecision(digits))}${suffix}`;
+    if (value && Math.abs(value) < 1e-3) return value.toExponential(digits - 1).replace(/\.?0+e/, "e");
+    return String(Number(value.toPrecision(digits)));
+  };
+  // labels of neighbours that differ, however near they are to each other
+  const labelled = (values) => {
+    const gap = values.length > 1 ? Math.abs(values[1] - values[0]) : 0, most = Math.max(...values.map(Math.abs));
+    const digits = gap ? Math.min(12, Math.max(4, Math.ceil(Math.log10(most / gap)) + 2)) : 4;
+    return values.map((value) => few(Math.abs(value) < 1e-9 * gap ? 0 : value, digits));
   };
   const exact = (value) =>
     Number.isInteger(value) || Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(5)));
@@ -135,7 +142,9 @@
       const all = this.button("outliers", (pressed) => (this.outliers = pressed), false);
       all.title = "widen the axis to every value";
       log.title = "logarithmic axis";
-      caption.append(log, all);
+      const switches = make("span", "switches");
+      switches.append(log, all);
+      caption.append(switches);
       this.plot = make("div", "plot");
       this.svg = document.createElementNS(SVG, "svg");
       this.svg.setAttribute("viewBox", `0 0 ${SIDE} ${SIDE}`);
@@ -253,14 +262,15 @@
     }
 
     label(yTicks, xTicks) {
+      const [ySaid, xSaid] = [labelled(yTicks), labelled(xTicks)];
       this.labels.replaceChildren(
-        ...yTicks.map((tick) => {
-          const made = make("span", "y", few(tick));
+        ...yTicks.map((tick, n) => {
+          const made = make("span", "y", ySaid[n]);
           made.style.top = `${this.height(tick) / (SIDE / 100)}%`;
           return made;
         }),
-        ...xTicks.map((tick) => {
-          const share = this.left(tick) / SIDE, made = make("span", share > 0.97 ? "x last" : "x", few(tick));
+        ...xTicks.map((tick, n) => {
+          const share = this.left(tick) / SIDE, made = make("span", share > 0.97 ? "x last" : "x", xSaid[n]);
           made.style.left = `${100 * share}%`;
           return made;
         }),

@@ -11,6 +11,7 @@ import pytest
 
 from pretrain.metrics.lines import MetricsFile
 from pretrain.metrics.report import write_run_report
+from tests.browser import drive, find_browser
 
 MakeLine = Callable[..., dict[str, Any]]
 CONFIG = """
@@ -122,6 +123,36 @@ def test_a_browser_shows_the_curves(run_dir: Path, render: Callable[[Path, int, 
     shown = render(write_run_report(run_dir), 1100, 2000)
     assert shown.dom.count('class="chart live"') == shown.dom.count('class="curves"') == 5
     assert len(shown.png) > 50_000
+
+
+LOOK = """(() => {
+    const [first, ...others] = document.querySelectorAll(".live"), plot = first.querySelector(".plot");
+    const ends = () => [...first.querySelectorAll(".x")].map((each) => each.textContent);
+    const points = () => [...document.querySelectorAll(".live path.line")].map((each) => each.getAttribute("d").length);
+    const box = plot.getBoundingClientRect(), before = [ends(), points()];
+    for (const [kind, share] of [["pointerdown", 0.4], ["pointermove", 0.6], ["pointerup", 0.6]])
+        plot.dispatchEvent(new PointerEvent(kind, { button: 0, clientX: box.left + share * box.width }));
+    const log = [...first.querySelectorAll(".switch")].find((each) => each.textContent === "log");
+    log.click();
+    const labels = [...first.querySelectorAll(".y")].map((each) => each.textContent);
+    return [before, [ends(), points()], labels, document.querySelectorAll(".heat img").length];
+})()"""
+
+
+@pytest.mark.slow
+def test_a_browser_runs_the_page_without_an_error_and_its_curves_zoom(run_dir: Path, tmp_path: Path) -> None:
+    browser = find_browser()
+    if browser is None:
+        pytest.skip("needs chromium to open the page (Debian: apt-get install chromium)")
+    looks = [{"step": step, "layers": {"blocks.0": {"grad_norm": step / 7}}} for step in range(1, 501, 10)]
+    (run_dir / "watch.jsonl").write_text("".join(json.dumps(look) + "\n" for look in looks))
+    values, errors = drive(browser, tmp_path / "home", write_run_report(run_dir), [LOOK])
+    assert errors == []
+    (before, points), (after, fewer), labels, maps = values[0]
+    assert before == ["100", "200", "300", "400", "500"] and maps == 1
+    assert all(200 <= int(label) <= 300 for label in after) and len(after) > 2
+    assert all(0 < now < then for now, then in zip(fewer[:1], points[:1], strict=True))
+    assert labels and all(float(label) > 0 for label in labels)
 
 
 @pytest.mark.parametrize("known", [True, False])
