@@ -14,6 +14,7 @@ from foundation.config.compose import read_config
 from foundation.page import Curve, Page
 from pretrain.metrics.console import clock
 from pretrain.metrics.page.history import History, read_history
+from pretrain.metrics.page.ledger import read_ledger
 from pretrain.metrics.page.marks import read_marks
 from pretrain.metrics.page.origin import flat
 from pretrain.metrics.timing import step_time
@@ -76,10 +77,12 @@ def _closing(runs: Sequence[Compared]) -> tuple[list[str], list[list[str | int |
     """Return a column a run, a row a figure."""
     names = list(dict.fromkeys(name for run in runs for name in run.history.evaluated_names()))
     lowest = [name for name in names if name.partition("/")[0].endswith(LOWER_IS_BETTER)]
-    labels = [*_FIGURES, *names, *(f"lowest {name}" for name in lowest)]
+    labels = [*_FIGURES, GOODPUT, *names, *(f"lowest {name}" for name in lowest)]
     rows: list[list[str | int | float | None]] = [[label] for label in labels]
     for run in runs:
         values = [figure(run.history) if len(run.history.steps) else None for figure in _FIGURES.values()]
+        ledger = read_ledger(run.folder, run.history)
+        values.append(None if ledger is None else f"{ledger.goodput:.1%}")
         evaluated = {name: each for name in names if len(each := run.history.evaluations(name)[1])}
         values += [float(evaluated[name][-1]) if name in evaluated else None for name in names]
         values += [float(evaluated[name].min()) if name in evaluated else None for name in lowest]
@@ -99,6 +102,7 @@ _FIGURES: dict[str, Callable[[History], str | int | float | None]] = {
     ),
     "steps skipped": lambda it: len(it.skipped),
 }
+GOODPUT = "goodput"
 
 
 def _differences(page: Page, runs: Sequence[Compared]) -> None:

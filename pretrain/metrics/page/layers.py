@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from foundation.page import Page
+from foundation.page import Curve, Page
 from pretrain.json_lines import read_lines
 
 # figures in the order in which they are shown, and what they are; others stand behind, by their own name
@@ -33,22 +33,24 @@ class Layers:
     Attributes:
         steps: (n,) of the looks. layers: names in the order of the model.
         figures: name -> (layers, n) float64; NaN where a layer has none, infinite where it is not finite.
+        whole: figure of the whole model -> (n,) float64.
     """
 
     steps: np.ndarray
     layers: list[str]
     figures: dict[str, np.ndarray]
+    whole: dict[str, np.ndarray]
 
 
 def read_layers(path: Path) -> Layers:
-    """Read the objects `layers` of the lines, {layer: {figure: value}}; what else a line holds is passed over."""
+    """Read `layers` of the lines, {layer: {figure: value}}, and `logits`, {figure: value}; the rest is passed over."""
     steps: array[float] = array("d")
     columns: dict[tuple[str, str], array[float]] = {}
     for line in read_lines(path):
         layers = line.get("layers")
         if not (isinstance(layers, dict) and isinstance(line.get("step"), int)):
             continue
-        for layer, of_layer in layers.items():
+        for layer, of_layer in (*layers.items(), ("", line.get("logits"))):
             for figure, value in of_layer.items() if isinstance(of_layer, dict) else ():
                 column = columns.setdefault((figure, layer), array("d"))
                 column.extend([np.nan] * (len(steps) - len(column)))
@@ -56,8 +58,10 @@ def read_layers(path: Path) -> Layers:
         steps.append(line["step"])
     for column in columns.values():
         column.extend([np.nan] * (len(steps) - len(column)))
-    names = list(dict.fromkeys(layer for _, layer in columns))
-    return Layers(np.array(steps), names, _figures(columns, names, len(steps)))
+    names = [name for name in dict.fromkeys(layer for _, layer in columns) if name]
+    whole = {figure: np.array(column) for (figure, layer), column in columns.items() if not layer}
+    by_layer = {pair: column for pair, column in columns.items() if pair[1]}
+    return Layers(np.array(steps), names, _figures(by_layer, names, len(steps)), whole)
 
 
 def add_layers(page: Page, found: Layers) -> None:
@@ -71,6 +75,8 @@ def add_layers(page: Page, found: Layers) -> None:
         there = ~np.isnan(values).all(1)
         rows = [name for name, is_there in zip(found.layers, there, strict=True) if is_there]
         page.heat_map(TITLES.get(figure, figure), rows, found.steps, values[there], "step")
+    for figure, values in found.whole.items():
+        page.curves([Curve(figure, found.steps, values)], "step", f"logits: {figure}")
 
 
 def _figures(columns: dict[tuple[str, str], array[float]], names: list[str], count: int) -> dict[str, np.ndarray]:

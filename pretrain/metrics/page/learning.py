@@ -17,6 +17,9 @@ TIMES = {
     "times.optimizer_s": "optimizer",
     "times.other_s": "other",
 }
+# fields that a line may have
+SOURCE_LOSSES = "source_losses"
+MEMORY = {"host_memory_bytes": "host, rank 0", "device_memory_bytes": "device, rank 0"}
 
 
 def add_curves(page: Page, history: History, marks: Sequence[Mark]) -> None:
@@ -30,6 +33,7 @@ def add_curves(page: Page, history: History, marks: Sequence[Mark]) -> None:
         if len(at):
             lines.append(Curve(label, at, values, dots=True, color=color))
     page.curves(lines, "step", "nats per token", marks=marks)
+    _by_source(page, history)
     page.section("Gradient and learning rate")
     norms = [Curve("gradient norm", steps, columns["grad_norm"], kept, color=0)]
     page.curves(norms, "step", "gradient norm before clipping", log_y=True, marks=marks)
@@ -44,6 +48,25 @@ def add_curves(page: Page, history: History, marks: Sequence[Mark]) -> None:
     ]
     if times:
         page.curves(times, "step", "seconds", log_y=True, title="Where a step's time goes")
+    memory = [
+        Curve(label, steps, columns[name] / 2**30, exact=True, color=color)
+        for color, (name, label) in enumerate(MEMORY.items())
+        if name in columns and np.isfinite(columns[name]).any()
+    ]
+    if memory:
+        page.curves(memory, "step", "GiB", title="Memory")
+
+
+def _by_source(page: Page, history: History) -> None:
+    """Add the loss of each source, where lines tell of several."""
+    names = [name for name in history.columns if name.startswith(f"{SOURCE_LOSSES}.")]
+    them = [
+        Curve(name.removeprefix(f"{SOURCE_LOSSES}."), history.steps, history.columns[name], history.kept)
+        for name in names
+    ]
+    for first in range(0, len(them) if len(them) > 1 else 0, NUM_COLORS):
+        title = "Training loss of each source" if first == 0 else ""
+        page.curves(them[first : first + NUM_COLORS], "step", "nats per token", title=title)
 
 
 def add_evaluations(page: Page, history: History, names: Sequence[str]) -> None:

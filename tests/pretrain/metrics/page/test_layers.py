@@ -27,6 +27,7 @@ def test_figures_of_layers_are_read_whatever_else_a_line_holds(tmp_path: Path) -
     expected = {"grad_norm": [[1, nan], [math.inf, 0.5], [nan, nan]], "entropy": [[nan, nan], [2, nan], [nan, nan]]}
     for name, values in expected.items():
         np.testing.assert_array_equal(found.figures[name], values)
+    np.testing.assert_array_equal(found.whole["x"], [1, nan])
     np.testing.assert_array_equal(found.figures["new"], [[nan, nan], [nan, nan], [nan, 4]])
 
 
