@@ -75,5 +75,9 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
     """
     for line in read_lines(path):
         if "step" in line:
-            pairs = line.items()
-            yield {key: NON_FINITE.get(value, value) if isinstance(value, str) else value for key, value in pairs}
+            yield with_floats(line)
+
+
+def with_floats(line: dict[str, Any]) -> dict[str, Any]:
+    """Return a line with its spelled floats as floats."""
+    return {key: NON_FINITE.get(value, value) if isinstance(value, str) else value for key, value in line.items()}

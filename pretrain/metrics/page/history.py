@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from foundation.page import Clock
-from pretrain.metrics.lines import STEP_FIELDS, read_metrics
+from pretrain.json_lines import read_lines
+from pretrain.metrics.lines import NON_FINITE, STEP_FIELDS, with_floats
 
 STEPS = frozenset(STEP_FIELDS)
+EPOCHS = "epochs"  # of each source: the last line's alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +80,35 @@ def is_evaluated(name: str, value: Any) -> bool:
 def read_history(path: Path) -> History:
     """Read metrics.jsonl into columns: 8 bytes a value, whatever the length of the run."""
     columns: dict[str, array[float]] = {name: array("d") for name in STEP_FIELDS}
+    fields = [(name, columns[name].append) for name in STEP_FIELDS]
     evaluated, epochs, count = [], {}, 0
-    for line in read_metrics(path):
-        for name in STEP_FIELDS:
+    for line in read_lines(path):
+        if "step" not in line:
+            continue
+        for name, append in fields:
             value = line.get(name)
-            if isinstance(value, dict) and name != "epochs":
-                for part, number in value.items():
-                    column = columns.setdefault(f"{name}.{part}", array("d"))
-                    column.extend([np.nan] * (count - len(column)))
-                    column.append(_number(number))
-            columns[name].append(_number(value))
+            if isinstance(value, dict) and name != EPOCHS:
+                _add_parts(columns, name, value, count)
+            append(value if isinstance(value, int | float) else _spelled(value))
         if not line.keys() <= STEPS:
-            evaluated.append(line)
-        epochs = line.get("epochs", {})
+            evaluated.append(with_floats(line))
+        epochs = line.get(EPOCHS, {})
         count += 1
     for column in columns.values():
         column.extend([np.nan] * (count - len(column)))
     return History({name: np.array(column) for name, column in columns.items()}, evaluated, epochs)
 
 
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else np.nan
+def _add_parts(columns: dict[str, array[float]], name: str, parts: dict[str, Any], count: int) -> None:
+    for part, value in parts.items():
+        column = columns.get(f"{name}.{part}")
+        if column is None:
+            column = columns[f"{name}.{part}"] = array("d", [np.nan] * count)
+        elif len(column) < count:
+            column.extend([np.nan] * (count - len(column)))
+        column.append(value if isinstance(value, int | float) else _spelled(value))
+
+
+def _spelled(value: Any) -> float:
+    """Return what a line spells as a text as a float; NaN for what is no number."""
+    return NON_FINITE.get(value, np.nan) if isinstance(value, str) else np.nan
