@@ -74,6 +74,7 @@ def close_attempt(folder: Path, status: Status, reason: str, step: int, data_ste
 
 def withdraw_attempt(folder: Path) -> None:
     """Forget the try: it was refused before it began."""
+    JsonLines(folder / LEDGER).append({"event": "withdrawn", "at_s": time.time()}, durable=True)
     if attempts := read_attempts(folder):
         _write(folder, attempts[:-1])
 

@@ -60,7 +60,7 @@ def read_ledger(run_dir: Path, history: History) -> Ledger | None:
     Args:
         run_dir: of the run. history: its metrics.
     """
-    events = [line for line in read_lines(run_dir / LEDGER) if isinstance(line.get("at_s"), float)]
+    events = _events(run_dir / LEDGER)
     starts = [float(event["at_s"]) for event in events if event["event"] == "start"]
     if not starts:
         return None
@@ -82,6 +82,18 @@ def read_ledger(run_dir: Path, history: History) -> Ledger | None:
     wall_s = attempts[-1].last_s - attempts[0].start_s
     failures = sum(not attempt.ended_well for attempt in attempts[:-1])
     return Ledger(seconds, wall_s, unexplained_s, len(attempts), failures)
+
+
+def _events(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a ledger, without the starts that were refused before they began."""
+    events: list[dict[str, Any]] = []
+    for line in read_lines(path):
+        if line.get("event") == "withdrawn":
+            while events and events.pop()["event"] != "start":
+                pass
+        elif isinstance(line.get("at_s"), float):
+            events.append(line)
+    return events
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,19 @@ def test_a_line_that_a_crash_left_in_both_files_counts_once(write: Callable[...,
     assert found.seconds[parts.REDONE] == 0 and found.seconds[parts.COMPUTE] == pytest.approx(3.0)
 
 
+def test_a_start_that_was_refused_is_none(write: Callable[..., Ledger]) -> None:
+    events = [
+        *({"event": "start", "at_s": 0.0}, {"event": "train", "at_s": 0.0}),
+        {"event": "end", "status": "preempted", "at_s": 4.0},
+        *({"event": "start", "at_s": 50.0}, {"event": "resume", "at_step": 2, "at_s": 51.0}),
+        *({"event": "end", "status": "failed", "at_s": 52.0}, {"event": "withdrawn", "at_s": 52.5}),
+        *({"event": "start", "at_s": 104.0}, {"event": "train", "at_s": 104.0}),
+    ]
+    found = write(events, [(1, 2.0, {}), (2, 4.0, {}), (3, 106.0, {})], [])
+    assert (found.num_starts, found.num_failures) == (2, 0)
+    assert found.seconds[parts.STOPPED] == pytest.approx(100.0) and found.seconds[parts.DOWN] == 0
+
+
 def test_a_run_without_the_file_has_no_ledger(tmp_path: Path, make_line: Callable[..., dict[str, Any]]) -> None:
     file = MetricsFile(tmp_path)
     file.append(make_line(1))
