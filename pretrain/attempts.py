@@ -12,8 +12,9 @@ from foundation.errors import GroundworkError, InputError
 from foundation.files import read_json, write_json
 from foundation.secrets import without_secrets
 from foundation.text import one_line
+from pretrain.json_lines import JsonLines
 from pretrain.metrics.lines import read_metrics
-from pretrain.run_files import ATTEMPTS, HANG, METRICS
+from pretrain.run_files import ATTEMPTS, HANG, LEDGER, METRICS
 from pretrain.types import Status
 
 KEPT = 20  # the newest attempts
@@ -57,6 +58,7 @@ def open_attempt(folder: Path, tree: dict[str, Any], restarts: int) -> None:
     if restarts and (tries := tries_at_one_step(attempts)):
         batch_size = int(tree["trainer"]["global_batch_size"])
         raise CrashLoop(diagnosis(tries, folder, batch_size), int(tries[-1]["step"]))
+    JsonLines(folder / LEDGER).append({"event": "start", "at_s": time.time(), "restarts": restarts}, durable=True)
     now = time.strftime("%Y-%m-%d %H:%M:%S")
     place = {"host": socket.gethostname(), "started": now, "started_s": time.time()}
     attempts.append({**place, "restarts": restarts, "status": None, "step": None, "data_step": None, "reason": None})
@@ -72,6 +74,7 @@ def close_attempt(folder: Path, status: Status, reason: str, step: int, data_ste
 
 def withdraw_attempt(folder: Path) -> None:
     """Forget the try: it was refused before it began."""
+    JsonLines(folder / LEDGER).append({"event": "withdrawn", "at_s": time.time()}, durable=True)
     if attempts := read_attempts(folder):
         _write(folder, attempts[:-1])
 

@@ -6,7 +6,7 @@ import contextlib
 import mmap
 import os
 import time
-from collections.abc import Iterator, MutableSequence
+from collections.abc import Callable, Iterator, MutableSequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -82,9 +82,14 @@ class Beat:
 
 
 class Heartbeat:
-    """Writes one rank's slot: a few stores into memory a sign, no system call. Private memory until `attach`."""
+    """Writes one rank's slot: a few stores into memory a sign, no system call. Private memory until `attach`.
+
+    Attributes:
+        listener: is told of each phase that begins.
+    """
 
     def __init__(self) -> None:
+        self.listener: Callable[[Phase], None] = _unheard
         self._slot: MutableSequence[int] | memoryview[int] = [0] * NUM_FIELDS
 
     def attach(self, page: Path, local_rank: int, rank: int) -> None:
@@ -112,6 +117,7 @@ class Heartbeat:
             slot[STEP] = step
         slot[STEPS_BEGUN] += phase is Phase.LOADING
         slot[PHASE], slot[MICRO_BATCH], slot[BEAT_NS] = phase, micro_batch, time.monotonic_ns()
+        self.listener(phase)
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -165,6 +171,10 @@ def make_page(path: Path, num_ranks: int) -> None:
         os.ftruncate(descriptor, num_ranks * SLOT_BYTES)
     finally:
         os.close(descriptor)
+
+
+def _unheard(phase: Phase) -> None:
+    pass
 
 
 def _slots(path: Path, access: int) -> memoryview[int]:

@@ -16,6 +16,7 @@ import torch
 from foundation.config import Node, build, check
 from foundation.errors import ConfigError, GroundworkError
 from foundation.hashes import hash_json
+from pretrain.about import write_about
 from pretrain.attempts import close_attempt, withdraw_attempt
 from pretrain.checkpoint.changes import is_left_behind, journal_lines
 from pretrain.checkpoint.gate import CONFIG, DEFAULTS, gate_facts
@@ -236,6 +237,7 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
                 say(f"no checkpoint in {run_dir}; starting anew: its earlier lines move to {DROPPED}")
             run.mesh.on_main(lambda: keep_tokenizer(run.loader.dataset.path, run_dir))
             run.mesh.on_main(lambda: begin(run_dir, tree))
+            run.mesh.on_main(lambda: write_about(run, tree, run_dir))
             begun = True
             if run.progress.step < run.plan.max_steps:
                 say(first_step(run))

@@ -14,6 +14,7 @@ from pretrain.checkpoint.state import random_states, restore_random_states
 from pretrain.data.loader import ShardLoader
 from pretrain.heartbeat import Phase
 from pretrain.mesh import Mesh
+from pretrain.metrics.lines import CHECKPOINT, EVALUATION
 from pretrain.parallel.replicas import compare_replicas
 from pretrain.plan import Plan
 from pretrain.run_log import RunLog
@@ -105,7 +106,7 @@ def go_back(run: Run, to_step: int, path: str) -> None:
         restore(run, path)
         run.guard.arrive()
         now.data_step = run.guard.batch_from(now.data_step)
-    run.log.start()
+    run.log.begin_step()
 
 
 class _GivenUp(Exception):
@@ -130,7 +131,7 @@ def evaluate(run: Run) -> bool:
 
     random_before = random_states(run.mesh.device)
     try:
-        with run.log.pause(), run.numerics.autocast(run.mesh.device):
+        with run.log.pause(EVALUATION), run.numerics.autocast(run.mesh.device):
             between()
             fields = run.evaluator.evaluate(run.progress.step, between)
     except _GivenUp:
@@ -154,7 +155,7 @@ def save(run: Run) -> None:
     started_s = time.perf_counter()
     check_replicas(run)
     run.mesh.heartbeat.at(Phase.SAVING)
-    with run.log.pause():
+    with run.log.pause(CHECKPOINT):
         run.log.sync()
         run.checkpointer.save(run.progress.step, state_of(run))
     run.signal.saving_took(time.perf_counter() - started_s)

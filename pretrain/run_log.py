@@ -11,14 +11,19 @@ from typing import Any
 
 from foundation.errors import ConfigError
 from foundation.progress import LINE_EVERY_S
-from pretrain.metrics.lines import STEP_FIELDS, MetricsFile, in_order
+from pretrain.json_lines import JsonLines
+from pretrain.metrics.lines import OTHER, STEP_FIELDS, TIMES, MetricsFile, in_order
 from pretrain.plan import Plan
+from pretrain.run_files import LEDGER
 from pretrain.seats import Logger
 from pretrain.types import Record
 
 
 class RunLog:
     """Writes metrics.jsonl and feeds the loggers, on rank 0; the other ranks hold the same lines and write nothing.
+
+    What a run does outside of its steps stands in ledger.jsonl, a line each, with the time: start, train, resume,
+    pause, end. No line of it is ever dropped: a step done twice took time twice.
 
     The newest line is held back until the next step, an evaluation or a flush, because validation values are fields of
     their step's line. A checkpoint keeps the held line, so a kill between save and evaluation loses none.
@@ -45,6 +50,7 @@ class RunLog:
     ) -> None:
         self._plan, self._metrics, self._logger = plan, metrics, logger
         self._flops_per_token, self._peak_flops = flops_per_token, peak_flops
+        self._ledger = None if metrics is None else JsonLines(metrics.path.with_name(LEDGER))
         self._epochs_at = epochs_at
         self._read: tuple[int, dict[str, float]] = (-1, {})  # batches, and how often they have read each source
         self._paused_s, self._last_finished_s = 0.0, time.perf_counter()
@@ -60,17 +66,32 @@ class RunLog:
         return time.perf_counter() - self._paused_s
 
     @contextlib.contextmanager
-    def pause(self) -> Iterator[None]:
-        """Stop the clock."""
-        started = time.perf_counter()
+    def pause(self, what: str = OTHER) -> Iterator[None]:
+        """Stop the clock.
+
+        Args:
+            what: for; the ledger counts by it. A pause inside of another is counted by itself.
+        """
+        started, within_s = time.perf_counter(), self._paused_s
         try:
             yield
         finally:
-            self._paused_s += time.perf_counter() - started
+            took_s = time.perf_counter() - started - (self._paused_s - within_s)
+            self._paused_s += took_s
+            self._note("pause", what=what, took_s=took_s)
 
     def start(self) -> None:
         """Start the clock of the first step."""
+        self.begin_step()
+        self._note("train")
+
+    def begin_step(self) -> None:
+        """Have the next step's time begin now: those under way before it are left."""
         self._last_finished_s = self.clock()
+
+    def _note(self, event: str, **fields: Any) -> None:
+        if self._ledger is not None:
+            self._ledger.append({"event": event, "at_s": time.time(), **fields})
 
     def add(self, record: Record, num_updates: int, tokens_seen: int) -> None:
         """Hold the line of one step and write the one before.
@@ -95,6 +116,8 @@ class RunLog:
             "epochs": {name: float(f"{count:.6g}") for name, count in epochs.items()},
             "tokens_per_s": tokens_per_s,
             "step_time_s": step_time_s,
+            "times": _times(record, step_time_s),
+            "finished_s": round(time.time() - (self.clock() - record.finished_s), 3),
         }
         if self._peak_flops is not None:
             self.last["mfu"] = tokens_per_s * self._flops_per_token / self._peak_flops
@@ -171,6 +194,7 @@ class RunLog:
         Returns:
             Whether that line still misses in the file.
         """
+        self._note("resume", at_step=step)
         self.last = in_order(line)
         last_step = self._metrics.drop_after(step) if self._metrics is not None else 0
         if self._metrics is not None and evaluates and last_step == step and not self._metrics.is_evaluated(step):
@@ -185,5 +209,14 @@ class RunLog:
             if self._metrics is not None:
                 self._metrics.sync()  # status.json, which says that the run is over, is flushed as well
                 self._metrics.close()
+            self._note("end", status=status)
         finally:  # a full disk must not keep the logger from telling how the run ended
+            if self._ledger is not None:
+                self._ledger.close()
             self._logger.close(status)
+
+
+def _times(record: Record, step_time_s: float) -> dict[str, float]:
+    """Return the parts of a step's time; what none of the marks covers is the last."""
+    known = [record.times.get(name, 0.0) for name in TIMES[:-1]]
+    return dict(zip(TIMES, (round(part, 6) for part in (*known, max(step_time_s - sum(known), 0.0))), strict=True))

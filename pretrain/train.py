@@ -10,6 +10,7 @@ from pretrain.heartbeat import Phase
 from pretrain.inside import keep_blackbox
 from pretrain.late import LateRecords
 from pretrain.mesh import Mesh
+from pretrain.metrics.lines import CHECKPOINT
 from pretrain.run import (
     Run,
     check_replicas,
@@ -32,7 +33,7 @@ def train(run: Run) -> Status:
         Status.FINISHED, PREEMPTED after a signal, STOPPED by the guard; a checkpointer that saves has the last state.
     """
     now, status = run.progress, Status.PREEMPTED if run.log.postponed else None
-    late = LateRecords(run.mesh.device, run.log.clock)
+    late = LateRecords(run.mesh.device, run.log.clock, run.mesh.heartbeat)
     here = run.mesh.heartbeat.at
     if run.guard.begin():
         go_back_or_stay(run)
@@ -68,7 +69,8 @@ def train(run: Run) -> Status:
     status = graver(status, take_ready(run, late, drain=True)[0])
     if not run.checkpointer.due(now.step):
         save(run)
-    run.checkpointer.wait()
+    with run.log.pause(CHECKPOINT):
+        run.checkpointer.wait()
     if status is Status.STOPPED:
         run.checkpointer.reject(now.num_updates, f"the guard ended the run at step {now.step}, no clean step followed")
     run.log.flush()

@@ -81,6 +81,7 @@ class Record:
         stop: a rank was asked to stop.
         evidence: what the guard's verdict rests on.
         result: as the device has it, for those who look into the step: reading it waits for the device.
+        times: seconds of each part of it, as `phases` names them.
     """
 
     step: int
@@ -94,6 +95,7 @@ class Record:
     stop: bool
     evidence: tuple[float, ...] = ()
     result: StepResult | None = None
+    times: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

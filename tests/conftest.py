@@ -17,7 +17,7 @@ from types import ModuleType
 import hypothesis
 import pytest
 
-from foundation.page import explorer, pieces
+from foundation.page import curves, explorer, heat, pieces
 from tests.corpus import write_data, write_pydocs
 from tests.lines import TINY, Lines, one_thread
 
@@ -97,6 +97,7 @@ def ctrl_c_is_heard() -> None:
 
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
+INSIDE = ("#", "data:image/png;base64,")
 ADDRESSES = {"src", "href", "xlink:href", "action", "srcset", "poster", "data", "background"}
 
 
@@ -170,10 +171,11 @@ def parse_page() -> Callable[[str | Path], Parsed]:
         parsed.close()
         assert parsed.stack == []
         names = {tag for tag, _ in parsed.tags}
-        assert parsed.scripts in ([], [explorer.script()], [pieces.script()])
+        assert set(parsed.scripts) <= {each.script() for each in (curves, explorer, heat, pieces)}
+        assert len(set(parsed.scripts)) == len(parsed.scripts)
         assert not names & {"iframe", "object", "embed", "link", "base", "form"}
         for _, attributes in parsed.tags:
-            assert all(value.startswith("#") for name, value in attributes.items() if name in ADDRESSES)
+            assert all(value.startswith(INSIDE) for name, value in attributes.items() if name in ADDRESSES)
             assert not any(name.startswith("on") for name in attributes)
         style = source[source.index("<style>") : source.index("</style>")]
         assert "url(" not in style

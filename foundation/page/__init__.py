@@ -2,6 +2,10 @@
 
 from foundation.page.charts import Bar as Bar
 from foundation.page.charts import Line as Line
+from foundation.page.curves import Clock as Clock
+from foundation.page.curves import Curve as Curve
+from foundation.page.curves import Mark as Mark
+from foundation.page.curves import MarkKind as MarkKind
 from foundation.page.explorer import Counted as Counted
 from foundation.page.explorer import Drawn as Drawn
 from foundation.page.explorer import Explorer as Explorer
@@ -10,6 +14,7 @@ from foundation.page.page import Link as Link
 from foundation.page.page import Page as Page
 from foundation.page.page import Pair as Pair
 from foundation.page.page import Sample as Sample
+from foundation.page.page import Shade as Shade
 from foundation.page.page import Strong as Strong
 from foundation.page.pieces import Cut as Cut
 from foundation.page.pieces import CutText as CutText

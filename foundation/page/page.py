@@ -13,8 +13,9 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from foundation.files import write_atomic
-from foundation.page import explorer, pieces
+from foundation.page import curves, explorer, heat, pieces
 from foundation.page.charts import Bar, Line, bar_chart, histogram_chart, line_chart, safe
+from foundation.page.curves import Clock, Curve, Mark
 from foundation.page.explorer import Explorer, explorers
 from foundation.page.pieces import Cut, CutText, cut_table, cut_texts
 from foundation.page.policy import script_source
@@ -49,7 +50,15 @@ class Strong:
     text: str
 
 
-Cell = str | int | float | bool | Link | Strong | None
+@dataclass(frozen=True, slots=True)
+class Shade:
+    """A cell of a table whose background tells a share, 0 to 1."""
+
+    text: str
+    share: float
+
+
+Cell = str | int | float | bool | Link | Strong | Shade | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +133,17 @@ class Page:
         self.table(headers, rows)
         self._details(label, "", self._body.pop(), is_open=False)
 
+    def token_table(self, label: str, remark: str, headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+        """Add a table of tokens to unfold: white space stays, long ones are cut off."""
+        self.table(headers, rows)
+        body = self._body.pop().replace("<table>", '<table class="tight">', 1)
+        self._details(label, remark, body, is_open=False)
+
+    def heat_map(self, title: str, rows: Sequence[str], xs: np.ndarray, values: np.ndarray, x_label: str) -> None:
+        """Add a heat map; see `heat.heat_map`."""
+        self._scripts[heat.script()] = None
+        self._body.append(heat.heat_map(title, rows, xs, values, x_label))
+
     def bars(self, bars: Sequence[Bar], max_value: float | None = None) -> None:
         """Add bars that lie, on a common scale from 0 to the longest, or to `max_value`."""
         self._body.append(bar_chart(bars, max_value))
@@ -140,6 +160,23 @@ class Page:
     ) -> None:
         """Add a chart of lines; see `charts.line_chart`."""
         self._body.append(line_chart(lines, x_label, y_label, log_y, marks, mark, log_x))
+
+    def curve_bar(self, clocks: Sequence[Clock], x_label: str = "step") -> None:
+        """Add what the curves below hang on: axis, smoothing; see `curves.curve_bar`. Once a page."""
+        self._scripts[curves.script()] = None
+        self._body.append(curves.curve_bar(clocks, x_label))
+
+    def curves(
+        self,
+        them: Sequence[Curve],
+        x_label: str,
+        y_label: str,
+        log_y: bool = False,
+        marks: Sequence[Mark] = (),
+        title: str = "",
+    ) -> None:
+        """Add a chart of curves to zoom into; see `curves.curves`."""
+        self._body.append(curves.curves(them, x_label, y_label, log_y, marks, title))
 
     def histogram(
         self,
@@ -238,7 +275,7 @@ def _nav(header: str) -> str:
 
 
 def _is_number(value: Cell) -> bool:
-    if isinstance(value, Strong):
+    if isinstance(value, Strong | Shade):
         value = value.text
     if isinstance(value, str):
         return bool(_AMOUNT.fullmatch(value))
@@ -254,6 +291,9 @@ def _cell(value: Cell) -> str:
         return f'<a href="#{safe(quote(value.anchor))}">{safe(value.text)}</a>'
     if isinstance(value, Strong):
         return f"<b>{safe(value.text)}</b>"
+    if isinstance(value, Shade):
+        share = min(max(value.share, 0.0), 1.0)
+        return f'<span class="shade" style="--p:{share:.3f}">{safe(value.text)}</span>'
     return safe(value if isinstance(value, str) else number(value))
 
 

@@ -13,8 +13,12 @@ from pretrain.run_files import METRICS
 # what every step has, in the order of a line; all other fields of a line came from an evaluation and stand behind
 STEP_FIELDS = (
     *("step", "data_step", "num_updates", "loss", "lr", "grad_norm", "skipped"),
-    *("tokens_seen", "epochs", "tokens_per_s", "step_time_s", "mfu"),
+    *("tokens_seen", "epochs", "tokens_per_s", "step_time_s", "times", "finished_s", "mfu"),
 )
+CLOCKS = ("tokens_per_s", "step_time_s", "times", "finished_s", "mfu")  # of them, what differs from run to run
+TIMES = ("data_s", "forward_backward_s", "optimizer_s", "other_s")  # parts of a step's time, in `times`
+# what the run's clock stands still for, as ledger.jsonl calls it
+CHECKPOINT, EVALUATION, OTHER = "checkpoint", "evaluation", "other"
 SAMPLES = "samples"  # the one field of an evaluation that is no number: [{"prompt": str, "text": str}, ...]
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -70,5 +74,9 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
     """
     for line in read_lines(path):
         if "step" in line:
-            pairs = line.items()
-            yield {key: NON_FINITE.get(value, value) if isinstance(value, str) else value for key, value in pairs}
+            yield with_floats(line)
+
+
+def with_floats(line: dict[str, Any]) -> dict[str, Any]:
+    """Return a line with its spelled floats as floats."""
+    return {key: NON_FINITE.get(value, value) if isinstance(value, str) else value for key, value in line.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,18 @@ import numpy as np
 
 from foundation.config.compose import read_config
 from foundation.files import read_json
-from foundation.page import Line, Page, Sample, number
+from foundation.page import Bar, Page, Sample, number
 from pretrain.json_lines import read_lines
 from pretrain.metrics.console import clock
-from pretrain.metrics.lines import STEP_FIELDS, read_metrics
+from pretrain.metrics.page.history import History, read_history
+from pretrain.metrics.page.layers import add_layers, read_layers
+from pretrain.metrics.page.learning import add_curves, add_evaluations
+from pretrain.metrics.page.ledger import UNSEEN_STEPS, Ledger, read_ledger
+from pretrain.metrics.page.marks import event_rows, read_marks
+from pretrain.metrics.page.origin import add_origin, read_about
+from pretrain.metrics.page.points import add_points
 from pretrain.metrics.timing import step_time
-from pretrain.run_files import CONFIG, JOURNAL, METRICS, REPORT, SAMPLES, STATUS
+from pretrain.run_files import ABOUT, CONFIG, DATAPOINTS, JOURNAL, METRICS, REPORT, SAMPLES, STATUS, WATCH
 from pretrain.types import Status
 
 MFU = (
@@ -25,48 +30,8 @@ MFU = (
     "arXiv:2204.02311, appendix B) over the peak of the devices in dense bfloat16, by their data sheets."
 )
 MAX_SAMPLES = 60
-MAX_ROWS = 200
+MAX_ROWS, LONG = 200, 12  # of a table; longer ones are folded
 LAST_STEPS = 50  # one step's loss is that of a few sequences: too uncertain beside the loss on the held-out text
-SMOOTH_FRAC = 0.02  # of the run's steps: the width of the running mean
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """The metrics of a run as columns; an absent value is NaN.
-
-    Attributes:
-        columns: name -> (lines,) float64.
-        evaluated: the lines with an evaluation's fields, as they were written.
-        epochs: source -> how many times it has been read by the last line.
-    """
-
-    columns: dict[str, np.ndarray]
-    evaluated: list[dict[str, Any]]
-    epochs: dict[str, float]
-
-    @property
-    def steps(self) -> np.ndarray:
-        return self.columns["step"]
-
-    @property
-    def skipped(self) -> np.ndarray:
-        """(skips,) float64: the steps whose update the guard kept from the weights."""
-        steps: np.ndarray = self.steps[self.columns["skipped"] == 1]
-        return steps
-
-    def means(self, name: str, window: int) -> np.ndarray:
-        """(lines,) float64: the running mean of a column over the steps that were not skipped."""
-        return smooth(self._kept(name), window)
-
-    def last_mean(self, name: str, count: int) -> float:
-        """The mean of a column over those of the last `count` steps that were not skipped."""
-        last = self._kept(name)[-count:]
-        finite = last[np.isfinite(last)]
-        return float(finite.mean()) if len(finite) else float("nan")
-
-    def _kept(self, name: str) -> np.ndarray:
-        kept: np.ndarray = np.where(self.columns["skipped"] == 1, np.nan, self.columns[name])
-        return kept
 
 
 # of an evaluation's fields, those that are read at a glance
@@ -79,12 +44,13 @@ EVALUATED = {
 }
 
 
-def write_run_report(run_dir: Path, about: dict[str, str] | None = None) -> Path:
+def write_run_report(run_dir: Path, about: dict[str, str] | None = None, path: Path | None = None) -> Path:
     """Write report.html from the files of the run, whatever of them there is.
 
     Args:
         run_dir: runs/<run_name>.
         about: what the run is of, label -> value.
+        path: of the page; by default report.html there.
     Returns:
         The page's path.
     """
@@ -92,45 +58,19 @@ def write_run_report(run_dir: Path, about: dict[str, str] | None = None) -> Path
     config = read_config(run_dir / CONFIG) if (run_dir / CONFIG).is_file() else {}
     status = read_json(run_dir / STATUS) if (run_dir / STATUS).is_file() else {}
     page = Page(str(config.get("run_name") or run_dir.name), _subtitle(status))
-    _glance(page, history, config, about or {})
+    told = read_about(run_dir / ABOUT)
+    _glance(page, history, config, about or told.get("facts", {}))
     if len(history.steps):
-        _curves(page, history)
+        _goodput(page, read_ledger(run_dir, history))
+        add_curves(page, history, read_marks(run_dir, history))
         _evaluations(page, history)
         _skips(page, history, run_dir / JOURNAL)
+    add_layers(page, read_layers(run_dir / WATCH))
     _samples(page, run_dir / SAMPLES)
-    _config(page, config)
-    return page.write(run_dir / REPORT)
-
-
-def read_history(path: Path) -> History:
-    """Read metrics.jsonl into columns."""
-    rows: dict[str, list[float]] = {name: [] for name in STEP_FIELDS}
-    evaluated, epochs = [], {}
-    for line in read_metrics(path):
-        for name, values in rows.items():
-            value = line.get(name)
-            values.append(float(value) if isinstance(value, int | float) else np.nan)
-        if not line.keys() <= set(STEP_FIELDS):
-            evaluated.append(line)
-        epochs = line.get("epochs", {})
-    return History({name: np.array(values, dtype=np.float64) for name, values in rows.items()}, evaluated, epochs)
-
-
-def smooth(values: np.ndarray, window: int) -> np.ndarray:
-    """Return the centred mean over `window` finite neighbours, narrower at the ends; NaN where none is finite.
-
-    Args:
-        values: (n,) float64.
-    """
-    half = window // 2
-    finite = np.isfinite(values)
-    sums = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
-    counts = np.concatenate([[0], np.cumsum(finite)])
-    places = np.arange(len(values))
-    low, high = np.maximum(places - half, 0), np.minimum(places + half + 1, len(values))
-    with np.errstate(invalid="ignore"):
-        means: np.ndarray = (sums[high] - sums[low]) / (counts[high] - counts[low])
-    return means
+    add_points(page, run_dir / DATAPOINTS)
+    _starts(page, run_dir)
+    add_origin(page, told, config)
+    return page.write(path or run_dir / REPORT)
 
 
 def _subtitle(status: dict[str, Any]) -> str:
@@ -173,43 +113,45 @@ def _glance(page: Page, history: History, config: dict[str, Any], about: dict[st
     page.facts({**trainer, "seed": str(config.get("seed"))})
 
 
-def _curves(page: Page, history: History) -> None:
-    columns, steps, window = history.columns, history.steps, _window(history)
-    means = {name: history.means(name, window) for name in ("loss", "grad_norm", "tokens_per_s")}
-    page.section("Loss")
-    lines = [Line("training", steps, columns["loss"], faint=window > 1, color=0)]
-    if window > 1:
-        lines.append(Line(f"training, mean of {window}", steps, means["loss"], color=0))
-    for color, (name, label) in enumerate(
-        (("val_loss", "validation"), ("train_subset_loss", "training subset")), start=1
-    ):
-        points = [(line["step"], line[name]) for line in history.evaluated if name in line]
-        if points:
-            xs, ys = np.array(points, dtype=np.float64).T
-            lines.append(Line(label, xs, ys, dots=True, color=color))
-    page.lines(lines, "step", "nats per token", marks=history.skipped, mark="skipped step")
-    page.section("Gradient and learning rate")
-    norms = [Line("each step", steps, columns["grad_norm"], faint=window > 1, color=0)]
-    if window > 1:
-        norms.append(Line(f"mean of {window}", steps, means["grad_norm"], color=0))
-    page.lines(norms, "step", "gradient norm before clipping", log_y=True, marks=history.skipped, mark="skipped step")
-    page.lines([Line("learning rate", steps, columns["lr"])], "step", "learning rate")
-    page.section("Speed")
-    speed = [Line("each step", steps, columns["tokens_per_s"], faint=window > 1, color=2)]
-    if window > 1:
-        speed.append(Line(f"mean of {window}", steps, means["tokens_per_s"], color=2))
-    page.lines(speed, "step", "tokens per second")
+def _goodput(page: Page, ledger: Ledger | None) -> None:
+    if ledger is None or not ledger.wall_s:
+        return
+    page.section("Goodput")
+    page.facts(
+        {
+            "Goodput": f"{ledger.goodput:.1%}",
+            "Time since the first start": clock(ledger.wall_s),
+            "Starts": ledger.num_starts,
+            "Starts that failed": ledger.num_failures,
+        }
+    )
+    page.bars(
+        [
+            Bar(part, max(seconds, 0.0), note=f"{clock(max(seconds, 0.0))}, {seconds / ledger.wall_s:.1%}")
+            for part, seconds in ledger.seconds.items()
+            if seconds > 0.0005 * ledger.wall_s
+        ],
+        ledger.wall_s,
+    )
+    page.text(
+        "Goodput is the compute that counts over the time since the first start, without that in which it was stopped "
+        f"on purpose. Times are rank 0's. What a killed start did after its last sign, {UNSEEN_STEPS} steps at most or "
+        "a save or evaluation under way, is among what it was down; "
+        f"{clock(abs(ledger.unexplained_s))} of the rest is in no record, and among `other`."
+    )
 
 
 def _evaluations(page: Page, history: History) -> None:
-    names = list(
-        dict.fromkeys(name for line in history.evaluated for name, value in line.items() if _is_value(name, value))
-    )
-    if names:
+    if names := history.evaluated_names():
         page.section("Evaluations")
-        page.table(
-            ["step", *names], [[line["step"], *(line.get(name) for name in names)] for line in history.evaluated]
-        )
+        add_evaluations(page, history, names)
+        if len(history.evaluated) > MAX_ROWS:
+            page.text(f"The last {MAX_ROWS} of {len(history.evaluated):,} in {METRICS}.")
+        rows = [[line["step"], *(line.get(name) for name in names)] for line in history.evaluated[-MAX_ROWS:]]
+        if len(rows) > LONG:
+            page.folded_table(f"{len(rows)} evaluations", ["step", *names], rows)
+        else:
+            page.table(["step", *names], rows)
 
 
 def _skips(page: Page, history: History, journal: Path) -> None:
@@ -226,6 +168,13 @@ def _skips(page: Page, history: History, journal: Path) -> None:
     page.table(["step", "data step", "loss", "gradient norm"], rows)
     if len(places) > MAX_ROWS:
         page.text(f"{len(places) - MAX_ROWS:,} more are in {journal.name}.")
+
+
+def _starts(page: Page, run_dir: Path) -> None:
+    rows = event_rows(run_dir)
+    if len(rows) > 1:
+        page.section("Starts")
+        page.table(["began", "ended", "after step", "why"], rows)
 
 
 def _samples(page: Page, path: Path) -> None:
@@ -246,26 +195,6 @@ def _samples(page: Page, path: Path) -> None:
     page.samples(shown, open_first=True)
 
 
-def _config(page: Page, config: dict[str, Any]) -> None:
-    if not config:
-        return
-    page.section("Config")
-    page.text(
-        "config.yaml, which reruns this run: python launch/train.py --config-path <this folder> --config-name config"
-    )
-    page.table(["key", "value"], [[key, str(value)] for key, value in _flat(config)])
-
-
-def _flat(value: Any, key: str = "") -> list[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        return [leaf for name, item in value.items() for leaf in _flat(item, f"{key}.{name}" if key else str(name))]
-    return [(key, value)]
-
-
-def _window(history: History) -> int:
-    return max(1, int(len(history.steps) * SMOOTH_FRAC))
-
-
 def _last_steps(history: History) -> str:
     count = min(LAST_STEPS, len(history.steps))
     return f"mean of the last {count} steps" if count > 1 else "mean of the last step"
@@ -273,7 +202,3 @@ def _last_steps(history: History) -> str:
 
 def _is_fact(value: Any) -> bool:
     return value is not None and isinstance(value, int | float)
-
-
-def _is_value(name: str, value: Any) -> bool:
-    return name not in STEP_FIELDS and isinstance(value, int | float)

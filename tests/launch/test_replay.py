@@ -59,4 +59,4 @@ def test_a_step_of_two_ranks_is_shown_with_its_bits(
     assert sorted(path.name for path in (tmp_path / "runs").rglob("*")) == before
     assert json.loads((tmp_path / "box/step.json").read_text())["step"] == 7
     code, text = typed.start(LAUNCH / "replay.py", ["run=runs/y", "step=7"], tmp_path, one_thread).wait()
-    assert code == 2 and "error: run: runs/y is not the folder of a run; did you mean 'runs/x'?" in text
+    assert code == 2 and "error: run: runs/y is not the folder of a run, did you mean 'runs/x'?" in text

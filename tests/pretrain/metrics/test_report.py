@@ -7,13 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pretrain.metrics.lines import MetricsFile
-from pretrain.metrics.report import smooth, write_run_report
+from pretrain.metrics.report import write_run_report
+from tests.browser import drive, find_browser
 
 MakeLine = Callable[..., dict[str, Any]]
 CONFIG = """
@@ -43,17 +41,6 @@ def run_dir(tmp_path: Path, make_line: MakeLine) -> Path:
     samples = [{"step": step, "prompt": "def f", "text": f"{step}{HOSTILE}"} for step in (100, 200)]
     (folder / "samples.jsonl").write_text("".join(json.dumps(sample) + "\n" for sample in samples) + '{"step": 3')
     return folder
-
-
-@given(st.lists(st.floats(-1e3, 1e3) | st.just(math.nan), min_size=1, max_size=40), st.integers(1, 15))
-def test_smoothing_is_the_mean_of_the_finite_neighbours(values: list[float], window: int) -> None:
-    half = window // 2
-    for place, mean in enumerate(smooth(np.array(values), window)):
-        near = [v for v in values[max(0, place - half) : place + half + 1] if math.isfinite(v)]
-        if near:
-            assert mean == pytest.approx(sum(near) / len(near), abs=1e-6)
-        else:
-            assert math.isnan(mean)
 
 
 def test_the_page_says_what_the_files_say(run_dir: Path, parse_page: Callable[[Path], Any]) -> None:
@@ -134,9 +121,38 @@ def test_a_run_of_one_step_and_one_without_a_finite_loss(tmp_path: Path, make_li
 @pytest.mark.slow
 def test_a_browser_shows_the_curves(run_dir: Path, render: Callable[[Path, int, int], Any]) -> None:
     shown = render(write_run_report(run_dir), 1100, 2000)
-    assert shown.dom.count("<svg") == 4
-    assert "<script" not in shown.dom
+    assert shown.dom.count('class="chart live"') == shown.dom.count('class="curves"') == 5
     assert len(shown.png) > 50_000
+
+
+LOOK = """(() => {
+    const [first, ...others] = document.querySelectorAll(".live"), plot = first.querySelector(".plot");
+    const ends = () => [...first.querySelectorAll(".x")].map((each) => each.textContent);
+    const points = () => [...document.querySelectorAll(".live path.line")].map((each) => each.getAttribute("d").length);
+    const box = plot.getBoundingClientRect(), before = [ends(), points()];
+    for (const [kind, share] of [["pointerdown", 0.4], ["pointermove", 0.6], ["pointerup", 0.6]])
+        plot.dispatchEvent(new PointerEvent(kind, { button: 0, clientX: box.left + share * box.width }));
+    const log = [...first.querySelectorAll(".switch")].find((each) => each.textContent === "log");
+    log.click();
+    const labels = [...first.querySelectorAll(".y")].map((each) => each.textContent);
+    return [before, [ends(), points()], labels, document.querySelectorAll(".heat img").length];
+})()"""
+
+
+@pytest.mark.slow
+def test_a_browser_runs_the_page_without_an_error_and_its_curves_zoom(run_dir: Path, tmp_path: Path) -> None:
+    browser = find_browser()
+    if browser is None:
+        pytest.skip("needs chromium to open the page (Debian: apt-get install chromium)")
+    looks = [{"step": step, "layers": {"blocks.0": {"grad_norm": step / 7}}} for step in range(1, 501, 10)]
+    (run_dir / "watch.jsonl").write_text("".join(json.dumps(look) + "\n" for look in looks))
+    values, errors = drive(browser, tmp_path / "home", write_run_report(run_dir), [LOOK])
+    assert errors == []
+    (before, points), (after, fewer), labels, maps = values[0]
+    assert before == ["100", "200", "300", "400", "500"] and maps == 1
+    assert all(200 <= int(label) <= 300 for label in after) and len(after) > 2
+    assert all(0 < now < then for now, then in zip(fewer[:1], points[:1], strict=True))
+    assert labels and all(float(label) > 0 for label in labels)
 
 
 @pytest.mark.parametrize("known", [True, False])

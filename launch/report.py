@@ -1,0 +1,122 @@
+"""Write the page of a run, or of several side by side, from the files in their folders.
+
+    python launch/report.py run=runs/gpt_small
+    python launch/report.py run=runs/gpt_small compare=runs/gpt_small_muon
+    python launch/report.py run=runs/a compare='[runs/b,runs/c]'
+
+run=FOLDER      the run; a run that goes on is written as far as it is
+compare=FOLDER  another run, or several as '[one,two]': curves over each other, the keys that differ, how each closed
+page=PATH       where to write; by default report.html in the run's folder, or compare.html of several
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from foundation.errors import ConfigError, GroundworkError, nearest
+from foundation.files import nearest_existing
+from foundation.reader import reader_may_leave
+from launch.exit_codes import REFUSED
+
+KEYS = ("run", "compare", "page")
+PAGE, COMPARISON = "report.html", "compare.html"
+FILES = ("metrics.jsonl", "config.yaml")  # one of them makes a folder a run's
+
+
+class ReportError(ConfigError):
+    """The command line can't be followed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line says; the docstring above says what each means."""
+
+    run: Path
+    compare: tuple[Path, ...] = ()
+    page: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where the page is written."""
+        return self.page or self.run / (COMPARISON if self.compare else PAGE)
+
+
+def main() -> None:
+    """Read the command line and write a page; exit with 2 for what users can mend, 130 on Ctrl-C."""
+    arguments = sys.argv[1:]
+    if not arguments or {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return
+    try:
+        print(f"page: {write(parse(arguments))}")
+    except GroundworkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(REFUSED)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)  # a line of its own for the shell's prompt
+        sys.exit(128 + signal.SIGINT)
+
+
+def parse(arguments: list[str]) -> Settings:
+    """Read `key=value` arguments, split at the first `=`.
+
+    Raises:
+        ReportError: an unknown key (names the nearest), one given twice, no run, or a folder that holds none.
+    """
+    given: dict[str, str] = {}
+    for argument in arguments:
+        key, equals, text = argument.partition("=")
+        if not equals or key not in KEYS:
+            raise ReportError(f"{key}: unknown key{nearest(key, KEYS)}; allowed: {', '.join(f'{k}=' for k in KEYS)}")
+        if key in given:
+            others = "; several runs are one list: compare='[one,two]'" if key == "compare" else ""
+            raise ReportError(f"{key}: given twice; keep one{others}")
+        if not text:
+            raise ReportError(f"{key}: is empty; give a path")
+        given[key] = text
+    if "run" not in given:
+        raise ReportError("run: missing; give the folder of a run, e.g. run=runs/gpt_small")
+    run, page = _run("run", given["run"]), given.get("page")
+    compare = tuple(_run("compare", text) for text in _list(given.get("compare", "")))
+    return Settings(run, compare, None if page is None else Path(page))
+
+
+def write(settings: Settings) -> Path:
+    """Write the page and return its path."""
+    # these bring torch: seconds that help and a mistyped line need not wait for
+    from pretrain.metrics.page.compare import write_comparison
+    from pretrain.metrics.report import write_run_report
+
+    if settings.compare:
+        return write_comparison([settings.run, *settings.compare], settings.path)
+    return write_run_report(settings.run, path=settings.path)
+
+
+def _list(text: str) -> list[str]:
+    parts = text[1:-1].split(",") if text.startswith("[") and text.endswith("]") else [text]
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _run(key: str, text: str) -> Path:
+    """Return the folder of a run.
+
+    Raises:
+        ReportError: it isn't there (names the nearest), or is none.
+    """
+    folder = Path(text)
+    if not folder.is_dir():
+        found = "is no folder" if folder.exists() else "does not exist"
+        raise ReportError(f"{key}: {text} {found}; the nearest there is: {nearest_existing(folder)}")
+    if not any((folder / name).is_file() for name in FILES):
+        inside = sorted(path.parent.name for path in folder.glob(f"*/{FILES[0]}"))
+        runs = f"; in it are the runs {', '.join(inside[:5])}{' ...' if len(inside) > 5 else ''}" if inside else ""
+        raise ReportError(f"{key}: {text} is no folder of a run: it has no {' and no '.join(FILES)}{runs}")
+    return folder
+
+
+if __name__ == "__main__":
+    with reader_may_leave():
+        main()

@@ -1,0 +1,87 @@
+"""The curves of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from foundation.page import Curve, Mark, Page
+from foundation.page.charts import NUM_COLORS
+from pretrain.metrics.page.history import History
+
+VALIDATION = (("val_loss", "validation"), ("train_subset_loss", "training subset"), ("val_all_loss", "all held-out"))
+TIMES = {
+    "times.data_s": "waiting for data",
+    "times.forward_backward_s": "forward and backward",
+    "times.optimizer_s": "optimizer",
+    "times.other_s": "other",
+}
+# fields that a line may have
+SOURCE_LOSSES = "source_losses"
+MEMORY = {"host_memory_bytes": "host, rank 0", "device_memory_bytes": "device, rank 0"}
+
+
+def add_curves(page: Page, history: History, marks: Sequence[Mark]) -> None:
+    """Add what is seen of a run as curves; the first section holds what all of them hang on."""
+    columns, steps, kept = history.columns, history.steps, history.kept
+    page.section("Loss")
+    page.curve_bar([history.clock])
+    lines = [Curve("training", steps, columns["loss"], kept, color=0)]
+    for color, (name, label) in enumerate(VALIDATION, start=1):
+        at, values = history.evaluations(name)
+        if len(at):
+            lines.append(Curve(label, at, values, dots=True, color=color))
+    page.curves(lines, "step", "nats per token", marks=marks)
+    _by_source(page, history)
+    page.section("Gradient and learning rate")
+    norms = [Curve("gradient norm", steps, columns["grad_norm"], kept, color=0)]
+    page.curves(norms, "step", "gradient norm before clipping", log_y=True, marks=marks)
+    page.curves([Curve("learning rate", steps, columns["lr"], exact=True, color=4)], "step", "learning rate")
+    page.section("Speed")
+    speed = [Curve("tokens per second", steps, columns["tokens_per_s"], color=2)]
+    page.curves(speed, "step", "tokens per second")
+    times = [
+        Curve(label, steps, columns[name], color=color)
+        for color, (name, label) in enumerate(TIMES.items())
+        if name in columns and np.isfinite(columns[name]).any()
+    ]
+    if times:
+        page.curves(times, "step", "seconds", log_y=True, title="Where a step's time goes")
+    memory = [
+        Curve(label, steps, columns[name] / 2**30, exact=True, color=color)
+        for color, (name, label) in enumerate(MEMORY.items())
+        if name in columns and np.isfinite(columns[name]).any()
+    ]
+    if memory:
+        page.curves(memory, "step", "GiB", title="Memory")
+
+
+def _by_source(page: Page, history: History) -> None:
+    """Add the loss of each source, where lines tell of several."""
+    names = [name for name in history.columns if name.startswith(f"{SOURCE_LOSSES}.")]
+    them = [
+        Curve(name.removeprefix(f"{SOURCE_LOSSES}."), history.steps, history.columns[name], history.kept)
+        for name in names
+    ]
+    for first in range(0, len(them) if len(them) > 1 else 0, NUM_COLORS):
+        title = "Training loss of each source" if first == 0 else ""
+        page.curves(them[first : first + NUM_COLORS], "step", "nats per token", title=title)
+
+
+def add_evaluations(page: Page, history: History, names: Sequence[str]) -> None:
+    """Add a chart of each measure that is not among the losses above, its sources together.
+
+    Args:
+        names: of the evaluations' numbers, `measure` or `measure/source`.
+    """
+    shown = {name for name, _ in VALIDATION}
+    for measure in dict.fromkeys(name.partition("/")[0] for name in names):
+        of_it = [name for name in names if name.partition("/")[0] == measure and name not in shown]
+        lines = [
+            Curve(name.partition("/")[2] or name, *history.evaluations(name), dots=True)
+            for name in of_it[:NUM_COLORS]
+            if len(history.evaluations(name)[0]) > 1
+        ]
+        if lines:
+            page.curves(lines, "step", measure)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pretrain.metrics.lines import MetricsFile
+from pretrain.metrics.page.compare import names_of, write_comparison
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, make_line: Callable[..., dict[str, Any]]) -> Callable[..., Path]:
+    def make(name: str, last: int, lr: float, **of_last: Any) -> Path:
+        file = MetricsFile(tmp_path / name)
+        for step in range(1, last + 1):
+            file.append(make_line(step, **(of_last if step == last else {})))
+        file.close()
+        (tmp_path / name / "config.yaml").write_text(f"run_name: {name}\noptim: {{lr: {lr}}}\nseed: 1\n")
+        return tmp_path / name
+
+    return make
+
+
+def test_runs_side_by_side(make_run: Callable[..., Path], parse_page: Callable[[Path], Any], tmp_path: Path) -> None:
+    runs = [make_run("a", 40, 0.001, val_loss=3.5), make_run("b", 60, 0.002, val_loss=3.25, probe=1.5)]
+    page = parse_page(write_comparison(runs, tmp_path / "compare.html"))
+    closing, differing = page.tables
+    rows = {row[0]: row[1:] for row in closing}
+    assert rows[""] == ["a", "b"] and rows["steps"] == ["40", "60"] and rows["target tokens"] == ["40,960", "61,440"]
+    assert rows["val_loss"] == ["3.5", "3.25"] and rows["probe"] == ["–", "1.5"]
+    assert differing == [["key", "a", "b"], ["optim.lr", "0.001", "0.002"]]
+    charts = [json.loads(tag["data-curves"]) for tag in page.of("div") if "data-curves" in tag]
+    assert [[(curve["name"], curve["run"]) for curve in chart["curves"]] for chart in charts] == [
+        *(2 * [[("a", 0), ("b", 1)]]),  # training and validation loss
+        [("b", 1)],
+        *(3 * [[("a", 0), ("b", 1)]]),
+    ]
+    (bar,) = [json.loads(tag["data-clocks"]) for tag in page.of("div") if "data-clocks" in tag]
+    assert bar["axes"] == ["step", "target tokens", "hours of training"]
+    assert [clock[0] for clock in bar["clocks"]] == ["1*40", "1*60"]
+
+
+def test_names_are_as_short_as_they_differ() -> None:
+    assert names_of([Path("/r/a"), Path("/r/b")]) == ["a", "b"]
+    assert names_of([Path("/r/x/1"), Path("/s/x/1"), Path("/s/y/1")]) == ["r/x/1", "s/x/1", "s/y/1"]
+
+
+def test_a_run_without_a_step_or_a_config_is_shown_as_such(
+    make_run: Callable[..., Path], parse_page: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new/config.yaml").write_text("seed: 2\n")
+    bare = make_run("bare", 5, 0.1)
+    (bare / "config.yaml").unlink()
+    page = parse_page(write_comparison([tmp_path / "new", bare], tmp_path / "page.html"))
+    assert "No config.yaml in bare." in page.texts
+    assert ["steps", "–", "5"] in page.tables[0] and ["seed", "2", "–"] in page.tables[1]

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from foundation.hashes import hash_file
+from pretrain.about import write_about
+from pretrain.mesh import Mesh
+from pretrain.metrics.report import write_run_report
+
+
+def test_the_page_shows_data_environment_and_packages_of_the_run(
+    worker: ModuleType, overrides: list[str], tmp_path: Path, data_dir: Path, parse_page: Callable[[Path], Any]
+) -> None:
+    run = worker.make_run(Mesh(0, 1, 0, torch.device("cpu")), overrides)
+    write_about(run, {"model": {"_target_": "pretrain.model.transformer.Transformer"}}, tmp_path)
+    run.loader.close()
+    about = json.loads((tmp_path / "about.json").read_text())
+    manifest = json.loads((data_dir / "manifest.json").read_text())
+    assert (
+        about["packages"]["torch"] == version("torch") and about["environment"]["python"] == platform.python_version()
+    )
+    tokens = {(row["split"], row["source"]): row["tokens"] for row in about["data"]["sources"]}
+    assert tokens == {
+        (split, name): source["tokens"]
+        for split, sources in manifest["splits"].items()
+        for name, source in sources.items()
+    }
+    assert about["data"]["hashes"]["manifest.json"] == hash_file(data_dir / "manifest.json")
+    page = parse_page(write_run_report(tmp_path))
+    sources, hashes, environment, packages = page.tables
+    assert sources[1][:2] == ["train", next(iter(manifest["splits"]["train"]))] and len(sources) == 1 + len(tokens)
+    assert ["manifest.json", hash_file(data_dir / "manifest.json")] in hashes
+    assert ["python", platform.python_version()] in environment and ["torch", version("torch")] in packages
+
+
+def test_a_damaged_file_leaves_its_sections_out(tmp_path: Path, parse_page: Callable[[Path], Any]) -> None:
+    (tmp_path / "about.json").write_text('{"facts": ')
+    assert "Environment" not in parse_page(write_run_report(tmp_path)).texts
