@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from pretrain.types import Record, StepResult
 
-COUNT_BITS = 24  # of a count that float32 holds: the rest travels as a number of its own, so that one copy is enough
+PIECE_BITS = 24  # of an integer, that float32 holds exactly: it travels in pieces, so that one copy is enough
+PIECES = 3  # for 64 bits
 LAG_STEPS = 2  # long enough that the copy has landed, short enough to stop soon
 
 
@@ -28,7 +30,8 @@ class LateRecords:
 
     def __init__(self, device: torch.device, clock: Callable[[], float]) -> None:
         self._pinned, self._clock = device.type == "cuda", clock
-        self._waiting: deque[tuple[int, int, float, float, Tensor, torch.cuda.Event | None]] = deque()
+        self._shifts = torch.arange(PIECES, device=device).unsqueeze(1) * PIECE_BITS
+        self._waiting: deque[tuple[int, int, float, float, Tensor, int, torch.cuda.Event | None]] = deque()
 
     def push(self, step: int, data_step: int, lr: float, result: StepResult) -> None:
         """Start the copy of one result to the host.
@@ -36,34 +39,54 @@ class LateRecords:
         Args:
             step: steps finished with it. data_step: the batch it took. lr: its learning rate. result: on the device.
         """
-        high, low = result.num_targets >> COUNT_BITS, result.num_targets & ((1 << COUNT_BITS) - 1)
-        measured = torch.stack([result.loss, result.grad_norm, high.float(), low.float(), result.stop.float()])
-        values = torch.cat([measured, result.judgement])
+        values = self._packed(result)
         event = None
         if self._pinned:
             host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
             values = host.copy_(values, non_blocking=True)
             event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record()
-        self._waiting.append((step, data_step, lr, self._clock(), values, event))
+        num_sources = len(result.measured.source_nats)
+        self._waiting.append((step, data_step, lr, self._clock(), values, num_sources, event))
 
     def ready(self, drain: bool = False) -> Iterator[Record]:
         """Yield the records that are old enough, oldest first; with `drain` all of them (a sync, for saves)."""
         while len(self._waiting) > (0 if drain else LAG_STEPS):
-            step, data_step, lr, finished_s, values, event = self._waiting.popleft()
+            step, data_step, lr, finished_s, values, num_sources, event = self._waiting.popleft()
             if event is not None:
                 event.synchronize()
                 finished_s = self._clock()
-            loss, grad_norm, high, low, stop, bad, *evidence = values.tolist()
-            yield Record(
-                step,
-                data_step,
-                lr,
-                finished_s,
-                loss,
-                grad_norm,
-                skipped=bad > 0,
-                num_targets=(int(high) << COUNT_BITS) + int(low),
-                stop=stop > 0,
-                evidence=tuple(evidence),
-            )
+            yield _record((step, data_step, lr, finished_s), values.tolist(), num_sources)
+
+    def _packed(self, result: StepResult) -> Tensor:
+        """Return (PIECES * (4 + sources) + 3 + sources + K,) float32, as `_record` takes it apart."""
+        measured = result.measured
+        single = torch.stack([result.num_targets, result.stop, measured.batch_hash, measured.grad_max_at])
+        integers = torch.cat([single, measured.source_targets])
+        pieces = (integers >> self._shifts) & ((1 << PIECE_BITS) - 1)
+        floats = torch.stack([result.loss, result.grad_norm, measured.grad_max])
+        return torch.cat([pieces.flatten().float(), floats, measured.source_nats, result.judgement])
+
+
+def _record(of_host: tuple[int, int, float, float], values: list[float], num_sources: int) -> Record:
+    count = 4 + num_sources
+    pieces, rest = [int(value) for value in values[: PIECES * count]], iter(values[PIECES * count :])
+    integers = [sum(pieces[i + count * k] << (PIECE_BITS * k) for k in range(PIECES)) for i in range(count)]
+    num_targets, stop, batch_hash, grad_max_at, *source_targets = integers
+    loss, grad_norm, grad_max = islice(rest, 3)
+    source_nats = tuple(islice(rest, num_sources))
+    bad, *evidence = rest
+    return Record(
+        *of_host,
+        loss,
+        grad_norm,
+        skipped=bad > 0,
+        num_targets=num_targets,
+        stop=stop > 0,
+        evidence=tuple(evidence),
+        batch_hash=batch_hash % 2**64,
+        grad_max=grad_max,
+        grad_max_at=grad_max_at,
+        source_nats=source_nats,
+        source_targets=tuple(source_targets),
+    )

@@ -34,6 +34,7 @@ from pretrain.describe import (
 from pretrain.heartbeat import Phase
 from pretrain.json_lines import JsonLines, read_lines
 from pretrain.mesh import Mesh, set_determinism, start_mesh
+from pretrain.metrics.fields import StepFields, bytes_per_token
 from pretrain.metrics.flops import peak_flops
 from pretrain.metrics.lines import DROPPED, MetricsFile, read_metrics
 from pretrain.metrics.loggers import NoLogger
@@ -183,7 +184,7 @@ def assemble(mesh: Mesh, config: Config) -> Run:
         checkpointer=checkpointer,
         evaluator=build(config.eval, **seats, model=bare, loader=loader, tokenizer=tokenizer),
         profiler=build(config.profile, **seats),
-        log=build_log(config.logger, bare, plan, mesh, run_dir, loader.epochs_at),
+        log=build_log(config.logger, bare, plan, mesh, run_dir, loader, settings.max_grad_norm),
         signal=stop_signal(config.launcher, mesh, checkpointer),
         progress=Progress(),
         max_grad_norm=settings.max_grad_norm,
@@ -355,15 +356,19 @@ def build_log(
     plan: Plan,
     mesh: Mesh,
     run_dir: Path,
-    epochs_at: Callable[[int], dict[str, float]],
+    loader: ShardLoader,
+    max_grad_norm: float | None,
 ) -> RunLog:
     """Build what writes metrics: files and loggers on rank 0, nothing elsewhere."""
     peak = peak_flops(mesh.device)
     flops_per_token, total = model.flops_per_token(plan.seq_len), peak * mesh.world_size if peak else None
+    names, sources = [name for name, _ in model.named_parameters()], list(loader.samples.sources)
+    sizes = bytes_per_token(loader.dataset.manifest.splits["train"], sources)
+    fields = StepFields(names, sources, sizes, max_grad_norm, plan.global_batch_size, mesh.device)
     if not mesh.is_main:
-        return RunLog(plan, None, NoLogger(), flops_per_token, total, epochs_at)
+        return RunLog(plan, None, NoLogger(), flops_per_token, total, loader.epochs_at, fields)
     logger = build(node, run_dir=run_dir, plan=plan, mesh=mesh)
-    return RunLog(plan, MetricsFile(run_dir), logger, flops_per_token, total, epochs_at)
+    return RunLog(plan, MetricsFile(run_dir), logger, flops_per_token, total, loader.epochs_at, fields)
 
 
 def hash_seed(seed: int, rank: int) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from foundation.errors import ConfigError
 from foundation.progress import LINE_EVERY_S
+from pretrain.metrics.fields import StepFields
 from pretrain.metrics.lines import STEP_FIELDS, MetricsFile, in_order
 from pretrain.plan import Plan
 from pretrain.seats import Logger
@@ -30,6 +31,7 @@ class RunLog:
         flops_per_token: of forward and backward.
         peak_flops: FLOP/s of all devices together; None when unknown.
         epochs_at: data steps done -> source -> how many times it has been read.
+        fields: what a line says of a step beside its rates.
     Attributes:
         last: the newest line. postponed: whether it waits for an evaluation that a run that goes on makes.
     """
@@ -42,10 +44,11 @@ class RunLog:
         flops_per_token: float,
         peak_flops: float | None,
         epochs_at: Callable[[int], dict[str, float]],
+        fields: StepFields | None = None,
     ) -> None:
         self._plan, self._metrics, self._logger = plan, metrics, logger
         self._flops_per_token, self._peak_flops = flops_per_token, peak_flops
-        self._epochs_at = epochs_at
+        self._epochs_at, self._fields = epochs_at, fields or StepFields()
         self._read: tuple[int, dict[str, float]] = (-1, {})  # batches, and how often they have read each source
         self._paused_s, self._last_finished_s = 0.0, time.perf_counter()
         self._last_beat_s = time.monotonic()
@@ -83,11 +86,10 @@ class RunLog:
         self._last_finished_s = record.finished_s
         tokens_per_s = record.num_targets / step_time_s
         before, epochs = self._epochs(record.data_step)
-        self.last = {
+        line = self._fields.of(record, num_updates, self.last) | {
             "step": record.step,
             "data_step": record.data_step,
             "num_updates": num_updates,
-            "loss": record.loss,
             "lr": record.lr,
             "grad_norm": record.grad_norm,
             "skipped": record.skipped,
@@ -97,7 +99,8 @@ class RunLog:
             "step_time_s": step_time_s,
         }
         if self._peak_flops is not None:
-            self.last["mfu"] = tokens_per_s * self._flops_per_token / self._peak_flops
+            line["mfu"] = tokens_per_s * self._flops_per_token / self._peak_flops
+        self.last = in_order(line)
         self._held = True
         self._say_ends_of_epochs(record.step, before, epochs)
 

@@ -9,9 +9,10 @@ from pretrain.checkpoint.state import random_states, restore_random_states
 from pretrain.heartbeat import Phase
 from pretrain.late import LateRecords
 from pretrain.mesh import Mesh
+from pretrain.metrics.measures import largest_gradient, signed_hash, sum_by_source, targets_by_source
 from pretrain.run import Run, check_replicas, compares_replicas, evaluate, look_after_saves, save
 from pretrain.seats import Action
-from pretrain.types import IGNORE, Batch, Record, Status, StepResult
+from pretrain.types import Batch, Measured, Record, Status, StepResult
 
 
 def train(run: Run) -> Status:
@@ -80,9 +81,13 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
     """
     mesh = run.mesh
     random_before = random_states(mesh.device) if may_give_up(mesh) else None
-    targets = torch.stack([(batch.targets_BT != IGNORE).sum() for batch in batches]).sum()
-    stop = torch.full_like(targets, run.signal.requested)
-    num_targets, stop = mesh.sum(torch.stack([targets, stop]))
+    num_sources = len(run.loader.samples.sources)
+    targets_S = targets_by_source(batches, num_sources)
+    stop, batch_hash = (targets_S.new_full((1,), value) for value in (run.signal.requested, signed_hash(batches)))
+    targets_S, stop, batch_hash = mesh.sum(torch.cat([targets_S, stop, batch_hash])).tensor_split(
+        [num_sources, num_sources + 1]
+    )
+    num_targets = targets_S.sum()
     weight = mesh.dp_size / num_targets.clamp(min=1)  # DDP averages over ranks, this makes it a sum
     loss_sum = torch.zeros_like(weight)
     losses_AB: list[Tensor] = []
@@ -101,11 +106,17 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
             (micro_sum * weight).backward()
         loss_sum += micro_sum.detach()
         losses_AB.append(losses_B)
-    loss = mesh.sum(loss_sum) / num_targets.clamp(min=1)
+    losses = torch.stack(losses_AB)
+    nats_S = loss_sum.unsqueeze(0)
+    if num_sources > 1:
+        nats_S = torch.cat([nats_S, sum_by_source(losses.flatten(), batches, num_sources)])
+    nats_S = mesh.sum(nats_S)
+    loss = nats_S[0] / num_targets.clamp(min=1)
     grad_norms_P = norms_of_gradients(run.model)
     grad_norm = norm_of_gradients(grad_norms_P)
     judgement = run.guard.judge(loss, grad_norm)
-    return StepResult(loss, grad_norm, judgement, num_targets, stop, torch.stack(losses_AB), grad_norms_P)
+    measured = Measured(batch_hash[0], *largest_gradient(run.model), nats_S[-num_sources:], targets_S)
+    return StepResult(loss, grad_norm, judgement, num_targets, stop[0], losses, grad_norms_P, measured)
 
 
 def may_give_up(mesh: Mesh) -> bool:

@@ -13,9 +13,14 @@ from pretrain.run_files import METRICS
 DROPPED = "metrics.dropped.jsonl"
 # what every step has, in the order of a line; all other fields of a line came from an evaluation and stand behind
 STEP_FIELDS = (
-    *("step", "data_step", "num_updates", "loss", "lr", "grad_norm", "skipped"),
-    *("tokens_seen", "epochs", "tokens_per_s", "step_time_s", "mfu"),
+    *("step", "data_step", "num_updates", "num_skipped"),
+    *("loss", "perplexity", "bits_per_byte", "source_losses"),
+    *("lr", "grad_norm", "grad_max", "grad_max_clipped", "grad_max_name", "num_clipped", "clipped_frac", "skipped"),
+    *("tokens_seen", "samples_seen", "batch_hash", "epochs"),
+    *("tokens_per_s", "step_time_s", "mfu", "host_memory_bytes", "device_memory_bytes"),
 )
+# those of one run that another run of the same steps has otherwise
+MACHINE_FIELDS = ("tokens_per_s", "step_time_s", "mfu", "host_memory_bytes", "device_memory_bytes")
 SAMPLES = "samples"  # the one field of an evaluation that is no number: [{"prompt": str, "text": str}, ...]
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -67,7 +72,7 @@ def missing_steps(path: Path, first: int, last: int) -> list[tuple[int, int]]:
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the lines of a metrics file, spelled floats as floats again; what is no line (a torn end) is passed over.
 
-    A top-level string that is exactly "NaN", "Infinity" or "-Infinity" reads as a float: no field there is a text.
+    A top-level string that is exactly "NaN", "Infinity" or "-Infinity" reads as a float: no text there can be one.
     """
     for line in read_lines(path):
         if "step" in line:

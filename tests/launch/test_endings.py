@@ -21,7 +21,7 @@ import pytest
 from data_pipeline.shards.manifest import Manifest
 from pretrain.checkpoint.reading import open_checkpoint
 from pretrain.json_lines import read_lines
-from pretrain.metrics.lines import read_metrics
+from pretrain.metrics.lines import MACHINE_FIELDS, read_metrics
 
 TRAIN = Path(__file__).parents[2] / "launch" / "train.py"
 
@@ -48,9 +48,8 @@ def status(run_dir: Path) -> dict[str, Any]:
 
 def lines(run_dir: Path) -> list[dict[str, Any]]:
     """The lines without what a clock says."""
-    clocks = ("tokens_per_s", "step_time_s")
     return [
-        {key: value for key, value in line.items() if key not in clocks}
+        {key: value for key, value in line.items() if key not in MACHINE_FIELDS}
         for line in read_metrics(run_dir / "metrics.jsonl")
     ]
 
