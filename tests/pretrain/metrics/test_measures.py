@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from pretrain.metrics.measures import largest_gradient, signed_hash, sum_by_source, targets_by_source
+from pretrain.metrics.measures import largest_gradient, peaks, signed_hash, sum_by_source, targets_by_source
 from pretrain.types import IGNORE, Batch
 
 
@@ -50,6 +50,13 @@ def test_hashes_add_up_over_ranks_as_int64_does() -> None:
     one, other = batches(1), batches(1, seed=2)
     sums = torch.tensor([signed_hash(one), signed_hash(other)]).sum().item() % 2**64
     assert sums == sum(batch.hash for batch in one + other) % 2**64
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_peaks_are_the_largest_absolute_values(at_once: bool) -> None:
+    generator = torch.Generator().manual_seed(4)
+    tensors = [torch.randn(size, generator=generator) for size in (1, 7, 300)] + [-torch.ones(3)]
+    assert torch.equal(peaks(tensors, at_once), torch.tensor([tensor.abs().max() for tensor in tensors]))
 
 
 def test_the_largest_gradient_has_the_number_of_its_parameter() -> None:
