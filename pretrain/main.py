@@ -58,6 +58,7 @@ from pretrain.seats import (
     Parallel,
     Profiler,
     Schedule,
+    Watch,
 )
 from pretrain.signals import StopSignal
 from pretrain.tokenizer import Tokenizer, keep_tokenizer, was_trained_on
@@ -147,6 +148,7 @@ class Config:
     eval: Node[Evaluator]
     logger: Node[Logger]
     profile: Node[Profiler]
+    watch: Node[Watch]
     launcher: Node[Launcher]
     run_name: str
     seed: int = 1234
@@ -184,6 +186,7 @@ def assemble(mesh: Mesh, config: Config) -> Run:
         checkpointer=checkpointer,
         evaluator=build(config.eval, **seats, model=bare, loader=loader, tokenizer=tokenizer),
         profiler=build(config.profile, **seats),
+        watch=build(config.watch, **seats, model=bare, loader=loader, tokenizer=tokenizer),
         log=build_log(config.logger, bare, plan, mesh, run_dir, loader, settings.max_grad_norm),
         signal=stop_signal(config.launcher, mesh, checkpointer),
         progress=Progress(),

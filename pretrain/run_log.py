@@ -12,8 +12,9 @@ from typing import Any
 from foundation.errors import ConfigError
 from foundation.progress import LINE_EVERY_S
 from pretrain.metrics.fields import StepFields
-from pretrain.metrics.lines import STEP_FIELDS, MetricsFile, in_order
+from pretrain.metrics.lines import STEP_FIELDS, MetricsFile, StepLines, in_order
 from pretrain.plan import Plan
+from pretrain.run_files import DATAPOINTS, WATCH
 from pretrain.seats import Logger
 from pretrain.types import Record
 
@@ -48,6 +49,8 @@ class RunLog:
     ) -> None:
         self._plan, self._metrics, self._logger = plan, metrics, logger
         self._flops_per_token, self._peak_flops = flops_per_token, peak_flops
+        folder = None if metrics is None else metrics.path.parent
+        self._shown = {name: StepLines(folder / name) for name in (WATCH, DATAPOINTS) if folder is not None}
         self._epochs_at, self._fields = epochs_at, fields or StepFields()
         self._read: tuple[int, dict[str, float]] = (-1, {})  # batches, and how often they have read each source
         self._paused_s, self._last_finished_s = 0.0, time.perf_counter()
@@ -159,10 +162,22 @@ class RunLog:
             self._logger.log(self.last)
             self._held = False
 
+    def show(self, name: str, line: dict[str, Any]) -> None:
+        """Write what was looked at in a step, and hand it to the loggers.
+
+        Args:
+            name: of the file. line: of it, with `step`.
+        """
+        if name in self._shown:
+            self._shown[name].append(line)
+        self._logger.show(name, line)
+
     def sync(self) -> None:
         """Make every line but the held one durable, before a checkpoint counts on them."""
         if self._metrics is not None:
             self._metrics.sync()
+        for file in self._shown.values():
+            file.sync()
 
     def resume(self, step: int, line: dict[str, Any], evaluates: bool = False) -> bool:
         """Go on after `step` steps: later lines are dropped, the checkpoint's own line is held if the file lacks it.
@@ -175,6 +190,8 @@ class RunLog:
             Whether that line still misses in the file.
         """
         self.last = in_order(line)
+        for file in self._shown.values():
+            file.drop_after(step)
         last_step = self._metrics.drop_after(step) if self._metrics is not None else 0
         if self._metrics is not None and evaluates and last_step == step and not self._metrics.is_evaluated(step):
             last_step = self._metrics.drop_after(step - 1)
@@ -188,5 +205,8 @@ class RunLog:
             if self._metrics is not None:
                 self._metrics.sync()  # status.json, which says that the run is over, is flushed as well
                 self._metrics.close()
+            for file in self._shown.values():
+                file.sync()
+                file.close()
         finally:  # a full disk must not keep the logger from telling how the run ended
             self._logger.close(status)

@@ -10,7 +10,7 @@ from pretrain.heartbeat import Phase
 from pretrain.late import LateRecords
 from pretrain.mesh import Mesh
 from pretrain.metrics.measures import largest_gradient, signed_hash, sum_by_source, targets_by_source
-from pretrain.run import Run, check_replicas, compares_replicas, evaluate, look_after_saves, save
+from pretrain.run import Run, check_replicas, compares_replicas, evaluate, look_after_saves, save, show_watched
 from pretrain.seats import Action
 from pretrain.types import Batch, Measured, Record, Status, StepResult
 
@@ -34,7 +34,8 @@ def train(run: Run) -> Status:
             status = Status.PREEMPTED
             break
         here(Phase.UPDATE)
-        run.optimizer.step(lr, result.judgement[0], clip_scale(result.grad_norm, run.max_grad_norm))
+        with run.watch.looking(now.step + 1, batches, result, run.numerics):
+            run.optimizer.step(lr, result.judgement[0], clip_scale(result.grad_norm, run.max_grad_norm))
         run.optimizer.zero_grad()
         now.step, now.data_step = now.step + 1, now.data_step + 1
         late.push(now.step, now.data_step - 1, lr, result)
@@ -44,6 +45,7 @@ def train(run: Run) -> Status:
         here(Phase.DEVICE, now.step)
         for record in late.ready(drain=saves or evaluates or compares):
             status = graver(status, take(run, record))
+        show_watched(run, drain=saves)
         if compares:
             check_replicas(run)
         look_after_saves(run)
@@ -53,6 +55,7 @@ def train(run: Run) -> Status:
             status = graver(status, Status.PREEMPTED)
     for record in late.ready(drain=True):
         status = graver(status, take(run, record))
+    show_watched(run, drain=True)
     if not run.checkpointer.due(now.step):
         save(run)
     run.checkpointer.wait()

@@ -25,11 +25,27 @@ SAMPLES = "samples"  # the one field of an evaluation that is no number: [{"prom
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-class MetricsFile(JsonLines):
-    """The metrics file of one run.
+class StepLines(JsonLines):
+    """A file of lines of steps, that rise.
 
     `sync` before a checkpoint counts on its lines: a machine that loses power keeps every line up to its newest
     checkpoint, the resumed run writes the rest.
+    """
+
+    def append(self, line: dict[str, Any], durable: bool = False) -> None:
+        """Write one line. At the first, lines of its step and later (an attempt without a checkpoint) are dropped.
+
+        Args:
+            line: as `JsonLines.append` takes it; `step` (steps finished with it) is not below the last line's.
+            durable: as there.
+        """
+        if self.is_closed:
+            self.drop_after(int(line["step"]) - 1)
+        super().append(line, durable)
+
+
+class MetricsFile(StepLines):
+    """The metrics file of one run, a line a step.
 
     Args:
         run_dir: of the run; the file is metrics.jsonl in it.
@@ -37,17 +53,6 @@ class MetricsFile(JsonLines):
 
     def __init__(self, run_dir: Path) -> None:
         super().__init__(run_dir / METRICS)
-
-    def append(self, line: dict[str, Any], durable: bool = False) -> None:
-        """Write one line. At the first, lines of its step and later (an attempt without a checkpoint) are dropped.
-
-        Args:
-            line: as `JsonLines.append` takes it; `step` (steps finished with it) is above the last line's.
-            durable: as there.
-        """
-        if self.is_closed:
-            self.drop_after(int(line["step"]) - 1)
-        super().append(line, durable)
 
     def is_evaluated(self, step: int) -> bool:
         """Return whether the line of this step has fields of an evaluation."""
