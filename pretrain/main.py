@@ -72,6 +72,8 @@ DERIVED = {
     "trainer.grad_accum_steps": "set trainer.global_batch_size and trainer.micro_batch_size: "
     "grad_accum_steps = global_batch_size / (micro_batch_size x ranks)",
     "model.vocab_size": "it is the tokenizer's, padded to a multiple of 128; set tokenizer.vocab_size of the pipeline",
+    "logger.loggers.wandb.watch": "wandb runs in a process of its own, where no model is for its watch to hook into; "
+    "watch=default, or watch=full, sends it each layer's norms and the histograms of its weights and gradients",
     "schedule.max_steps": "set trainer.max_steps, trainer.max_tokens or trainer.max_epochs",
 }
 
