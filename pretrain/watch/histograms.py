@@ -32,7 +32,7 @@ def counts_of(values: Tensor, edges: Tensor) -> Tensor:
     Args:
         values: of any shape. edges: of `edges_on`.
     """
-    flat = values.detach().reshape(-1).float()
+    flat = values.detach().reshape(-1).float().contiguous()
     places = torch.bucketize(flat, edges, right=True).clamp_(1, NUM_BINS) - 1
     places = torch.where(torch.isfinite(flat), places, NUM_BINS)
     counts = torch.zeros(NUM_BINS + 1, dtype=torch.int64, device=flat.device)
