@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import orjson
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from data_pipeline.shards.manifest import Manifest, SourceManifest
 from data_pipeline.shards.token_bytes import byte_chars
@@ -128,6 +128,7 @@ def made_up_tokenizer(vocab_size: int) -> bytes:
     tokens = [*chars, *(first + second for first, second in pairs)]
     tokenizer = Tokenizer(models.BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=pairs))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([END_OF_TEXT])
     return tokenizer.to_str().encode()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -16,7 +17,8 @@ from pretrain.heartbeat import Heartbeat
 from pretrain.phases import DeviceTimes, HostTimes, Marks, read_marks
 from pretrain.types import Record, StepResult
 
-COUNT_BITS = 24  # of a count that float32 holds: the rest travels as a number of its own, so that one copy is enough
+PIECE_BITS = 24  # of an integer, that float32 holds exactly: it travels in pieces, so that one copy is enough
+PIECES = 3  # for 64 bits
 LAG_STEPS = 2  # long enough that the copy has landed, short enough to stop soon
 
 
@@ -44,6 +46,7 @@ class LateRecords:
     def __init__(self, device: torch.device, clock: Callable[[], float], heartbeat: Heartbeat | None = None) -> None:
         self._pinned, self._clock = device.type == "cuda", clock
         self._times = (DeviceTimes if self._pinned else HostTimes)(heartbeat or Heartbeat())
+        self._shifts = torch.arange(PIECES, device=device).unsqueeze(1) * PIECE_BITS
         self._waiting: deque[_Waiting] = deque()
 
     def push(self, step: int, data_step: int, lr: float, result: StepResult) -> None:
@@ -52,9 +55,7 @@ class LateRecords:
         Args:
             step: steps finished with it. data_step: the batch it took. lr: its learning rate. result: on the device.
         """
-        high, low = result.num_targets >> COUNT_BITS, result.num_targets & ((1 << COUNT_BITS) - 1)
-        measured = torch.stack([result.loss, result.grad_norm, high.float(), low.float(), result.stop.float()])
-        values = torch.cat([measured, result.judgement])
+        values = self._packed(result)
         event = None
         if self._pinned:
             host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
@@ -66,22 +67,49 @@ class LateRecords:
     def ready(self, drain: bool = False) -> Iterator[Record]:
         """Yield the records that are old enough, oldest first; with `drain` all of them (a sync, for saves)."""
         while len(self._waiting) > (0 if drain else LAG_STEPS):
-            step, data_step, lr, finished_s, values, event, times, result = self._waiting.popleft()
-            if event is not None:
-                event.synchronize()
+            waited = self._waiting.popleft()
+            finished_s = waited.finished_s
+            if waited.event is not None:
+                waited.event.synchronize()
                 finished_s = self._clock()
-            loss, grad_norm, high, low, stop, bad, *evidence = values.tolist()
-            yield Record(
-                step,
-                data_step,
-                lr,
-                finished_s,
-                loss,
-                grad_norm,
-                skipped=bad > 0,
-                num_targets=(int(high) << COUNT_BITS) + int(low),
-                stop=stop > 0,
-                evidence=tuple(evidence),
-                result=result,
-                times=times if isinstance(times, dict) else read_marks(times, event),
-            )
+            times = waited.times if isinstance(waited.times, dict) else read_marks(waited.times, waited.event)
+            yield _record(waited, finished_s, times)
+
+    def _packed(self, result: StepResult) -> Tensor:
+        """Return (PIECES * (4 + sources) + 3 + sources + K,) float32, as `_record` takes it apart."""
+        measured = result.measured
+        single = torch.stack([result.num_targets, result.stop, measured.batch_hash, measured.grad_max_at])
+        integers = torch.cat([single, measured.source_targets])
+        pieces = (integers >> self._shifts) & ((1 << PIECE_BITS) - 1)
+        floats = torch.stack([result.loss, result.grad_norm, measured.grad_max])
+        return torch.cat([pieces.flatten().float(), floats, measured.source_nats, result.judgement])
+
+
+def _record(waited: _Waiting, finished_s: float, times: dict[str, float]) -> Record:
+    num_sources, values = len(waited.result.measured.source_nats), waited.values.tolist()
+    count = 4 + num_sources
+    pieces, rest = [int(value) for value in values[: PIECES * count]], iter(values[PIECES * count :])
+    integers = [sum(pieces[i + count * k] << (PIECE_BITS * k) for k in range(PIECES)) for i in range(count)]
+    num_targets, stop, batch_hash, grad_max_at, *source_targets = integers
+    loss, grad_norm, grad_max = islice(rest, 3)
+    source_nats = tuple(islice(rest, num_sources))
+    bad, *evidence = rest
+    return Record(
+        waited.step,
+        waited.data_step,
+        waited.lr,
+        finished_s,
+        loss,
+        grad_norm,
+        skipped=bad > 0,
+        num_targets=num_targets,
+        stop=stop > 0,
+        evidence=tuple(evidence),
+        result=waited.result,
+        times=times,
+        batch_hash=batch_hash % 2**64,
+        grad_max=grad_max,
+        grad_max_at=grad_max_at,
+        source_nats=source_nats,
+        source_targets=tuple(source_targets),
+    )

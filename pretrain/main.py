@@ -34,6 +34,7 @@ from pretrain.describe import (
 from pretrain.heartbeat import Phase
 from pretrain.json_lines import JsonLines, read_lines
 from pretrain.mesh import Mesh, set_determinism, start_mesh
+from pretrain.metrics.fields import StepFields, bytes_per_token
 from pretrain.metrics.flops import peak_flops
 from pretrain.metrics.lines import MetricsFile, read_metrics
 from pretrain.metrics.loggers import NoLogger
@@ -57,6 +58,7 @@ from pretrain.seats import (
     Parallel,
     Profiler,
     Schedule,
+    Watch,
 )
 from pretrain.signals import StopSignal
 from pretrain.tokenizer import Tokenizer, keep_tokenizer, was_trained_on
@@ -70,6 +72,8 @@ DERIVED = {
     "trainer.grad_accum_steps": "set trainer.global_batch_size and trainer.micro_batch_size: "
     "grad_accum_steps = global_batch_size / (micro_batch_size x ranks)",
     "model.vocab_size": "it is the tokenizer's, padded to a multiple of 128; set tokenizer.vocab_size of the pipeline",
+    "logger.loggers.wandb.watch": "wandb runs in a process of its own, where no model is for its watch to hook into; "
+    "watch=default, or watch=full, sends it each layer's norms and the histograms of its weights and gradients",
     "schedule.max_steps": "set trainer.max_steps, trainer.max_tokens or trainer.max_epochs",
 }
 
@@ -146,6 +150,7 @@ class Config:
     eval: Node[Evaluator]
     logger: Node[Logger]
     profile: Node[Profiler]
+    watch: Node[Watch]
     launcher: Node[Launcher]
     run_name: str
     seed: int = 1234
@@ -185,7 +190,8 @@ def assemble(mesh: Mesh, config: Config) -> Run:
         checkpointer=checkpointer,
         evaluator=build(config.eval, **seats, model=bare, loader=loader, tokenizer=tokenizer),
         profiler=build(config.profile, **seats),
-        log=build_log(config.logger, bare, plan, mesh, run_dir, loader.epochs_at),
+        watch=build(config.watch, **seats, model=bare, loader=loader, tokenizer=tokenizer),
+        log=build_log(config.logger, bare, plan, mesh, run_dir, loader, settings.max_grad_norm),
         signal=stop_signal(config.launcher, mesh, checkpointer),
         progress=Progress(),
         max_grad_norm=settings.max_grad_norm,
@@ -358,15 +364,19 @@ def build_log(
     plan: Plan,
     mesh: Mesh,
     run_dir: Path,
-    epochs_at: Callable[[int], dict[str, float]],
+    loader: ShardLoader,
+    max_grad_norm: float | None,
 ) -> RunLog:
     """Build what writes metrics: files and loggers on rank 0, nothing elsewhere."""
     peak = peak_flops(mesh.device)
     flops_per_token, total = model.flops_per_token(plan.seq_len), peak * mesh.world_size if peak else None
+    names, sources = [name for name, _ in model.named_parameters()], list(loader.samples.sources)
+    sizes = bytes_per_token(loader.dataset.manifest.splits["train"], sources)
+    fields = StepFields(names, sources, sizes, max_grad_norm, plan.global_batch_size, mesh.device)
     if not mesh.is_main:
-        return RunLog(plan, None, NoLogger(), flops_per_token, total, epochs_at)
+        return RunLog(plan, None, NoLogger(), flops_per_token, total, loader.epochs_at, fields)
     logger = build(node, run_dir=run_dir, plan=plan, mesh=mesh)
-    return RunLog(plan, MetricsFile(run_dir), logger, flops_per_token, total, epochs_at)
+    return RunLog(plan, MetricsFile(run_dir), logger, flops_per_token, total, loader.epochs_at, fields)
 
 
 def hash_seed(seed: int, rank: int) -> int:

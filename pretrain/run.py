@@ -28,6 +28,7 @@ from pretrain.seats import (
     Parallel,
     Profiler,
     Schedule,
+    Watch,
 )
 from pretrain.signals import StopSignal
 from pretrain.tokenizer import Tokenizer
@@ -68,6 +69,7 @@ class Run:
     checkpointer: Checkpointer
     evaluator: Evaluator
     profiler: Profiler
+    watch: Watch
     log: RunLog
     signal: StopSignal
     progress: Progress
@@ -100,6 +102,7 @@ def go_back(run: Run, to_step: int, path: str) -> None:
     now = run.progress
     with run.log.pause():
         run.log.flush()
+        show_watched(run, drain=True)  # what is still on its way belongs to the steps that are left
         told = run.guard.leave(to_step)
         if run.mesh.is_main:
             print(f"step {now.step}: {told}", file=sys.stderr, flush=True)
@@ -189,6 +192,12 @@ def look_after_saves(run: Run) -> None:
         run.signal.saving_took(took_s)
 
 
+def show_watched(run: Run, drain: bool = False) -> None:
+    """Write and log what was looked at in steps that lie far enough back; with `drain` in all of them."""
+    for name, line in run.watch.ready(run.progress.step, drain):
+        run.log.show(name, line)
+
+
 def state_of(run: Run) -> TrainState:
     """Return the live tensors and the facts of this moment."""
     tensors = {f"model.{name}": tensor for name, tensor in run.model.state_dict().items()}
@@ -213,6 +222,7 @@ def restore(run: Run, path: str | None = None) -> bool:
         setattr(run.progress, field.name, int(state.facts[field.name]))
     run.guard.restore(state.facts["guard"])
     evaluates = run.evaluator.due(run.progress.step)
+    run.watch.forget()
     missing = run.log.resume(run.progress.step, state.facts["line"], evaluates)
     if run.mesh.broadcast_json(missing) and evaluates:
         evaluate(run)

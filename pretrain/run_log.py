@@ -12,9 +12,10 @@ from typing import Any
 from foundation.errors import ConfigError
 from foundation.progress import LINE_EVERY_S
 from pretrain.json_lines import JsonLines
-from pretrain.metrics.lines import OTHER, STEP_FIELDS, TIMES, MetricsFile, in_order
+from pretrain.metrics.fields import StepFields
+from pretrain.metrics.lines import OTHER, STEP_FIELDS, TIMES, MetricsFile, StepLines, in_order
 from pretrain.plan import Plan
-from pretrain.run_files import LEDGER
+from pretrain.run_files import DATAPOINTS, LEDGER, WATCH
 from pretrain.seats import Logger
 from pretrain.types import Record
 
@@ -35,6 +36,7 @@ class RunLog:
         flops_per_token: of forward and backward.
         peak_flops: FLOP/s of all devices together; None when unknown.
         epochs_at: data steps done -> source -> how many times it has been read.
+        fields: what a line says of a step beside its rates.
     Attributes:
         last: the newest line. postponed: whether it waits for an evaluation that a run that goes on makes.
     """
@@ -47,11 +49,14 @@ class RunLog:
         flops_per_token: float,
         peak_flops: float | None,
         epochs_at: Callable[[int], dict[str, float]],
+        fields: StepFields | None = None,
     ) -> None:
         self._plan, self._metrics, self._logger = plan, metrics, logger
         self._flops_per_token, self._peak_flops = flops_per_token, peak_flops
         self._ledger = None if metrics is None else JsonLines(metrics.path.with_name(LEDGER))
-        self._epochs_at = epochs_at
+        folder = None if metrics is None else metrics.path.parent
+        self._shown = {name: StepLines(folder / name) for name in (WATCH, DATAPOINTS) if folder is not None}
+        self._epochs_at, self._fields = epochs_at, fields or StepFields()
         self._read: tuple[int, dict[str, float]] = (-1, {})  # batches, and how often they have read each source
         self._paused_s, self._last_finished_s = 0.0, time.perf_counter()
         self._last_beat_s = time.monotonic()
@@ -104,11 +109,10 @@ class RunLog:
         self._last_finished_s = record.finished_s
         tokens_per_s = record.num_targets / step_time_s
         before, epochs = self._epochs(record.data_step)
-        self.last = {
+        line = self._fields.of(record, num_updates, self.last) | {
             "step": record.step,
             "data_step": record.data_step,
             "num_updates": num_updates,
-            "loss": record.loss,
             "lr": record.lr,
             "grad_norm": record.grad_norm,
             "skipped": record.skipped,
@@ -120,7 +124,8 @@ class RunLog:
             "finished_s": round(time.time() - (self.clock() - record.finished_s), 3),
         }
         if self._peak_flops is not None:
-            self.last["mfu"] = tokens_per_s * self._flops_per_token / self._peak_flops
+            line["mfu"] = tokens_per_s * self._flops_per_token / self._peak_flops
+        self.last = in_order(line)
         self._held = True
         self._say_ends_of_epochs(record.step, before, epochs)
 
@@ -179,10 +184,22 @@ class RunLog:
             self._logger.log(self.last)
             self._held = False
 
+    def show(self, name: str, line: dict[str, Any]) -> None:
+        """Write what was looked at in a step, and hand it to the loggers.
+
+        Args:
+            name: of the file. line: of it, with `step`.
+        """
+        if name in self._shown:
+            self._shown[name].append(line)
+        self._logger.show(name, line)
+
     def sync(self) -> None:
         """Make every line but the held one durable, before a checkpoint counts on them."""
         if self._metrics is not None:
             self._metrics.sync()
+        for file in self._shown.values():
+            file.sync()
 
     def resume(self, step: int, line: dict[str, Any], evaluates: bool = False) -> bool:
         """Go on after `step` steps: later lines are dropped, the checkpoint's own line is held if the file lacks it.
@@ -196,6 +213,8 @@ class RunLog:
         """
         self._note("resume", at_step=step)
         self.last = in_order(line)
+        for file in self._shown.values():
+            file.drop_after(step)
         last_step = self._metrics.drop_after(step) if self._metrics is not None else 0
         if self._metrics is not None and evaluates and last_step == step and not self._metrics.is_evaluated(step):
             last_step = self._metrics.drop_after(step - 1)
@@ -210,6 +229,9 @@ class RunLog:
                 self._metrics.sync()  # status.json, which says that the run is over, is flushed as well
                 self._metrics.close()
             self._note("end", status=status)
+            for file in self._shown.values():
+                file.sync()
+                file.close()
         finally:  # a full disk must not keep the logger from telling how the run ended
             if self._ledger is not None:
                 self._ledger.close()

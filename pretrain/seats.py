@@ -6,17 +6,17 @@ Data have none: plan, evaluation and resume lean on what a `ShardLoader` is, dow
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from pretrain.mesh import Mesh
-from pretrain.types import Record, TrainState
+from pretrain.types import Batch, Record, StepResult, TrainState
 
 # What the seats' classes are handed when they are built, by parameter name: no key of theirs in a config may have one.
 RUNTIME = frozenset({"mesh", "plan", "device", "model", "loader", "tokenizer", "vocab_size", "run_dir"})
@@ -83,6 +83,14 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def flops_per_token(self, seq_len: int) -> float:
         """Return FLOPs of forward and backward for one token; says by which formula."""
+
+
+@runtime_checkable
+class Attends(Protocol):
+    """A module of a model that attends: what of it can be looked at without being part of its call."""
+
+    def queries_and_keys(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (batch, heads, seq_len, head size) queries and keys, as they are multiplied, of its first input."""
 
 
 class Parallel(ABC):
@@ -327,6 +335,9 @@ class Logger(ABC):
     def log(self, line: dict[str, Any]) -> None:
         """Take one line: JSON values, with `step`."""
 
+    def show(self, name: str, line: dict[str, Any]) -> None:  # noqa: B027  # most loggers show numbers alone
+        """Take what was looked at in a step: a line of the file `name`, JSON values, with `step`."""
+
     @abstractmethod
     def close(self, status: str) -> None:
         """Flush; `status` is finished, preempted, stopped or failed."""
@@ -342,6 +353,33 @@ class Profiler(ABC):
     @abstractmethod
     def close(self) -> None:
         """Write what was recorded."""
+
+
+class Watch(ABC):
+    """Looks into some of the steps. Called on every rank; no bit of the run hangs on it, and nothing waits for it."""
+
+    @abstractmethod
+    def looking(
+        self, step: int, batches: list[Batch], result: StepResult, numerics: Numerics
+    ) -> AbstractContextManager[None]:
+        """Return the context of one update: before it gradients are as the backward left them, after it clipped.
+
+        Args:
+            step: steps finished with it. batches: this rank's micro batches. result: what the step measured.
+            numerics: of the forward passes that it makes.
+        """
+
+    @abstractmethod
+    def ready(self, step: int, drain: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield what was seen long enough ago that it is on the host: the file's name and its line, rank 0 alone.
+
+        Args:
+            step: steps finished. drain: all of it (a sync, for saves and the end).
+        """
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Drop what was seen and not yet given: the run goes back to an earlier step."""
 
 
 class Launcher(ABC):

@@ -11,6 +11,7 @@ from pretrain.inside import keep_blackbox
 from pretrain.late import LateRecords
 from pretrain.mesh import Mesh
 from pretrain.metrics.lines import CHECKPOINT
+from pretrain.metrics.measures import largest_gradient, signed_hash, sum_by_source, targets_by_source
 from pretrain.run import (
     Run,
     check_replicas,
@@ -20,10 +21,11 @@ from pretrain.run import (
     learning_rate,
     look_after_saves,
     save,
+    show_watched,
     way_back,
 )
 from pretrain.seats import Action
-from pretrain.types import IGNORE, Batch, Record, Status, StepResult
+from pretrain.types import Batch, Measured, Record, Status, StepResult
 
 
 def train(run: Run) -> Status:
@@ -48,7 +50,8 @@ def train(run: Run) -> Status:
             status = Status.PREEMPTED
             break
         here(Phase.UPDATE)
-        run.optimizer.step(lr, result.judgement[0], clip_scale(result.grad_norm, run.max_grad_norm))
+        with run.watch.looking(now.step + 1, batches, result, run.numerics):
+            run.optimizer.step(lr, result.judgement[0], clip_scale(result.grad_norm, run.max_grad_norm))
         run.optimizer.zero_grad()
         late.push(now.step + 1, now.data_step, lr, result)
         now.step, now.data_step = now.step + 1, run.guard.batch_from(now.data_step + 1)
@@ -59,6 +62,7 @@ def train(run: Run) -> Status:
         status, went_back = take_ready(run, late, drain=saves or evaluates or compares)
         if went_back:
             continue
+        show_watched(run, drain=saves)
         if compares:
             check_replicas(run)
         look_after_saves(run)
@@ -67,6 +71,7 @@ def train(run: Run) -> Status:
         if evaluates and not evaluate(run):
             status = graver(status, Status.PREEMPTED)
     status = graver(status, take_ready(run, late, drain=True)[0])
+    show_watched(run, drain=True)
     if not run.checkpointer.due(now.step):
         save(run)
     with run.log.pause(CHECKPOINT):
@@ -96,9 +101,13 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
     """
     mesh = run.mesh
     random_before = random_states(mesh.device) if may_give_up(mesh) else None
-    targets = torch.stack([(batch.targets_BT != IGNORE).sum() for batch in batches]).sum()
-    stop = torch.full_like(targets, run.signal.requested)
-    num_targets, stop = mesh.sum(torch.stack([targets, stop]))
+    num_sources = len(run.loader.samples.sources)
+    targets_S = targets_by_source(batches, num_sources)
+    stop, batch_hash = (targets_S.new_full((1,), value) for value in (run.signal.requested, signed_hash(batches)))
+    targets_S, stop, batch_hash = mesh.sum(torch.cat([targets_S, stop, batch_hash])).tensor_split(
+        [num_sources, num_sources + 1]
+    )
+    num_targets = targets_S.sum()
     weight = mesh.dp_size / num_targets.clamp(min=1)  # DDP averages over ranks, this makes it a sum
     loss_sum = torch.zeros_like(weight)
     losses_AB: list[Tensor] = []
@@ -117,11 +126,17 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
             (micro_sum * weight).backward()
         loss_sum += micro_sum.detach()
         losses_AB.append(losses_B)
-    loss = mesh.sum(loss_sum) / num_targets.clamp(min=1)
+    losses = torch.stack(losses_AB)
+    nats_S = loss_sum.unsqueeze(0)
+    if num_sources > 1:
+        nats_S = torch.cat([nats_S, sum_by_source(losses.flatten(), batches, num_sources)])
+    nats_S = mesh.sum(nats_S)
+    loss = nats_S[0] / num_targets.clamp(min=1)
     grad_norms_P = norms_of_gradients(run.model)
     grad_norm = norm_of_gradients(grad_norms_P)
     judgement = run.guard.judge(loss, grad_norm)
-    return StepResult(loss, grad_norm, judgement, num_targets, stop, torch.stack(losses_AB), grad_norms_P)
+    measured = Measured(batch_hash[0], *largest_gradient(run.model), nats_S[-num_sources:], targets_S)
+    return StepResult(loss, grad_norm, judgement, num_targets, stop[0], losses, grad_norms_P, measured)
 
 
 def may_give_up(mesh: Mesh) -> bool:

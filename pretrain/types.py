@@ -34,12 +34,35 @@ class Batch:
         targets_BT: (micro_batch_size, seq_len) int64, the ids one to the right, IGNORE where masked.
         samples: (micro_batch_size,) int64 global sample numbers, on the host.
         keys_B: (micro_batch_size,) int64, a hash of (seed, data_step, sample): what a model's randomness hangs on.
+        sources_B: (micro_batch_size,) int64, number of the source of each sample; None where all come from one.
+        hash: sum of the samples' hashes modulo 2^64 (`hash_of_samples` in data/loader.py), on the host.
     """
 
     inputs_BT: Tensor
     targets_BT: Tensor
     samples: np.ndarray
     keys_B: Tensor
+    sources_B: Tensor | None = None
+    hash: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a step measured for people who look; on the device and, but for the gradient, reduced over ranks.
+
+    Attributes:
+        batch_hash: () int64, sum of the hashes of the global batch's samples modulo 2^64.
+        grad_max: () float32, largest absolute value in any gradient before clipping.
+        grad_max_at: () int64, the number of its parameter in the model's order.
+        source_nats: (sources,) float32, sums of nats.
+        source_targets: (sources,) int64, target tokens.
+    """
+
+    batch_hash: Tensor
+    grad_max: Tensor
+    grad_max_at: Tensor
+    source_nats: Tensor
+    source_targets: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +77,7 @@ class StepResult:
         stop: () int64, ranks that were asked to stop.
         losses_AB: (grad_accum_steps, micro_batch_size) float32, sums of nats of this rank's sequences; not reduced.
         grad_norms_P: (parameters,) float32, L2 norm of each parameter's gradient before clipping.
+        measured: for the metrics line.
     """
 
     loss: Tensor
@@ -63,6 +87,7 @@ class StepResult:
     stop: Tensor
     losses_AB: Tensor
     grad_norms_P: Tensor
+    measured: Measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +107,7 @@ class Record:
         evidence: what the guard's verdict rests on.
         result: as the device has it, for those who look into the step: reading it waits for the device.
         times: seconds of each part of it, as `phases` names them.
+        batch_hash, grad_max, grad_max_at, source_nats, source_targets: as `Measured`; the hash from 0 to 2^64.
     """
 
     step: int
@@ -96,6 +122,11 @@ class Record:
     evidence: tuple[float, ...] = ()
     result: StepResult | None = None
     times: dict[str, float] = field(default_factory=dict)
+    batch_hash: int = 0
+    grad_max: float = 0.0
+    grad_max_at: int = 0
+    source_nats: tuple[float, ...] = ()
+    source_targets: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)

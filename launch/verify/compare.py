@@ -16,6 +16,7 @@ from pretrain.checkpoint.gate import GATE
 from pretrain.checkpoint.integrity import step_folders
 from pretrain.checkpoint.reading import Opened, load_tensors, open_checkpoint
 from pretrain.json_lines import read_lines
+from pretrain.metrics.lines import MACHINE_FIELDS
 from pretrain.plan import counted
 from pretrain.run_files import CHECKPOINTS, JOURNAL, METRICS, SAMPLES
 
@@ -115,11 +116,12 @@ def _first_difference(one: dict[str, Any], other: dict[str, Any]) -> str:
 
 
 def timeless(value: Any) -> Any:
-    """Return JSON values without what a clock says: fields in seconds, or by them."""
+    """Return JSON values without what hangs on the machine: fields in seconds or by them, and memory."""
     if isinstance(value, list):
         return [timeless(item) for item in value]
     if isinstance(value, dict):
-        return {key: timeless(item) for key, item in value.items() if not (str(key).endswith("_s") or key == "mfu")}
+        kept = ((key, item) for key, item in value.items() if key not in MACHINE_FIELDS and not str(key).endswith("_s"))
+        return {key: timeless(item) for key, item in kept}
     return value
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+import xxhash
 from torch import Tensor
 
 from data_pipeline.shards.budget import ALLOWED, is_budget, is_weight
@@ -35,12 +36,14 @@ Int64s = npt.NDArray[np.int64]
 class _HostStep:
     """One rank's step: samples_AB (grad_accum_steps, micro_batch_size); tokens_ABT (.., .., seq_len + 1) int32.
 
-    keys_AB are int64, one a sample.
+    keys_AB are int64, one a sample; sources_AB likewise, None where all come from one. hashes has one a micro batch.
     """
 
     samples_AB: Int64s
     keys_AB: Tensor
     tokens_ABT: Tensor
+    sources_AB: Tensor | None
+    hashes: list[int]
 
 
 class Shards:
@@ -158,7 +161,11 @@ class ShardLoader:
         if self._shards.mask_after_eot:
             targets_ABT.masked_fill_(inputs_ABT == self.dataset.manifest.eot_id, IGNORE)
         keys_AB = step.keys_AB.to(self._device, non_blocking=True)
-        return [Batch(*batch) for batch in zip(inputs_ABT, targets_ABT, step.samples_AB, keys_AB, strict=True)]
+        sources_AB = (
+            [None] * len(keys_AB) if step.sources_AB is None else step.sources_AB.to(self._device, non_blocking=True)
+        )
+        parts = (inputs_ABT, targets_ABT, step.samples_AB, keys_AB, sources_AB, step.hashes)
+        return [Batch(*batch) for batch in zip(*parts, strict=True)]
 
     def targets_of(self, tokens_BT: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
         """Return (batch, seq_len) int32, the targets of (batch, seq_len + 1) tokens, on the host."""
@@ -193,9 +200,16 @@ class ShardLoader:
 
     def _read(self, data_step: int) -> _HostStep:
         samples_AB = rank_samples(self._plan, self._mesh.dp_rank, data_step)
-        tokens = torch.from_numpy(self.samples.read(samples_AB.ravel()))
+        tokens_ABT = self.samples.read(samples_AB.ravel()).reshape(*samples_AB.shape, -1)
         keys_AB = torch.from_numpy(sample_keys(self._plan.seed, data_step, samples_AB))
-        return _HostStep(samples_AB, self._pinned(keys_AB), self._pinned(tokens.view(*samples_AB.shape, -1)))
+        sources_AB = None
+        if len(self.samples.sources) > 1:
+            sources_AB = self._pinned(
+                torch.from_numpy(self.samples.sources_of(samples_AB.ravel()).reshape(samples_AB.shape))
+            )
+        hashes = [hash_of_samples(*pair) for pair in zip(samples_AB, tokens_ABT, strict=True)]
+        tokens = self._pinned(torch.from_numpy(tokens_ABT))
+        return _HostStep(samples_AB, self._pinned(keys_AB), tokens, sources_AB, hashes)
 
     def _pinned(self, tokens: Tensor) -> Tensor:
         if self._device.type != "cuda":
@@ -209,6 +223,19 @@ def _merged(share: Any) -> str:
     if not isinstance(share, dict) or len(share) < 2:
         return ""
     return "; what is typed is merged into what was set before, which data.mixture=null in front of it takes out"
+
+
+def hash_of_samples(samples_B: Int64s, tokens_BT: npt.NDArray[np.int32]) -> int:
+    """Return the sum of the samples' hashes modulo 2^64: the same for any order of them and any split into parts.
+
+    A sample's hash is the xxh3-64 of its tokens, seeded by its number. Equal sums of two global batches say that they
+    held the same samples with the same tokens, but for one chance in 2^64; which are masked they don't say.
+
+    Args:
+        samples_B: (B,) int64 sample numbers. tokens_BT: (B, T) int32 token ids.
+    """
+    rows = zip(samples_B.tolist(), np.ascontiguousarray(tokens_BT), strict=True)
+    return sum(xxhash.xxh3_64_intdigest(tokens_T, number % 2**64) for number, tokens_T in rows) % 2**64
 
 
 def rank_samples(plan: Plan, dp_rank: int, data_step: int) -> Int64s:

@@ -145,6 +145,16 @@ class Samples:
             found.append(Place(sample, list(self.sources)[source], number // reader.num_samples, first))
         return found
 
+    def sources_of(self, samples: Int64s) -> Int64s:
+        """Return (k,) int64, the number of the source of each sample, in the order of `sources`.
+
+        Args:
+            samples: (k,) int64 sample numbers of the run.
+        """
+        if len(self._ordered) == 1:
+            return np.zeros_like(samples)
+        return self._mixture.locate(samples)[0]
+
     def drawn(self, num_samples: int) -> dict[str, int]:
         """Return how many of the run's first `num_samples` samples come from each source."""
         if len(self._ordered) == 1:

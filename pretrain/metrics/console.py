@@ -22,6 +22,9 @@ BOLD, RED, PLAIN = "\x1b[1m", "\x1b[1;31m", "\x1b[0m"
 class Console(Logger):
     """Prints the first step, every `every_steps`-th, the last, each skipped one and each evaluation to stdout.
 
+    The loss of a line is the mean over all tokens since the line before it, skipped steps left out; a skipped step
+    shows its own.
+
     Args:
         plan: the length of the run.
         every_steps: steps between two lines.
@@ -33,15 +36,21 @@ class Console(Logger):
         require(every_steps >= 1, "every_steps", every_steps, "1 or more; logger=none says nothing")
         self._max_steps, self._every_steps = plan.max_steps, every_steps
         self._times = StepTimes(max(every_steps, MIN_WINDOW_STEPS))
+        self._nats = self._tokens = 0.0  # of the steps since the last line
         self._first, self._silent = True, False
 
     def log(self, line: dict[str, Any]) -> None:
         step = line["step"]
-        self._times.add(line["step_time_s"], line["step_time_s"] * line["tokens_per_s"])
+        num_tokens = line["step_time_s"] * line["tokens_per_s"]
+        self._times.add(line["step_time_s"], num_tokens)
+        if not line["skipped"]:
+            self._nats, self._tokens = self._nats + line["loss"] * num_tokens, self._tokens + num_tokens
         fields = {name: value for name, value in line.items() if name not in STEP_FIELDS}
         if self._first or step % self._every_steps == 0 or step == self._max_steps or line["skipped"] or fields:
             self._first = False
             self._say(self._step_line(line), RED if line["skipped"] else "")
+            if not line["skipped"]:
+                self._nats = self._tokens = 0.0
         for text in evaluation_lines(fields):
             self._say(" " * (2 * len(f"{self._max_steps:,}") + 8) + text, BOLD)
 
@@ -52,9 +61,10 @@ class Console(Logger):
     def _step_line(self, line: dict[str, Any]) -> str:
         width = len(f"{self._max_steps:,}")
         rate = self._times.tokens_per_s
+        loss = line["loss"] if line["skipped"] or not self._tokens else self._nats / self._tokens
         parts = [
             f"step {line['step']:>{width},}/{self._max_steps:,}",
-            f"loss {line['loss']:7.4f}",
+            f"loss {loss:7.4f}",
             f"lr {line['lr']:.2e}",
             f"grad norm {line['grad_norm']:7.3f}",
             f"{human(rate, 'tokens'):>12}/s",

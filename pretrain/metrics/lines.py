@@ -12,10 +12,17 @@ from pretrain.run_files import METRICS
 
 # what every step has, in the order of a line; all other fields of a line came from an evaluation and stand behind
 STEP_FIELDS = (
-    *("step", "data_step", "num_updates", "loss", "lr", "grad_norm", "skipped"),
-    *("tokens_seen", "epochs", "tokens_per_s", "step_time_s", "times", "finished_s", "mfu"),
+    *("step", "data_step", "num_updates", "num_skipped"),
+    *("loss", "perplexity", "bits_per_byte", "source_losses"),
+    *("lr", "grad_norm", "grad_max", "grad_max_clipped", "grad_max_name", "num_clipped", "clipped_frac", "skipped"),
+    *("tokens_seen", "samples_seen", "batch_hash", "epochs"),
+    *("tokens_per_s", "step_time_s", "times", "finished_s", "mfu", "host_memory_bytes", "device_memory_bytes"),
 )
-CLOCKS = ("tokens_per_s", "step_time_s", "times", "finished_s", "mfu")  # of them, what differs from run to run
+# those of one run that another run of the same steps has otherwise
+MACHINE_FIELDS = (
+    *("tokens_per_s", "step_time_s", "times", "finished_s", "mfu"),
+    *("host_memory_bytes", "device_memory_bytes"),
+)
 TIMES = ("data_s", "forward_backward_s", "optimizer_s", "other_s")  # parts of a step's time, in `times`
 # what the run's clock stands still for, as ledger.jsonl calls it
 CHECKPOINT, EVALUATION, OTHER = "checkpoint", "evaluation", "other"
@@ -23,11 +30,27 @@ SAMPLES = "samples"  # the one field of an evaluation that is no number: [{"prom
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-class MetricsFile(JsonLines):
-    """The metrics file of one run.
+class StepLines(JsonLines):
+    """A file of lines of steps, that rise.
 
     `sync` before a checkpoint counts on its lines: a machine that loses power keeps every line up to its newest
     checkpoint, the resumed run writes the rest.
+    """
+
+    def append(self, line: dict[str, Any], durable: bool = False) -> None:
+        """Write one line. At the first, lines of its step and later (an attempt without a checkpoint) are dropped.
+
+        Args:
+            line: as `JsonLines.append` takes it; `step` (steps finished with it) is not below the last line's.
+            durable: as there.
+        """
+        if self.is_closed:
+            self.drop_after(int(line["step"]) - 1)
+        super().append(line, durable)
+
+
+class MetricsFile(StepLines):
+    """The metrics file of one run, a line a step.
 
     Args:
         run_dir: of the run; the file is metrics.jsonl in it.
@@ -35,17 +58,6 @@ class MetricsFile(JsonLines):
 
     def __init__(self, run_dir: Path) -> None:
         super().__init__(run_dir / METRICS)
-
-    def append(self, line: dict[str, Any], durable: bool = False) -> None:
-        """Write one line. At the first, lines of its step and later (an attempt without a checkpoint) are dropped.
-
-        Args:
-            line: as `JsonLines.append` takes it; `step` (steps finished with it) is above the last line's.
-            durable: as there.
-        """
-        if self.is_closed:
-            self.drop_after(int(line["step"]) - 1)
-        super().append(line, durable)
 
     def is_evaluated(self, step: int) -> bool:
         """Return whether the line of this step has fields of an evaluation."""
@@ -70,7 +82,7 @@ def missing_steps(path: Path, first: int, last: int) -> list[tuple[int, int]]:
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the lines of a metrics file, spelled floats as floats again; what is no line (a torn end) is passed over.
 
-    A top-level string that is exactly "NaN", "Infinity" or "-Infinity" reads as a float: no field there is a text.
+    A top-level string that is exactly "NaN", "Infinity" or "-Infinity" reads as a float: no text there can be one.
     """
     for line in read_lines(path):
         if "step" in line:

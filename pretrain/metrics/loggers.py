@@ -40,6 +40,12 @@ class Loggers(Logger):
                 with self._said(name):
                     logger.log(line)
 
+    def show(self, name: str, line: dict[str, Any]) -> None:
+        for key, logger in self._loggers.items():
+            if key not in self._failed:
+                with self._said(key):
+                    logger.show(name, line)
+
     def close(self, status: str) -> None:
         for name, logger in self._loggers.items():
             with self._said(name):

@@ -1,24 +1,11 @@
-"""Weights & Biases at arm's length: a child process talks to it, training hands lines over and never waits.
-
-A thread is not enough: with the network down, wandb's own exit handler held a finished process for 61 s. A child
-process can be left behind, keeps its work off the trainer's interpreter lock, and closes the run properly when the
-trainer is killed, because it sees the end of its pipe.
-"""
+"""Weights & Biases, in a child process (child.py): wandb_child/__main__.py."""
 
 from __future__ import annotations
 
-import contextlib
-import queue
-import subprocess
-import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any, Literal
 
-from foundation.errors import require
-from foundation.text import one_line
-from pretrain.json_lines import json_line
+from pretrain.metrics.child import Child
 from pretrain.seats import Logger
 
 # what a run is compared by; nothing else of the config leaves the machine
@@ -26,7 +13,7 @@ CONFIG_KEYS = (
     *("model", "data", "optim", "schedule", "parallel", "precision", "trainer", "spike", "checkpoint", "eval"),
     *("seed", "run_name", "resume"),
 )
-CHILD = (sys.executable, "-P", "-m", "pretrain.metrics.wandb_child")  # -P: a folder `wandb` here is not the package
+MODULE = "pretrain.metrics.wandb_child"
 LOG = "wandb.log"
 
 
@@ -59,9 +46,7 @@ class WandB(Logger):
         queue_lines: int = 10_000,
         close_timeout_s: float = 30.0,
     ) -> None:
-        require(queue_lines >= 1, "queue_lines", queue_lines, "1 or more; 10000 is the default")
-        require(close_timeout_s >= 0, "close_timeout_s", close_timeout_s, "0 not to wait, or more")
-        self._greeting = {
+        greeting = {
             "run_dir": str(run_dir.absolute()),
             "project": project,
             "entity": entity,
@@ -69,69 +54,18 @@ class WandB(Logger):
             "config_keys": list(CONFIG_KEYS) if config_keys is None else config_keys,
             "tags": tags or [],
         }
-        self._log_path, self._close_timeout_s = run_dir / LOG, close_timeout_s
-        self._queue: queue.Queue[dict[str, Any]] = queue.Queue(queue_lines)
-        self._thread: threading.Thread | None = None
-        self._dead = False
-        self.num_dropped = 0
+        self._child = Child("wandb", MODULE, greeting, run_dir / LOG, queue_lines, close_timeout_s)
+
+    @property
+    def num_dropped(self) -> int:
+        """Lines that were dropped because the child did not keep up."""
+        return self._child.num_dropped
 
     def log(self, line: dict[str, Any]) -> None:
-        if self._dead:
-            return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._feed, name="wandb", daemon=True)
-            self._thread.start()
-        try:
-            self._queue.put_nowait({"line": line})
-        except queue.Full:
-            if not self.num_dropped:
-                _say("it does not keep up; lines are dropped for it (metrics.jsonl has them all)")
-            self.num_dropped += 1
+        self._child.send({"line": line})
+
+    def show(self, name: str, line: dict[str, Any]) -> None:
+        self._child.send({"show": name, "line": line})
 
     def close(self, status: str) -> None:
-        if self._thread is None or self._dead:
-            return
-        if self.num_dropped:
-            _say(f"{self.num_dropped} lines were dropped")
-        deadline = time.monotonic() + self._close_timeout_s
-        try:
-            self._queue.put({"close": status}, timeout=self._close_timeout_s)
-        except queue.Full:
-            pass
-        else:
-            self._thread.join(max(0.0, deadline - time.monotonic()))
-        if self._thread.is_alive():
-            _say(f"not done after {self._close_timeout_s:.0f} s; it goes on without this process, see {self._log_path}")
-
-    def _feed(self) -> None:
-        """Start the child and hand it what is in the queue, until the message that closes. Runs in the thread."""
-        try:
-            with self._log_path.open("ab") as log:
-                child = subprocess.Popen(
-                    CHILD, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
-                )
-            assert child.stdin is not None and child.stdout is not None
-            threading.Thread(target=_repeat, args=(child.stdout,), name="wandb-says", daemon=True).start()
-            message = self._greeting
-            while True:
-                child.stdin.write(json_line(message))
-                child.stdin.flush()
-                if "close" in message:
-                    break
-                message = self._queue.get()
-            child.stdin.close()
-            if code := child.wait():
-                raise ChildProcessError(f"its process ended with code {code}")
-        except Exception as error:  # whatever it is, it must not reach training
-            self._dead = True
-            _say(f"stopped ({type(error).__name__}: {error}); training goes on, see {self._log_path}")
-
-
-def _repeat(lines: Any) -> None:
-    for line in lines:
-        _say(line.decode(errors="backslashreplace").rstrip("\n"))
-
-
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):  # nobody may be there to read it
-        print(f"wandb: {one_line(text)}", file=sys.stderr, flush=True)
+        self._child.close(status)

@@ -58,8 +58,7 @@ class CausalSelfAttention(nn.Module):
             keys_2B2: (2, B, 2) int32, `site_keys` of weights and output; None drops nothing.
         """
         B, T, D = x_BTD.shape
-        heads = (B, T, self.num_heads, D // self.num_heads)
-        q_BHTK, k_BHTK, v_BHTK = (part.view(heads).transpose(1, 2) for part in self.qkv(x_BTD).split(D, dim=-1))
+        q_BHTK, k_BHTK, v_BHTK = self._heads(x_BTD)
         # is_causal and never a mask: a dense mask turns the flash kernels off, on CPUs too. A single position that
         # follows a cache sees everything, which is no mask at all.
         is_causal = T > 1
@@ -77,6 +76,17 @@ class CausalSelfAttention(nn.Module):
             )  # fmt: skip
         y_BTD: Tensor = self.out(y_BHTK.transpose(1, 2).reshape(B, T, D))
         return y_BTD if keys_2B2 is None else dropout(y_BTD, self.dropout, keys_2B2[1])
+
+    def queries_and_keys(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (B, H, T, K) queries and keys of an input, for people who look."""
+        q_BHTK, k_BHTK, _ = self._heads(x_BTD)
+        return q_BHTK, k_BHTK
+
+    def _heads(self, x_BTD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        B, T, D = x_BTD.shape
+        heads = (B, T, self.num_heads, D // self.num_heads)
+        q_BHTK, k_BHTK, v_BHTK = (part.view(heads).transpose(1, 2) for part in self.qkv(x_BTD).split(D, dim=-1))
+        return q_BHTK, k_BHTK, v_BHTK
 
 
 def _attend_dropping(

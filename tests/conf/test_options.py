@@ -123,7 +123,7 @@ def test_an_option_sets_no_key_that_it_does_not_explain(option: str) -> None:
     "group",
     [
         *("clean", "dedup", "decontaminate", "augment", "preflight", "recipe"),
-        *("spike", "checkpoint", "eval", "logger", "profile", "experiment"),
+        *("spike", "checkpoint", "eval", "logger", "profile", "watch", "experiment"),
     ],
 )
 def test_a_group_that_may_do_nothing_has_an_option_that_does(group: str) -> None:

@@ -21,7 +21,7 @@ import pytest
 from data_pipeline.shards.manifest import Manifest
 from pretrain.checkpoint.reading import open_checkpoint
 from pretrain.json_lines import read_lines
-from pretrain.metrics.lines import CLOCKS, read_metrics
+from pretrain.metrics.lines import MACHINE_FIELDS, read_metrics
 
 TRAIN = Path(__file__).parents[2] / "launch" / "train.py"
 
@@ -49,7 +49,7 @@ def status(run_dir: Path) -> dict[str, Any]:
 def lines(run_dir: Path) -> list[dict[str, Any]]:
     """The lines without what a clock says."""
     return [
-        {key: value for key, value in line.items() if key not in CLOCKS}
+        {key: value for key, value in line.items() if key not in MACHINE_FIELDS}
         for line in read_metrics(run_dir / "metrics.jsonl")
     ]
 

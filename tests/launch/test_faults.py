@@ -17,7 +17,7 @@ import pytest
 
 from foundation.stops import STOPS
 from pretrain.attempts import read_attempts
-from pretrain.metrics.lines import CLOCKS, read_metrics
+from pretrain.metrics.lines import MACHINE_FIELDS, read_metrics
 
 pytestmark = [
     pytest.mark.slow,
@@ -61,7 +61,10 @@ FINDS_IT = f"import sys; sys.path.append({str(HERE)!r})"  # in a forked process,
 
 def lines(run_dir: Path) -> list[dict[str, Any]]:
     """The lines without what a clock says."""
-    return [{key: line[key] for key in line if key not in CLOCKS} for line in read_metrics(run_dir / "metrics.jsonl")]
+    return [
+        {key: line[key] for key in line if key not in MACHINE_FIELDS}
+        for line in read_metrics(run_dir / "metrics.jsonl")
+    ]
 
 
 def until(holds: Callable[[], bool], seconds: float = 120) -> None:

@@ -10,17 +10,25 @@ import pytest
 import torch
 
 from pretrain.late import LAG_STEPS, LateRecords
-from pretrain.types import StepResult
+from pretrain.types import Measured, StepResult
 
+HASHES = [0, 1, -1, -(2**63), 2**63 - 1, 0x123456789ABCDEF0, -2, 3]  # as int64 holds a sum modulo 2^64
 TARGETS = 61 << 20  # tokens of a large batch: no float32 holds the odd counts above 2^24
 
 
 def result(step: int) -> StepResult:
     loss, grad_norm = torch.tensor(step / 10), torch.tensor(float(step * 2))
     num_targets, stop = torch.tensor(TARGETS + step), torch.tensor(int(step == 5))
-    return StepResult(
-        loss, grad_norm, torch.tensor([float(step == 3), step + 0.5, -step]), num_targets, stop, loss[None], loss[None]
-    )
+    targets_S = torch.stack([num_targets - step, torch.tensor(step)])
+    measured = Measured(torch.tensor(HASHES[step]), -loss, torch.tensor(step), torch.stack([loss, -loss]), targets_S)
+    judgement = torch.tensor([float(step == 3), step + 0.5, -step])
+    return StepResult(loss, grad_norm, judgement, num_targets, stop, loss[None], loss[None], measured)
+
+
+def on_a_gpu() -> StepResult:
+    ones, count = torch.ones((), device="cuda"), torch.ones((), dtype=torch.int64, device="cuda")
+    measured = Measured(count, ones, count, ones[None], count[None])
+    return StepResult(ones, ones, ones[None], count, count, ones[None], ones[None], measured)
 
 
 def push(late: LateRecords, step: int) -> None:
@@ -52,6 +60,10 @@ def test_a_record_says_what_the_step_measured() -> None:
     assert [record.stop for record in records] == [False, False, False, False, True]
     assert [record.num_targets for record in records] == [TARGETS + step for step in range(1, 6)]
     assert [record.evidence for record in records] == [(step + 0.5, -step) for step in range(1, 6)]
+    assert [record.batch_hash for record in records] == [each % 2**64 for each in HASHES[1:6]]
+    assert [record.grad_max_at for record in records] == [1, 2, 3, 4, 5]
+    assert [record.source_targets for record in records] == [(TARGETS, step) for step in range(1, 6)]
+    assert records[1].source_nats == pytest.approx((0.2, -0.2)) and records[1].grad_max == pytest.approx(-0.2)
     assert records[1].loss == pytest.approx(0.2)
     assert (records[1].data_step, records[1].lr, records[1].finished_s) == (1, 2e-3, 2.0)
 
@@ -60,11 +72,10 @@ def test_a_record_says_what_the_step_measured() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_on_a_gpu_no_push_waits() -> None:
     late = LateRecords(torch.device("cuda"), time.perf_counter)
-    ones = torch.ones((), device="cuda")
-    count = torch.ones((), dtype=torch.int64, device="cuda")
+    result = on_a_gpu()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        late.push(1, 0, 1.0, StepResult(ones, ones, ones[None], count, count, ones[None], ones[None]))
+        late.push(1, 0, 1.0, result)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert next(late.ready(drain=True)).loss == 1.0
@@ -74,13 +85,12 @@ def test_on_a_gpu_no_push_waits() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_on_a_gpu_a_step_takes_the_device_s_time_and_not_that_of_queueing() -> None:
     late = LateRecords(torch.device("cuda"), time.perf_counter)
-    ones, work = torch.ones((), device="cuda"), torch.randn(4096, 4096, device="cuda")
-    count = torch.ones((), dtype=torch.int64, device="cuda")
+    result, work = on_a_gpu(), torch.randn(4096, 4096, device="cuda")
     finished_s = []
     for step in range(1, 13):
         for _ in range(20):
             work = torch.nn.functional.normalize(work @ work)
-        late.push(step, step - 1, 1.0, StepResult(ones, ones, ones[None], count, count, ones[None], ones[None]))
+        late.push(step, step - 1, 1.0, result)
         finished_s += [record.finished_s for record in late.ready(drain=step % 4 == 0)]  # as an evaluation drains
     times_s = [after - before for before, after in itertools.pairwise(finished_s[3:])]  # warm by then
     assert min(times_s) > statistics.median(times_s) / 2

@@ -131,7 +131,7 @@ def test_mfu_is_of_all_devices_together(
     run = worker.make_run(Mesh(0, 1, 0, torch.device("cpu")), [*tiny, "run_name=x", "trainer.max_steps=2"])
     run.loader.close()
     four = Mesh(1, 4, 1, torch.device("cpu"))
-    log = build_log(Node("logger", NoLogger), run.model, run.plan, four, tmp_path, run.loader.epochs_at)
+    log = build_log(Node("logger", NoLogger), run.model, run.plan, four, tmp_path, run.loader, None)
     log.add(Record(1, 0, 1e-3, log.clock() + 1, 2.0, 1.0, False, 256, False), 1, 256)
     expected = log.last["tokens_per_s"] * run.model.flops_per_token(run.plan.seq_len) / 4e12
     assert log.last["mfu"] == pytest.approx(expected)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from foundation.errors import ConfigError
 from pretrain.checkpoint.state import decode, encode
+from pretrain.metrics.fields import StepFields
 from pretrain.metrics.lines import STEP_FIELDS, MetricsFile, read_metrics
 from pretrain.metrics.loggers import NoLogger
 from pretrain.plan import Plan
@@ -198,11 +201,15 @@ def test_a_long_step_is_heard_of_and_a_short_one_is_not(
 
 
 def test_a_step_s_fields_are_the_ones_that_readers_know(tmp_path: Path) -> None:
-    with_peak, without = log(tmp_path, peak_flops=1000.0), log(tmp_path)
-    for run_log in (with_peak, without):
-        run_log.add(record(1), 1, 32)
-    assert tuple(with_peak.last) == STEP_FIELDS
-    assert (*without.last, "mfu") == STEP_FIELDS
+    fields = StepFields(["weight"], ["books", "web"], [4.0, 2.0], 1.0, 8, torch.device("cpu"))
+    counted = replace(record(1), source_nats=(3.0, 9.0), source_targets=(2, 6), grad_max_at=0)
+    whole = RunLog(PLAN, MetricsFile(tmp_path), NoLogger(), 10.0, 1000.0, epochs_at, fields)
+    whole.add(counted, 1, 32)
+    assert (*whole.last, "device_memory_bytes") == STEP_FIELDS
+    least = log(tmp_path)
+    least.add(record(1), 1, 32)
+    optional = ("bits_per_byte", "source_losses", "mfu", "device_memory_bytes")
+    assert tuple(least.last) == tuple(name for name in STEP_FIELDS if name not in optional)
 
 
 def test_a_line_counts_the_epochs_of_each_source_and_their_ends_are_said(

@@ -82,6 +82,8 @@ def test_gradient_and_step_are_those_of_the_whole_batch(
             line, as_one = parts["lines"][step], expected["lines"][step]
             assert line["loss"] == pytest.approx(as_one["loss"], rel=LOSS[case.precision]), what
             assert line["tokens_seen"] == as_one["tokens_seen"] and not line["skipped"], what
+            assert line["batch_hash"] == as_one["batch_hash"], what
+            assert line["grad_max"] == pytest.approx(as_one["grad_max"], rel=GRADIENT[case.precision] * 10), what
         before, after = expected["weights"][0], expected["weights"][-1]
         updates = [{name: end[name] - before[name] for name in before} for end in (parts["weights"][-1], after)]
         check_close(*updates, UPDATE[case.precision], what)

@@ -72,6 +72,36 @@ def test_any_split_has_the_gradient_of_the_whole_batch(
     run.loader.close()
 
 
+def test_the_loss_of_each_source_is_that_of_its_own_sequences(
+    worker: ModuleType, overrides: list[str], tmp_path: Path, write_data: Callable[..., None]
+) -> None:
+    words = {"web": "the quick brown fox jumps over it ", "code": "def f(x): return x + 1  # of code\n"}
+    texts = {name: [text * 9 for _ in range(40)] for name, text in words.items()}
+    write_data(tmp_path / "two", texts, {"web": texts["web"][:2]}, 280)
+    line = [text for text in overrides if not text.startswith("data.path=")]
+    run = worker.make_run(CPU, [*line, f"data.path={tmp_path / 'two'}", "trainer.max_steps=4"])
+    expected = []
+    for data_step in range(4):
+        sums: dict[str, list[float]] = {name: [0.0, 0] for name in run.loader.samples.sources}
+        for batch in run.loader.micro_batches(data_step):
+            for row, source in enumerate(run.loader.samples.sources_of(batch.samples).tolist()):
+                logits, targets = run.model(batch.inputs_BT[row : row + 1])[0], batch.targets_BT[row]
+                loss = functional.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="sum")
+                sums[list(sums)[source]][0] += loss.item()
+                sums[list(sums)[source]][1] += int((targets != IGNORE).sum())
+        expected.append({name: nats / count for name, (nats, count) in sums.items() if count})
+    object.__setattr__(run, "max_grad_norm", 1e-30)  # every step is clipped to nothing: all are of the same weights
+    run.optimizer.lr = 1e-12
+    assert train(run) is Status.FINISHED
+    run.loader.close()
+    run.log.close("finished")
+    lines = list(read_metrics(tmp_path / "run/metrics.jsonl"))
+    assert [line["source_losses"] for line in lines] == [pytest.approx(losses, rel=1e-4) for losses in expected]
+    assert len({line["batch_hash"] for line in lines}) == 4
+    assert all(line["grad_max_name"] in dict(run.model.named_parameters()) for line in lines)
+    assert all(0 < line["grad_max"] <= line["grad_norm"] for line in lines)
+
+
 def test_micro_batches_hold_unequal_numbers_of_targets(worker: ModuleType, overrides: list[str]) -> None:
     run = worker.make_run(CPU, overrides)
     counts = {int((batch.targets_BT != IGNORE).sum()) for batch in run.loader.micro_batches(0)}

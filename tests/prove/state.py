@@ -12,7 +12,7 @@ from torch import Tensor
 from foundation.hashes import hash_bytes, hash_json
 from pretrain.checkpoint.integrity import folder_name
 from pretrain.checkpoint.reading import load_tensors, open_checkpoint, verify_share
-from pretrain.metrics.lines import CLOCKS, read_metrics
+from pretrain.metrics.lines import MACHINE_FIELDS, read_metrics
 from pretrain.run_files import CHECKPOINTS, METRICS
 
 # of the config that a checkpoint keeps: where a run lies and how its start was asked for; nothing computed hangs on it
@@ -71,5 +71,5 @@ def checkpoint_of(run_dir: Path, step: int) -> Path:
 
 
 def _without_clocks(facts: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in facts.items() if key not in CLOCKS}
+    kept = {key: value for key, value in facts.items() if key not in MACHINE_FIELDS}
     return kept | ({"line": _without_clocks(kept["line"])} if isinstance(kept.get("line"), dict) else {})

@@ -12,14 +12,16 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import orjson
 
 from foundation.config.compose import read_config
 from foundation.files import write_atomic
 from foundation.secrets import without_secrets
 from foundation.stops import outlive_stops
-from pretrain.metrics.lines import NON_FINITE, SAMPLES
-from pretrain.run_files import CONFIG
+from pretrain.metrics.flat import POINT_COLUMNS, figures_of, histograms_of, numbers_of, rows_of
+from pretrain.metrics.lines import SAMPLES
+from pretrain.run_files import CONFIG, DATAPOINTS
 
 Mode = Literal["online", "offline", "disabled"]
 INIT_TIMEOUT_S = 60.0
@@ -39,7 +41,10 @@ def main() -> None:
             status = message["close"]
             break
         try:
-            send(run, message["line"])
+            if "show" in message:
+                show(run, message["show"], message["line"])
+            else:
+                send(run, message["line"])
         except Exception as error:
             if not failed:
                 say(f"a line could not be logged ({type(error).__name__}: {error}); more of its kind are not reported")
@@ -145,20 +150,33 @@ def send(run: Any, line: dict[str, Any]) -> None:
 
     Numbers by source, such as `epochs`, go under `<name>/<source>`, as an evaluation names them.
     """
+    fields: dict[str, Any] = numbers_of(line)
+    if SAMPLES in line:
+        fields[SAMPLES] = table(["prompt", "text"], [[item["prompt"], item["text"]] for item in line[SAMPLES]])
+    run.log(fields)
+
+
+def show(run: Any, name: str, line: dict[str, Any]) -> None:
+    """Log what was looked at in a step: figures of layers, histograms, points and single tokens as tables."""
     import wandb
 
-    fields: dict[str, Any] = {}
-    of_sources = {
-        f"{name}/{key}": item for name, by in line.items() if isinstance(by, dict) for key, item in by.items()
-    }
-    for name, value in (line | of_sources).items():
-        if isinstance(value, str):
-            value = NON_FINITE.get(value)
-        if name == SAMPLES:
-            value = wandb.Table(columns=["prompt", "text"], data=[[item["prompt"], item["text"]] for item in value])
-        if isinstance(value, int | float | wandb.Table):
-            fields[name] = int(value) if isinstance(value, bool) else value
+    fields: dict[str, Any] = {"step": line["step"]}
+    if name == DATAPOINTS:
+        fields[f"datapoints/{line['split']}/{line['sequence']}"] = table(list(POINT_COLUMNS), rows_of(line))
+    fields |= figures_of(line)
+    for tag, found in histograms_of(line).items():
+        fields[tag] = wandb.Histogram(np_histogram=(np.array(found["counts"]), np.array(found["edges"])))
+    for what, points in line.get("projections", {}).items():
+        rows = [[token, *point] for token, point in zip(points["tokens"], points["xy"], strict=True)]
+        fields[f"projections/{what}"] = table(["token", "x", "y"], rows)
     run.log(fields)
+
+
+def table(columns: list[str], rows: list[list[Any]]) -> Any:
+    """Return wandb's table."""
+    import wandb
+
+    return wandb.Table(columns=[*columns], data=rows)
 
 
 def say(text: str) -> None:

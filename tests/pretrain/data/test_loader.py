@@ -22,7 +22,7 @@ from foundation.errors import SettingError
 from pretrain.data.dataset import open_data
 from pretrain.data.errors import DataError
 from pretrain.data.keys import sample_keys
-from pretrain.data.loader import ShardLoader, Shards, rank_samples
+from pretrain.data.loader import ShardLoader, Shards, hash_of_samples, rank_samples
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.tokenizer import Tokenizer
@@ -86,12 +86,37 @@ def test_the_global_batch_is_the_same_for_any_split(
     split = [loaders(folder, rank, ranks, micro=micro, prefetch_steps=prefetch_steps) for rank in range(ranks)]
     for step in (0, 1, 2, 40, 41, 7):
         expected, found = global_batch([reference], step), global_batch(split, step)
-        for field in ("inputs_BT", "targets_BT", "keys_B"):
+        assert sum(batch.hash for batch in found) % 2**64 == sum(batch.hash for batch in expected) % 2**64
+        for field in ("inputs_BT", "targets_BT", "keys_B", "sources_B"):
             assert torch.equal(
                 torch.cat([getattr(batch, field) for batch in found]),
                 torch.cat([getattr(batch, field) for batch in expected]),
             )
         assert np.concatenate([batch.samples for batch in found]).tolist() == list(range(step * 16, step * 16 + 16))
+
+
+def test_a_sample_s_source_is_where_its_tokens_come_from(folder: Path, loaders: Callable[..., ShardLoader]) -> None:
+    loader = loaders(folder)
+    for batch in loader.micro_batches(5):
+        assert batch.sources_B is not None
+        for source, sample in zip(batch.sources_B.tolist(), batch.samples.tolist(), strict=True):
+            before, after = (loader.samples.drawn(count) for count in (sample, sample + 1))
+            assert [after[name] - before[name] for name in before] == [source == 0, source == 1]
+    assert loaders(folder, mixture={"web": 1.0}).micro_batches(0)[0].sources_B is None
+
+
+def test_the_hash_knows_tokens_and_samples_and_no_order() -> None:
+    rng = np.random.default_rng(0)
+    samples, tokens = np.arange(5, 9), rng.integers(0, 99, (4, 7)).astype(np.int32)
+    expected = hash_of_samples(samples, tokens)
+    order = rng.permutation(4)
+    assert hash_of_samples(samples[order], tokens[order]) == expected
+    parts = [hash_of_samples(samples[part], tokens[part]) for part in (slice(1), slice(1, 4))]
+    assert sum(parts) % 2**64 == expected
+    assert hash_of_samples(samples[order], tokens) != expected  # the tokens are other samples'
+    assert hash_of_samples(samples + 1, tokens) != expected
+    tokens[2, 3] += 1
+    assert hash_of_samples(samples, tokens) != expected
 
 
 def test_with_one_micro_batch_size_the_micro_batches_are_the_same_too(

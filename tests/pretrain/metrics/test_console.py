@@ -27,7 +27,7 @@ def test_the_first_each_tenth_and_the_last_step_are_shown(
     assert [line.split("/")[0].split()[1] for line in shown] == ["1", "10", "20", "2,000"]
     assert len({line.index(name) for line in shown for name in ("loss",)}) == 1
     assert shown[1] == (
-        "step    10/2,000   loss  4.9900   lr 3.00e-04   grad norm   1.250   10.2k tokens/s   left 3:19"
+        "step    10/2,000   loss  4.9940   lr 3.00e-04   grad norm   1.250   10.2k tokens/s   left 3:19"
     )
 
 

@@ -40,6 +40,11 @@ class Lines(Logger):
         if line["step"] == self.fails_at:
             raise ConnectionError("no route to host")
 
+    def show(self, name: str, line: dict[str, Any]) -> None:
+        self.got.append((name, line["step"]))
+        if line["step"] == self.fails_at:
+            raise ConnectionError("no route to host")
+
     def close(self, status: str) -> None:
         self.got.append(status)
         if self.fails_at:
@@ -58,6 +63,20 @@ def test_a_logger_that_raises_is_left_out_and_the_others_go_on(
     assert bad.got == [1, 2, "finished"]  # it may have something to close
     said = rf"logger\.loggers\.far: ConnectionError: no route to host \({__file__}:\d+\); it gets no more lines\n"
     assert re.fullmatch(said, capsys.readouterr().err)
+
+
+def test_what_was_looked_at_reaches_those_that_show_it(
+    make_line: Callable[..., dict[str, Any]], plan: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad, good = Lines(fails_at=2), Lines()
+    loggers = Loggers({"far": bad, "near": good, "console": Console(plan)})
+    for step in (1, 2, 3):
+        loggers.show("watch.jsonl", {"step": step})
+    loggers.log(make_line(1))
+    assert good.got == [("watch.jsonl", 1), ("watch.jsonl", 2), ("watch.jsonl", 3), 1]
+    assert bad.got == [("watch.jsonl", 1), ("watch.jsonl", 2)]
+    out, err = capsys.readouterr()
+    assert out.count("step") == 1 and "no route to host" in err
 
 
 def test_none_says_nothing(make_line: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,6 +119,28 @@ def test_the_run_says_its_axis_and_the_allowed_part_of_the_config(run_dir: Path,
 
 
 @pytest.mark.slow
+def test_what_was_looked_at_goes_as_histograms_and_tables(run_dir: Path) -> None:
+    histogram = {"edges": [-1.0, 0.0, 2.0], "counts": [3, 5]}
+    watched: dict[str, Any] = {"step": 2, "layers": {"head": {"grad_norm": 0.5}}, "logits": {"entropy": 3.5}}
+    watched |= {"histograms": {"weights": {"head": histogram}}}
+    watched |= {"projections": {"final_states": {"tokens": ["a", "b"], "xy": [[1.0, 2.0], [3.0, 4.0]]}}}
+    columns = ("inputs", "targets", "predictions", "target_probs", "prediction_probs", "kinds")
+    point: dict[str, Any] = {"step": 2, "split": "val", "sequence": 0} | {name: ["x", None] for name in columns}
+    logger = WandB(run_dir, mode="offline")
+    logger.show("watch.jsonl", watched)
+    logger.show("datapoints.jsonl", point)
+    logger.close("finished")
+    (path,) = run_dir.glob("wandb/offline-run-*/*.wandb")
+    items = [item for record in records(path) for item in record.history.item if record.HasField("history")]
+    sent = {tuple(item.nested_key or [item.key]): json.loads(item.value_json) for item in items}
+    assert (sent[("step",)], sent[("grad_norm/head",)], sent[("logits/entropy",)]) == (2, 0.5, 3.5)
+    found = [sent["histograms/weights/head", part] for part in ("_type", "values", "bins")]
+    assert found == ["histogram", [3, 5], [-1.0, 0.0, 2.0]]
+    assert sent["projections/final_states", "_type"] == sent["datapoints/val/0", "_type"] == "table-file"
+    assert not (run_dir / "wandb.log").read_text()
+
+
+@pytest.mark.slow
 def test_without_a_network_training_is_not_held(
     run_dir: Path, make_line: MakeLine, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

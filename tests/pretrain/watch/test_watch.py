@@ -1,0 +1,195 @@
+"""A run that is looked into: the same weights as one that is not, and lines that tell what was there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from torch import Tensor
+
+from foundation.config import DEFAULT_TARGETS
+from foundation.config.compose import plain
+from foundation.errors import SettingError
+from pretrain.json_lines import read_lines
+from pretrain.main import Config, assemble, check_config
+from pretrain.mesh import Mesh
+from pretrain.run import Run, restore, state_of
+from pretrain.train import forward_backward, train
+from pretrain.types import Status
+from pretrain.watch.dead import DeadLayers
+from pretrain.watch.watch import WatchModel
+
+CPU = Mesh(0, 1, 0, torch.device("cpu"))
+WATCH = ["watch=default", "watch.norms_every_steps=2", "watch.histograms_every_steps=4", "watch.sample_elements=null"]
+WATCH += ["watch.projections_every_steps=4", "watch.datapoints_every_steps=4", "watch.datapoint_tokens=24"]
+
+
+def end(run: Run) -> None:
+    run.loader.close()
+    run.log.close("finished")
+
+
+def lines(run_dir: Path, name: str = "watch.jsonl") -> list[dict[str, Any]]:
+    return list(read_lines(run_dir / name))
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_a_watched_run_has_the_same_bits(
+    worker: ModuleType, overrides: list[str], tmp_path: Path, dropout: float
+) -> None:
+    ends: list[dict[str, Tensor]] = []
+    for name, watch in (("watched", WATCH), ("alone", ["watch=none"])):
+        run = worker.make_run(CPU, [*overrides, *watch, f"run_name={name}", f"model.dropout={dropout}"])
+        assert train(run) is Status.FINISHED
+        end(run)
+        ends.append(state_of(run).tensors)
+    assert len(ends[0]) > 50
+    assert all(torch.equal(tensor, ends[1][name]) for name, tensor in ends[0].items())
+    assert (tmp_path / "watched/watch.jsonl").exists() and not (tmp_path / "alone/watch.jsonl").exists()
+
+
+def test_a_line_tells_of_each_layer_what_the_step_did(worker: ModuleType, overrides: list[str], tmp_path: Path) -> None:
+    run = worker.make_run(CPU, [*overrides, *WATCH, "trainer.max_steps=1"])
+    before = {name: p.detach().double().clone() for name, p in run.model.named_parameters()}
+    forward_backward(run, run.loader.micro_batches(0))
+    gradients = {name: p.grad.double() for name, p in run.model.named_parameters() if p.grad is not None}
+    run.optimizer.zero_grad()
+    assert train(run) is Status.FINISHED
+    end(run)
+    after = {name: p.detach().double() for name, p in run.model.named_parameters()}
+
+    def whole(tensors: dict[str, Tensor], layer: str) -> Tensor:
+        return torch.cat([tensor.flatten() for name, tensor in tensors.items() if name.startswith(f"{layer}.")])
+
+    line = lines(tmp_path / "run")[0]
+    layers = ["token_embedding", "position_embedding", "blocks.0", "blocks.1", "final_norm"]
+    assert sorted(line["layers"]) == sorted(layers) and line["step"] == 1
+    for layer in layers:
+        found = line["layers"][layer]
+        gradient, weights = whole(gradients, layer), whole(before, layer)
+        assert found["grad_norm"] == pytest.approx(gradient.norm().item(), rel=1e-4)
+        assert found["weight_norm"] == pytest.approx(weights.norm().item(), rel=1e-4)
+        assert found["zero_grad_frac"] == pytest.approx((gradient == 0).double().mean().item(), abs=1e-3)
+        moved = (whole(after, layer) - weights).norm().item() / weights.norm().item()
+        assert found["update_ratio"] == pytest.approx(moved, rel=1e-2)
+        for kind, values in (("weights", weights), ("gradients", gradient)):
+            assert sum(line["histograms"][kind][layer]["counts"]) == values.numel()
+    assert {"activation_mean", "activation_std", "activation_max", "attention_entropy"} <= line["layers"][
+        "blocks.1"
+    ].keys()
+    assert line["logits"]["entropy"] == pytest.approx(math.log(512), abs=0.1)  # new weights know nothing
+    assert 1 / 512 < line["logits"]["top1_prob"] < 0.1
+
+
+def test_what_a_run_writes_and_what_a_resumed_one_drops(
+    worker: ModuleType, overrides: list[str], tmp_path: Path
+) -> None:
+    overrides = [text for text in overrides if not text.startswith("checkpoint=")]
+    saves = ["checkpoint=default", "checkpoint.every_steps=5", *WATCH]
+    run = worker.make_run(CPU, [*overrides, *saves])
+    assert train(run) is Status.FINISHED
+    end(run)
+    folder = tmp_path / "run"
+    assert [line["step"] for line in lines(folder) if "layers" in line] == [1, 2, 4, 6, 8]
+    assert [line["step"] for line in lines(folder) if "projections" in line] == [1, 4, 8]
+    assert [line["step"] for line in lines(folder) if "histograms" in line] == [1, 4, 8]
+    points = lines(folder, "datapoints.jsonl")
+    assert [(line["step"], line["split"]) for line in points[:4]] == [
+        (1, "train"),
+        (1, "train"),
+        (1, "val"),
+        (1, "val"),
+    ]
+    whole = (folder / "watch.jsonl").read_bytes(), (folder / "datapoints.jsonl").read_bytes()
+    again = worker.make_run(CPU, [*overrides, *saves])
+    assert restore(again, str(folder / "checkpoints/step_00000005"))
+    assert [line["step"] for line in lines(folder) if "layers" in line] == [1, 2, 4]
+    assert {line["step"] for line in lines(folder, "watch.dropped.jsonl")} == {6, 8}
+    assert train(again) is Status.FINISHED
+    end(again)
+    assert ((folder / "watch.jsonl").read_bytes(), (folder / "datapoints.jsonl").read_bytes()) == whole
+
+
+def test_a_data_point_is_what_the_model_says(worker: ModuleType, overrides: list[str], tmp_path: Path) -> None:
+    run = worker.make_run(CPU, [*overrides, *WATCH, "trainer.max_steps=4"])
+    assert train(run) is Status.FINISHED
+    end(run)
+    assert isinstance(run.watch, WatchModel)
+    newest = [line for line in lines(tmp_path / "run", "datapoints.jsonl") if line["step"] == 4]
+    kinds = set()
+    for split, batch in run.watch._tokens._batches.of_split.items():
+        run.model.eval()
+        with torch.no_grad():
+            probs_BTV = run.model(batch.inputs_BT).double().softmax(-1)
+        for row, line in enumerate(line for line in newest if line["split"] == split):
+            targets = batch.targets_BT[row].tolist()
+            kinds |= set(line["kinds"])
+            assert [kind == "target" for kind in line["kinds"]] == [target >= 0 for target in targets]
+            for place, target in enumerate(targets):
+                given = line["target_probs"][place]
+                assert (given is None) == (target < 0) == (line["targets"][place] is None)
+                if target >= 0:
+                    assert given == pytest.approx(probs_BTV[row, place, target].item(), rel=1e-3)
+                best = probs_BTV[row, place].max().item()
+                assert line["prediction_probs"][place] == pytest.approx(best, rel=1e-3)
+            shown = [text for text, there in zip(line["inputs"][1:], line["kinds"], strict=False) if there == "target"]
+            assert shown == [text for text in line["targets"][:-1] if text is not None]
+    assert kinds == {"target", "masked", "padded"}
+
+
+def test_projections_name_their_tokens(worker: ModuleType, overrides: list[str], tmp_path: Path) -> None:
+    run = worker.make_run(CPU, [*overrides, *WATCH, "trainer.max_steps=1", "watch.projected_vectors=40"])
+    train(run)
+    end(run)
+    (line,) = [line for line in lines(tmp_path / "run") if "projections" in line]
+    assert set(line["projections"]) == {"token_embeddings", "final_states"}
+    for found in line["projections"].values():
+        assert len(found["tokens"]) == len(found["xy"]) == 40
+    embedding = run.model.token_embedding.weight.detach().double()[torch.linspace(0, 511, 40).long()]
+    variances = torch.linalg.svdvals(embedding - embedding.mean(0))[:2] ** 2
+    xy = torch.tensor(line["projections"]["token_embeddings"]["xy"], dtype=torch.float64)
+    assert xy.square().sum(0).tolist() == pytest.approx(variances.tolist(), rel=1e-2)
+
+
+def test_a_model_without_attention_has_no_fields_of_it(overrides: list[str], tmp_path: Path) -> None:
+    conf = Path(__file__).parents[3] / "conf"
+    line = [text for text in overrides if not text.startswith("model.")]
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        tree = plain(compose("train", [*line, *WATCH, "trainer.max_steps=2"]))
+    tree["model"] = {"_target_": "tests.pretrain.watch.models.TwoLayerLSTM", "width": 16, "context_len": 64}
+    run = assemble(CPU, Config(**check_config(tree, (*DEFAULT_TARGETS, "tests."))))
+    assert train(run) is Status.FINISHED
+    end(run)
+    found = lines(tmp_path / "run")[0]["layers"]
+    assert {"embedding", "lstm", "lstm.l0", "lstm.l1", "head"} == set(found)
+    assert "grad_norm" in found["lstm.l1"] and "activation_std" in found["lstm"]
+    assert not any("attention" in field for of_layer in found.values() for field in of_layer)
+
+
+def test_a_layer_that_learns_nothing_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    dead = DeadLayers(near_zero=1e-6, num_looks=3)
+    for step, norm in enumerate([0.0, 0.0, 1.0, 0.0, 0.0, 1e-9, 0.0], start=1):
+        dead.take({"step": step, "layers": {"blocks.0": {"grad_norm": norm}, "blocks.1": {"grad_norm": 2.0}}})
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("step 6: blocks.0 learnt nothing for 3 looks")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("norms_every_steps", 0), ("sequences", 0), ("projected_vectors", 0), ("near_zero_norm", 1.0)]
+)
+def test_numbers_that_cannot_be_name_the_key(name: str, value: Any, make: Callable[..., WatchModel]) -> None:
+    with pytest.raises(SettingError, match=f"^{name}: {value} is not allowed; give "):
+        make(**{name: value})
+
+
+@pytest.fixture
+def make(worker: ModuleType, overrides: list[str]) -> Callable[..., WatchModel]:
+    run = worker.make_run(CPU, overrides)
+    run.loader.close()
+    return lambda **values: WatchModel(run.model, run.loader, None, CPU, **values)  # type: ignore[arg-type]
