@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import inspect
 import sys
@@ -21,6 +22,7 @@ from pretrain.checkpoint.changes import is_left_behind, journal_lines
 from pretrain.checkpoint.gate import CONFIG, DEFAULTS, gate_facts
 from pretrain.checkpoint.state import seed_generators
 from pretrain.data.loader import ShardLoader, Shards
+from pretrain.debug.preflight import inspect_run
 from pretrain.describe import (
     BEGUN,
     changes_told,
@@ -85,24 +87,54 @@ def run_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> tuple[Status, 
     Raises:
         GroundworkError: something the user can mend; a run that had begun goes on from its last checkpoint.
     """
+    with assembled(tree, allowed) as (run, tree):
+        mesh, run_dir = run.mesh, Path(tree["runs_dir"]) / tree["run_name"]
+        hang_timeout_s = build(check_config(tree, allowed)["trainer"]).hang_timeout_s
+        with (
+            claimed(run_dir, tree, mesh, run.checkpointer.saves) as ended,
+            run.signal.listening(),
+            watched(mesh, run_dir, None if ended else hang_timeout_s, kills=would_be_restarted()),
+        ):
+            if ended and mesh.is_main and not was_trained_on(run_dir, run.loader.dataset.fingerprint):
+                print(f"data.path: {tree['data']['path']} holds other shards now than those {run_dir} was trained on")
+            status = ended or execute(run, tree, run_dir)
+            return status, run.signal.interrupted
+
+
+@contextlib.contextmanager
+def assembled(tree: dict[str, Any], allowed: tuple[str, ...]) -> Iterator[tuple[Run, dict[str, Any]]]:
+    """Meet the other ranks and build the run; inside this block they are a group.
+
+    Args:
+        tree, allowed: as `run_config` takes them.
+    Returns:
+        The run, and rank 0's tree.
+    """
     config = check_config(tree, allowed)
     settings = build(config["trainer"])
     with start_mesh(settings.device_type, timeout=exchange_timeout(settings.hang_timeout_s)) as mesh:
         tree = mesh.broadcast_json(tree)
         if not mesh.is_main:
             config = check_config(tree, allowed)
-        settings = build(config["trainer"])
-        set_determinism(settings.deterministic)
-        run, run_dir = assemble(mesh, Config(**config)), Path(tree["runs_dir"]) / tree["run_name"]
-        with (
-            claimed(run_dir, tree, mesh, run.checkpointer.saves) as ended,
-            run.signal.listening(),
-            watched(mesh, run_dir, None if ended else settings.hang_timeout_s, kills=would_be_restarted()),
-        ):
-            if ended and mesh.is_main and not was_trained_on(run_dir, run.loader.dataset.fingerprint):
-                print(f"data.path: {tree['data']['path']} holds other shards now than those {run_dir} was trained on")
-            status = ended or execute(run, tree, run_dir)
-            return status, run.signal.interrupted
+        set_determinism(build(config["trainer"]).deterministic)
+        yield assemble(mesh, Config(**config)), tree
+
+
+def preflight(tree: dict[str, Any], allowed: tuple[str, ...]) -> None:
+    """Build the run of a resolved config and try every rung of the ladder on it; nothing is written.
+
+    Args:
+        tree, allowed: as `run_config` takes them.
+    Raises:
+        NotCleared: a rung says stop. GroundworkError: the run can't even be built.
+    """
+    with assembled(tree, allowed) as (run, tree):
+        if run.mesh.is_main:
+            print(describe(run), flush=True)
+        try:
+            inspect_run(run, Path(tree["runs_dir"]) / tree["run_name"], tree["resume"])
+        finally:
+            run.loader.close()
 
 
 def rehearse(tree: dict[str, Any], allowed: tuple[str, ...]) -> Run:
