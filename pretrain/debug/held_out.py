@@ -24,6 +24,7 @@ from pretrain.debug.rung import Finding, Problem, Rung, Subject, stop, warning
 
 WINDOW_TOKENS = 32
 WINDOWS = 3  # of a document: at its beginning, its middle and its end
+MARGIN_TOKENS = 8  # more than a word has
 MAX_DOCUMENTS = 2000  # of the held-out split, spread evenly
 STRETCHES, STRETCH_TOKENS = 64, 1 << 20  # of each training source that are looked through: 67 M tokens
 MANY_FRAC = 0.01  # of the documents: more is no accident
@@ -118,10 +119,10 @@ def num_documents(stream: TokenStream) -> int:
 def window_starts(start: int, end: int) -> list[int]:
     """Return where the windows of a document begin: tokens [start, end), its end-of-text left aside.
 
-    Its first and last token are left out where there are more than a window: amid other text they would be others.
+    Its first and last words are left out where it is longer than a window: amid other text their tokens are others.
     """
-    if end - start >= WINDOW_TOKENS + 2:
-        start, end = start + 1, end - 1
+    if end - start >= WINDOW_TOKENS + 2 * MARGIN_TOKENS:
+        start, end = start + MARGIN_TOKENS, end - MARGIN_TOKENS
     last = end - WINDOW_TOKENS
     if last < start:
         return []
