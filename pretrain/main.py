@@ -22,7 +22,7 @@ from pretrain.checkpoint.changes import is_left_behind, journal_lines
 from pretrain.checkpoint.gate import CONFIG, DEFAULTS, gate_facts
 from pretrain.checkpoint.state import seed_generators
 from pretrain.data.loader import ShardLoader, Shards
-from pretrain.debug.preflight import inspect_run
+from pretrain.debug.preflight import inspect_run, look_before
 from pretrain.describe import (
     BEGUN,
     changes_told,
@@ -221,6 +221,7 @@ def assemble(mesh: Mesh, config: Config) -> Run:
         max_grad_norm=settings.max_grad_norm,
         check_replicas_every_steps=settings.check_replicas_every_steps,
         compiled=compiled,
+        preflight=settings.preflight,
         gate=gate_of(config, loader, plan),
     )
 
@@ -258,13 +259,16 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
     status, reason, begun, refused = Status.FAILED, "an error; see the console", False, False
     try:
         with run.mesh.failing_together():
-            if resumed(run, tree["resume"], run_dir):
+            goes_on = resumed(run, tree["resume"], run_dir)
+            if goes_on:
                 run.mesh.on_main(lambda: tell_changes(run, run_dir))
                 if missing := run.mesh.on_main(lambda: missing_told(run, run_dir)):
                     say(missing, file=sys.stderr, flush=True)
                 say(f"resume: from step {run.progress.step} of {run.plan.max_steps}")
             elif run.mesh.is_main and next(read_metrics(run_dir / METRICS), None):
                 say(f"no checkpoint in {run_dir}; starting anew: its earlier lines move to {DROPPED}")
+            if not goes_on and not run.mesh.restarts:
+                look_before(run, run_dir)
             run.mesh.on_main(lambda: keep_tokenizer(run.loader.dataset.path, run_dir))
             run.mesh.on_main(lambda: begin(run_dir, tree))
             begun = True

@@ -13,6 +13,25 @@ from pretrain.debug.warm import read_checkpoint
 from pretrain.run import Run
 
 
+def look_before(run: Run, run_dir: Path) -> None:
+    """Look at a run that is about to begin with fresh weights, as `trainer.preflight` says; called on every rank.
+
+    Weights, moments and random states are afterwards as before, to the bit; nothing is written.
+
+    Args:
+        run: assembled, before its first step. run_dir: its folder.
+    Raises:
+        NotCleared: a rung says stop, on every rank.
+    """
+    try:
+        if run.preflight == "full":
+            whole_ladder(Subject(run, run_dir))
+        elif run.preflight == "short":
+            short_look(Subject(run, run_dir, is_short=True))
+    except GivenUp:
+        pass  # the loop ends with the stop that was asked for
+
+
 def inspect_run(run: Run, run_dir: Path, resume: str) -> None:
     """Try the whole ladder on a run as it would begin, or go on, and print it; called on every rank.
 
@@ -21,35 +40,39 @@ def inspect_run(run: Run, run_dir: Path, resume: str) -> None:
     Raises:
         NotCleared: a rung says stop, on every rank.
     """
-    is_main = run.mesh.is_main
-    saved_line = read_checkpoint(run, run_dir, resume)
-    if is_main:
-        went_on = f"the weights of step {run.progress.step}" if saved_line is not None else "fresh weights"
-        print(f"preflight: with {went_on}", flush=True)
-    made = climb(Subject(run, run_dir, saved_line=saved_line), all_rungs(), print_finding if is_main else _hush)
-    if is_main:
-        print(closing(made), flush=True)
+    whole_ladder(Subject(run, run_dir, saved_line=read_checkpoint(run, run_dir, resume)))
+
+
+def whole_ladder(subject: Subject) -> None:
+    """Try every rung and print its line.
+
+    Raises:
+        NotCleared: one says stop.
+    """
+    run, say = subject.run, print if subject.run.mesh.is_main else _hush
+    say(
+        f"preflight: with {'fresh weights' if subject.is_fresh else f'the weights of step {run.progress.step}'}",
+        flush=True,
+    )
+    made = climb(subject, all_rungs(), print_finding if run.mesh.is_main else _hush)
+    say(closing(made), flush=True)
     require_cleared(made)
 
 
-def look_shortly(run: Run, run_dir: Path) -> None:
-    """Take a short look at a run that begins with fresh weights; called on every rank, leaves it as it was to the bit.
+def short_look(subject: Subject) -> None:
+    """Try a few rungs and print those that have something to say, and one line of all.
 
-    Args:
-        run: assembled, before its first step. run_dir: its folder.
     Raises:
-        NotCleared: a rung says stop, on every rank.
+        NotCleared: one says stop.
     """
+    is_main = subject.run.mesh.is_main
 
     def say(finding: Finding) -> None:
-        if run.mesh.is_main and finding.verdict is not Verdict.OK:
+        if is_main and finding.verdict is not Verdict.OK:
             print_finding(finding)
 
-    try:
-        made = climb(Subject(run, run_dir, is_short=True), short_rungs(), say)
-    except GivenUp:
-        return  # the loop ends with the stop that was asked for
-    if run.mesh.is_main:
+    made = climb(subject, short_rungs(), say)
+    if is_main:
         print(closing(made), flush=True)
     require_cleared(made)
 
@@ -66,5 +89,5 @@ def require_cleared(made: Climb) -> None:
             raise NotCleared(f"preflight: {finding.name}: {told}")
 
 
-def _hush(finding: Finding) -> None:
+def _hush(*_: object, **__: object) -> None:
     pass

@@ -103,3 +103,42 @@ def test_a_sweep_is_looked_at_trial_by_trial(typed_in: Look) -> None:
     code, text = typed_in("-m", "optim.lr=1e-3,6")
     assert code == 5, text
     assert "trial 0: optim.lr=0.001" in text and "so would end trial 1: optim.lr=6" in text
+
+
+def test_a_training_takes_a_short_look_when_it_begins_and_none_when_it_goes_on(typed_in: Look, tmp_path: Path) -> None:
+    code, text = typed_in("checkpoint.every_steps=4", script=TRAIN, ranks=2)
+    assert code == 0, text
+    assert text.count("preflight: ") == 1 and "rungs ok" in text
+    code, text = typed_in(
+        "checkpoint.every_steps=4", "trainer.max_steps=12", "allow_change=[trainer]", script=TRAIN, ranks=2
+    )
+    assert code == 0, text
+    assert "from step 8 of 12" in text and "preflight: " not in text
+
+
+def test_a_training_that_must_not_begin_leaves_nothing_that_binds(typed_in: Look, tmp_path: Path) -> None:
+    code, text = typed_in("optim.lr=6", script=TRAIN)
+    assert code == 5, text
+    run_dir = tmp_path / "here" / "runs" / "run"
+    assert not (run_dir / "status.json").exists() and not (run_dir / "metrics.jsonl").exists()
+    code, text = typed_in("optim.lr=6", "launcher=local", "launcher.processes=2", script=TRAIN)
+    assert code == 5, text
+    assert "started again" not in text
+    code, text = typed_in(script=TRAIN)  # another rate: it is no run yet, so nothing is refused
+    assert code == 0, text
+
+
+def test_full_runs_the_quick_tests_first(typed_in: Look, tmp_path: Path) -> None:
+    tests = tmp_path / "tests"
+    tests.mkdir()
+    here = f"(__import__('pathlib').Path({str(tests)!r}),)"
+    before = f"import launch.quick_tests; launch.quick_tests.require_green.__defaults__ = {here}"
+    (tests / "test_it.py").write_text("def test_it():\n    assert False\n")
+    code, text = typed_in("trainer.preflight=full", script=TRAIN, before=before)
+    assert code == 5 and "a quick test fails" in text and "1 failed" in text
+    assert not (tmp_path / "here" / "runs").exists()
+    (tests / "test_it.py").write_text("def test_it():\n    assert True\n")
+    code, text = typed_in("trainer.preflight=full", script=TRAIN, ranks=2, before=before)
+    assert code == 0, text
+    assert text.count("1 passed") == 1
+    assert verdicts(text)["ranks"] == "ok" and "finished at step 8" in text
