@@ -62,5 +62,5 @@ def judged(one: int, kept: int, free: int, place: Path) -> list[Problem]:
         return []
     mend = f"make room at {place}, write elsewhere with runs_dir=, or keep fewer with checkpoint.keep_last="
     if free < one:
-        return [stop(f"not even the first has room: {mend}")]
+        return [stop(f"there is no room even for the first: {mend}")]
     return [warning(f"{human(one * kept - free, 'B')} are lacking for all that are kept: {mend}")]

@@ -50,14 +50,11 @@ def test_a_stop_has_a_code_of_its_own_and_says_what_to_do(typed_in: Look, tmp_pa
     assert code == 5, text
     assert verdicts(text)["learning rate"] == "STOP"
     assert text.splitlines()[-1].startswith("error: preflight: learning rate: the peak is 1e+04 times")
-    assert "not tried: first loss" in text
+    assert "not tried: causality" in text
     assert list((tmp_path / "here").iterdir()) == []
 
 
 def test_ranks_agree_on_what_one_of_them_finds(typed_in: Look) -> None:
-    code, text = typed_in(ranks=2)
-    assert code == 0, text
-    assert verdicts(text)["ranks"] == "ok" and text.count("gradients       ") == 1
     poison = (
         "import os, torch; from pretrain.model.transformer import Transformer; honest = Transformer.loss_sum\n"
         "def loss_sum(self, *inputs):\n"
@@ -85,24 +82,20 @@ def test_the_weights_of_a_run_that_goes_on_are_looked_at(typed_in: Look, tmp_pat
     code, text = typed_in(*trained, "resume=runs/run/checkpoints/step_00000030")
     assert code == 0, text
     assert "with the weights of step 30" in text
-    code, text = typed_in(*trained)
-    assert code == 0, text
-    assert "with the weights of step 60" in text
+    assert "nats with the weights of step 30, " in text
     assert sorted(path for path in tmp_path.rglob("*")) == before
 
 
 def test_what_its_launcher_would_start_is_started(typed_in: Look) -> None:
     code, text = typed_in("launcher=local", "launcher.processes=2")
     assert code == 0, text
-    assert "2 hold the same weights" in text
-    code, text = typed_in("launcher=local", "launcher.processes=2", "optim.lr=6")
-    assert code == 5, text
+    assert "2 hold the same weights" in text and text.count("gradients       ") == 1
 
 
 def test_a_sweep_is_looked_at_trial_by_trial(typed_in: Look) -> None:
-    code, text = typed_in("-m", "optim.lr=1e-3,6")
+    code, text = typed_in("-m", "optim.lr=6,1e-3")
     assert code == 5, text
-    assert "trial 0: optim.lr=0.001" in text and "so would end trial 1: optim.lr=6" in text
+    assert "trial 0: optim.lr=6" in text and "so would end trial 0: optim.lr=6" in text
 
 
 def test_a_training_takes_a_short_look_when_it_begins_and_none_when_it_goes_on(typed_in: Look, tmp_path: Path) -> None:

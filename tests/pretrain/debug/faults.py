@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from pretrain.optim.adamw import AdamW
+from pretrain.parallel.ddp import LossSum
 from pretrain.run import Run
 from pretrain.seats import Model
+from pretrain.types import IGNORE
 
 
 class Peeks(nn.Module):
@@ -45,6 +51,40 @@ class Gated(nn.Module):
     def forward(self, *inputs: object) -> Tensor:
         y: Tensor = self.layer(*inputs)
         return y * (self.gate if self.learns else 0 * self.gate)
+
+
+class Recurrent(Model):
+    """No transformer: a GRU under a head of its own, whose loss has all logits at once."""
+
+    def __init__(self, vocab_size: int, width: int = 16) -> None:
+        super().__init__()
+        self.context_len = 1 << 30
+        self.embedding, self.recurrent = nn.Embedding(vocab_size, width), nn.GRU(width, width, batch_first=True)
+        self.head = nn.Linear(width, vocab_size)
+
+    def init_weights(self, seed: int) -> None:
+        torch.manual_seed(seed)
+
+    def loss_sum(self, inputs_BT: Tensor, targets_BT: Tensor, keys_B: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        logits_BVT = self(inputs_BT).transpose(1, 2)
+        nats_BT = nn.functional.cross_entropy(logits_BVT, targets_BT, ignore_index=IGNORE, reduction="none")
+        return nats_BT.sum(), nats_BT.detach().sum(dim=1)
+
+    def forward(self, inputs_BT: Tensor, cache: Any = None) -> Tensor:
+        hidden_BTD, _ = self.recurrent(self.embedding(inputs_BT))
+        logits: Tensor = self.head(hidden_BTD)
+        return logits.float()
+
+    def new_cache(self) -> Any:
+        raise NotImplementedError
+
+    def flops_per_token(self, seq_len: int) -> float:
+        return 6.0 * sum(parameter.numel() for parameter in self.parameters())
+
+
+def with_model(run: Run, model: Model) -> Run:
+    """Return the run with another model, its optimizer and its wrapper."""
+    return replace(run, model=model, wrapped=LossSum(model), optimizer=AdamW(6e-4, model))
 
 
 def peeking_loss(model: Model) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -49,6 +50,21 @@ def test_gpt_tiny_climbs_to_the_top(make: Callable[..., Run], tmp_path: Path, is
     assert made.verdict is Verdict.OK, made.findings
     assert [finding.name for finding in said] == [rung.name for rung in rungs]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_short", [False, True])
+def test_a_model_that_is_no_transformer_climbs_as_well(
+    small: Callable[..., Run], load_module: Callable[[Path], ModuleType], tmp_path: Path, is_short: bool
+) -> None:
+    faults = load_module(Path(__file__).with_name("faults.py"))
+    torch.manual_seed(0)
+    run = faults.with_model(small("trainer.max_steps=100"), faults.Recurrent(512))
+    subject = Subject(run, tmp_path / "run", is_short)
+    found = {rung.name: tried(rung, subject) for rung in (short_rungs() if is_short else all_rungs())}
+    assert {name: finding for name, finding in found.items() if finding.verdict is not Verdict.OK} == {}
+    assert found["causality"].figure.endswith("to the bit")
+    if not is_short:
+        assert found["memory"].details[0].endswith("logits 262.1 kB")  # 128 rows x 512 words in float32
 
 
 def test_it_ends_at_the_first_stop(small: Callable[..., Run], tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pretrain.checkpoint.state import random_states
 from pretrain.debug.errors import NotCleared
 from pretrain.debug.kept import live_tensors
 from pretrain.debug.preflight import look_before
+from pretrain.parallel.compile import missing_for_compile
 from pretrain.run import Run
 from pretrain.train import train
 from pretrain.types import Status
@@ -66,3 +67,15 @@ def test_a_stop_is_an_error_with_a_code_of_its_own(small: Callable[..., Run], tm
 def test_none_looks_at_nothing(small: Callable[..., Run], tmp_path: Path, capsys: Any) -> None:
     look_before(small("optim.lr=5", "trainer.preflight=none"), tmp_path / "run")
     assert capsys.readouterr().out == ""
+
+
+def test_a_short_look_at_a_compiled_model_compiles_nothing(small: Callable[..., Run], tmp_path: Path) -> None:
+    if missing_for_compile(torch.device("cpu")):
+        pytest.skip("needs a C++ compiler")
+    run = small("trainer.compile=true")
+    assert run.compiled == "compiled"
+    from torch._dynamo.utils import counters
+
+    counters.clear()
+    look_before(run, tmp_path / "run")
+    assert counters["stats"]["unique_graphs"] == 0
