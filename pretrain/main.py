@@ -22,7 +22,7 @@ from pretrain.checkpoint.changes import is_left_behind, journal_lines
 from pretrain.checkpoint.gate import CONFIG, DEFAULTS, gate_facts
 from pretrain.checkpoint.state import seed_generators
 from pretrain.data.loader import ShardLoader, Shards
-from pretrain.debug.preflight import inspect_run, look_before
+from pretrain.debug.preflight import look_before
 from pretrain.describe import (
     BEGUN,
     changes_told,
@@ -118,23 +118,6 @@ def assembled(tree: dict[str, Any], allowed: tuple[str, ...]) -> Iterator[tuple[
             config = check_config(tree, allowed)
         set_determinism(build(config["trainer"]).deterministic)
         yield assemble(mesh, Config(**config)), tree
-
-
-def preflight(tree: dict[str, Any], allowed: tuple[str, ...]) -> None:
-    """Build the run of a resolved config and try every rung of the ladder on it; nothing is written.
-
-    Args:
-        tree, allowed: as `run_config` takes them.
-    Raises:
-        NotCleared: a rung says stop. GroundworkError: the run can't even be built.
-    """
-    with assembled(tree, allowed) as (run, tree):
-        if run.mesh.is_main:
-            print(describe(run), flush=True)
-        try:
-            inspect_run(run, Path(tree["runs_dir"]) / tree["run_name"], tree["resume"])
-        finally:
-            run.loader.close()
 
 
 def rehearse(tree: dict[str, Any], allowed: tuple[str, ...]) -> Run:

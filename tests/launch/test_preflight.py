@@ -131,7 +131,7 @@ def test_full_runs_the_quick_tests_first(typed_in: Look, tmp_path: Path) -> None
     assert code == 5 and "a quick test fails" in text and "1 failed" in text
     assert not (tmp_path / "here" / "runs").exists()
     (tests / "test_it.py").write_text("def test_it():\n    assert True\n")
-    code, text = typed_in("trainer.preflight=full", script=TRAIN, ranks=2, before=before)
+    code, text = typed_in("trainer.preflight=full", script=TRAIN, before=before)
     assert code == 0, text
     assert text.count("1 passed") == 1
     assert verdicts(text)["ranks"] == "ok" and "finished at step 8" in text
