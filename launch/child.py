@@ -45,15 +45,21 @@ class Child:
         config_dir: where that config.yaml lies.
         extra_targets: the arguments that admit a user's own classes.
         output: file that takes what it prints, behind what is there; None leaves it on this process's console.
+        script: in place of launch/train.py.
     Attributes:
         stopped: whether this process was asked to stop meanwhile.
     """
 
     def __init__(
-        self, prefix: list[str], config_dir: Path, extra_targets: list[str], output: Path | None = None
+        self,
+        prefix: list[str],
+        config_dir: Path,
+        extra_targets: list[str],
+        output: Path | None = None,
+        script: Path = TRAIN,
     ) -> None:
         config = [f"--config-path={config_dir.resolve()}", "--config-name=config"]
-        self._command = [*prefix, str(TRAIN), *config, *extra_targets]
+        self._command = [*prefix, str(script), *config, *extra_targets]
         self._output = output
         self._process: subprocess.Popen[bytes] | None = None
         self._words: Path | None = None

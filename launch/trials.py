@@ -19,8 +19,10 @@ from foundation.errors import ConfigError, GroundworkError
 from foundation.files import write_atomic
 from launch.child import Child, exit_code, is_child
 from launch.exit_codes import CRASH_LOOP
+from launch.quick_tests import is_first_process, require_green
 from launch.sweep import Sweep
 from pretrain.main import check_config, rehearse, run_config
+from pretrain.run_folder import has_trained
 from pretrain.seats import Launcher
 from pretrain.types import Status
 
@@ -32,6 +34,8 @@ def run_trials(command: CommandLine) -> int:
         GroundworkError: what the user can mend; before the first trial starts where a config is wrong.
     """
     trials = [checked(config, hydra, command) for config, hydra in compose(command)]
+    if any(begins_with_tests(trial) for trial in trials):
+        require_green()
     if not command.multirun:
         return max((run_one(trial, command) for trial in trials), default=0)  # none when Hydra was asked to inform
     rehearse_all(trials, command)
@@ -86,6 +90,13 @@ def rehearse_all(trials: list[Trial], command: CommandLine) -> None:
             raise ConfigError(
                 f"{error}\nso would end trial {number}: {' '.join(varied)}; no trial was started"
             ) from error
+
+
+def begins_with_tests(trial: Trial) -> bool:
+    """Return whether the quick tests come before this training: it begins anew, and they are asked for, here."""
+    if trial.tree["trainer"].get("preflight") != "full" or not is_first_process():
+        return False
+    return trial.tree.get("resume") == "never" or not has_trained(Path(trial.tree["runs_dir"]) / trial.tree["run_name"])
 
 
 def run_one(trial: Trial, command: CommandLine) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import inspect
 import sys
@@ -22,6 +23,7 @@ from pretrain.checkpoint.changes import is_left_behind, journal_lines
 from pretrain.checkpoint.gate import CONFIG, DEFAULTS, gate_facts
 from pretrain.checkpoint.state import seed_generators
 from pretrain.data.loader import ShardLoader, Shards
+from pretrain.debug.preflight import look_before
 from pretrain.describe import (
     changes_told,
     describe,
@@ -89,24 +91,37 @@ def run_config(tree: dict[str, Any], allowed: tuple[str, ...]) -> tuple[Status, 
     Raises:
         GroundworkError: something the user can mend; a run that had begun goes on from its last checkpoint.
     """
+    with assembled(tree, allowed) as (run, tree):
+        mesh, run_dir = run.mesh, Path(tree["runs_dir"]) / tree["run_name"]
+        hang_timeout_s = build(check_config(tree, allowed)["trainer"]).hang_timeout_s
+        with (
+            claimed(run_dir, tree, mesh, run.checkpointer.saves) as ended,
+            run.signal.listening(),
+            watched(mesh, run_dir, None if ended else hang_timeout_s, kills=would_be_restarted()),
+        ):
+            if ended and mesh.is_main and not was_trained_on(run_dir, run.loader.dataset.fingerprint):
+                print(f"data.path: {tree['data']['path']} holds other shards now than those {run_dir} was trained on")
+            status = ended or execute(run, tree, run_dir)
+            return status, run.signal.interrupted
+
+
+@contextlib.contextmanager
+def assembled(tree: dict[str, Any], allowed: tuple[str, ...]) -> Iterator[tuple[Run, dict[str, Any]]]:
+    """Meet the other ranks and build the run; inside this block they are a group.
+
+    Args:
+        tree, allowed: as `run_config` takes them.
+    Returns:
+        The run, and rank 0's tree.
+    """
     config = check_config(tree, allowed)
     settings = build(config["trainer"])
     with start_mesh(settings.device_type, timeout=exchange_timeout(settings.hang_timeout_s)) as mesh:
         tree = mesh.broadcast_json(tree)
         if not mesh.is_main:
             config = check_config(tree, allowed)
-        settings = build(config["trainer"])
-        set_determinism(settings.deterministic)
-        run, run_dir = assemble(mesh, Config(**config)), Path(tree["runs_dir"]) / tree["run_name"]
-        with (
-            claimed(run_dir, tree, mesh, run.checkpointer.saves) as ended,
-            run.signal.listening(),
-            watched(mesh, run_dir, None if ended else settings.hang_timeout_s, kills=would_be_restarted()),
-        ):
-            if ended and mesh.is_main and not was_trained_on(run_dir, run.loader.dataset.fingerprint):
-                print(f"data.path: {tree['data']['path']} holds other shards now than those {run_dir} was trained on")
-            status = ended or execute(run, tree, run_dir)
-            return status, run.signal.interrupted
+        set_determinism(build(config["trainer"]).deterministic)
+        yield assemble(mesh, Config(**config)), tree
 
 
 def rehearse(tree: dict[str, Any], allowed: tuple[str, ...]) -> Run:
@@ -197,6 +212,7 @@ def assemble(mesh: Mesh, config: Config) -> Run:
         max_grad_norm=settings.max_grad_norm,
         check_replicas_every_steps=settings.check_replicas_every_steps,
         compiled=compiled,
+        preflight=settings.preflight,
         gate=gate_of(config, loader, plan),
     )
 
@@ -234,13 +250,16 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
     status, reason, begun, refused = Status.FAILED, "an error; see the console", False, False
     try:
         with run.mesh.failing_together():
-            if resumed(run, tree["resume"], run_dir):
+            goes_on = resumed(run, tree["resume"], run_dir)
+            if goes_on:
                 run.mesh.on_main(lambda: tell_changes(run, run_dir))
                 if missing := run.mesh.on_main(lambda: missing_told(run, run_dir)):
                     say(missing, file=sys.stderr, flush=True)
                 say(f"resume: from step {run.progress.step} of {run.plan.max_steps}")
             elif run.mesh.is_main and next(read_metrics(run_dir / METRICS), None):
                 say(f"no checkpoint in {run_dir}; starting anew: its earlier lines move to {DROPPED}")
+            if not goes_on and not run.mesh.restarts:
+                look_before(run, run_dir)
             run.mesh.on_main(lambda: keep_tokenizer(run.loader.dataset.path, run_dir))
             run.mesh.on_main(lambda: begin(run_dir, tree))
             run.mesh.on_main(lambda: write_about(run, tree, run_dir))

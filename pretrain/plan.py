@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from foundation.errors import ConfigError, require
 from pretrain.mesh import DeviceType
 
+Preflight = Literal["short", "full", "none"]  # how closely a run is looked at before its first step
 MAX_NAMED = 3  # numbers of ranks that a refusal suggests
 
 
@@ -98,6 +99,8 @@ class TrainerSettings:
         check_replicas_every_steps: steps between two comparisons of what the ranks hold, besides that before each save;
             None for those alone.
         hang_timeout_s: how long a rank may give no sign before the watchdog names it, in seconds; None has no watchdog.
+        preflight: the look at a run that begins anew: short, of seconds; full, the whole ladder of launch/preflight.py
+            behind the quick tests; none. A run that goes on takes none.
     Raises:
         SettingError: a number that can't be, two lengths at once.
     """
@@ -116,6 +119,7 @@ class TrainerSettings:
         deterministic: bool = False,
         check_replicas_every_steps: int | None = 1000,
         hang_timeout_s: float | None = 300.0,
+        preflight: Preflight = "short",
     ) -> None:
         sizes = {"seq_len": seq_len, "global_batch_size": global_batch_size, "micro_batch_size": micro_batch_size}
         lengths = {"max_steps": max_steps, "max_tokens": max_tokens, "max_epochs": max_epochs}
@@ -136,6 +140,7 @@ class TrainerSettings:
         self.max_grad_norm, self.device_type = max_grad_norm, device_type
         self.compile, self.deterministic = compile, deterministic
         self.check_replicas_every_steps, self.hang_timeout_s = check_replicas_every_steps, hang_timeout_s
+        self.preflight = preflight
 
     def plan(self, dp_size: int, samples_per_epoch: int, seed: int, budgets: Budgets | None = None) -> Plan:
         """Return the run in numbers.

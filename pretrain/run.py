@@ -16,7 +16,7 @@ from pretrain.heartbeat import Phase
 from pretrain.mesh import Mesh
 from pretrain.metrics.lines import CHECKPOINT, EVALUATION
 from pretrain.parallel.replicas import compare_replicas
-from pretrain.plan import Plan
+from pretrain.plan import Plan, Preflight
 from pretrain.run_log import RunLog
 from pretrain.seats import (
     Checkpointer,
@@ -76,6 +76,7 @@ class Run:
     max_grad_norm: float | None
     check_replicas_every_steps: int | None  # besides before each save
     compiled: str  # or why it is not
+    preflight: Preflight  # of a run that begins anew
     gate: dict[str, Any]
 
 

@@ -81,6 +81,7 @@ RULES = {
     "trainer.max_grad_norm": Rule(Class.ASKS, "from here on"),
     "trainer.device_type": _BITS,
     "trainer.hang_timeout_s": _FREE,
+    "trainer.preflight": _FREE,
     "trainer.check_replicas_every_steps": _FREE,
     "trainer.compile": _BITS,
     "trainer.deterministic": _BITS,

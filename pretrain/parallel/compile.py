@@ -17,6 +17,7 @@ AnyModel = TypeVar("AnyModel", bound=nn.Module)
 
 REPEATED = "blocks"  # equal layers: compiled once, run num_layers times
 VOLTA = (7, 0)  # the first CUDA capability that Triton compiles for; `CudaInterface.is_triton_capable` of torch asks it
+COMPILED = "compiled"  # what is said of a model that is
 SINGLE = ("token_loss",)  # and what is worth it outside of them: most of a small model's activations pass through here
 
 
@@ -77,7 +78,7 @@ def choose_compile(
         raise ParallelError(
             f"trainer.compile: true, but torch.compile on {device.type} needs {missing}; or set trainer.compile=false"
         )
-    return not missing, f"not compiled: that needs {missing}" if missing else "compiled"
+    return not missing, f"not compiled: that needs {missing}" if missing else COMPILED
 
 
 def missing_for_compile(device: torch.device, capability: tuple[int, int] | None = None) -> str:

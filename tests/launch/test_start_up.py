@@ -17,6 +17,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
         ("launch/train.py --help", 0, "optim= "),
         ("launch/train.py model=gpt_smal", 2, "'gpt_smal' is no option of this group"),
         ("launch/train.py trainer.max_steps", 2, "arguments are key=value"),
+        ("launch/preflight.py --help", 0, "optim= "),
+        ("launch/preflight.py model=gpt_smal", 2, "'gpt_smal' is no option of this group"),
         ("launch/generate.py --help", 0, "num_samples=1"),
         ("launch/generate.py", 0, "num_samples=1"),
         ("launch/generate.py rn=runs/x", 2, "did you mean 'run'"),
@@ -32,4 +34,4 @@ def test_no_torch_for_help_and_mistyped_lines(line: str, code: int, expected: st
     assert expected in ended.stdout + ended.stderr
     assert "foundation.errors" in imported
     assert not {"torch", "numpy", "pyarrow"} & imported
-    assert "train.py" in line or "hydra" not in imported  # generate.py composes nothing
+    assert "train.py" in line or "preflight.py" in line or "hydra" not in imported  # generate.py composes nothing

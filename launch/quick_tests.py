@@ -1,0 +1,87 @@
+"""The repository's quick tests, run before a training that asks for them: trainer.preflight=full."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from foundation.cores import usable_cores
+from foundation.errors import ConfigError
+from pretrain.debug.errors import NotCleared
+from pretrain.torchrun import RESTARTS, is_launched, is_worker
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+TESTS = REPOSITORY / "tests" / "pretrain"  # of what trains
+TIMEOUT_S = 480.0  # the other ranks wait 600 s for the first one
+MOST_WORKERS = 4  # each takes up to 1.5 GB
+SHOWN_LINES = 12
+# of a rank's environment: tests start ranks of their own
+OF_A_RANK = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK", "ROLE_WORLD_SIZE")
+OF_LAUNCHERS = ("TORCHELASTIC_", "MASTER_", "GROUNDWORK_")
+
+
+def is_first_process() -> bool:
+    """Return whether this process is the one that runs them: what the user typed, before any rank waits for it.
+
+    Under a torchrun that the user typed it is rank 0 of the first start; what a launcher of ours starts has had them.
+    """
+    if is_launched():
+        return False
+    return not is_worker() or (os.environ["RANK"] == "0" and not int(os.environ.get(RESTARTS, 0)))
+
+
+def require_green(tests: Path = TESTS) -> None:
+    """Run the quick tests to the first that fails.
+
+    Args:
+        tests: their folder.
+    Raises:
+        NotCleared: one fails, or they take too long. ConfigError: pytest is not installed.
+    """
+    if importlib.util.find_spec("pytest") is None:
+        raise ConfigError(
+            "trainer.preflight: full runs the repository's tests, and pytest is not installed; pip install -e '.[dev]' "
+            "in the clone, or set trainer.preflight=short"
+        )
+    print(f"preflight: the quick tests of {tests}; a minute or two", flush=True)
+    workers = min(usable_cores(), MOST_WORKERS)
+    apart = ["-n", str(workers)] if importlib.util.find_spec("xdist") and workers > 1 else []
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-c",
+        str(REPOSITORY / "pyproject.toml"),
+        "-x",
+        "-m",
+        "not slow and not gpu",
+    ]
+    environment = {name: value for name, value in os.environ.items() if name not in OF_A_RANK}
+    environment = {name: value for name, value in environment.items() if not name.startswith(OF_LAUNCHERS)}
+    try:
+        ended = subprocess.run(
+            [*command, *apart, str(tests)],
+            cwd=REPOSITORY,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise NotCleared(
+            f"trainer.preflight: the quick tests took more than {TIMEOUT_S:.0f} s; run `make check` by itself, and set "
+            "trainer.preflight=short"
+        ) from error
+    lines = [line for line in ended.stdout.splitlines() if line.strip()]
+    if ended.returncode:
+        shown = "\n".join(lines[-SHOWN_LINES:])
+        raise NotCleared(
+            "trainer.preflight: a quick test fails, so nothing is trained; mend it, or set trainer.preflight=short:\n"
+            f"{shown}"
+        )
+    print(f"preflight: {lines[-1].strip('= ')}", flush=True)

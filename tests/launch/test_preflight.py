@@ -1,0 +1,137 @@
+"""The command that people type before a training, typed: what it prints, how it exits, that it writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PREFLIGHT = Path(__file__).parents[2] / "launch" / "preflight.py"
+TRAIN = PREFLIGHT.with_name("train.py")
+
+pytestmark = pytest.mark.slow
+
+Look = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def typed_in(typed: Any, one_thread: dict[str, str], tmp_path: Path, tiny: list[str]) -> Look:
+    """Type a line in a folder of its own; return exit code and output."""
+
+    def type_it(*overrides: str, script: Path = PREFLIGHT, ranks: int = 1, before: str = "") -> tuple[int, str]:
+        line = [*tiny, "model=gpt_tiny", "trainer.max_steps=8", "run_name=run", *overrides]
+        folder = tmp_path / "here"
+        folder.mkdir(exist_ok=True)
+        return typed.start(script, line, folder, one_thread, ranks=ranks, before=before).wait()
+
+    return type_it
+
+
+def verdicts(text: str) -> dict[str, str]:
+    """Name of the rung -> its verdict, of the lines that tell one."""
+    lines = [line.split(maxsplit=1) for line in text.splitlines() if line.startswith(("ok ", "warning ", "STOP "))]
+    return {rest[:16].strip(): verdict for verdict, rest in lines}
+
+
+def test_gpt_tiny_passes_and_nothing_is_written(typed_in: Look, tmp_path: Path) -> None:
+    code, text = typed_in()
+    assert code == 0, text
+    found = verdicts(text)
+    assert {"token ids", "first loss", "causality", "gradients"} <= found.keys()
+    assert set(found.values()) == {"ok"}, text
+    assert "\x1b[" not in text  # no colours where no terminal is
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_a_stop_has_a_code_of_its_own_and_says_what_to_do(typed_in: Look, tmp_path: Path) -> None:
+    code, text = typed_in("optim.lr=6")
+    assert code == 5, text
+    assert verdicts(text)["learning rate"] == "STOP"
+    assert text.splitlines()[-1].startswith("error: preflight: learning rate: the peak is 1e+04 times")
+    assert "not tried: causality" in text
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_ranks_agree_on_what_one_of_them_finds(typed_in: Look) -> None:
+    poison = (
+        "import os, torch; from pretrain.model.transformer import Transformer; honest = Transformer.loss_sum\n"
+        "def loss_sum(self, *inputs):\n"
+        "    total, losses_B = honest(self, *inputs)\n"
+        "    return total * (float('nan') if os.environ['RANK'] == '1' else 1.0), losses_B\n"
+        "Transformer.loss_sum = loss_sum\n"
+    )
+    code, text = typed_in(ranks=2, before=poison)
+    assert code == 5, text
+    assert "STOP     first loss      on rank 1: nan" in text
+
+
+def test_gradients_that_no_rank_reduces_are_a_stop(typed_in: Look) -> None:
+    unreduced = "from pretrain.parallel.ddp import DDP, LossSum\nDDP.wrap = lambda self, model, mesh: LossSum(model)\n"
+    code, text = typed_in(ranks=2, before=unreduced)
+    assert code == 5, text
+    assert verdicts(text)["ranks"] == "STOP"
+
+
+def test_the_weights_of_a_run_that_goes_on_are_looked_at(typed_in: Look, tmp_path: Path) -> None:
+    trained = ["trainer.max_steps=60", "optim.lr=1e-2", "checkpoint.every_steps=30"]
+    code, text = typed_in(*trained, script=TRAIN)
+    assert code == 0, text
+    before = sorted(path for path in tmp_path.rglob("*"))
+    code, text = typed_in(*trained, "resume=runs/run/checkpoints/step_00000030")
+    assert code == 0, text
+    assert "with the weights of step 30" in text
+    assert "nats with the weights of step 30, " in text
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
+def test_what_its_launcher_would_start_is_started(typed_in: Look) -> None:
+    code, text = typed_in("launcher=local", "launcher.processes=2")
+    assert code == 0, text
+    assert "2 hold the same weights" in text and text.count("gradients       ") == 1
+
+
+def test_a_sweep_is_looked_at_trial_by_trial(typed_in: Look) -> None:
+    code, text = typed_in("-m", "optim.lr=6,1e-3")
+    assert code == 5, text
+    assert "trial 0: optim.lr=6" in text and "so would end trial 0: optim.lr=6" in text
+
+
+def test_a_training_takes_a_short_look_when_it_begins_and_none_when_it_goes_on(typed_in: Look, tmp_path: Path) -> None:
+    code, text = typed_in("checkpoint.every_steps=4", script=TRAIN, ranks=2)
+    assert code == 0, text
+    assert text.count("preflight: ") == 1 and "rungs ok" in text
+    code, text = typed_in(
+        "checkpoint.every_steps=4", "trainer.max_steps=12", "allow_change=[trainer]", script=TRAIN, ranks=2
+    )
+    assert code == 0, text
+    assert "from step 8 of 12" in text and "preflight: " not in text
+
+
+def test_a_training_that_must_not_begin_leaves_nothing_that_binds(typed_in: Look, tmp_path: Path) -> None:
+    code, text = typed_in("optim.lr=6", script=TRAIN)
+    assert code == 5, text
+    run_dir = tmp_path / "here" / "runs" / "run"
+    assert not (run_dir / "status.json").exists() and not (run_dir / "metrics.jsonl").exists()
+    code, text = typed_in("optim.lr=6", "launcher=local", "launcher.processes=2", script=TRAIN)
+    assert code == 5, text
+    assert "started again" not in text
+    code, text = typed_in(script=TRAIN)  # another rate: it is no run yet, so nothing is refused
+    assert code == 0, text
+
+
+def test_full_runs_the_quick_tests_first(typed_in: Look, tmp_path: Path) -> None:
+    tests = tmp_path / "tests"
+    tests.mkdir()
+    here = f"(__import__('pathlib').Path({str(tests)!r}),)"
+    before = f"import launch.quick_tests; launch.quick_tests.require_green.__defaults__ = {here}"
+    (tests / "test_it.py").write_text("def test_it():\n    assert False\n")
+    code, text = typed_in("trainer.preflight=full", script=TRAIN, before=before)
+    assert code == 5 and "a quick test fails" in text and "1 failed" in text
+    assert not (tmp_path / "here" / "runs").exists()
+    (tests / "test_it.py").write_text("def test_it():\n    assert True\n")
+    code, text = typed_in("trainer.preflight=full", script=TRAIN, before=before)
+    assert code == 0, text
+    assert text.count("1 passed") == 1
+    assert verdicts(text)["ranks"] == "ok" and "finished at step 8" in text
