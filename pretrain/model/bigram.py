@@ -11,7 +11,9 @@ from pretrain.model.init import STD, normal
 from pretrain.model.loss import TokenLoss
 from pretrain.seats import Model
 
-EMBEDDING_STD = 1.0  # torch's for embeddings; with a head of 0.02 the first logits are close to 0, yet not their gradient
+EMBEDDING_STD = (
+    1.0  # torch's for embeddings; with a head of 0.02 the first logits are close to 0, yet not their gradient
+)
 
 
 class Bigram(Model):

