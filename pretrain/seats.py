@@ -37,6 +37,7 @@ class Model(nn.Module, ABC):
     """A language model. Builds on the meta device; `init_weights` fills it."""
 
     context_len: int  # longest sequence it takes, in tokens
+    seen_tokens: int | None = None  # how many tokens up to the current one a position sees; None: all of its sequence
     flops_formula: str = "its own formula"  # of flops_per_token, in a few words: whoever compares speeds must know it
 
     @abstractmethod

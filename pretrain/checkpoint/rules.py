@@ -62,6 +62,7 @@ RULES = {
     "data.prefetch_steps": _FREE,
     "data.max_epochs_per_source": _FREE,
     "data.mixture": _FREE,  # however it is spelled: what it gives a step is told by SOURCES
+    "data.first_samples": _OTHER_BATCHES,
     "data.mask_after_eot": Rule(Class.REFUSED, "the loss before it is of other targets"),
     SOURCES: _OTHER_BATCHES,
     SHARDS: Rule(Class.REFUSED, "a run goes on with its own shards alone"),

@@ -20,9 +20,9 @@ class Bigram(Model):
     """A table of logits, current token by next token, as a product of rank d_model: embedding_VD @ head_VD.T.
 
     The whole table is V^2 numbers: 268 M at a vocabulary of 16,384, of which AdamW would keep four copies and update
-    every one each step, most of them never seen in a text. As a product it has 2 V D, shares the transformer's loss, and
-    from d_model = vocab_size on it can be any table. Builds on the meta device too; on others its weights are those of
-    `init_weights(seed=0)`.
+    every one each step, most of them never seen in a text. As a product it has 2 V D, shares the transformer's loss,
+    and from d_model = vocab_size on it can be any table. Builds on the meta device too; on others its weights are those
+    of `init_weights(seed=0)`.
 
     Args:
         d_model: rank of the table.
@@ -33,6 +33,7 @@ class Bigram(Model):
     """
 
     flops_formula = "6 V D"
+    seen_tokens = 1
 
     def __init__(self, d_model: int, context_len: int, vocab_size: int) -> None:
         super().__init__()

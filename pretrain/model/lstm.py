@@ -32,10 +32,10 @@ class Layer(nn.LSTM):
 class LSTM(Model):
     """Stacked LSTM layers of width d_model between an embedding and a head that is tied to it, normalised at both ends.
 
-    An embedding fit to be a head, N(0, 0.02), is next to nothing for gates to read, and what leaves them is smaller than
-    a head needs: without the norms 250 steps on plays of Shakespeare ended at 5.15 nats, near the entropy of single
-    tokens, with them at 4.31. Each sequence begins with an empty state. Builds on the meta device too; on others its weights are those of
-    `init_weights(seed=0)`.
+    An embedding fit to be a head, N(0, 0.02), is next to nothing for gates to read, and what leaves them is smaller
+    than a head needs: without the norms 250 steps on plays of Shakespeare ended at 5.15 nats, near the entropy of
+    single tokens, with them at 4.31. Each sequence begins with an empty state. Builds on the meta device too; on others
+    its weights are those of `init_weights(seed=0)`.
 
     Args:
         num_layers: LSTM layers.
@@ -71,8 +71,8 @@ class LSTM(Model):
     def init_weights(self, seed: int) -> None:
         """Fill all parameters with the initial weights of this seed, the same on every device and rank.
 
-        The embedding is N(0, 0.02), matrices of the layers have the variance of torch's own, 1 / (3 d_model). Norms are 1,
-        biases 0, but for the forget gate's, which is 1.
+        The embedding is N(0, 0.02), matrices of the layers have the variance of torch's own, 1 / (3 d_model). Norms are
+        1, biases 0, but for the forget gate's, which is 1.
         """
         with torch.no_grad():
             for name, parameter in self.named_parameters():
