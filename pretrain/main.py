@@ -47,6 +47,7 @@ from pretrain.run_log import RunLog
 from pretrain.seats import (
     RUNTIME,
     Checkpointer,
+    Debug,
     Evaluator,
     Guard,
     Launcher,
@@ -146,6 +147,7 @@ class Config:
     eval: Node[Evaluator]
     logger: Node[Logger]
     profile: Node[Profiler]
+    debug: Node[Debug]
     launcher: Node[Launcher]
     run_name: str
     seed: int = 1234
@@ -183,6 +185,7 @@ def assemble(mesh: Mesh, config: Config) -> Run:
         checkpointer=checkpointer,
         evaluator=build(config.eval, **seats, model=bare, loader=loader, tokenizer=tokenizer),
         profiler=build(config.profile, **seats),
+        debug=build(config.debug, model=bare),
         log=build_log(config.logger, bare, plan, mesh, run_dir, loader.epochs_at),
         signal=stop_signal(config.launcher, mesh, checkpointer),
         progress=Progress(),

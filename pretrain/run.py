@@ -17,6 +17,7 @@ from pretrain.plan import Plan
 from pretrain.run_log import RunLog
 from pretrain.seats import (
     Checkpointer,
+    Debug,
     Evaluator,
     Guard,
     Model,
@@ -62,6 +63,7 @@ class Run:
     checkpointer: Checkpointer
     evaluator: Evaluator
     profiler: Profiler
+    debug: Debug
     log: RunLog
     signal: StopSignal
     progress: Progress

@@ -287,6 +287,14 @@ class Profiler(ABC):
         """Write what was recorded."""
 
 
+class Debug(ABC):
+    """Looks into a step."""
+
+    @abstractmethod
+    def watching(self) -> AbstractContextManager[Any]:
+        """Return the context of the forward and backward pass of a micro batch."""
+
+
 class Launcher(ABC):
     """Where a training runs."""
 

@@ -50,6 +50,7 @@ RULES = {
     "launcher": _FREE,
     "logger": _FREE,
     "profile": _FREE,
+    "debug": _BITS,
     "eval": _FREE,
     "checkpoint": _FREE,
     "parallel": Rule(Class.FREE, f"gradients are summed in another order: {BITS}"),

@@ -158,7 +158,7 @@ def conditional_entropy(inputs_BT: Tensor, targets_BT: Tensor, seen_tokens: int 
 
 def _attempt(run: Run, name: str, batch: Batch, max_steps: int, tolerance: float) -> Attempt:
     floor = conditional_entropy(batch.inputs_BT, batch.targets_BT, run.model.seen_tokens)
-    attempt = Attempt(name, *batch.inputs_BT.shape, floor)
+    attempt = Attempt(name, batch.inputs_BT.size(0), batch.inputs_BT.size(1), floor)
     initial = {name: parameter.detach().to("cpu", copy=True) for name, parameter in run.model.named_parameters()}
     for tensor in run.optimizer.tensors().values():
         tensor.zero_()
@@ -195,7 +195,7 @@ def _forward_backward(run: Run, batch: Batch, attempt: Attempt | None) -> float:
         with run.numerics.autocast(run.mesh.device):
             loss_sum, _ = run.model.loss_sum(batch.inputs_BT, batch.targets_BT, batch.keys_B)
         loss = loss_sum / num_targets
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
     if attempt is not None:
         attempt.layer_norms.append(layer_norms(run.model))
         attempt.position_norms.append(positions.norms())
@@ -221,7 +221,7 @@ def _evaluated(run: Run, batch: Batch) -> Tensor:
     """Return (B, T) float32, nats of the targets by the evaluation path, a sequence at a time: logits are large."""
     seed_generators(run.plan.seed)
     run.model.eval()
-    rows = zip(batch.inputs_BT.split(1), batch.targets_BT.split(1), strict=True)
+    rows = zip(torch.split(batch.inputs_BT, 1), torch.split(batch.targets_BT, 1), strict=True)
     with run.numerics.autocast(run.mesh.device):
         return torch.cat([token_nats(run.model, inputs_BT, targets_BT) for inputs_BT, targets_BT in rows])
 
