@@ -21,6 +21,7 @@ from pretrain.checkpoint.changes import is_left_behind, journal_lines
 from pretrain.checkpoint.gate import CONFIG, DEFAULTS, gate_facts
 from pretrain.checkpoint.state import seed_generators
 from pretrain.data.loader import ShardLoader, Shards
+from pretrain.debug.deterministic import nondeterminism_named
 from pretrain.describe import (
     BEGUN,
     changes_told,
@@ -244,7 +245,7 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
             gc.collect()
             gc.freeze()  # what start-up made lives to the end: a collection that looks at it holds up all ranks
             run.log.start()
-            with staying(run_dir, lambda: run.progress.step):
+            with staying(run_dir, lambda: run.progress.step), nondeterminism_named(run.model):
                 status = train(run)
         reason = reason_of(status, run)
     except KeyboardInterrupt:
