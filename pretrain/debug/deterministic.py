@@ -41,9 +41,9 @@ def nondeterminism_named(model: nn.Module) -> Iterator[None]:
             raise
         module, line = where_of(error, model)
         raise NotDeterministic(
-            f"trainer.deterministic: true, but {found['operation']} has no deterministic kernel on this device; it "
-            f"is called by {module}, {line}. Take another operation there, or set trainer.deterministic=false, which gives "
-            "up that a run repeats bit for bit"
+            f"trainer.deterministic: true, but {found['operation']} has no deterministic kernel on this device; it is "
+            f"called by {module}, {line}. Take another operation there, or set trainer.deterministic=false, which "
+            "gives up that a run repeats bit for bit"
         ) from error
 
 
