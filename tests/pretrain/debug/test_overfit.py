@@ -188,3 +188,17 @@ def test_a_synthetic_sequence_is_random_and_the_same_each_time(make: Make) -> No
     assert one_time.inputs_BT.unique().numel() > 25 and one_time.inputs_BT.max() < 512
     nats_BT = token_nats(run.model, one_time.inputs_BT, one_time.targets_BT)
     assert nats_BT.shape == (1, 30)
+
+
+@pytest.mark.slow
+def test_a_run_of_two_ranks_goes_on_as_if_nothing_had_been(
+    overrides: list[str], tmp_path: Path, run_ranks: Callable[..., str]
+) -> None:
+    worker = Path(__file__).with_name("overfit_worker.py")
+    for overfits in (False, True):
+        run_ranks(worker, tmp_path, overfits, *overrides, "trainer.max_steps=2", ranks=2)
+    (_, plain), (first, one), (second, other) = (
+        torch.load(tmp_path / f"{name}.pt") for name in ("False0", "True0", "True1")
+    )
+    assert first == second and len(first) == 4 and first[-1] < first[0]
+    assert all(torch.equal(tensor, one[name]) and torch.equal(tensor, other[name]) for name, tensor in plain.items())
