@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from foundation.errors import GroundworkError
+from pretrain.debug.eager import eager
 from pretrain.seats import Debug, Model
 
 TORCH = str(Path(torch.__file__).parent)
@@ -67,8 +68,7 @@ class NanHunt(Debug):
         require_finite_state(self._model)
         modules = Modules(self._model)
         with ExitStack() as stack:
-            # what is compiled would be one operation, of no line; only one that is runs otherwise
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
+            stack.enter_context(eager(self._model))  # what is compiled would be one operation, of no line
             stack.enter_context(torch.autograd.set_detect_anomaly(True, check_nan=False))
             stack.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", "Error detected in")  # all of the stack of the line that is named here
