@@ -52,14 +52,20 @@ def look_inside(run: Run, record: Record) -> Inside | None:
     sums_B = losses_RAB.transpose(0, 1).flatten().tolist()  # as the loader deals micro batches out
     first = record.data_step * plan.global_batch_size
     samples = np.arange(first, first + plan.global_batch_size, dtype=np.int64)
-    tokens_BT = run.loader.samples.read(samples)
+    numbers = run.loader.numbers_of(samples)
+    tokens_BT = run.loader.samples.read(numbers)
     counts_B = (run.loader.targets_of(tokens_BT) != IGNORE).sum(axis=1).tolist()
     origins = Origins(run.loader.dataset, plan.seq_len)
     sequences = []
-    for number, place in enumerate(run.loader.samples.places(samples)):
+    for number, place in enumerate(run.loader.samples.places(numbers)):
         micro_batch, rank = divmod(number // plan.micro_batch_size, mesh.dp_size)
         loss = sums_B[number] / counts_B[number] if counts_B[number] else 0.0
-        where = {"sample": place.sample, "source": place.source, "epoch": place.epoch, "first_token": place.first_token}
+        where = {
+            "sample": first + number,
+            "source": place.source,
+            "epoch": place.epoch,
+            "first_token": place.first_token,
+        }
         dealt = {"rank": rank, "micro_batch": micro_batch, "loss": loss, "num_targets": counts_B[number]}
         read = {"documents": origins.of(place), "text": run.tokenizer.decode(tokens_BT[number].tolist())}
         sequences.append(where | dealt | read)

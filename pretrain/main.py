@@ -19,13 +19,12 @@ from foundation.errors import ConfigError, GroundworkError
 from foundation.hashes import hash_json
 from pretrain.about import write_about
 from pretrain.attempts import close_attempt, withdraw_attempt
-from pretrain.checkpoint.changes import is_left_behind, journal_lines
 from pretrain.checkpoint.gate import CONFIG, DEFAULTS, gate_facts
 from pretrain.checkpoint.state import seed_generators
 from pretrain.data.loader import ShardLoader, Shards
+from pretrain.debug.deterministic import nondeterminism_named
 from pretrain.debug.preflight import look_before
 from pretrain.describe import (
-    changes_told,
     describe,
     facts_of,
     first_step,
@@ -34,7 +33,6 @@ from pretrain.describe import (
     reason_of_error,
 )
 from pretrain.heartbeat import Phase
-from pretrain.json_lines import JsonLines, read_lines
 from pretrain.mesh import Mesh, set_determinism, start_mesh
 from pretrain.metrics.fields import StepFields, bytes_per_token
 from pretrain.metrics.flops import peak_flops
@@ -43,13 +41,15 @@ from pretrain.metrics.loggers import NoLogger
 from pretrain.metrics.report import write_run_report
 from pretrain.parallel.compile import compile_as_set
 from pretrain.plan import Plan, TrainerSettings
-from pretrain.run import Progress, Run, restore
-from pretrain.run_files import BEGUN, DROPPED, JOURNAL, METRICS
-from pretrain.run_folder import begin, claimed, is_own_checkpoint, require_name, require_resume, staying, write_status
+from pretrain.resuming import resumed, tell_changes
+from pretrain.run import Progress, Run
+from pretrain.run_files import DROPPED, METRICS
+from pretrain.run_folder import begin, claimed, require_name, require_resume, staying, write_status
 from pretrain.run_log import RunLog
 from pretrain.seats import (
     RUNTIME,
     Checkpointer,
+    Debug,
     Evaluator,
     Guard,
     Launcher,
@@ -166,6 +166,7 @@ class Config:
     logger: Node[Logger]
     profile: Node[Profiler]
     watch: Node[Watch]
+    debug: Node[Debug]
     launcher: Node[Launcher]
     run_name: str
     seed: int = 1234
@@ -206,6 +207,7 @@ def assemble(mesh: Mesh, config: Config) -> Run:
         evaluator=build(config.eval, **seats, model=bare, loader=loader, tokenizer=tokenizer),
         profiler=build(config.profile, **seats),
         watch=build(config.watch, **seats, model=bare, loader=loader, tokenizer=tokenizer),
+        debug=build(config.debug, model=bare),
         log=build_log(config.logger, bare, plan, mesh, run_dir, loader, settings.max_grad_norm),
         signal=stop_signal(config.launcher, mesh, checkpointer),
         progress=Progress(),
@@ -269,7 +271,7 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
             gc.collect()
             gc.freeze()  # what start-up made lives to the end: a collection that looks at it holds up all ranks
             run.log.start()
-            with staying(run_dir, lambda: run.progress.step):
+            with staying(run_dir, lambda: run.progress.step), nondeterminism_named(run.model):
                 status = train(run)
         reason = reason_of(status, run)
     except KeyboardInterrupt:
@@ -286,44 +288,6 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
     finally:
         end(run, run_dir, status, reason, begun, refused)
     return status
-
-
-def resumed(run: Run, resume: str, run_dir: Path) -> bool:
-    """Restore what `resume=` names, if it is there.
-
-    A checkpoint of this run is a request to go back to it, met once: a restart by torchrun goes on from the newest.
-    Any other one is where the run begins: the same line typed again goes on from the run's own.
-    """
-    if resume in ("auto", "never"):
-        return restore(run)
-    if is_own_checkpoint(run_dir, resume) and not run.mesh.restarts:
-        return restore(run, resume)
-    if restore(run):
-        return True
-    found = restore(run, resume)
-    if not is_own_checkpoint(run_dir, resume):
-        line = {"event": BEGUN, "checkpoint": resume, "at_step": run.progress.step}  # of the folder, not of a step
-        run.mesh.on_main(lambda: JsonLines(run_dir / JOURNAL).append(line, durable=True))
-    return found
-
-
-def tell_changes(run: Run, run_dir: Path) -> None:
-    """Show what is other than in the checkpoint, and write down what of it matters, once.
-
-    A change that an earlier start made from here on, and this one doesn't, goes to the journal's dropped lines.
-    """
-    if text := changes_told(run):
-        print(text)
-    found, journal = run.checkpointer.resumption, JsonLines(run_dir / JOURNAL)
-    if found is None:
-        return
-    lines = journal_lines(found.changes, found.step, found.afresh)
-    written = list(read_lines(journal.path))  # a kill before the next checkpoint brings the run here again
-    if any(is_left_behind(line, lines, found.step) for line in written):
-        journal.drop(lambda line: is_left_behind(line, lines, found.step))
-    for line in lines:
-        if line not in written:
-            journal.append(line, durable=True)
 
 
 def end(run: Run, run_dir: Path, status: Status, reason: str, begun: bool, refused: bool) -> None:

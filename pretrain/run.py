@@ -20,6 +20,7 @@ from pretrain.plan import Plan, Preflight
 from pretrain.run_log import RunLog
 from pretrain.seats import (
     Checkpointer,
+    Debug,
     Evaluator,
     Guard,
     Model,
@@ -70,6 +71,7 @@ class Run:
     evaluator: Evaluator
     profiler: Profiler
     watch: Watch
+    debug: Debug
     log: RunLog
     signal: StopSignal
     progress: Progress

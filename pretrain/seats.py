@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pretrain.mesh import Mesh
-from pretrain.types import Batch, Record, StepResult, TrainState
+from pretrain.types import Batch, Record, StepResult, TrainState, WayBack
 
 # What the seats' classes are handed when they are built, by parameter name: no key of theirs in a config may have one.
 RUNTIME = frozenset({"mesh", "plan", "device", "model", "loader", "tokenizer", "vocab_size", "run_dir"})
@@ -34,21 +34,11 @@ class Action(Enum):
     STOP = "stop"
 
 
-@dataclass(frozen=True, slots=True)
-class WayBack:
-    """Which checkpoint a run is to go back to: the newest healthy one `before_steps` before `onset_step`, or more.
-
-    Where there is none so old, it is the oldest before the onset.
-    """
-
-    onset_step: int
-    before_steps: int
-
-
 class Model(nn.Module, ABC):
     """A language model. Builds on the meta device; `init_weights` fills it."""
 
     context_len: int  # longest sequence it takes, in tokens
+    seen_tokens: int | None = None  # how many tokens up to the current one a position sees; None: all of its sequence
     flops_formula: str = "its own formula"  # of flops_per_token, in a few words: whoever compares speeds must know it
 
     @abstractmethod
@@ -380,6 +370,14 @@ class Watch(ABC):
     @abstractmethod
     def forget(self) -> None:
         """Drop what was seen and not yet given: the run goes back to an earlier step."""
+
+
+class Debug(ABC):
+    """Looks into a step."""
+
+    @abstractmethod
+    def watching(self) -> AbstractContextManager[Any]:
+        """Return the context of the forward and backward pass of a micro batch."""
 
 
 class Launcher(ABC):

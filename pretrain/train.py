@@ -119,7 +119,7 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
         if mesh.device.type == "cpu":  # elsewhere the host runs ahead of the device
             run.log.say_progress(run.progress.step, number - 1, len(batches))
         mesh.heartbeat.at(Phase.FORWARD, micro_batch=number)
-        with run.parallel.accumulate(run.wrapped, last=number == len(batches)):
+        with run.parallel.accumulate(run.wrapped, last=number == len(batches)), run.debug.watching():
             with run.numerics.autocast(mesh.device):
                 micro_sum, losses_B = run.wrapped(batch.inputs_BT, batch.targets_BT, batch.keys_B)
             mesh.heartbeat.at(Phase.EXCHANGE if number == len(batches) else Phase.BACKWARD, micro_batch=number)

@@ -142,3 +142,14 @@ class TrainState:
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """Which checkpoint a run is to go back to: the newest healthy one `before_steps` before `onset_step`, or more.
+
+    Where there is none so old, it is the oldest before the onset.
+    """
+
+    onset_step: int
+    before_steps: int

@@ -139,6 +139,9 @@ class CommandLine:
         text = self._in_full(text)
         key, equals, value = text.partition("=")
         override = read_override(text, self.multirun)
+        if key in self._groups and value in options_of(self.conf_dirs, key) and not isinstance(override.value(), str):
+            text = f"{key}='{value}'"  # an option of a name that Hydra reads as a number, such as nan
+            override = read_override(text, self.multirun)
         if key.startswith("+") and key.lstrip("+") in self._groups and not value.startswith("{"):
             raise ConfigError(f"{key}: is a group, of which one option is taken; type {key.lstrip('+')}={value}")
         if key.startswith("~") and key[1:] in self._groups:

@@ -51,6 +51,7 @@ RULES = {
     "logger": _FREE,
     "profile": _FREE,
     "watch": _FREE,
+    "debug": _BITS,
     "eval": _FREE,
     "checkpoint": _FREE,
     "parallel": Rule(Class.FREE, f"gradients are summed in another order: {BITS}"),
@@ -63,6 +64,7 @@ RULES = {
     "data.prefetch_steps": _FREE,
     "data.max_epochs_per_source": _FREE,
     "data.mixture": _FREE,  # however it is spelled: what it gives a step is told by SOURCES
+    "data.first_samples": _OTHER_BATCHES,
     "data.mask_after_eot": Rule(Class.REFUSED, "the loss before it is of other targets"),
     SOURCES: _OTHER_BATCHES,
     SHARDS: Rule(Class.REFUSED, "a run goes on with its own shards alone"),

@@ -13,7 +13,7 @@ from pretrain.checkpoint.reading import open_checkpoint, verify_share
 from pretrain.checkpoint.retention import manifest_of, set_all_aside
 from pretrain.checkpoint.saving import on_main
 from pretrain.mesh import Mesh
-from pretrain.seats import WayBack
+from pretrain.types import WayBack
 
 
 def find_way_back(folder: Path, wanted: WayBack, mesh: Mesh, run_dir: Path, between: Callable[[], None]) -> Path | None:

@@ -56,9 +56,11 @@ class Shards:
         mask_after_eot: take the first token of each document out of the loss: before it stands another document.
         prefetch_steps: steps read ahead by a thread; 0 reads when asked.
         max_epochs_per_source: a run that would read a source more often is refused; None lets it.
+        first_samples: read the first so many samples of the order alone, again and again: sample number n holds the
+            tokens of number n % first_samples. None reads on.
     Raises:
-        SettingError: prefetch_steps is negative, max_epochs_per_source is not above 0, or the mixture holds what is
-            neither weight nor budget.
+        SettingError: prefetch_steps is negative, max_epochs_per_source is not above 0, first_samples is below 1, or the
+            mixture holds what is neither weight nor budget.
     """
 
     def __init__(
@@ -68,11 +70,14 @@ class Shards:
         mask_after_eot: bool = False,
         prefetch_steps: int = 2,
         max_epochs_per_source: float | None = 4.0,
+        first_samples: int | None = None,
     ) -> None:
         require(prefetch_steps >= 0, "prefetch_steps", prefetch_steps, "0, for no thread, or more; 2 is enough")
         allowed = "a number above 0, or null for no limit"
         limit = max_epochs_per_source
         require(limit is None or 0 < limit < math.inf, "max_epochs_per_source", limit, allowed)
+        allowed = "1 or more, or null for all of them"
+        require(first_samples is None or first_samples >= 1, "first_samples", first_samples, allowed)
         for name, share in (mixture or {}).items():
             allowed = (
                 f"a weight, a number of at least 0 of which only ratios count; or a budget, {ALLOWED}{_merged(share)}"
@@ -80,6 +85,7 @@ class Shards:
             require(is_budget(share) or is_weight(share), f"mixture.{name}", share, allowed)
         self._path, self.mixture, self.max_epochs_per_source = path, mixture, limit
         self.mask_after_eot, self.prefetch_steps = mask_after_eot, prefetch_steps
+        self.first_samples = first_samples
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -87,12 +93,14 @@ class Shards:
         return open_data(self._path)
 
     def samples_per_epoch(self, seq_len: int) -> int:
-        """Return how many samples of `seq_len` tokens one pass over the sources in use makes.
+        """Return how many samples of `seq_len` tokens one pass over what is read makes: the sources in use, or the
+        first samples.
 
         Raises:
             DataError: as `Dataset.samples_per_epoch`.
         """
-        return self.dataset.samples_per_epoch(seq_len, self.mixture)
+        of_all = self.dataset.samples_per_epoch(seq_len, self.mixture)
+        return of_all if self.first_samples is None else self.first_samples
 
     def budgets(self, seq_len: int) -> Budgets | None:
         """Return what the sources' budgets bring to the length of a run; None where no source has one.
@@ -143,6 +151,8 @@ class ShardLoader:
         """
         plan = self._plan
         samples = Samples(self.dataset, plan.seq_len, plan.seed, self._shards.mixture, self.planned)
+        if self._shards.first_samples is not None:
+            return samples
         drawn = drawn_in(samples, plan, self.planned)
         require_few_epochs(self.dataset, plan, drawn, self._shards.max_epochs_per_source, self.planned is not None)
         return samples
@@ -153,7 +163,20 @@ class ShardLoader:
         Raises:
             DataError: the folder or its sources can't serve this run. ShardError: they are damaged.
         """
-        step = self._prefetcher.get(data_step)
+        return self._batches(self._prefetcher.get(data_step))
+
+    def first(self, count: int) -> Batch:
+        """Return the run's first samples as one micro batch, with the keys of step 0; the same on every rank.
+
+        Args:
+            count: how many.
+        Raises:
+            DataError, ShardError: as `micro_batches`.
+        """
+        return self._batches(self._host_step(0, np.arange(count, dtype=np.int64)[None]))[0]
+
+    def _batches(self, step: _HostStep) -> list[Batch]:
+        """Return the micro batches of what was read, on the device."""
         tokens_ABT = step.tokens_ABT.to(self._device, non_blocking=True)
         # Widened on the device: int32 crosses the bus in half the time. Contiguous, because models flatten by view.
         inputs_ABT = tokens_ABT[..., :-1].to(torch.int64, memory_format=torch.contiguous_format)
@@ -179,8 +202,14 @@ class ShardLoader:
         self._prefetcher.close()
 
     def epochs_at(self, data_step: int) -> dict[str, float]:
-        """Return how many times each source has been read when `data_step` global batches are done."""
-        return self.samples.epochs(data_step * self._plan.global_batch_size)
+        """Return how many times each source has been read when `data_step` global batches are done.
+
+        Of the first samples, where they alone are read: how many times those of a source were.
+        """
+        num_samples, first = data_step * self._plan.global_batch_size, self._shards.first_samples
+        if first is None:
+            return self.samples.epochs(num_samples)
+        return {name: num_samples / first if count else 0.0 for name, count in self.samples.drawn(first).items()}
 
     def identity(self) -> dict[str, Any]:
         """Return, as JSON values, what decides which tokens a step holds, besides plan and manifest.json.
@@ -199,14 +228,20 @@ class ShardLoader:
         return {"mask_after_eot": self._shards.mask_after_eot, "sources": sources}
 
     def _read(self, data_step: int) -> _HostStep:
-        samples_AB = rank_samples(self._plan, self._mesh.dp_rank, data_step)
-        tokens_ABT = self.samples.read(samples_AB.ravel()).reshape(*samples_AB.shape, -1)
+        return self._host_step(data_step, rank_samples(self._plan, self._mesh.dp_rank, data_step))
+
+    def numbers_of(self, samples: Int64s) -> Int64s:
+        """Return the places in the order of samples of the run, both (k,) int64; others where the first recur."""
+        first = self._shards.first_samples
+        return samples if first is None else samples % first
+
+    def _host_step(self, data_step: int, samples_AB: Int64s) -> _HostStep:
+        numbers = self.numbers_of(samples_AB.ravel())
+        tokens_ABT = self.samples.read(numbers).reshape(*samples_AB.shape, -1)
         keys_AB = torch.from_numpy(sample_keys(self._plan.seed, data_step, samples_AB))
         sources_AB = None
         if len(self.samples.sources) > 1:
-            sources_AB = self._pinned(
-                torch.from_numpy(self.samples.sources_of(samples_AB.ravel()).reshape(samples_AB.shape))
-            )
+            sources_AB = self._pinned(torch.from_numpy(self.samples.sources_of(numbers).reshape(samples_AB.shape)))
         hashes = [hash_of_samples(*pair) for pair in zip(samples_AB, tokens_ABT, strict=True)]
         tokens = self._pinned(torch.from_numpy(tokens_ABT))
         return _HostStep(samples_AB, self._pinned(keys_AB), tokens, sources_AB, hashes)

@@ -38,5 +38,17 @@ def _initial(name: str, shape: torch.Size, std: float, seed: int) -> Tensor:
         return torch.zeros(shape)
     if len(shape) == 1:
         return torch.ones(shape)  # the gain of a norm
+    return normal(name, shape, std, seed)
+
+
+def normal(name: str, shape: torch.Size, std: float, seed: int) -> Tensor:
+    """Return N(0, std) float32 of this shape on the CPU, a function of (seed, name) alone, its rows drawn in order.
+
+    Args:
+        name: of the parameter, which gives it a generator of its own.
+        shape: of the parameter.
+        std: standard deviation.
+        seed: of the run.
+    """
     generator = torch.Generator().manual_seed(int(hash_json([seed, name])[:16], 16) >> 1)  # a seed is 63 bits
     return torch.empty(shape).normal_(0.0, std, generator=generator)

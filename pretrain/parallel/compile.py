@@ -43,7 +43,8 @@ def apply_compile(model: AnyModel, device: torch.device) -> AnyModel:
     Names of parameters stay as they are, and so do checkpoints.
 
     Args:
-        model: a Module with equal layers in `blocks`; without them it is compiled whole.
+        model: a Module with equal layers in `blocks`, a loss in `token_loss`, or one of the two; without either it is
+            compiled whole.
         device: where it runs.
     Raises:
         ParallelError: the machine lacks what compiling takes.
@@ -51,10 +52,8 @@ def apply_compile(model: AnyModel, device: torch.device) -> AnyModel:
     """
     choose_compile(True, device, capability_of(device))
     parts = dict(model.named_children())
-    if REPEATED not in parts:
-        model.compile(dynamic=False)
-        return model
-    for part in [*parts[REPEATED].children(), *(parts[name] for name in SINGLE if name in parts)]:
+    blocks = parts[REPEATED].children() if REPEATED in parts else ()
+    for part in [*blocks, *(parts[name] for name in SINGLE if name in parts)] or [model]:
         part.compile(dynamic=False)  # shapes are fixed in training; an evaluation has its own: compiled once more
     return model
 

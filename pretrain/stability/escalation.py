@@ -12,12 +12,11 @@ from pretrain.json_lines import JsonLines, read_lines, spelled
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.run_files import JOURNAL, METRICS, REPLAYED_STEPS
-from pretrain.seats import WayBack
 from pretrain.stability.lr_cuts import LrCut
 from pretrain.stability.passed_over import PassedOver, windows_of
 from pretrain.stability.rewinds import FAULT, GOING, NO_WAY, NOT_AGAIN, REPLAY, REWIND, TAKEN, History, Rewinds, Trouble
 from pretrain.stability.rise import Rise
-from pretrain.types import Record
+from pretrain.types import Record, WayBack
 
 MAX_FAULTS = 2  # that are remembered: one may be a cosmic ray
 

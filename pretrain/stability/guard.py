@@ -14,14 +14,14 @@ from pretrain.json_lines import JsonLines
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.run_files import JOURNAL
-from pretrain.seats import Action, Guard, WayBack
+from pretrain.seats import Action, Guard
 from pretrain.stability.advice import advise
 from pretrain.stability.budget import SkipBudget
 from pretrain.stability.escalation import Escalation
 from pretrain.stability.lr_cuts import lowest
 from pretrain.stability.rewinds import Rewinds
 from pretrain.stability.window import Window
-from pretrain.types import Record
+from pretrain.types import Record, WayBack
 
 # Least spreads: a window of nearly equal values must not make a spike of the next normal one.
 MIN_LOSS_SPREAD_FRAC = 0.005  # of the median loss

@@ -64,8 +64,9 @@ def options(pipeline: bool) -> list[str]:
 
 
 def composed(root: str, *overrides: str, conf: Path = CONF) -> dict[str, Any]:
+    as_text = [text.replace("=nan", "='nan'") for text in overrides]  # which Hydra would read as a number
     with initialize_config_dir(str(conf), version_base="1.3"):
-        return plain(compose(root, list(overrides)))
+        return plain(compose(root, as_text))
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +124,7 @@ def test_an_option_sets_no_key_that_it_does_not_explain(option: str) -> None:
     "group",
     [
         *("clean", "dedup", "decontaminate", "augment", "preflight", "recipe"),
-        *("spike", "checkpoint", "eval", "logger", "profile", "watch", "experiment"),
+        *("spike", "checkpoint", "eval", "logger", "profile", "watch", "debug", "experiment"),
     ],
 )
 def test_a_group_that_may_do_nothing_has_an_option_that_does(group: str) -> None:

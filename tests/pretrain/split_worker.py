@@ -25,12 +25,13 @@ from pretrain.types import IGNORE, Batch, Status
 CONF = Path(__file__).parents[2] / "conf"
 STEPS = 2
 # eps: Adam divides the gradient of what has none but rounding (the bias of keys) by itself; this leaves it small
+SIZES = ["model.d_model=32", "model.context_len=64"]
+MODELS = {
+    "gpt_tiny": [*SIZES, "model.num_layers=2", "model.num_heads=2"],
+    "lstm_tiny": SIZES,
+    "bigram": SIZES,
+}
 LINE = [
-    "model=gpt_tiny",
-    "model.num_layers=2",
-    "model.num_heads=2",
-    "model.d_model=32",
-    "model.context_len=64",
     "trainer.seq_len=32",
     "trainer.device_type=cpu",
     "data.path=given",
@@ -62,6 +63,7 @@ class Case(NamedTuple):
     masked: frozenset[int]
     dropout: float
     precision: str
+    model: str = "gpt_tiny"
 
 
 def cases() -> list[Case]:
@@ -78,19 +80,22 @@ def cases() -> list[Case]:
         dropout, precision = (0.0, 0.1, 0.3, 0.1)[number % 4], "bfloat16" if number >= 4 else "float32"
         name = f"{number}: {size} by {micro}, dropout {dropout}, {precision}"
         made.append(Case(name, number, size, micro, frozenset(masked), dropout, precision))
-    return made
+    others = zip(("lstm_tiny", "bigram"), (2, 5), strict=True)
+    return [*made, *(made[number]._replace(name=f"{model} {number}", model=model) for model, number in others)]
 
 
 @functools.cache
-def composed() -> dict[str, Any]:
+def composed(model: str) -> dict[str, Any]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return plain(compose("train", LINE))
+        return plain(compose("train", [f"model={model}", *MODELS[model], *LINE]))
 
 
 def make_run(mesh: Mesh, data: Path, folder: Path, case: Case, whole: bool = False) -> Run:
-    tree = copy.deepcopy(composed()) | {"seed": case.seed, "runs_dir": str(folder)}
+    tree = copy.deepcopy(composed(case.model)) | {"seed": case.seed, "runs_dir": str(folder)}
     tree["data"]["path"] = str(data)
-    tree["model"]["dropout"], tree["precision"]["dtype"] = case.dropout, case.precision
+    tree["precision"]["dtype"] = case.precision
+    if "dropout" in tree["model"]:
+        tree["model"]["dropout"] = case.dropout
     tree["trainer"] |= {
         "global_batch_size": case.global_batch_size,
         "micro_batch_size": case.global_batch_size if whole else case.micro_batch_size[mesh.world_size],

@@ -41,6 +41,13 @@ def test_a_wrong_option_gets_the_nearest_and_the_list(conf: Path) -> None:
         typed(conf, "-m", "model=small,huge")
 
 
+def test_an_option_may_have_a_name_that_hydra_reads_as_a_number(conf: Path) -> None:
+    (conf / "model" / "nan.yaml").write_text("x: 3\n")
+    assert typed(conf, "model=nan").arguments[0] == typed(conf, "model='nan'").arguments[0] == "model='nan'"
+    with pytest.raises(ConfigError, match="model: inf is no option"):
+        typed(conf, "model=inf")
+
+
 def test_a_sweep_over_options_may_use_hydras_grammar(conf: Path) -> None:
     for value in ("small,large", "choice(small,large)", "glob(*)"):
         assert f"model={value}" in typed(conf, "-m", f"model={value}").arguments

@@ -20,8 +20,7 @@ from pretrain.checkpoint.reading import newest_checkpoint
 from pretrain.checkpoint.saving import Save
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
-from pretrain.seats import WayBack
-from pretrain.types import TrainState
+from pretrain.types import TrainState, WayBack
 
 MakeState = Callable[..., TrainState]
 Journal = Callable[[], list[dict[str, Any]]]

@@ -19,7 +19,7 @@ GROUPS = {line.split(":")[0].strip(" -") for line in (CONF / "train.yaml").read_
 @pytest.mark.parametrize("option", [option for option in OPTIONS if option.partition("=")[0] in GROUPS])
 def test_every_key_of_the_training_has_a_rule(option: str) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        keys = leaves(plain(compose("train", [option])))
+        keys = leaves(plain(compose("train", [option.replace("=nan", "='nan'")])))  # nan would be read as a number
     without = [key for key in keys if rule_of(key) is UNKNOWN]
     assert len(keys) > 40
     assert not without, f"say in pretrain/checkpoint/rules.py whether a run may go on with another {without}"

@@ -296,3 +296,43 @@ def test_batches_arrive_on_the_gpu(folder: Path) -> None:
             assert torch.equal(found.targets_BT.cpu(), expected.targets_BT)
     loader.close()
     reference.close()
+
+
+@pytest.mark.parametrize("first", [1, 5, 23])
+@pytest.mark.parametrize(("ranks", "micro"), [(1, 4), (2, 2)])
+def test_the_first_samples_come_again_and_again_in_their_order(
+    folder: Path, loaders: Callable[..., ShardLoader], first: int, ranks: int, micro: int
+) -> None:
+    whole = torch.cat([batch.inputs_BT for step in range(2) for batch in loaders(folder).micro_batches(step)])
+    split = [loaders(folder, rank, ranks, micro=micro, first_samples=first) for rank in range(ranks)]
+    for step in (0, 1, 30, 3):
+        batches = global_batch(split, step)
+        numbers = np.arange(step * 16, step * 16 + 16)
+        assert torch.equal(torch.cat([batch.inputs_BT for batch in batches]), whole[numbers % first])
+        assert np.concatenate([batch.samples for batch in batches]).tolist() == numbers.tolist()
+        keys = np.concatenate([batch.keys_B for batch in batches])
+        assert np.array_equal(keys, sample_keys(5, step, numbers)) and len(set(keys.tolist())) == 16
+
+
+def test_the_first_samples_are_one_batch_to_look_at(folder: Path, loaders: Callable[..., ShardLoader]) -> None:
+    loader, other = loaders(folder), loaders(folder, 1, 2)
+    expected, found = loader.micro_batches(0)[0], loader.first(4)
+    for name in ("inputs_BT", "targets_BT", "keys_B"):
+        assert torch.equal(getattr(found, name), getattr(expected, name))
+        assert torch.equal(getattr(other.first(4), name), getattr(expected, name))
+
+
+def test_of_the_first_samples_alone_every_pass_is_an_epoch_and_no_limit_holds(
+    folder: Path, loaders: Callable[..., ShardLoader]
+) -> None:
+    loader = loaders(folder, first_samples=1, max_epochs_per_source=1.0)
+    loader.micro_batches(0)
+    epochs = loader.epochs_at(7)
+    (read,) = {name for name, count in loader.samples.drawn(1).items() if count}
+    assert epochs == {name: 7 * 16.0 if name == read else 0.0 for name in ("code", "web")}
+    assert Shards(str(folder), first_samples=3).samples_per_epoch(32) == 3
+
+
+def test_no_first_sample_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"^first_samples: 0 is not allowed; give 1 or more, or null"):
+        Shards("nowhere", first_samples=0)

@@ -5,15 +5,19 @@ import subprocess
 import sys
 import sysconfig
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from pretrain.model.bigram import Bigram
+from pretrain.model.lstm import LSTM
 from pretrain.model.transformer import Transformer
 from pretrain.parallel.compile import apply_compile, capability_of, choose_compile, missing_for_compile
 from pretrain.parallel.errors import ParallelError
+from pretrain.seats import Model
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)  # whose tools can be looked for without one
 
@@ -96,13 +100,25 @@ def test_on_a_gpu_a_compiler_that_is_named_has_to_be_there(gpu_tools: Path, monk
     assert "C compiler" in missing_for_compile(CUDA)
 
 
+SIZES = {"d_model": 32, "context_len": 16, "vocab_size": 128}
+
+
 @pytest.mark.slow
-def test_a_compiled_model_computes_the_same_drops_the_same_and_keeps_its_names() -> None:
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Transformer(2, 2, **SIZES, dropout=0.2),
+        lambda: LSTM(2, **SIZES, dropout=0.2),
+        lambda: Bigram(**SIZES),
+    ],
+)
+def test_a_compiled_model_computes_the_same_drops_the_same_and_keeps_its_names(make: Callable[[], Model]) -> None:
     torch.manual_seed(0)
-    plain, compiled = (Transformer(2, 2, 32, context_len=16, vocab_size=128, dropout=0.2) for _ in range(2))
+    plain, compiled = make(), make()
     if missing_for_compile(CPU):
         pytest.skip("no C++ compiler here")
     apply_compile(compiled, CPU)
+    assert compiled.token_loss._compiled_call_impl is not None
     assert list(compiled.state_dict()) == list(plain.state_dict())
     ids_BT, targets_BT = torch.randint(0, 128, (2, 2, 16))
     targets_BT[0, :5] = -100
