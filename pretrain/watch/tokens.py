@@ -46,7 +46,9 @@ class Tokens:
                 tensors[STATES] = reduced(seen.states_BTD.flatten(0, 1)[: self._num_vectors])
         embedding = token_embedding(self._model, self._tokenizer.vocab_size)
         if projections and embedding is not None:
-            tensors[EMBEDDINGS] = reduced(embedding[torch.from_numpy(self._ids()).to(embedding.device)])
+            tensors[EMBEDDINGS] = reduced(
+                embedding[torch.from_numpy(self._ids()).to(embedding.device, non_blocking=True)]
+            )
         return tensors
 
     def lines(self, step: int, found: Found) -> Iterator[tuple[str, dict[str, Any]]]:
