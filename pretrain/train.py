@@ -101,12 +101,7 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
     """
     mesh = run.mesh
     random_before = random_states(mesh.device) if may_give_up(mesh) else None
-    num_sources = len(run.loader.samples.sources)
-    targets_S = targets_by_source(batches, num_sources)
-    stop, batch_hash = (targets_S.new_full((1,), value) for value in (run.signal.requested, signed_hash(batches)))
-    targets_S, stop, batch_hash = mesh.sum(torch.cat([targets_S, stop, batch_hash])).tensor_split(
-        [num_sources, num_sources + 1]
-    )
+    targets_S, stop, batch_hash = counts_of(run, batches)
     num_targets = targets_S.sum()
     weight = mesh.dp_size / num_targets.clamp(min=1)  # DDP averages over ranks, this makes it a sum
     loss_sum = torch.zeros_like(weight)
@@ -127,16 +122,31 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
         loss_sum += micro_sum.detach()
         losses_AB.append(losses_B)
     losses = torch.stack(losses_AB)
-    nats_S = loss_sum.unsqueeze(0)
-    if num_sources > 1:
-        nats_S = torch.cat([nats_S, sum_by_source(losses.flatten(), batches, num_sources)])
-    nats_S = mesh.sum(nats_S)
-    loss = nats_S[0] / num_targets.clamp(min=1)
+    loss_sum, nats_S = nats_of(run, loss_sum, losses, batches)
+    loss = loss_sum / num_targets.clamp(min=1)
     grad_norms_P = norms_of_gradients(run.model)
     grad_norm = norm_of_gradients(grad_norms_P)
     judgement = run.guard.judge(loss, grad_norm)
-    measured = Measured(batch_hash[0], *largest_gradient(run.model), nats_S[-num_sources:], targets_S)
-    return StepResult(loss, grad_norm, judgement, num_targets, stop[0], losses, grad_norms_P, measured)
+    measured = Measured(batch_hash, *largest_gradient(run.model), nats_S, targets_S)
+    return StepResult(loss, grad_norm, judgement, num_targets, stop, losses, grad_norms_P, measured)
+
+
+def counts_of(run: Run, batches: list[Batch]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return int64 over all ranks, in one reduction: targets by source, ranks asked to stop, hash of the batch."""
+    num_sources = len(run.loader.samples.sources)
+    targets_S = targets_by_source(batches, num_sources)
+    stop, batch_hash = (targets_S.new_full((1,), value) for value in (run.signal.requested, signed_hash(batches)))
+    counts = run.mesh.sum(torch.cat([targets_S, stop, batch_hash]))
+    return counts[:num_sources], counts[num_sources], counts[num_sources + 1]
+
+
+def nats_of(run: Run, loss_sum: Tensor, losses_AB: Tensor, batches: list[Batch]) -> tuple[Tensor, Tensor]:
+    """Return over all ranks, in one reduction, () float32 the sum of nats, and (sources,) that of each source."""
+    nats_S, num_sources = loss_sum.unsqueeze(0), len(run.loader.samples.sources)
+    if num_sources > 1:
+        nats_S = torch.cat([nats_S, sum_by_source(losses_AB.flatten(), batches, num_sources)])
+    nats_S = run.mesh.sum(nats_S)
+    return nats_S[0], nats_S[-num_sources:]
 
 
 def may_give_up(mesh: Mesh) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data_pipeline.shards.reader import TokenStream
 from pretrain.data.loader import ShardLoader
 from pretrain.evaluate.windows import HeldOut, TrainingSubset
 from pretrain.types import IGNORE
@@ -22,11 +23,14 @@ class FixedBatch:
 
     Attributes:
         inputs_BT, targets_BT: (B, T) int64 on the device, IGNORE where there is no target.
+        inputs, targets: the same on the host.
         without: why a position has none: masked in the training set, padding at the end of the held-out text.
     """
 
     inputs_BT: Tensor
     targets_BT: Tensor
+    inputs: np.ndarray
+    targets: np.ndarray
     without: str
 
 
@@ -42,22 +46,25 @@ class FixedBatches:
 
     @cached_property
     def of_split(self) -> dict[str, FixedBatch]:
-        """`train`: the first tokens of samples that evaluations read, masked as in training; `val`: windows of the
-        first held-out source, the last of which is the end of its text, padded.
+        """`train`: the first tokens of samples that evaluations read, masked as in training; `val`, where text is held
+        out: windows of its first source, the last of which is the end of the text, padded.
         """
-        manifest, stream = self._loader.dataset.manifest, next(iter(self._loader.dataset.val.values()))
         inputs, targets = TrainingSubset(self._loader.samples, self._num_rows).read(0, self._num_rows)
         inputs, targets = inputs[:, : self._seq_len], targets[:, : self._seq_len]
         if self._loader.identity()["mask_after_eot"]:
-            targets = np.where(inputs == manifest.eot_id, IGNORE, targets)
-        held_out = HeldOut(stream, self._seq_len, manifest.eot_id)
-        rows = {*range(min(self._num_rows - 1, held_out.num_rows)), held_out.num_rows - 1}
-        windows = [held_out.read(row, 1) for row in sorted(rows)]
-        of_val = [np.concatenate(part) for part in zip(*windows, strict=True)]
-        return {
-            "train": FixedBatch(self._on_device(inputs), self._on_device(targets), MASKED),
-            "val": FixedBatch(self._on_device(of_val[0]), self._on_device(of_val[1]), PADDED),
-        }
+            targets = np.where(inputs == self._loader.dataset.manifest.eot_id, IGNORE, targets)
+        found = {"train": self._batch(inputs, targets, MASKED)}
+        held_out = (stream for stream in self._loader.dataset.val.values() if stream.num_tokens)
+        if stream := next(held_out, None):
+            found["val"] = self._batch(*self._windows(stream), PADDED)
+        return found
 
-    def _on_device(self, ids: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(ids)).to(self._device)
+    def _windows(self, stream: TokenStream) -> tuple[np.ndarray, np.ndarray]:
+        windows = HeldOut(stream, self._seq_len, self._loader.dataset.manifest.eot_id)
+        rows = {*range(min(self._num_rows - 1, windows.num_rows)), windows.num_rows - 1}
+        inputs, targets = zip(*(windows.read(row, 1) for row in sorted(rows)), strict=True)
+        return np.concatenate(inputs), np.concatenate(targets)
+
+    def _batch(self, inputs: np.ndarray, targets: np.ndarray, without: str) -> FixedBatch:
+        one, other = (torch.from_numpy(np.ascontiguousarray(ids)).to(self._device) for ids in (inputs, targets))
+        return FixedBatch(one, other, inputs, targets, without)

@@ -21,7 +21,7 @@ NUM_BINS = len(EDGES) - 1
 
 def edges_on(device: torch.device) -> Tensor:
     """Return (NUM_BINS + 1,) float32, the edges on a device."""
-    return torch.from_numpy(EDGES).to(device)
+    return torch.from_numpy(EDGES).to(device, non_blocking=True)
 
 
 def counts_of(values: Tensor, edges: Tensor) -> Tensor:

@@ -36,17 +36,19 @@ class Tokens:
     def look(self, projections: bool, datapoints: bool) -> dict[str, Tensor]:
         """Return what a pass over the fixed batches shows, on the device."""
         tensors: dict[str, Tensor] = {}
-        for split, batch in self._batches.of_split.items() if datapoints or projections else ():
-            if split != "val" and not datapoints:
+        for split, batch in self._batches.of_split.items():
+            if split != self._projected and not datapoints:
                 continue
             seen = look_into(self._model, batch.inputs_BT)
             if datapoints:
                 tensors |= {f"{split}.{name}": found for name, found in said(seen.logits_BTV, batch).items()}
-            if projections and split == "val" and seen.states_BTD is not None:
+            if projections and split == self._projected and seen.states_BTD is not None:
                 tensors[STATES] = reduced(seen.states_BTD.flatten(0, 1)[: self._num_vectors])
         embedding = token_embedding(self._model, self._tokenizer.vocab_size)
         if projections and embedding is not None:
-            tensors[EMBEDDINGS] = reduced(embedding[torch.from_numpy(self._ids()).to(embedding.device)])
+            tensors[EMBEDDINGS] = reduced(
+                embedding[torch.from_numpy(self._ids()).to(embedding.device, non_blocking=True)]
+            )
         return tensors
 
     def lines(self, step: int, found: Found) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -60,23 +62,28 @@ class Tokens:
                 of_split = {
                     name: found[f"{split}.{name}"] for name in ("predictions", "target_probs", "prediction_probs")
                 }
-                for row in range(len(batch.inputs_BT)):
+                for row in range(len(batch.inputs)):
                     shown = self._shown(batch, row, {name: values[row] for name, values in of_split.items()})
                     yield DATAPOINTS, {"step": step, "split": split, "sequence": row, **shown}
         projections: dict[str, Any] = {}
         if EMBEDDINGS in found:
             projections[EMBEDDINGS] = self._points(found[EMBEDDINGS], self._ids().tolist())
         if STATES in found:
-            inputs = self._batches.of_split["val"].inputs_BT.flatten()[: self._num_vectors].tolist()
+            inputs = self._batches.of_split[self._projected].inputs.flatten()[: self._num_vectors].tolist()
             projections[STATES] = self._points(found[STATES], inputs)
         if projections:
             yield WATCH, {"step": step, "projections": projections}
 
+    @property
+    def _projected(self) -> str:
+        """The split whose final states are projected: what is held out, where there is such."""
+        return list(self._batches.of_split)[-1]
+
     def _shown(self, batch: FixedBatch, row: int, said_of: dict[str, np.ndarray]) -> dict[str, list[Any]]:
-        targets = batch.targets_BT[row].tolist()
+        targets = batch.targets[row].tolist()
         has_target = [target != IGNORE for target in targets]
         return {
-            "inputs": [self._text(index) for index in batch.inputs_BT[row].tolist()],
+            "inputs": [self._text(index) for index in batch.inputs[row].tolist()],
             "targets": [
                 self._text(target) if there else None for target, there in zip(targets, has_target, strict=True)
             ],

@@ -193,3 +193,22 @@ def make(worker: ModuleType, overrides: list[str]) -> Callable[..., WatchModel]:
     run = worker.make_run(CPU, overrides)
     run.loader.close()
     return lambda **values: WatchModel(run.model, run.loader, None, CPU, **values)  # type: ignore[arg-type]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu_no_look_waits(worker: ModuleType, overrides: list[str]) -> None:
+    gpu = Mesh(0, 1, 0, torch.device("cuda"))
+    run = worker.make_run(gpu, [*overrides, *WATCH, "trainer.device_type=cuda", "trainer.compile=false"])
+    batches = run.loader.micro_batches(0)
+    for step in (4, 8):  # at the first the fixed batches are read
+        result = forward_backward(run, batches)
+        assert result is not None
+        torch.cuda.set_sync_debug_mode("error" if step == 8 else "default")
+        try:
+            with run.watch.looking(step, batches, result, run.numerics):
+                pass
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert {name for name, _ in run.watch.ready(8, drain=True)} == {"watch.jsonl", "datapoints.jsonl"}
+    run.loader.close()
