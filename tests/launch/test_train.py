@@ -93,13 +93,15 @@ def test_a_stop_and_the_same_line_again_give_the_bits_of_a_straight_run(terminal
 def killed(function: str, call: int, after: bool = False) -> str:
     """Return what makes every rank kill itself at the n-th call of a function of the loop, before or after its work."""
     return f"""
-import os, signal, pretrain.train as loop
+import os, signal, pretrain.run, pretrain.train as loop
 real, calls = loop.{function}, iter(range(1000))
 def then_killed(*arguments, **named):
     last = next(calls) == {call}
     result = real(*arguments, **named) if {after} or not last else None
     return os.kill(os.getpid(), signal.SIGKILL) if last else result
 loop.{function} = then_killed
+if hasattr(pretrain.run, "{function}"):  # a run that goes on evaluates there
+    pretrain.run.{function} = then_killed
 """
 
 
