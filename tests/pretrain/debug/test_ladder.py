@@ -39,7 +39,7 @@ def raises(error: BaseException) -> Callable[[Subject], list[object]]:
     return act
 
 
-@pytest.mark.parametrize("is_short", [False, True])
+@pytest.mark.parametrize("is_short", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_gpt_tiny_climbs_to_the_top(make: Callable[..., Run], tmp_path: Path, is_short: bool) -> None:
     rungs, said = short_rungs() if is_short else all_rungs(), []
     made = climb(
@@ -52,7 +52,7 @@ def test_gpt_tiny_climbs_to_the_top(make: Callable[..., Run], tmp_path: Path, is
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("is_short", [False, True])
+@pytest.mark.parametrize("is_short", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_model_that_is_no_transformer_climbs_as_well(
     small: Callable[..., Run], load_module: Callable[[Path], ModuleType], tmp_path: Path, is_short: bool
 ) -> None:

@@ -39,7 +39,7 @@ def test_a_short_look_touches_no_bit(make: Callable[..., Run], tmp_path: Path, c
     assert len(lines) == 1 and lines[0].startswith(("preflight: 7 rungs ok", "preflight: 6 rungs ok, no time for: "))
 
 
-@pytest.mark.parametrize("preflight", ["short", "full"])
+@pytest.mark.parametrize("preflight", ["short", pytest.param("full", marks=pytest.mark.slow)])
 def test_the_run_after_it_is_the_run_without_it(small: Callable[..., Run], tmp_path: Path, preflight: str) -> None:
     line = ["model.dropout=0.1", "checkpoint=none", "eval=none"]
     looked_at, twin = small(*line, f"trainer.preflight={preflight}"), small(*line, "trainer.preflight=none")
@@ -69,6 +69,7 @@ def test_none_looks_at_nothing(small: Callable[..., Run], tmp_path: Path, capsys
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_a_short_look_at_a_compiled_model_compiles_nothing(small: Callable[..., Run], tmp_path: Path) -> None:
     if missing_for_compile(torch.device("cpu")):
         pytest.skip("needs a C++ compiler")
