@@ -27,6 +27,9 @@ Found = dict[str, Any]
 # updates of Adam; 1.5e-7 and 1.5e-5. A float32 has 6e-8, a bfloat16 0.0039.
 GRADIENT = {"float32": 2e-6, "bfloat16": 0.02}
 UPDATE = {"float32": 2e-5, "bfloat16": 0.02}
+# An LSTM's first norm divides an embedding by its 0.02, and with it the rounding that the first update left in there:
+# 4e-7 before that update and 2.5e-6 behind it.
+MORE = {"lstm_tiny": 3.0}
 LOSS = {"float32": 5e-7, "bfloat16": 1e-4}
 
 
@@ -77,8 +80,9 @@ def test_gradient_and_step_are_those_of_the_whole_batch(
     world_size, found = split
     for case, parts, expected in zip(splits.cases(), found, whole, strict=True):
         what = f"{world_size} ranks, {case}"
+        most = GRADIENT[case.precision] * MORE.get(case.model, 1.0)
         for step in range(splits.STEPS):
-            check_close(parts["gradients"][step], expected["gradients"][step], GRADIENT[case.precision], what)
+            check_close(parts["gradients"][step], expected["gradients"][step], most, what)
             line, as_one = parts["lines"][step], expected["lines"][step]
             assert line["loss"] == pytest.approx(as_one["loss"], rel=LOSS[case.precision]), what
             assert line["tokens_seen"] == as_one["tokens_seen"] and not line["skipped"], what
