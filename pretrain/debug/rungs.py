@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pretrain.debug.by_heart import ByHeart
 from pretrain.debug.causality import Causality
 from pretrain.debug.data import Epochs, FirstBatch, TokenIds, TokenizerFile
 from pretrain.debug.gradients import Gradients, Ranks
@@ -20,8 +21,7 @@ def all_rungs() -> list[Rung]:
     """Return the whole ladder, which launch/preflight.py climbs."""
     data = [TokenIds(), TokenizerFile(), FirstBatch(), HeldOutText(), Epochs(), SameBatch()]
     model = [Shapes(), Memory(), FirstLoss(), LearningRate(), Causality(), Gradients(), Ranks()]
-    learning: list[Rung] = []  # overfitting a batch; kernels against their plain loops
-    return [*data, *model, *learning, Throughput(), Room()]
+    return [*data, *model, ByHeart(), Throughput(), Room()]
 
 
 def short_rungs() -> list[Rung]:
