@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pretrain.heartbeat import Heartbeat
 from pretrain.phases import DeviceTimes, HostTimes, Marks, read_marks
-from pretrain.types import Record, StepResult
+from pretrain.types import ASKED, Record, StepResult
 
 PIECE_BITS = 24  # of an integer, that float32 holds exactly: it travels in pieces, so that one copy is enough
 PIECES = 3  # for 64 bits
@@ -103,7 +103,8 @@ def _record(waited: _Waiting, finished_s: float, times: dict[str, float]) -> Rec
         grad_norm,
         skipped=bad > 0,
         num_targets=num_targets,
-        stop=stop > 0,
+        stop=stop % ASKED > 0,
+        asked=stop >= ASKED,
         evidence=tuple(evidence),
         result=waited.result,
         times=times,

@@ -21,6 +21,7 @@ from pretrain.about import write_about
 from pretrain.attempts import close_attempt, withdraw_attempt
 from pretrain.checkpoint.gate import CONFIG, DEFAULTS, gate_facts
 from pretrain.checkpoint.state import seed_generators
+from pretrain.control import Control
 from pretrain.data.loader import ShardLoader, Shards
 from pretrain.debug.deterministic import nondeterminism_named
 from pretrain.debug.preflight import look_before
@@ -210,6 +211,7 @@ def assemble(mesh: Mesh, config: Config) -> Run:
         debug=build(config.debug, model=bare),
         log=build_log(config.logger, bare, plan, mesh, run_dir, loader, settings.max_grad_norm),
         signal=stop_signal(config.launcher, mesh, checkpointer),
+        control=Control(run_dir, mesh.is_main),
         progress=Progress(),
         max_grad_norm=settings.max_grad_norm,
         check_replicas_every_steps=settings.check_replicas_every_steps,

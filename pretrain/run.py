@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from pretrain.checkpoint.state import random_states, restore_random_states
+from pretrain.control import Control
 from pretrain.data.loader import ShardLoader
 from pretrain.heartbeat import Phase
 from pretrain.mesh import Mesh
@@ -74,6 +75,7 @@ class Run:
     debug: Debug
     log: RunLog
     signal: StopSignal
+    control: Control
     progress: Progress
     max_grad_norm: float | None
     check_replicas_every_steps: int | None  # besides before each save
@@ -90,7 +92,8 @@ def trained_names(model: nn.Module) -> list[str]:
 def learning_rate(run: Run) -> float:
     """Return that of the step to come."""
     step = run.progress.step
-    return run.optimizer.lr * run.schedule.factor(step) * run.guard.lr_factor(step)
+    cut = run.guard.lr_factor(step) * run.control.lr_factor(step)
+    return run.optimizer.lr * run.schedule.factor(step) * cut
 
 
 def way_back(run: Run) -> tuple[int, str] | None:

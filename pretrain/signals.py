@@ -56,16 +56,22 @@ class StopSignal:
         self._says, self._under_torchrun, self._saves = says, under_torchrun, saves
         self._beside, self._limit_s, self._is_launched = beside, limit_s or TORCHRUN_S, limit_s is not None
         self._word = word
-        self.requested = False
+        self.requested, self._asker = False, ""
         self._number: int | None = None
         self._first_s = self._saving_s = 0.0
 
     @property
     def asked_by(self) -> str:
         """What asked first; of a rank that has heard nothing, another one has."""
+        if self._asker:
+            return self._asker
         if heard := self._word():
             return NAMES[signal.Signals[heard]]
         return "a signal" if self._number is None else NAMES[signal.Signals(self._number)]
+
+    def ask(self, asker: str) -> None:
+        """Ask for a stop in another way than by a signal; `asker` says how."""
+        self.requested, self._asker = True, asker
 
     @property
     def interrupted(self) -> bool:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pretrain.checkpoint.state import random_states, restore_random_states
+from pretrain.control import EVALUATE, LR, SAVE, STOP
 from pretrain.heartbeat import Phase
 from pretrain.inside import keep_blackbox
 from pretrain.late import LateRecords
@@ -25,7 +26,7 @@ from pretrain.run import (
     way_back,
 )
 from pretrain.seats import Action
-from pretrain.types import Batch, Measured, Record, Status, StepResult
+from pretrain.types import ASKED, Batch, Measured, Record, Status, StepResult
 
 
 def train(run: Run) -> Status:
@@ -37,6 +38,7 @@ def train(run: Run) -> Status:
     now, status = run.progress, Status.PREEMPTED if run.log.postponed else None
     late = LateRecords(run.mesh.device, run.log.clock, run.mesh.heartbeat)
     here = run.mesh.heartbeat.at
+    run.control.begin(run.mesh)
     if run.guard.begin():
         go_back_or_stay(run)
     now.data_step = run.guard.batch_from(now.data_step)
@@ -56,7 +58,8 @@ def train(run: Run) -> Status:
         late.push(now.step + 1, now.data_step, lr, result)
         now.step, now.data_step = now.step + 1, run.guard.batch_from(now.data_step + 1)
         run.profiler.step(now.step)
-        saves, evaluates = run.checkpointer.due(now.step), run.evaluator.due(now.step)
+        saves = run.checkpointer.due(now.step) or run.control.wants(SAVE)
+        evaluates = run.evaluator.due(now.step) or run.control.wants(EVALUATE)
         compares = compares_replicas(run)
         here(Phase.DEVICE, now.step)
         status, went_back = take_ready(run, late, drain=saves or evaluates or compares)
@@ -135,7 +138,8 @@ def counts_of(run: Run, batches: list[Batch]) -> tuple[Tensor, Tensor, Tensor]:
     """Return int64 over all ranks, in one reduction: targets by source, ranks asked to stop, hash of the batch."""
     num_sources = len(run.loader.samples.sources)
     targets_S = targets_by_source(batches, num_sources)
-    stop, batch_hash = (targets_S.new_full((1,), value) for value in (run.signal.requested, signed_hash(batches)))
+    asked = run.signal.requested + ASKED * run.control.is_asked()
+    stop, batch_hash = (targets_S.new_full((1,), value) for value in (asked, signed_hash(batches)))
     counts = run.mesh.sum(torch.cat([targets_S, stop, batch_hash]))
     return counts[:num_sources], counts[num_sources], counts[num_sources + 1]
 
@@ -187,6 +191,8 @@ def take_ready(run: Run, late: LateRecords, drain: bool = False) -> tuple[Status
     for record in late.ready(drain):
         count(run, record)
         status = graver(status, Status.PREEMPTED if record.stop else None)
+        if record.asked and obey(run):
+            status = graver(status, Status.PREEMPTED)
         action = run.guard.decide(record)
         if record.skipped or action is not Action.CONTINUE:
             keep_blackbox(run, record)
@@ -197,6 +203,21 @@ def take_ready(run: Run, late: LateRecords, drain: bool = False) -> tuple[Status
         if action is Action.STOP:
             status = Status.STOPPED
     return status, False
+
+
+def obey(run: Run) -> bool:
+    """Take up on all ranks what the control file asks for; return whether that is a stop."""
+    step = run.progress.step
+    stops = False
+    for request in run.mesh.broadcast_json(run.control.take(step) if run.mesh.is_main else None):
+        if request["what"] == STOP:
+            run.signal.ask("the control file")
+            stops = True
+        elif request["what"] == LR:
+            run.control.cut_lr(step, request["factor"], request["num_steps"])
+        else:
+            run.control.agree(request["what"])
+    return stops
 
 
 def go_back_or_stay(run: Run, late: LateRecords | None = None) -> Action:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+ASKED = 1 << 32  # above any number of ranks
 IGNORE = -100  # target of a position that takes no part in the loss; the default of torch's cross_entropy
 
 
@@ -74,7 +75,7 @@ class StepResult:
         grad_norm: () float32, L2 norm over all parameters before clipping.
         judgement: (K,) float32, the guard's verdict and, behind it, its evidence (`Guard.judge`).
         num_targets: () int64, target tokens of the global batch: in float32 a count is exact to 2^24 = 16.8 M alone.
-        stop: () int64, ranks that were asked to stop.
+        stop: () int64, ranks that were asked to stop; ASKED more where the control file asks for something.
         losses_AB: (grad_accum_steps, micro_batch_size) float32, sums of nats of this rank's sequences; not reduced.
         grad_norms_P: (parameters,) float32, L2 norm of each parameter's gradient before clipping.
         measured: for the metrics line.
@@ -103,7 +104,7 @@ class Record:
         grad_norm: before clipping.
         skipped: the guard kept it from the weights.
         num_targets: tokens the loss was taken over.
-        stop: a rank was asked to stop.
+        stop: a rank was asked to stop. asked: the control file asks for something.
         evidence: what the guard's verdict rests on.
         result: as the device has it, for those who look into the step: reading it waits for the device.
         times: seconds of each part of it, as `phases` names them.
@@ -119,6 +120,7 @@ class Record:
     skipped: bool
     num_targets: int
     stop: bool
+    asked: bool = False
     evidence: tuple[float, ...] = ()
     result: StepResult | None = None
     times: dict[str, float] = field(default_factory=dict)

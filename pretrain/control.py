@@ -1,0 +1,133 @@
+"""A file by which a live run is asked to save, evaluate, stop or learn more slowly: `echo save > runs/x/control`."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from foundation.text import one_line
+from pretrain.json_lines import JsonLines, read_lines
+from pretrain.mesh import Mesh
+from pretrain.run_files import CONTROL, JOURNAL
+from pretrain.stability.lr_cuts import LrCut, lowest
+
+LOOK_EVERY_S = 1.0  # a look costs a system call, on a network's disk a millisecond
+SAVE, EVALUATE, STOP, LR = "save", "evaluate", "stop", "lr"
+ASKED = "asked"  # the event of a journal's line
+DEFAULT_LR_STEPS = 1000
+MAX_BYTES = 1 << 12
+FORMS = "save, evaluate, stop, or lr <factor> [<steps>], such as lr 0.5 1000"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for. Attributes: factor, num_steps: of a cut of the learning rate."""
+
+    what: str
+    factor: float = 1.0
+    num_steps: int = 0
+
+
+class Control:
+    """Looks for the file on rank 0, and holds what all ranks have agreed to do.
+
+    Rank 0's look rides in the step's own reduction, so all ranks learn of it at the same step, two later; only then is
+    the request itself sent to them.
+
+    Args:
+        run_dir: of the run. is_main: whether this is rank 0.
+    """
+
+    def __init__(self, run_dir: Path, is_main: bool) -> None:
+        self._path, self._is_main = run_dir / CONTROL, is_main
+        self._journal = JsonLines(run_dir / JOURNAL)
+        self._looked_s = -math.inf
+        self._found: list[Request] = []
+        self._agreed: set[str] = set()
+        self._cuts: list[LrCut] = []
+
+    def begin(self, mesh: Mesh) -> None:
+        """Take up the cuts of the learning rate that earlier starts were asked for; called on every rank."""
+        asked = (line for line in read_lines(self._journal.path) if line.get("event") == ASKED and line["what"] == LR)
+        cuts = [[line["at_step"], line["factor"], line["num_steps"]] for line in asked] if mesh.is_main else None
+        self._cuts = [LrCut(*cut) for cut in mesh.broadcast_json(cuts)]
+
+    def is_asked(self) -> bool:
+        """Return on rank 0 whether there is a request; on others False."""
+        if self._is_main and not self._found and time.monotonic() - self._looked_s >= LOOK_EVERY_S:
+            self._looked_s = time.monotonic()
+            self._found = self._read()
+        return bool(self._found)
+
+    def _read(self) -> list[Request]:
+        if not self._path.is_file():
+            return []
+        taken = self._path.with_name(f".{CONTROL}.taken")
+        try:
+            self._path.replace(taken)  # what is written meanwhile is another file, and found by the next look
+            text = taken.read_bytes()[:MAX_BYTES].decode(errors="replace")
+            taken.unlink()
+        except OSError as error:
+            _say(f"{self._path}: can't be taken ({error})")
+            return []
+        found = []
+        for line in text.splitlines():
+            request = parse(line)
+            if request is not None:
+                found.append(request)
+            elif line.strip():
+                _say(f"{self._path}: {one_line(line, 80)!r} is no request; write {FORMS}")
+        return found
+
+    def take(self, at_step: int) -> list[dict[str, Any]]:
+        """Return on rank 0 what was asked for, as JSON values, and write it to the journal."""
+        found, self._found = self._found, []
+        for request in found:
+            line = {"event": ASKED, "at_step": at_step} | asdict(request)
+            if request.what != LR:
+                line = {key: line[key] for key in ("event", "at_step", "what")}
+            with contextlib.suppress(OSError):  # a full disk: the run itself says so
+                self._journal.append(line, durable=True)
+            _say(f"step {at_step}: asked by the control file: {request.what}")
+        return [asdict(request) for request in found]
+
+    def cut_lr(self, step: int, factor: float, num_steps: int) -> None:
+        """Multiply the learning rate by `factor` at this step (0-based), and by less and less for `num_steps`."""
+        self._cuts.append(LrCut(step, factor, num_steps))
+
+    def lr_factor(self, step: int) -> float:
+        """Return what the learning rate is multiplied by at this step (0-based): a closed form."""
+        return lowest(self._cuts, step)
+
+    def agree(self, what: str) -> None:
+        """Remember that all ranks are to do it after the step under way."""
+        self._agreed.add(what)
+
+    def wants(self, what: str) -> bool:
+        """Return whether it is to be done now, once."""
+        wanted = what in self._agreed
+        self._agreed.discard(what)
+        return wanted
+
+
+def parse(line: str) -> Request | None:
+    """Return what a line of the file asks for; None where it asks for nothing that there is."""
+    what, *rest = line.split() or [""]
+    if what in (SAVE, EVALUATE, STOP) and not rest:
+        return Request(what)
+    if what != LR or not 1 <= len(rest) <= 2:
+        return None
+    try:
+        factor, num_steps = float(rest[0]), int(rest[1]) if len(rest) == 2 else DEFAULT_LR_STEPS
+    except ValueError:
+        return None
+    return Request(LR, factor, num_steps) if 0 < factor < 1 and num_steps >= 1 else None
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
