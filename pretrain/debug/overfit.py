@@ -50,6 +50,7 @@ class Attempt:
         training_loss, evaluation_loss: nats per target by `loss_sum` and by `forward`, both with nothing random, at the
             end.
         problems: what is wrong, a sentence each; none where it was learnt.
+        slow: empty, or in a sentence that the loss fell more than half of the way, and not all of it.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Attempt:
     training_loss: float = math.nan
     evaluation_loss: float = math.nan
     problems: list[str] = field(default_factory=list)
+    slow: str = ""
 
     @property
     def told(self) -> str:
@@ -235,10 +237,13 @@ def _problems(run: Run, attempt: Attempt, tolerance: float, still: list[str]) ->
     if not math.isfinite(last):
         found.append(f"step {len(attempt.losses)} has a loss of {last}; debug=nan names the operation")
     elif not last <= bound:
-        found.append(
+        text = (
             f"the loss is not down to {bound:.3f}; where it still falls give more steps or a higher optim.lr than "
             f"{run.optimizer.lr:g}, else look at the loss, the optimizer and how layers are joined"
         )
+        if last < (first + attempt.floor) / 2:
+            attempt.slow = text
+        found.append(text)
     loss = attempt.training_loss
     allowed = (SAME_LOSS_ROUNDED if rounded else SAME_LOSS) * max(1.0, abs(loss))
     if not abs(loss - attempt.evaluation_loss) <= allowed:

@@ -40,9 +40,8 @@ def run(tmp_path: Path, one_thread: dict[str, str], monkeypatch: pytest.MonkeyPa
     def begin(script: str, max_restarts: int = 3) -> tuple[int, list[str]]:
         path = tmp_path / "script.py"
         path.write_text(HEAD + script)
-        monkeypatch.setattr("launch.child.TRAIN", path)
         output = tmp_path / "output"
-        code = Child(TorchRun(2, max_restarts).prefix(), tmp_path, [], output).run()
+        code = Child(TorchRun(2, max_restarts).prefix(), tmp_path, [], output, path).run()
         return code, sorted(output.read_text().splitlines())
 
     return begin
