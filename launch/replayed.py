@@ -31,6 +31,8 @@ def show_step(settings: Settings, scratch_dir: Path) -> None:
     Raises:
         GroundworkError: there is no such run or step, or what it takes to do it again is not there any more.
     """
+    if settings.write is not None and settings.write.exists():
+        raise ConfigError(f"write: {settings.write} is there already; name a new folder")
     tree = _config(settings)
     lines = lines_to(settings.run, settings.step, settings.dropped)
     checkpoint = nearest_checkpoint(settings.run, lines)
@@ -50,7 +52,7 @@ def show_step(settings: Settings, scratch_dir: Path) -> None:
         if found.inside is not None:
             _show(found, found.inside, settings, mesh.world_size)
             if settings.write is not None:
-                write_inside(found.inside, settings.write)
+                write_inside(found.inside, settings.write.absolute())
                 print(f"written: {settings.write}")
 
 

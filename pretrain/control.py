@@ -19,7 +19,7 @@ from pretrain.stability.lr_cuts import LrCut, lowest
 LOOK_EVERY_S = 1.0  # a look costs a system call, on a network's disk a millisecond
 SAVE, EVALUATE, STOP, LR = "save", "evaluate", "stop", "lr"
 ASKED = "asked"  # the event of a journal's line
-DEFAULT_LR_STEPS = 1000
+DEFAULT_LR_STEPS, MAX_STEPS = 1000, 10**9
 MAX_BYTES = 1 << 12
 FORMS = "save, evaluate, stop, or lr <factor> [<steps>], such as lr 0.5 1000"
 
@@ -65,8 +65,8 @@ class Control:
         return bool(self._found)
 
     def _read(self) -> list[Request]:
-        if not self._path.is_file():
-            return []
+        if not self._path.is_file() or not self._path.stat().st_size:
+            return []  # a shell has opened it and not written yet
         taken = self._path.with_name(f".{CONTROL}.taken")
         try:
             self._path.replace(taken)  # what is written meanwhile is another file, and found by the next look
@@ -126,7 +126,7 @@ def parse(line: str) -> Request | None:
         factor, num_steps = float(rest[0]), int(rest[1]) if len(rest) == 2 else DEFAULT_LR_STEPS
     except ValueError:
         return None
-    return Request(LR, factor, num_steps) if 0 < factor < 1 and num_steps >= 1 else None
+    return Request(LR, factor, num_steps) if 0 < factor < 1 and 1 <= num_steps <= MAX_STEPS else None
 
 
 def _say(text: str) -> None:

@@ -57,7 +57,8 @@ def look_inside(run: Run, record: Record) -> Inside | None:
     counts_B = (run.loader.targets_of(tokens_BT) != IGNORE).sum(axis=1).tolist()
     origins = Origins(run.loader.dataset, plan.seq_len)
     sequences = []
-    for number, place in enumerate(run.loader.samples.places(numbers)):
+    places = run.loader.samples.places(numbers)
+    for number, (place, documents) in enumerate(zip(places, origins.of(places), strict=True)):
         micro_batch, rank = divmod(number // plan.micro_batch_size, mesh.dp_size)
         loss = sums_B[number] / counts_B[number] if counts_B[number] else 0.0
         where = {
@@ -67,7 +68,7 @@ def look_inside(run: Run, record: Record) -> Inside | None:
             "first_token": place.first_token,
         }
         dealt = {"rank": rank, "micro_batch": micro_batch, "loss": loss, "num_targets": counts_B[number]}
-        read = {"documents": origins.of(place), "text": run.tokenizer.decode(tokens_BT[number].tolist())}
+        read = {"documents": documents, "text": run.tokenizer.decode(tokens_BT[number].tolist())}
         sequences.append(where | dealt | read)
     return Inside(_facts(run, record, sums_B, counts_B), sequences, tokens_BT)
 
@@ -96,6 +97,7 @@ def keep_blackbox(run: Run, record: Record) -> None:
     folder = run.run_dir / BLACKBOX
     name = f"step_{record.step:08d}_batch_{record.data_step:08d}"
     try:
+        shutil.rmtree(folder / name, ignore_errors=True)  # of the same step, which was done again
         write_inside(inside, folder / name)
         for old in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)[:-MAX_BOXES]:
             shutil.rmtree(old)
@@ -104,7 +106,11 @@ def keep_blackbox(run: Run, record: Record) -> None:
 
 
 def write_inside(inside: Inside, folder: Path) -> None:
-    """Write one step's folder, whole or not at all: step.json, sequences.jsonl, the highest loss first, tokens.npy."""
+    """Write one step's folder, whole or not at all: step.json, sequences.jsonl, the highest loss first, tokens.npy.
+
+    Raises:
+        OSError: the disk is full, or the folder there already.
+    """
     made = folder.with_name(f".{folder.name}")
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
@@ -112,7 +118,6 @@ def write_inside(inside: Inside, folder: Path) -> None:
     ordered = sorted(inside.sequences, key=lambda sequence: -_height(sequence["loss"]))
     (made / SEQUENCES).write_bytes(b"".join(map(json_line, ordered)))
     np.save(made / TOKENS, inside.tokens_BT, allow_pickle=False)
-    shutil.rmtree(folder, ignore_errors=True)
     made.rename(folder)
     sync_dir(folder.parent)
 

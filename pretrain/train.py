@@ -195,7 +195,9 @@ def take_ready(run: Run, late: LateRecords, drain: bool = False) -> tuple[Status
             status = graver(status, Status.PREEMPTED)
         action = run.guard.decide(record)
         if record.skipped or action is not Action.CONTINUE:
-            keep_blackbox(run, record)
+            with run.log.pause():
+                run.mesh.heartbeat.at(Phase.DEVICE)
+                keep_blackbox(run, record)
         if action is Action.REWIND:
             action = go_back_or_stay(run, late)
         if action is Action.REWIND:

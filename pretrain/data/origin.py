@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.shards.documents import Documents, Origin
+from data_pipeline.shards.documents import Documents
 from data_pipeline.shards.errors import ShardError
 from data_pipeline.shards.manifest import shard_prefix
 from data_pipeline.shards.reader import Shard
@@ -30,7 +30,7 @@ class Place:
 
 
 class Origins:
-    """Finds the documents of samples; opens each shard's table once.
+    """Finds the documents of samples.
 
     Args:
         dataset: an open data folder.
@@ -39,25 +39,35 @@ class Origins:
 
     def __init__(self, dataset: Dataset, seq_len: int) -> None:
         self._dataset, self._seq_len = dataset, seq_len
-        self._tables: dict[str, Documents | str] = {}
 
-    def of(self, place: Place) -> list[dict[str, Any]]:
-        """Return the documents that a sample holds inputs of, in their order, as JSON values.
+    def of(self, places: list[Place]) -> list[list[dict[str, Any]]]:
+        """Return for each sample the documents that it holds inputs of, in their order, as JSON values.
 
         Returns:
             `shard`, `document` (its number in the shard), `first` and `end` (its part of the sample's inputs), and
             `file`, `row`, `id` of the input; `unknown` in their place where the shard's table is missing or damaged.
         """
-        found, done = [], 0
+        parts = [self._parts(place) for place in places]
+        wanted: dict[tuple[str, str], set[int]] = {}
+        for place, each in zip(places, parts, strict=True):
+            for part in each:
+                wanted.setdefault((place.source, part["shard"]), set()).add(part["document"])
+        # each table is read once: a row group of it may hold a million documents
+        found = {key: self._told(*key, sorted(numbers)) for key, numbers in wanted.items()}
+        return [
+            [part | found[place.source, part["shard"]][part["document"]] for part in each]
+            for place, each in zip(places, parts, strict=True)
+        ]
+
+    def _parts(self, place: Place) -> list[dict[str, Any]]:
+        parts, done = [], 0
         while done < self._seq_len:
             shard, token = self._at(place.source, place.first_token + done)
             document = int(np.searchsorted(shard.document_starts, token, side="right")) - 1
-            left = int(shard.document_starts[document + 1]) - token
-            end = min(done + left, self._seq_len)
-            part = {"shard": shard.name, "document": document, "first": done, "end": end}
-            found.append(part | self._origin(place.source, shard, document))
+            end = min(done + int(shard.document_starts[document + 1]) - token, self._seq_len)
+            parts.append({"shard": shard.name, "document": document, "first": done, "end": end})
             done = end
-        return found
+        return parts
 
     def _at(self, source: str, token: int) -> tuple[Shard, int]:
         for shard in self._dataset.train[source].shards:
@@ -66,25 +76,12 @@ class Origins:
             token -= shard.num_tokens
         raise AssertionError(f"{source}: a sample lies beyond its shards")
 
-    def _origin(self, source: str, shard: Shard, document: int) -> dict[str, Any]:
-        if shard.name not in self._tables:
-            self._tables[shard.name] = self._open(source, shard)
-        table = self._tables[shard.name]
-        try:
-            origin = None if isinstance(table, str) else table.origins([document])[0]
-        except ShardError as error:
-            self._tables[shard.name] = table = error.problem
-            origin = None
-        return _told(origin) if origin is not None else {"unknown": str(table)}
-
-    def _open(self, source: str, shard: Shard) -> Documents | str:
+    def _told(self, source: str, shard: str, numbers: list[int]) -> dict[int, dict[str, Any]]:
         infos = self._dataset.manifest.splits["train"][source].shards
+        prefix = shard_prefix(self._dataset.path, "train", shard)
         try:
-            prefix = shard_prefix(self._dataset.path, "train", shard.name)
-            return Documents(prefix, next(info for info in infos if info.name == shard.name))
+            origins = Documents(prefix, next(info for info in infos if info.name == shard)).origins(numbers)
         except ShardError as error:
-            return error.problem
-
-
-def _told(origin: Origin) -> dict[str, Any]:
-    return {"file": origin.file, "row": origin.row, "id": origin.id}
+            return {number: {"unknown": error.problem} for number in numbers}
+        told = ({"file": origin.file, "row": origin.row, "id": origin.id} for origin in origins)
+        return dict(zip(numbers, told, strict=True))

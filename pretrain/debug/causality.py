@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from pretrain.checkpoint.state import seed_generators
 from pretrain.debug.rung import Finding, Problem, Rung, Subject, stop, warning
 from pretrain.types import IGNORE, Batch
 
@@ -65,10 +66,10 @@ def loss_moved(subject: Subject, batch: Batch, t: int, vocab_size: int) -> float
     before_BT = batch.targets_BT.clone()
     before_BT[:, t:] = IGNORE
     model = subject.run.model
-    losses = [
-        model.loss_sum(inputs_BT, before_BT, batch.keys_B)[0].item()
-        for inputs_BT in (batch.inputs_BT, changed_from(batch.inputs_BT, t, vocab_size), batch.inputs_BT)
-    ]
+    losses = []
+    for inputs_BT in (batch.inputs_BT, changed_from(batch.inputs_BT, t, vocab_size), batch.inputs_BT):
+        seed_generators(subject.run.plan.seed)  # of a model whose dropout hangs on no keys
+        losses.append(model.loss_sum(inputs_BT, before_BT, batch.keys_B)[0].item())
     noise = abs(losses[0] - losses[2])
     moved = abs(losses[0] - losses[1])
     return 0.0 if moved <= NOISE_TIMES * noise else moved  # NaN compares as moved

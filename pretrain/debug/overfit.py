@@ -22,6 +22,7 @@ from pretrain.debug.eager import eager
 from pretrain.debug.untouched import untouched
 from pretrain.debug.watched_gradients import PositionGradients, layer_norms
 from pretrain.evaluate.loss import token_nats
+from pretrain.heartbeat import Phase
 from pretrain.run import Run
 from pretrain.train import clip_scale, norm_of_gradients, norms_of_gradients
 from pretrain.types import IGNORE, Batch
@@ -166,6 +167,7 @@ def _attempt(run: Run, name: str, batch: Batch, max_steps: int, tolerance: float
     for tensor in run.optimizer.tensors().values():
         tensor.zero_()
     for step in range(max_steps):
+        run.mesh.heartbeat.at(Phase.STARTING)
         looks = step % LOOK_EVERY_STEPS == 0
         if looks:
             _look(run, batch, attempt, step)

@@ -86,7 +86,7 @@ def require_cleared(made: Climb) -> None:
     for finding in made.findings:
         if finding.verdict is Verdict.STOP:
             told = finding.details[0] if finding.details else finding.figure
-            raise NotCleared(f"preflight: {finding.name}: {told}")
+            raise NotCleared(f"preflight: {finding.name}: {told}; trainer.preflight=none begins without this look")
 
 
 def _hush(*_: object, **__: object) -> None:

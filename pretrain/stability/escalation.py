@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ from pretrain.stability.rise import Rise
 from pretrain.types import Record, WayBack
 
 MAX_FAULTS = 2  # that are remembered: one may be a cosmic ray
+TOLD = {
+    FAULT: f"done again, it gave other bits: the machine, not the data; nothing is passed over, {JOURNAL} has both",
+    NOT_AGAIN: "the trouble did not come again; nothing is passed over",
+    NO_WAY: "there is no healthy checkpoint from before the trouble to go back to; the run goes on",
+}
 
 
 class Escalation:
@@ -48,12 +54,13 @@ class Escalation:
         self._settings, self._mesh, self._batch_size, self._run_dir = settings, mesh, plan.global_batch_size, run_dir
         self._journal = JsonLines(run_dir / JOURNAL)
         self._on_cpu = device.type == "cpu"
+        self._identity = [mesh.world_size, plan.micro_batch_size, torch.get_num_threads(), torch.__version__]
         rise = settings or Rewinds(rise_nats=None)
         self._rise = Rise(rise.rise_nats, rise.rise_steps, rise.memory_steps)
         self._skips: list[list[int]] = []  # [step, data_step] of the last ones
         self._trouble: Trouble | None = None
         self._expected: dict[str, list[float | str]] = {}  # of the replay: step -> loss and gradient norm
-        self._history, self._num_faults = History(), 0
+        self._history = History()
         self.passed_over, self.cuts, self.stopped = PassedOver(), list[LrCut](), ""
 
     def begin(self) -> bool:
@@ -84,7 +91,6 @@ class Escalation:
                 self.cuts.append(LrCut(int(line["to_step"]), float(line["lr_factor"]), int(line["lr_cut_steps"])))
         for first, end in line["windows"] if line.get("event") == TAKEN else ():
             self.passed_over.add(int(first), int(end))
-        self._num_faults += line.get("event") == FAULT
 
     def see(self, record: Record, counts: bool) -> bool:
         """Take one record; return whether the run is to go back because of it.
@@ -98,16 +104,16 @@ class Escalation:
         self._compare(record)
         reason = self._reason(record, counts)
         replay = self._history.replay
-        if not reason and replay is not None and record.step > replay["at_step"]:
+        if not reason and replay is not None and record.step > replay["at_step"] + self._settings.within_steps:
             self._say({"event": NOT_AGAIN, "number": replay["number"], "at_step": record.step})
         if not reason or self.stopped:
             return bool(self.stopped)
         onset_step, onset_data_step = self._skips[0] if counts else self._rise.onset
         self._trouble = Trouble(record.step, record.data_step, onset_step, onset_data_step, reason)
-        times = self._history.recent(record.data_step, self._settings.memory_steps)
+        times = self._history.recent(record.step, self._settings.memory_steps)
         if times >= len(self._settings.lr_factors):
             self.stopped = (
-                f"{reason}, and the run has gone back {times} times within {self._settings.memory_steps} batches "
+                f"{reason}, and the run has gone back {times} times within {self._settings.memory_steps} steps "
                 f"(spike.rewind.lr_factors has {len(self._settings.lr_factors)})"
             )
         return True
@@ -126,18 +132,23 @@ class Escalation:
     def _compare(self, record: Record) -> None:
         """Hold a replayed step against the same step before; where a sum may come out otherwise, nothing is said."""
         replay, was = self._history.replay, self._expected.get(str(record.step))
+        assert self._settings is not None
         if replay is None or was is None or not (self._on_cpu or torch.are_deterministic_algorithms_enabled()):
             return
-        found = [spelled(record.loss), spelled(record.grad_norm)]
+        found = [spelled(record.loss), spelled(record.grad_norm), record.lr, record.data_step]
         if found == was:
+            return
+        if found[2:] != was[2:]:  # another rate, asked for meanwhile, or other batches: no machine's fault
+            self._expected = {}
             return
         line = {"event": FAULT, "number": replay["number"], "at_step": record.step, "at_data_step": record.data_step}
         told = {"loss": found[0], "loss_before": was[0], "grad_norm": found[1], "grad_norm_before": was[1]}
         self._say(line | told)
-        if self._num_faults >= MAX_FAULTS:
+        faults = self._history.recent_faults(record.step, self._settings.memory_steps)
+        if faults >= MAX_FAULTS:
             self.stopped = (
                 f"step {record.step}, done again with the same weights and data, gave other bits (loss {was[0]}, then "
-                f"{found[0]}), as {self._num_faults - 1} before it did: this machine is faulty"
+                f"{found[0]}), as {faults - 1} before it did: this machine is faulty"
             )
 
     def way_back(self) -> WayBack:
@@ -165,7 +176,8 @@ class Escalation:
             if pending["to_step"] == to_step:
                 return _told(pending)
             self._trouble = Trouble.of(pending)
-        is_rewind = not self._settings.replay or self._history.is_replayed(self._trouble)
+        # trouble in the replay is the same trouble, at that step or, where sums come out otherwise, near it
+        is_rewind = not self._settings.replay or self._history.replay is not None
         is_rewind |= pending is not None and pending["event"] == REWIND
         number = self._history.count + (pending is None)
         line = {"event": REWIND if is_rewind else REPLAY, "number": number, "to_step": to_step}
@@ -173,14 +185,15 @@ class Escalation:
         if is_rewind:
             line |= self._passing_over(self._trouble)
         elif self._mesh.is_main:
-            write_json(self._run_dir / REPLAYED_STEPS, {"number": number, "steps": self._done_since(to_step)})
+            content = {"identity": self._identity, "steps": self._done_since(to_step)}
+            write_json(self._run_dir / REPLAYED_STEPS, content)
         self._say(line)
         return _told(line)
 
     def _passing_over(self, trouble: Trouble) -> dict[str, Any]:
         assert self._settings is not None
         first, end = self._settings.window(trouble)
-        times = self._history.recent(trouble.at_data_step, self._settings.memory_steps)
+        times = self._history.recent(trouble.at_step, self._settings.memory_steps)
         factor = self._settings.lr_factors[min(times, len(self._settings.lr_factors) - 1)]
         samples = {"first_sample": first * self._batch_size, "last_sample": end * self._batch_size - 1}
         window = {"first_data_step": first, "end_data_step": end} | samples
@@ -191,7 +204,7 @@ class Escalation:
         assert self._trouble is not None
         lines = read_lines(self._run_dir / METRICS)
         wanted = (line for line in lines if step < line.get("step", 0) <= self._trouble.at_step)
-        return {str(line["step"]): [line["loss"], line["grad_norm"]] for line in wanted}
+        return {str(line["step"]): [line["loss"], line["grad_norm"], line["lr"], line["data_step"]] for line in wanted}
 
     def arrive(self) -> None:
         """Write down that the run has gone back."""
@@ -206,11 +219,16 @@ class Escalation:
             (self._run_dir / REPLAYED_STEPS).unlink(missing_ok=True)
 
     def _recorded(self) -> dict[str, list[float | str]]:
-        steps: dict[str, list[float | str]] = read_json(self._run_dir / REPLAYED_STEPS)["steps"]
-        return steps
+        """Return the steps that a replay is held against: none where sums are taken in another order than then."""
+        path = self._run_dir / REPLAYED_STEPS
+        content = read_json(path) if path.is_file() else {"identity": None, "steps": {}}
+        steps: dict[str, list[float | str]] = content["steps"]
+        return steps if content["identity"] == self._identity else {}
 
     def _say(self, line: dict[str, Any]) -> None:
         self._take(line)
+        if self._mesh.is_main and line["event"] in TOLD:
+            print(f"step {line['at_step']}: {TOLD[line['event']]}", file=sys.stderr, flush=True)
         if self._mesh.is_main:
             self._journal.append(line, durable=True)
 

@@ -67,7 +67,7 @@ class Rewinds:
         lr_factors: what the learning rate is multiplied by after the first time, the second, ...; one time more than
             there are factors stops the run.
         lr_cut_steps: until it is the schedule's again, along a cosine.
-        memory_steps: batches after which an earlier time counts no more, and a low median neither.
+        memory_steps: steps after which an earlier time counts no more, and a low median neither.
         replay: do the same steps again before data are blamed.
     Raises:
         SettingError: a setting that can't work.
@@ -123,31 +123,34 @@ class History:
         rewinds: the lines of those that were decided.
         pending: the line of one that was not carried out before the run ended.
         replay: the line of a replay that has neither ended nor led on.
-        count: goings-back of either kind.
+        count: goings-back of either kind. faults: steps of those that came out with other bits.
     """
 
     rewinds: list[dict[str, Any]] = field(default_factory=list)
     pending: dict[str, Any] | None = None
     replay: dict[str, Any] | None = None
     count: int = 0
+    faults: list[int] = field(default_factory=list)
 
     def add(self, line: dict[str, Any]) -> None:
         """Take one line, in the order they were written."""
         event = line.get("event")
         if event in GOING:
             self.count, self.pending, self.replay = int(line["number"]), line, None
-            if event == REWIND:
-                self.rewinds.append(line)
+            if event == REWIND:  # one that was decided anew after a kill takes the place of the first
+                self.rewinds = [other for other in self.rewinds if other["number"] != line["number"]] + [line]
         elif event in GOING.values() and self.pending is not None:
             self.replay = self.pending if event == REPLAYING else None
             self.pending = None
         elif event in (FAULT, NOT_AGAIN, NO_WAY):
             self.pending = self.replay = None
+            if event == FAULT:
+                self.faults.append(int(line["at_step"]))
 
-    def recent(self, data_step: int, memory_steps: int) -> int:
-        """Return how many rewinds were within the last `memory_steps` batches."""
-        return sum(line["at_data_step"] > data_step - memory_steps for line in self.rewinds)
+    def recent(self, step: int, memory_steps: int) -> int:
+        """Return how many rewinds began within the last `memory_steps` steps, or later on a timeline that was left."""
+        return sum(line["at_step"] > step - memory_steps for line in self.rewinds)
 
-    def is_replayed(self, trouble: Trouble) -> bool:
-        """Return whether the replay under way has come to where it was begun for."""
-        return self.replay is not None and Trouble.of(self.replay).at_data_step == trouble.at_data_step
+    def recent_faults(self, step: int, memory_steps: int) -> int:
+        """Return the same of the steps that came out with other bits."""
+        return sum(at_step > step - memory_steps for at_step in self.faults)

@@ -33,6 +33,7 @@ CPU = Mesh(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"))
         ("lr 0", None),
         ("lr nan", None),
         ("lr 0.5 0", None),
+        ("lr 0.5 99999999999999999999", None),
         ("lr", None),
         ("save now", None),
         ("reboot", None),
