@@ -112,6 +112,7 @@ def go_back(run: Run, to_step: int, path: str) -> None:
         told = run.guard.leave(to_step)
         if run.mesh.is_main:
             print(f"step {now.step}: {told}", file=sys.stderr, flush=True)
+        run.checkpointer.drop_later(to_step)
         restore(run, path)
         run.guard.arrive()
         now.data_step = run.guard.batch_from(now.data_step)

@@ -278,6 +278,10 @@ class Checkpointer(ABC):
         """
 
     @abstractmethod
+    def drop_later(self, step: int) -> None:
+        """Remove the checkpoints after `step`: the run goes back there, and makes them again or has no use for them."""
+
+    @abstractmethod
     def abandon(self) -> None:
         """Give up a save that is under way: the process is to end at once."""
 

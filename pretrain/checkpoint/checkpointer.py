@@ -37,7 +37,7 @@ from pretrain.checkpoint.reading import (
     open_named,
     verify_share,
 )
-from pretrain.checkpoint.retention import leave_later, prune, say, set_all_aside
+from pretrain.checkpoint.retention import leave_later, prune, remove_later, say, set_all_aside
 from pretrain.checkpoint.rules import Class
 from pretrain.checkpoint.saving import RANDOM, Save, on_main, updates_of
 from pretrain.checkpoint.state import FACTS, derive_random_states, read_facts, restore_random_states
@@ -74,6 +74,9 @@ class NoCheckpoint(Checkpointer):
 
     def way_back(self, wanted: WayBack) -> tuple[int, str] | None:
         return None
+
+    def drop_later(self, step: int) -> None:
+        pass
 
     def wait(self) -> None:
         pass
@@ -221,6 +224,10 @@ class DcpCheckpoint(Checkpointer):
         alive = partial(self._mesh.heartbeat.at, Phase.STARTING)
         folder = find_way_back(self._folder, wanted, self._mesh, self._run_dir, alive)
         return None if folder is None else (step_of(folder) or 0, str(folder))
+
+    def drop_later(self, step: int) -> None:
+        self.wait()
+        on_main(self._mesh, partial(remove_later, self._folder, step))
 
     def abandon(self) -> None:
         self._beside.abandon()

@@ -85,6 +85,16 @@ def leave_later(loaded: Path, step: int, run_dir: Path) -> None:
     set_all_aside([(path, f"{path}: {reason}") for path in later], loaded, run_dir)
 
 
+def remove_later(folder: Path, step: int) -> None:
+    """Delete the checkpoints in `folder` after `step`, the newest first.
+
+    Raises:
+        OSError: the folder isn't writable.
+    """
+    for path in step_folders(folder, after=step):
+        remove(path)
+
+
 def say(text: str) -> None:
     """Print for the user, on stderr; names in it may come from a file."""
     print(f"checkpoint: {visible(text)}", file=sys.stderr, flush=True)

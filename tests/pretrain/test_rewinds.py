@@ -84,6 +84,8 @@ def test_bad_data_is_done_again_and_then_passed_over(make: Make, tmp_path: Path)
     assert [line["step"] for line in dropped if line["skipped"]] == [21, 22, 23] * 2
     assert [line["step"] for line in journal(folder, dropped=True)] == [21, 22, 23] * 2
     assert not (folder / "replay.json").exists()
+    saved = sorted(path.name for path in (folder / "checkpoints").iterdir())
+    assert saved == ["step_00000020", "step_00000030", "step_00000040"]  # none of what was left fills the disk
 
 
 def test_it_is_the_run_that_never_saw_those_batches(make: Make, tmp_path: Path) -> None:
