@@ -38,11 +38,16 @@ class FixedBatches:
     """Reads them at first use.
 
     Args:
-        loader: whose data it is. device: where they go. num_rows: sequences of each split. seq_len: tokens of each.
+        loader: whose data it is. device: where they go. num_rows: sequences of each split.
+        seq_len: tokens of each, at most those of a sample.
     """
 
     def __init__(self, loader: ShardLoader, device: torch.device, num_rows: int, seq_len: int) -> None:
-        self._loader, self._device, self._num_rows, self._seq_len = loader, device, num_rows, seq_len
+        self._loader, self._device, self._num_rows, self._most_tokens = loader, device, num_rows, seq_len
+
+    @property
+    def _seq_len(self) -> int:
+        return min(self._most_tokens, self._loader.samples.seq_len)  # positions behind it were never trained
 
     @cached_property
     def of_split(self) -> dict[str, FixedBatch]:

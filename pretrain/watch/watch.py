@@ -80,7 +80,7 @@ class WatchModel(Watch):
         self._model, self._sequences, self._sample_elements = model, sequences, sample_elements
         self._mesh, self._pending = mesh, Pending(mesh.device)
         self._dead = DeadLayers(near_zero_norm, near_zero_looks)
-        batches = FixedBatches(loader, mesh.device, datapoint_sequences, min(datapoint_tokens, loader.samples.seq_len))
+        batches = FixedBatches(loader, mesh.device, datapoint_sequences, datapoint_tokens)
         self._tokens = Tokens(model, tokenizer, batches, projected_vectors)
 
     @contextlib.contextmanager
