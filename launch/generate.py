@@ -18,29 +18,19 @@ extra_targets=[P.] admits a model of your own package P, as it did for the train
 
 from __future__ import annotations
 
-import signal
-import sys
-
-from foundation.errors import GroundworkError
 from foundation.reader import reader_may_leave
 from launch.generate_line import Settings, parse, read_prompt
+from launch.pairs import run_command
 
 
 def main() -> None:
     """Read the command line and write continuations to stdout; exit with 2 for what users can mend, 130 on Ctrl-C."""
-    arguments = sys.argv[1:]
-    if not arguments or {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return
-    try:
-        settings = parse(arguments)
-        generate(settings, read_prompt(settings))
-    except GroundworkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(file=sys.stderr)  # a line of its own for the shell's prompt
-        sys.exit(128 + signal.SIGINT)
+    run_command(__doc__, _continue)
+
+
+def _continue(arguments: list[str]) -> None:
+    settings = parse(arguments)
+    generate(settings, read_prompt(settings))
 
 
 def generate(settings: Settings, prompt: str) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foundation.config.targets import extra_prefixes
-from foundation.errors import ConfigError, InputError, nearest
+from foundation.errors import ConfigError, InputError
+from launch.pairs import read_pairs
 
 if TYPE_CHECKING:
     from pretrain.mesh import DeviceType
@@ -51,16 +52,8 @@ def parse(arguments: list[str]) -> Settings:
     Raises:
         GenerateError: an unknown key (names the nearest), one given twice, a value of a wrong type, no run.
     """
-    given: dict[str, Any] = {}
-    for argument in arguments:
-        key, equals, text = argument.partition("=")
-        if not equals or key not in READERS:
-            hint = "" if equals else "; arguments are key=value, and a prompt with spaces needs quotes"
-            raise GenerateError(f"{key}: unknown key{nearest(key, READERS)}; allowed: {', '.join(READERS)}{hint}")
-        field = key.replace(".", "_")
-        if field in given:
-            raise GenerateError(f"{key}: given twice; keep one")
-        given[field] = READERS[key](key, text)
+    pairs = read_pairs(arguments, READERS, GenerateError, ", and a prompt with spaces needs quotes")
+    given: dict[str, Any] = {key.replace(".", "_"): READERS[key](key, text) for key, text in pairs.items()}
     if "run" not in given:
         raise GenerateError("run: missing; give the folder of a run, e.g. run=runs/gpt_small")
     if "prompt" in given and "prompt_file" in given:

@@ -15,17 +15,15 @@ The run itself is only read. On as many ranks as it was trained on, it gives the
 
 from __future__ import annotations
 
-import signal
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from foundation.config.targets import extra_prefixes
-from foundation.errors import ConfigError, GroundworkError, nearest
+from foundation.errors import ConfigError
 from foundation.reader import reader_may_leave
-from launch.exit_codes import REFUSED
+from launch.pairs import read_pairs, run_command
 
 KEYS = ("run", "step", "dropped", "show", "characters", "write", "extra_targets")
 
@@ -45,22 +43,15 @@ class Settings:
 
 def main() -> None:
     """Read the command line, do the step, print; exit with 2 for what users can mend, 130 on Ctrl-C."""
-    arguments = sys.argv[1:]
-    if not arguments or {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return
-    try:
-        settings = parse(arguments)
-        from launch.replayed import show_step  # brings torch: two seconds that help and a mistyped line don't wait for
+    run_command(__doc__, _show)
 
-        with tempfile.TemporaryDirectory() as scratch:
-            show_step(settings, Path(scratch))
-    except GroundworkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(REFUSED)
-    except KeyboardInterrupt:
-        print(file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
+
+def _show(arguments: list[str]) -> None:
+    settings = parse(arguments)
+    from launch.replayed import show_step  # brings torch: two seconds that help and a mistyped line don't wait for
+
+    with tempfile.TemporaryDirectory() as scratch:
+        show_step(settings, Path(scratch))
 
 
 def parse(arguments: list[str]) -> Settings:
@@ -69,15 +60,8 @@ def parse(arguments: list[str]) -> Settings:
     Raises:
         ConfigError: an unknown key, one given twice, a value of a wrong type, none where one is needed.
     """
-    given: dict[str, Any] = {}
-    for argument in arguments:
-        key, equals, text = argument.partition("=")
-        if not equals or key not in KEYS:
-            hint = nearest(key, KEYS) if equals else "; arguments are key=value"
-            raise ConfigError(f"{key}: unknown key{hint}; allowed: {', '.join(KEYS)}")
-        if key in given:
-            raise ConfigError(f"{key}: given twice; keep one")
-        given[key] = _value(key, text)
+    pairs = read_pairs(arguments, KEYS, ConfigError)
+    given = {key: _value(key, text) for key, text in pairs.items()}
     for key, example in (("run", "run=runs/gpt_small"), ("step", "step=1234")):
         if key not in given:
             raise ConfigError(f"{key}: missing; such as {example}")

@@ -35,13 +35,15 @@ def show_step(settings: Settings, scratch_dir: Path) -> None:
         raise ConfigError(f"write: {settings.write} is there already; name a new folder")
     tree = _config(settings)
     lines = lines_to(settings.run, settings.step, settings.dropped)
-    checkpoint = nearest_checkpoint(settings.run, lines)
     tree |= {"runs_dir": str(scratch_dir), "run_name": "replay", "resume": "auto", "allow_change": []}
     tree |= {name: {"_target_": target} for name, target in NOTHING.items()}
     config = check_config(tree, DEFAULT_TARGETS + settings.extra_targets)
     device_type, deterministic = tree["trainer"].get("device_type", "auto"), tree["trainer"].get("deterministic", False)
     with start_mesh(device_type) as mesh:
         set_determinism(deterministic)
+        # one rank chooses: in a run that goes on, checkpoints come and go
+        chosen = mesh.on_main(lambda: str(nearest_checkpoint(settings.run, lines) or ""))
+        checkpoint = Path(chosen) if chosen else None
         run = assemble(mesh, Config(**config))
         try:
             with _quiet(mesh):

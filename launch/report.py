@@ -11,15 +11,13 @@ page=PATH       where to write; by default report.html in the run's folder, or c
 
 from __future__ import annotations
 
-import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from foundation.errors import ConfigError, GroundworkError, nearest
+from foundation.errors import ConfigError
 from foundation.files import nearest_existing
 from foundation.reader import reader_may_leave
-from launch.exit_codes import REFUSED
+from launch.pairs import read_pairs, run_command
 
 KEYS = ("run", "compare", "page")
 PAGE, COMPARISON = "report.html", "compare.html"
@@ -46,18 +44,7 @@ class Settings:
 
 def main() -> None:
     """Read the command line and write a page; exit with 2 for what users can mend, 130 on Ctrl-C."""
-    arguments = sys.argv[1:]
-    if not arguments or {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return
-    try:
-        print(f"page: {write(parse(arguments))}")
-    except GroundworkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(REFUSED)
-    except KeyboardInterrupt:
-        print(file=sys.stderr)  # a line of its own for the shell's prompt
-        sys.exit(128 + signal.SIGINT)
+    run_command(__doc__, lambda arguments: print(f"page: {write(parse(arguments))}"))
 
 
 def parse(arguments: list[str]) -> Settings:
@@ -66,17 +53,12 @@ def parse(arguments: list[str]) -> Settings:
     Raises:
         ReportError: an unknown key (names the nearest), one given twice, no run, or a folder that holds none.
     """
-    given: dict[str, str] = {}
-    for argument in arguments:
-        key, equals, text = argument.partition("=")
-        if not equals or key not in KEYS:
-            raise ReportError(f"{key}: unknown key{nearest(key, KEYS)}; allowed: {', '.join(f'{k}=' for k in KEYS)}")
-        if key in given:
-            others = "; several runs are one list: compare='[one,two]'" if key == "compare" else ""
-            raise ReportError(f"{key}: given twice; keep one{others}")
+    given = read_pairs(
+        arguments, KEYS, ReportError, twice={"compare": "; several runs are one list: compare='[one,two]'"}
+    )
+    for key, text in given.items():
         if not text:
             raise ReportError(f"{key}: is empty; give a path")
-        given[key] = text
     if "run" not in given:
         raise ReportError("run: missing; give the folder of a run, e.g. run=runs/gpt_small")
     run, page = _run("run", given["run"]), given.get("page")

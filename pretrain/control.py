@@ -45,6 +45,7 @@ class Control:
 
     def __init__(self, run_dir: Path, is_main: bool) -> None:
         self._path, self._is_main = run_dir / CONTROL, is_main
+        self._taken = self._path.with_name(f".{CONTROL}.taken")  # until its requests are in the journal
         self._journal = JsonLines(run_dir / JOURNAL)
         self._looked_s = -math.inf
         self._found: list[Request] = []
@@ -65,13 +66,12 @@ class Control:
         return bool(self._found)
 
     def _read(self) -> list[Request]:
-        if not self._path.is_file() or not self._path.stat().st_size:
-            return []  # a shell has opened it and not written yet
-        taken = self._path.with_name(f".{CONTROL}.taken")
         try:
-            self._path.replace(taken)  # what is written meanwhile is another file, and found by the next look
-            text = taken.read_bytes()[:MAX_BYTES].decode(errors="replace")
-            taken.unlink()
+            if not self._taken.is_file():  # left by a start that was killed before it was in the journal
+                if not self._path.is_file() or not self._path.stat().st_size:
+                    return []  # a shell has opened it and not written yet
+                self._path.replace(self._taken)  # what is written meanwhile is another file, and found by the next look
+            text = self._taken.read_bytes()[:MAX_BYTES].decode(errors="replace")
         except OSError as error:
             _say(f"{self._path}: can't be taken ({error})")
             return []
@@ -82,6 +82,8 @@ class Control:
                 found.append(request)
             elif line.strip():
                 _say(f"{self._path}: {one_line(line, 80)!r} is no request; write {FORMS}")
+        if not found:
+            self._taken.unlink(missing_ok=True)
         return found
 
     def take(self, at_step: int) -> list[dict[str, Any]]:
@@ -94,6 +96,7 @@ class Control:
             with contextlib.suppress(OSError):  # a full disk: the run itself says so
                 self._journal.append(line, durable=True)
             _say(f"step {at_step}: asked by the control file: {request.what}")
+        self._taken.unlink(missing_ok=True)
         return [asdict(request) for request in found]
 
     def cut_lr(self, step: int, factor: float, num_steps: int) -> None:
@@ -104,14 +107,13 @@ class Control:
         """Return what the learning rate is multiplied by at this step (0-based): a closed form."""
         return lowest(self._cuts, step)
 
-    def agree(self, what: str) -> None:
-        """Remember that all ranks are to do it after the step under way."""
-        self._agreed.add(what)
+    def agree(self, *what: str) -> None:
+        """Remember what all ranks are to do after the step under way."""
+        self._agreed.update(what)
 
-    def wants(self, what: str) -> bool:
-        """Return whether it is to be done now, once."""
-        wanted = what in self._agreed
-        self._agreed.discard(what)
+    def agreed(self) -> set[str]:
+        """Return what is to be done now, once."""
+        wanted, self._agreed = self._agreed, set()
         return wanted
 
 

@@ -58,12 +58,14 @@ def train(run: Run) -> Status:
         late.push(now.step + 1, now.data_step, lr, result)
         now.step, now.data_step = now.step + 1, run.guard.batch_from(now.data_step + 1)
         run.profiler.step(now.step)
-        saves = run.checkpointer.due(now.step) or run.control.wants(SAVE)
-        evaluates = run.evaluator.due(now.step) or run.control.wants(EVALUATE)
+        asked = run.control.agreed()
+        saves, evaluates = run.checkpointer.due(now.step), run.evaluator.due(now.step)
+        saves, evaluates = saves or SAVE in asked, evaluates or EVALUATE in asked
         compares = compares_replicas(run)
         here(Phase.DEVICE, now.step)
         status, went_back = take_ready(run, late, drain=saves or evaluates or compares)
         if went_back:
+            run.control.agree(*asked)
             continue
         show_watched(run, drain=saves)
         if compares:

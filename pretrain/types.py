@@ -120,7 +120,6 @@ class Record:
     skipped: bool
     num_targets: int
     stop: bool
-    asked: bool = False
     evidence: tuple[float, ...] = ()
     result: StepResult | None = None
     times: dict[str, float] = field(default_factory=dict)
@@ -129,6 +128,7 @@ class Record:
     grad_max_at: int = 0
     source_nats: tuple[float, ...] = ()
     source_targets: tuple[int, ...] = ()
+    asked: bool = False
 
 
 @dataclass(slots=True)

@@ -17,11 +17,11 @@ from pretrain.run import Run, state_of
 def kept(run: Run, copies: bool) -> Iterator[None]:
     """Put the run back as it was when this block ends, however it ends.
 
-    Weights, moments and counters, the guard's tensors and facts, buffers, random states, progress, which parts train,
-    which parameters are frozen; gradients are dropped.
+    Weights, moments and counters, the guard's tensors and facts, buffers, gradients, random states, progress, which
+    parts train, which parameters are frozen.
 
     Args:
-        run: before its first step: no parameter has a gradient.
+        run: inside this block no parameter has a gradient at first: a backward adds in place.
         copies: whether weights and moments may change inside, so that a copy of them is held in host memory. Without
             it none is, which costs nothing, and that they stayed is seen by their version counters, which every
             operation in place raises.
@@ -36,7 +36,10 @@ def kept(run: Run, copies: bool) -> Iterator[None]:
     progress, facts = asdict(run.progress), run.guard.facts()
     trains = [(module, module.training) for module in run.wrapped.modules()]
     learns = [(parameter, parameter.requires_grad) for parameter in run.model.parameters()]
+    gradients = [(parameter, parameter.grad) for parameter in run.model.parameters()]
+    places = [(module, key, buffer) for module in run.model.modules() for key, buffer in module._buffers.items()]
     random = random_states(run.mesh.device)
+    drop_gradients(run)
     try:
         yield
     finally:
@@ -45,6 +48,10 @@ def kept(run: Run, copies: bool) -> Iterator[None]:
             parameter.requires_grad_(does)
         for module, does in trains:
             module.training = does
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
+        for module, key, buffer in places:  # a forward may have put another tensor there
+            module._buffers[key] = buffer
         with torch.no_grad():
             for name, before in held.items():
                 tensors[name].copy_(before)

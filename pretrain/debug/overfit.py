@@ -19,7 +19,7 @@ from torch import Tensor
 from pretrain.checkpoint.state import seed_generators
 from pretrain.data.keys import sample_keys
 from pretrain.debug.eager import eager
-from pretrain.debug.untouched import untouched
+from pretrain.debug.kept import kept
 from pretrain.debug.watched_gradients import PositionGradients, layer_norms
 from pretrain.evaluate.loss import token_nats
 from pretrain.heartbeat import Phase
@@ -119,7 +119,7 @@ def overfit(
         name = "the first sequence" if count == 1 else f"the first {count} sequences"
         batches.append((name, run.loader.first(count)))
     for name, batch in batches:
-        with untouched(run), eager(run.model):  # lengths of checks alone would be compiled anew, each of them
+        with kept(run, copies=True), eager(run.model):  # lengths of checks alone would be compiled anew, each of them
             found.attempts.append(_attempt(run, name, batch, max_steps, tolerance))
         if found.attempts[-1].problems:
             break

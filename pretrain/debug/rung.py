@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from pretrain.parallel.compile import COMPILED
+from pretrain.debug.eager import eager
 from pretrain.run import Run
 from pretrain.tokenizer import Tokenizer
 from pretrain.types import Batch
@@ -108,14 +105,8 @@ class Subject:
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:
         """Compute inside this block as training does, but layer by layer: shapes of checks alone compile nothing."""
-        with self._eager(), self.run.numerics.autocast(self.run.mesh.device):
+        with eager(self.run.model), self.run.numerics.autocast(self.run.mesh.device):
             yield
-
-    def _eager(self) -> AbstractContextManager[Any]:
-        if self.run.compiled != COMPILED:
-            return contextlib.nullcontext()  # the compiler is not even imported
-        stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
-        return stance
 
 
 class Rung(ABC):

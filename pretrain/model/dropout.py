@@ -66,6 +66,23 @@ def dropped(shape: torch.Size, probability: float, keys_B2: Tensor) -> Tensor:
     return (hashed_BRC.bitwise_and_((1 << BITS) - 1) < _threshold(probability)).view(shape)
 
 
+def keys_of_sites(
+    training: bool, probability: float, inputs_BT: Tensor, keys_B: Tensor | None, num_sites: int
+) -> Tensor | None:
+    """Return (num_sites, B, 2) int32, what each site of a model drops by; None where nothing is dropped.
+
+    Args:
+        training: whether the model is. probability: of dropping.
+        inputs_BT: (B, T) int64.
+        keys_B: (B,) int64, of the samples; None draws them from torch's global generator.
+    """
+    if not training or probability == 0:
+        return None
+    if keys_B is None:
+        keys_B = torch.randint(2**63 - 1, inputs_BT.shape[:1], device=inputs_BT.device)
+    return site_keys(keys_B, num_sites)
+
+
 def is_dropped(key: int, site: int, row: int, channel: int, probability: float) -> bool:
     """Return what `dropped` says of one value, in plain integers, for tests to hold it against.
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from contextlib import AbstractContextManager
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foundation.errors import require
-from pretrain.model.dropout import dropout, site_keys
+from pretrain.model.dropout import dropout, keys_of_sites
 from pretrain.model.init import STD, normal
 from pretrain.model.loss import TokenLoss
 from pretrain.model.norm import LayerNorm
@@ -118,13 +116,15 @@ class LSTM(Model):
 
     def _hidden(self, inputs_BT: Tensor, cache: list[State] | None = None, keys_B: Tensor | None = None) -> Tensor:
         x_BTD = self.embedding_norm(self.token_embedding(inputs_BT))
-        keys_SB2 = self._dropout_keys(inputs_BT, keys_B)
+        keys_SB2 = keys_of_sites(self.training, self.dropout, inputs_BT, keys_B, len(self.layers) + 1)
         if keys_SB2 is not None:
             x_BTD = dropout(x_BTD, self.dropout, keys_SB2[0])
         states: list[State] = []
         for i, layer in enumerate(self.layers):
-            with _recurrence_dtype(x_BTD.device):
-                x_BTD, state = layer(x_BTD, cache[i] if cache else None)
+            # float32: in bfloat16 torch has no LSTM on most CPUs, and under autocast cuDNN's takes float16, which
+            # gradients without loss scaling fall out of
+            with torch.autocast(x_BTD.device.type, enabled=False):
+                x_BTD, state = layer(x_BTD.to(layer.weight_ih_l0.dtype), cache[i] if cache else None)
             states.append(state)
             if keys_SB2 is not None:
                 x_BTD = dropout(x_BTD, self.dropout, keys_SB2[i + 1])
@@ -132,16 +132,3 @@ class LSTM(Model):
             cache[:] = states
         normed_BTD: Tensor = self.final_norm(x_BTD)
         return normed_BTD
-
-    def _dropout_keys(self, inputs_BT: Tensor, keys_B: Tensor | None) -> Tensor | None:
-        """Return (sites, B, 2) int32, that of the embedding and of each layer; None where nothing is dropped."""
-        if not self.training or self.dropout == 0:
-            return None
-        if keys_B is None:
-            keys_B = torch.randint(2**63 - 1, inputs_BT.shape[:1], device=inputs_BT.device)
-        return site_keys(keys_B, len(self.layers) + 1)
-
-
-def _recurrence_dtype(device: torch.device) -> AbstractContextManager[object]:
-    """Return the context of a layer: float32 on CPUs, where torch has no bfloat16 LSTM for most of them and raises."""
-    return torch.autocast("cpu", enabled=False) if device.type == "cpu" else contextlib.nullcontext()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from foundation.errors import require
 from pretrain.model.attention import CausalSelfAttention, LayerCache
-from pretrain.model.dropout import dropout, site_keys
+from pretrain.model.dropout import dropout, keys_of_sites
 from pretrain.model.errors import ModelError
 from pretrain.model.feed_forward import FeedForward
 from pretrain.model.init import init_parameters
@@ -152,7 +152,8 @@ class Transformer(Model):
                 "set trainer.seq_len to at most model.context_len"
             )
         x_BTD = self.token_embedding(inputs_BT) + self.position_embedding.weight[start:stop]
-        keys_SB2 = self._dropout_keys(inputs_BT, keys_B)
+        # those of the blocks and last the embedding's
+        keys_SB2 = keys_of_sites(self.training, self.dropout, inputs_BT, keys_B, len(self.blocks) * Block.SITES + 1)
         if keys_SB2 is not None:
             x_BTD = dropout(x_BTD, self.dropout, keys_SB2[-1])
         for i, block in enumerate(self.blocks):
@@ -160,14 +161,6 @@ class Transformer(Model):
             x_BTD = block(x_BTD, cache[i] if cache else None, keys)
         normed_BTD: Tensor = self.final_norm(x_BTD)
         return normed_BTD
-
-    def _dropout_keys(self, inputs_BT: Tensor, keys_B: Tensor | None) -> Tensor | None:
-        """Return (sites, B, 2) int32, those of the blocks and last the embedding's; None where nothing is dropped."""
-        if not self.training or self.dropout == 0:
-            return None
-        if keys_B is None:
-            keys_B = torch.randint(2**63 - 1, inputs_BT.shape[:1], device=inputs_BT.device)
-        return site_keys(keys_B, len(self.blocks) * Block.SITES + 1)
 
 
 def _check_sizes(

@@ -158,8 +158,7 @@ class Escalation:
 
     def stay(self) -> None:
         """Go on where there is trouble and no checkpoint to go back to; it is not said again before it is a new one."""
-        if self._trouble is None:
-            return
+        assert self._trouble is not None
         self._say({"event": NO_WAY, "at_step": self._trouble.at_step, "reason": self._trouble.reason})
         self._rise.forget()
         self._trouble, self._skips = None, []

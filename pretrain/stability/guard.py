@@ -192,10 +192,13 @@ class SkipGuard(Guard):
             return self._stop(self._escalation.stopped)
         if goes_back and not self._diagnosis:
             return Action.REWIND
-        return Action.CONTINUE if norm_only else self.stay()
+        return Action.CONTINUE if norm_only else self._within_budget()
 
     def stay(self) -> Action:
         self._escalation.stay()
+        return self._within_budget()
+
+    def _within_budget(self) -> Action:
         return self._stop(self._exceeded) if self._exceeded else Action.CONTINUE
 
     def _stop(self, why: str) -> Action:

@@ -126,11 +126,11 @@ def test_full_runs_the_quick_tests_first(typed_in: Look, tmp_path: Path) -> None
     tests.mkdir()
     here = f"(__import__('pathlib').Path({str(tests)!r}),)"
     before = f"import launch.quick_tests; launch.quick_tests.require_green.__defaults__ = {here}"
-    (tests / "test_it.py").write_text("def test_it():\n    assert False\n")
+    (tests / "test_it.py").write_text("def test_it():\n    assert sum([1, 2]) == 4\n")
     code, text = typed_in("trainer.preflight=full", script=TRAIN, before=before)
     assert code == 5 and "a quick test fails" in text and "1 failed" in text
     assert not (tmp_path / "here" / "runs").exists()
-    (tests / "test_it.py").write_text("def test_it():\n    assert True\n")
+    (tests / "test_it.py").write_text("def test_it():\n    assert sum([1, 2]) == 3\n")
     code, text = typed_in("trainer.preflight=full", script=TRAIN, before=before)
     assert code == 0, text
     assert text.count("1 passed") == 1

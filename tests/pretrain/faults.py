@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import pretrain.train as loop
 from pretrain.run import Run
-from pretrain.types import Batch
+from pretrain.types import Batch, Status
 
 
 class Seen:
@@ -28,28 +28,48 @@ class Seen:
         run.loader.micro_batches = micro_batches  # type: ignore[method-assign]
 
 
-class BadData(Seen):
-    """Makes the first micro batch's activations NaN in some batches, each time they are taken.
+class Fault(Seen):
+    """Changes what the model's last norm gives while it trains: `change` says how.
 
-    Args:
-        batches: their data steps. times: how often at most, in all; None: always.
+    Attributes:
+        everywhere: whether in all micro batches, not in a step's first alone.
     """
 
-    def __init__(self, run: Run, batches: Collection[int], times: int | None = None, factor: float = math.nan) -> None:
+    everywhere = False
+
+    def __init__(self, run: Run) -> None:
         super().__init__(run)
-        self.batches, self.left, self.factor, self.calls = batches, math.inf if times is None else times, factor, 0
-        self.run = run
+        self._num_micro_batches, self._calls = run.plan.grad_accum_steps, 0
         run.model.final_norm.register_forward_hook(self)  # type: ignore[union-attr, operator]
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
         if not module.training:
             return None
-        first = self.calls % self.run.plan.grad_accum_steps == 0
-        self.calls += 1
-        if not first or not self.taken or self.taken[-1] not in self.batches or self.left <= 0:
+        first = self._calls % self._num_micro_batches == 0
+        self._calls += 1
+        return self.change(self.taken[-1], output) if (first or self.everywhere) and self.taken else None
+
+    def change(self, data_step: int, output: Tensor) -> Tensor | None:
+        """Return the output in place of this one; None leaves it."""
+        raise AssertionError(f"{type(self).__name__} says nothing of batch {data_step}")
+
+
+class BadData(Fault):
+    """Makes activations NaN in some batches, each time they are taken.
+
+    Args:
+        batches: their data steps. times: how often at most, in all; None: always.
+    """
+
+    def __init__(self, run: Run, batches: Collection[int], times: int | None = None) -> None:
+        super().__init__(run)
+        self.batches, self.left = batches, math.inf if times is None else times
+
+    def change(self, data_step: int, output: Tensor) -> Tensor | None:
+        if data_step not in self.batches or self.left <= 0:
             return None
         self.left -= 1
-        return output * self.factor
+        return output * math.nan
 
 
 def flip_a_bit(run: Run, at_data_step: int) -> None:
@@ -64,3 +84,12 @@ def flip_a_bit(run: Run, at_data_step: int) -> None:
         return real(given, batches)
 
     loop.forward_backward = flips
+
+
+def finish(run: Run) -> Status:
+    """Train to the end and close everything; return how it ended."""
+    status = loop.train(run)
+    run.loader.close()
+    run.log.close(status.value)
+    run.checkpointer.close()
+    return status

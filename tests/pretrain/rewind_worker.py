@@ -7,12 +7,11 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pretrain.mesh import start_mesh
-from pretrain.run import Run, restore, state_of
-from pretrain.train import train
-from tests.pretrain.faults import Seen
+from pretrain.run import restore, state_of
+from tests.pretrain.faults import Fault, finish
 from tests.pretrain.train_worker import make_run
 
 # batch -> what the first micro batch's activations are multiplied by, and what their gradient is
@@ -27,22 +26,13 @@ FAULTS = {
 }
 
 
-class Faults(Seen):
+class Faults(Fault):
     """Puts them in."""
 
-    def __init__(self, run: Run) -> None:
-        super().__init__(run)
-        self.run, self.calls = run, 0
-        run.model.final_norm.register_forward_hook(self)  # type: ignore[union-attr, operator]
-
-    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
-        if not module.training:
+    def change(self, data_step: int, output: Tensor) -> Tensor | None:
+        if data_step not in FAULTS:
             return None
-        first = self.calls % self.run.plan.grad_accum_steps == 0
-        self.calls += 1
-        if not first or self.taken[-1] not in FAULTS:
-            return None
-        forward, backward = FAULTS[self.taken[-1]]
+        forward, backward = FAULTS[data_step]
         if backward != 1.0:
             output.register_hook(lambda gradient: gradient * backward)
         return output * forward
@@ -54,10 +44,7 @@ def main(folder: Path, overrides: list[str]) -> None:
         restore(run)
         if mesh.rank == mesh.world_size - 1:
             Faults(run)
-        status = train(run)
-        run.loader.close()
-        run.checkpointer.close()
-        run.log.close(status.value)
+        status = finish(run)
         torch.save([status.value, state_of(run).tensors], folder / f"rank{mesh.rank}.pt")
 
 

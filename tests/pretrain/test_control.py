@@ -15,8 +15,8 @@ from pretrain.control import Control, Request, parse
 from pretrain.mesh import Mesh
 from pretrain.metrics.lines import read_metrics
 from pretrain.run import Run, restore
-from pretrain.train import train
 from pretrain.types import Status
+from tests.pretrain.faults import finish
 
 CPU = Mesh(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"))
 
@@ -92,14 +92,6 @@ def asking(run: Run, asked: dict[int, str]) -> None:
 
     run.run_dir.mkdir(exist_ok=True)
     object.__setattr__(run, "profiler", Writer())
-
-
-def finish(run: Run) -> Status:
-    status = train(run)
-    run.loader.close()
-    run.log.close(status.value)
-    run.checkpointer.close()
-    return status
 
 
 def lines(run: Run) -> dict[int, dict[str, Any]]:

@@ -20,7 +20,7 @@ from pretrain.metrics.lines import read_metrics
 from pretrain.run import Run, restore, state_of
 from pretrain.train import train
 from pretrain.types import Status
-from tests.pretrain.faults import BadData, flip_a_bit
+from tests.pretrain.faults import BadData, Fault, finish, flip_a_bit
 
 CPU = Mesh(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"))
 SETTINGS = ("skips=3", "within_steps=6", "before_steps=4", "after_steps=3", "lr_cut_steps=20", "memory_steps=40")
@@ -43,14 +43,6 @@ def make(worker: ModuleType, line: list[str]) -> Make:
         return worker.make_run(CPU, [*line, *more])  # type: ignore[no-any-return]
 
     return make_it
-
-
-def finish(run: Run) -> Status:
-    status = train(run)
-    run.loader.close()
-    run.log.close(status.value)
-    run.checkpointer.close()
-    return status
 
 
 def journal(folder: Path, dropped: bool = False) -> list[dict[str, Any]]:
@@ -162,12 +154,13 @@ def test_without_a_healthy_checkpoint_it_stays_and_the_budget_decides(make: Make
 def test_a_loss_that_rises_for_long_sends_the_run_back(make: Make, tmp_path: Path) -> None:
     run = make("spike.rewind.rise_steps=8", "spike.rewind.rise_nats=0.05", "trainer.max_steps=60", "optim.lr=1e-5")
 
-    class Drift(BadData):
-        def __call__(self, module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
-            at = self.taken[-1] if self.taken else 0
-            return output * (1 + 0.4 * (at - 20)) if module.training and 20 <= at < 45 else None
+    class Drift(Fault):
+        everywhere = True
 
-    Drift(run, ())
+        def change(self, data_step: int, output: Tensor) -> Tensor | None:
+            return output * (1 + 0.4 * (data_step - 20)) if 20 <= data_step < 45 else None
+
+    Drift(run)
     assert finish(run) is Status.FINISHED
     rewind = next(line for line in journal(tmp_path / "run") if line["event"] == "rewind")
     assert rewind["reason"].startswith("the median of the last 8 losses")

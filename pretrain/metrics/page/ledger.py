@@ -207,7 +207,7 @@ class _Attempt:
             part = PAUSES.get(pause["what"], OTHER)
             seconds[part] = seconds.get(part, 0.0) + float(pause["took_s"])
         ends = [event["status"] for event in events if event["event"] == "end"]
-        return cls(start_s, last_s, seconds, bool(ends) and ends[-1] != Status.FAILED.value)
+        return cls(start_s, last_s, seconds, bool(ends) and ends[-1] in (Status.FINISHED.value, Status.PREEMPTED.value))
 
 
 def _beyond_the_median(steps: _Steps) -> float:

@@ -5,19 +5,15 @@ Never imports torch. Ends when stdin does.
 
 from __future__ import annotations
 
-import contextlib
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from foundation.files import write_atomic
-from foundation.stops import outlive_stops
 from pretrain.metrics.flat import POINT_COLUMNS, figures_of, histograms_of, numbers_of, rows_of
 from pretrain.metrics.lines import SAMPLES
+from pretrain.metrics.serving import received, serve
 from pretrain.run_files import DATAPOINTS
 
 FLUSH_EVERY_S = 10
@@ -26,21 +22,11 @@ PROJECTOR = "projector_config.pbtxt"  # the name that TensorBoard looks for
 
 def main() -> None:
     """Serve one run."""
-    outlive_stops()  # the lines of the last save are still to come; it ends when stdin does
-    messages = (orjson.loads(raw) for raw in sys.stdin.buffer)
-    greeting = next(messages, None)
-    if greeting is None:
+    messages = received()
+    if (greeting := next(messages, None)) is None:
         return
-    events, failed = Events(Path(greeting["folder"])), False
-    for message in messages:
-        if "close" in message:
-            break
-        try:
-            events.take(message.get("show"), message["line"])
-        except Exception as error:
-            if not failed:
-                say(f"a line could not be logged ({type(error).__name__}: {error}); more of its kind are not reported")
-            failed = True
+    events = Events(Path(greeting["folder"]))
+    serve(messages, lambda message: events.take(message.get("show"), message["line"]))
     events.close()
 
 
@@ -157,12 +143,6 @@ def markdown(rows: list[list[Any]]) -> str:
     shown = [["" if cell is None else repr(cell).replace("|", "\\|") for cell in row] for row in rows]
     lines = [" | ".join(row) for row in [list(POINT_COLUMNS), ["---"] * len(POINT_COLUMNS), *shown]]
     return "\n".join(f"| {line} |" for line in lines)
-
-
-def say(message: str) -> None:
-    """Tell the trainer's console, if it still runs."""
-    with contextlib.suppress(OSError):
-        print(message, flush=True)
 
 
 if __name__ == "__main__":

@@ -5,22 +5,19 @@ Never imports torch. Ends when stdin does, so a killed trainer leaves a run that
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import orjson
 
 from foundation.config.compose import read_config
 from foundation.files import write_atomic
 from foundation.secrets import without_secrets
-from foundation.stops import outlive_stops
 from pretrain.metrics.flat import POINT_COLUMNS, figures_of, histograms_of, numbers_of, rows_of
 from pretrain.metrics.lines import SAMPLES
+from pretrain.metrics.serving import Message, received, say, serve
 from pretrain.run_files import CONFIG, DATAPOINTS
 
 Mode = Literal["online", "offline", "disabled"]
@@ -29,26 +26,18 @@ INIT_TIMEOUT_S = 60.0
 
 def main() -> None:
     """Serve one run."""
-    outlive_stops()  # the lines of the last save are still to come; it ends when stdin does
-    messages = (orjson.loads(raw) for raw in sys.stdin.buffer)
-    greeting = next(messages, None)
-    if greeting is None:
+    messages = received()
+    if (greeting := next(messages, None)) is None:
         return
     run = start(greeting)
-    status, failed = "killed", False
-    for message in messages:
-        if "close" in message:
-            status = message["close"]
-            break
-        try:
-            if "show" in message:
-                show(run, message["show"], message["line"])
-            else:
-                send(run, message["line"])
-        except Exception as error:
-            if not failed:
-                say(f"a line could not be logged ({type(error).__name__}: {error}); more of its kind are not reported")
-            failed = True
+
+    def take(message: Message) -> None:
+        if "show" in message:
+            show(run, message["show"], message["line"])
+        else:
+            send(run, message["line"])
+
+    status = serve(messages, take)
     run.finish(exit_code=1 if status in ("failed", "killed") else 0)
 
 
@@ -177,12 +166,6 @@ def table(columns: list[str], rows: list[list[Any]]) -> Any:
     import wandb
 
     return wandb.Table(columns=[*columns], data=rows)
-
-
-def say(text: str) -> None:
-    """Tell the trainer's console, if it still runs."""
-    with contextlib.suppress(OSError):
-        print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -71,12 +71,14 @@ class Recurrent(Model):
         return nats_BT.sum(), nats_BT.detach().sum(dim=1)
 
     def forward(self, inputs_BT: Tensor, cache: Any = None) -> Tensor:
-        hidden_BTD, _ = self.recurrent(self.embedding(inputs_BT))
+        hidden_BTD, state = self.recurrent(self.embedding(inputs_BT), cache[0] if cache else None)
+        if cache is not None:
+            cache[:] = [state]
         logits: Tensor = self.head(hidden_BTD)
         return logits.float()
 
     def new_cache(self) -> Any:
-        raise NotImplementedError
+        return []  # the state, once it has read something
 
     def flops_per_token(self, seq_len: int) -> float:
         return 6.0 * sum(parameter.numel() for parameter in self.parameters())
