@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,25 +53,30 @@ def lines_to(run_dir: Path, step: int, dropped: int = 0) -> list[Line]:
     Raises:
         ConfigError: it was never done, or not so often.
     """
-    kept = {int(line["step"]): line for line in read_metrics(run_dir / METRICS) if line["step"] <= step}
-    if not dropped:
-        if step in kept:
-            return [kept[each] for each in sorted(kept)]
-        last = max((int(line["step"]) for line in read_metrics(run_dir / METRICS)), default=0)
-        times = sum(line["step"] == step for line in read_metrics(run_dir / DROPPED))
-        more = f"; it was done and dropped {times} times: dropped=1 is the last of them" if times else ""
-        raise ConfigError(f"step: {step} is not in {run_dir / METRICS}, whose last is {last}{more}")
-    lines = list(read_metrics(run_dir / DROPPED))
-    places = [place for place, line in enumerate(lines) if line["step"] == step]
-    if dropped > len(places):
-        raise ConfigError(
-            f"dropped: {dropped}, but step {step} was dropped {len(places)} times; dropped=0 is the kept one"
-        )
-    first = last_place = places[-dropped]
-    while first and lines[first - 1]["step"] == lines[first]["step"] - 1:
-        first -= 1
-    block = lines[first : last_place + 1]
-    return [kept[each] for each in sorted(kept) if each < block[0]["step"]] + block
+    timeline = list(read_metrics(run_dir / METRICS))
+    if not dropped and any(line["step"] == step for line in timeline):
+        return [line for line in timeline if line["step"] <= step]
+    times = 0
+    for block in reversed(_blocks(read_metrics(run_dir / DROPPED))):  # what stood there before it was dropped
+        timeline = [line for line in timeline if line["step"] < block[0]["step"]] + block
+        times += any(line["step"] == step for line in block)
+        if dropped and times == dropped:
+            return [line for line in timeline if line["step"] <= step]
+    if dropped:
+        raise ConfigError(f"dropped: {dropped}, but step {step} was dropped {times} times; dropped=0 is the kept one")
+    last = max((int(line["step"]) for line in read_metrics(run_dir / METRICS)), default=0)
+    more = f"; it was done and dropped {times} times: dropped=1 is the last of them" if times else ""
+    raise ConfigError(f"step: {step} is not in {run_dir / METRICS}, whose last is {last}{more}")
+
+
+def _blocks(lines: Iterable[Line]) -> list[list[Line]]:
+    """Return dropped lines as they were dropped together: steps that follow each other."""
+    blocks: list[list[Line]] = []
+    for line in lines:
+        if not blocks or line["step"] != blocks[-1][-1]["step"] + 1:
+            blocks.append([])
+        blocks[-1].append(line)
+    return blocks
 
 
 def nearest_checkpoint(run_dir: Path, lines: list[Line]) -> Path | None:

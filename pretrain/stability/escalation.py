@@ -12,7 +12,7 @@ from foundation.files import read_json, write_json
 from pretrain.json_lines import JsonLines, read_lines, spelled
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
-from pretrain.run_files import JOURNAL, METRICS, REPLAYED_STEPS
+from pretrain.run_files import CHECKPOINTS, JOURNAL, METRICS, REPLAYED_STEPS
 from pretrain.stability.lr_cuts import LrCut
 from pretrain.stability.passed_over import PassedOver, windows_of
 from pretrain.stability.rewinds import FAULT, GOING, NO_WAY, NOT_AGAIN, REPLAY, REWIND, TAKEN, History, Rewinds, Trouble
@@ -114,7 +114,9 @@ class Escalation:
         if times >= len(self._settings.lr_factors):
             self.stopped = (
                 f"{reason}, and the run has gone back {times} times within {self._settings.memory_steps} steps "
-                f"(spike.rewind.lr_factors has {len(self._settings.lr_factors)})"
+                f"(spike.rewind.lr_factors has {len(self._settings.lr_factors)}): neither other batches nor a lower "
+                "learning rate for a while have helped. Go back further and learn more slowly with "
+                f"resume={self._run_dir / CHECKPOINTS}/step_... optim.lr=... allow_change=[optim.lr]"
             )
         return True
 
@@ -147,8 +149,9 @@ class Escalation:
         faults = self._history.recent_faults(record.step, self._settings.memory_steps)
         if faults >= MAX_FAULTS:
             self.stopped = (
-                f"step {record.step}, done again with the same weights and data, gave other bits (loss {was[0]}, then "
-                f"{found[0]}), as {faults - 1} before it did: this machine is faulty"
+                f"done again with the same weights and data, it gave other bits (loss {was[0]}, then {found[0]}), as "
+                f"{faults - 1} before it did: this machine is faulty. The same line on another one goes on from "
+                "the newest checkpoint"
             )
 
     def way_back(self) -> WayBack:

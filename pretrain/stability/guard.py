@@ -189,7 +189,7 @@ class SkipGuard(Guard):
             self._exceeded = self._budget.count(record.step, record.skipped)
         goes_back = self._escalation.see(record, counts=record.skipped and not norm_only)
         if self._escalation.stopped:
-            return self._stop(self._escalation.stopped)
+            return self._stop(f"step {record.step}: {self._escalation.stopped}")
         if goes_back and not self._diagnosis:
             return Action.REWIND
         return Action.CONTINUE if norm_only else self._within_budget()
@@ -199,12 +199,13 @@ class SkipGuard(Guard):
         return self._within_budget()
 
     def _within_budget(self) -> Action:
-        return self._stop(self._exceeded) if self._exceeded else Action.CONTINUE
+        assert self._last is not None
+        return self._stop(self._explain(self._last, self._exceeded)) if self._exceeded else Action.CONTINUE
 
-    def _stop(self, why: str) -> Action:
+    def _stop(self, diagnosis: str) -> Action:
+        assert self._last is not None
         if not self._diagnosis:  # the loop may still drain what was judged meanwhile
-            assert self._last is not None
-            self._diagnosis = self._explain(self._last, why)
+            self._diagnosis = diagnosis
             line = {"event": "stop", "step": self._last.step, "reason": self._diagnosis}
             if self._is_main:
                 self._journal.append(line, durable=True)

@@ -98,6 +98,20 @@ def test_other_bits_are_said_with_their_step(trained: Path, again: Run) -> None:
     again.loader.close()
 
 
+def test_a_step_dropped_before_a_deeper_going_back_stands_on_what_was_there_then(tmp_path: Path) -> None:
+    def line(step: int, loss: float) -> str:
+        return json.dumps({"step": step, "data_step": step, "loss": loss, "grad_norm": 1.0}) + "\n"
+
+    # 11 to 25 were dropped first, then all from 6 on: for the first 22 the steps 6 to 10 are those that went last
+    dropped = [line(step, 1.0) for step in range(11, 26)] + [line(step, 2.0) for step in range(6, 41)]
+    (tmp_path / "metrics.dropped.jsonl").write_text("".join(dropped))
+    (tmp_path / "metrics.jsonl").write_text("".join(line(step, 3.0) for step in range(1, 51)))
+    found = [line["loss"] for line in lines_to(tmp_path, 22, dropped=2)]
+    assert found == [3.0] * 5 + [2.0] * 5 + [1.0] * 12
+    assert [line["loss"] for line in lines_to(tmp_path, 22, dropped=1)] == [3.0] * 5 + [2.0] * 17
+    assert [line["loss"] for line in lines_to(tmp_path, 22)] == [3.0] * 22
+
+
 def test_a_step_that_was_never_done_is_refused(trained: Path) -> None:
     with pytest.raises(ConfigError, match=r"^step: 31 is not in .*metrics.jsonl, whose last is 30$"):
         lines_to(trained, 31)

@@ -136,7 +136,9 @@ def test_each_time_learns_more_slowly_and_one_too_many_stops(make: Make, tmp_pat
     folder = tmp_path / "run"
     rewinds = [line for line in journal(folder) if line["event"] == "rewind"]
     assert [line["lr_factor"] for line in rewinds] == [1.0, 0.5]
-    assert "has gone back 2 times within 40 steps" in run.guard.diagnosis()
+    told = run.guard.diagnosis()
+    assert "has gone back 2 times within 40 steps" in told and "Go back further and learn more slowly" in told
+    assert "none of these steps touched the weights" not in told  # which is said of skips
     lines = {line["step"]: line for line in read_metrics(folder / "metrics.jsonl")}
     schedule = run.optimizer.lr * run.schedule.factor(10)
     assert lines[11]["lr"] == pytest.approx(0.5 * schedule, rel=1e-6)
