@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
+import re
 import socket
-from importlib.metadata import distributions
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,16 @@ def hardware(run: Run) -> dict[str, str]:
 
 
 def packages() -> dict[str, str]:
-    """Return the installed packages, name -> version."""
-    found = {str(each.metadata["Name"]): each.version for each in distributions() if each.metadata["Name"]}
-    return dict(sorted(found.items(), key=lambda pair: pair[0].lower()))
+    """Return the installed packages, normalised name -> version, as their folders are called.
+
+    The names of folders alone are read (PEP 427, PEP 503): the metadata of 250 packages take half a second of each start.
+    """
+    folders = [folder for folder in map(Path, sys.path) if folder.is_dir()]
+    found: dict[str, str] = {}
+    for info in (info for folder in folders for info in folder.glob("*.dist-info")):
+        name, _, version = info.name.removesuffix(".dist-info").rpartition("-")
+        found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)  # the first on the path is what is imported
+    return dict(sorted(found.items()))
 
 
 def data_of(dataset: Dataset) -> dict[str, Any]:

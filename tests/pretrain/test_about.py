@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 
 from foundation.hashes import hash_file
-from pretrain.about import write_about
+from pretrain.about import packages, write_about
 from pretrain.mesh import Mesh
 from pretrain.metrics.report import write_run_report
 
@@ -39,6 +40,14 @@ def test_the_page_shows_data_environment_and_packages_of_the_run(
     assert sources[1][:2] == ["train", next(iter(manifest["splits"]["train"]))] and len(sources) == 1 + len(tokens)
     assert ["manifest.json", hash_file(data_dir / "manifest.json")] in hashes
     assert ["python", platform.python_version()] in environment and ["torch", version("torch")] in packages
+
+
+def test_packages_are_those_that_their_metadata_tell_of() -> None:
+    told: dict[str, str] = {}
+    for each in distributions():
+        if each.metadata["Name"]:
+            told.setdefault(re.sub(r"[-_.]+", "-", each.metadata["Name"]).lower(), each.version)
+    assert packages() == told
 
 
 def test_a_damaged_file_leaves_its_sections_out(tmp_path: Path, parse_page: Callable[[Path], Any]) -> None:
