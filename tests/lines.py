@@ -30,6 +30,14 @@ TINY = [
 ]
 
 
+def loop_alone(tiny: Sequence[str], runs_dir: Path) -> list[str]:
+    """Return the line of a run of the loop alone: nothing is logged, evaluated or saved."""
+    quiet = ["logger=none", "eval=none", "checkpoint=none", "data.mask_after_eot=true", "trainer.max_steps=8"]
+    changed = {text.partition("=")[0] for text in quiet}
+    kept = [text for text in tiny if text.partition("=")[0] not in changed and not text.startswith("eval.")]
+    return [*kept, *quiet, f"runs_dir={runs_dir}", "run_name=run"]
+
+
 def one_thread() -> dict[str, str]:
     """Return the environment for child processes: one thread each, so that several share two cores, no torchrun's."""
     ours = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from tests.disk import Disk
+from tests.lines import loop_alone
 
 
 @pytest.fixture
@@ -31,7 +32,4 @@ def worker(load_module: Callable[[Path], ModuleType]) -> ModuleType:
 @pytest.fixture
 def overrides(tiny: list[str], tmp_path: Path) -> list[str]:
     """A run of the loop alone: nothing is logged, evaluated or saved."""
-    quiet = ["logger=none", "eval=none", "checkpoint=none", "data.mask_after_eot=true", "trainer.max_steps=8"]
-    changed = {text.partition("=")[0] for text in quiet}
-    kept = [text for text in tiny if text.partition("=")[0] not in changed and not text.startswith("eval.")]
-    return [*kept, *quiet, f"runs_dir={tmp_path}", "run_name=run"]
+    return loop_alone(tiny, tmp_path)

@@ -20,6 +20,7 @@ from pretrain.metrics.lines import read_metrics
 from pretrain.run import Run, restore, state_of
 from pretrain.train import train
 from pretrain.types import Status
+from tests.lines import loop_alone
 from tests.pretrain.faults import BadData, Fault, finish, flip_a_bit
 
 CPU = Mesh(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"))
@@ -28,8 +29,8 @@ BAD = (20, 21, 22)  # the third of them, step 23, sends the run back, when it ha
 Make = Callable[..., Run]
 
 
-@pytest.fixture
-def line(overrides: list[str]) -> list[str]:
+def rewinding(overrides: list[str]) -> list[str]:
+    """The line of a run that goes back, from that of a run of the loop alone."""
     changed = ("checkpoint=", "trainer.max_steps=")
     kept = [text for text in overrides if not text.startswith(changed)]
     saving = ["checkpoint=default", "checkpoint.every_steps=10", "checkpoint.healthy_after_steps=5"]
@@ -38,11 +39,21 @@ def line(overrides: list[str]) -> list[str]:
 
 
 @pytest.fixture
-def make(worker: ModuleType, line: list[str]) -> Make:
+def make(worker: ModuleType, overrides: list[str]) -> Make:
     def make_it(*more: str) -> Run:
-        return worker.make_run(CPU, [*line, *more])  # type: ignore[no-any-return]
+        return worker.make_run(CPU, [*rewinding(overrides), *more])  # type: ignore[no-any-return]
 
     return make_it
+
+
+@pytest.fixture(scope="module")
+def whole(worker: ModuleType, tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+    """A run that met bad data, never killed, and its folder."""
+    runs_dir = tmp_path_factory.mktemp("whole")
+    run = worker.make_run(CPU, rewinding(loop_alone(tiny, runs_dir)))
+    BadData(run, BAD)
+    assert finish(run) is Status.FINISHED
+    return run, runs_dir / "run"
 
 
 def journal(folder: Path, dropped: bool = False) -> list[dict[str, Any]]:
@@ -80,14 +91,12 @@ def test_bad_data_is_done_again_and_then_passed_over(make: Make, tmp_path: Path)
     assert saved == ["step_00000020", "step_00000030", "step_00000040"]  # none of what was left fills the disk
 
 
-def test_it_is_the_run_that_never_saw_those_batches(make: Make, tmp_path: Path) -> None:
+def test_it_is_the_run_that_never_saw_those_batches(make: Make, whole: tuple[Run, Path], tmp_path: Path) -> None:
     """The same weights, bit for bit, as a run that was handed the journal and so passed them over at once."""
-    run = make()
-    BadData(run, BAD)
-    finish(run)
-    other = make("run_name=other", f"spike.skip_windows={tmp_path / 'run/journal.jsonl'}")
+    run, folder = whole
+    other = make(f"spike.skip_windows={folder / 'journal.jsonl'}")
     assert finish(other) is Status.FINISHED
-    assert events(tmp_path / "other") == ["windows_taken"]
+    assert events(tmp_path / "run") == ["windows_taken"]
     assert_same_weights(run, other)
 
 
@@ -174,11 +183,8 @@ KILLS = ("leave", "restore", "arrive", "again", "between", "after")
 
 @pytest.mark.parametrize("where", KILLS)
 def test_a_kill_around_it_changes_nothing(
-    make: Make, tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+    make: Make, whole: tuple[Run, Path], tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = make("run_name=whole")
-    BadData(whole, BAD)
-    finish(whole)
 
     class Killed(Exception):
         pass
@@ -210,10 +216,12 @@ def test_a_kill_around_it_changes_nothing(
     BadData(again, BAD)
     assert restore(again)
     assert finish(again) is Status.FINISHED
-    assert_same_weights(whole, again)
-    ours, theirs = journal(tmp_path / "run"), journal(tmp_path / "whole")
+    never_killed, folder = whole
+    assert_same_weights(never_killed, again)
+    assert journal(tmp_path / "run") == journal(folder)
+    kept = ("step", "data_step", "loss", "lr")
+    ours, theirs = (
+        [[line[key] for key in kept] for line in read_metrics(where / "metrics.jsonl")]
+        for where in (tmp_path / "run", folder)
+    )
     assert ours == theirs
-    for one, other in zip(*(read_metrics(tmp_path / name / "metrics.jsonl") for name in ("run", "whole")), strict=True):
-        assert {key: one[key] for key in ("step", "data_step", "loss", "lr")} == {
-            key: other[key] for key in ("step", "data_step", "loss", "lr")
-        }
