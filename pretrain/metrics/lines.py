@@ -23,7 +23,8 @@ MACHINE_FIELDS = (
     *("tokens_per_s", "step_time_s", "times", "finished_s", "mfu"),
     *("host_memory_bytes", "device_memory_bytes"),
 )
-TIMES = ("data_s", "forward_backward_s", "optimizer_s", "other_s")  # parts of a step's time, in `times`
+# parts of a step's time, in `times`
+TIMES = ("data_s", "counts_s", "forward_backward_s", "watch_s", "optimizer_s", "other_s")
 # what the run's clock stands still for, as ledger.jsonl calls it
 CHECKPOINT, EVALUATION, OTHER = "checkpoint", "evaluation", "other"
 SAMPLES = "samples"  # the one field of an evaluation that is no number: [{"prompt": str, "text": str}, ...]
