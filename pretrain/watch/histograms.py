@@ -34,7 +34,7 @@ def counts_of(values: Tensor, edges: Tensor, piece_values: int = PIECE_VALUES) -
         values: of any shape. edges: of `edges_on`. piece_values: that are copied at once.
     """
     counts = torch.zeros(NUM_BINS + 1, dtype=torch.int64, device=values.device)
-    for piece in values.detach().reshape(-1).split(piece_values):
+    for piece in torch.split(values.detach().reshape(-1), piece_values):
         flat = piece.float().contiguous()
         places = torch.bucketize(flat, edges, right=True).clamp_(1, NUM_BINS).sub_(1)
         places.masked_fill_(~torch.isfinite(flat), NUM_BINS)

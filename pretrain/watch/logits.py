@@ -21,7 +21,7 @@ def logit_sums(logits_BTV: Tensor, targets_BT: Tensor, block_logits: int = BLOCK
     """
     logits_NV, targets_N = logits_BTV.flatten(0, 1), targets_BT.flatten()
     rows = max(1, block_logits // logits_NV.size(1))
-    blocks = zip(logits_NV.split(rows), targets_N.split(rows), strict=True)
+    blocks = zip(torch.split(logits_NV, rows), torch.split(targets_N, rows), strict=True)
     sums_3 = torch.stack([_sums_of_block(*block) for block in blocks]).sum(0)
     low, high = torch.aminmax(logits_NV)
     return torch.cat([sums_3, torch.stack([(targets_N != IGNORE).sum().float(), torch.maximum(-low, high)])])

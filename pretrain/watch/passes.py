@@ -33,8 +33,8 @@ class Passes:
     def take(self, inputs_BT: Tensor, targets_BT: Tensor) -> None:
         """Look at a batch: (B, T) int64 each."""
         rows = max(1, self._tokens_at_once // inputs_BT.size(1))
-        for inputs_bT, targets_bT in zip(inputs_BT.split(rows), targets_BT.split(rows), strict=True):
-            self._take_part(inputs_bT, targets_bT)
+        for part in zip(torch.split(inputs_BT, rows), torch.split(targets_BT, rows), strict=True):
+            self._take_part(*part)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return on the device `logits` (4,) of `logit_figures`, and where there are such ones `activations`

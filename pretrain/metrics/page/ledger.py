@@ -102,7 +102,8 @@ class _Steps:
     """Steps as they were done, some twice, by the time at which they were finished.
 
     Attributes:
-        finished_s, took_s, data_s, compute_s, watch_s: (n,) float64; fates: (n,) str, COMPUTE, SKIPPED, REDONE or REWOUND.
+        finished_s, took_s, data_s, compute_s, watch_s: (n,) float64.
+        fates: (n,) str, COMPUTE, SKIPPED, REDONE or REWOUND.
     """
 
     finished_s: np.ndarray
@@ -138,7 +139,8 @@ class _Steps:
         *numbers, all_fates = joined
         columns_s = [each.astype(np.float64) for each in numbers]
         order = np.argsort(columns_s[0], kind="stable")
-        return cls(*(each[order] for each in columns_s), all_fates[order])
+        ended_s, took_s, of_data_s, compute_s, of_watch_s = (each[order] for each in columns_s)
+        return cls(ended_s, took_s, of_data_s, compute_s, of_watch_s, all_fates[order])
 
     def between(self, low_s: float, high_s: float) -> _Steps:
         """Return those that were finished from `low_s` on and before `high_s`."""

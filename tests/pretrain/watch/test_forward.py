@@ -17,9 +17,9 @@ from pretrain.model.transformer import Transformer
 from pretrain.types import IGNORE
 from pretrain.watch.attention import attention_figures, plain_attention_figures
 from pretrain.watch.forward import activation_figures, look_into
+from pretrain.watch.histograms import counts_of, edges_on
 from pretrain.watch.logits import logit_figures, logit_sums
 from pretrain.watch.passes import Passes
-from pretrain.watch.histograms import counts_of, edges_on
 from tests.pretrain.watch.models import TwoLayerLSTM
 
 VOCAB = 40
