@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from torch.nn import functional
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -18,6 +20,7 @@ from pretrain.types import IGNORE
 from pretrain.watch.attention import attention_figures, plain_attention_figures
 from pretrain.watch.forward import activation_figures, look_into
 from pretrain.watch.histograms import counts_of, edges_on
+from pretrain.watch.layers import layer_of
 from pretrain.watch.logits import logit_figures, logit_sums
 from pretrain.watch.passes import Passes
 from tests.pretrain.watch.models import TwoLayerLSTM
@@ -196,3 +199,36 @@ def test_what_is_compiled_is_looked_into_uncompiled(model: Transformer) -> None:
     assert calls == [] and "blocks.0" in seen.activations and "blocks.0" in seen.attention
     model(ids())
     assert calls == [1]
+
+
+def test_what_is_compiled_is_not_compiled_anew_for_a_look(model: Transformer) -> None:
+    counter = CompileCounter()
+    for block in model.blocks:
+        block.compile(backend=counter)
+    model.train()
+    expected = look_into(model, ids())
+    assert counter.frame_count == 0
+
+    def step() -> None:
+        model.zero_grad()
+        model.loss_sum(ids(), ids(), torch.arange(3))[0].backward()
+
+    step()
+    compiled = counter.frame_count
+    assert compiled > 0
+    found = look_into(model, ids())
+    step()
+    assert counter.frame_count == compiled
+    torch.testing.assert_close(found.activations, expected.activations)
+    torch.testing.assert_close(found.attention, expected.attention)
+
+
+def test_layers_that_are_computed_again_in_the_backward_keep_their_names(model: Transformer) -> None:
+    expected = look_into(model, ids())
+    names = [layer_of(name) for name, _ in model.named_parameters()]
+    for place, block in enumerate(model.blocks):
+        model.blocks[place] = checkpoint_wrapper(block)
+    found = look_into(model, ids())
+    torch.testing.assert_close(found.activations, expected.activations)
+    torch.testing.assert_close(found.attention, expected.attention)
+    assert [layer_of(name) for name, _ in model.named_parameters()] == names

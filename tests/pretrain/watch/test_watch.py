@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from hydra import compose, initialize_config_dir
 from torch import Tensor
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import distribute_tensor
 
 from foundation.config import DEFAULT_TARGETS
 from foundation.config.compose import plain
-from foundation.errors import SettingError
+from foundation.errors import ConfigError, SettingError
 from pretrain.json_lines import read_lines
 from pretrain.main import Config, assemble, check_config
 from pretrain.mesh import Mesh
@@ -179,6 +182,28 @@ def test_a_parameter_that_took_no_part_in_a_step_is_shown_as_such(overrides: lis
     assert sum(found["histograms"]["weights"]["experts.1"]["counts"]) == sum(weights.values())
     assert found["histograms"]["gradients"]["experts.1"] == {"edges": [], "counts": []}
     assert "activation_std" in used and "activation_std" not in unused
+
+
+def test_parameters_that_are_spread_over_the_ranks_are_refused_on_every_rank(
+    worker: ModuleType, overrides: list[str]
+) -> None:
+    run = worker.make_run(CPU, [*overrides, *WATCH])
+    result = forward_backward(run, batches := run.loader.micro_batches(0))
+    run.loader.close()
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        norm = run.model.final_norm
+        assert isinstance(norm, torch.nn.Module) and isinstance(norm.weight, torch.nn.Parameter) and result is not None
+        norm.weight = torch.nn.Parameter(distribute_tensor(norm.weight.detach(), init_device_mesh("cpu", (1,))))
+        for rank in range(2):
+            watch = WatchModel(run.model, run.loader, run.tokenizer, Mesh(rank, 2, 0, CPU.device))
+            with watch.looking(3, batches, result, run.numerics):  # looks into no such step
+                pass
+            text = r"^watch: final_norm\.weight is spread over the ranks .*; set watch=none, or take a parallel="
+            with pytest.raises(ConfigError, match=text), watch.looking(10, batches, result, run.numerics):
+                pass
+    finally:
+        dist.destroy_process_group()
 
 
 def test_a_model_without_attention_has_no_fields_of_it(overrides: list[str], tmp_path: Path) -> None:
