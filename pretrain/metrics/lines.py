@@ -67,7 +67,10 @@ class MetricsFile(StepLines):
 
 def in_order(line: dict[str, Any]) -> dict[str, Any]:
     """Return a line with its step's fields in their order: a checkpoint, which keeps one, sorts them by name."""
-    return {name: line[name] for name in STEP_FIELDS if name in line} | line
+    found = {name: line[name] for name in STEP_FIELDS if name in line} | line
+    if times := line.get("times"):
+        found["times"] = {name: times[name] for name in TIMES if name in times} | times
+    return found
 
 
 def missing_steps(path: Path, first: int, last: int) -> list[tuple[int, int]]:
