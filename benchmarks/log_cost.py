@@ -18,12 +18,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
-from table import measured_with, spread, table
+from table import measured_with, ratio, spread, table
 from train_loop import write_corpus
 
 from foundation.config import DEFAULT_TARGETS
@@ -114,30 +114,47 @@ def time_measures(run: Run, repeats: int) -> dict[str, list[float]]:
     return {name: times[1:] for name, times in taken.items()}
 
 
-def time_run(folder: Path, name: str, overrides: list[str], steps: int) -> float:
-    """Return milliseconds a step, the mean over a whole run."""
+class RunTimes(NamedTuple):
+    """Milliseconds a step, means over a whole run: on the wall, of them looking into steps, and of CPU in all threads.
+
+    Looking is the time that the loop is held: by looks, and by making and writing what they saw.
+    """
+
+    step_ms: float
+    looking_ms: float
+    cpu_ms: float
+
+
+def time_run(folder: Path, name: str, overrides: list[str], steps: int) -> RunTimes:
+    """Return the times of a run."""
     run = make_run(folder, name, steps, overrides)
+    cpu_s = time.process_time()
     train(run)
+    cpu_s = time.process_time() - cpu_s
     run.loader.close()
     run.log.close("finished")
     lines = list(read_metrics(folder / "runs" / name / "metrics.jsonl"))
-    return 1000 * statistics.mean(line["step_time_s"] for line in lines[SETTLING_STEPS:])
+    timed = lines[SETTLING_STEPS:]
+    step_s = statistics.mean(line["step_time_s"] for line in timed)
+    looking_s = statistics.mean(line["times"]["watch_s"] for line in timed)
+    return RunTimes(1000 * step_s, 1000 * looking_s, 1000 * cpu_s / steps)
 
 
 def measure(folder: Path, repeats: int, lines: int, steps: int) -> list[str]:
     """Return the page's tables."""
     write_corpus(folder, VOCAB)
     held: dict[str, list[tuple[float, float]]] = {name: [] for name in LOGGERS}
-    runs: dict[str, list[float]] = {name: [] for name in WATCHES}
+    runs: dict[str, list[RunTimes]] = {name: [] for name in WATCHES}
     for repeat in range(repeats):
         for place, (name, overrides) in enumerate(LOGGERS.items()):
             held[name].append(time_lines(folder, f"lines_{place}_{repeat}", overrides, lines))
-        for name, overrides in WATCHES.items():
-            runs[name].append(time_run(folder, f"{name.partition('=')[2]}_{repeat}", overrides, steps))
+        turn = repeat % len(WATCHES)  # each is first as often as last
+        for name in [*WATCHES][turn:] + [*WATCHES][:turn]:
+            runs[name].append(time_run(folder, f"{name.partition('=')[2]}_{repeat}", WATCHES[name], steps))
     run = make_run(folder, "measures", 1, [])
     measures = time_measures(run, 5 * repeats)
     run.loader.close()
-    step_ms = statistics.median(runs["watch=none"])
+    step_ms = statistics.median(times.step_ms for times in runs["watch=none"])
     goal = f"{GOAL_FRAC:.1%} of a step of {GOAL_STEP_MS:.0f} ms"
     rows = [["a line goes to", "ms held", "ms of CPU, all threads", f"held, of {GOAL_STEP_MS:.0f} ms"]]
     for name, pairs in held.items():
@@ -145,10 +162,12 @@ def measure(folder: Path, repeats: int, lines: int, steps: int) -> list[str]:
         rows.append([name, spread(waits, 3), spread(works, 3), f"{statistics.median(waits) / GOAL_STEP_MS:.2%}"])
     parts = [["measured in a step", "ms", f"of its {step_ms:,.0f} ms"]]
     parts += [[name, spread(t, 3), f"{statistics.median(t) / step_ms:.2%}"] for name, t in measures.items()]
-    looks = [["run", "ms a step", "above watch=none"]]
+    looks = [["run", "ms a step", "above watch=none", "ms looking", "ms of CPU, all threads", "above watch=none"]]
+    alone_ms, _, alone_cpu_ms = map(list, zip(*runs["watch=none"], strict=True))
     for name, taken in runs.items():
-        more = statistics.median(one / other for one, other in zip(taken, runs["watch=none"], strict=True)) - 1
-        looks.append([name, spread(taken, 1), f"{more:+.1%}"])
+        steps_ms, looking_ms, cpu_ms = map(list, zip(*taken, strict=True))
+        row = [name, spread(steps_ms, 1), f"{ratio(steps_ms, alone_ms) - 1:+.1%}", spread(looking_ms, 2)]
+        looks.append([*row, spread(cpu_ms, 1), f"{ratio(cpu_ms, alone_cpu_ms) - 1:+.1%}"])
     return [
         "## A line a step", "", f"The goal is {goal}.", "", table(rows), "",
         "## What a step measures for its line", "", table(parts), "",

@@ -17,15 +17,17 @@ class Phase(IntEnum):
 
     STARTING = 0
     LOADING = 1
-    FORWARD = 2
-    BACKWARD = 3
-    EXCHANGE = 4  # the last micro batch's backward, in which the gradients cross the ranks
-    UPDATE = 5
-    DEVICE = 6
-    SAVING = 7
-    EVALUATING = 8
-    ENDING = 9
-    ENDED = 10
+    COUNTING = 2
+    FORWARD = 3
+    BACKWARD = 4
+    EXCHANGE = 5  # the last micro batch's backward, in which the gradients cross the ranks
+    WATCHING = 6
+    UPDATE = 7
+    DEVICE = 8
+    SAVING = 9
+    EVALUATING = 10
+    ENDING = 11
+    ENDED = 12
 
     @property
     def words(self) -> str:
@@ -36,9 +38,11 @@ class Phase(IntEnum):
 WORDS = {
     Phase.STARTING: "starting: restoring, compiling",
     Phase.LOADING: "loading data",
+    Phase.COUNTING: "adding up the targets of all ranks",
     Phase.FORWARD: "forward",
     Phase.BACKWARD: "backward",
     Phase.EXCHANGE: "backward, in which gradients cross the ranks",
+    Phase.WATCHING: "looking into the step",
     Phase.UPDATE: "the update",
     Phase.DEVICE: "waiting for the device",
     Phase.SAVING: "saving",

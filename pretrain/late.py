@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pretrain.heartbeat import Heartbeat
-from pretrain.phases import DeviceTimes, HostTimes, Marks, read_marks
+from pretrain.phases import DeviceTimes, HostTimes, Mark, read_marks
 from pretrain.types import ASKED, Record, StepResult
 
 PIECE_BITS = 24  # of an integer, that float32 holds exactly: it travels in pieces, so that one copy is enough
@@ -29,7 +29,7 @@ class _Waiting(NamedTuple):
     finished_s: float
     values: Tensor
     event: torch.cuda.Event | None
-    times: dict[str, float] | Marks
+    times: dict[str, float] | list[Mark]
     result: StepResult
 
 

@@ -1,26 +1,28 @@
-"""Where a step's time goes: waiting for data, forward and backward, the update. Measured from the loop's own marks.
+"""Where a step's time goes: waiting for data, for other ranks' counts of targets, forward and backward, looking into
+the step, the update. Measured from the loop's own marks.
 
 On a CPU the host's clock is the device's. A GPU works behind the host, whose times say when work was queued: there an
-event is recorded at each mark and read when the step's own result is, two steps later, so nothing waits for it.
+event is recorded where a part begins and read when the step's own result is, two steps later, so nothing waits for it.
 """
 
 from __future__ import annotations
 
-import itertools
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 
 from pretrain.heartbeat import Heartbeat, Phase
 
-DATA, COMPUTE, UPDATE = "data_s", "forward_backward_s", "optimizer_s"
+DATA, COUNTS, COMPUTE, WATCH, UPDATE = "data_s", "counts_s", "forward_backward_s", "watch_s", "optimizer_s"
 PARTS = {
     Phase.LOADING: DATA,
+    Phase.COUNTING: COUNTS,
     **dict.fromkeys((Phase.FORWARD, Phase.BACKWARD, Phase.EXCHANGE), COMPUTE),
+    Phase.WATCHING: WATCH,
     Phase.UPDATE: UPDATE,
 }
-MARKED = (Phase.LOADING, Phase.FORWARD, Phase.UPDATE)  # where a part begins
 
 
 class HostTimes:
@@ -48,12 +50,11 @@ class HostTimes:
         return spent_s
 
 
-class Marks(NamedTuple):
-    """Events of one step on the device, where each part begins."""
+class Mark(NamedTuple):
+    """An event on the device, where a part of a step begins; of a phase that is no part's the name is empty."""
 
-    loading: torch.cuda.Event
-    forward: torch.cuda.Event
-    update: torch.cuda.Event
+    part: str
+    event: torch.cuda.Event
 
 
 class DeviceTimes:
@@ -65,27 +66,32 @@ class DeviceTimes:
 
     def __init__(self, heartbeat: Heartbeat) -> None:
         heartbeat.listener = self._mark
-        self._events: dict[Phase, torch.cuda.Event] = {}
+        self._marks: list[Mark] = []
 
     def _mark(self, phase: Phase) -> None:
         if phase is Phase.LOADING:
-            self._events.clear()
-        if phase in MARKED and phase not in self._events:  # of several micro batches the first begins it
+            self._marks = []  # a new list: the step before may still have the old one
+        part = PARTS.get(phase, "")
+        if phase is Phase.LOADING or (self._marks and part != self._marks[-1].part):  # micro batches are one part
             event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             event.record()
-            self._events[phase] = event
+            self._marks.append(Mark(part, event))
 
-    def cut(self) -> Marks | dict[str, float]:
-        """Return the events of the step that ends; where it was not marked, nothing is known of it."""
-        return Marks(*(self._events[phase] for phase in MARKED)) if len(self._events) == len(MARKED) else {}
+    def cut(self) -> list[Mark]:
+        """Return the marks of the step that ends; none where it got to no update: nothing is known of it then."""
+        marks, self._marks = self._marks, []
+        return marks if any(mark.part == UPDATE for mark in marks) else []
 
 
-def read_marks(marks: Marks, end: torch.cuda.Event | None) -> dict[str, float]:
+def read_marks(marks: Sequence[Mark], end: torch.cuda.Event | None) -> dict[str, float]:
     """Return seconds of each part of a step that the host has waited for.
 
     Args:
         marks: of the step. end: recorded when its result was on its way.
     """
     assert end is not None, "where there are events, there is one of the end"
-    spans = (one.elapsed_time(other) / 1000 for one, other in itertools.pairwise((*marks, end)))
-    return dict(zip((DATA, COMPUTE, UPDATE), spans, strict=True))
+    spent_s = dict.fromkeys(PARTS.values(), 0.0) if marks else {}
+    for mark, stop in zip(marks, [*(mark.event for mark in marks[1:]), end], strict=True):
+        if mark.part:
+            spent_s[mark.part] += mark.event.elapsed_time(stop) / 1000
+    return spent_s

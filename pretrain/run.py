@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,7 @@ from pretrain.seats import (
 )
 from pretrain.signals import StopSignal
 from pretrain.tokenizer import Tokenizer
-from pretrain.types import TrainState
+from pretrain.types import Batch, StepResult, TrainState
 
 
 @dataclass(slots=True)
@@ -197,6 +199,21 @@ def look_after_saves(run: Run) -> None:
     took_s = run.checkpointer.poll(run.progress.num_updates)
     if took_s is not None:
         run.signal.saving_took(took_s)
+
+
+@contextlib.contextmanager
+def update_looked_into(run: Run, batches: list[Batch], result: StepResult) -> Iterator[None]:
+    """The context of one update, before and after which the step is looked into: time of its own.
+
+    Args:
+        batches: this rank's micro batches. result: what the step measured.
+    """
+    here = run.mesh.heartbeat.at
+    here(Phase.WATCHING)
+    with run.watch.looking(run.progress.step + 1, batches, result, run.numerics):
+        here(Phase.UPDATE)
+        yield
+        here(Phase.WATCHING)
 
 
 def show_watched(run: Run, drain: bool = False) -> None:

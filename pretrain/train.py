@@ -23,6 +23,7 @@ from pretrain.run import (
     look_after_saves,
     save,
     show_watched,
+    update_looked_into,
     way_back,
 )
 from pretrain.seats import Action
@@ -51,8 +52,7 @@ def train(run: Run) -> Status:
         if result is None:
             status = Status.PREEMPTED
             break
-        here(Phase.UPDATE)
-        with run.watch.looking(now.step + 1, batches, result, run.numerics):
+        with update_looked_into(run, batches, result):
             run.optimizer.step(lr, result.judgement[0], clip_scale(result.grad_norm, run.max_grad_norm))
         run.optimizer.zero_grad()
         late.push(now.step + 1, now.data_step, lr, result)
@@ -67,7 +67,9 @@ def train(run: Run) -> Status:
         if went_back:
             run.control.agree(*asked)
             continue
+        here(Phase.WATCHING)
         show_watched(run, drain=saves)
+        here(Phase.DEVICE)
         if compares:
             check_replicas(run)
         look_after_saves(run)
@@ -105,6 +107,7 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
         then gradients and random states are as before it, and it is taken again when the run goes on.
     """
     mesh = run.mesh
+    mesh.heartbeat.at(Phase.COUNTING)
     random_before = random_states(mesh.device) if may_give_up(mesh) else None
     targets_S, stop, batch_hash = counts_of(run, batches)
     num_targets = targets_S.sum()

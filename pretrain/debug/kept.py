@@ -37,7 +37,7 @@ def kept(run: Run, copies: bool) -> Iterator[None]:
     trains = [(module, module.training) for module in run.wrapped.modules()]
     learns = [(parameter, parameter.requires_grad) for parameter in run.model.parameters()]
     gradients = [(parameter, parameter.grad) for parameter in run.model.parameters()]
-    places = [(module, key, buffer) for module in run.model.modules() for key, buffer in module._buffers.items()]
+    buffers = [(m, dict(m._buffers), set(m._non_persistent_buffers_set)) for m in run.model.modules()]
     random = random_states(run.mesh.device)
     drop_gradients(run)
     try:
@@ -50,8 +50,10 @@ def kept(run: Run, copies: bool) -> Iterator[None]:
             module.training = does
         for parameter, gradient in gradients:
             parameter.grad = gradient
-        for module, key, buffer in places:  # a forward may have put another tensor there
-            module._buffers[key] = buffer
+        for module, by_name, unsaved in buffers:  # a forward may have put another there, added one or taken one away
+            module._buffers.clear()
+            module._buffers.update(by_name)
+            module._non_persistent_buffers_set = unsaved
         with torch.no_grad():
             for name, before in held.items():
                 tensors[name].copy_(before)

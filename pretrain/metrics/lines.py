@@ -23,7 +23,8 @@ MACHINE_FIELDS = (
     *("tokens_per_s", "step_time_s", "times", "finished_s", "mfu"),
     *("host_memory_bytes", "device_memory_bytes"),
 )
-TIMES = ("data_s", "forward_backward_s", "optimizer_s", "other_s")  # parts of a step's time, in `times`
+# parts of a step's time, in `times`
+TIMES = ("data_s", "counts_s", "forward_backward_s", "watch_s", "optimizer_s", "other_s")
 # what the run's clock stands still for, as ledger.jsonl calls it
 CHECKPOINT, EVALUATION, OTHER = "checkpoint", "evaluation", "other"
 SAMPLES = "samples"  # the one field of an evaluation that is no number: [{"prompt": str, "text": str}, ...]
@@ -66,7 +67,10 @@ class MetricsFile(StepLines):
 
 def in_order(line: dict[str, Any]) -> dict[str, Any]:
     """Return a line with its step's fields in their order: a checkpoint, which keeps one, sorts them by name."""
-    return {name: line[name] for name in STEP_FIELDS if name in line} | line
+    found = {name: line[name] for name in STEP_FIELDS if name in line} | line
+    if times := line.get("times"):
+        found["times"] = {name: times[name] for name in TIMES if name in times} | times
+    return found
 
 
 def missing_steps(path: Path, first: int, last: int) -> list[tuple[int, int]]:

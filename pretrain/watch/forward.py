@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pretrain.seats import Attends, Model
-from pretrain.types import IGNORE
+from pretrain.watch.attention import attention_figures
 from pretrain.watch.layers import is_layer, layer_of
 
 
@@ -46,14 +46,16 @@ def look_into(model: Model, inputs_BT: Tensor) -> Seen:
     """
     activations: dict[str, Tensor] = {}
     attention: dict[str, Tensor] = {}
-    outputs: list[Tensor] = []
+    states: dict[int, Tensor] = {}  # by width: the layer that comes last is the state, but for the logits
 
     def of_layer(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             found = output[0] if isinstance(output, tuple) else output
             if isinstance(found, Tensor) and found.is_floating_point():
                 activations[name] = activation_figures(found)
-                outputs.append(found)
+                if found.dim() == 3:
+                    states.pop(found.size(-1), None)  # one a width is held, and the newest stands last
+                    states[found.size(-1)] = found
 
         return hook
 
@@ -73,8 +75,8 @@ def look_into(model: Model, inputs_BT: Tensor) -> Seen:
             if attends:
                 stack.callback(module.register_forward_pre_hook(of_attention(name)).remove)
         logits_BTV = model(inputs_BT).float()
-    states = [output for output in outputs if output.dim() == 3 and output.size(-1) != logits_BTV.size(-1)]
-    return Seen(logits_BTV, activations, attention, states[-1] if states else None)
+    states.pop(logits_BTV.size(-1), None)
+    return Seen(logits_BTV, activations, attention, list(states.values())[-1] if states else None)
 
 
 @contextlib.contextmanager
@@ -98,38 +100,3 @@ def activation_figures(output: Tensor) -> Tensor:
     std, mean = torch.std_mean(values, correction=0)
     low, high = torch.aminmax(values)
     return torch.stack([mean, std, torch.maximum(-low, high)])
-
-
-def attention_figures(q_BHTK: Tensor, k_BHTK: Tensor) -> Tensor:
-    """Return (2,) float32 of causal attention: largest score q k / sqrt(K), mean entropy of a query's weights in nats.
-
-    Args:
-        q_BHTK, k_BHTK: (B, H, T, K) queries and keys, as they are multiplied.
-    """
-    with torch.autocast(q_BHTK.device.type, enabled=False):
-        scores_BHTT = (q_BHTK.float() @ k_BHTK.float().transpose(-1, -2)) * q_BHTK.size(-1) ** -0.5
-    future_TT = torch.ones(scores_BHTT.shape[-2:], dtype=torch.bool, device=scores_BHTT.device).triu_(1)
-    scores_BHTT = scores_BHTT.masked_fill(future_TT, -torch.inf)
-    log_weights_BHTT = scores_BHTT.log_softmax(-1)
-    entropy_BHT = -(log_weights_BHTT.exp() * log_weights_BHTT.masked_fill(future_TT, 0.0)).sum(-1)
-    return torch.stack([scores_BHTT.amax(), entropy_BHT.mean()])
-
-
-def logit_figures(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
-    """Return (4,) float32, means over the positions with a target: entropy in nats, probability of the likeliest token
-    and of the target; and the largest absolute logit.
-
-    Args:
-        logits_BTV: (B, T, V) float32; rows that stand for no token are among them, as in the loss.
-        targets_BT: (B, T) int64, IGNORE where masked.
-    """
-    log_probs_BTV = logits_BTV.log_softmax(-1)
-    is_target_BT = targets_BT != IGNORE
-    entropy_BT = -(log_probs_BTV.exp() * log_probs_BTV).sum(-1)
-    target_BT1 = torch.where(is_target_BT, targets_BT, 0).unsqueeze(-1)
-    shown = torch.stack(
-        [entropy_BT, log_probs_BTV.amax(-1).exp(), log_probs_BTV.gather(-1, target_BT1).squeeze(-1).exp()]
-    )
-    means = torch.where(is_target_BT, shown, 0.0).sum((1, 2)) / is_target_BT.sum()
-    low, high = torch.aminmax(logits_BTV)
-    return torch.cat([means, torch.maximum(-low, high).unsqueeze(0)])

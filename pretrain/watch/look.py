@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from pretrain.run_files import WATCH
 from pretrain.seats import Model
 from pretrain.types import Batch, StepResult
-from pretrain.watch.forward import logit_figures, look_into
-from pretrain.watch.histograms import counts_of, edges_on, trimmed
+from pretrain.watch.histograms import NUM_BINS, counts_of, edges_on, trimmed
 from pretrain.watch.layers import layer_of, means_by_layer, norms_by_layer
 from pretrain.watch.parameters import Update, sample, zero_shares
+from pretrain.watch.passes import Passes
 from pretrain.watch.pending import Found
 
 ACTIVATIONS = ("activation_mean", "activation_std", "activation_max")
@@ -26,6 +26,9 @@ LOGITS = ("entropy", "top1_prob", "target_prob", "logit_max")
 class Look:
     """Of one step. Made before the update; `tensors` grow as it goes.
 
+    A trained parameter that took no part in the step has no gradient. It counts as one of zeros, as in the step's own
+    norms, and is in no histogram of gradients.
+
     Args:
         model: with gradients. step: steps finished with this one. most: elements of a parameter that are sampled; None
             for all.
@@ -34,7 +37,7 @@ class Look:
     """
 
     def __init__(self, model: Model, step: int, most: int | None) -> None:
-        named = [(name, p) for name, p in model.named_parameters() if p.grad is not None]
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]  # those of `trained_names`
         self._model, self._step, self._most = model, step, most
         self._names: list[str] = [name for name, _ in named]
         self._parameters: list[nn.Parameter] = [p for _, p in named]
@@ -47,7 +50,7 @@ class Look:
         """Measure weights and gradients."""
         self.tensors["grad_norms"] = result.grad_norms_P
         self.tensors["weight_norms"] = torch.stack(torch._foreach_norm(list[Tensor](self._parameters))).detach().float()
-        self.tensors["zero_shares"] = zero_shares(self._gradients())
+        self.tensors["zero_shares"] = zero_shares(self._gradients(), self._parameters[0].device)
 
     def at_forward(self, batch: Batch, sequences: int | None, histograms: bool) -> None:
         """Measure a pass over the first sequences of a batch.
@@ -55,22 +58,21 @@ class Look:
         Args:
             histograms: of the logits, too.
         """
-        seen = look_into(self._model, batch.inputs_BT[:sequences])
-        self._activations, self._attention = list(seen.activations), list(seen.attention)
-        self.tensors["logits"] = logit_figures(seen.logits_BTV, batch.targets_BT[:sequences])
-        if seen.activations:
-            self.tensors["activations"] = torch.stack(list(seen.activations.values()))
-        if seen.attention:
-            self.tensors["attention"] = torch.stack(list(seen.attention.values()))
-        if histograms:
-            self.tensors["logit_counts"] = counts_of(seen.logits_BTV, edges_on(seen.logits_BTV.device))
+        edges = edges_on(batch.inputs_BT.device) if histograms else None
+        passes = Passes(self._model, edges)
+        passes.take(batch.inputs_BT[:sequences], batch.targets_BT[:sequences])
+        self._activations, self._attention = passes.activations, passes.attention
+        self.tensors |= passes.tensors()
 
     def at_histograms(self) -> None:
         """Count weights and gradients by size."""
         edges = edges_on(self._parameters[0].device)
         weights = [sample(parameter, self._most) for parameter in self._parameters]
         self.tensors["weight_counts"] = torch.stack([counts_of(values, edges) for values in weights])
-        self.tensors["gradient_counts"] = torch.stack([counts_of(values, edges) for values in self._gradients()])
+        nothing = torch.zeros(NUM_BINS, dtype=torch.int64, device=edges.device)
+        self.tensors["gradient_counts"] = torch.stack(
+            [nothing if values is None else counts_of(values, edges) for values in self._gradients()]
+        )
 
     def at_update(self) -> None:
         """Measure how far the weights were moved; called after the update."""
@@ -99,8 +101,8 @@ class Look:
             line["histograms"] = self._histograms(found, sizes)
         yield WATCH, line
 
-    def _gradients(self) -> list[Tensor]:
-        return [sample(p.grad, self._most) for p in self._parameters if p.grad is not None]
+    def _gradients(self) -> list[Tensor | None]:
+        return [None if p.grad is None else sample(p.grad, self._most) for p in self._parameters]
 
     def _ratios(self, found: Found) -> dict[str, float]:
         moved = norms_by_layer(self._names, found["moved"].tolist())

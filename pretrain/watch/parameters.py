@@ -25,9 +25,18 @@ def sample(values: Tensor, most: int | None) -> Tensor:
     return flat[:: stride + 1 - stride % 2]
 
 
-def zero_shares(gradients: Sequence[Tensor]) -> Tensor:
-    """Return (tensors,) float32, the share of elements that are exactly 0 in each."""
-    return torch.stack([(gradient == 0).float().mean() for gradient in gradients])
+def zero_shares(gradients: Sequence[Tensor | None], device: torch.device) -> Tensor:
+    """Return (tensors,) float32, the share of elements that are exactly 0 in each; 1 where there is no gradient.
+
+    Args:
+        device: of them.
+    """
+    nothing = torch.ones((), device=device)
+    return torch.stack([nothing if gradient is None else _zero_share(gradient) for gradient in gradients])
+
+
+def _zero_share(gradient: Tensor) -> Tensor:
+    return (gradient.numel() - torch.count_nonzero(gradient)) / gradient.numel()
 
 
 class Update:
@@ -42,14 +51,15 @@ class Update:
         self._before = [sample(parameter, most).clone() for parameter in parameters]
 
     def norms(self) -> tuple[Tensor, Tensor]:
-        """Return (parameters,) float32 twice: L2 norms of the update and of the weights before it.
+        """Return (parameters,) float32 twice: L2 norms of the update and of the weights before it. Called once.
 
         Those of a sample are scaled up to the whole parameter.
         """
         after = [sample(parameter, self._most) for parameter in self._parameters]
         scales = [(p.numel() / kept.numel()) ** 0.5 for p, kept in zip(self._parameters, self._before, strict=True)]
-        moved = torch._foreach_norm(torch._foreach_sub(after, self._before))
-        torch._foreach_mul_(moved, scales)
         weights = torch._foreach_norm(self._before)
         torch._foreach_mul_(weights, scales)
+        torch._foreach_sub_(self._before, after)  # nothing else needs them, and another copy would be a model more
+        moved = torch._foreach_norm(self._before)
+        torch._foreach_mul_(moved, scales)
         return torch.stack(moved).float(), torch.stack(weights).float()

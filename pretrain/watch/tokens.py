@@ -41,7 +41,7 @@ class Tokens:
                 continue
             seen = look_into(self._model, batch.inputs_BT)
             if datapoints:
-                tensors |= {f"{split}.{name}": found for name, found in said(seen.logits_BTV, batch).items()}
+                tensors |= {f"{split}.{name}": found for name, found in said(seen.logits_BTV, batch.targets_BT).items()}
             if projections and split == self._projected and seen.states_BTD is not None:
                 tensors[STATES] = reduced(seen.states_BTD.flatten(0, 1)[: self._num_vectors])
         embedding = token_embedding(self._model, self._tokenizer.vocab_size)
@@ -109,13 +109,18 @@ class Tokens:
         return self._tokenizer.bytes_of([index]).decode(errors="replace")
 
 
-def said(logits_BTV: Tensor, batch: FixedBatch) -> dict[str, Tensor]:
-    """Return (B, T) each: the likeliest token, its probability and the target's; of no meaning where there is none."""
-    log_probs_BTV = logits_BTV.log_softmax(-1)
-    top_BT, predictions_BT = log_probs_BTV.max(-1)
-    target_BT1 = torch.where(batch.targets_BT == IGNORE, 0, batch.targets_BT).unsqueeze(-1)
-    target_BT = log_probs_BTV.gather(-1, target_BT1).squeeze(-1)
-    return {"predictions": predictions_BT, "prediction_probs": top_BT.exp(), "target_probs": target_BT.exp()}
+def said(logits_BTV: Tensor, targets_BT: Tensor) -> dict[str, Tensor]:
+    """Return (B, T) each: the likeliest token, its probability and the target's; of no meaning where there is none.
+
+    Args:
+        logits_BTV: (B, T, V) float32. targets_BT: (B, T) int64, IGNORE where there is none.
+    """
+    top_BT, predictions_BT = logits_BTV.max(-1)
+    target_BT1 = torch.where(targets_BT == IGNORE, 0, targets_BT).unsqueeze(-1)
+    target_BT = logits_BTV.gather(-1, target_BT1).squeeze(-1)
+    log_sums_BT = torch.stack([logits_TV.logsumexp(-1) for logits_TV in logits_BTV])  # copies one sequence's at a time
+    probs = {"prediction_probs": (top_BT - log_sums_BT).exp(), "target_probs": (target_BT - log_sums_BT).exp()}
+    return {"predictions": predictions_BT} | probs
 
 
 def token_embedding(model: nn.Module, vocab_size: int) -> Tensor | None:

@@ -6,7 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from foundation.errors import require
+from torch import nn
+
+from foundation.errors import ConfigError, require
 from pretrain.data.loader import ShardLoader
 from pretrain.mesh import Mesh
 from pretrain.run_files import WATCH
@@ -85,8 +87,10 @@ class WatchModel(Watch):
 
     @contextlib.contextmanager
     def looking(self, step: int, batches: list[Batch], result: StepResult, numerics: Numerics) -> Iterator[None]:
-        # rank 0 alone: every rank holds the same weights and gradients, and waits for the slowest anyway
         due = {name for name, every in self._every.items() if every and (step % every == 0 or step == 1)}
+        if due:
+            refuse_shards(self._model)
+        # rank 0 alone: every rank holds the same weights and gradients, and waits for the slowest anyway
         if not due or not self._mesh.is_main:
             yield
             return
@@ -114,3 +118,18 @@ class WatchModel(Watch):
 
     def forget(self) -> None:
         self._pending.forget()
+
+
+def refuse_shards(model: nn.Module) -> None:
+    """Refuse a model of whose parameters a rank holds a part: rank 0 alone looks, and its pass would wait for ever.
+
+    Raises:
+        ConfigError: on every rank; names the first such parameter.
+    """
+    # as staging.py tells a DTensor: importing its module takes longer than a small run's start
+    sharded = next((name for name, p in model.named_parameters() if hasattr(p, "to_local")), None)
+    if sharded is not None:
+        raise ConfigError(
+            f"watch: {sharded} is spread over the ranks (a DTensor), and watch looks at whole parameters on rank 0 "
+            "alone; set watch=none, or take a parallel= that leaves every rank the whole model, such as parallel=ddp"
+        )

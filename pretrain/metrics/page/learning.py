@@ -13,7 +13,9 @@ from pretrain.metrics.page.history import History
 VALIDATION = (("val_loss", "validation"), ("train_subset_loss", "training subset"), ("val_all_loss", "all held-out"))
 TIMES = {
     "times.data_s": "waiting for data",
+    "times.counts_s": "counts of all ranks",
     "times.forward_backward_s": "forward and backward",
+    "times.watch_s": "looking into steps",
     "times.optimizer_s": "optimizer",
     "times.other_s": "other",
 }

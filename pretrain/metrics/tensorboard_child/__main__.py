@@ -43,7 +43,7 @@ class Events:
         self._folder = folder
         self._writer = EventFileWriter(str(folder), flush_secs=FLUSH_EVERY_S)
         self._last_steps: dict[str | None, int] = {}
-        self._points: dict[str, tuple[Path, Path]] = {}
+        self._points: dict[str, tuple[int, Path, Path]] = {}
 
     def take(self, name: str | None, line: dict[str, Any]) -> None:
         """Write one line.
@@ -88,15 +88,18 @@ class Events:
         self._last_steps.clear()
 
     def _project(self, what: str, step: int, points: dict[str, Any]) -> None:
-        """Write the newest points of a kind, and the list of kinds that the projector reads."""
-        vectors, labels = (Path(f"{what}_{step:08d}.{part}.tsv") for part in ("vectors", "tokens"))
+        """Write the points of a kind in place of the older ones, and the list of kinds that the projector reads.
+
+        The projector shows one set of points a name; all of them are in watch.jsonl.
+        """
+        vectors, labels = (Path(f"{what}.{part}.tsv") for part in ("vectors", "tokens"))
         rows = ["\t".join(map(str, row)) for row in points["xy"]]
         write_atomic(self._folder / vectors, "\n".join(rows).encode())
         write_atomic(self._folder / labels, "\n".join(map(repr, points["tokens"])).encode())
-        self._points[f"{what}_{step:08d}"] = vectors, labels
+        self._points[what] = step, vectors, labels
         entries = [
-            f'embeddings {{\n  tensor_name: "{kind}"\n  tensor_path: "{v}"\n  metadata_path: "{m}"\n}}\n'
-            for kind, (v, m) in self._points.items()
+            f'embeddings {{\n  tensor_name: "{kind}, step {at}"\n  tensor_path: "{v}"\n  metadata_path: "{m}"\n}}\n'
+            for kind, (at, v, m) in self._points.items()
         ]
         write_atomic(self._folder / PROJECTOR, "".join(entries).encode())
 

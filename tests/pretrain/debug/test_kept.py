@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from pretrain.checkpoint.state import random_states
 from pretrain.debug.kept import kept, live_tensors
@@ -64,6 +65,36 @@ def test_every_bit_is_put_back_after_steps_of_the_optimizer(small: Callable[...,
         run.model.seen += 1
         assert not same(before, bits(run))
     assert same(before, bits(run))
+
+
+@pytest.mark.parametrize("copies", [True, False])
+def test_a_buffer_that_a_forward_replaces_adds_or_takes_away_is_put_back(
+    small: Callable[..., Run], copies: bool
+) -> None:
+    run = small()
+    module = run.model.final_norm
+    for name, buffer in (("seen", torch.zeros(3)), ("table", torch.ones(2)), ("cache", None)):
+        module.register_buffer(name, buffer, persistent=name == "seen")
+    persistent = set(module._non_persistent_buffers_set)
+
+    def forward_pre(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if hasattr(module, "table"):
+            module.seen = module.seen + 1  # another tensor in its place
+            module.seen.mul_(2)
+            module.cache = torch.ones(5)
+            del module.table
+            module.register_buffer("later", torch.ones(4), persistent=False)
+
+    module.register_forward_pre_hook(forward_pre)
+    before = bits(run)
+    live = dict(module.named_buffers())
+    assert set(live) == {"seen", "table"}
+    with kept(run, copies=copies):
+        run.model(run.loader.micro_batches(0)[0].inputs_BT)
+        assert set(dict(module.named_buffers())) == {"seen", "cache", "later"}
+    assert same(before, bits(run))
+    assert all(found is live[name] for name, found in module.named_buffers())
+    assert module.cache is None and module._non_persistent_buffers_set == persistent
 
 
 def test_it_is_put_back_when_the_check_fails(small: Callable[..., Run]) -> None:

@@ -78,22 +78,25 @@ def test_tensorboard_reads_what_was_logged(tmp_path: Path, make_line: MakeLine) 
 
 
 @pytest.mark.slow
-def test_the_projector_finds_its_files(tmp_path: Path) -> None:
+def test_the_projector_finds_the_newest_points(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="needs the package tensorboard: pip install -e '.[tensorboard]'")
     from google.protobuf import text_format
     from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
     logger = TensorBoard(tmp_path)
-    logger.show("watch.jsonl", WATCHED)
-    logger.show("watch.jsonl", WATCHED | {"step": 4})
+    for step in range(2, 12):
+        points = {"tokens": ["a\tb", "\n"], "xy": [[1.0, 2.0], [3.0, float(step)]]}
+        kinds = {"token_embeddings": points} | ({"final_states": points} if step < 5 else {})
+        logger.show("watch.jsonl", WATCHED | {"step": step, "projections": kinds})
     logger.close("finished")
     folder = tmp_path / "tensorboard"
+    assert len(list(folder.glob("*.tsv"))) == 4  # the newest of each kind: a long run's would fill the folder
     config = text_format.Parse((folder / "projector_config.pbtxt").read_text(), ProjectorConfig())
     assert [entry.tensor_name for entry in config.embeddings] == [
-        "token_embeddings_00000002",
-        "token_embeddings_00000004",
+        "token_embeddings, step 11",
+        "final_states, step 4",
     ]
-    assert (folder / config.embeddings[0].tensor_path).read_text() == "1.0\t2.0\n3.0\t-4.0"
+    assert (folder / config.embeddings[0].tensor_path).read_text() == "1.0\t2.0\n3.0\t11.0"
     assert (folder / config.embeddings[0].metadata_path).read_text().splitlines() == [r"'a\tb'", r"'\n'"]
 
 

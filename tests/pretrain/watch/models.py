@@ -1,4 +1,4 @@
-"""A model that is no transformer, as a user may write one."""
+"""Models that are no transformers, as a user may write them."""
 
 from __future__ import annotations
 
@@ -41,3 +41,16 @@ class TwoLayerLSTM(Model):
 
     def flops_per_token(self, seq_len: int) -> float:
         return 6.0 * sum(parameter.numel() for parameter in self.parameters())
+
+
+class TwoExperts(TwoLayerLSTM):
+    """One of two experts takes the whole batch: the other one's parameters are trained, and have no gradient then."""
+
+    def __init__(self, vocab_size: int, width: int = 16, context_len: int = 64) -> None:
+        super().__init__(vocab_size, width, context_len)
+        self.experts = nn.ModuleList(nn.Linear(width, width) for _ in range(2))
+
+    def forward(self, inputs_BT: Tensor, cache: Any = None) -> Tensor:
+        hidden_BTD = self.experts[0](self.lstm(self.embedding(inputs_BT))[0])
+        logits: Tensor = self.head(hidden_BTD).float()
+        return logits

@@ -26,7 +26,7 @@ def test_a_sample_of_a_matrix_comes_from_all_of_its_columns() -> None:
 
 def test_zero_shares_count_what_is_exactly_zero() -> None:
     values = torch.tensor([0.0, -0.0, 1e-30, 2.0])
-    assert zero_shares([values, torch.zeros(3)]).tolist() == [0.5, 1.0]
+    assert zero_shares([values, torch.zeros(3), None], values.device).tolist() == [0.5, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("most", [None, 10_000])

@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from hydra import compose, initialize_config_dir
 from torch import Tensor
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import distribute_tensor
 
 from foundation.config import DEFAULT_TARGETS
 from foundation.config.compose import plain
-from foundation.errors import SettingError
+from foundation.errors import ConfigError, SettingError
 from pretrain.json_lines import read_lines
 from pretrain.main import Config, assemble, check_config
 from pretrain.mesh import Mesh
@@ -157,13 +160,54 @@ def test_projections_name_their_tokens(worker: ModuleType, overrides: list[str],
     assert xy.square().sum(0).tolist() == pytest.approx(variances.tolist(), rel=1e-2)
 
 
-def test_a_model_without_attention_has_no_fields_of_it(overrides: list[str], tmp_path: Path) -> None:
+def with_model(name: str, overrides: list[str]) -> Run:
+    """Assemble a watched run of two steps with a model of the tests."""
     conf = Path(__file__).parents[3] / "conf"
     line = [text for text in overrides if not text.startswith("model.")]
     with initialize_config_dir(str(conf), version_base="1.3"):
         tree = plain(compose("train", [*line, *WATCH, "trainer.max_steps=2"]))
-    tree["model"] = {"_target_": "tests.pretrain.watch.models.TwoLayerLSTM", "width": 16, "context_len": 64}
-    run = assemble(CPU, Config(**check_config(tree, (*DEFAULT_TARGETS, "tests."))))
+    tree["model"] = {"_target_": f"tests.pretrain.watch.models.{name}", "width": 16, "context_len": 64}
+    return assemble(CPU, Config(**check_config(tree, (*DEFAULT_TARGETS, "tests."))))
+
+
+def test_a_parameter_that_took_no_part_in_a_step_is_shown_as_such(overrides: list[str], tmp_path: Path) -> None:
+    run = with_model("TwoExperts", overrides)
+    assert train(run) is Status.FINISHED
+    end(run)
+    found = lines(tmp_path / "run")[0]
+    used, unused = (found["layers"][f"experts.{number}"] for number in range(2))
+    assert unused["grad_norm"] == 0.0 and unused["zero_grad_frac"] == 1.0 and unused["update_ratio"] == 0.0
+    assert used["grad_norm"] > 0.0 and used["zero_grad_frac"] < 1.0 and used["update_ratio"] > 0.0
+    weights = {name: p.numel() for name, p in run.model.named_parameters() if name.startswith("experts.1")}
+    assert sum(found["histograms"]["weights"]["experts.1"]["counts"]) == sum(weights.values())
+    assert found["histograms"]["gradients"]["experts.1"] == {"edges": [], "counts": []}
+    assert "activation_std" in used and "activation_std" not in unused
+
+
+def test_parameters_that_are_spread_over_the_ranks_are_refused_on_every_rank(
+    worker: ModuleType, overrides: list[str]
+) -> None:
+    run = worker.make_run(CPU, [*overrides, *WATCH])
+    result = forward_backward(run, batches := run.loader.micro_batches(0))
+    run.loader.close()
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        norm = run.model.final_norm
+        assert isinstance(norm, torch.nn.Module) and isinstance(norm.weight, torch.nn.Parameter) and result is not None
+        norm.weight = torch.nn.Parameter(distribute_tensor(norm.weight.detach(), init_device_mesh("cpu", (1,))))
+        for rank in range(2):
+            watch = WatchModel(run.model, run.loader, run.tokenizer, Mesh(rank, 2, 0, CPU.device))
+            with watch.looking(3, batches, result, run.numerics):  # looks into no such step
+                pass
+            text = r"^watch: final_norm\.weight is spread over the ranks .*; set watch=none, or take a parallel="
+            with pytest.raises(ConfigError, match=text), watch.looking(10, batches, result, run.numerics):
+                pass
+    finally:
+        dist.destroy_process_group()
+
+
+def test_a_model_without_attention_has_no_fields_of_it(overrides: list[str], tmp_path: Path) -> None:
+    run = with_model("TwoLayerLSTM", overrides)
     assert train(run) is Status.FINISHED
     end(run)
     found = lines(tmp_path / "run")[0]["layers"]

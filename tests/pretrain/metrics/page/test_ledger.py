@@ -19,7 +19,7 @@ from tests.lines import Lines
 
 TRAIN = Path(__file__).parents[4] / "launch/train.py"
 T = 1_000_000.0
-STEP_S = {"data_s": 0.25, "forward_backward_s": 1.0, "optimizer_s": 0.5, "other_s": 0.25}  # of 2 s
+STEP_S = {"data_s": 0.25, "forward_backward_s": 1.0, "watch_s": 0.125, "optimizer_s": 0.5, "other_s": 0.125}  # of 2 s
 
 
 def ledger_of(folder: Path) -> Ledger:
@@ -74,6 +74,7 @@ def test_every_second_has_its_part_over_a_kill_a_rewind_and_a_stop(write: Callab
     expected = {
         parts.COMPUTE: 7 * 1.5,  # the first step's five more seconds are start-up's
         parts.DATA: 7 * 0.25,
+        parts.WATCH: 7 * 0.125,
         "checkpoint": 3.0,
         "evaluation": 1.5,
         parts.START_UP: 10 + 5 + (5 - 1.5) + 0.5,
@@ -86,7 +87,7 @@ def test_every_second_has_its_part_over_a_kill_a_rewind_and_a_stop(write: Callab
     for part, seconds in expected.items():
         assert found.seconds[part] == pytest.approx(seconds), part
     assert sum(found.seconds.values()) == pytest.approx(found.wall_s) and found.wall_s == pytest.approx(157.0)
-    assert found.seconds[parts.OTHER] == pytest.approx(7 * 0.25 + 1.0 + 0.5)
+    assert found.seconds[parts.OTHER] == pytest.approx(7 * 0.125 + 1.0 + 0.5)
     assert found.unexplained_s == pytest.approx(0.5)
     assert (found.num_starts, found.num_failures) == (3, 1)
     assert found.goodput == pytest.approx(10.5 / 57)
