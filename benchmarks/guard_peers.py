@@ -60,8 +60,8 @@ class KillLossSpike:
     """llm-foundry's KillLossSpike, log_only=false: ends the run on a loss that stays high; no step is skipped.
 
     Five losses in a row of at least twice the mean of the window, or half of a window above 10. The window is 100
-    steps, or a twentieth of the run where that is more, and is waited for. (Its text says that the 10 becomes the highest
-    loss of the first window; its code asks for that at a step where the window is never full.)
+    steps, or a twentieth of the run where that is more, and is waited for. (Its text says that the 10 becomes the
+    highest loss of the first window; its code asks for that at a step where the window is never full.)
 
     Source: github.com/mosaicml/llm-foundry, llmfoundry/callbacks/kill_loss_spike_callback.py.
     """
@@ -184,7 +184,7 @@ class OwnSkipStep:
 
 
 class OwnKillLossSpike:
-    """The class of a clone of llm-foundry, behind `answer`; it is told the step and the run's length as Composer does."""
+    """The class of a clone of llm-foundry, behind `answer`; it is told step and length as Composer does."""
 
     def __init__(self, clone: Path, num_steps: int) -> None:
         composer = ("composer", "composer.core", "composer.loggers", "composer.utils")

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from guard_peers import Clip, KillLossSpike, Makes, Rule, SkipStep, ZClip, clipped
@@ -24,7 +25,7 @@ from pretrain.stability.rewinds import Rewinds
 from pretrain.types import Record
 
 SETTLED = 130  # steps: by then every rule but KillLossSpike in a long run has a full window
-AFTER = 200  # clean steps behind a fault that are looked at
+AFTER = 140  # clean steps behind a fault that are looked at
 SAME_NORM = 2.0  # a fault's update is bounded where its norm is at most so many times what the step would have had
 BURST, DRIFT = (3, 10), 200  # steps
 
@@ -56,14 +57,14 @@ FAULTS = {
 class Ours:
     """spike=rewind as a run has it. Attributes: stopped: whether the run has gone back or ended."""
 
-    def __init__(self, num_steps: int) -> None:
+    def __init__(self, num_steps: int, **settings: Any) -> None:
         # not rank 0: no journal is written
         mesh, device = Mesh(1, 2, 1, torch.device("cpu")), torch.device("cpu")
         plan = Plan(
             seq_len=64, global_batch_size=8, micro_batch_size=4, dp_size=2, max_steps=num_steps,
             samples_per_epoch=8 * num_steps, seed=0,
         )  # fmt: skip
-        self.guard = SkipGuard(mesh, plan, device, Path("nowhere"), rewind=Rewinds())
+        self.guard = SkipGuard(mesh, plan, device, Path("nowhere"), rewind=Rewinds(), **settings)
         self.stopped, self._step = False, 0
 
     def answer(self, loss: float, norm: float) -> float:

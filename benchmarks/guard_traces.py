@@ -137,7 +137,8 @@ def main() -> None:
         started = time.perf_counter()
         trace = record(name, given.data.resolve())
         path.write_text(json.dumps(asdict(trace)))
-        print(f"{name}: {len(trace.losses)} steps in {time.perf_counter() - started:.0f} s, loss {trace.losses[-1]:.3f}")
+        took_s = time.perf_counter() - started
+        print(f"{name}: {len(trace.losses)} steps in {took_s:.0f} s, loss {trace.losses[-1]:.3f}")
 
 
 if __name__ == "__main__":

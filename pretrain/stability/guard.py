@@ -83,9 +83,9 @@ class SkipGuard(Guard):
     """Skips a step whose loss or gradient norm is not finite or stands out from the last accepted ones.
 
     The rule. A value stands out when it is more than `threshold` robust standard deviations, and more than a least
-    rise, above the median of the accepted ones. A gradient norm, which trainer.max_grad_norm bounds anyway, must also be
-    several times the largest of them: norms of small batches have long tails, and norms that grow do so step by step.
-    - Not finite, the loss stands out, or the norm is a thousand times the median, which no training comes to in one
+    rise, above the median of the accepted ones. A gradient norm, which trainer.max_grad_norm bounds anyway, must also
+    be several times the largest of them: norms of small batches have long tails, and those that grow do so by steps.
+    - Not finite, or the loss stands out, or the norm is a thousand times the median, which no training comes to in one
       step: skipped. Too many of them stop the run.
     - Only the gradient norm stands out: skipped, too. But a skip leaves the weights, so where the gradients have grown
       the next norm is as high, and kept out of the window it would be skipped for ever. So these skips are counted, an

@@ -17,6 +17,7 @@ import pretrain.run as between
 import pretrain.train as loop
 from pretrain.mesh import Mesh
 from pretrain.metrics.lines import read_metrics
+from pretrain.resuming import tell_changes
 from pretrain.run import Run, restore, state_of
 from pretrain.train import train
 from pretrain.types import Status
@@ -217,3 +218,15 @@ def test_a_kill_around_it_changes_nothing(
         assert {key: one[key] for key in ("step", "data_step", "loss", "lr")} == {
             key: other[key] for key in ("step", "data_step", "loss", "lr")
         }
+
+
+def test_steps_done_again_with_other_settings_are_not_held_against_the_machine(make: Make, tmp_path: Path) -> None:
+    first = make("trainer.max_steps=18")
+    finish(first)
+    run = make("model.dropout=0.1", "allow_change=[model.dropout,trainer.max_steps]")
+    assert restore(run)
+    tell_changes(run, tmp_path / "run")
+    BadData(run, BAD)
+    assert finish(run) is Status.FINISHED
+    assert events(tmp_path / "run") == ["replay", "replaying", "rewind", "rewound"]  # no compute_fault
+    assert [line["to_step"] for line in journal(tmp_path / "run") if line["event"] == "rewind"] == [10]
