@@ -164,7 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder of shards that the traces are of")
     parser.add_argument("traces", type=Path, help="what guard_traces.py recorded")
-    parser.add_argument("--places", type=int, default=8, help="of each kind of fault in each run")
+    parser.add_argument("--places", type=int, default=5, help="of each kind of fault in each run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--repeats", type=int, default=50, help="blocks of steps that are timed")
     parser.add_argument("--peer-dir", type=Path, help="clones of OLMo-core, llm-foundry and ZClip, by these names")

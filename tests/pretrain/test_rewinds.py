@@ -221,9 +221,9 @@ def test_a_kill_around_it_changes_nothing(
 
 
 def test_steps_done_again_with_other_settings_are_not_held_against_the_machine(make: Make, tmp_path: Path) -> None:
-    first = make("trainer.max_steps=18")
-    finish(first)
-    run = make("model.dropout=0.1", "allow_change=[model.dropout,trainer.max_steps]")
+    same_rate = ("schedule=constant", "schedule.warmup_steps=2")
+    finish(make("trainer.max_steps=18", *same_rate))
+    run = make("model.dropout=0.1", *same_rate, "allow_change=[model.dropout,trainer.max_steps]")
     assert restore(run)
     tell_changes(run, tmp_path / "run")
     BadData(run, BAD)
