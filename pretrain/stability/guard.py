@@ -126,7 +126,7 @@ class SkipGuard(Guard):
         run_dir: Path,
         threshold: float = 6.0,
         min_rise_nats: float = 0.1,
-        min_norm_ratio: float = 10.0,
+        min_norm_ratio: float = 20.0,
         min_norm_jump: float = 3.0,
         window_steps: int = 128,
         min_accepted_steps: int = 64,
@@ -141,7 +141,7 @@ class SkipGuard(Guard):
         settings |= {"budget_skips": budget_skips, "budget_steps": budget_steps}
         for key, value in settings.items():
             require(value > 0, key, value, "a number above 0; spike=none skips nothing")
-        require(min_norm_ratio > 1, "min_norm_ratio", min_norm_ratio, "a number above 1; 10 is the default")
+        require(min_norm_ratio > 1, "min_norm_ratio", min_norm_ratio, "a number above 1; 20 is the default")
         require(min_norm_jump >= 1, "min_norm_jump", min_norm_jump, "a number from 1 on; 3 is the default")
         allowed = f"a number up to window_steps, which is {window_steps}"
         require(min_accepted_steps <= window_steps, "min_accepted_steps", min_accepted_steps, allowed)

@@ -121,7 +121,7 @@ def test_a_restored_guard_goes_on_with_the_same_verdicts_and_bits(
 ) -> None:
     losses, norms = curve(seed, 300)
     losses[[20, 150, 151, 290]] = [math.nan, 50.0, 50.0, math.inf]
-    norms[[100, *range(200, 240)]] *= 20  # a spike, and a new level
+    norms[[100, *range(200, 240)]] *= 60  # a spike, and a new level
     straight = make_guard()
     expected = judge_all(straight, losses, norms)
     first, second = make_guard(), make_guard()
@@ -287,7 +287,7 @@ def test_judging_on_a_gpu_never_waits_and_gives_the_same_verdicts(
 ) -> None:
     losses, norms = curve(5, 300)
     losses[[10, 150]] = [math.nan, 50.0]
-    norms[200:] *= 20  # a new level
+    norms[200:] *= 60  # a new level
     guard = SkipGuard(mesh, plan, torch.device("cuda"), tmp_path)
     pairs = list(zip(torch.from_numpy(losses).cuda(), torch.from_numpy(norms).cuda(), strict=True))
     torch.cuda.set_sync_debug_mode("error")
