@@ -17,7 +17,7 @@ from launch.replay import Settings
 from pretrain.inside import Inside, write_inside
 from pretrain.main import Config, assemble, check_config
 from pretrain.mesh import Mesh, set_determinism, start_mesh
-from pretrain.replay import Replayed, lines_to, nearest_checkpoint, replay
+from pretrain.replay import Line, Replayed, config_for, lines_to, nearest_checkpoint, replay
 from pretrain.run_files import CONFIG
 
 NOTHING = {"logger": "pretrain.metrics.loggers.NoLogger", "profile": "pretrain.metrics.profiler.NoProfiler"}
@@ -33,17 +33,16 @@ def show_step(settings: Settings, scratch_dir: Path) -> None:
     """
     if settings.write is not None and settings.write.exists():
         raise ConfigError(f"write: {settings.write} is there already; name a new folder")
-    tree = _config(settings)
+    trainer = _config(settings)["trainer"]
     lines = lines_to(settings.run, settings.step, settings.dropped)
-    tree |= {"runs_dir": str(scratch_dir), "run_name": "replay", "resume": "auto", "allow_change": []}
-    tree |= {name: {"_target_": target} for name, target in NOTHING.items()}
-    config = check_config(tree, DEFAULT_TARGETS + settings.extra_targets)
-    device_type, deterministic = tree["trainer"].get("device_type", "auto"), tree["trainer"].get("deterministic", False)
-    with start_mesh(device_type) as mesh:
-        set_determinism(deterministic)
+    with start_mesh(trainer.get("device_type", "auto")) as mesh:
         # one rank chooses: in a run that goes on, checkpoints come and go
-        chosen = mesh.on_main(lambda: str(nearest_checkpoint(settings.run, lines) or ""))
+        chosen, tree = mesh.on_main(lambda: _chosen(settings, lines))
         checkpoint = Path(chosen) if chosen else None
+        tree |= {"runs_dir": str(scratch_dir), "run_name": "replay", "resume": "auto"}
+        tree |= {name: {"_target_": target} for name, target in NOTHING.items()}
+        config = check_config(tree, DEFAULT_TARGETS + settings.extra_targets)
+        set_determinism(tree["trainer"].get("deterministic", False))
         run = assemble(mesh, Config(**config))
         try:
             with _quiet(mesh):
@@ -56,6 +55,12 @@ def show_step(settings: Settings, scratch_dir: Path) -> None:
             if settings.write is not None:
                 write_inside(found.inside, settings.write.absolute())
                 print(f"written: {settings.write}")
+
+
+def _chosen(settings: Settings, lines: list[Line]) -> tuple[str, dict[str, Any]]:
+    """Return the checkpoint to begin with, empty for the initial weights, and the config that was in force."""
+    checkpoint = nearest_checkpoint(settings.run, lines)
+    return str(checkpoint or ""), config_for(settings.run, checkpoint, settings.step)
 
 
 def _config(settings: Settings) -> dict[str, Any]:

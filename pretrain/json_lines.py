@@ -19,6 +19,9 @@ import orjson
 
 from foundation.files import replacing, sync_dir
 
+# The last line of those that were dropped together ends so: JSON may have spaces around it, and no parser sees it.
+BLOCK_END = b" \n"
+
 
 class JsonLines:
     """One such file; opened at the first line. A line with `step` belongs to that step, one without to the folder.
@@ -81,7 +84,7 @@ class JsonLines:
         return self.drop(lambda line: (found := _step_of(line)) is not None and found > step)
 
     def drop(self, is_dropped: Callable[[dict[str, Any]], bool]) -> int:
-        """Move lines, and what a crash left torn, to the file of dropped lines.
+        """Move lines, and what a crash left torn, to the file of dropped lines, which `read_blocks` reads together.
 
         A crash inside leaves a line in both files at worst, never in none.
 
@@ -93,7 +96,7 @@ class JsonLines:
         self.close()
         if not self.path.exists():
             return 0
-        last = 0
+        last, gone = 0, b""
         with replacing(self.path) as path, contextlib.ExitStack() as stack:
             whole, kept = stack.enter_context(self.path.open("rb")), stack.enter_context(path.open("wb"))
             dropped = stack.enter_context(self.dropped_path.open("ab"))
@@ -101,13 +104,14 @@ class JsonLines:
                 dropped.write(b"\n")
             for raw in whole:
                 line = parse_line(raw)
-                if line is None:
-                    dropped.write(json_line({"torn": raw.decode(errors="backslashreplace")}))
-                elif is_dropped(line):
-                    dropped.write(raw)
-                else:
+                if line is not None and not is_dropped(line):
                     kept.write(raw)
                     last = _step_of(line) or last
+                    continue
+                dropped.write(gone)
+                gone = json_line({"torn": raw.decode(errors="backslashreplace")}) if line is None else raw
+            if gone:
+                dropped.write(gone.removesuffix(b"\n") + BLOCK_END)
             dropped.flush()
             os.fsync(dropped.fileno())  # before the rename: what leaves the one file is safe in the other
             sync_dir(self.path.parent)
@@ -138,6 +142,29 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the lines of a file; what is no line (a torn end) is passed over. None are in a file that isn't there."""
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         yield from (line for line in map(parse_line, file) if line is not None)
+
+
+def read_blocks(path: Path) -> Iterator[list[dict[str, Any]]]:
+    """Yield the lines of a file of dropped ones, those that were dropped together in a list.
+
+    A version that did not mark their end told them apart by their steps alone: where one does not follow on the one
+    before, another list begins, too.
+    """
+    block: list[dict[str, Any]] = []
+    ends = False
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        for raw in file:
+            line = parse_line(raw)
+            if line is None or (step := _step_of(line)) is None:
+                ends |= raw.endswith(BLOCK_END)
+                continue
+            if block and (ends or step != block[-1]["step"] + 1):
+                yield block
+                block = []
+            block.append(line)
+            ends = raw.endswith(BLOCK_END)
+    if block:
+        yield block
 
 
 def _step_of(line: dict[str, Any]) -> int | None:

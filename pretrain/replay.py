@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foundation.config.compose import read_config
 from foundation.errors import ConfigError, GroundworkError
 from foundation.progress import LINE_EVERY_S
+from pretrain.checkpoint.gate import config_of
 from pretrain.checkpoint.integrity import step_folders, step_of
+from pretrain.checkpoint.reading import open_checkpoint
 from pretrain.checkpoint.retention import manifest_of
+from pretrain.checkpoint.rules import Class, rule_of
 from pretrain.inside import Inside, look_inside
-from pretrain.json_lines import read_lines, spelled
-from pretrain.metrics.lines import read_metrics
+from pretrain.json_lines import read_blocks, read_lines, spelled
+from pretrain.metrics.lines import read_metrics, with_floats
 from pretrain.run import Run, restore
-from pretrain.run_files import BEGUN, CHECKPOINTS, DROPPED, JOURNAL, METRICS
+from pretrain.run_files import BEGUN, CHANGE, CHECKPOINTS, CONFIG, DROPPED, JOURNAL, METRICS
 from pretrain.train import clip_scale, forward_backward
 from pretrain.types import Record, StepResult
 
@@ -57,7 +60,8 @@ def lines_to(run_dir: Path, step: int, dropped: int = 0) -> list[Line]:
     if not dropped and any(line["step"] == step for line in timeline):
         return [line for line in timeline if line["step"] <= step]
     times = 0
-    for block in reversed(_blocks(read_metrics(run_dir / DROPPED))):  # what stood there before it was dropped
+    for block in reversed(list(read_blocks(run_dir / DROPPED))):  # what stood there before it was dropped
+        block = [with_floats(line) for line in block]
         timeline = [line for line in timeline if line["step"] < block[0]["step"]] + block
         times += any(line["step"] == step for line in block)
         if dropped and times == dropped:
@@ -67,16 +71,6 @@ def lines_to(run_dir: Path, step: int, dropped: int = 0) -> list[Line]:
     last = max((int(line["step"]) for line in read_metrics(run_dir / METRICS)), default=0)
     more = f"; it was done and dropped {times} times: dropped=1 is the last of them" if times else ""
     raise ConfigError(f"step: {step} is not in {run_dir / METRICS}, whose last is {last}{more}")
-
-
-def _blocks(lines: Iterable[Line]) -> list[list[Line]]:
-    """Return dropped lines as they were dropped together: steps that follow each other."""
-    blocks: list[list[Line]] = []
-    for line in lines:
-        if not blocks or line["step"] != blocks[-1][-1]["step"] + 1:
-            blocks.append([])
-        blocks[-1].append(line)
-    return blocks
 
 
 def nearest_checkpoint(run_dir: Path, lines: list[Line]) -> Path | None:
@@ -97,6 +91,28 @@ def nearest_checkpoint(run_dir: Path, lines: list[Line]) -> Path | None:
             "later step, or keep more checkpoints (checkpoint.keep_every_steps)"
         )
     return None
+
+
+def config_for(run_dir: Path, checkpoint: Path | None, step: int) -> dict[str, Any]:
+    """Return the config that a step was made with, as far as the run's folder tells: config.yaml is of its last start.
+
+    Its allow_change lets the checkpoint be gone on from, as it was then.
+
+    Args:
+        checkpoint: that the step is done again from.
+        step: steps finished with it.
+    """
+    journal = run_dir / JOURNAL
+    told = [*read_lines(journal), *read_lines(journal.with_suffix(".dropped.jsonl"))]
+    since = 0 if checkpoint is None else step_of(checkpoint) or 0
+    changed = {line["key"] for line in told if line.get("event") == CHANGE and since <= line["step"] < step}
+    source = checkpoint
+    if checkpoint is None or changed:  # what the run saved next, it saved with the settings that it went on with
+        later = [path for path in step_folders(run_dir / CHECKPOINTS) if (step_of(path) or 0) >= step]
+        source = next((path for path in reversed(later) if (found := manifest_of(path)) and found.healthy), None)
+    config = {} if source is None else config_of(open_checkpoint(source).facts)
+    config = config or dict(read_config(run_dir / CONFIG))
+    return config | {"allow_change": sorted(key for key in changed if rule_of(key).kind is Class.ASKS)}
 
 
 def _bits(line: Line) -> list[Any]:

@@ -102,7 +102,7 @@ def way_back(run: Run) -> tuple[int, str] | None:
     """Return step and path of the checkpoint that the guard wants the run to go back to; None where there is none."""
     run.mesh.heartbeat.at(Phase.STARTING)
     with run.log.pause():
-        return run.checkpointer.way_back(run.guard.way_back())
+        return run.checkpointer.way_back(run.guard.way_back(), state_of(run))
 
 
 def go_back(run: Run, to_step: int, path: str) -> None:

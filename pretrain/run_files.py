@@ -19,3 +19,4 @@ ABOUT = "about.json"
 CHECKPOINTS = "checkpoints"
 REPORT = "report.html"
 BEGUN = "begun_from"  # the event of a journal's line: the run's first steps are another's
+CHANGE = "change"  # another: what the run goes on with from `step` on that is not as it was

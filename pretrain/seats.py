@@ -271,10 +271,11 @@ class Checkpointer(ABC):
         """Label bad what was saved after the last accepted step: the guard has ended the run before another one."""
 
     @abstractmethod
-    def way_back(self, wanted: WayBack) -> tuple[int, str] | None:
+    def way_back(self, wanted: WayBack, state: TrainState) -> tuple[int, str] | None:
         """Return step and path of the checkpoint that a run goes back to, its bytes verified; None where there is none.
 
-        Called on every rank; all get the same. A damaged one is set aside, and said.
+        Called on every rank; all get the same. A damaged one is set aside, and said; one that `state`, the live one,
+        can't be filled from whole is passed over.
         """
 
     @abstractmethod

@@ -14,10 +14,10 @@ from foundation.files import canonical_json
 from foundation.text import one_line
 from pretrain.checkpoint.errors import ResumeRefused
 from pretrain.checkpoint.rules import Class, covers, rule_of
+from pretrain.run_files import CHANGE
 
 ABSENT = "nothing"
 ALLOW = "allow_change"
-CHANGE = "change"  # the event of a journal's line
 _SHOWN_CHARS = 80  # of a value in the table
 _HEAD = ("key", "saved", "now", "verdict")
 

@@ -41,7 +41,7 @@ from pretrain.checkpoint.retention import leave_later, prune, remove_later, say,
 from pretrain.checkpoint.rules import Class
 from pretrain.checkpoint.saving import RANDOM, Save, on_main, updates_of
 from pretrain.checkpoint.state import FACTS, derive_random_states, read_facts, restore_random_states
-from pretrain.checkpoint.way_back import find_way_back
+from pretrain.checkpoint.way_back import find_way_back, unfit_for
 from pretrain.heartbeat import Phase
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
@@ -72,7 +72,7 @@ class NoCheckpoint(Checkpointer):
     def poll(self, num_updates: int) -> float | None:
         return None
 
-    def way_back(self, wanted: WayBack) -> tuple[int, str] | None:
+    def way_back(self, wanted: WayBack, state: TrainState) -> tuple[int, str] | None:
         return None
 
     def drop_later(self, step: int) -> None:
@@ -219,10 +219,12 @@ class DcpCheckpoint(Checkpointer):
         except OSError as error:  # an opinion less: no reason to end the run
             say(f"{folder}: can't be labelled {label.value} ({error})")
 
-    def way_back(self, wanted: WayBack) -> tuple[int, str] | None:
+    def way_back(self, wanted: WayBack, state: TrainState) -> tuple[int, str] | None:
         self.wait()
         alive = partial(self._mesh.heartbeat.at, Phase.STARTING)
-        folder = find_way_back(self._folder, wanted, self._mesh, self._run_dir, alive)
+        accepted = self._mesh.on_main(lambda: self._accepted())
+        unfit = partial(unfit_for, state, self._mesh.world_size, accepted)
+        folder = find_way_back(self._folder, wanted, self._mesh, self._run_dir, unfit, alive)
         return None if folder is None else (step_of(folder) or 0, str(folder))
 
     def drop_later(self, step: int) -> None:
@@ -344,10 +346,10 @@ class DcpCheckpoint(Checkpointer):
         told = self._mesh.broadcast_json([asdict(change) | {"kind": change.kind.value} for change in found])
         return [Change(**(each | {"kind": Class(each["kind"])})) for each in told]
 
-    def _accepted(self, folder: Path) -> dict[str, Any] | None:
+    def _accepted(self, folder: Path | None = None) -> dict[str, Any] | None:
         """Return the config that this run last went on with; None where the checkpoint is another run's."""
         config = self._run_dir / CONFIG
-        return read_config(config) if self._is_own(folder) and config.exists() else None
+        return read_config(config) if (folder is None or self._is_own(folder)) and config.exists() else None
 
     def _is_own(self, folder: Path) -> bool:
         return folder.parent.resolve() == self._folder.resolve()

@@ -5,29 +5,44 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from pretrain.checkpoint.errors import CheckpointError
+from pretrain.checkpoint.afresh import fitting
+from pretrain.checkpoint.errors import CheckpointError, ResumeRefused
+from pretrain.checkpoint.gate import require_same_run
 from pretrain.checkpoint.integrity import step_folders, step_of
 from pretrain.checkpoint.labels import Label, read_label
-from pretrain.checkpoint.reading import open_checkpoint, verify_share
-from pretrain.checkpoint.retention import manifest_of, set_all_aside
+from pretrain.checkpoint.reading import Opened, open_checkpoint, verify_share
+from pretrain.checkpoint.retention import manifest_of, say, set_all_aside
 from pretrain.checkpoint.saving import on_main
 from pretrain.mesh import Mesh
-from pretrain.types import WayBack
+from pretrain.types import TrainState, WayBack
 
 
-def find_way_back(folder: Path, wanted: WayBack, mesh: Mesh, run_dir: Path, between: Callable[[], None]) -> Path | None:
+def find_way_back(
+    folder: Path,
+    wanted: WayBack,
+    mesh: Mesh,
+    run_dir: Path,
+    unfit: Callable[[Opened], str],
+    between: Callable[[], None],
+) -> Path | None:
     """Return a checkpoint labelled healthy, every byte of it verified; the same on every rank, None without one.
 
     Args:
         folder: of the run's checkpoints.
         wanted: how old it is to be.
         run_dir: whose journal tells which were damaged and set aside.
+        unfit: says why the live run can't take one up, or nothing: such a one is passed over, and stays.
         between: called now and then: verifying may take minutes.
     """
     problems: list[tuple[Path, str]] = []
     found = None
     for name in mesh.broadcast_json(_names(folder, wanted) if mesh.is_main else None):
+        if unfit_here := mesh.first(_unfit(folder / name, unfit)):
+            if mesh.is_main:
+                say(f"{folder / name}: not gone back to: {unfit_here[1]}")
+            continue
         problem = mesh.first(_problem(folder / name, mesh, between))
         if problem is None:
             found = folder / name
@@ -50,6 +65,33 @@ def _names(folder: Path, wanted: WayBack) -> list[str]:
 def _is_healthy(path: Path) -> bool:
     manifest = manifest_of(path)
     return read_label(path).label is Label.HEALTHY and manifest is not None and manifest.healthy
+
+
+def unfit_for(state: TrainState, ranks: int, accepted: dict[str, Any] | None, opened: Opened) -> str:
+    """Return why a live run can't take up a checkpoint of its own whole, in words; nothing where it can.
+
+    A run that starts may take up a part, and begins the rest anew. One that goes back would keep that rest as it is
+    now, which belongs to no step there.
+
+    Args:
+        state: of the live run.
+        ranks: of the live run.
+        accepted: the config that the run last went on with.
+    """
+    try:
+        require_same_run(opened.folder, opened.facts, state.facts, (opened.manifest.world_size, ranks), accepted)
+    except ResumeRefused as error:
+        return f"it was saved with other settings\n{str(error).partition(chr(10))[2]}"
+    afresh = fitting(opened, state, another_optimizer=True).afresh
+    told = "; ".join(text for group in afresh.values() for text in group)
+    return f"it was saved with other settings: {told}" if told else ""
+
+
+def _unfit(folder: Path, unfit: Callable[[Opened], str]) -> str | None:
+    try:
+        return unfit(open_checkpoint(folder)) or None
+    except CheckpointError:
+        return None  # damaged: that is found, and told, next
 
 
 def _problem(folder: Path, mesh: Mesh, between: Callable[[], None]) -> str | None:

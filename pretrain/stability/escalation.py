@@ -12,7 +12,7 @@ from foundation.files import read_json, write_json
 from pretrain.json_lines import JsonLines, read_lines, spelled
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
-from pretrain.run_files import CHECKPOINTS, JOURNAL, METRICS, REPLAYED_STEPS
+from pretrain.run_files import CHANGE, CHECKPOINTS, JOURNAL, METRICS, REPLAYED_STEPS
 from pretrain.stability.lr_cuts import LrCut
 from pretrain.stability.passed_over import PassedOver, windows_of
 from pretrain.stability.rewinds import FAULT, GOING, NO_WAY, NOT_AGAIN, REPLAY, REWIND, TAKEN, History, Rewinds, Trouble
@@ -202,8 +202,13 @@ class Escalation:
         return window | {"lr_factor": factor, "lr_cut_steps": self._settings.lr_cut_steps}
 
     def _done_since(self, step: int) -> dict[str, list[float | str]]:
-        """Return loss and gradient norm of the steps that are about to be done again, as their lines have them."""
+        """Return loss and gradient norm of the steps that are about to be done again, as their lines have them.
+
+        None where the run has gone on with other settings since: done again with those, no step has the bits of then.
+        """
         assert self._trouble is not None
+        if any(line.get("event") == CHANGE and line["step"] > step for line in read_lines(self._journal.path)):
+            return {}
         lines = read_lines(self._run_dir / METRICS)
         wanted = (line for line in lines if step < line.get("step", 0) <= self._trouble.at_step)
         return {str(line["step"]): [line["loss"], line["grad_norm"], line["lr"], line["data_step"]] for line in wanted}

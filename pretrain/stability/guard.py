@@ -27,7 +27,9 @@ from pretrain.types import Record, WayBack
 MIN_LOSS_SPREAD_FRAC = 0.005  # of the median loss
 MIN_LOG_NORM_SPREAD = 0.05  # 5 % of the norm
 MIN_NORM = 1e-20  # under the logarithm; a batch without targets has gradient norm 0, which is no spike
+BLOW_UP_RATIO = 1000.0  # to the median norm; runs that went well, and learnt far too fast, had up to 40
 NORM = "gradient norm"
+SPIKE, BLOW_UP = 1.0, 2.0  # in the evidence
 
 
 class NoGuard(Guard):
@@ -81,8 +83,10 @@ class SkipGuard(Guard):
     """Skips a step whose loss or gradient norm is not finite or stands out from the last accepted ones.
 
     The rule. A value stands out when it is more than `threshold` robust standard deviations, and more than a least
-    rise, above the median of the accepted ones.
-    - Not finite, or the loss stands out: skipped. Too many of them stop the run.
+    rise, above the median of the accepted ones. A gradient norm, which trainer.max_grad_norm bounds anyway, must also
+    be several times the largest of them: norms of small batches have long tails, and those that grow do so by steps.
+    - Not finite, or the loss stands out, or the norm is a thousand times the median, which no training comes to in one
+      step: skipped. Too many of them stop the run.
     - Only the gradient norm stands out: skipped, too. But a skip leaves the weights, so where the gradients have grown
       the next norm is as high, and kept out of the window it would be skipped for ever. So these skips are counted, an
       accepted step takes one off, and at `max_skips_in_row` they are no spike, they are a new level: the next is let
@@ -100,6 +104,7 @@ class SkipGuard(Guard):
         threshold: robust standard deviations above the median from which on a value is a spike.
         min_rise_nats: a loss spike is also this far above the median, in nats per token.
         min_norm_ratio: a gradient spike is also this many times the median norm.
+        min_norm_jump: and this many times the largest norm of the window.
         window_steps: accepted steps that are looked back at.
         min_accepted_steps: values in a window before spikes are judged by it; what is not finite is always skipped.
         max_skips_in_row: one more bad step in a row stops the run; gradient norms alone are a new level then.
@@ -121,7 +126,8 @@ class SkipGuard(Guard):
         run_dir: Path,
         threshold: float = 6.0,
         min_rise_nats: float = 0.1,
-        min_norm_ratio: float = 3.0,
+        min_norm_ratio: float = 20.0,
+        min_norm_jump: float = 3.0,
         window_steps: int = 128,
         min_accepted_steps: int = 64,
         max_skips_in_row: int = 5,
@@ -135,7 +141,8 @@ class SkipGuard(Guard):
         settings |= {"budget_skips": budget_skips, "budget_steps": budget_steps}
         for key, value in settings.items():
             require(value > 0, key, value, "a number above 0; spike=none skips nothing")
-        require(min_norm_ratio > 1, "min_norm_ratio", min_norm_ratio, "a number above 1; 3 is the default")
+        require(min_norm_ratio > 1, "min_norm_ratio", min_norm_ratio, "a number above 1; 20 is the default")
+        require(min_norm_jump >= 1, "min_norm_jump", min_norm_jump, "a number from 1 on; 3 is the default")
         allowed = f"a number up to window_steps, which is {window_steps}"
         require(min_accepted_steps <= window_steps, "min_accepted_steps", min_accepted_steps, allowed)
         self._threshold, self._min_accepted = threshold, min_accepted_steps
@@ -144,6 +151,7 @@ class SkipGuard(Guard):
         self._norm_skips = torch.zeros((), dtype=torch.int64, device=device)
         self._window = Window(2, window_steps, device)
         self._least_rise_2 = torch.tensor([min_rise_nats, math.log(min_norm_ratio)], device=device)
+        self._least_jump_2 = torch.tensor([-math.inf, math.log(min_norm_jump)], device=device)
         self._least_spread_2 = torch.tensor([0.0, MIN_LOG_NORM_SPREAD], device=device)
         self._least_spread_frac_2 = torch.tensor([MIN_LOSS_SPREAD_FRAC, 0.0], device=device)
         self._budget = SkipBudget(max_skips_in_row, budget_skips, budget_steps)
@@ -165,7 +173,9 @@ class SkipGuard(Guard):
         z_2 = rise_2 / torch.maximum(spread_2, least_2)
         armed_2 = self._window.count_K >= self._min_accepted
         spike_2 = (z_2 > self._threshold) & (rise_2 > self._least_rise_2) & armed_2  # NaN compares as no spike
-        bad = ~finite | spike_2[0]
+        spike_2 = spike_2 & (observed_2 - self._window.highest() > self._least_jump_2)
+        blow_up = spike_2[1] & (rise_2[1] > math.log(BLOW_UP_RATIO))
+        bad = ~finite | spike_2[0] | blow_up
         norm_only = spike_2[1] & ~bad
         new_level = norm_only & (self._norm_skips >= self._max_skips_in_row)
         bad = bad | (norm_only & ~new_level)
@@ -174,7 +184,8 @@ class SkipGuard(Guard):
         # a step skipped for another reason leaves it as it is: it left the weights as they are, too
         counted = torch.where(bad, self._norm_skips + norm_only, (self._norm_skips - 1).clamp(min=0))
         self._norm_skips.copy_(counted.masked_fill(new_level, 0))
-        return torch.cat([bad.float()[None], spike_2.float(), center_2, z_2])
+        kinds_2 = torch.stack([spike_2[0] * SPIKE, spike_2[1] * SPIKE + blow_up * (BLOW_UP - SPIKE)])
+        return torch.cat([bad.float()[None], kinds_2, center_2, z_2])
 
     def decide(self, record: Record) -> Action:
         if self._first and self._is_main:
@@ -237,8 +248,8 @@ class SkipGuard(Guard):
         return line | {"data_step": record.data_step, "first_sample": first, "last_sample": last}
 
     def _explain(self, record: Record, exceeded: str) -> str:
-        _, _, median_loss, *_ = record.evidence
-        rise_nats = record.loss - median_loss
+        _, norm_kind, median_loss, *_ = record.evidence
+        rise_nats = math.inf if norm_kind == BLOW_UP else record.loss - median_loss
         return (
             f"step {record.step}: {exceeded}; none of these steps touched the weights (loss now {record.loss:.4g}, "
             f"gradient norm {record.grad_norm:.4g}). "
@@ -263,12 +274,12 @@ class SkipGuard(Guard):
 
 def _reasons(record: Record) -> list[str]:
     """Return what is wrong with a step; of one that was let through, what made it a new level."""
-    loss_spike, norm_spike, *_ = record.evidence
-    loss = _reason("loss", record.loss, loss_spike > 0)
-    return [reason for reason in (loss, _reason(NORM, record.grad_norm, norm_spike > 0)) if reason]
+    loss_kind, norm_kind, *_ = record.evidence
+    loss = _reason("loss", record.loss, loss_kind)
+    return [reason for reason in (loss, _reason(NORM, record.grad_norm, norm_kind)) if reason]
 
 
-def _reason(name: str, value: float, spike: bool) -> str:
+def _reason(name: str, value: float, kind: float) -> str:
     if not math.isfinite(value):
         return f"{name} not finite"
-    return f"{name} spike" if spike else ""
+    return {SPIKE: f"{name} spike", BLOW_UP: f"{name} blow-up"}.get(kind, "")

@@ -52,6 +52,11 @@ class Window:
         deviations_KW = (self.values_KW - center_K[:, None]).abs()
         return center_K, MAD_TO_STD * _median(deviations_KW, held_KW, held_K)
 
+    def highest(self) -> Tensor:
+        """Return the largest value of each series, (num_series,) float32; -inf for an empty one."""
+        held_KW = self._places_W < self.count_K[:, None]
+        return torch.where(held_KW, self.values_KW, -torch.inf).amax(dim=1)
+
 
 def _median(values_KW: Tensor, held_KW: Tensor, held_K: Tensor) -> Tensor:
     """Return (K,) medians over the places held; of an even number the mean of the two in the middle."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pretrain.json_lines import JsonLines, read_lines
+from pretrain.json_lines import JsonLines, read_blocks, read_lines
 
 
 def test_lines_come_back_and_are_valid_json(tmp_path: Path) -> None:
@@ -117,3 +120,22 @@ def test_a_machine_that_loses_power_loses_no_line(tmp_path: Path, disk: Any, nam
     journal.drop_after(1)
     assert found() == [1, 2, 3]
     assert next(moments) > 6
+
+
+@settings(max_examples=60, deadline=None)
+@given(cuts=st.lists(st.tuples(st.integers(1, 6), st.integers(0, 12)), min_size=1, max_size=8))
+def test_lines_are_read_as_they_were_dropped_together(cuts: list[tuple[int, int]]) -> None:
+    """Each time some steps are done, then all after one are dropped."""
+    with tempfile.TemporaryDirectory() as folder:
+        file, kept, dropped = JsonLines(Path(folder) / "x.jsonl"), list[int](), list[list[int]]()
+        for more, to_step in cuts:
+            for step in range(len(kept) + 1, len(kept) + 1 + more):
+                file.append({"step": step})
+                kept.append(step)
+            file.drop_after(to_step)
+            kept, gone = kept[:to_step], kept[to_step:]
+            dropped += [gone] if gone else []
+        blocks = list(read_blocks(file.dropped_path))
+        assert [[line["step"] for line in block] for block in blocks] == dropped
+        whole = [step for block in dropped for step in block]
+        assert [line["step"] for line in read_lines(file.dropped_path)] == whole

@@ -12,14 +12,17 @@ import numpy as np
 import pytest
 import torch
 
+from foundation.config import DEFAULT_TARGETS
 from foundation.errors import ConfigError
+from pretrain.main import Config, assemble, check_config
 from pretrain.mesh import Mesh
-from pretrain.metrics.lines import read_metrics
-from pretrain.replay import lines_to, nearest_checkpoint, replay
-from pretrain.run import Run
+from pretrain.metrics.lines import MetricsFile, read_metrics
+from pretrain.replay import config_for, lines_to, nearest_checkpoint, replay
+from pretrain.resuming import tell_changes
+from pretrain.run import Run, restore
 from pretrain.train import train
 from pretrain.types import Status
-from tests.pretrain.faults import BadData
+from tests.pretrain.faults import BadData, finish
 
 CPU = Mesh(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"))
 BAD = (20, 21, 22)
@@ -110,6 +113,61 @@ def test_a_step_dropped_before_a_deeper_going_back_stands_on_what_was_there_then
     assert found == [3.0] * 5 + [2.0] * 5 + [1.0] * 12
     assert [line["loss"] for line in lines_to(tmp_path, 22, dropped=1)] == [3.0] * 5 + [2.0] * 17
     assert [line["loss"] for line in lines_to(tmp_path, 22)] == [3.0] * 22
+
+
+def test_two_blocks_whose_steps_follow_each_other_are_two(tmp_path: Path) -> None:
+    file = MetricsFile(tmp_path)
+
+    def write(steps: range, loss: float) -> None:
+        for step in steps:
+            file.append({"step": step, "data_step": step, "loss": loss, "grad_norm": 1.0})
+
+    # a kill after 13, back to 10; a kill after 16, back to 13, whose lines are those of the second time
+    for first, last, loss in ((1, 13, 1.0), (11, 16, 2.0), (14, 20, 3.0)):
+        write(range(first, last + 1), loss)
+        file.close()
+    dropped = list(read_metrics(tmp_path / "metrics.dropped.jsonl"))
+    assert [line["step"] for line in dropped] == [11, 12, 13, 14, 15, 16]
+    found = [line["loss"] for line in lines_to(tmp_path, 15, dropped=1)]
+    assert found == [1.0] * 10 + [2.0] * 5
+    found = [line["loss"] for line in lines_to(tmp_path, 12, dropped=1)]
+    assert found == [1.0] * 12
+    assert [line["loss"] for line in lines_to(tmp_path, 15)] == [1.0] * 10 + [2.0] * 3 + [3.0] * 2
+
+
+def test_the_config_is_that_of_then_and_not_of_the_last_start(
+    worker: ModuleType, run_line: list[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+
+    def go_on(*more: str, step: int) -> None:
+        kept = [text for text in run_line if not text.startswith(("trainer.max_steps=", "checkpoint.keep_last="))]
+        line = [*kept, f"trainer.max_steps={step}", "checkpoint.keep_last=9", *more]
+        run = worker.make_run(CPU, line)
+        if restore(run):
+            tell_changes(run, folder)
+        finish(run)
+        (folder / "config.yaml").write_text(json.dumps(run.gate["config"]))
+
+    allowed = "allow_change=[model.dropout,trainer.max_steps]"
+    go_on("model.dropout=0.0", step=10)
+    go_on("model.dropout=0.2", allowed, step=25)
+    go_on("model.dropout=0.4", allowed, step=28)
+
+    def dropout_of(step: int) -> tuple[float, list[str]]:
+        config = config_for(folder, nearest_checkpoint(folder, lines_to(folder, step)), step)
+        return config["model"]["dropout"], config["allow_change"]
+
+    assert dropout_of(5) == (0.0, [])
+    assert dropout_of(15) == (0.2, ["model.dropout", "trainer.max_steps"])  # from the checkpoint of step 10
+    assert dropout_of(23) == (0.2, [])
+    assert dropout_of(27) == (0.4, ["model.dropout", "trainer.max_steps"])
+    lines = lines_to(folder, 15)
+    checkpoint = nearest_checkpoint(folder, lines)
+    config = config_for(folder, checkpoint, 15) | {"runs_dir": str(tmp_path / "scratch"), "resume": "auto"}
+    again = assemble(CPU, Config(**check_config(config, DEFAULT_TARGETS)))
+    assert replay(again, checkpoint, lines).differs is None
+    again.loader.close()
 
 
 def test_a_step_that_was_never_done_is_refused(trained: Path) -> None:

@@ -17,6 +17,7 @@ import pretrain.run as between
 import pretrain.train as loop
 from pretrain.mesh import Mesh
 from pretrain.metrics.lines import read_metrics
+from pretrain.resuming import tell_changes
 from pretrain.run import Run, restore, state_of
 from pretrain.train import train
 from pretrain.types import Status
@@ -225,3 +226,15 @@ def test_a_kill_around_it_changes_nothing(
         for where in (tmp_path / "run", folder)
     )
     assert ours == theirs
+
+
+def test_steps_done_again_with_other_settings_are_not_held_against_the_machine(make: Make, tmp_path: Path) -> None:
+    same_rate = ("schedule=constant", "schedule.warmup_steps=2")
+    finish(make("trainer.max_steps=18", *same_rate))
+    run = make("model.dropout=0.1", *same_rate, "allow_change=[model.dropout,trainer.max_steps]")
+    assert restore(run)
+    tell_changes(run, tmp_path / "run")
+    BadData(run, BAD)
+    assert finish(run) is Status.FINISHED
+    assert events(tmp_path / "run") == ["replay", "replaying", "rewind", "rewound"]  # no compute_fault
+    assert [line["to_step"] for line in journal(tmp_path / "run") if line["event"] == "rewind"] == [10]
