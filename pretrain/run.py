@@ -81,6 +81,8 @@ class Run:
     check_replicas_every_steps: int | None  # besides before each save
     compiled: str  # or why it is not
     preflight: Preflight  # of a run that begins anew
+    pieces: frozenset[str]  # that are written twice
+    plain_pieces: frozenset[str]  # those of them that run plainly
     gate: dict[str, Any]
 
 
