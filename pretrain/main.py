@@ -194,8 +194,9 @@ def assemble(mesh: Mesh, config: Config) -> Run:
     sharding = build(config.parallel)
     wrapped = sharding.wrap(bare, mesh)
     optimizer = build(config.optim, **plain, model=bare)
-    pieces = bare.pieces | optimizer.pieces | loader.samples.pieces
     seats = {"mesh": mesh, "plan": plan, "device": mesh.device, "run_dir": run_dir}
+    guard = build(config.spike, **seats, **plain)
+    pieces = bare.pieces | optimizer.pieces | guard.pieces | loader.samples.pieces | pieces_of_every_run(mesh)
     checkpointer = build(config.checkpoint, **seats)
     return Run(
         run_dir=run_dir,
@@ -208,7 +209,7 @@ def assemble(mesh: Mesh, config: Config) -> Run:
         numerics=build(config.precision),
         optimizer=optimizer,
         schedule=build(config.schedule, plan=plan),
-        guard=build(config.spike, **seats),
+        guard=guard,
         loader=loader,
         checkpointer=checkpointer,
         evaluator=build(config.eval, **seats, model=bare, loader=loader, tokenizer=tokenizer),
@@ -235,6 +236,11 @@ def stop_signal(launcher: Node[Launcher], mesh: Mesh, checkpointer: Checkpointer
     seat = {"saves": checkpointer.saves, "beside": checkpointer.beside}
     told_by = partial(word, ASKED_BY)
     return StopSignal(mesh.is_main, under_torchrun(), **seat, limit_s=limit_s, word=told_by)
+
+
+def pieces_of_every_run(mesh: Mesh) -> frozenset[str]:
+    """Return which pieces the loop itself has twice."""
+    return frozenset({"grad_norm", "digest"} if mesh.world_size > 1 else {"grad_norm"})
 
 
 def gate_of(config: Config, loader: ShardLoader, plan: Plan) -> dict[str, Any]:

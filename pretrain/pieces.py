@@ -18,13 +18,16 @@ T = TypeVar("T")
 PIECES = {
     "adamw": "the optimizer's update, one operation after the other: a pass over the weights for each",
     "attention": "softmax(q k / sqrt(head size)) v in float32: the weights of all layers are held for the backward",
+    "digest": "what ranks compare of their state, on the host in numpy: each tensor is copied there",
     "dropout": "masks, value by value on the host: a microsecond a value, for small models alone",
     "gelu": "the activation's formula in float32: a few times the memory of its input",
+    "grad_norm": "the norm of each gradient by its formula, one after the other: a copy of each gradient",
     "loss": "the logits of a whole micro batch at once: rows x vocabulary numbers, and their gradient",
     "lstm": "the cell's equations, token after token: many small operations",
     "mixture": "the source of each sample by counting: a millisecond a sample",
     "norm": "layer normalisation's formula in float32: a few times the memory of its input",
     "order": "the place of each sample in its epoch, one by one: twenty microseconds a sample",
+    "window": "medians of the guard by sorting on the host, which waits for the device in every step",
 }
 NONE: frozenset[str] = frozenset()
 

@@ -191,7 +191,7 @@ def check_replicas(run: Run) -> None:
     with run.log.pause():
         state = state_of(run)
         facts = asdict(now) | {"guard": run.guard.facts(), "lr": learning_rate(run)}
-        compare_replicas(run.parallel.replicated(state.tensors), facts, run.mesh, now.step)
+        compare_replicas(run.parallel.replicated(state.tensors), facts, run.mesh, now.step, run.plain_pieces)
 
 
 def look_after_saves(run: Run) -> None:

@@ -149,6 +149,8 @@ class Guard(ABC):
     loop restores, `arrive`; or `stay` where there is no such checkpoint.
     """
 
+    pieces: frozenset[str] = NONE  # as a model's
+
     @abstractmethod
     def begin(self) -> bool:
         """Take up what earlier starts left in the journal, once, after a checkpoint was restored.

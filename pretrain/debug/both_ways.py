@@ -22,13 +22,17 @@ from pretrain.model.loss import loss_in_chunks, loss_plainly
 from pretrain.model.lstm import Layer, PlainLayer
 from pretrain.model.norm import normalise, normalise_plainly
 from pretrain.optim.adamw import AdamW
+from pretrain.parallel.replicas import digest, digest_plainly
+from pretrain.pieces import NONE
 from pretrain.seats import Optimizer
+from pretrain.stability.window import PlainWindow, Window
+from pretrain.train import norms_of_gradients, norms_plainly
 from pretrain.types import IGNORE
 
 PROBABILITY = 0.3  # of dropping
 MASKED_FRAC = 0.2  # of targets
 OPTIMIZER_STEPS, BAD_STEP = 4, 2  # so many updates, one of them is to change nothing
-LR = 1e-2
+LR = 0.1
 GOLDEN = 0.6180339887498949  # its multiples spread evenly over [0, 1)
 SITES = 5  # that drop
 INDICES = 50  # of an order, and samples of a mixture
@@ -129,7 +133,7 @@ def outputs_and_gradients(
 
 
 def direction(output: Tensor) -> Tensor:
-    """Return what the gradient of this output begins with: values from -0.25 to 0.75 that look drawn, 1 for a single one.
+    """Return what the gradient of this output begins with: values from -0.25 to 0.75 that look drawn; of a number, 1.
 
     Their mean is not 0: sums of them that cancel would be rounding and nothing else.
     """
@@ -144,7 +148,9 @@ def attention(draw: Draw, fast: Callable[..., Tensor] = attend) -> Both:
     B, H, K = draw.size(1, 2), draw.size(1, 4), 8 * draw.size(1, 16)
     S, follows, drops = draw.length(300), draw.size(0, 3) == 0, draw.size(0, 1) == 1
     T = 1 if follows else S
-    inputs = {name: draw.normal(B, H, length, K, dtype=draw.dtype) for name, length in zip("qkv", (T, S, S), strict=True)}
+    inputs = {
+        name: draw.normal(B, H, length, K, dtype=draw.dtype) for name, length in zip("qkv", (T, S, S), strict=True)
+    }
     keys_B2 = site_keys(draw.whole(2**62, B).to(draw.device), 1)[0] if drops else None
     told = f"{B} sequences, {H} heads of {K}, {T} queries on {S} keys{', with dropout' if drops else ''}"
     rest = (T > 1, PROBABILITY, keys_B2, dropout)
@@ -189,9 +195,7 @@ def masks(draw: Draw, fast: Callable[..., Tensor] = dropout, mask: Callable[...,
     run_fast, run_plain = (lambda x, f=f: f(x, PROBABILITY, keys_B2) for f in (fast, dropout_plainly))
     values = both(f"{B} samples of {R} x {C}, site {site}", draw, run_fast, run_plain, {"x": draw.normal(B, R, C)})
     found = mask(expected.shape, PROBABILITY, keys_B2)
-    return Both(
-        values.shape, values.dtype, {"the mask": found, **values.fast}, {"the mask": expected, **values.plain}
-    )
+    return Both(values.shape, values.dtype, {"the mask": found, **values.fast}, {"the mask": expected, **values.plain})
 
 
 def recurrence(draw: Draw, fast: type[Layer] = Layer) -> Both:
@@ -202,9 +206,7 @@ def recurrence(draw: Draw, fast: type[Layer] = Layer) -> Both:
     exact, found = Draw(draw.generator, draw.device), []
     for kind in (fast, PlainLayer):
         layer = kind(D, D, batch_first=True, device=draw.device)
-        weights = weights or {
-            name: draw.normal(*each.shape) / math.sqrt(D) for name, each in layer.named_parameters()
-        }
+        weights = weights or {name: draw.normal(*each.shape) / math.sqrt(D) for name, each in layer.named_parameters()}
         layer.load_state_dict(weights)
         found.append(outputs_and_gradients(partial(_flat, layer), exact, inputs, layer))
     return Both(f"{B} sequences of {T} x {D}", torch.float32, *found)
@@ -215,13 +217,18 @@ def _flat(layer: Layer, x_BTD: Tensor, h_1BD: Tensor, c_1BD: Tensor) -> tuple[Te
     return y_BTD, last_h_1BD, last_c_1BD
 
 
-def update(draw: Draw, fast: Callable[[nn.Module], Optimizer] = partial(AdamW, LR)) -> Both:
+def adamw(model: nn.Module, plain_pieces: frozenset[str] = NONE) -> Optimizer:
+    """Return the optimizer that is compared."""
+    return AdamW(LR, model, plain_pieces=plain_pieces)
+
+
+def update(draw: Draw, fast: Callable[[nn.Module], Optimizer] = adamw) -> Both:
     """A few updates of a matrix and a vector, clipped, one of them judged bad and full of NaN."""
     shapes = {"matrix": (draw.size(1, 60), draw.size(1, 60)), "vector": (draw.size(1, 600),)}
     weights = {name: draw.normal(*shape) for name, shape in shapes.items()}
     gradients = [{name: draw.normal(*shape) for name, shape in shapes.items()} for _ in range(OPTIMIZER_STEPS)]
     found = []
-    for kind in (fast, partial(AdamW, LR, plain_pieces=frozenset({"adamw"}))):
+    for kind in (fast, partial(adamw, plain_pieces=frozenset({"adamw"}))):
         model = nn.ParameterDict({name: nn.Parameter(each.clone()) for name, each in weights.items()})
         optimizer = kind(model)
         for step, of_step in enumerate(gradients):
@@ -230,8 +237,45 @@ def update(draw: Draw, fast: Callable[[nn.Module], Optimizer] = partial(AdamW, L
                 parameter.grad = of_step[name] * (math.nan if bad else 1.0)
             scale = math.nan if bad else 1.0 + step
             optimizer.step(LR, *(torch.tensor(float(each), device=draw.device) for each in (bad, scale)))
-        found.append({name: each.detach() for name, each in model.items()} | optimizer.tensors())
+        moves = {f"the move of {name}": (each - weights[name]).detach() for name, each in model.items()}
+        found.append(moves | optimizer.tensors())
     return Both(" and ".join(str(shape) for shape in shapes.values()), torch.float32, *found)
+
+
+def gradient_norms(draw: Draw, fast: Callable[[nn.Module], Tensor] = norms_of_gradients) -> Both:
+    """Gradients of several shapes and sizes; one is missing, one parameter is frozen."""
+    model = nn.ParameterList([nn.Parameter(draw.normal(draw.size(1, 90), draw.size(1, 90))) for _ in range(6)])
+    for number, parameter in enumerate(model):
+        parameter.grad = draw.normal(*parameter.shape) / (1 + number)
+    model[3].grad = None
+    model[4].requires_grad_(False)
+    shapes = ", ".join(str(tuple(parameter.shape)) for parameter in model)
+    return Both(shapes, torch.float32, *({"the norms": f(model)} for f in (fast, norms_plainly)))
+
+
+def digests(draw: Draw, fast: Callable[[Tensor], Tensor] = digest) -> Both:
+    """Weights, and whole numbers of 64 bits, some more than a chunk of words."""
+    size = draw.size(1, 200_000)
+    tensors = {"float32": draw.normal(size), "bfloat16": draw.normal(size).bfloat16()}
+    tensors["int64"] = (draw.whole(2**62, size) - 2**61).to(draw.device)
+    found = ({f"the digest of {name}": f(each) for name, each in tensors.items()} for f in (fast, digest_plainly))
+    return Both(f"{size} elements", torch.int64, *found)
+
+
+def medians(draw: Draw, fast: type[Window] = Window) -> Both:
+    """A window of two series that takes in some values and refuses others; one series begins anew on the way."""
+    size, values_2V = draw.size(1, 60), 5 + draw.normal(2, draw.size(1, 100))
+    accepted_V = torch.rand(values_2V.size(1), generator=draw.generator) < 0.8
+    anew = draw.size(0, 99)
+    found = []
+    for kind in (fast, PlainWindow):
+        window = kind(2, size, draw.device)
+        for number, (values_2, accepted) in enumerate(zip(values_2V.T, accepted_V, strict=True)):
+            window.add(values_2, accepted.to(draw.device))
+            window.begin_anew(torch.tensor([False, number == anew], device=draw.device))
+        window.add(torch.full_like(values_2V[:, 0], 4.0), torch.ones((), dtype=torch.bool, device=draw.device))
+        found.append(dict(zip(("the medians", "the spreads"), window.center_and_spread(), strict=True)))
+    return Both(f"{values_2V.size(1)} values through a window of {size}", torch.float32, *found)
 
 
 def order(draw: Draw, fast: Callable[..., Any] = permute) -> Both:
@@ -266,5 +310,8 @@ COMPARISONS: Mapping[str, Compare] = {
     "dropout": masks,
     "lstm": recurrence,
     "loss": loss,
+    "grad_norm": gradient_norms,
+    "window": medians,
     "adamw": update,
+    "digest": digests,
 }

@@ -19,9 +19,9 @@ MAX_LENGTH = 1024  # of it: plain attention holds all weights
 # How far two ways of computing may lie apart, of the largest value that the plain one gives, by the format in which a
 # piece rounds. A sum of n terms in two orders differs by some sqrt(n) roundings, and sums here have up to 2,000 terms:
 # float32 has 2^-24 a rounding, so 45 of them are 3e-6; measured on CPUs: 2e-6 at most. bfloat16 has 2^-9 a rounding,
-# and sums are taken in float32: a handful of roundings of what goes in and comes out; measured on CPUs: 8e-3 at most.
+# and sums are taken in float32: a handful of roundings of what goes in and comes out; measured on CPUs: 1.4e-2 at most.
 # Whole numbers and masks are equal.
-TOLERANCES = {torch.float32: 2e-5, torch.bfloat16: 3e-2}
+TOLERANCES = {torch.float32: 2e-5, torch.bfloat16: 5e-2}
 # Inputs are of order 1. Where all that comes out is much smaller, as a gradient that cancels, it is held against this.
 LEAST_SCALE = 0.1
 
@@ -109,7 +109,7 @@ def difference(piece: str, what: str, found: Both, fast: Tensor, plain: Tensor) 
     if not plain.is_floating_point():
         return Difference(piece, what, found.shape, float((fast != plain).sum()), 0.0)
     scale = plain.abs().max().clamp(min=LEAST_SCALE)
-    size = float(((fast.float() - plain.float()).abs().max() / scale.float()))
+    size = float((fast.float() - plain.float()).abs().max() / scale.float())
     return Difference(piece, what, found.shape, size, TOLERANCES[found.dtype])
 
 

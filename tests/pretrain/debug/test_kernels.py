@@ -24,8 +24,11 @@ from pretrain.model.loss import loss_in_chunks
 from pretrain.model.lstm import Layer, State
 from pretrain.model.norm import normalise
 from pretrain.optim.adamw import AdamW
+from pretrain.parallel.replicas import digest
 from pretrain.pieces import PIECES
 from pretrain.run import Run
+from pretrain.stability.window import Window
+from pretrain.train import norms_of_gradients
 
 CPU = torch.device("cpu")
 
@@ -75,16 +78,33 @@ def late(index: np.ndarray, n: int, *key: Any) -> np.ndarray:
     return np.where(index == index.max(), 0, permute(index, n, *key))
 
 
+class Mean(Window):
+    """A window whose centre is the mean."""
+
+    def center_and_spread(self) -> tuple[Tensor, Tensor]:
+        held_KW = self._places_W < self.count_K[:, None]
+        center_K = torch.where(held_KW, self.values_KW, 0).sum(1) / held_KW.sum(1)
+        return center_K, super().center_and_spread()[1]
+
+
+def without_the_first(model: nn.Module) -> Tensor:
+    norms_P = norms_of_gradients(model)
+    return torch.cat([0 * norms_P[:1], norms_P[1:]])
+
+
 WRONG = {
     "adamw": partial(both_ways.update, fast=partial(Eager, both_ways.LR)),
     "attention": partial(both_ways.attention, fast=unscaled),
+    "digest": partial(both_ways.digests, fast=lambda tensor: digest(tensor.flatten()[:-1])),
     "dropout": partial(both_ways.masks, mask=lambda shape, p, keys: dropped(shape, p - 0.02, keys)),
     "gelu": partial(both_ways.activation, fast=nn.functional.gelu),  # the exact one, where the tanh form is meant
+    "grad_norm": partial(both_ways.gradient_norms, fast=without_the_first),
     "loss": partial(both_ways.loss, fast=short_of_a_chunk),
     "lstm": partial(both_ways.recurrence, fast=Forgetful),
     "mixture": partial(both_ways.mixture, fast=Uneven),
     "norm": partial(both_ways.norm, fast=biased),
     "order": partial(both_ways.order, fast=late),
+    "window": partial(both_ways.medians, fast=Mean),
 }
 
 
@@ -104,7 +124,8 @@ def test_every_output_and_gradient_is_compared(piece: str) -> None:
     gradients = {name.removeprefix("the gradient of ") for name in found.plain if "gradient" in name}
     expected = {"attention": {"q", "k", "v"}, "loss": {"x", "the head"}, "norm": {"x", "the weight", "the bias"}}
     assert expected.get(piece, gradients) == gradients
-    assert bool(gradients) is (piece not in ("order", "mixture", "adamw"))
+    have_none = ("adamw", "digest", "grad_norm", "mixture", "order", "window")
+    assert bool(gradients) is (piece not in have_none)
 
 
 @pytest.mark.parametrize("piece", sorted(PIECES))
@@ -129,8 +150,8 @@ def test_gpt_tiny_s_pieces_are_right_and_only_its_own_are_looked_at(
     run = small("model.dropout=0.1")
     found = look(Kernels(), run)
     assert found.verdict is Verdict.OK, found
-    assert found.figure.startswith(f"7 pieces on {SHAPES} shapes each against their plain loops: at most ")
-    assert run.pieces == {"adamw", "attention", "dropout", "gelu", "loss", "norm", "order"}
+    assert found.figure.startswith(f"9 pieces on {SHAPES} shapes each against their plain loops: at most ")
+    assert run.pieces == {*("adamw", "attention", "dropout", "gelu", "grad_norm", "loss", "norm", "order", "window")}
 
 
 def test_a_bfloat16_run_is_held_to_bfloat16(small: Callable[..., Run], look: Callable[..., Finding]) -> None:
