@@ -209,7 +209,12 @@ def recurrence(draw: Draw, fast: type[Layer] = Layer) -> Both:
         weights = weights or {name: draw.normal(*each.shape) / math.sqrt(D) for name, each in layer.named_parameters()}
         layer.load_state_dict(weights)
         found.append(outputs_and_gradients(partial(_flat, layer), exact, inputs, layer))
-    return Both(f"{B} sequences of {T} x {D}", torch.float32, *found)
+    return Both(f"{B} sequences of {T} x {D}", _recurrent_dtype(draw.device), *found)
+
+
+def _recurrent_dtype(device: torch.device) -> torch.dtype:
+    """Return in which format the kernel rounds: cuDNN takes TF32 where it may, of as many bits as float16."""
+    return torch.float16 if device.type == "cuda" and torch.backends.cudnn.allow_tf32 else torch.float32
 
 
 def _flat(layer: Layer, x_BTD: Tensor, h_1BD: Tensor, c_1BD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
