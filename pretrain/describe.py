@@ -13,6 +13,7 @@ from pretrain.json_lines import read_lines
 from pretrain.mesh import PeerLost
 from pretrain.metrics.flops import peak_flops
 from pretrain.metrics.lines import missing_steps
+from pretrain.pieces import PIECES
 from pretrain.plan import counted, epochs
 from pretrain.run import Run
 from pretrain.run_files import BEGUN, JOURNAL, METRICS
@@ -55,6 +56,11 @@ def facts_of(run: Run) -> dict[str, str]:
         "Tokens held out": human(num_held_out),
         "Vocabulary": f"{dataset.manifest.vocab_size:,}",
     }
+
+
+def plain_told(run: Run) -> list[str]:
+    """Return a warning for each piece that runs plainly."""
+    return [f"trainer.reference: {name} runs plainly: {PIECES[name]}" for name in sorted(run.plain_pieces)]
 
 
 def first_step(run: Run) -> str:

@@ -30,6 +30,7 @@ from pretrain.describe import (
     facts_of,
     first_step,
     missing_told,
+    plain_told,
     reason_of,
     reason_of_error,
 )
@@ -41,6 +42,7 @@ from pretrain.metrics.lines import MetricsFile, read_metrics
 from pretrain.metrics.loggers import NoLogger
 from pretrain.metrics.report import write_run_report
 from pretrain.parallel.compile import compile_as_set
+from pretrain.pieces import held_of
 from pretrain.plan import Plan, TrainerSettings
 from pretrain.resuming import resumed, tell_changes
 from pretrain.run import Progress, Run
@@ -180,16 +182,21 @@ def assemble(mesh: Mesh, config: Config) -> Run:
     """Build everything; nothing is written yet."""
     settings, run_dir = build(config.trainer), Path(config.runs_dir) / config.run_name
     seed_generators(hash_seed(config.seed, mesh.rank))  # of a user's code; our model draws from none
-    shards = build(config.data)
+    plain = {"plain_pieces": settings.plain_pieces}
+    shards = build(config.data, **plain)
     per_epoch, budgets = shards.samples_per_epoch(settings.seq_len), shards.budgets(settings.seq_len)
     plan = settings.plan(mesh.dp_size, per_epoch, config.seed, budgets)
     tokenizer = Tokenizer.load(shards.dataset.path, shards.dataset.manifest)
     loader = shards.loader(plan, mesh)
 
-    bare = build_model(config.model, tokenizer.padded_vocab_size, plan, mesh.device)
-    compiled = compile_as_set(bare, settings.compile, mesh.device)
+    bare = build_model(config.model, tokenizer.padded_vocab_size, plan, mesh.device, settings.plain_pieces)
+    compiled = compile_as_set(bare, settings.compile, mesh.device, settings.plain_pieces & bare.pieces)
     sharding = build(config.parallel)
+    wrapped = sharding.wrap(bare, mesh)
+    optimizer = build(config.optim, **plain, model=bare)
     seats = {"mesh": mesh, "plan": plan, "device": mesh.device, "run_dir": run_dir}
+    guard = build(config.spike, **seats, **plain)
+    pieces = bare.pieces | optimizer.pieces | guard.pieces | loader.samples.pieces | pieces_of_every_run(mesh)
     checkpointer = build(config.checkpoint, **seats)
     return Run(
         run_dir=run_dir,
@@ -197,12 +204,12 @@ def assemble(mesh: Mesh, config: Config) -> Run:
         plan=plan,
         mesh=mesh,
         model=bare,
-        wrapped=sharding.wrap(bare, mesh),
+        wrapped=wrapped,
         parallel=sharding,
         numerics=build(config.precision),
-        optimizer=build(config.optim, model=bare),
+        optimizer=optimizer,
         schedule=build(config.schedule, plan=plan),
-        guard=build(config.spike, **seats),
+        guard=guard,
         loader=loader,
         checkpointer=checkpointer,
         evaluator=build(config.eval, **seats, model=bare, loader=loader, tokenizer=tokenizer),
@@ -217,6 +224,8 @@ def assemble(mesh: Mesh, config: Config) -> Run:
         check_replicas_every_steps=settings.check_replicas_every_steps,
         compiled=compiled,
         preflight=settings.preflight,
+        pieces=pieces,
+        plain_pieces=held_of(settings.reference, pieces),
         gate=gate_of(config, loader, plan),
     )
 
@@ -227,6 +236,11 @@ def stop_signal(launcher: Node[Launcher], mesh: Mesh, checkpointer: Checkpointer
     seat = {"saves": checkpointer.saves, "beside": checkpointer.beside}
     told_by = partial(word, ASKED_BY)
     return StopSignal(mesh.is_main, under_torchrun(), **seat, limit_s=limit_s, word=told_by)
+
+
+def pieces_of_every_run(mesh: Mesh) -> frozenset[str]:
+    """Return which pieces the loop itself has twice."""
+    return frozenset({"grad_norm", "digest"} if mesh.world_size > 1 else {"grad_norm"})
 
 
 def gate_of(config: Config, loader: ShardLoader, plan: Plan) -> dict[str, Any]:
@@ -251,6 +265,8 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
     """Restore, say what will be done, train, and write how it ended: nothing where nothing had begun."""
     say = print if run.mesh.is_main else _silent
     say(f"run: {run_dir}\n{describe(run)}")
+    for line in plain_told(run):
+        say(line, file=sys.stderr, flush=True)
     status, reason, begun, refused = Status.FAILED, "an error; see the console", False, False
     try:
         with run.mesh.failing_together():
@@ -325,14 +341,16 @@ def end(run: Run, run_dir: Path, status: Status, reason: str, begun: bool, refus
             print(f"{run_dir}: {name} failed at the end ({type(error).__name__}: {error})", file=sys.stderr)
 
 
-def build_model(node: Node[Model], vocab_size: int, plan: Plan, device: torch.device) -> Model:
+def build_model(
+    node: Node[Model], vocab_size: int, plan: Plan, device: torch.device, plain_pieces: frozenset[str]
+) -> Model:
     """Build on the meta device, then fill on the real one: no weight is ever made twice.
 
     Raises:
         ConfigError: trainer.seq_len is longer than the model's context.
     """
     with torch.device("meta"):
-        model = build(node, vocab_size=vocab_size)
+        model = build(node, vocab_size=vocab_size, plain_pieces=plain_pieces)
     if plan.seq_len > model.context_len:
         raise ConfigError(
             f"trainer.seq_len: {plan.seq_len} tokens are more than model.context_len={model.context_len}; "

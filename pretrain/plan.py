@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from foundation.errors import ConfigError, require
 from pretrain.mesh import DeviceType
+from pretrain.pieces import asked_for
 
 Preflight = Literal["short", "full", "none"]  # how closely a run is looked at before its first step
 MAX_NAMED = 3  # numbers of ranks that a refusal suggests
@@ -101,8 +102,10 @@ class TrainerSettings:
         hang_timeout_s: how long a rank may give no sign before the watchdog names it, in seconds; None has no watchdog.
         preflight: the look at a run that begins anew: short, of seconds; full, the whole ladder of launch/preflight.py
             behind the quick tests; none. A run that goes on takes none.
+        reference: which pieces that are written twice run plainly (pretrain/pieces.py): true, all that the run has;
+            false, none; or a list of names.
     Raises:
-        SettingError: a number that can't be, two lengths at once.
+        SettingError: a number that can't be, two lengths at once, a piece that there isn't.
     """
 
     def __init__(
@@ -120,6 +123,7 @@ class TrainerSettings:
         check_replicas_every_steps: int | None = 1000,
         hang_timeout_s: float | None = 300.0,
         preflight: Preflight = "short",
+        reference: bool | list[str] = False,
     ) -> None:
         sizes = {"seq_len": seq_len, "global_batch_size": global_batch_size, "micro_batch_size": micro_batch_size}
         lengths = {"max_steps": max_steps, "max_tokens": max_tokens, "max_epochs": max_epochs}
@@ -140,7 +144,7 @@ class TrainerSettings:
         self.max_grad_norm, self.device_type = max_grad_norm, device_type
         self.compile, self.deterministic = compile, deterministic
         self.check_replicas_every_steps, self.hang_timeout_s = check_replicas_every_steps, hang_timeout_s
-        self.preflight = preflight
+        self.preflight, self.reference, self.plain_pieces = preflight, reference, asked_for(reference)
 
     def plan(self, dp_size: int, samples_per_epoch: int, seed: int, budgets: Budgets | None = None) -> Plan:
         """Return the run in numbers.

@@ -83,6 +83,8 @@ class Run:
     check_replicas_every_steps: int | None  # besides before each save
     compiled: str  # or why it is not
     preflight: Preflight  # of a run that begins anew
+    pieces: frozenset[str]  # that are written twice
+    plain_pieces: frozenset[str]  # those of them that run plainly
     gate: dict[str, Any]
 
 
@@ -191,7 +193,7 @@ def check_replicas(run: Run) -> None:
     with run.log.pause():
         state = state_of(run)
         facts = asdict(now) | {"guard": run.guard.facts(), "lr": learning_rate(run)}
-        compare_replicas(run.parallel.replicated(state.tensors), facts, run.mesh, now.step)
+        compare_replicas(run.parallel.replicated(state.tensors), facts, run.mesh, now.step, run.plain_pieces)
 
 
 def look_after_saves(run: Run) -> None:

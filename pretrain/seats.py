@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from pretrain.mesh import Mesh
+from pretrain.pieces import NONE
 from pretrain.types import Batch, Record, StepResult, TrainState, WayBack
 
 # What the seats' classes are handed when they are built, by parameter name: no key of theirs in a config may have one.
-RUNTIME = frozenset({"mesh", "plan", "device", "model", "loader", "tokenizer", "vocab_size", "run_dir"})
+RUNTIME = frozenset({"mesh", "plan", "device", "model", "loader", "tokenizer", "vocab_size", "run_dir", "plain_pieces"})
 
 
 def nothing() -> None:
@@ -40,6 +41,7 @@ class Model(nn.Module, ABC):
     context_len: int  # longest sequence it takes, in tokens
     seen_tokens: int | None = None  # how many tokens up to the current one a position sees; None: all of its sequence
     flops_formula: str = "its own formula"  # of flops_per_token, in a few words: whoever compares speeds must know it
+    pieces: frozenset[str] = NONE  # which it has twice (pretrain/pieces.py); `plain_pieces` says which run plainly
 
     @abstractmethod
     def init_weights(self, seed: int) -> None:
@@ -119,6 +121,7 @@ class Optimizer(ABC):
     """Updates the parameters it was built with. Its state exists, zeroed, before step 0."""
 
     lr: float  # the peak, which the schedule's factor multiplies
+    pieces: frozenset[str] = NONE  # as a model's
 
     @abstractmethod
     def step(self, lr: float, bad: Tensor, grad_scale: Tensor) -> None:
@@ -145,6 +148,8 @@ class Guard(ABC):
     A run that goes back is asked of in this order: `decide` says REWIND, `way_back` which checkpoint; then `leave`, the
     loop restores, `arrive`; or `stay` where there is no such checkpoint.
     """
+
+    pieces: frozenset[str] = NONE  # as a model's
 
     @abstractmethod
     def begin(self) -> bool:

@@ -13,6 +13,7 @@ from pretrain.late import LateRecords
 from pretrain.mesh import Mesh
 from pretrain.metrics.lines import CHECKPOINT
 from pretrain.metrics.measures import largest_gradient, signed_hash, sum_by_source, targets_by_source
+from pretrain.pieces import choose
 from pretrain.run import (
     Run,
     check_replicas,
@@ -132,7 +133,7 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
     losses = torch.stack(losses_AB)
     loss_sum, nats_S = nats_of(run, loss_sum, losses, batches)
     loss = loss_sum / num_targets.clamp(min=1)
-    grad_norms_P = norms_of_gradients(run.model)
+    grad_norms_P = choose("grad_norm", run.plain_pieces, norms_of_gradients, norms_plainly)(run.model)
     grad_norm = norm_of_gradients(grad_norms_P)
     judgement = run.guard.judge(loss, grad_norm)
     measured = Measured(batch_hash, *largest_gradient(run.model), nats_S, targets_S)
@@ -178,6 +179,13 @@ def norms_of_gradients(model: nn.Module) -> Tensor:
     trained = (parameter for parameter in model.parameters() if parameter.requires_grad)
     gradients = [nothing if parameter.grad is None else parameter.grad for parameter in trained]
     return torch.stack(torch._foreach_norm(gradients)).float()
+
+
+def norms_plainly(model: nn.Module) -> Tensor:
+    """Return what `norms_of_gradients` returns, by the formula, gradient by gradient."""
+    nothing = torch.zeros((), device=next(model.parameters()).device)
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.requires_grad]
+    return torch.stack([nothing if each is None else (each.float() * each.float()).sum().sqrt() for each in gradients])
 
 
 def norm_of_gradients(norms_P: Tensor) -> Tensor:

@@ -87,6 +87,7 @@ RULES = {
     "trainer.check_replicas_every_steps": _FREE,
     "trainer.compile": _BITS,
     "trainer.deterministic": _BITS,
+    "trainer.reference": _BITS,
     ENVIRONMENT: _BITS,
     f"{ENVIRONMENT}.code": Rule(Class.FREE, "bits may differ, and what a setting does"),
 }

@@ -26,6 +26,7 @@ from pretrain.data.prefetch import Prefetcher
 from pretrain.data.samples import Samples
 from pretrain.data.shares import budgets_of, drawn_in, planned_samples, require_few_epochs
 from pretrain.mesh import Mesh
+from pretrain.pieces import NONE
 from pretrain.plan import Budgets, Plan
 from pretrain.types import IGNORE, Batch
 
@@ -58,6 +59,7 @@ class Shards:
         max_epochs_per_source: a run that would read a source more often is refused; None lets it.
         first_samples: read the first so many samples of the order alone, again and again: sample number n holds the
             tokens of number n % first_samples. None reads on.
+        plain_pieces: as `Samples` takes it.
     Raises:
         SettingError: prefetch_steps is negative, max_epochs_per_source is not above 0, first_samples is below 1, or the
             mixture holds what is neither weight nor budget.
@@ -71,6 +73,7 @@ class Shards:
         prefetch_steps: int = 2,
         max_epochs_per_source: float | None = 4.0,
         first_samples: int | None = None,
+        plain_pieces: frozenset[str] = NONE,
     ) -> None:
         require(prefetch_steps >= 0, "prefetch_steps", prefetch_steps, "0, for no thread, or more; 2 is enough")
         allowed = "a number above 0, or null for no limit"
@@ -85,7 +88,7 @@ class Shards:
             require(is_budget(share) or is_weight(share), f"mixture.{name}", share, allowed)
         self._path, self.mixture, self.max_epochs_per_source = path, mixture, limit
         self.mask_after_eot, self.prefetch_steps = mask_after_eot, prefetch_steps
-        self.first_samples = first_samples
+        self.first_samples, self.plain_pieces = first_samples, plain_pieces
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -150,7 +153,8 @@ class ShardLoader:
             DataError: the mixture and the length of the run don't go together, or would read a source too often.
         """
         plan = self._plan
-        samples = Samples(self.dataset, plan.seq_len, plan.seed, self._shards.mixture, self.planned)
+        shards = self._shards
+        samples = Samples(self.dataset, plan.seq_len, plan.seed, shards.mixture, self.planned, shards.plain_pieces)
         if self._shards.first_samples is not None:
             return samples
         drawn = drawn_in(samples, plan, self.planned)

@@ -14,6 +14,7 @@ Source: Tijdeman, The chairman assignment problem, Discrete Mathematics 32 (1980
 
 from __future__ import annotations
 
+import bisect
 import heapq
 from collections.abc import Sequence
 
@@ -90,6 +91,34 @@ class Mixture:
         return periods, blocks, samples - blocks * self._period // self._num_blocks
 
 
+class PlainMixture(Mixture):
+    """The same, each sample by counting in lists: what stands before it in its block, and of what is left."""
+
+    def __init__(self, counts: Sequence[int], num_blocks: int = 1) -> None:
+        super().__init__(counts, num_blocks)
+        self._block_list = chairman_plainly([count // num_blocks for count in counts])
+        self._left_list = chairman_plainly([count % num_blocks for count in counts])
+
+    def locate(self, samples: Int64s) -> tuple[Int64s, Int64s]:
+        found = np.array([self._locate_one(sample) for sample in samples.tolist()], dtype=np.int64).reshape(-1, 2)
+        return found[:, 0], found[:, 1]
+
+    def _locate_one(self, sample: int) -> tuple[int, int]:
+        period, place = divmod(sample, self._period)
+        firsts = [block * self._period // self._num_blocks for block in range(self._num_blocks)]
+        block = bisect.bisect_right(firsts, place) - 1
+        inside, length = place - firsts[block], len(self._block_list)
+        left = firsts[block] - block * length + max(inside - length, 0)  # of what is left, those that came before
+        if inside < length:
+            source = self._block_list[inside]
+            rank = block * self._block_list.count(source) + self._block_list[:inside].count(source)
+        else:
+            source = self._left_list[left]
+            rank = (block + 1) * self._block_list.count(source)
+        number = period * int(self._counts[source]) + rank + self._left_list[:left].count(source)
+        return source, number
+
+
 class _Ordered:
     """Samples of several sources, in the order of Tijdeman's rule.
 
@@ -137,6 +166,26 @@ def chairman_assignment(counts: Int64s) -> Int64s:
     first = -(-total * (slack * ordinals + 1) // (slack * counts[sources]))
     last = total * (slack * (ordinals + 1) - 1) // (slack * counts[sources]) + 1
     return _earliest_deadline_first(sources, first, last)
+
+
+def chairman_plainly(counts: Sequence[int]) -> list[int]:
+    """Return what `chairman_assignment` returns, slot by slot: of the sources whose next may stand there, that which
+    must be served first."""
+    total, slack = sum(counts), 2 * len(counts) - 2
+    served, sequence = [0] * len(counts), list[int]()
+    for slot in range(1, total + 1):
+        may: list[tuple[int, int]] = []
+        for source, count in enumerate(counts):
+            if served[source] == count:
+                continue
+            first = -(-total * (slack * served[source] + 1) // (slack * count)) if slack else 1
+            last = total * (slack * (served[source] + 1) - 1) // (slack * count) + 1 if slack else total
+            if first <= slot:
+                may.append((last, source))
+        source = min(may)[1]
+        served[source] += 1
+        sequence.append(source)
+    return sequence
 
 
 def _earliest_deadline_first(sources: Int64s, first: Int64s, last: Int64s) -> Int64s:

@@ -44,8 +44,13 @@ def permute(index: Int64s, n: int, seed: int, epoch: int, source: str = "") -> I
     return result.astype(np.int64)
 
 
+def permute_plainly(index: Int64s, n: int, seed: int, epoch: int, source: str = "") -> Int64s:
+    """Return what `permute` returns, index by index."""
+    return np.array([permute_one(each, n, seed, epoch, source) for each in index.tolist()], dtype=np.int64)
+
+
 def permute_one(index: int, n: int, seed: int, epoch: int, source: str = "") -> int:
-    """Return what `permute` returns for one index: the same network in plain integers, for tests to hold it against."""
+    """Return what `permute` returns for one index: the same network in plain integers."""
     keys = [int(key) for key in _round_keys(seed, epoch, source)]
     a, b = _bases(n)
     while True:

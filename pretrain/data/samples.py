@@ -14,9 +14,10 @@ import numpy.typing as npt
 from data_pipeline.shards.reader import TokenStream
 from pretrain.data.dataset import Dataset, Share
 from pretrain.data.errors import DataError
-from pretrain.data.mixture import BLOCK_SAMPLES, Mixture, block_counts
-from pretrain.data.order import permute
+from pretrain.data.mixture import BLOCK_SAMPLES, Mixture, PlainMixture, block_counts
+from pretrain.data.order import permute, permute_plainly
 from pretrain.data.origin import Place
+from pretrain.pieces import NONE, choose
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -34,15 +35,25 @@ class SourceSamples:
         num_samples: samples of one epoch.
         seq_len: targets per sample.
         seed: of the order.
+        plain_pieces: of which `order` runs plainly.
     Attributes:
         num_samples: N, samples of one epoch.
         tail_tokens: tokens at the end that fill no sample and are dropped.
     """
 
-    def __init__(self, name: str, stream: TokenStream, num_samples: int, seq_len: int, seed: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        stream: TokenStream,
+        num_samples: int,
+        seq_len: int,
+        seed: int,
+        plain_pieces: frozenset[str] = NONE,
+    ) -> None:
         self.num_samples = num_samples
         self.tail_tokens = stream.num_tokens - num_samples * seq_len - 1
         self._name, self._stream, self._seq_len, self._seed = name, stream, seq_len, seed
+        self._permute = choose("order", plain_pieces, permute, permute_plainly)
         self._ahead = (0, np.empty(0, dtype=np.int64))  # places of the numbers from the first one on
 
     def places(self, numbers: Int64s) -> Int64s:
@@ -75,7 +86,7 @@ class SourceSamples:
         places = np.empty_like(numbers)
         for epoch in np.unique(epochs).tolist():
             mine = epochs == epoch
-            places[mine] = permute(index[mine], self.num_samples, self._seed, epoch, self._name)
+            places[mine] = self._permute(index[mine], self.num_samples, self._seed, epoch, self._name)
         return places
 
 
@@ -88,7 +99,9 @@ class Samples:
         seed: of the order.
         mixture: as `Dataset.shares` takes it.
         planned: samples of the run from each source, where some have budgets; None where all have weights.
+        plain_pieces: of which `order` and `mixture` run plainly.
     Attributes:
+        pieces: which it has twice (pretrain/pieces.py).
         weights: source -> its part of the run, relative to the others'.
         counts: source -> its samples in what is repeated: a block of weights, or the run where some have budgets.
     Raises:
@@ -102,17 +115,22 @@ class Samples:
         seed: int,
         mixture: Mapping[str, Share] | None = None,
         planned: Mapping[str, int] | None = None,
+        plain_pieces: frozenset[str] = NONE,
     ) -> None:
         weights = _weights(dataset.shares(mixture), planned)
         self.seq_len, self.weights = seq_len, weights
         self.sources = {
-            name: SourceSamples(name, dataset.train[name], dataset.num_samples(name, seq_len), seq_len, seed)
+            name: SourceSamples(
+                name, dataset.train[name], dataset.num_samples(name, seq_len), seq_len, seed, plain_pieces
+            )
             for name in weights
         }
+        self.pieces = frozenset({"order", "mixture"} if len(weights) > 1 else {"order"})
         self._ordered = list(self.sources.values())
         self.counts = _block_counts(weights) if planned is None else {name: planned[name] for name in weights}
         counts = list(self.counts.values())
-        self._mixture = Mixture(counts) if planned is None else Mixture.of_run(counts)
+        mixture_of = choose("mixture", plain_pieces, Mixture, PlainMixture)
+        self._mixture = mixture_of(counts) if planned is None else mixture_of.of_run(counts)
 
     def read(self, samples: Int64s) -> Int32s:
         """Return the tokens of samples.

@@ -145,11 +145,11 @@ class Ranks(Rung):
         if world_size == 1:
             return self.found("one: there is none to differ from")
         try:
-            compare_replicas(run.parallel.replicated(state_of(run).tensors), {}, run.mesh, step)
+            compare_replicas(run.parallel.replicated(state_of(run).tensors), {}, run.mesh, step, run.plain_pieces)
             if forward_backward(run, subject.batches) is None:
                 raise GivenUp
             gradients = gradients_of(run)
-            compare_replicas(run.parallel.replicated(gradients), {}, run.mesh, step)
+            compare_replicas(run.parallel.replicated(gradients), {}, run.mesh, step, run.plain_pieces)
         except ReplicasDiffer as error:
             told = "parallel= doesn't reduce the gradients, or a device computes wrong"
             return self.found(f"{world_size}, which differ", [stop(f"{error}; here before the first step: {told}")])

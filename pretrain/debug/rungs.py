@@ -7,6 +7,7 @@ from pretrain.debug.causality import Causality
 from pretrain.debug.data import Epochs, FirstBatch, TokenIds, TokenizerFile
 from pretrain.debug.gradients import Gradients, Ranks
 from pretrain.debug.held_out import HeldOutText
+from pretrain.debug.kernels import Kernels
 from pretrain.debug.loss import FirstLoss
 from pretrain.debug.memory import Memory
 from pretrain.debug.rate import LearningRate
@@ -20,7 +21,7 @@ from pretrain.debug.speed import Throughput
 def all_rungs() -> list[Rung]:
     """Return the whole ladder, which launch/preflight.py climbs."""
     data = [TokenIds(), TokenizerFile(), FirstBatch(), HeldOutText(), Epochs(), SameBatch()]
-    model = [Shapes(), Memory(), FirstLoss(), LearningRate(), Causality(), Gradients(), Ranks()]
+    model = [Shapes(), Memory(), Kernels(), FirstLoss(), LearningRate(), Causality(), Gradients(), Ranks()]
     return [*data, *model, ByHeart(), Throughput(), Room()]
 
 

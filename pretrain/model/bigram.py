@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from foundation.errors import require
 from pretrain.model.init import STD, normal
 from pretrain.model.loss import TokenLoss
+from pretrain.pieces import NONE
 from pretrain.seats import Model
 
 EMBEDDING_STD = (
@@ -28,14 +29,16 @@ class Bigram(Model):
         d_model: rank of the table.
         context_len: tokens of the longest sequence it is trained on; it sees one.
         vocab_size: rows of embedding and head. Rows above the tokenizer's are never a target.
+        plain_pieces: which of `pieces` run plainly.
     Raises:
         SettingError: a size is not positive.
     """
 
     flops_formula = "6 V D"
     seen_tokens = 1
+    pieces = frozenset({"loss"})
 
-    def __init__(self, d_model: int, context_len: int, vocab_size: int) -> None:
+    def __init__(self, d_model: int, context_len: int, vocab_size: int, plain_pieces: frozenset[str] = NONE) -> None:
         super().__init__()
         for name, size in {"d_model": d_model, "context_len": context_len, "vocab_size": vocab_size}.items():
             require(size >= 1, name, size, "1 or more")
@@ -43,7 +46,7 @@ class Bigram(Model):
         # _weight: drawing weights that init_weights fills anew would import the compiler
         self.token_embedding = nn.Embedding(vocab_size, d_model, _weight=torch.empty(vocab_size, d_model))
         self.head = nn.Parameter(torch.empty(vocab_size, d_model))
-        self.token_loss = TokenLoss()
+        self.token_loss = TokenLoss(plain_pieces=plain_pieces)
         if not self.head.is_meta:
             self.init_weights(seed=0)
 

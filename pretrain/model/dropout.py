@@ -16,12 +16,16 @@ Source: counter-based generators, Salmon et al., SC 2011; the multipliers of 32 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from pretrain import mixing
 from pretrain.mixing import SHIFTS, mix64
+from pretrain.pieces import choose
+
+Drop = Callable[[Tensor, float, Tensor], Tensor]  # as `dropout`
 
 MULTIPLIERS = (0x21F0AAAD, 0xD35A2D97)
 GOLDEN, GOLDEN_64 = 0x9E3779B9, 0x9E3779B97F4A7C15  # steps between neighbours: 2^32 and 2^64 over the golden ratio
@@ -49,6 +53,23 @@ def dropout(x: Tensor, probability: float, keys_B2: Tensor) -> Tensor:
         keys_B2: (B, 2) int32, of `site_keys`.
     """
     return x.masked_fill(dropped(x.shape, probability, keys_B2), 0.0) * (1 / (1 - probability))
+
+
+def dropout_plainly(x: Tensor, probability: float, keys_B2: Tensor) -> Tensor:
+    """Return what `dropout` returns, its masks made value by value in plain integers."""
+    sizes = x.size(0), math.prod(x.shape[1:-1]), x.size(-1)
+    mask = [
+        is_dropped_by((low, high), row, channel, probability)
+        for low, high in keys_B2.tolist()
+        for row in range(sizes[1])
+        for channel in range(sizes[2])
+    ]
+    return torch.where(torch.tensor(mask, dtype=torch.bool, device=x.device).view(x.shape), 0.0, x / (1 - probability))
+
+
+def drop_of(plain_pieces: frozenset[str]) -> Drop:
+    """Return `dropout`, or the plain one."""
+    return choose("dropout", plain_pieces, dropout, dropout_plainly)
 
 
 def dropped(shape: torch.Size, probability: float, keys_B2: Tensor) -> Tensor:
@@ -84,7 +105,7 @@ def keys_of_sites(
 
 
 def is_dropped(key: int, site: int, row: int, channel: int, probability: float) -> bool:
-    """Return what `dropped` says of one value, in plain integers, for tests to hold it against.
+    """Return what `dropped` says of one value, in plain integers.
 
     Args:
         key: of the sample, 64 bits with or without a sign.
@@ -95,7 +116,12 @@ def is_dropped(key: int, site: int, row: int, channel: int, probability: float) 
     for shift, multiplier in zip(SHIFTS, mixing.MULTIPLIERS, strict=False):
         mixed = (mixed ^ mixed >> shift) * multiplier % 2**64
     high, low = divmod(mixed ^ mixed >> SHIFTS[-1], 2**32)
-    first, second = (_mix_one((row * GOLDEN + word) % 2**32) for word in (low, high))
+    return is_dropped_by((low, high), row, channel, probability)
+
+
+def is_dropped_by(words: tuple[int, int], row: int, channel: int, probability: float) -> bool:
+    """Return the same for the two words of a sample's site, each 32 bits with or without a sign."""
+    first, second = (_mix_one((row * GOLDEN + word) % 2**32) for word in words)
     return _mix_one((first + channel * GOLDEN) % 2**32, second) % (1 << BITS) < _threshold(probability)
 
 

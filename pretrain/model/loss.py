@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pretrain.pieces import NONE, choose
 from pretrain.types import IGNORE
 
 # Rows of logits that exist at once. On CPUs a chunk should stay near the cache and in memory that malloc gives again,
@@ -31,11 +32,13 @@ class TokenLoss(nn.Module):
 
     Args:
         chunk_rows: rows of logits that exist at once; None: CPU_CHUNK_ROWS or GPU_CHUNK_ROWS.
+        plain_pieces: of which `loss` has all logits at once.
     """
 
-    def __init__(self, chunk_rows: int | None = None) -> None:
+    def __init__(self, chunk_rows: int | None = None, plain_pieces: frozenset[str] = NONE) -> None:
         super().__init__()
         self.chunk_rows = chunk_rows
+        self._compute = choose("loss", plain_pieces, loss_in_chunks, loss_plainly)
 
     def forward(self, x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
         """Return () float32, the sum of nats over targets other than IGNORE, and (N,), those of each, without gradient.
@@ -46,11 +49,34 @@ class TokenLoss(nn.Module):
             targets_N: (N,) int64 ids, IGNORE where masked.
         """
         rows = self.chunk_rows or (CPU_CHUNK_ROWS if x_ND.device.type == "cpu" else GPU_CHUNK_ROWS)
-        dtype = _compute_dtype(x_ND)
-        if torch.is_grad_enabled() and (x_ND.requires_grad or weight_VD.requires_grad):
-            loss: tuple[Tensor, Tensor] = _LossAndGradients.apply(x_ND, weight_VD, targets_N, rows, dtype)  # type: ignore[no-untyped-call]
-            return loss
-        return _loss(x_ND, weight_VD, targets_N, rows, dtype)
+        return self._compute(x_ND, weight_VD, targets_N, rows)
+
+
+def loss_in_chunks(x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """Return what `TokenLoss` returns; `rows` of logits exist at once."""
+    dtype = _compute_dtype(x_ND)
+    if torch.is_grad_enabled() and (x_ND.requires_grad or weight_VD.requires_grad):
+        loss: tuple[Tensor, Tensor] = _LossAndGradients.apply(x_ND, weight_VD, targets_N, rows, dtype)  # type: ignore[no-untyped-call]
+        return loss
+    return _loss(x_ND, weight_VD, targets_N, rows, dtype)
+
+
+def loss_plainly(x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """Return the same by the formula: log(sum(exp(logits))) - logit of the target, its gradients by autograd.
+
+    Args:
+        rows: taken and not used: all logits are there at once, in float32.
+    """
+    dtype = _compute_dtype(x_ND)
+    with torch.autocast(x_ND.device.type, enabled=False):
+        keep_N = targets_N != IGNORE
+        x_ND = torch.where(keep_N.unsqueeze(1), x_ND, 0.0)  # whatever a masked row holds, it adds nothing
+        logits_NV = (x_ND.to(dtype) @ weight_VD.to(dtype).T).float()
+        most_N1 = logits_NV.detach().amax(1, keepdim=True)
+        log_sum_N = (logits_NV - most_N1).exp().sum(1).log() + most_N1.squeeze(1)
+        target_N = logits_NV.gather(1, torch.where(keep_N, targets_N, 0).unsqueeze(1)).squeeze(1)
+        nats_N = torch.where(keep_N, log_sum_N - target_N, 0.0)
+    return nats_N.sum(), nats_N.detach()
 
 
 class _LossAndGradients(torch.autograd.Function):

@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foundation.errors import require
-from pretrain.model.dropout import dropout, keys_of_sites
+from pretrain.model.dropout import drop_of, keys_of_sites
 from pretrain.model.init import STD, normal
 from pretrain.model.loss import TokenLoss
 from pretrain.model.norm import LayerNorm
+from pretrain.pieces import NONE, choose
 from pretrain.seats import Model
 
 FORGET_BIAS = 1.0  # a cell begins by keeping: Jozefowicz et al. 2015, section 2.2
@@ -25,6 +26,28 @@ class Layer(nn.LSTM):
 
     def reset_parameters(self) -> None:
         """Draw nothing: initial weights are a function of the run's seed."""
+
+
+class PlainLayer(Layer):
+    """The same by the cell's equations, token after token."""
+
+    def forward(self, x_BTD: Tensor, state: State | None = None) -> tuple[Tensor, State]:  # type: ignore[override]
+        """Return (B, T, D) hidden states and the last state.
+
+        Args:
+            x_BTD: (B, T, D).
+            state: that the first token finds; None: zeros.
+        """
+        h_BD, c_BD = (part[0] for part in state) if state else (x_BTD.new_zeros(x_BTD.size(0), self.hidden_size),) * 2
+        weight_ih, weight_hh, bias_ih, bias_hh = self.all_weights[0]
+        hidden = []
+        for x_BD in x_BTD.unbind(1):
+            gates = x_BD @ weight_ih.T + bias_ih + h_BD @ weight_hh.T + bias_hh
+            taken, kept, new, shown = gates.chunk(4, dim=-1)  # torch's order
+            c_BD = kept.sigmoid() * c_BD + taken.sigmoid() * new.tanh()
+            h_BD = shown.sigmoid() * c_BD.tanh()
+            hidden.append(h_BD)
+        return torch.stack(hidden, 1), (h_BD.unsqueeze(0), c_BD.unsqueeze(0))
 
 
 class LSTM(Model):
@@ -42,6 +65,7 @@ class LSTM(Model):
         vocab_size: rows of embedding and head. Rows above the tokenizer's are never a target.
         dropout: probability of zeroing an activation between two layers, before the first and after the last; never in
             the recurrence.
+        plain_pieces: which of `pieces` run plainly.
     Raises:
         SettingError: a size is not positive, or dropout is no such probability.
     Source: Hochreiter and Schmidhuber 1997; dropout as Zaremba et al., arXiv:1409.2329; tied head, Press and Wolf,
@@ -49,20 +73,33 @@ class LSTM(Model):
     """
 
     flops_formula = "6 N, N = 8 L D^2 + V D"
+    pieces = frozenset({"dropout", "loss", "lstm", "norm"})
 
-    def __init__(self, num_layers: int, d_model: int, context_len: int, vocab_size: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        num_layers: int,
+        d_model: int,
+        context_len: int,
+        vocab_size: int,
+        dropout: float = 0.0,
+        plain_pieces: frozenset[str] = NONE,
+    ) -> None:
         super().__init__()
         sizes = {"num_layers": num_layers, "d_model": d_model, "context_len": context_len, "vocab_size": vocab_size}
         for name, size in sizes.items():
             require(size >= 1, name, size, "1 or more")
         require(0.0 <= dropout < 1.0, "dropout", dropout, "a number from 0 to below 1; 0 is usual in pretraining")
         self.d_model, self.context_len, self.vocab_size, self.dropout = d_model, context_len, vocab_size, dropout
+        self._drop = drop_of(plain_pieces)
+        if not dropout:
+            self.pieces = self.pieces - {"dropout"}
         # _weight: drawing weights that init_weights fills anew would import the compiler
         self.token_embedding = nn.Embedding(vocab_size, d_model, _weight=torch.empty(vocab_size, d_model))
-        self.embedding_norm = LayerNorm(d_model)
-        self.layers = nn.ModuleList(Layer(d_model, d_model, batch_first=True) for _ in range(num_layers))
-        self.final_norm = LayerNorm(d_model)
-        self.token_loss = TokenLoss()
+        self.embedding_norm = LayerNorm(d_model, plain_pieces)
+        layer = choose("lstm", plain_pieces, Layer, PlainLayer)
+        self.layers = nn.ModuleList(layer(d_model, d_model, batch_first=True) for _ in range(num_layers))
+        self.final_norm = LayerNorm(d_model, plain_pieces)
+        self.token_loss = TokenLoss(plain_pieces=plain_pieces)
         if not self.token_embedding.weight.is_meta:
             self.init_weights(seed=0)
 
@@ -118,7 +155,7 @@ class LSTM(Model):
         x_BTD = self.embedding_norm(self.token_embedding(inputs_BT))
         keys_SB2 = keys_of_sites(self.training, self.dropout, inputs_BT, keys_B, len(self.layers) + 1)
         if keys_SB2 is not None:
-            x_BTD = dropout(x_BTD, self.dropout, keys_SB2[0])
+            x_BTD = self._drop(x_BTD, self.dropout, keys_SB2[0])
         states: list[State] = []
         for i, layer in enumerate(self.layers):
             # float32: in bfloat16 torch has no LSTM on most CPUs, and under autocast cuDNN's takes float16, which
@@ -127,7 +164,7 @@ class LSTM(Model):
                 x_BTD, state = layer(x_BTD.to(layer.weight_ih_l0.dtype), cache[i] if cache else None)
             states.append(state)
             if keys_SB2 is not None:
-                x_BTD = dropout(x_BTD, self.dropout, keys_SB2[i + 1])
+                x_BTD = self._drop(x_BTD, self.dropout, keys_SB2[i + 1])
         if cache is not None:
             cache[:] = states
         normed_BTD: Tensor = self.final_norm(x_BTD)

@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from foundation.errors import require
 from pretrain.model.attention import CausalSelfAttention, LayerCache
-from pretrain.model.dropout import dropout, keys_of_sites
+from pretrain.model.dropout import drop_of, keys_of_sites
 from pretrain.model.errors import ModelError
 from pretrain.model.feed_forward import FeedForward
 from pretrain.model.init import init_parameters
 from pretrain.model.loss import TokenLoss
 from pretrain.model.norm import LayerNorm
+from pretrain.pieces import NONE
 from pretrain.seats import Model
 
 
@@ -22,12 +23,12 @@ class Block(nn.Module):
 
     SITES = 3  # that drop: attention weights, attention output, feed-forward output
 
-    def __init__(self, d_model: int, num_heads: int, dropout: float) -> None:
+    def __init__(self, d_model: int, num_heads: int, dropout: float, plain_pieces: frozenset[str] = NONE) -> None:
         super().__init__()
-        self.attention_norm = LayerNorm(d_model)
-        self.attention = CausalSelfAttention(d_model, num_heads, dropout)
-        self.feed_forward_norm = LayerNorm(d_model)
-        self.feed_forward = FeedForward(d_model, dropout)
+        self.attention_norm = LayerNorm(d_model, plain_pieces)
+        self.attention = CausalSelfAttention(d_model, num_heads, dropout, plain_pieces)
+        self.feed_forward_norm = LayerNorm(d_model, plain_pieces)
+        self.feed_forward = FeedForward(d_model, dropout, plain_pieces)
 
     def forward(self, x_BTD: Tensor, cache: LayerCache | None = None, keys_SB2: Tensor | None = None) -> Tensor:
         """Return (B, T, D).
@@ -55,12 +56,14 @@ class Transformer(Model):
         vocab_size: rows of embedding and head. Rows above the tokenizer's are never a target: training lowers their
             logits, sampling masks them.
         dropout: probability of zeroing an activation; 0 for pretraining.
+        plain_pieces: which of `pieces` run plainly.
     Raises:
         SettingError: a size is not positive, or num_heads does not divide d_model.
     Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3.
     """
 
     flops_formula = "6 N + 12 L D T"
+    pieces = frozenset({"attention", "dropout", "gelu", "loss", "norm"})
 
     def __init__(
         self,
@@ -70,17 +73,20 @@ class Transformer(Model):
         context_len: int,
         vocab_size: int,
         dropout: float = 0.0,
+        plain_pieces: frozenset[str] = NONE,
     ) -> None:
         super().__init__()
         _check_sizes(num_layers, num_heads, d_model, context_len, vocab_size, dropout)
         self.num_layers, self.d_model, self.context_len = num_layers, d_model, context_len
-        self.vocab_size, self.dropout = vocab_size, dropout
+        self.vocab_size, self.dropout, self._drop = vocab_size, dropout, drop_of(plain_pieces)
+        if not dropout:
+            self.pieces = self.pieces - {"dropout"}
         # _weight: drawing weights that init_weights fills anew would import the compiler, 0.6 s a start
         self.token_embedding = nn.Embedding(vocab_size, d_model, _weight=torch.empty(vocab_size, d_model))
         self.position_embedding = nn.Embedding(context_len, d_model, _weight=torch.empty(context_len, d_model))
-        self.blocks = nn.ModuleList(Block(d_model, num_heads, dropout) for _ in range(num_layers))
-        self.final_norm = LayerNorm(d_model)
-        self.token_loss = TokenLoss()
+        self.blocks = nn.ModuleList(Block(d_model, num_heads, dropout, plain_pieces) for _ in range(num_layers))
+        self.final_norm = LayerNorm(d_model, plain_pieces)
+        self.token_loss = TokenLoss(plain_pieces=plain_pieces)
         if not self.token_embedding.weight.is_meta:
             self.init_weights(seed=0)
 
@@ -155,7 +161,7 @@ class Transformer(Model):
         # those of the blocks and last the embedding's
         keys_SB2 = keys_of_sites(self.training, self.dropout, inputs_BT, keys_B, len(self.blocks) * Block.SITES + 1)
         if keys_SB2 is not None:
-            x_BTD = dropout(x_BTD, self.dropout, keys_SB2[-1])
+            x_BTD = self._drop(x_BTD, self.dropout, keys_SB2[-1])
         for i, block in enumerate(self.blocks):
             keys = None if keys_SB2 is None else keys_SB2[i * Block.SITES : (i + 1) * Block.SITES]
             x_BTD = block(x_BTD, cache[i] if cache else None, keys)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +11,7 @@ from torch.optim.adamw import adamw
 
 from foundation.errors import require
 from pretrain.optim.groups import split_by_decay
+from pretrain.pieces import NONE
 from pretrain.seats import Optimizer
 
 # Where the fused kernel is known to leave everything as it is when told to: CUDA returns at once (FusedAdamKernel,
@@ -55,8 +55,10 @@ class AdamW(Optimizer):
         weight_decay: each step a decayed weight shrinks by learning rate * weight_decay of itself.
         fused: torch's one-pass kernel; None takes it where the device has it. Without it, plain tensor operations give
             the same up to rounding.
+        plain_pieces: of which `adamw` is these operations.
     Raises:
-        SettingError: a number out of its range, or fused on a device without the kernel.
+        SettingError: a number out of its range, fused on a device without the kernel or where trainer.reference asks
+            for the plain update.
     Source: Loshchilov and Hutter, arXiv:1711.05101; beta2 0.95 as in GPT-3, arXiv:2005.14165, appendix B.
     """
 
@@ -69,6 +71,7 @@ class AdamW(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.1,
         fused: bool | None = None,
+        plain_pieces: frozenset[str] = NONE,
     ) -> None:
         require(0 < lr < math.inf, "lr", lr, "a number above 0; 6e-4 is the default")
         require(0 <= beta1 < 1, "beta1", beta1, "a number from 0 to below 1; 0.9 is the default")
@@ -78,7 +81,11 @@ class AdamW(Optimizer):
         self.lr, self.beta1, self.beta2, self.eps = lr, beta1, beta2, eps
         decayed, others = split_by_decay(model)
         self._groups = [_new_group(decayed, weight_decay), _new_group(others, 0.0)]
-        self._update_group = _choose_kernel(fused, {p.device.type for p in model.parameters()})
+        has_kernel = _has_kernel(fused, {p.device.type for p in model.parameters()})
+        is_plain = "adamw" in plain_pieces
+        require(not (fused and is_plain), "fused", fused, "null: trainer.reference has the plain update run")
+        self.pieces = frozenset({"adamw"}) if has_kernel else NONE
+        self._update_group = _fused_update if has_kernel and not is_plain else _plain_update
 
     @torch.no_grad()
     def step(self, lr: float, bad: Tensor, grad_scale: Tensor) -> None:
@@ -158,10 +165,15 @@ def _plain_update(group: _Group, update: _Update) -> None:
             old.copy_(torch.where(is_bad, old, new))
 
 
-def _choose_kernel(fused: bool | None, device_types: set[str]) -> Callable[[_Group, _Update], None]:
+def _has_kernel(fused: bool | None, device_types: set[str]) -> bool:
+    """Return whether the fused kernel would be taken.
+
+    Raises:
+        SettingError: it is asked for, and a device has none.
+    """
     has_kernel = device_types <= set(FUSED_DEVICES)
     allowed = (
         f"null on {', '.join(sorted(device_types))}: {' and '.join(FUSED_DEVICES)} have a kernel that can skip a step"
     )
     require(has_kernel or not fused, "fused", fused, allowed)
-    return _fused_update if has_kernel and fused is not False else _plain_update
+    return has_kernel and fused is not False

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from pretrain.parallel.errors import ParallelError
+from pretrain.pieces import NONE
 
 AnyModel = TypeVar("AnyModel", bound=nn.Module)
 
@@ -21,16 +22,26 @@ COMPILED = "compiled"  # what is said of a model that is
 SINGLE = ("token_loss",)  # and what is worth it outside of them: most of a small model's activations pass through here
 
 
-def compile_as_set(model: nn.Module, setting: bool | None, device: torch.device) -> str:
+def compile_as_set(
+    model: nn.Module, setting: bool | None, device: torch.device, plain_pieces: frozenset[str] = NONE
+) -> str:
     """Compile a model in place where `trainer.compile` asks for it; return what is said of it.
 
     Args:
         model: as `apply_compile` takes it.
         setting: trainer.compile.
         device: where the model runs.
+        plain_pieces: of the model, which run as they are written: compiled, they would be fused again.
     Raises:
-        ParallelError: it is true, and the machine lacks what compiling takes.
+        ParallelError: it is true, and the machine lacks what compiling takes, or pieces run plainly.
     """
+    if plain_pieces and setting:
+        raise ParallelError(
+            f"trainer.compile: true, but trainer.reference has {', '.join(sorted(plain_pieces))} run as written, which "
+            "compiling would fuse; set trainer.compile=false, or trainer.reference=false"
+        )
+    if plain_pieces:
+        return "not compiled: trainer.reference runs pieces of the model as they are written"
     compiles, told = choose_compile(setting, device, capability_of(device))
     if compiles:
         apply_compile(model, device)

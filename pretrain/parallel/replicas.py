@@ -23,6 +23,7 @@ from foundation.hashes import hash_json
 from pretrain.mesh import Mesh
 from pretrain.mixing import MULTIPLIERS, SHIFTS, mix64
 from pretrain.parallel.errors import ReplicasDiffer
+from pretrain.pieces import NONE, choose
 
 WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int32, 16: torch.int32}  # by bytes of an element
 # Words hashed at once, 8 bytes each and a few copies of them: in the cache of a CPU; on a GPU large kernels, 0.4 GB.
@@ -30,7 +31,13 @@ CPU_CHUNK_WORDS, GPU_CHUNK_WORDS = 1 << 16, 1 << 24
 NAMED = 4  # tensors that an error names
 
 
-def compare_replicas(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], mesh: Mesh, step: int) -> None:
+def compare_replicas(
+    tensors: Mapping[str, Tensor],
+    facts: Mapping[str, Any],
+    mesh: Mesh,
+    step: int,
+    plain_pieces: frozenset[str] = NONE,
+) -> None:
     """Compare what every rank holds a copy of. A host sync; called on every rank, which all raise or none.
 
     Args:
@@ -38,14 +45,16 @@ def compare_replicas(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], me
         facts: name -> JSON value: what of the state is no tensor.
         mesh: the ranks; one alone has nothing to compare.
         step: steps finished, for the error.
+        plain_pieces: of which `digest` runs plainly; the same on every rank.
     Raises:
         ReplicasDiffer: names ranks and tensors.
     """
+    digest_of = choose("digest", plain_pieces, digest, digest_plainly)
     if mesh.world_size == 1:
         return
     names = [*tensors, *facts]
     # a user's optimizer may keep counters on the host
-    digests = [digest(tensor).to(mesh.device) for tensor in tensors.values()]
+    digests = [digest_of(tensor).to(mesh.device) for tensor in tensors.values()]
     mine = torch.stack([*digests, *(_digest_of(fact, mesh.device) for fact in facts.values())])
     gathered_RN = torch.zeros(mesh.world_size, len(names), dtype=torch.int64, device=mesh.device)
     gathered_RN[mesh.rank] = mine
@@ -72,8 +81,15 @@ def digest(tensor: Tensor) -> Tensor:
     return total
 
 
+def digest_plainly(tensor: Tensor) -> Tensor:
+    """Return what `digest` returns, computed on the host."""
+    host = tensor.detach().cpu().contiguous()
+    flat = host.reshape(-1).view(WORDS[host.element_size()])  # numpy has no bfloat16
+    return torch.tensor(reference_digest(flat.numpy()), device=tensor.device)
+
+
 def reference_digest(values: npt.NDArray[Any]) -> int:
-    """Return what `digest` returns, over all words at once in numpy's unsigned integers, for tests to hold it against.
+    """Return what `digest` returns, over all words at once in numpy's unsigned integers.
 
     Args:
         values: the tensor's.

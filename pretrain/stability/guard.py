@@ -12,6 +12,7 @@ from torch import Tensor
 from foundation.errors import require
 from pretrain.json_lines import JsonLines
 from pretrain.mesh import Mesh
+from pretrain.pieces import NONE, choose
 from pretrain.plan import Plan
 from pretrain.run_files import JOURNAL
 from pretrain.seats import Action, Guard
@@ -20,7 +21,7 @@ from pretrain.stability.budget import SkipBudget
 from pretrain.stability.escalation import Escalation
 from pretrain.stability.lr_cuts import lowest
 from pretrain.stability.rewinds import Rewinds
-from pretrain.stability.window import Window
+from pretrain.stability.window import PlainWindow, Window
 from pretrain.types import Record, WayBack
 
 # Least spreads: a window of nearly equal values must not make a spike of the next normal one.
@@ -113,10 +114,13 @@ class SkipGuard(Guard):
         rewind: when the run goes back to a healthy checkpoint instead; None: never.
         skip_windows: journal.jsonl of another run of these data and this seed: what it skipped and what it passed over
             is passed over here; read once.
+        plain_pieces: of which `window` runs plainly.
     Raises:
         SettingError: a setting that can't work.
     Source: reliability of published rules (PaLM, OLMo 2, ZClip, Megatron-LM), compared on injected faults.
     """
+
+    pieces = frozenset({"window"})
 
     def __init__(
         self,
@@ -135,6 +139,7 @@ class SkipGuard(Guard):
         budget_steps: int = 10_000,
         rewind: Rewinds | None = None,
         skip_windows: str | None = None,
+        plain_pieces: frozenset[str] = NONE,
     ) -> None:
         settings = {"threshold": threshold, "min_rise_nats": min_rise_nats, "window_steps": window_steps}
         settings |= {"min_accepted_steps": min_accepted_steps, "max_skips_in_row": max_skips_in_row}
@@ -149,7 +154,7 @@ class SkipGuard(Guard):
         self._max_skips_in_row = max_skips_in_row
         self._is_main, self._batch_size = mesh.is_main, plan.global_batch_size
         self._norm_skips = torch.zeros((), dtype=torch.int64, device=device)
-        self._window = Window(2, window_steps, device)
+        self._window = choose("window", plain_pieces, Window, PlainWindow)(2, window_steps, device)
         self._least_rise_2 = torch.tensor([min_rise_nats, math.log(min_norm_ratio)], device=device)
         self._least_jump_2 = torch.tensor([-math.inf, math.log(min_norm_jump)], device=device)
         self._least_spread_2 = torch.tensor([0.0, MIN_LOG_NORM_SPREAD], device=device)

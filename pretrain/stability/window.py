@@ -5,6 +5,8 @@ Shape suffixes: K series, W places of the window.
 
 from __future__ import annotations
 
+import statistics
+
 import torch
 from torch import Tensor
 
@@ -56,6 +58,21 @@ class Window:
         """Return the largest value of each series, (num_series,) float32; -inf for an empty one."""
         held_KW = self._places_W < self.count_K[:, None]
         return torch.where(held_KW, self.values_KW, -torch.inf).amax(dim=1)
+
+
+class PlainWindow(Window):
+    """The same by sorting on the host, series by series, in float64."""
+
+    def center_and_spread(self) -> tuple[Tensor, Tensor]:
+        """As in Window. A host sync."""
+        found = []
+        for values, count in zip(self.values_KW.tolist(), self.count_K.tolist(), strict=True):
+            held = values[:count]
+            center = statistics.median(held) if held else float("nan")
+            deviation = statistics.median([abs(value - center) for value in held]) if held else float("nan")
+            found.append((center, MAD_TO_STD * deviation))
+        center_and_spread_K2 = torch.tensor(found, dtype=torch.float32, device=self.values_KW.device)
+        return center_and_spread_K2[:, 0], center_and_spread_K2[:, 1]
 
 
 def _median(values_KW: Tensor, held_KW: Tensor, held_K: Tensor) -> Tensor:

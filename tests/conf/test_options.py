@@ -21,6 +21,7 @@ from pretrain.data.loader import Shards
 from pretrain.main import check_config as check_train
 from pretrain.mesh import Mesh
 from pretrain.model.transformer import Transformer
+from pretrain.pieces import NONE
 from pretrain.plan import TrainerSettings
 from pretrain.seats import RUNTIME
 from pretrain.tokenizer import Tokenizer
@@ -84,6 +85,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "tokenizer": tokenizer,
         "loader": loader,
         "vocab_size": 384,
+        "plain_pieces": NONE,
     }
     assert set(objects) == RUNTIME
     return objects

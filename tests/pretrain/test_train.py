@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 import pretrain.train as loop
@@ -28,11 +28,22 @@ from pretrain.mesh import Mesh
 from pretrain.metrics.lines import read_metrics
 from pretrain.run import Run, restore
 from pretrain.seats import nothing
-from pretrain.train import forward_backward, train
+from pretrain.train import forward_backward, norms_of_gradients, norms_plainly, train
 from pretrain.types import IGNORE, Status, TrainState
 
 WORKER = Path(__file__).with_name("train_worker.py")
 CPU = Mesh(0, 1, 0, torch.device("cpu"))
+
+
+def test_norms_of_gradients_are_the_formula_s() -> None:
+    model = nn.Sequential(nn.Linear(40, 30), nn.LayerNorm(30), nn.Linear(30, 1))
+    model(torch.randn(50, 40, generator=torch.Generator().manual_seed(1))).sum().backward()
+    model[1].bias.grad = None
+    model[2].weight.requires_grad_(False)
+    norms_P = norms_of_gradients(model)
+    torch.testing.assert_close(norms_plainly(model), norms_P)
+    assert norms_P[0].item() == pytest.approx(float(model[0].weight.grad.double().square().sum().sqrt()), rel=1e-5)
+    assert (len(norms_P), norms_P[3].item()) == (5, 0.0)
 
 
 def gradients(run: Run) -> dict[str, Tensor]:

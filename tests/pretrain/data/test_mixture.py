@@ -11,8 +11,10 @@ from pretrain.data.mixture import (
     BLOCK_SAMPLES,
     MAX_BLOCK_SAMPLES,
     Mixture,
+    PlainMixture,
     block_counts,
     chairman_assignment,
+    chairman_plainly,
 )
 
 WEIGHTS = st.lists(st.floats(0.01, 100.0), min_size=1, max_size=12)
@@ -28,6 +30,25 @@ def test_every_prefix_is_within_one_sample_of_its_share(counts: list[int]) -> No
         drawn = np.cumsum(sequence == source)
         share = np.arange(1, len(sequence) + 1) * count
         assert np.abs(drawn * len(sequence) - share).max() < len(sequence)
+
+
+@settings(max_examples=60, deadline=None)
+@given(counts=st.lists(st.integers(0, 60), min_size=1, max_size=8))
+def test_the_order_is_the_one_found_slot_by_slot(counts: list[int]) -> None:
+    assert chairman_assignment(np.array(counts)).tolist() == chairman_plainly(counts)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    counts=st.lists(st.integers(1, 90), min_size=1, max_size=6),
+    num_blocks=st.integers(1, 20),
+    samples=st.lists(st.integers(-(10**12), 10**12) | st.integers(-500, 500), max_size=20),
+)
+def test_samples_come_from_where_counting_finds_them(counts: list[int], num_blocks: int, samples: list[int]) -> None:
+    numbers = np.array(samples, dtype=np.int64)
+    found, expected = (kind(counts, num_blocks).locate(numbers) for kind in (Mixture, PlainMixture))
+    for fast, plain in zip(found, expected, strict=True):
+        assert fast.dtype == plain.dtype and fast.tolist() == plain.tolist()
 
 
 @settings(max_examples=10, deadline=None)

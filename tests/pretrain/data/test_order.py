@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pretrain.data.order import MAX_N, permute, permute_one
+from pretrain.data.order import MAX_N, permute, permute_one, permute_plainly
 
 KEYS = st.tuples(st.integers(0, 2**63), st.integers(0, 10**6), st.text(max_size=8))
 
@@ -35,7 +35,8 @@ def test_equals_the_plain_reference(n: int, key: tuple[int, int, str], data: st.
     index = data.draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=5))
     seed, epoch, source = key
     expected = [permute_one(i, n, seed, epoch, source) for i in index]
-    assert permute(np.array(index, dtype=np.int64), n, seed, epoch, source).tolist() == expected
+    for function in (permute, permute_plainly):
+        assert function(np.array(index, dtype=np.int64), n, seed, epoch, source).tolist() == expected
     assert all(0 <= place < n for place in expected)
 
 

@@ -16,6 +16,7 @@ from pretrain.data.dataset import open_data
 from pretrain.data.errors import DataError
 from pretrain.data.order import permute_one
 from pretrain.data.samples import AHEAD_SAMPLES, Samples, SourceSamples
+from pretrain.pieces import NONE
 
 Make = Callable[..., Path]
 Documents = Callable[[int, int], list[np.ndarray]]
@@ -89,6 +90,17 @@ def test_sources_are_mixed_by_weight_and_counted_in_epochs(make_folder: Make, do
         "code": 100 / dataset.num_samples("code", 32),
         "web": 300 / dataset.num_samples("web", 32),
     }
+
+
+def test_plain_pieces_read_the_same_samples(make_folder: Make, documents: Documents) -> None:
+    train = {"web": documents(40, 1), "code": documents(10, 2)}
+    dataset = open_data(make_folder(train, weights={"web": 3.0, "code": 1.0}))
+    fast, plain = (Samples(dataset, 32, 0, plain_pieces=pieces) for pieces in (NONE, frozenset({"order", "mixture"})))
+    for numbers in (np.arange(50), np.arange(-20, 0), np.array([3 * 65_536 + 7, 65_535, 65_536])):
+        assert np.array_equal(plain.read(numbers), fast.read(numbers))
+        assert np.array_equal(plain.sources_of(numbers), fast.sources_of(numbers))
+    assert plain.drawn(1000) == fast.drawn(1000)
+    assert fast.pieces == {"order", "mixture"}
 
 
 def test_a_weight_too_small_to_ever_be_drawn_is_refused(make_folder: Make, documents: Documents) -> None:

@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from pretrain.model.attention import CausalSelfAttention, LayerCache
+from pretrain.model.attention import CausalSelfAttention, LayerCache, attend, attend_plainly
 from pretrain.model.dropout import dropout, is_dropped, site_keys
+from pretrain.pieces import NONE
 
 D, HEADS = 12, 3
+PLAIN = frozenset({"attention", "dropout"})
 
 
 def plain(attention: CausalSelfAttention, x_TD: Tensor, key: int = 0) -> Tensor:
@@ -35,10 +37,10 @@ def plain(attention: CausalSelfAttention, x_TD: Tensor, key: int = 0) -> Tensor:
     return found
 
 
-@pytest.fixture
-def attention() -> CausalSelfAttention:
+@pytest.fixture(params=[NONE, PLAIN])
+def attention(request: pytest.FixtureRequest) -> CausalSelfAttention:
     torch.manual_seed(3)
-    return CausalSelfAttention(D, HEADS, dropout=0.0)
+    return CausalSelfAttention(D, HEADS, 0.0, request.param)
 
 
 def test_attention_is_the_plain_formula(attention: CausalSelfAttention) -> None:
@@ -48,14 +50,31 @@ def test_attention_is_the_plain_formula(attention: CausalSelfAttention) -> None:
         torch.testing.assert_close(attention(x_BTD), expected)
 
 
-def test_dropped_weights_are_the_plain_formula_s() -> None:
-    attention, x_BTD = CausalSelfAttention(D, HEADS, dropout=0.4), torch.randn(2, 7, D)
+@pytest.mark.parametrize("plain_pieces", [NONE, PLAIN])
+def test_dropped_weights_are_the_plain_formula_s(plain_pieces: frozenset[str]) -> None:
+    attention, x_BTD = CausalSelfAttention(D, HEADS, 0.4, plain_pieces), torch.randn(2, 7, D)
     keys_B = torch.tensor([5, -6])
     with torch.no_grad():
         expected = torch.stack([plain(attention, x_TD, key) for x_TD, key in zip(x_BTD, [5, -6], strict=True)])
         keys_2B2 = site_keys(keys_B, 2)
         torch.testing.assert_close(attention(x_BTD, None, keys_2B2), dropout(expected, 0.4, keys_2B2[1]))
         assert not torch.allclose(attention(x_BTD), expected)
+
+
+@pytest.mark.parametrize(("T", "S"), [(1, 1), (9, 9), (70, 70), (1, 33)])  # the last follows a cache
+@pytest.mark.parametrize("probability", [0.0, 0.3])
+def test_the_kernel_is_the_formula_with_its_gradients(T: int, S: int, probability: float) -> None:
+    generator = torch.Generator().manual_seed(S)
+    drawn = [torch.randn(2, 3, length, 8, generator=generator) for length in (T, S, S)]
+    keys_B2 = site_keys(torch.tensor([5, -6]), 1)[0] if probability else None
+    found = []
+    for function in (attend, attend_plainly):
+        leaves = [each.clone().requires_grad_() for each in drawn]
+        y_BHTK = function(*leaves, T > 1, probability, keys_B2, dropout)
+        y_BHTK.square().sum().backward()
+        found.append([y_BHTK, *(each.grad for each in leaves)])
+    for fast, formula in zip(*found, strict=True):
+        torch.testing.assert_close(formula, fast, rtol=1e-4, atol=1e-5)
 
 
 def test_positions_that_follow_a_cache_see_it(attention: CausalSelfAttention) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pretrain.model.dropout import dropout, dropped, is_dropped, site_keys
+from pretrain.model.dropout import dropout, dropout_plainly, dropped, is_dropped, site_keys
 from pretrain.model.transformer import Transformer
 
 Make = Callable[..., Transformer]
@@ -32,6 +32,17 @@ def test_masks_are_those_of_plain_integers(keys: list[int], sizes: list[int], pr
     for place in torch.cartesian_prod(*map(torch.arange, found.shape)).tolist():
         sample, row, channel = place
         assert found[sample, row, channel] == is_dropped(keys[sample], site, row, channel, probability)
+
+
+@given(keys=st.lists(WORDS, min_size=1, max_size=3), probability=st.floats(0, 0.999), seed=st.integers(0, 1000))
+def test_values_are_those_of_masks_made_one_by_one(keys: list[int], probability: float, seed: int) -> None:
+    x_BTD = torch.randn(len(keys), 3, 5, generator=torch.Generator().manual_seed(seed))
+    keys_B2 = site_keys(torch.tensor(keys), 2)[1]
+    fast, plain = x_BTD.clone().requires_grad_(), x_BTD.clone().requires_grad_()
+    torch.testing.assert_close(dropout_plainly(plain, probability, keys_B2), dropout(fast, probability, keys_B2))
+    dropout(fast, probability, keys_B2).sum().backward()
+    dropout_plainly(plain, probability, keys_B2).sum().backward()
+    torch.testing.assert_close(plain.grad, fast.grad)
 
 
 def share_z(mask: Tensor, probability: float) -> Tensor:

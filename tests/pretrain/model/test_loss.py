@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pretrain.model.loss import CPU_CHUNK_ROWS, TokenLoss
+from pretrain.model.loss import CPU_CHUNK_ROWS, TokenLoss, loss_in_chunks, loss_plainly
+from pretrain.pieces import NONE
 from pretrain.types import IGNORE
 
 V, D = 40, 12
+BOTH_WAYS = pytest.mark.parametrize("plain_pieces", [NONE, frozenset({"loss"})])
 
 
 def problem(num_rows: int, seed: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
@@ -27,11 +30,17 @@ def plain(x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, reduction: str = "
 
 @settings(deadline=None, max_examples=40)
 @given(
-    num_rows=st.integers(1, 50), chunk_rows=st.integers(1, 60), seed=st.integers(0, 1000), scale=st.floats(0.001, 100)
+    num_rows=st.integers(1, 50),
+    chunk_rows=st.integers(1, 60),
+    seed=st.integers(0, 1000),
+    scale=st.floats(0.001, 100),
+    plain_pieces=st.sampled_from([NONE, frozenset({"loss"})]),
 )
-def test_any_chunking_equals_the_plain_loss(num_rows: int, chunk_rows: int, seed: int, scale: float) -> None:
+def test_any_chunking_equals_torch_s_loss_and_so_does_none(
+    num_rows: int, chunk_rows: int, seed: int, scale: float, plain_pieces: frozenset[str]
+) -> None:
     ours, reference = problem(num_rows, seed), problem(num_rows, seed)
-    (loss, nats_N), expected = TokenLoss(chunk_rows)(*ours), plain(*reference)
+    (loss, nats_N), expected = TokenLoss(chunk_rows, plain_pieces)(*ours), plain(*reference)
     each_N = plain(*reference, reduction="none")
     (loss * scale).backward()
     (expected * scale).backward()
@@ -42,52 +51,70 @@ def test_any_chunking_equals_the_plain_loss(num_rows: int, chunk_rows: int, seed
         torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-5 * scale)
 
 
-def test_without_gradients_it_is_the_same_number() -> None:
+@settings(deadline=None, max_examples=30)
+@given(num_rows=st.integers(1, 50), chunk_rows=st.integers(1, 60), seed=st.integers(0, 1000))
+def test_chunks_are_the_plain_formula(num_rows: int, chunk_rows: int, seed: int) -> None:
+    fast, formula = problem(num_rows, seed), problem(num_rows, seed)
+    found, expected = loss_in_chunks(*fast, chunk_rows), loss_plainly(*formula, chunk_rows)
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
+    found[0].backward()
+    expected[0].backward()
+    for mine, theirs in zip(fast[:2], formula[:2], strict=True):
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-5)
+
+
+@BOTH_WAYS
+def test_without_gradients_it_is_the_same_number(plain_pieces: frozenset[str]) -> None:
     x_ND, weight_VD, targets_N = problem(33, seed=0)
-    with_gradients = TokenLoss(10)(x_ND, weight_VD, targets_N)
+    with_gradients = TokenLoss(10, plain_pieces)(x_ND, weight_VD, targets_N)
     with torch.no_grad():
-        without = TokenLoss(10)(x_ND, weight_VD, targets_N)
+        without = TokenLoss(10, plain_pieces)(x_ND, weight_VD, targets_N)
     assert not without[0].requires_grad
     for one, other in zip(with_gradients, without, strict=True):
         assert torch.equal(one.detach(), other)
 
 
-def test_all_masked_is_zero_with_zero_gradients() -> None:
+@BOTH_WAYS
+def test_all_masked_is_zero_with_zero_gradients(plain_pieces: frozenset[str]) -> None:
     x_ND, weight_VD, targets_N = problem(9, seed=0)
-    loss, _ = TokenLoss(4)(x_ND, weight_VD, torch.full_like(targets_N, IGNORE))
+    loss, _ = TokenLoss(4, plain_pieces)(x_ND, weight_VD, torch.full_like(targets_N, IGNORE))
     loss.backward()
     assert loss.item() == 0
     assert (x_ND.grad == 0).all()
     assert (weight_VD.grad == 0).all()
 
 
-def test_a_masked_row_that_overflows_does_no_harm() -> None:
+@BOTH_WAYS
+def test_a_masked_row_that_overflows_does_no_harm(plain_pieces: frozenset[str]) -> None:
     x_ND, weight_VD, targets_N = problem(9, seed=0)
     with torch.no_grad():
         x_ND[4] = float("inf")
     targets_N[4] = IGNORE
-    loss, _ = TokenLoss(4)(x_ND, weight_VD, targets_N)
+    loss, _ = TokenLoss(4, plain_pieces)(x_ND, weight_VD, targets_N)
     loss.backward()
     assert loss.isfinite()
     assert weight_VD.grad.isfinite().all()
     assert (x_ND.grad[4] == 0).all()
 
 
-def test_a_nan_in_a_target_row_is_not_hidden() -> None:
+@BOTH_WAYS
+def test_a_nan_in_a_target_row_is_not_hidden(plain_pieces: frozenset[str]) -> None:
     x_ND, weight_VD, targets_N = problem(9, seed=0)
     with torch.no_grad():
         x_ND[4] = float("nan")
     targets_N[4] = 3
-    loss, _ = TokenLoss(4)(x_ND, weight_VD, targets_N)
+    loss, _ = TokenLoss(4, plain_pieces)(x_ND, weight_VD, targets_N)
     loss.backward()
     assert loss.isnan()
     assert weight_VD.grad.isnan().any()
 
 
-def test_bf16_autocast_computes_in_bf16_and_adds_up_in_float32() -> None:
+@BOTH_WAYS
+def test_bf16_autocast_computes_in_bf16_and_adds_up_in_float32(plain_pieces: frozenset[str]) -> None:
     ours, reference = problem(400, seed=1), problem(400, seed=1)
     with torch.autocast("cpu", torch.bfloat16):
-        loss, _ = TokenLoss(7)(*ours)
+        loss, _ = TokenLoss(7, plain_pieces)(*ours)
     loss.backward()
     with torch.no_grad():
         rounded = plain(reference[0].bfloat16(), reference[1].bfloat16(), reference[2])

@@ -15,9 +15,11 @@ from foundation.errors import SettingError
 from pretrain.evaluate.sampling import generate
 from pretrain.model.dropout import dropped, site_keys
 from pretrain.model.lstm import LSTM
+from pretrain.pieces import NONE
 from pretrain.types import IGNORE
 
 VOCAB, CONTEXT = 128, 24
+BOTH_WAYS = pytest.mark.parametrize("plain_pieces", [NONE, LSTM.pieces])
 Make = Callable[..., LSTM]
 
 
@@ -47,8 +49,9 @@ def by_the_equations(model: LSTM, ids_BT: Tensor) -> Tensor:
     return normed(torch.stack(x_TBD, 1)) @ model.token_embedding.weight.T
 
 
-def test_it_is_the_lstm_of_the_equations(make_lstm: Make, ids_BT: Tensor) -> None:
-    model = make_lstm()
+@BOTH_WAYS
+def test_it_is_the_lstm_of_the_equations(make_lstm: Make, ids_BT: Tensor, plain_pieces: frozenset[str]) -> None:
+    model = make_lstm(plain_pieces=plain_pieces)
     torch.testing.assert_close(model(ids_BT), by_the_equations(model, ids_BT))
     exact = model.double()
     torch.testing.assert_close(exact(ids_BT), by_the_equations(exact, ids_BT).float())
@@ -76,8 +79,9 @@ def test_loss_sum_is_the_cross_entropy_of_the_logits(make_lstm: Make, ids_BT: Te
     torch.testing.assert_close(losses_B, nats.sum(1))
 
 
-def test_gradients_are_those_of_the_equations(make_lstm: Make, ids_BT: Tensor) -> None:
-    model = make_lstm()
+@BOTH_WAYS
+def test_gradients_are_those_of_the_equations(make_lstm: Make, ids_BT: Tensor, plain_pieces: frozenset[str]) -> None:
+    model = make_lstm(plain_pieces=plain_pieces)
     model.loss_sum(ids_BT, ids_BT.roll(-1, dims=1))[0].backward()
     found = {name: parameter.grad for name, parameter in model.named_parameters()}
     model.zero_grad()
@@ -98,8 +102,9 @@ def test_it_sees_all_that_came_before_and_nothing_that_follows(make_lstm: Make, 
     assert ((before - after)[:, 11:].abs().amax(-1) > 0).all()
 
 
-def test_token_by_token_is_all_at_once(make_lstm: Make, ids_BT: Tensor) -> None:
-    model = make_lstm().eval()
+@BOTH_WAYS
+def test_token_by_token_is_all_at_once(make_lstm: Make, ids_BT: Tensor, plain_pieces: frozenset[str]) -> None:
+    model = make_lstm(plain_pieces=plain_pieces).eval()
     cache = model.new_cache()
     parts = [model(ids_BT[:, :5], cache), *(model(ids_BT[:, t : t + 1], cache) for t in range(5, CONTEXT))]
     torch.testing.assert_close(torch.cat(parts, 1), model(ids_BT))
@@ -158,8 +163,11 @@ def test_a_sequence_has_its_masks_in_any_batch(make_lstm: Make, ids_BT: Tensor) 
         assert abs(model.loss_sum(ids_BT, ids_BT, other)[0].item() - whole.item()) > 1e-3
 
 
-def test_it_drops_before_between_and_after_the_layers(make_lstm: Make, ids_BT: Tensor) -> None:
-    model, keys_B = make_lstm(dropout=0.4), torch.arange(3)
+@BOTH_WAYS
+def test_it_drops_before_between_and_after_the_layers(
+    make_lstm: Make, ids_BT: Tensor, plain_pieces: frozenset[str]
+) -> None:
+    model, keys_B = make_lstm(dropout=0.4, plain_pieces=plain_pieces), torch.arange(3)
     x_BTD = normed(model.token_embedding(ids_BT))
     sites = site_keys(keys_B, 3)
     for place, layer in enumerate([nn.Identity(), *model.layers]):

@@ -80,6 +80,21 @@ def test_clean_steps_have_the_bits_of_torchs_own(model: nn.Module) -> None:
         assert torch.equal(tensor, theirs.state[names[parameter]][moment]), name
 
 
+def test_trainer_reference_takes_the_plain_update(model: nn.Module) -> None:
+    plain_pieces, twin = frozenset({"adamw"}), make_model()
+    ours = AdamW(1e-2, model, plain_pieces=plain_pieces, **SETTINGS)
+    unfused = AdamW(1e-2, twin, fused=False, **SETTINGS)
+    for step, lr in enumerate(LRS):
+        for each, optimizer in ((model, ours), (twin, unfused)):
+            give_gradients(each, step)
+            optimizer.step(lr, GOOD.clone(), WHOLE.clone())
+    expected = bits(twin, unfused)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in bits(model, ours).items())
+    assert (ours.pieces, unfused.pieces) == ({"adamw"}, frozenset())
+    with pytest.raises(SettingError, match=r"^fused: True is not allowed; give null: trainer\.reference"):
+        AdamW(1e-2, model, fused=True, plain_pieces=plain_pieces)
+
+
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("poison", [math.nan, math.inf, 1.0])
 @pytest.mark.parametrize("done", [0, 3])  # a bad first step finds zeroed moments

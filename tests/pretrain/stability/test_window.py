@@ -8,17 +8,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pretrain.stability.window import MAD_TO_STD, Window
+from pretrain.stability.window import MAD_TO_STD, PlainWindow, Window
 
 finite = st.floats(-100, 100, width=32)
 anything = st.one_of(finite, st.sampled_from([float("nan"), float("inf"), float("-inf")]))
+BOTH_WAYS = pytest.mark.parametrize("kind", [Window, PlainWindow])
 stream = st.lists(st.tuples(anything, anything, st.booleans()), min_size=1, max_size=60)
 
 
 @settings(max_examples=60, deadline=None)
-@given(stream=stream, size=st.integers(1, 12))
-def test_holds_the_last_accepted_values(stream: list[tuple[float, float, bool]], size: int) -> None:
-    window = Window(2, size, torch.device("cpu"))
+@given(stream=stream, size=st.integers(1, 12), kind=st.sampled_from([Window, PlainWindow]))
+def test_holds_the_last_accepted_values(stream: list[tuple[float, float, bool]], size: int, kind: type[Window]) -> None:
+    window = kind(2, size, torch.device("cpu"))
     held: list[tuple[float, float]] = []
     for one, other, wanted in stream:
         accepted = wanted and np.isfinite(one) and np.isfinite(other)
@@ -45,14 +46,16 @@ def test_spread_of_normal_values_is_their_standard_deviation() -> None:
     assert center.item() == pytest.approx(5.0, abs=0.15) and spread.item() == pytest.approx(2.0, rel=0.05)
 
 
-def test_an_empty_window_says_nothing() -> None:
-    center, spread = Window(2, 4, torch.device("cpu")).center_and_spread()
+@BOTH_WAYS
+def test_an_empty_window_says_nothing(kind: type[Window]) -> None:
+    center, spread = kind(2, 4, torch.device("cpu")).center_and_spread()
     assert center.isnan().all() and spread.isnan().all()
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("before", [0, 1, 3, 4, 9])
-def test_a_series_that_begins_anew_forgets_and_the_other_does_not(before: int) -> None:
-    window = Window(2, 4, torch.device("cpu"))
+def test_a_series_that_begins_anew_forgets_and_the_other_does_not(before: int, kind: type[Window]) -> None:
+    window = kind(2, 4, torch.device("cpu"))
     numbers = [*range(before), 100, 200, 300]
     for number in numbers:
         if number == 100:
