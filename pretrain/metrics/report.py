@@ -13,7 +13,7 @@ from foundation.files import read_json
 from foundation.page import Bar, Page, Sample, number
 from pretrain.json_lines import read_lines
 from pretrain.metrics.console import clock
-from pretrain.metrics.page.history import History, read_history
+from pretrain.metrics.page.history import LAST_STEPS, History, read_history
 from pretrain.metrics.page.layers import add_layers, read_layers
 from pretrain.metrics.page.learning import add_curves, add_evaluations
 from pretrain.metrics.page.ledger import UNSEEN_STEPS, Ledger, read_ledger
@@ -31,7 +31,6 @@ MFU = (
 )
 MAX_SAMPLES = 60
 MAX_ROWS, LONG = 200, 12  # of a table; longer ones are folded
-LAST_STEPS = 50  # one step's loss is that of a few sequences: too uncertain beside the loss on the held-out text
 
 
 # of an evaluation's fields, those that are read at a glance
@@ -60,15 +59,15 @@ def write_run_report(run_dir: Path, about: dict[str, str] | None = None, path: P
     page = Page(str(config.get("run_name") or run_dir.name), _subtitle(status))
     told = read_about(run_dir / ABOUT)
     _glance(page, history, config, about or told.get("facts", {}))
+    _goodput(page, read_ledger(run_dir, history))  # a start that came to no step took time as well
     if len(history.steps):
-        _goodput(page, read_ledger(run_dir, history))
         add_curves(page, history, read_marks(run_dir, history))
         _evaluations(page, history)
         _skips(page, history, run_dir / JOURNAL)
     add_layers(page, read_layers(run_dir / WATCH))
     _samples(page, run_dir / SAMPLES)
     add_points(page, run_dir / DATAPOINTS)
-    _starts(page, run_dir)
+    _starts(page, run_dir, len(history.steps) > 0)
     add_origin(page, told, config)
     return page.write(path or run_dir / REPORT)
 
@@ -170,9 +169,9 @@ def _skips(page: Page, history: History, journal: Path) -> None:
         page.text(f"{len(places) - MAX_ROWS:,} more are in {journal.name}.")
 
 
-def _starts(page: Page, run_dir: Path) -> None:
+def _starts(page: Page, run_dir: Path, has_steps: bool) -> None:
     rows = event_rows(run_dir)
-    if len(rows) > 1:
+    if len(rows) > 1 or (rows and not has_steps):
         page.section("Starts")
         page.table(["began", "ended", "after step", "why"], rows)
 

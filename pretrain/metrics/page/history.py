@@ -15,6 +15,7 @@ from pretrain.metrics.lines import NON_FINITE, STEP_FIELDS, with_floats
 
 STEPS = frozenset(STEP_FIELDS)
 EPOCHS = "epochs"  # of each source: the last line's alone
+LAST_STEPS = 50  # one step's loss is that of a few sequences: too uncertain beside the loss on the held-out text
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,19 @@ def test_a_run_that_was_killed_at_once(tmp_path: Path, parse_page: Callable[[Pat
     assert "Not ended: still training, or killed." in page.texts
 
 
+def test_a_run_whose_only_start_failed_says_why_and_what_it_cost(
+    tmp_path: Path, parse_page: Callable[[Path], Any]
+) -> None:
+    events = [{"event": "start", "at_s": 1.0}, {"event": "end", "status": "failed", "at_s": 41.0}]
+    (tmp_path / "ledger.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    attempt = {"started": "2026-01-01 12:00:00", "status": "failed", "step": 0, "reason": "RuntimeError: no memory"}
+    (tmp_path / "attempts.json").write_text(json.dumps({"attempts": [attempt]}))
+    page = parse_page(write_run_report(tmp_path))
+    assert (page.facts["Goodput"], page.facts["Starts that failed"]) == ("0.0%", "1")
+    assert page.facts["start-up and compilation"] == "40s, 100.0%"
+    assert page.tables[-1][1] == ["2026-01-01 12:00:00", "failed", "0", "RuntimeError: no memory"]
+
+
 def test_a_run_of_one_step_and_one_without_a_finite_loss(tmp_path: Path, make_line: MakeLine, parse_page: Any) -> None:
     for name, line in (("one", make_line(1)), ("nan", make_line(1, loss=math.nan, skipped=True))):
         file = MetricsFile(tmp_path / name)
