@@ -13,6 +13,7 @@ from foundation.files import read_json
 from foundation.page import Bar, Page, Sample, number
 from pretrain.json_lines import read_lines
 from pretrain.metrics.console import clock
+from pretrain.metrics.page.epochs import add_epochs
 from pretrain.metrics.page.history import LAST_STEPS, History, read_history
 from pretrain.metrics.page.layers import add_layers, read_layers
 from pretrain.metrics.page.learning import add_curves, add_evaluations
@@ -62,6 +63,7 @@ def write_run_report(run_dir: Path, about: dict[str, str] | None = None, path: P
     _goodput(page, read_ledger(run_dir, history))  # a start that came to no step took time as well
     if len(history.steps):
         add_curves(page, history, read_marks(run_dir, history))
+        add_epochs(page, history)
         _evaluations(page, history)
         _skips(page, history, run_dir / JOURNAL)
     add_layers(page, read_layers(run_dir / WATCH))

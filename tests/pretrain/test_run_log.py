@@ -208,7 +208,7 @@ def test_a_step_s_fields_are_the_ones_that_readers_know(tmp_path: Path) -> None:
     assert (*whole.last, "device_memory_bytes") == STEP_FIELDS
     least = log(tmp_path)
     least.add(record(1), 1, 32)
-    optional = ("bits_per_byte", "source_losses", "mfu", "device_memory_bytes")
+    optional = ("bits_per_byte", "source_losses", "source_tokens", "mfu", "device_memory_bytes")
     assert tuple(least.last) == tuple(name for name in STEP_FIELDS if name not in optional)
 
 

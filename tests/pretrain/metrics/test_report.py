@@ -55,7 +55,11 @@ def test_the_page_says_what_the_files_say(run_dir: Path, parse_page: Callable[[P
     assert page.facts["Median step"] == "100 ms"
     assert page.facts["Steps skipped"] == "2"
     assert page.facts["seq_len"] == "128"
-    evaluations, skips, config = page.tables
+    epochs, evaluations, skips, config = page.tables
+    assert [row[:2] + row[3:5] for row in epochs[1:]] == [
+        ["1", "1 to 250", "5", "200"],
+        ["2", "251 to 500", "3.5", "500"],
+    ]
     assert [row[0] for row in evaluations[1:]] == ["100", "200", "300", "400", "500"]
     assert evaluations[0] == ["step", "val_loss", "val_bits_per_byte", "train_subset_loss"]
     assert skips[1:] == [["137", "136", "NaN", "∞"], ["301", "300", "NaN", "∞"]]
