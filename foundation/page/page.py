@@ -13,13 +13,15 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from foundation.files import write_atomic
-from foundation.page import curves, explorer, heat, pieces
+from foundation.page import curves, explorer, heat, pieces, scatter
 from foundation.page.charts import Bar, Line, bar_chart, histogram_chart, line_chart, safe
 from foundation.page.curves import Clock, Curve, Mark
 from foundation.page.explorer import Explorer, explorers
+from foundation.page.heat_choice import HeatGroup, heat_choice
 from foundation.page.pieces import Cut, CutText, cut_table, cut_texts
 from foundation.page.policy import script_source
 from foundation.page.scale import number
+from foundation.page.scatter import Cloud
 from foundation.text import visible
 
 # the last line of defence: even text that escaped the escaping could load and run nothing
@@ -143,6 +145,16 @@ class Page:
         """Add a heat map; see `heat.heat_map`."""
         self._scripts[heat.script()] = None
         self._body.append(heat.heat_map(title, rows, xs, values, x_label))
+
+    def heat_choice(self, title: str, groups: Sequence[HeatGroup], xs: np.ndarray, x_label: str) -> None:
+        """Add heat maps of shares, one shown at a time; see `heat_choice.heat_choice`."""
+        self._scripts[heat.script()] = None
+        self._body.append(heat_choice(title, groups, xs, x_label))
+
+    def clouds(self, them: Sequence[Cloud], x_label: str) -> None:
+        """Add points with a word each, one cloud shown at a time; see `scatter.clouds`."""
+        self._scripts[scatter.script()] = None
+        self._body.append(scatter.clouds(them, x_label))
 
     def bars(self, bars: Sequence[Bar], max_value: float | None = None) -> None:
         """Add bars that lie, on a common scale from 0 to the longest, or to `max_value`."""

@@ -14,6 +14,7 @@ from foundation.page import Bar, Page, Sample, number
 from pretrain.json_lines import read_lines
 from pretrain.metrics.console import clock
 from pretrain.metrics.page.epochs import add_epochs
+from pretrain.metrics.page.histograms import add_histograms
 from pretrain.metrics.page.history import LAST_STEPS, History, read_history
 from pretrain.metrics.page.layers import add_layers, read_layers
 from pretrain.metrics.page.learning import add_curves, add_evaluations
@@ -21,6 +22,7 @@ from pretrain.metrics.page.ledger import UNSEEN_STEPS, Ledger, read_ledger
 from pretrain.metrics.page.marks import event_rows, read_marks
 from pretrain.metrics.page.origin import add_origin, read_about
 from pretrain.metrics.page.points import add_points
+from pretrain.metrics.page.projections import add_projections
 from pretrain.metrics.timing import step_time
 from pretrain.run_files import ABOUT, CONFIG, DATAPOINTS, JOURNAL, METRICS, REPORT, SAMPLES, STATUS, WATCH
 from pretrain.types import Status
@@ -67,6 +69,8 @@ def write_run_report(run_dir: Path, about: dict[str, str] | None = None, path: P
         _evaluations(page, history)
         _skips(page, history, run_dir / JOURNAL)
     add_layers(page, read_layers(run_dir / WATCH))
+    add_histograms(page, run_dir / WATCH)
+    add_projections(page, run_dir / WATCH)
     _samples(page, run_dir / SAMPLES)
     add_points(page, run_dir / DATAPOINTS)
     _starts(page, run_dir, len(history.steps) > 0)
