@@ -40,7 +40,7 @@ def add_projections(page: Page, path: Path) -> None:
     page.text(ABOUT)
     most = max(len(cloud.steps) for cloud in shown)
     if most < count:
-        page.text(f"Of {count:,} looks {most:,} are shown, evenly spread; all are in {path.name}.")
+        page.text(f"Of {count:,} looks {most:,} are shown; all are in {path.name}.")
     page.clouds(shown, "step")
 
 
