@@ -34,11 +34,12 @@
       return context.getImageData(0, 0, canvas.width, canvas.height).data;
     };
     const share = (row, column) => {
+      if (!picture.complete) return "–"; // the one that was chosen last is still being read
       pixels ||= read();
       const [red, green, blue, seen] = pixels.slice(4 * (row * data.xs.length + column));
       if (!seen) return "none";
       const place = colors.get((red << 16) | (green << 8) | blue), high = group().high;
-      return `about ${Number((100 * data.low * (high / data.low) ** (place / (colors.size - 1))).toPrecision(2))}%`;
+      return `about ${Number((100 * data.low * (high / data.low) ** (place / (data.palette.length / 6 - 1))).toPrecision(2))}%`;
     };
     const show = () => {
       const { rows, scale } = group(), every = Math.ceil(rows.length / data.labels);

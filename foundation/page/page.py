@@ -27,7 +27,8 @@ from foundation.text import visible
 # the last line of defence: even text that escaped the escaping could load and run nothing
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 COMMON_WORDS = 3  # in a row, that two texts have in common, are marked; single words are chance
-_AMOUNT = re.compile(r"|–|[\d,.]+(%| [kMGTPE]?B)?")  # an empty cell goes with the others of its column
+# an empty cell goes with the others of its column; times are as `3:07` and `42s`, spans as `1 to 97`
+_AMOUNT = re.compile(r"|–|[\d,.]+(%| [kMGTPE]?B)?|\d+s|\d+(:\d\d)+|[\d,]+ to [\d,]+")
 _ID = re.compile(r'<[a-z0-9]+(?: class="[^"]*")? id="([^"]*)"')
 _LINK = re.compile(r'<a href="#([^"]*)">([^<]*)</a>')
 # the parts of a page; what it shows is escaped, so that no text can hold one of these marks
@@ -116,8 +117,8 @@ class Page:
         self._body.append(f"<dl>{entries}</dl>")
 
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-        """Add a table; a column whose values are all numbers (or None, a dash) or amounts as
-        `1.5 MB` and `12.3%`, or empty) is set to the right."""
+        """Add a table; a column whose values are all numbers (or None, a dash), amounts as `1.5 MB` and `12.3%`, times,
+        spans, or empty, is set to the right."""
         rows = [list(row) for row in rows]
         numeric = [
             all(_is_number(row[i]) for row in rows) and any(row[i] != "" for row in rows) for i in range(len(headers))

@@ -33,6 +33,7 @@ MFU = (
     "arXiv:2204.02311, appendix B) over the peak of the devices in dense bfloat16, by their data sheets."
 )
 MAX_SAMPLES = 60
+TOLD_FRAC = 0.01  # of the time, that is worth a word
 MAX_ROWS, LONG = 200, 12  # of a table; longer ones are folded
 
 
@@ -138,11 +139,12 @@ def _goodput(page: Page, ledger: Ledger | None) -> None:
         ],
         ledger.wall_s,
     )
+    hidden_s = abs(ledger.unexplained_s)
     page.text(
         "Goodput is the compute that counts over the time since the first start, without that in which it was stopped "
-        f"on purpose. Times are rank 0's. What a killed start did after its last sign, {UNSEEN_STEPS} steps at most or "
-        "a save or evaluation under way, is among what it was down; "
-        f"{clock(abs(ledger.unexplained_s))} of the rest is in no record, and among `other`."
+        f"on purpose. Times are rank 0's. What a killed start did after its last sign ({UNSEEN_STEPS} steps at most, "
+        "or a save or evaluation under way) is among what it was down."
+        + (f" {clock(hidden_s)} of `other` is in no record." if hidden_s > TOLD_FRAC * ledger.wall_s else "")
     )
 
 

@@ -86,10 +86,10 @@ def add_evaluations(page: Page, history: History, names: Sequence[str]) -> None:
         split, title = next(((split, title) for split, title in _known(measure)), ("", measure))
         if name not in shown:
             charts.setdefault(title, []).append((f"{split}, {source}" if split and source else split or source, name))
-    for title, them in charts.items():
+    for title in sorted(charts, key=lambda title: list(UNITS).index(title) if title in UNITS else len(UNITS)):
         lines = [
             Curve(label or title, *history.evaluations(name), dots=True)
-            for label, name in them[:NUM_COLORS]
+            for label, name in charts[title][:NUM_COLORS]
             if len(history.evaluations(name)[0]) > 1
         ]
         if lines:
