@@ -81,7 +81,7 @@ class Epochs:
         self._sums: dict[str, _Sums] = {}
         self._starts: dict[str, _Start] = {}
         self._time_s, self._skipped, self._step = 0.0, 0, 0
-        self._counts: dict[str, float] = {}
+        self._counts: Mapping[str, float] = {}
 
     def add(
         self, line: Mapping[str, Any], counts: Mapping[str, float], before: Mapping[str, float] | None = None
@@ -98,19 +98,25 @@ class Epochs:
             return []
         if not counts.keys() <= self._starts.keys():
             self._begin(line, counts, before)
-        self._counts = self._with_all(counts)
+        self._counts = counts
         self._step = int(line["step"])
         self._time_s += line["step_time_s"]
         self._skipped += bool(line["skipped"])
         if not line["skipped"]:
             self._add_losses(line)
-        ended = [name for name, count in self._counts.items() if int(count) > self._starts[name].passes]
-        return [self._end(name) for name in ended]
+        # of a million lines next to none ends an epoch; that of all sources ends with one of them
+        if not any(count >= self._starts[name].passes + 1 for name, count in counts.items()):
+            return []
+        passes = {name: int(count) for name, count in self._with_all(counts).items()}
+        return [self._end(name, count) for name, count in passes.items() if count > self._starts[name].passes]
 
     def under_way(self) -> list[tuple[Epoch, float]]:
         """Return what has been read of each epoch that has not ended, and which share of it that is."""
-        shares = {name: count - self._starts[name].passes for name, count in self._counts.items()}
-        return [(replace(self._until_now(name), count=0), share) for name, share in shares.items() if share > 0]
+        if not self._counts:
+            return []
+        shares = {name: count - self._starts[name].passes for name, count in self._with_all(self._counts).items()}
+        known = {name: self._starts[name].passes for name in shares}
+        return [(self._until_now(name, known[name]), share) for name, share in shares.items() if share > 0]
 
     def _begin(self, line: Mapping[str, Any], counts: Mapping[str, float], before: Mapping[str, float] | None) -> None:
         """Begin with this line, or where it has a source that those before it had not."""
@@ -125,24 +131,24 @@ class Epochs:
 
     def _add_losses(self, line: Mapping[str, Any]) -> None:
         """Add the step's losses: that of all targets, and where lines tell of several sources that of each."""
-        whole = ALL if ALL in self._counts else next(iter(self._counts))
+        whole = ALL if len(self._counts) > 1 else next(iter(self._counts))
         self._sums[whole].add(_number(line["loss"]), round(line["step_time_s"] * line["tokens_per_s"]))
         tokens = line.get("source_tokens", {})
         for name, loss in line.get("source_losses", {}).items():
             if name in tokens and name in self._sums:
                 self._sums[name].add(_number(loss), tokens[name])
 
-    def _end(self, name: str) -> Epoch:
-        found = self._until_now(name)
+    def _end(self, name: str, passes: int) -> Epoch:
+        found = self._until_now(name, passes)
         sums = replace(self._sums[name])
-        self._starts[name] = _Start(self._step, int(self._counts[name]), sums, self._time_s, self._skipped, True)
+        self._starts[name] = _Start(self._step, passes, sums, self._time_s, self._skipped, True)
         return found
 
-    def _until_now(self, name: str) -> Epoch:
+    def _until_now(self, name: str, passes: int) -> Epoch:
+        """Return what has been read since the epoch began, after which the source has been read `passes` times."""
         start, sums = self._starts[name], self._sums[name]
         tokens = sums.tokens - start.sums.tokens
         loss = (sums.nats - start.sums.nats) / tokens if tokens and sums.broken == start.sums.broken else math.nan
-        passes = int(self._counts[name])
         return Epoch(
             name,
             number=max(passes, start.passes + 1),
