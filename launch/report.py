@@ -67,14 +67,29 @@ def parse(arguments: list[str]) -> Settings:
 
 
 def write(settings: Settings) -> Path:
-    """Write the page and return its path."""
+    """Write the page and return its path.
+
+    Raises:
+        ReportError: it can't be written, or a file of a run can't be read; says which and why.
+    """
     # these bring torch: seconds that help and a mistyped line need not wait for
     from pretrain.metrics.page.compare import write_comparison
     from pretrain.metrics.report import write_run_report
 
-    if settings.compare:
-        return write_comparison([settings.run, *settings.compare], settings.path)
-    return write_run_report(settings.run, path=settings.path)
+    try:
+        if settings.compare:
+            return write_comparison([settings.run, *settings.compare], settings.path)
+        return write_run_report(settings.run, path=settings.path)
+    except OSError as error:
+        raise ReportError(_told(error, settings.path)) from error
+
+
+def _told(error: OSError, page: Path) -> str:
+    """Return which file could not be written or read, why, and what to do."""
+    at = Path(error.filename or page)
+    if at == page or at in page.parents or at.name.startswith(f".{page.name}."):  # beside its place it is written first
+        return f"page: {page} can't be written ({error.strerror}); give page=PATH, a file in a folder that can be"
+    return f"run: {at} can't be read ({error.strerror}); see to its owner and its disk"
 
 
 def _list(text: str) -> list[str]:

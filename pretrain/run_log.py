@@ -12,6 +12,7 @@ from typing import Any
 from foundation.errors import ConfigError
 from foundation.progress import LINE_EVERY_S
 from pretrain.json_lines import JsonLines
+from pretrain.metrics.epochs import Epoch, Epochs
 from pretrain.metrics.fields import StepFields
 from pretrain.metrics.lines import OTHER, STEP_FIELDS, TIMES, MetricsFile, StepLines, in_order
 from pretrain.plan import Plan
@@ -60,7 +61,8 @@ class RunLog:
         self._read: tuple[int, dict[str, float]] = (-1, {})  # batches, and how often they have read each source
         self._paused_s, self._last_finished_s = 0.0, time.perf_counter()
         self._last_beat_s = time.monotonic()
-        self._ended: dict[str, int] = {}  # source -> its last epoch that ended and has not been told
+        self._passes = Epochs()
+        self._ended: dict[str, Epoch] = {}  # source -> its last epoch that ended and has not been told
         self._last_ended_s = -math.inf
         self.last: dict[str, Any] = {}
         self.postponed = False
@@ -127,7 +129,9 @@ class RunLog:
             line["mfu"] = tokens_per_s * self._flops_per_token / self._peak_flops
         self.last = in_order(line)
         self._held = True
-        self._say_ends_of_epochs(record.step, before, epochs)
+        ended = self._passes.add(line, epochs, before)
+        self._ended |= {epoch.source: epoch for epoch in ended}
+        self._say_ends_of_epochs(record.step)
 
     def say_progress(self, step: int, done: int, total: int) -> None:
         """Say every few seconds how far a long step is; a short step prints nothing but its line.
@@ -150,15 +154,12 @@ class RunLog:
         self._read = data_step + 1, self._epochs_at(data_step + 1)
         return before, self._read[1]
 
-    def _say_ends_of_epochs(self, step: int, before: dict[str, float], epochs: dict[str, float]) -> None:
+    def _say_ends_of_epochs(self, step: int) -> None:
         """Say which sources have been read once more with this step; of small ones every few seconds at most."""
-        if self._metrics is None:
-            return
-        self._ended |= {name: int(count) for name, count in epochs.items() if int(count) > int(before[name])}
         now_s = time.monotonic()
-        if self._ended and now_s - self._last_ended_s >= LINE_EVERY_S:
-            ended = ", ".join(f"epoch {count} of {name}" for name, count in sorted(self._ended.items()))
-            print(f"step {step}: {ended} ended", file=sys.stderr, flush=True)
+        if self._ended and self._metrics is not None and now_s - self._last_ended_s >= LINE_EVERY_S:
+            ended = ", ".join(epoch.told() for _, epoch in sorted(self._ended.items()))
+            print(f"step {step}: {ended}", file=sys.stderr, flush=True)
             self._ended, self._last_ended_s = {}, now_s
 
     def join(self, fields: dict[str, Any]) -> None:
@@ -213,6 +214,7 @@ class RunLog:
         """
         self._note("resume", at_step=step)
         self.last = in_order(line)
+        self._passes, self._ended = Epochs(), {}  # steps that are left belong to none; the page sums up the kept ones
         for file in self._shown.values():
             file.drop_after(step)
         last_step = self._metrics.drop_after(step) if self._metrics is not None else 0

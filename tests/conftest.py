@@ -17,7 +17,7 @@ from types import ModuleType
 import hypothesis
 import pytest
 
-from foundation.page import curves, explorer, heat, pieces
+from foundation.page import curves, explorer, heat, pieces, scatter
 from tests.corpus import write_data, write_pydocs
 from tests.lines import TINY, Lines, one_thread
 
@@ -171,7 +171,7 @@ def parse_page() -> Callable[[str | Path], Parsed]:
         parsed.close()
         assert parsed.stack == []
         names = {tag for tag, _ in parsed.tags}
-        assert set(parsed.scripts) <= {each.script() for each in (curves, explorer, heat, pieces)}
+        assert set(parsed.scripts) <= {each.script() for each in (curves, explorer, heat, pieces, scatter)}
         assert len(set(parsed.scripts)) == len(parsed.scripts)
         assert not names & {"iframe", "object", "embed", "link", "base", "form"}
         for _, attributes in parsed.tags:

@@ -10,6 +10,7 @@ from foundation.page.explorer import Counted as Counted
 from foundation.page.explorer import Drawn as Drawn
 from foundation.page.explorer import Explorer as Explorer
 from foundation.page.explorer import setting_of as setting_of
+from foundation.page.heat_choice import HeatGroup as HeatGroup
 from foundation.page.page import Link as Link
 from foundation.page.page import Page as Page
 from foundation.page.page import Pair as Pair
@@ -19,3 +20,4 @@ from foundation.page.page import Strong as Strong
 from foundation.page.pieces import Cut as Cut
 from foundation.page.pieces import CutText as CutText
 from foundation.page.scale import number as number
+from foundation.page.scatter import Cloud as Cloud

@@ -46,23 +46,33 @@ def heat_map(title: str, rows: Sequence[str], xs: np.ndarray, values: np.ndarray
     finite = cells[np.isfinite(cells)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     is_log = low > 0 and high / low > LOG_RATIO
-    picture = base64.b64encode(png(colored(cells, low, high, is_log))).decode()
     data = {"rows": list(rows), "x": x_label, "xs": firsts.tolist(), "values": [_packed(row) for row in cells]}
-    attribute = html.escape(json.dumps(data, separators=(",", ":"), ensure_ascii=False), quote=True)
+    scale = f"{number(low, 3)}<i></i>{number(high, 3)}{', logarithmic' if is_log else ''}"
+    head = f'<b>{safe(title)}</b><span class="unit">{scale}</span>'
+    body = figure(head, title, rows, firsts, picture(colored(cells, low, high, is_log)), x_label)
+    return f'<figure class="heat" data-heat="{attribute(data)}">{body}'
+
+
+def figure(head: str, title: str, rows: Sequence[str], xs: np.ndarray, image: str, x_label: str) -> str:
+    """Return the inside of a heat map's figure, and its end.
+
+    Args:
+        head: HTML of its caption. image: of `picture`. title, rows, xs, x_label: as of `heat_map`.
+    """
     every = math.ceil(len(rows) / MAX_LABELS)
     labels = "".join(f"<span>{safe(name) if place % every == 0 else ''}</span>" for place, name in enumerate(rows))
-    places = sorted({round(tick * (len(firsts) - 1) / 4) for tick in range(5)}) if len(firsts) else []
-    ticks = "".join(
-        f'<span style="left:{100 * (at + 0.5) / len(firsts):.2f}%">{short(firsts[at])}</span>' for at in places
-    )
-    scale = f"{number(low, 3)}<i></i>{number(high, 3)}{', logarithmic' if is_log else ''}"
+    places = sorted({round(tick * (len(xs) - 1) / 4) for tick in range(5)}) if len(xs) else []
+    ticks = "".join(f'<span style="left:{100 * (at + 0.5) / len(xs):.2f}%">{short(xs[at])}</span>' for at in places)
     return (
-        f'<figure class="heat" data-heat="{attribute}"><figcaption><b>{safe(title)}</b>'
-        f'<span class="unit">{scale}</span><output></output></figcaption>'
-        f'<div class="cells" style="--rows:{len(rows)}"><div class="names">{labels}</div>'
-        f'<img alt="{safe(title)}" src="data:image/png;base64,{picture}"><span></span><div class="ticks">{ticks}</div>'
-        f'</div><div class="unit right">{safe(x_label)}</div></figure>'
+        f'<figcaption>{head}<output></output></figcaption><div class="cells" style="--rows:{len(rows)}">'
+        f'<div class="names">{labels}</div><img alt="{safe(title)}" src="data:image/png;base64,{image}"><span></span>'
+        f'<div class="ticks">{ticks}</div></div><div class="unit right">{safe(x_label)}</div></figure>'
     )
+
+
+def picture(places: np.ndarray) -> str:
+    """Return the PNG of places in the palette in base64."""
+    return base64.b64encode(png(places)).decode()
 
 
 def shrunk(xs: np.ndarray, values: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
@@ -119,6 +129,11 @@ def png(places: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )
+
+
+def attribute(data: object) -> str:
+    """Return JSON as an attribute's value."""
+    return html.escape(json.dumps(data, separators=(",", ":"), ensure_ascii=False), quote=True)
 
 
 def _packed(row: np.ndarray) -> str:

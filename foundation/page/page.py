@@ -13,19 +13,22 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from foundation.files import write_atomic
-from foundation.page import curves, explorer, heat, pieces
+from foundation.page import curves, explorer, heat, pieces, scatter
 from foundation.page.charts import Bar, Line, bar_chart, histogram_chart, line_chart, safe
 from foundation.page.curves import Clock, Curve, Mark
 from foundation.page.explorer import Explorer, explorers
+from foundation.page.heat_choice import HeatGroup, heat_choice
 from foundation.page.pieces import Cut, CutText, cut_table, cut_texts
 from foundation.page.policy import script_source
 from foundation.page.scale import number
+from foundation.page.scatter import Cloud
 from foundation.text import visible
 
 # the last line of defence: even text that escaped the escaping could load and run nothing
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 COMMON_WORDS = 3  # in a row, that two texts have in common, are marked; single words are chance
-_AMOUNT = re.compile(r"|–|[\d,.]+(%| [kMGTPE]?B)?")  # an empty cell goes with the others of its column
+# an empty cell goes with the others of its column; times are as `3:07` and `42s`, spans as `1 to 97`
+_AMOUNT = re.compile(r"|–|[\d,.]+(%| [kMGTPE]?B)?|\d+s|\d+(:\d\d)+|[\d,]+ to [\d,]+")
 _ID = re.compile(r'<[a-z0-9]+(?: class="[^"]*")? id="([^"]*)"')
 _LINK = re.compile(r'<a href="#([^"]*)">([^<]*)</a>')
 # the parts of a page; what it shows is escaped, so that no text can hold one of these marks
@@ -114,8 +117,8 @@ class Page:
         self._body.append(f"<dl>{entries}</dl>")
 
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-        """Add a table; a column whose values are all numbers (or None, a dash) or amounts as
-        `1.5 MB` and `12.3%`, or empty) is set to the right."""
+        """Add a table; a column whose values are all numbers (or None, a dash), amounts as `1.5 MB` and `12.3%`, times,
+        spans, or empty, is set to the right."""
         rows = [list(row) for row in rows]
         numeric = [
             all(_is_number(row[i]) for row in rows) and any(row[i] != "" for row in rows) for i in range(len(headers))
@@ -143,6 +146,16 @@ class Page:
         """Add a heat map; see `heat.heat_map`."""
         self._scripts[heat.script()] = None
         self._body.append(heat.heat_map(title, rows, xs, values, x_label))
+
+    def heat_choice(self, title: str, groups: Sequence[HeatGroup], xs: np.ndarray, x_label: str) -> None:
+        """Add heat maps of shares, one shown at a time; see `heat_choice.heat_choice`."""
+        self._scripts[heat.script()] = None
+        self._body.append(heat_choice(title, groups, xs, x_label))
+
+    def clouds(self, them: Sequence[Cloud], x_label: str) -> None:
+        """Add points with a word each, one cloud shown at a time; see `scatter.clouds`."""
+        self._scripts[scatter.script()] = None
+        self._body.append(scatter.clouds(them, x_label))
 
     def bars(self, bars: Sequence[Bar], max_value: float | None = None) -> None:
         """Add bars that lie, on a common scale from 0 to the longest, or to `max_value`."""

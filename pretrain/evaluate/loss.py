@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from foundation.progress import Meter
 from pretrain.evaluate.windows import Windows
 from pretrain.mesh import Mesh
+from pretrain.metrics.fields import perplexity
 from pretrain.seats import nothing
 from pretrain.types import IGNORE
 
@@ -50,10 +51,7 @@ class Score:
     @property
     def perplexity(self) -> float:
         """exp(loss), infinite where that overflows."""
-        try:
-            return math.exp(self.loss)
-        except OverflowError:
-            return math.inf
+        return perplexity(self.loss)
 
     @property
     def bits_per_byte(self) -> float:

@@ -73,8 +73,9 @@ class StepFields:
     def _measured_by_source(self, record: Record) -> dict[str, Any]:
         fields: dict[str, Any] = {}
         if len(self._sources) > 1:
-            sums = zip(self._sources, record.source_nats, record.source_targets, strict=True)
+            sums = list(zip(self._sources, record.source_nats, record.source_targets, strict=True))
             fields["source_losses"] = {name: nats / targets for name, nats, targets in sums if targets}
+            fields["source_tokens"] = {name: targets for name, _, targets in sums if targets}
         pairs = zip(record.source_targets, self._bytes_per_token, strict=False)
         num_bytes = math.fsum(targets * ratio for targets, ratio in pairs)
         if num_bytes and all(self._bytes_per_token):

@@ -13,7 +13,7 @@ from pretrain.run_files import METRICS
 # what every step has, in the order of a line; all other fields of a line came from an evaluation and stand behind
 STEP_FIELDS = (
     *("step", "data_step", "num_updates", "num_skipped"),
-    *("loss", "perplexity", "bits_per_byte", "source_losses"),
+    *("loss", "perplexity", "bits_per_byte", "source_losses", "source_tokens"),
     *("lr", "grad_norm", "grad_max", "grad_max_clipped", "grad_max_name", "num_clipped", "clipped_frac", "skipped"),
     *("tokens_seen", "samples_seen", "batch_hash", "epochs"),
     *("tokens_per_s", "step_time_s", "times", "finished_s", "mfu", "host_memory_bytes", "device_memory_bytes"),

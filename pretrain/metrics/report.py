@@ -13,13 +13,16 @@ from foundation.files import read_json
 from foundation.page import Bar, Page, Sample, number
 from pretrain.json_lines import read_lines
 from pretrain.metrics.console import clock
-from pretrain.metrics.page.history import History, read_history
+from pretrain.metrics.page.epochs import add_epochs
+from pretrain.metrics.page.histograms import add_histograms
+from pretrain.metrics.page.history import LAST_STEPS, History, read_history
 from pretrain.metrics.page.layers import add_layers, read_layers
 from pretrain.metrics.page.learning import add_curves, add_evaluations
 from pretrain.metrics.page.ledger import UNSEEN_STEPS, Ledger, read_ledger
 from pretrain.metrics.page.marks import event_rows, read_marks
 from pretrain.metrics.page.origin import add_origin, read_about
 from pretrain.metrics.page.points import add_points
+from pretrain.metrics.page.projections import add_projections
 from pretrain.metrics.timing import step_time
 from pretrain.run_files import ABOUT, CONFIG, DATAPOINTS, JOURNAL, METRICS, REPORT, SAMPLES, STATUS, WATCH
 from pretrain.types import Status
@@ -30,8 +33,8 @@ MFU = (
     "arXiv:2204.02311, appendix B) over the peak of the devices in dense bfloat16, by their data sheets."
 )
 MAX_SAMPLES = 60
+TOLD_FRAC = 0.01  # of the time, that is worth a word
 MAX_ROWS, LONG = 200, 12  # of a table; longer ones are folded
-LAST_STEPS = 50  # one step's loss is that of a few sequences: too uncertain beside the loss on the held-out text
 
 
 # of an evaluation's fields, those that are read at a glance
@@ -60,15 +63,18 @@ def write_run_report(run_dir: Path, about: dict[str, str] | None = None, path: P
     page = Page(str(config.get("run_name") or run_dir.name), _subtitle(status))
     told = read_about(run_dir / ABOUT)
     _glance(page, history, config, about or told.get("facts", {}))
+    _goodput(page, read_ledger(run_dir, history))  # a start that came to no step took time as well
     if len(history.steps):
-        _goodput(page, read_ledger(run_dir, history))
         add_curves(page, history, read_marks(run_dir, history))
+        add_epochs(page, history)
         _evaluations(page, history)
         _skips(page, history, run_dir / JOURNAL)
     add_layers(page, read_layers(run_dir / WATCH))
+    add_histograms(page, run_dir / WATCH)
+    add_projections(page, run_dir / WATCH)
     _samples(page, run_dir / SAMPLES)
     add_points(page, run_dir / DATAPOINTS)
-    _starts(page, run_dir)
+    _starts(page, run_dir, len(history.steps) > 0)
     add_origin(page, told, config)
     return page.write(path or run_dir / REPORT)
 
@@ -133,11 +139,12 @@ def _goodput(page: Page, ledger: Ledger | None) -> None:
         ],
         ledger.wall_s,
     )
+    hidden_s = abs(ledger.unexplained_s)
     page.text(
         "Goodput is the compute that counts over the time since the first start, without that in which it was stopped "
-        f"on purpose. Times are rank 0's. What a killed start did after its last sign, {UNSEEN_STEPS} steps at most or "
-        "a save or evaluation under way, is among what it was down; "
-        f"{clock(abs(ledger.unexplained_s))} of the rest is in no record, and among `other`."
+        f"on purpose. Times are rank 0's. What a killed start did after its last sign ({UNSEEN_STEPS} steps at most, "
+        "or a save or evaluation under way) is among what it was down."
+        + (f" {clock(hidden_s)} of `other` is in no record." if hidden_s > TOLD_FRAC * ledger.wall_s else "")
     )
 
 
@@ -170,9 +177,9 @@ def _skips(page: Page, history: History, journal: Path) -> None:
         page.text(f"{len(places) - MAX_ROWS:,} more are in {journal.name}.")
 
 
-def _starts(page: Page, run_dir: Path) -> None:
+def _starts(page: Page, run_dir: Path, has_steps: bool) -> None:
     rows = event_rows(run_dir)
-    if len(rows) > 1:
+    if len(rows) > 1 or (rows and not has_steps):
         page.section("Starts")
         page.table(["began", "ended", "after step", "why"], rows)
 

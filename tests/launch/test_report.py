@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +54,58 @@ def test_the_command_writes_pages(
         report.main()
         assert capsys.readouterr().out == f"page: {runs / 'gpt_a' / page}\n"
         assert (runs / "gpt_a" / page).read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("blocked", "page", "said"),
+    [
+        (
+            "file",
+            "file/page.html",
+            "page: {runs}/file/page.html can't be written (File exists); give page=PATH, a file",
+        ),
+        (
+            "file",
+            "file/new/page.html",
+            "page: {runs}/file/new/page.html can't be written (Not a directory); give page=",
+        ),
+        ("page.html/x", "page.html", "page: {runs}/page.html can't be written (Is a directory); give page=PATH"),
+    ],
+)
+def test_a_page_that_can_not_be_written_is_told_in_a_line(
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, blocked: str, page: str, said: str
+) -> None:
+    (runs / blocked).parent.mkdir(exist_ok=True)
+    (runs / blocked).touch()
+    monkeypatch.setattr(sys, "argv", ["report.py", f"run={runs / 'gpt_a'}", f"page={runs / page}"])
+    with pytest.raises(SystemExit) as ended:
+        report.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {said.replace('{runs}', str(runs))}")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (".report.html", "page: {runs}/gpt_a/report.html can't be written (Permission denied); give page=PATH"),
+        ("metrics.jsonl", "run: {runs}/gpt_a/metrics.jsonl can't be read (Permission denied); see to its owner"),
+    ],
+)
+def test_a_folder_that_can_not_be_written_and_a_file_that_can_not_be_read_are_told_apart(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    settings, real = parse([f"run={runs / 'gpt_a'}"]), Path.open
+    (runs / "gpt_a" / "metrics.jsonl").touch()
+
+    def denied(path: Path, *given: Any, **named: Any) -> Any:  # to root, as which tests may run, nothing is denied
+        if path.name.startswith(name):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *given, **named)
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(ReportError) as caught:
+        report.write(settings)
+    assert str(caught.value).startswith(said.replace("{runs}", str(runs)))
 
 
 def test_a_line_that_can_not_be_followed_ends_with_2(

@@ -16,6 +16,7 @@ from pretrain.checkpoint.state import decode, encode
 from pretrain.metrics.fields import StepFields
 from pretrain.metrics.lines import STEP_FIELDS, MetricsFile, read_metrics
 from pretrain.metrics.loggers import NoLogger
+from pretrain.metrics.page.history import read_history
 from pretrain.plan import Plan
 from pretrain.run_log import RunLog
 from pretrain.types import Record
@@ -208,7 +209,7 @@ def test_a_step_s_fields_are_the_ones_that_readers_know(tmp_path: Path) -> None:
     assert (*whole.last, "device_memory_bytes") == STEP_FIELDS
     least = log(tmp_path)
     least.add(record(1), 1, 32)
-    optional = ("bits_per_byte", "source_losses", "mfu", "device_memory_bytes")
+    optional = ("bits_per_byte", "source_losses", "source_tokens", "mfu", "device_memory_bytes")
     assert tuple(least.last) == tuple(name for name in STEP_FIELDS if name not in optional)
 
 
@@ -235,6 +236,25 @@ def test_ends_of_epochs_that_come_fast_are_said_together(
     monkeypatch.setattr("pretrain.run_log.LINE_EVERY_S", 0.0)
     run_log.add(record(35), 35, 32 * 35)
     assert capsys.readouterr().err == "step 35: epoch 3 of books ended\n"
+
+
+def test_the_end_of_an_epoch_tells_its_loss_and_after_a_resume_from_where_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pretrain.run_log.LINE_EVERY_S", 0.0)
+    one = lambda data_step: {"books": data_step / 4}  # noqa: E731
+    run_log = RunLog(PLAN, MetricsFile(tmp_path), NoLogger(), 10.0, None, one)
+    for step in range(1, 8):
+        run_log.add(replace(record(step), loss=float(step), skipped=step == 2), step, 32 * step)
+    assert capsys.readouterr().err == f"step 4: epoch 1 of books ended (loss {8 / 3:.4f} over 96 tokens)\n"
+    run_log.flush()
+    run_log.resume(5, dict(run_log.last) | {"step": 5})
+    for step in range(6, 9):  # with other losses than those that were left
+        run_log.add(replace(record(step), loss=10.0), step, 32 * step)
+    assert capsys.readouterr().err == "step 8: epoch 2 of books ended (loss 10.0000 from step 6 on)\n"
+    run_log.close("finished")
+    (first, second) = read_history(tmp_path / "metrics.jsonl").passes
+    assert (first.loss, second.loss, second.first_step) == (pytest.approx(8 / 3), pytest.approx(35 / 4), 5)
 
 
 def test_a_line_that_comes_back_from_a_checkpoint_has_its_fields_in_order(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_the_loss_of_each_source_is_that_of_its_own_sequences(
     write_data(tmp_path / "two", texts, {"web": texts["web"][:2]}, 280)
     line = [text for text in overrides if not text.startswith("data.path=")]
     run = worker.make_run(CPU, [*line, f"data.path={tmp_path / 'two'}", "trainer.max_steps=4"])
-    expected = []
+    expected, tokens = [], []
     for data_step in range(4):
         sums: dict[str, list[float]] = {name: [0.0, 0] for name in run.loader.samples.sources}
         for batch in run.loader.micro_batches(data_step):
@@ -101,6 +101,7 @@ def test_the_loss_of_each_source_is_that_of_its_own_sequences(
                 sums[list(sums)[source]][0] += loss.item()
                 sums[list(sums)[source]][1] += int((targets != IGNORE).sum())
         expected.append({name: nats / count for name, (nats, count) in sums.items() if count})
+        tokens.append({name: count for name, (_, count) in sums.items() if count})
     object.__setattr__(run, "max_grad_norm", 1e-30)  # every step is clipped to nothing: all are of the same weights
     run.optimizer.lr = 1e-12
     assert train(run) is Status.FINISHED
@@ -108,6 +109,7 @@ def test_the_loss_of_each_source_is_that_of_its_own_sequences(
     run.log.close("finished")
     lines = list(read_metrics(tmp_path / "run/metrics.jsonl"))
     assert [line["source_losses"] for line in lines] == [pytest.approx(losses, rel=1e-4) for losses in expected]
+    assert [line["source_tokens"] for line in lines] == tokens
     assert len({line["batch_hash"] for line in lines}) == 4
     assert all(line["grad_max_name"] in dict(run.model.named_parameters()) for line in lines)
     assert all(0 < line["grad_max"] <= line["grad_norm"] for line in lines)

@@ -13,14 +13,13 @@ import numpy as np
 from foundation.config.compose import read_config
 from foundation.page import Curve, Page
 from pretrain.metrics.console import clock
-from pretrain.metrics.page.history import History, read_history
+from pretrain.metrics.page.history import LAST_STEPS, History, read_history
 from pretrain.metrics.page.ledger import read_ledger
 from pretrain.metrics.page.marks import read_marks
 from pretrain.metrics.page.origin import flat
 from pretrain.metrics.timing import step_time
 from pretrain.run_files import CONFIG, METRICS
 
-LAST_STEPS = 50  # whose mean is a run's training loss
 LOWER_IS_BETTER = ("loss", "bits_per_byte")
 UNSEEN = ("run_name", "runs_dir")  # differ by nature
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,13 @@ import numpy as np
 
 from foundation.page import Clock
 from pretrain.json_lines import read_lines
+from pretrain.metrics.epochs import Epoch, Epochs
 from pretrain.metrics.lines import NON_FINITE, STEP_FIELDS, with_floats
 
 STEPS = frozenset(STEP_FIELDS)
-EPOCHS = "epochs"  # of each source: the last line's alone
+EPOCHS = "epochs"
+NO_COLUMNS = (EPOCHS, "source_tokens")  # of each source: what is summed up by epoch is not drawn
+LAST_STEPS = 50  # one step's loss is that of a few sequences: too uncertain beside the loss on the held-out text
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +28,14 @@ class History:
         columns: name -> (lines,) float64; of a step's field that is an object `<field>.<name>`.
         evaluated: the lines with an evaluation's fields, as they were written.
         epochs: source -> how many times it has been read by the last line.
+        passes: the epochs that ended, in that order. under_way: those that did not, and which share of each was read.
     """
 
     columns: dict[str, np.ndarray]
     evaluated: list[dict[str, Any]]
     epochs: dict[str, float]
+    passes: list[Epoch] = field(default_factory=list)
+    under_way: list[tuple[Epoch, float]] = field(default_factory=list)
 
     @property
     def steps(self) -> np.ndarray:
@@ -81,22 +87,24 @@ def read_history(path: Path) -> History:
     """Read metrics.jsonl into columns: 8 bytes a value, whatever the length of the run."""
     columns: dict[str, array[float]] = {name: array("d") for name in STEP_FIELDS}
     fields = [(name, columns[name].append) for name in STEP_FIELDS]
-    evaluated, epochs, count = [], {}, 0
+    evaluated, epochs, count, sums, passes = [], {}, 0, Epochs(), list[Epoch]()
     for line in read_lines(path):
         if "step" not in line:
             continue
         for name, append in fields:
             value = line.get(name)
-            if isinstance(value, dict) and name != EPOCHS:
+            if isinstance(value, dict) and name not in NO_COLUMNS:
                 _add_parts(columns, name, value, count)
             append(value if isinstance(value, int | float) else _spelled(value))
         if not line.keys() <= STEPS:
             evaluated.append(with_floats(line))
         epochs = line.get(EPOCHS, {})
+        passes += sums.add(line, epochs)
         count += 1
     for column in columns.values():
         column.extend([np.nan] * (count - len(column)))
-    return History({name: np.array(column) for name, column in columns.items()}, evaluated, epochs)
+    arrays = {name: np.array(column) for name, column in columns.items()}
+    return History(arrays, evaluated, epochs, passes, sums.under_way())
 
 
 def _add_parts(columns: dict[str, array[float]], name: str, parts: dict[str, Any], count: int) -> None:

@@ -24,6 +24,15 @@ TITLES = {
     "attention_logit_max": "Attention: largest logit",
     "attention_entropy": "Attention: entropy, nats",
 }
+# title of a chart -> its unit, and figure of the final logits -> what it is
+LOGITS = {
+    "Entropy of the predictions": ("nats", {"entropy": "entropy"}),
+    "Probabilities of the predictions": (
+        "probability",
+        {"top1_prob": "the likeliest token", "target_prob": "the target"},
+    ),
+    "Largest magnitude of a final logit": ("logit", {"logit_max": "largest magnitude"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +84,22 @@ def add_layers(page: Page, found: Layers) -> None:
         there = ~np.isnan(values).all(1)
         rows = [name for name, is_there in zip(found.layers, there, strict=True) if is_there]
         page.heat_map(TITLES.get(figure, figure), rows, found.steps, values[there], "step")
-    for figure, values in found.whole.items():
-        page.curves([Curve(figure, found.steps, values)], "step", f"logits: {figure}")
+    _add_logits(page, found)
+
+
+def _add_logits(page: Page, found: Layers) -> None:
+    """Add what the final logits say: the known figures in charts of their own, any other by its name."""
+    if not found.whole:
+        return
+    page.section("Predictions")
+    page.text("What the final logits say of the next token: means over the tokens of the sequences that are looked at.")
+    for title, (unit, names) in LOGITS.items():
+        lines = [Curve(label, found.steps, found.whole[name]) for name, label in names.items() if name in found.whole]
+        if lines:
+            page.curves(lines, "step", unit, title=title)
+    known = {name for _, names in LOGITS.values() for name in names}
+    for figure in found.whole.keys() - known:
+        page.curves([Curve(figure, found.steps, found.whole[figure])], "step", figure, title=f"Final logits: {figure}")
 
 
 def _figures(columns: dict[tuple[str, str], array[float]], names: list[str], count: int) -> dict[str, np.ndarray]:

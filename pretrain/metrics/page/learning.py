@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -19,6 +19,10 @@ TIMES = {
     "times.optimizer_s": "optimizer",
     "times.other_s": "other",
 }
+# of an evaluation's fields: which text, and what is measured
+SPLITS = {"val_all_": "all held-out", "val_": "validation", "train_subset_": "training subset"}
+TITLES = {"loss": "Loss of each source", "perplexity": "Perplexity", "bits_per_byte": "Bits per byte"}
+UNITS = {"Loss of each source": "nats per token", "Perplexity": "exp(loss)", "Bits per byte": "bits per byte"}
 # fields that a line may have
 SOURCE_LOSSES = "source_losses"
 MEMORY = {"host_memory_bytes": "host, rank 0", "device_memory_bytes": "device, rank 0"}
@@ -72,18 +76,30 @@ def _by_source(page: Page, history: History) -> None:
 
 
 def add_evaluations(page: Page, history: History, names: Sequence[str]) -> None:
-    """Add a chart of each measure that is not among the losses above, its sources together.
+    """Add a chart of each measure, its sources together, but for the losses above.
 
     Args:
         names: of the evaluations' numbers, `measure` or `measure/source`.
     """
     shown = {name for name, _ in VALIDATION}
-    for measure in dict.fromkeys(name.partition("/")[0] for name in names):
-        of_it = [name for name in names if name.partition("/")[0] == measure and name not in shown]
+    charts: dict[str, list[tuple[str, str]]] = {}
+    for name in names:
+        measure, _, source = name.partition("/")
+        split, title = next(((split, title) for split, title in _known(measure)), ("", measure))
+        if name not in shown:
+            charts.setdefault(title, []).append((f"{split}, {source}" if split and source else split or source, name))
+    for title in sorted(charts, key=lambda title: list(UNITS).index(title) if title in UNITS else len(UNITS)):
         lines = [
-            Curve(name.partition("/")[2] or name, *history.evaluations(name), dots=True)
-            for name in of_it[:NUM_COLORS]
+            Curve(label or title, *history.evaluations(name), dots=True)
+            for label, name in charts[title][:NUM_COLORS]
             if len(history.evaluations(name)[0]) > 1
         ]
         if lines:
-            page.curves(lines, "step", measure)
+            page.curves(lines, "step", UNITS.get(title, title), title=title)
+
+
+def _known(measure: str) -> Iterator[tuple[str, str]]:
+    """Yield the split and the title of a measure such as `val_loss`; nothing for a name of somebody's own."""
+    for prefix, split in SPLITS.items():
+        if measure.startswith(prefix) and (title := TITLES.get(measure.removeprefix(prefix))):
+            yield split, title

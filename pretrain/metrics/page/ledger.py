@@ -39,7 +39,7 @@ class Ledger:
         seconds: part -> seconds; they sum to `wall_s`.
         wall_s: from the first start to the last sign of the run.
         unexplained_s: of the part `other`, what no record tells of: between steps, at the end.
-        num_starts: of the run. num_failures: of them, that ended without a good word.
+        num_starts: of the run. num_failures: of them, that ended without a good word; the newest may still go on.
     """
 
     seconds: dict[str, float]
@@ -81,8 +81,9 @@ def read_ledger(run_dir: Path, history: History) -> Ledger | None:
     for one, other in itertools.pairwise(attempts):
         seconds[STOPPED if one.ended_well else DOWN] += other.start_s - one.last_s
     wall_s = attempts[-1].last_s - attempts[0].start_s
-    failures = sum(not attempt.ended_well for attempt in attempts[:-1])
-    return Ledger(seconds, wall_s, unexplained_s, len(attempts), failures)
+    failed = [not attempt.ended_well for attempt in attempts]
+    failed[-1] &= attempts[-1].has_ended
+    return Ledger(seconds, wall_s, unexplained_s, len(attempts), sum(failed))
 
 
 def _events(path: Path) -> list[dict[str, Any]]:
@@ -184,35 +185,47 @@ class _Attempt:
 
     Attributes:
         start_s, last_s: time of its first and its last sign. seconds: of its parts.
-        ended_well: whether it finished, or stopped when it was asked to.
+        status: with which it ended; None while it goes on, or when it was killed.
     """
 
     start_s: float
     last_s: float
     seconds: dict[str, float]
-    ended_well: bool
+    status: str | None
 
     @property
     def wall_s(self) -> float:
         return self.last_s - self.start_s
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status is not None
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether it finished, or stopped when it was asked to; a guard that gives up was not asked."""
+        return self.status in (Status.FINISHED.value, Status.PREEMPTED.value)
 
     @classmethod
     def of(cls, events: Sequence[dict[str, Any]], steps: _Steps, start_s: float) -> _Attempt:
         """Return what its events and steps say."""
         signs = [float(event["at_s"]) for event in events]
         last_s = max([*signs, *steps.finished_s[-1:].tolist()])
-        begun = [float(event["at_s"]) for event in events if event["event"] == "train"][:1]
         pauses = [event for event in events if event["event"] == "pause"]
-        start_up_s = sum(at_s - start_s for at_s in begun) - sum(
-            float(pause["took_s"]) for pause in pauses for at_s in begun if pause["at_s"] <= at_s
+        # without a step that ended, all of it was a start; else it is one up to the word that the first step begins
+        begun = (
+            [float(event["at_s"]) for event in events if event["event"] == "train"] if len(steps.took_s) else [last_s]
+        )
+        start_up_s = sum(at_s - start_s for at_s in begun[:1]) - sum(
+            float(pause["took_s"]) for pause in pauses for at_s in begun[:1] if pause["at_s"] <= at_s
         )
         first_s = _beyond_the_median(steps)
         seconds = {START_UP: start_up_s + first_s} | steps.seconds(first_s)
         for pause in pauses:
             part = PAUSES.get(pause["what"], OTHER)
             seconds[part] = seconds.get(part, 0.0) + float(pause["took_s"])
-        ends = [event["status"] for event in events if event["event"] == "end"]
-        return cls(start_s, last_s, seconds, bool(ends) and ends[-1] in (Status.FINISHED.value, Status.PREEMPTED.value))
+        ends = [str(event["status"]) for event in events if event["event"] == "end"]
+        return cls(start_s, last_s, seconds, ends[-1] if ends else None)
 
 
 def _beyond_the_median(steps: _Steps) -> float:

@@ -51,9 +51,9 @@ def _rows(lines: dict[int, dict[str, Any]], last: dict[str, Any]) -> list[list[C
     rows: list[list[Cell]] = []
     for place, token in enumerate(last["inputs"][:MAX_TOKENS]):
         kind = _at(last, "kinds", place) or TARGET
-        row: list[Cell] = [_drawn(token), _drawn(_at(last, "targets", place)) if kind == TARGET else kind]
+        row: list[Cell] = [drawn(token), drawn(_at(last, "targets", place)) if kind == TARGET else kind]
         row += [_probability(_at(line, "target_probs", place)) for line in lines.values()]
-        row += [_drawn(_at(last, "predictions", place)), _probability(_at(last, "prediction_probs", place))]
+        row += [drawn(_at(last, "predictions", place)), _probability(_at(last, "prediction_probs", place))]
         rows.append(row)
     return rows
 
@@ -70,6 +70,6 @@ def _probability(value: Any) -> Cell:
     return Shade(f"{value:.3f}" if value >= 0.0005 else f"{value:.0e}", max(float(value), 0.0) ** 0.5)
 
 
-def _drawn(token: Any) -> str:
+def drawn(token: Any) -> str:
     """Return a token with its blanks in sight."""
     return "–" if token is None else visible(str(token)).replace("\n", "⏎").replace("\t", "⇥").replace(" ", "·")

@@ -30,6 +30,7 @@ def fields(sizes: tuple[float, ...] = (4.0, 3.0, 2.0), max_grad_norm: float | No
 def test_a_source_that_is_not_in_the_batch_has_no_loss() -> None:
     found = fields().of(RECORD, 7, {})
     assert found["source_losses"] == {"books": 2.25, "web": 1.875}
+    assert found["source_tokens"] == {"books": 4, "web": 8}
 
 
 def test_bits_per_byte_takes_the_bytes_of_the_batch_from_the_counts_of_its_sources() -> None:

@@ -55,7 +55,11 @@ def test_the_page_says_what_the_files_say(run_dir: Path, parse_page: Callable[[P
     assert page.facts["Median step"] == "100 ms"
     assert page.facts["Steps skipped"] == "2"
     assert page.facts["seq_len"] == "128"
-    evaluations, skips, config = page.tables
+    epochs, evaluations, skips, config = page.tables
+    assert [row[:2] + row[3:5] for row in epochs[1:]] == [
+        ["1", "1 to 250", "5", "200"],
+        ["2", "251 to 500", "3.5", "500"],
+    ]
     assert [row[0] for row in evaluations[1:]] == ["100", "200", "300", "400", "500"]
     assert evaluations[0] == ["step", "val_loss", "val_bits_per_byte", "train_subset_loss"]
     assert skips[1:] == [["137", "136", "NaN", "∞"], ["301", "300", "NaN", "∞"]]
@@ -110,6 +114,19 @@ def test_a_run_that_was_killed_at_once(tmp_path: Path, parse_page: Callable[[Pat
     assert "Not ended: still training, or killed." in page.texts
 
 
+def test_a_run_whose_only_start_failed_says_why_and_what_it_cost(
+    tmp_path: Path, parse_page: Callable[[Path], Any]
+) -> None:
+    events = [{"event": "start", "at_s": 1.0}, {"event": "end", "status": "failed", "at_s": 41.0}]
+    (tmp_path / "ledger.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    attempt = {"started": "2026-01-01 12:00:00", "status": "failed", "step": 0, "reason": "RuntimeError: no memory"}
+    (tmp_path / "attempts.json").write_text(json.dumps({"attempts": [attempt]}))
+    page = parse_page(write_run_report(tmp_path))
+    assert (page.facts["Goodput"], page.facts["Starts that failed"]) == ("0.0%", "1")
+    assert page.facts["start-up and compilation"] == "40s, 100.0%"
+    assert page.tables[-1][1] == ["2026-01-01 12:00:00", "failed", "0", "RuntimeError: no memory"]
+
+
 def test_a_run_of_one_step_and_one_without_a_finite_loss(tmp_path: Path, make_line: MakeLine, parse_page: Any) -> None:
     for name, line in (("one", make_line(1)), ("nan", make_line(1, loss=math.nan, skipped=True))):
         file = MetricsFile(tmp_path / name)
@@ -139,20 +156,56 @@ LOOK = """(() => {
 })()"""
 
 
+CHOOSE = """(() => {
+    const select = document.querySelector(".heat select"), paths = document.querySelector(".scatter svg").children;
+    const dots = () => [...paths].map((each) => each.matches(".dots") && each.getAttribute("d")).join("");
+    const [slider, search] = ["range", "search"].map((each) => document.querySelector(`.scatter input[type=${each}]`));
+    const last = dots();
+    for (const [input, value, event] of [[select, "1", "change"], [slider, "0", "input"], [search, "D", "input"]]) {
+        input.value = value;
+        input.dispatchEvent(new Event(event));
+    }
+    return [[...select.options].map((each) => each.textContent), slider.max, last, dots()];
+})()"""
+POINT = """(() => {
+    const at = (selector, x, y) => {
+        const found = document.querySelector(selector), box = found.getBoundingClientRect();
+        const event = { clientX: box.left + x * box.width, clientY: box.top + y * box.height };
+        found.dispatchEvent(new PointerEvent("pointermove", event));
+        return found;
+    };
+    const picture = at(".heat[data-heats] img", 0.9, 0.1), svg = at(".scatter svg", 0.02, 0.74);
+    const said = [".heat[data-heats] output", ".scatter .told", ".scatter output"];
+    const texts = said.map((each) => document.querySelector(each));
+    return [picture.naturalWidth, picture.naturalHeight, ...texts.map((each) => each.textContent)];
+})()"""
+
+
 @pytest.mark.slow
-def test_a_browser_runs_the_page_without_an_error_and_its_curves_zoom(run_dir: Path, tmp_path: Path) -> None:
+def test_a_browser_runs_the_page_without_an_error_and_what_it_draws_answers(run_dir: Path, tmp_path: Path) -> None:
     browser = find_browser()
     if browser is None:
         pytest.skip("needs chromium to open the page (Debian: apt-get install chromium)")
-    looks = [{"step": step, "layers": {"blocks.0": {"grad_norm": step / 7}}} for step in range(1, 501, 10)]
+    looks: list[dict[str, Any]] = [
+        {"step": step, "layers": {"blocks.0": {"grad_norm": step / 7}}} for step in range(1, 501, 10)
+    ]
+    spread = [{"edges": [-2, -1, 1, 2], "counts": counts} for counts in ([1, 1, 2], [25, 50, 25])]
+    places = {"tokens": ["def", " f", HOSTILE], "xy": [[0, 0], [1, 0], [1, 1]]}
+    for look, xy in ((looks[0], [[0, 0], [2, 1], [1, 1]]), (looks[-1], [[0, 0], [1, 0], [1, 1]])):
+        look["histograms"] = {"weights": {"a": spread[0]}, "logits": {HOSTILE: spread[1]}}
+        look["projections"] = {"token_embeddings": places | {"xy": xy}}
     (run_dir / "watch.jsonl").write_text("".join(json.dumps(look) + "\n" for look in looks))
-    values, errors = drive(browser, tmp_path / "home", write_run_report(run_dir), [LOOK])
+    values, errors = drive(browser, tmp_path / "home", write_run_report(run_dir), [LOOK, CHOOSE, POINT])
     assert errors == []
     (before, points), (after, fewer), labels, maps = values[0]
-    assert before == ["100", "200", "300", "400", "500"] and maps == 1
+    assert before == ["100", "200", "300", "400", "500"] and maps == 2
     assert all(200 <= int(label) <= 300 for label in after) and len(after) > 2
     assert all(0 < now < then for now, then in zip(fewer[:1], points[:1], strict=True))
     assert labels and all(float(label) > 0 for label in labels)
+    options, slider, last, first = values[1]
+    assert options[0] == "Weights: a" and options[1].startswith("Final logits: </pre>") and slider == "1"
+    assert last.count("M") == 3 and first.count("M") == 4 and first != last  # one of them sought, and drawn once more
+    assert values[2] == [2, 3, "1 to 2, step 491: about 27%", "def", "step 1, 1 of 3 points"]
 
 
 @pytest.mark.parametrize("known", [True, False])

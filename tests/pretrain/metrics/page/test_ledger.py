@@ -112,6 +112,50 @@ def test_a_start_that_was_refused_is_none(write: Callable[..., Ledger]) -> None:
     assert found.seconds[parts.STOPPED] == pytest.approx(100.0) and found.seconds[parts.DOWN] == 0
 
 
+@pytest.mark.parametrize("status", ["failed", "stopped"])
+def test_the_only_start_that_failed_before_its_first_step_is_lost_to_starting(
+    write: Callable[..., Ledger], status: str
+) -> None:
+    events = [
+        {"event": "start", "at_s": 0.0},
+        {"event": "pause", "what": "other", "took_s": 2.0, "at_s": 9.0},
+        {"event": "end", "status": status, "at_s": 30.0},
+    ]
+    found = write(events, [], [])
+    assert (found.num_starts, found.num_failures, found.goodput) == (1, 1, 0.0)
+    assert (found.wall_s, found.unexplained_s) == (30.0, 0.0)
+    assert {part: seconds for part, seconds in found.seconds.items() if seconds} == {
+        parts.START_UP: 28.0,
+        parts.OTHER: 2.0,
+    }
+
+
+def test_a_start_whose_first_step_never_ended_is_lost_to_starting_and_what_follows_is_down(
+    write: Callable[..., Ledger],
+) -> None:
+    events = [
+        *({"event": "start", "at_s": 0.0}, {"event": "train", "at_s": 8.0}),
+        {"event": "end", "status": "failed", "at_s": 20.0},
+        *({"event": "start", "at_s": 50.0}, {"event": "train", "at_s": 50.0}),
+        {"event": "end", "status": "finished", "at_s": 54.0},
+    ]
+    found = write(events, [(1, 52.0, {}), (2, 54.0, {})], [])
+    assert (found.num_starts, found.num_failures, found.unexplained_s) == (2, 1, 0.0)
+    assert (found.seconds[parts.START_UP], found.seconds[parts.DOWN], found.seconds[parts.STOPPED]) == (20.0, 30.0, 0.0)
+    assert found.goodput == pytest.approx(3.0 / 54)
+
+
+def test_what_a_run_lies_idle_after_its_guard_stopped_it_counts_against_it(write: Callable[..., Ledger]) -> None:
+    events = [
+        *({"event": "start", "at_s": 0.0}, {"event": "train", "at_s": 0.0}),
+        {"event": "end", "status": "stopped", "at_s": 2.0},
+        *({"event": "start", "at_s": 102.0}, {"event": "train", "at_s": 102.0}),
+    ]
+    found = write(events, [(1, 2.0, {}), (2, 104.0, {})], [])
+    assert (found.seconds[parts.DOWN], found.seconds[parts.STOPPED]) == (100.0, 0.0)
+    assert found.num_failures == 1 and found.goodput == pytest.approx(3.0 / 104)
+
+
 def test_a_run_without_the_file_has_no_ledger(tmp_path: Path, make_line: Callable[..., dict[str, Any]]) -> None:
     file = MetricsFile(tmp_path)
     file.append(make_line(1))
