@@ -49,7 +49,7 @@ def test_a_process_that_fails_says_how_and_why(
     found = look(SameBatch(), run)
     assert found.verdict is Verdict.STOP
     assert "which was to read data step 0 as the run does, ended with 1 and printed: " in found.details[0]
-    assert "data.path: no manifest.json in nowhere" in found.details[0] and "can be imported" in found.details[0]
+    assert "data.path: nowhere is no folder" in found.details[0] and "can be imported" in found.details[0]
     monkeypatch.setattr(same_batch, "COMMAND", ("sleep", "9"))
     monkeypatch.setattr(same_batch, "TIMEOUT_S", 0.1)
     found = look(SameBatch(), run)
