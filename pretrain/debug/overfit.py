@@ -88,7 +88,11 @@ class Attempt:
         told = f"gradient at first, by layer: {', '.join(f'{name} {norm:.2g}' for name, norm in layers.items())}"
         places = self.position_norms[0]
         picked = sorted({round((len(places) - 1) * number / SHOWN_POSITIONS) for number in range(SHOWN_POSITIONS + 1)})
-        at = ", ".join(f"{t} {places[t]:.2g}" for t in picked) if places else "not known, no embedding takes the tokens"
+        at = (
+            ", ".join(f"{t} {places[t]:.2g}" for t in picked)
+            if places
+            else "not known: no embedding that learns takes the tokens"
+        )
         return f"{told}; by position: {at}"
 
     @property
