@@ -14,7 +14,7 @@ from pretrain.run import Run
 
 
 def test_gpt_tiny_is_measured(make: Callable[..., Run], look: Callable[..., Finding]) -> None:
-    run = make()
+    run = make("model.num_layers=2")
     found = look(Throughput(), run)
     assert found.verdict is Verdict.OK, found
     assert "tokens/s" in found.figure and "for 8 steps" in found.figure
