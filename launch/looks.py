@@ -10,7 +10,8 @@ from foundation.config.compose import CommandLine, config_yaml
 from foundation.errors import GroundworkError
 from foundation.files import write_atomic
 from launch.child import Child, is_child
-from launch.trials import Trial, checked, compose
+from launch.quick_tests import require_green
+from launch.trials import Trial, begins_with_tests, checked, compose
 from pretrain.debug.preflight import inspect_run
 from pretrain.describe import describe
 from pretrain.main import assembled
@@ -24,7 +25,10 @@ def look(command: CommandLine) -> None:
     Raises:
         GroundworkError: what the user can mend; of a sweep, which trial it is. NotCleared: a rung says stop.
     """
-    for number, trial in enumerate(checked(config, hydra, command) for config, hydra in compose(command)):
+    trials = [checked(config, hydra, command) for config, hydra in compose(command)]
+    if any(begins_with_tests(trial) for trial in trials):
+        require_green()
+    for number, trial in enumerate(trials):
         varied = " ".join(text.lstrip("+") for text in trial.overrides if text not in command.arguments)
         if command.multirun:
             print(f"trial {number}: {varied}", flush=True)

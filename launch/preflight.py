@@ -17,30 +17,28 @@ from pathlib import Path
 from foundation.config.compose import CommandLine
 from foundation.errors import GroundworkError
 from foundation.reader import reader_may_leave
-from launch.exit_codes import DONE, INTERRUPTED, REFUSED
+from launch.exit_codes import DONE, REFUSED
 from launch.train import CONF_DIR, end_with_launcher, refuse
+from pretrain.debug.stops import ended_by_stops
 from pretrain.torchrun import code_to_leave_with
 
 
 def main() -> None:
     """Read the command line and look.
 
-    Exits with 0 where the run may begin, 5 where a rung says stop, 2 for what is wrong with the line or its data, 130
-    after a Ctrl-C.
+    Exits with 0 where the run may begin, 5 where a rung says stop, 2 for what is wrong with the line or its data, 128
+    and the number of a signal that ended it: 130 after a Ctrl-C.
     """
     end_with_launcher()
     if (code := code_to_leave_with(REFUSED)) is not None:
         sys.exit(code)
     try:
-        with tempfile.TemporaryDirectory() as scratch:
+        with ended_by_stops(), tempfile.TemporaryDirectory() as scratch:
             compose_and_look(Path(scratch))
         code = DONE
     except GroundworkError as error:
         error.restart_helps = False  # it looks once
         code = refuse(error)
-    except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
-        code = INTERRUPTED
     sys.exit(code)
 
 

@@ -40,6 +40,7 @@ class Model(nn.Module, ABC):
 
     context_len: int  # longest sequence it takes, in tokens
     seen_tokens: int | None = None  # how many tokens up to the current one a position sees; None: all of its sequence
+    begins_trained: bool = False  # whether init_weights reads weights that have learnt, from wherever it knows
     flops_formula: str = "its own formula"  # of flops_per_token, in a few words: whoever compares speeds must know it
     pieces: frozenset[str] = NONE  # which it has twice (pretrain/pieces.py); `plain_pieces` says which run plainly
 

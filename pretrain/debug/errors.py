@@ -10,7 +10,3 @@ class NotCleared(GroundworkError):
 
     exit_code = 5
     restart_helps = False
-
-
-class GivenUp(Exception):
-    """A check has met a stop that was asked for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 
@@ -9,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from foundation.text import number_of
-from pretrain.debug.errors import GivenUp
 from pretrain.debug.kept import drop_gradients
 from pretrain.debug.rung import Finding, Problem, Rung, Subject, stop, warning
 from pretrain.parallel.errors import ReplicasDiffer
@@ -19,13 +19,17 @@ from pretrain.train import forward_backward
 from pretrain.types import IGNORE, Batch
 
 WAKING_STEPS = 3  # of the optimizer, in which a gradient that is zero by design must come to life
+MORE_BATCHES = 8  # micro batches in which a gradient is looked for that the first has not brought
+REDUCED_BATCHES = 2  # micro batches of a step that shows the reduction: one that is added up, one that is reduced
 NAMED = 6  # parameters in a list
 
 
 class Gradients(Rung):
     """After one backward every trained parameter has a gradient that is finite and not zero.
 
-    One behind a projection that begins at zero has none at first, by design: it is looked at again after a few steps.
+    One that this sequence does not reach, of an expert or a branch, is looked for in further ones of the step. One
+    behind a projection that begins at zero has no gradient at first, by design: it is looked at again after a few
+    steps. A short look does neither, and warns.
     """
 
     name = "gradients"
@@ -37,20 +41,27 @@ class Gradients(Rung):
         frozen = {name: each for name, each in model.named_parameters() if not each.requires_grad}
         if len(frozen) == sum(1 for _ in model.parameters()):
             return self.found("none", [stop("every parameter is frozen: nothing would be learnt; set requires_grad")])
-        backward(subject, batch)
-        norms = norms_by_name(model)
-        figure = f"{number_of(len(norms), 'parameter')} trained, {self._range(norms)}"
-        problems = list(judged(norms))
+        with called(model) as at_work:
+            backward(subject, batch)
+        norms, sequences = norms_by_name(model), len(batch.samples)
+        if not subject.is_short:
+            norms, sequences = over_more(subject, norms, sequences)
+        missing = [name for name, norm in norms.items() if norm is None]
+        idle = [name for name in missing if subject.is_short and owner_of(name) not in at_work]
+        problems = list(judged(norms, idle, sequences))
         quiet = [name for name, norm in norms.items() if norm == 0]
-        if not problems and subject.is_short and quiet:
-            told = f"a gradient of zero: {listed(quiet)}; launch/preflight.py tells whether they wake after some steps"
-            problems.append(warning(told))
+        figure = f"{number_of(len(norms), 'parameter')} trained, {self._range(norms)}"
+        stayed = False
+        figure += f", over {number_of(sequences, 'sequence')}" if sequences > len(batch.samples) else ""
+        if subject.is_short:
+            problems += unclear(idle, quiet)
         elif not problems and (quiet or frozen):
-            still, moved = after_steps(subject, batch, quiet, frozen)
+            still, moved = after_steps(subject, quiet, frozen)
             woken = len(quiet) - len(still)
             figure += f"; {woken} more learn after {number_of(WAKING_STEPS, 'step')}, zero at first" if woken else ""
             problems += dead(still) + thawed(moved)
-        return self.found(figure, problems + held(frozen))
+            stayed = not moved
+        return self.found(figure, problems + held(frozen, stayed))
 
     def _range(self, norms: dict[str, float | None]) -> str:
         there = {name: norm for name, norm in norms.items() if norm}
@@ -67,6 +78,40 @@ def backward(subject: Subject, batch: Batch) -> None:
     torch.autograd.backward(total / (batch.targets_BT != IGNORE).sum().clamp(min=1))
 
 
+def over_more(subject: Subject, norms: dict[str, float | None], sequences: int) -> tuple[dict[str, float | None], int]:
+    """Look for a gradient of the parameters that have none yet, in the micro batches that follow of the same step.
+
+    Args:
+        subject: its run holds the gradient that `norms` is of. norms: by name. sequences: that they are of.
+    Returns:
+        The norms of the sum of all gradients, and how many sequences they are of.
+    """
+    for batch in subject.batches[1 : 1 + MORE_BATCHES]:
+        if all(norms.values()):
+            break
+        backward(subject, batch)
+        norms, sequences = norms_by_name(subject.run.model), sequences + len(batch.samples)
+    return norms, sequences
+
+
+@contextlib.contextmanager
+def called(model: nn.Module) -> Iterator[set[str]]:
+    """Give a set that takes the names of the modules that are called inside this block."""
+    names = set[str]()
+    named = list(model.named_modules())
+    handles = [module.register_forward_hook(lambda *_, name=name: names.add(name)) for name, module in named]
+    try:
+        yield names
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def owner_of(parameter: str) -> str:
+    """Return the name of the module that a parameter belongs to."""
+    return parameter.rpartition(".")[0]
+
+
 def norms_by_name(model: nn.Module) -> dict[str, float | None]:
     """Return the L2 norm of each trained parameter's gradient; None where it has none."""
     trained = {name: each for name, each in model.named_parameters() if each.requires_grad}
@@ -77,34 +122,50 @@ def norms_by_name(model: nn.Module) -> dict[str, float | None]:
     return {name: None if parameter.grad is None else norm for (name, parameter), norm in found}
 
 
-def judged(norms: dict[str, float | None]) -> Iterator[Problem]:
-    """Yield what is wrong with the gradients of one backward, zeros left aside."""
-    if missing := [name for name, norm in norms.items() if norm is None]:
+def judged(norms: dict[str, float | None], idle: list[str], sequences: int) -> Iterator[Problem]:
+    """Yield what is wrong with the gradients of a backward, zeros left aside.
+
+    Args:
+        norms: by name. idle: those of modules that were not even called, which may be by design.
+        sequences: that the norms are of.
+    """
+    if missing := [name for name, norm in norms.items() if norm is None and name not in set(idle)]:
         yield stop(
-            f"no gradient reaches {listed(missing)}: the loss doesn't hang on them, or the graph is cut on the way "
-            "(detach, no_grad, .data); mend the model, or set requires_grad=False where it is meant"
+            f"no gradient reaches {listed(missing)} from {number_of(sequences, 'sequence')}: the loss doesn't hang on "
+            "them, or the graph is cut on the way (detach, no_grad, .data); mend the model, or set "
+            "requires_grad=False where it is meant"
         )
     if broken := [name for name, norm in norms.items() if norm is not None and not math.isfinite(norm)]:
         yield stop(f"a gradient that is not finite: {listed(broken)}; try precision=float32, and look at `shapes`")
 
 
-def after_steps(
-    subject: Subject, batch: Batch, quiet: list[str], frozen: dict[str, nn.Parameter]
-) -> tuple[list[str], list[str]]:
-    """Take a few steps of the optimizer at the peak rate.
+def unclear(idle: list[str], quiet: list[str]) -> list[Problem]:
+    """Return what a short look says of parameters that one sequence gives no gradient, which a longer one judges."""
+    problems = []
+    if idle:
+        told = "not called for this sequence, of an expert or a branch perhaps"
+        problems.append(warning(f"{told}: {listed(idle)}; launch/preflight.py looks at more sequences"))
+    if quiet:
+        told = "launch/preflight.py tells whether they wake after some steps or in other sequences"
+        problems.append(warning(f"a gradient of zero: {listed(quiet)}; {told}"))
+    return problems
+
+
+def after_steps(subject: Subject, quiet: list[str], frozen: dict[str, nn.Parameter]) -> tuple[list[str], list[str]]:
+    """Take a few steps of the optimizer at the peak rate, from one micro batch to the next.
 
     Args:
-        subject: its run holds the gradient of `batch`. quiet: parameters whose gradient is zero.
+        subject: its run holds the gradient of a batch. quiet: parameters whose gradient is zero.
         frozen: parameters that no step may touch.
     Returns:
         Which of the quiet ones had a gradient of zero after every step, and which of the frozen ones were changed.
     """
     run, silent = subject.run, set(quiet)
     device, before = run.mesh.device, {name: digest(each) for name, each in frozen.items()}
-    for _ in range(WAKING_STEPS):
+    for number in range(WAKING_STEPS):
         run.optimizer.step(run.optimizer.lr, torch.zeros((), device=device), torch.ones((), device=device))
         drop_gradients(run)
-        backward(subject, batch)
+        backward(subject, subject.batches[number % len(subject.batches)])
         silent -= {name for name, norm in norms_by_name(run.model).items() if norm}
     moved = [name for name, each in frozen.items() if not torch.equal(before[name], digest(each))]
     return [name for name in quiet if name in silent], moved
@@ -121,10 +182,15 @@ def thawed(names: list[str]) -> list[Problem]:
     return [stop(f"frozen, and changed by the optimizer all the same: {listed(names)}; mend optim=")] if names else []
 
 
-def held(frozen: dict[str, nn.Parameter]) -> list[Problem]:
-    """Return what is said of frozen parameters: they may be meant, or forgotten."""
+def held(frozen: dict[str, nn.Parameter], stayed: bool) -> list[Problem]:
+    """Return what is said of frozen parameters: they may be meant, or forgotten.
+
+    Args:
+        stayed: whether steps were taken, and left every bit of them.
+    """
     numbers = sum(each.numel() for each in frozen.values())
     told = f"frozen: {number_of(numbers, 'number')} in {number_of(len(frozen), 'parameter')}: {listed(list(frozen))}"
+    told += f"; bitwise the same after {number_of(WAKING_STEPS, 'step')}" if stayed else ""
     return [warning(told)] if frozen else []
 
 
@@ -146,8 +212,8 @@ class Ranks(Rung):
             return self.found("one: there is none to differ from")
         try:
             compare_replicas(run.parallel.replicated(state_of(run).tensors), {}, run.mesh, step, run.plain_pieces)
-            if forward_backward(run, subject.batches) is None:
-                raise GivenUp
+            with subject.as_trained():
+                forward_backward(run, subject.batches[:REDUCED_BATCHES])
             gradients = gradients_of(run)
             compare_replicas(run.parallel.replicated(gradients), {}, run.mesh, step, run.plain_pieces)
         except ReplicasDiffer as error:

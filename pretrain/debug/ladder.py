@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import torch
 
 from foundation.errors import GroundworkError
-from pretrain.debug.errors import GivenUp
+from pretrain.debug.deterministic import nondeterminism_named
 from pretrain.debug.kept import drop_gradients, kept
 from pretrain.debug.rung import Finding, Rung, Subject, Verdict
 from pretrain.heartbeat import Phase
@@ -55,17 +57,17 @@ def climb(subject: Subject, rungs: Sequence[Rung], say: Say) -> Climb:
         rungs: the ladder.
         say: told each finding as it is made.
     Raises:
-        GivenUp: a check has met a stop that was asked for.
         PeerLost: another rank has ended.
     """
     made, started_s, budget = Climb(), time.monotonic(), Budget(subject)
     for number, rung in enumerate(rungs):
         subject.run.mesh.heartbeat.at(Phase.STARTING)
+        subject.pulse.begin(rung.name)
         if subject.is_short and not budget.allows(rung, time.monotonic() - started_s):
             made.left_out.append(rung.name)
             continue
         began_s = time.monotonic()
-        with kept(subject.run, copies=rung.updates and not subject.is_short):
+        with putting_back(rung, subject):
             finding = agreed(rung, subject)
         budget.learn(rung, time.monotonic() - began_s)
         made.findings.append(finding)
@@ -75,6 +77,13 @@ def climb(subject: Subject, rungs: Sequence[Rung], say: Say) -> Climb:
             break
     made.seconds = time.monotonic() - started_s
     return made
+
+
+def putting_back(rung: Rung, subject: Subject) -> AbstractContextManager[None]:
+    """Return the context after which the run is as it was before the rung."""
+    if rung.restores:
+        return contextlib.nullcontext()
+    return kept(subject.run, copies=rung.updates and not subject.is_short)
 
 
 class Budget:
@@ -128,8 +137,9 @@ def worst_rank(verdict: Verdict, mesh: Mesh) -> int:
 def tried(rung: Rung, subject: Subject) -> Finding:
     """Return what a rung found; an error inside it is a finding, too, where no other rank waits for this one."""
     try:
-        return rung.check(subject)
-    except (GivenUp, PeerLost):
+        with nondeterminism_named(subject.run.model):
+            return rung.check(subject)
+    except PeerLost:
         raise
     except GroundworkError as error:
         if rung.meets and subject.run.mesh.world_size > 1:

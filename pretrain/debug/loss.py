@@ -1,4 +1,7 @@
-"""The loss before the first step: of fresh weights that of a guess, of read ones that of what they have learnt."""
+"""The loss before the first step: of fresh weights that of a guess, of read ones that of what they have learnt.
+
+Weights are read from the checkpoint that a run goes on from, or by a model's own `init_weights` from wherever it knows.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import math
 import torch
 import torch.nn.functional as F
 
+from pretrain.debug.causality import changed_from
 from pretrain.debug.rung import Finding, Problem, Rung, Subject, stop, warning
 from pretrain.types import IGNORE
 
@@ -17,6 +21,7 @@ ODD_BELOW, WRONG_BELOW = 0.3, 1.5
 MIN_EVENNESS = 0.9  # entropy of the first predictions over ln(vocabulary)
 POSITIONS = 256  # whose entropy is taken: a whole context of logits is large
 LEARNT = 1.0  # nats below ln(vocabulary): a checkpoint with less has hardly begun
+PEEKED = 0.04  # of the largest logit; less is rounding, whatever the format, and lowers no loss
 NEAR_SAVED = 0.75  # nats between this batch's loss and that of the step which was saved
 
 
@@ -33,15 +38,23 @@ class FirstLoss(Rung):
                 "the loss is not finite before anything was learnt: weights or model are broken; `shapes` names"
             )
             return self.found(f"{loss}", [broken, *bad_weights(subject)])
+        guess = f"ln(vocabulary) is {uniform:.3f}"
+        if subject.is_fresh and subject.run.model.begins_trained:
+            figure = f"{loss:.3f} nats with the weights that init_weights was to read"
+            return self.found(f"{figure}; {guess}", judged_filled_in(loss, uniform))
+        if subject.is_fresh and has_learnt(subject, loss, uniform):
+            return self.found(
+                f"{loss:.3f} nats, far below a guess: init_weights has read weights that know text; {guess}"
+            )
         if subject.is_fresh:
-            figure = f"{loss:.3f} nats, ln(vocabulary) is {uniform:.3f}; predictions are {evenness:.1%} even"
+            figure = f"{loss:.3f} nats, {guess}; predictions are {evenness:.1%} even"
             return self.found(figure, judged_fresh(loss - uniform, evenness))
         assert subject.saved_line is not None
         saved = float(subject.saved_line.get("loss", math.nan))
         figure = (
             f"{loss:.3f} nats with the weights of step {subject.run.progress.step}, {saved:.3f} when they were saved"
         )
-        return self.found(f"{figure}; ln(vocabulary) is {uniform:.3f}", judged_read(loss, saved, uniform))
+        return self.found(f"{figure}; {guess}", judged_read(loss, saved, uniform))
 
 
 def measure(subject: Subject) -> tuple[float, float, float]:
@@ -60,6 +73,46 @@ def measure(subject: Subject) -> tuple[float, float, float]:
     return total.item() / max(targets, 1), entropy / uniform, uniform
 
 
+def has_learnt(subject: Subject, loss: float, uniform: float) -> bool:
+    """Return whether weights that nobody has said to be read do know text, and do not only see it.
+
+    Then they guess better than evenly in training and in `forward` alike, the targets are the tokens that follow, and
+    what follows moves nothing before it.
+
+    Args:
+        loss: of the sample, nats a target. uniform: ln(vocabulary).
+    """
+    model, batch = subject.run.model, subject.sample
+    inputs_BT, targets_BT = batch.inputs_BT[:1], batch.targets_BT[:1]
+    follows = (targets_BT[:, :-1] == inputs_BT[:, 1:]) | (targets_BT[:, :-1] == IGNORE)
+    if loss >= uniform - ODD_BELOW or not bool(follows.all()):
+        return False
+    half, vocab_size = inputs_BT.size(1) // 2, subject.run.loader.dataset.manifest.vocab_size
+    with torch.no_grad(), subject.computing():
+        model.eval()
+        logits_TV = model(inputs_BT)[0]
+        changed_TV = model(changed_from(inputs_BT, half, vocab_size))[0]
+    nats = F.cross_entropy(logits_TV.float(), targets_BT[0], ignore_index=IGNORE).item()
+    peeked = (changed_TV - logits_TV)[:half].abs().max().item() if half else 0.0
+    return nats < uniform - ODD_BELOW and peeked <= PEEKED * logits_TV.abs().max().item()
+
+
+def judged_filled_in(loss: float, uniform: float) -> list[Problem]:
+    """Return what is wrong with weights that `init_weights` was to read.
+
+    Args:
+        loss: nats a target. uniform: ln(vocabulary).
+    """
+    if loss <= uniform - LEARNT / 2:
+        return []
+    return [
+        stop(
+            "this is the loss of weights that know nothing: init_weights has not read those that it was to read, or "
+            "they belong to another tokenizer or model; a model that begins anew has begins_trained = False"
+        )
+    ]
+
+
 def judged_fresh(above: float, evenness: float) -> list[Problem]:
     """Return what is wrong with fresh weights.
 
@@ -75,8 +128,8 @@ def judged_fresh(above: float, evenness: float) -> list[Problem]:
         problems.append((stop if above > WRONG_ABOVE else warning)(told))
     if above < -ODD_BELOW:
         told = (
-            f"fresh weights guess {-above:.1f} nats better than evenly: either they have been trained, or targets "
-            "reach the inputs; see the rung `causality`"
+            f"fresh weights guess {-above:.1f} nats better than evenly, and not by what they know: targets reach the "
+            "inputs, or are the inputs; see the rungs `first batch` and `causality`"
         )
         problems.append((stop if above < -WRONG_BELOW else warning)(told))
     if evenness < MIN_EVENNESS:

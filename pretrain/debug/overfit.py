@@ -8,22 +8,27 @@ schedule is cut to a run of its own length.
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from foundation.text import number_of
 from pretrain.checkpoint.state import seed_generators
 from pretrain.data.keys import sample_keys
 from pretrain.debug.eager import eager
+from pretrain.debug.gradients import listed
 from pretrain.debug.kept import kept
+from pretrain.debug.pulse import Beat, beating
 from pretrain.debug.watched_gradients import PositionGradients, layer_norms
 from pretrain.evaluate.loss import token_nats
 from pretrain.heartbeat import Phase
-from pretrain.run import Run
+from pretrain.parallel.replicas import digest
+from pretrain.run import Run, trained_names
 from pretrain.train import clip_scale, norm_of_gradients, norms_of_gradients
 from pretrain.types import IGNORE, Batch
 
@@ -31,6 +36,7 @@ SEQUENCES = (1, 2, 5)
 SYNTHETIC_LENGTHS = (16, 128, None)  # tokens; None: trainer.seq_len
 WARMUP_STEPS = 10
 LOOK_EVERY_STEPS = 10  # at the probabilities of the targets and at the gradients' norms: a forward pass of its own
+SHOWN_POSITIONS = 4  # parts of the sequence at whose ends the gradient's norm is told
 # By how much the two paths to the loss may differ, relative: other orders of the same sums
 SAME_LOSS, SAME_LOSS_ROUNDED = 1e-4, 2e-2  # in float32, under autocast
 
@@ -50,8 +56,11 @@ class Attempt:
             where a model has no nn.Embedding that takes the tokens.
         training_loss, evaluation_loss: nats per target by `loss_sum` and by `forward`, both with nothing random, at the
             end.
+        frozen: names of the parameters that learn nothing by design; they are what they were.
+        untouched: names of the others that no gradient has reached: an expert, perhaps, that these tokens don't take.
         problems: what is wrong, a sentence each; none where it was learnt.
-        slow: empty, or in a sentence that the loss fell more than half of the way, and not all of it.
+        slow: empty, or in a sentence that the loss fell more than half of the way, and not all of it; with frozen
+            parameters, which may be what hinders it, that it fell at all.
     """
 
     name: str
@@ -65,8 +74,26 @@ class Attempt:
     position_norms: list[list[float]] = field(default_factory=list)
     training_loss: float = math.nan
     evaluation_loss: float = math.nan
+    frozen: list[str] = field(default_factory=list)
+    untouched: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     slow: str = ""
+
+    @property
+    def gradients_told(self) -> str:
+        """The gradient's norm by layer and by position, at the first step, in a line."""
+        layers = {name: norm for name, norm in self.layer_norms[0].items() if norm}
+        if not layers:
+            return "no layer has a gradient"
+        told = f"gradient at first, by layer: {', '.join(f'{name} {norm:.2g}' for name, norm in layers.items())}"
+        places = self.position_norms[0]
+        picked = sorted({round((len(places) - 1) * number / SHOWN_POSITIONS) for number in range(SHOWN_POSITIONS + 1)})
+        at = (
+            ", ".join(f"{t} {places[t]:.2g}" for t in picked)
+            if places
+            else "not known: no embedding that learns takes the tokens"
+        )
+        return f"{told}; by position: {at}"
 
     @property
     def told(self) -> str:
@@ -79,10 +106,24 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """When an attempt ends. Attributes: as `overfit` takes them; until_s: of the monotonic clock."""
+
+    max_steps: int
+    tolerance: float
+    until_s: float
+
+
+@dataclass(slots=True)
 class Overfitting:
-    """All attempts, in the order in which they were made; the first one that failed is the last."""
+    """All attempts, in the order in which they were made; the first one that failed is the last.
+
+    Attributes:
+        left_out: names of the batches that there was no time for.
+    """
 
     attempts: list[Attempt]
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -100,10 +141,13 @@ def overfit(
     synthetic_lengths: Sequence[int | None] = SYNTHETIC_LENGTHS,
     max_steps: int = 300,
     tolerance: float = 0.1,
+    most_s: float = math.inf,
+    beat: Beat | None = None,
 ) -> Overfitting:
     """Learn synthetic sequences and the run's first ones by heart, the easiest first; leave the run bitwise as it was.
 
     No rank waits for another. On one device it needs no more memory than the run: what it changes is kept on the host.
+    Parameters that are frozen stay so.
 
     Args:
         run: as assembled or restored; each attempt begins with its weights and with an optimizer that has seen nothing.
@@ -111,18 +155,28 @@ def overfit(
         synthetic_lengths: tokens of random sequences, an attempt each; None is trainer.seq_len, which bounds them.
         max_steps: of an attempt.
         tolerance: nats per target above the floor at which a batch is learnt.
+        most_s: seconds after which no further step is taken, and no further batch is tried.
+        beat: told in each step how far it is, and between its layers that it goes on.
     """
     seq_len, found = run.plan.seq_len, Overfitting([])
+    limits, beat = Limits(max_steps, tolerance, time.monotonic() + most_s), beat or _quiet
     lengths = sorted({min(length or seq_len, seq_len) for length in synthetic_lengths})
     batches = [(f"a synthetic sequence of {length} tokens", synthetic(run, length)) for length in lengths]
     for count in sequences:
         name = "the first sequence" if count == 1 else f"the first {count} sequences"
         batches.append((name, run.loader.first(count)))
     for name, batch in batches:
-        with kept(run, copies=True), eager(run.model):  # lengths of checks alone would be compiled anew, each of them
-            found.attempts.append(_attempt(run, name, batch, max_steps, tolerance))
+        # lengths of checks alone would be compiled anew, each of them
+        with kept(run, copies=True), eager(run.model), beating(run.model, run.mesh.device, beat):
+            found.attempts.append(_attempt(run, name, batch, limits, beat))
         if found.attempts[-1].problems:
             break
+        if time.monotonic() > limits.until_s:
+            found.left_out = [name for name, _ in batches[len(found.attempts) :]]
+            break
+    last = found.attempts[-1]
+    if never := [name for name in last.untouched if all(name in attempt.untouched for attempt in found.attempts)]:
+        last.problems.append(f"no gradient reaches {listed(never)}")
     return found
 
 
@@ -160,35 +214,67 @@ def conditional_entropy(inputs_BT: Tensor, targets_BT: Tensor, seen_tokens: int 
     return nats / max(1, pairs.total())
 
 
-def _attempt(run: Run, name: str, batch: Batch, max_steps: int, tolerance: float) -> Attempt:
+def _attempt(run: Run, name: str, batch: Batch, limits: Limits, beat: Beat) -> Attempt:
     floor = conditional_entropy(batch.inputs_BT, batch.targets_BT, run.model.seen_tokens)
     attempt = Attempt(name, batch.inputs_BT.size(0), batch.inputs_BT.size(1), floor)
-    initial = {name: parameter.detach().to("cpu", copy=True) for name, parameter in run.model.named_parameters()}
+    before = _digests(run.model)
+    largest_P = torch.zeros(len(trained_names(run.model)), device=run.mesh.device)
     for tensor in run.optimizer.tensors().values():
         tensor.zero_()
-    for step in range(max_steps):
+    for step in range(limits.max_steps):
         run.mesh.heartbeat.at(Phase.STARTING)
         looks = step % LOOK_EVERY_STEPS == 0
         if looks:
             _look(run, batch, attempt, step)
         loss = _forward_backward(run, batch, attempt if looks else None)
         attempt.losses.append(loss)
-        if not math.isfinite(loss) or loss <= floor + tolerance / 2:
+        beat(f"{name}, step {step + 1} of at most {limits.max_steps}, loss {loss:.3f}")
+        norms_P = norms_of_gradients(run.model)
+        torch.maximum(largest_P, norms_P, out=largest_P)
+        if not math.isfinite(loss) or loss <= floor + limits.tolerance or time.monotonic() > limits.until_s:
             break
-        norm = norm_of_gradients(norms_of_gradients(run.model))
+        norm = norm_of_gradients(norms_P)
         scale, bad = clip_scale(norm, run.max_grad_norm), torch.zeros_like(norm)
         run.optimizer.step(run.optimizer.lr * min(1.0, (step + 1) / WARMUP_STEPS), bad, scale)
         run.optimizer.zero_grad()
     run.optimizer.zero_grad()
     _look(run, batch, attempt, len(attempt.losses))
     attempt.training_loss, attempt.evaluation_loss = _both_paths(run, batch)
-    still = [name for name, parameter in run.model.named_parameters() if torch.equal(parameter.cpu(), initial[name])]
-    attempt.problems += _problems(run, attempt, tolerance, still)
+    _note_parameters(run.model, attempt, largest_P, before)
+    _judge(run, attempt, limits)
     scored_T = (batch.targets_BT != IGNORE).any(dim=0).tolist()
     deaf = [t for t, norm in enumerate(attempt.position_norms[0]) if scored_T[t] and norm == 0]
     if deaf:
         attempt.problems.append(f"no gradient reaches the embeddings at the positions {deaf[:5]}, {len(deaf)} in all")
     return attempt
+
+
+def _digests(model: nn.Module) -> dict[str, int]:
+    """Return the digest of each parameter's bits, by its name."""
+    digests = {name: digest(parameter) for name, parameter in model.named_parameters()}
+    return {name: int(each) for name, each in digests.items()}
+
+
+def _note_parameters(model: nn.Module, attempt: Attempt, largest_P: Tensor, before: dict[str, int]) -> None:
+    """Take into the attempt what became of each parameter.
+
+    Args:
+        largest_P: (P,) float32, the largest gradient norm of each trained one over the steps, in their order.
+        before: digests as the attempt began.
+    """
+    names, after = trained_names(model), _digests(model)
+    attempt.frozen = [name for name in before if name not in set(names)]
+    largest = dict(zip(names, largest_P.tolist(), strict=True))
+    attempt.untouched = [name for name, norm in largest.items() if norm == 0]
+    if len(attempt.losses) > 1:  # else the optimizer has taken no step
+        stuck = [name for name, norm in largest.items() if norm > 0 and after[name] == before[name]]
+        if stuck:
+            attempt.problems.append(
+                f"these parameters are what they were, though they have gradients: {listed(stuck)}; does the optimizer "
+                "hold them?"
+            )
+    if thawed := [name for name in attempt.frozen if after[name] != before[name]]:
+        attempt.problems.append(f"frozen, and changed all the same: {listed(thawed)}; mend optim=")
 
 
 def _forward_backward(run: Run, batch: Batch, attempt: Attempt | None) -> float:
@@ -231,21 +317,17 @@ def _evaluated(run: Run, batch: Batch) -> Tensor:
         return torch.cat([token_nats(run.model, inputs_BT, targets_BT) for inputs_BT, targets_BT in rows])
 
 
-def _problems(run: Run, attempt: Attempt, tolerance: float, still: list[str]) -> list[str]:
-    first, last, bound = attempt.losses[0], attempt.losses[-1], attempt.floor + tolerance
+def _judge(run: Run, attempt: Attempt, limits: Limits) -> None:
+    """Take into the attempt what is wrong with its losses and probabilities."""
+    first, last, bound = attempt.losses[0], attempt.losses[-1], attempt.floor + limits.tolerance
     with run.numerics.autocast(run.mesh.device):
         rounded = torch.is_autocast_enabled(run.mesh.device.type)
-    found = []
+    found = attempt.problems
     if not math.isfinite(last):
         found.append(f"step {len(attempt.losses)} has a loss of {last}; debug=nan names the operation")
     elif not last <= bound:
-        text = (
-            f"the loss is not down to {bound:.3f}; where it still falls give more steps or a higher optim.lr than "
-            f"{run.optimizer.lr:g}, else look at the loss, the optimizer and how layers are joined"
-        )
-        if last < (first + attempt.floor) / 2:
-            attempt.slow = text
-        found.append(text)
+        attempt.slow = _slow(run, attempt, bound, limits)
+        found.append(attempt.slow or _not_learnt(run, bound))
     loss = attempt.training_loss
     allowed = (SAME_LOSS_ROUNDED if rounded else SAME_LOSS) * max(1.0, abs(loss))
     if not abs(loss - attempt.evaluation_loss) <= allowed:
@@ -253,11 +335,28 @@ def _problems(run: Run, attempt: Attempt, tolerance: float, still: list[str]) ->
             f"with nothing random loss_sum gives {loss:.4f} and forward {attempt.evaluation_loss:.4f} on the same "
             "batch: one of them takes other targets or other weights"
         )
-    if first > bound and not attempt.target_probs[-1] > attempt.target_probs[0]:
+    if first > bound and len(attempt.losses) > 1 and not attempt.target_probs[-1] > attempt.target_probs[0]:
         found.append("the probability that forward gives the targets has not risen")
-    if still:
-        found.append(f"these parameters are what they were: {', '.join(still)}; they are frozen or take no part")
-    dead = [name for name in attempt.layer_norms[0] if not any(norms[name] for norms in attempt.layer_norms)]
-    if dead:
-        found.append(f"no gradient reaches {', '.join(dead)}")
-    return found
+
+
+def _slow(run: Run, attempt: Attempt, bound: float, limits: Limits) -> str:
+    """Return what is said of a loss that is on its way down; empty where it is not."""
+    first, last = attempt.losses[0], attempt.losses[-1]
+    if time.monotonic() > limits.until_s and len(attempt.losses) < limits.max_steps:
+        return f"no time for more than {number_of(len(attempt.losses), 'step')}: the loss is {last:.3f}"
+    if last < (first + attempt.floor) / 2:
+        return _not_learnt(run, bound)
+    if attempt.frozen and last < first:
+        return f"{_not_learnt(run, bound)}; or too much is frozen for it: {listed(attempt.frozen)}"
+    return ""
+
+
+def _not_learnt(run: Run, bound: float) -> str:
+    return (
+        f"the loss is not down to {bound:.3f}; where it still falls give more steps or a higher optim.lr than "
+        f"{run.optimizer.lr:g}, else look at the loss, the optimizer and how layers are joined"
+    )
+
+
+def _quiet(_: str) -> None:
+    pass

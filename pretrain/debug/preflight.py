@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pretrain.debug.errors import GivenUp, NotCleared
+from pretrain.debug.errors import NotCleared
 from pretrain.debug.ladder import Climb, climb
+from pretrain.debug.pulse import Pulse
 from pretrain.debug.rung import Finding, Subject, Verdict
 from pretrain.debug.rungs import all_rungs, short_rungs
 from pretrain.debug.show import closing, print_finding
+from pretrain.debug.stops import LookStopped, ended_by_stops, number_of_signal
 from pretrain.debug.warm import read_checkpoint
 from pretrain.run import Run
 
@@ -21,15 +23,17 @@ def look_before(run: Run, run_dir: Path) -> None:
     Args:
         run: assembled, before its first step. run_dir: its folder.
     Raises:
-        NotCleared: a rung says stop, on every rank.
+        NotCleared: a rung says stop, on every rank. LookStopped: a stop was asked for; it ends the look at once.
     """
-    try:
+    if run.preflight == "none":
+        return
+    with ended_by_stops():
+        if run.mesh.any(run.signal.requested):
+            raise LookStopped(number_of_signal(run.signal.asked_by))
         if run.preflight == "full":
-            whole_ladder(Subject(run, run_dir))
-        elif run.preflight == "short":
+            whole_ladder(Subject(run, run_dir, pulse=Pulse(run.mesh.is_main)))
+        else:
             short_look(Subject(run, run_dir, is_short=True))
-    except GivenUp:
-        pass  # the loop ends with the stop that was asked for
 
 
 def inspect_run(run: Run, run_dir: Path, resume: str) -> None:
@@ -40,7 +44,8 @@ def inspect_run(run: Run, run_dir: Path, resume: str) -> None:
     Raises:
         NotCleared: a rung says stop, on every rank.
     """
-    whole_ladder(Subject(run, run_dir, saved_line=read_checkpoint(run, run_dir, resume)))
+    saved_line = read_checkpoint(run, run_dir, resume)
+    whole_ladder(Subject(run, run_dir, saved_line=saved_line, pulse=Pulse(run.mesh.is_main)))
 
 
 def whole_ladder(subject: Subject) -> None:

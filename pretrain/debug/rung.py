@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pretrain.debug.eager import eager
+from pretrain.debug.pulse import Pulse, beating
+from pretrain.parallel.compile import COMPILED
 from pretrain.run import Run
 from pretrain.tokenizer import Tokenizer
 from pretrain.types import Batch
@@ -73,12 +76,14 @@ class Subject:
         run_dir: where it would be written.
         is_short: whether this is the look before a training begins, of a sequence or two, which updates nothing.
         saved_line: the metrics line of the step that the weights were saved after; None where they are fresh.
+        pulse: what is said amid a rung that takes long.
     """
 
     run: Run
     run_dir: Path
     is_short: bool = False
     saved_line: dict[str, Any] | None = None
+    pulse: Pulse = field(default_factory=Pulse)
 
     @property
     def is_fresh(self) -> bool:
@@ -105,8 +110,16 @@ class Subject:
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:
         """Compute inside this block as training does, but layer by layer: shapes of checks alone compile nothing."""
-        with eager(self.run.model), self.run.numerics.autocast(self.run.mesh.device):
+        with self._beating(), eager(self.run.model), self.run.numerics.autocast(self.run.mesh.device):
             yield
+
+    def as_trained(self) -> AbstractContextManager[None]:
+        """Return the context of whole steps: compiled where training is, and then without a hook, which would compile
+        anew."""
+        return contextlib.nullcontext() if self.run.compiled == COMPILED else self._beating()
+
+    def _beating(self) -> AbstractContextManager[None]:
+        return beating(self.run.model, self.run.mesh.device, self.pulse.beat)
 
 
 class Rung(ABC):
@@ -115,6 +128,7 @@ class Rung(ABC):
     Attributes:
         name: at the beginning of its line.
         updates: whether it takes steps of the optimizer, which a short look never does.
+        restores: whether it puts back by itself what it has changed: the ladder then holds no copy.
         is_of_all: whether what it looks at is the same for every rank, so that rank 0 looks for all.
         meets: whether it exchanges with the other ranks, which would wait for one that left it with an error.
         passes: forward passes of one sequence that a short look takes, a backward pass counted as two.
@@ -122,6 +136,7 @@ class Rung(ABC):
 
     name: str
     updates: bool = False
+    restores: bool = False
     is_of_all: bool = False
     meets: bool = False
     passes: float = 0.0

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import subprocess
+import sys
 from dataclasses import asdict
-from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
 
+from foundation.errors import GroundworkError
+from foundation.files import canonical_json
 from foundation.hashes import hash_bytes
+from foundation.text import one_line
 from pretrain.checkpoint.gate import CONFIG
-from pretrain.data.loader import Shards
 from pretrain.debug.rung import Finding, Problem, Rung, Subject, stop
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.types import Batch
 
 TIMEOUT_S = 120.0  # of the process, which imports torch
+# -P: a folder in the working folder is no package of this name
+COMMAND = (sys.executable, "-P", "-m", "pretrain.debug.elsewhere")
+SHOWN_LINES, SHOWN_CHARS = 3, 200  # of what a process that failed has printed, from its end
+
+
+class NoAnswer(GroundworkError):
+    """The other process could not read the batch."""
 
 
 class SameBatch(Rung):
@@ -34,7 +43,10 @@ class SameBatch(Rung):
         problems = list[Problem]()
         if hash_of(run.loader.micro_batches(step)) != first:
             problems.append(stop(f"data step {step} read again holds other tensors: the order is no function of it"))
-        elsewhere = hash_elsewhere(dict(run.gate[CONFIG]["data"]), run.plan, run.mesh, step)
+        try:
+            elsewhere = hash_elsewhere(dict(run.gate[CONFIG]["data"]), run.plan, run.mesh, step)
+        except NoAnswer as error:
+            return self.found(f"data step {step} is {first[:12]} here", [*problems, stop(str(error))])
         if elsewhere != first:
             problems.append(
                 stop(
@@ -56,31 +68,35 @@ def hash_of(batches: list[Batch]) -> str:
 
 
 def hash_elsewhere(data: dict[str, Any], plan: Plan, mesh: Mesh, data_step: int) -> str:
-    """Return the hash that a process of its own comes to; what ended it without one, if that is so.
+    """Return the hash that a process of its own comes to: it shares nothing with this one, random states least.
 
     Args:
         data: the config's group. plan, mesh: of the run. data_step: which batch.
+    Raises:
+        NoAnswer: it gave none; says how it ended and what it printed.
     """
-    context = multiprocessing.get_context("spawn")  # shares nothing with this one, random states and caches least
-    receiver, sender = context.Pipe(duplex=False)
-    arguments = (sender, data, asdict(plan), (mesh.rank, mesh.world_size), data_step)
-    process = context.Process(target=_hash_here, args=arguments, daemon=True)
-    process.start()
-    sender.close()
+    asked = {"data": data, "plan": asdict(plan), "place": [mesh.rank, mesh.world_size], "data_step": data_step}
+    what = f"another process, which was to read data step {data_step} as the run does"
     try:
-        return str(receiver.recv()) if receiver.poll(TIMEOUT_S) else "no answer"
-    except EOFError:
-        return "it failed"
-    finally:
-        process.kill()
-        process.join()
+        ended = subprocess.run(
+            COMMAND, input=canonical_json(asked), capture_output=True, timeout=TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise NoAnswer(
+            f"{what}, gave no answer in {TIMEOUT_S:.0f} s: is the disk of data.path slow, or the machine short of "
+            f"memory? It printed: {printed(error.stderr or b'')}"
+        ) from error
+    lines = ended.stdout.decode(errors="replace").split()
+    if ended.returncode or not lines:
+        how = f"was killed by signal {-ended.returncode}" if ended.returncode < 0 else f"ended with {ended.returncode}"
+        raise NoAnswer(
+            f"{what}, {how} and printed: {printed(ended.stderr)}; see that data= and the files of data.path can be "
+            "read by any process of yours, and that a class of your own can be imported by one (PYTHONPATH)"
+        )
+    return lines[-1]
 
 
-def _hash_here(
-    sender: Connection, data: dict[str, Any], plan: dict[str, Any], place: tuple[int, int], data_step: int
-) -> None:
-    rank, world_size = place
-    values = {key: value for key, value in data.items() if key != "_target_"}
-    loader = Shards(**values).loader(Plan(**plan), Mesh(rank, world_size, 0, torch.device("cpu")))
-    sender.send(hash_of(loader.micro_batches(data_step)))
-    loader.close()
+def printed(output: bytes) -> str:
+    """Return the last lines that a process has printed, on one line."""
+    lines = [line.strip() for line in output.decode(errors="replace").splitlines() if line.strip()]
+    return " / ".join(one_line(line, SHOWN_CHARS) for line in lines[-SHOWN_LINES:]) or "nothing"

@@ -11,6 +11,8 @@ import pytest
 PREFLIGHT = Path(__file__).parents[2] / "launch" / "preflight.py"
 TRAIN = PREFLIGHT.with_name("train.py")
 
+FAST = "optim.lr=1e-2"  # at which so small a model learns by heart in some dozens of steps
+
 pytestmark = pytest.mark.slow
 
 Look = Callable[..., tuple[int, str]]
@@ -45,13 +47,30 @@ def test_gpt_tiny_passes_and_nothing_is_written(typed_in: Look, tmp_path: Path) 
     assert list((tmp_path / "here").iterdir()) == []
 
 
-def test_a_stop_has_a_code_of_its_own_and_says_what_to_do(typed_in: Look, tmp_path: Path) -> None:
-    code, text = typed_in("optim.lr=6")
+def test_a_stop_has_a_code_of_its_own_and_says_of_which_trial_and_what_to_do(typed_in: Look, tmp_path: Path) -> None:
+    code, text = typed_in("-m", "optim.lr=6,1e-3")
     assert code == 5, text
     assert verdicts(text)["learning rate"] == "STOP"
-    assert text.splitlines()[-1].startswith("error: preflight: learning rate: the peak is 1e+04 times")
+    assert text.startswith("trial 0: optim.lr=6\n") and "trial 1" not in text
     assert "not tried: causality" in text
+    told = "error: preflight: learning rate: the peak is 1e+04 times the option's own rate of 0.0006: did you mean "
+    assert told in text and text.splitlines()[-1] == "so would end trial 0: optim.lr=6"
     assert list((tmp_path / "here").iterdir()) == []
+
+
+@pytest.mark.parametrize(("script", "number", "name"), [(PREFLIGHT, 15, "SIGTERM"), (TRAIN, 2, "Ctrl-C")])
+def test_a_stop_that_is_asked_for_ends_it_amid_a_rung(
+    typed_in: Look, tmp_path: Path, script: Path, number: int, name: str
+) -> None:
+    amid = (
+        "import os; from pretrain.debug import gradients\n"
+        f"gradients.norms_by_name = lambda model: os.kill(os.getpid(), {number})\n"
+    )
+    code, text = typed_in(script=script, before=amid)
+    told = f"error: stopped by {name} before the first step; nothing was written"
+    assert (code, text.splitlines()[-1]) == (128 + number, told), text
+    assert "gradients" not in verdicts(text)
+    assert not (tmp_path / "here" / "runs" / "run" / "status.json").exists()
 
 
 def test_ranks_agree_on_what_one_of_them_finds(typed_in: Look) -> None:
@@ -87,15 +106,9 @@ def test_the_weights_of_a_run_that_goes_on_are_looked_at(typed_in: Look, tmp_pat
 
 
 def test_what_its_launcher_would_start_is_started(typed_in: Look) -> None:
-    code, text = typed_in("launcher=local", "launcher.processes=2")
+    code, text = typed_in("launcher=local", "launcher.processes=2", FAST)
     assert code == 0, text
     assert "2 hold the same weights" in text and text.count("gradients       ") == 1
-
-
-def test_a_sweep_is_looked_at_trial_by_trial(typed_in: Look) -> None:
-    code, text = typed_in("-m", "optim.lr=6,1e-3")
-    assert code == 5, text
-    assert "trial 0: optim.lr=6" in text and "so would end trial 0: optim.lr=6" in text
 
 
 def test_a_training_takes_a_short_look_when_it_begins_and_none_when_it_goes_on(typed_in: Look, tmp_path: Path) -> None:
@@ -110,13 +123,11 @@ def test_a_training_takes_a_short_look_when_it_begins_and_none_when_it_goes_on(t
 
 
 def test_a_training_that_must_not_begin_leaves_nothing_that_binds(typed_in: Look, tmp_path: Path) -> None:
-    code, text = typed_in("optim.lr=6", script=TRAIN)
-    assert code == 5, text
-    run_dir = tmp_path / "here" / "runs" / "run"
-    assert not (run_dir / "status.json").exists() and not (run_dir / "metrics.jsonl").exists()
     code, text = typed_in("optim.lr=6", "launcher=local", "launcher.processes=2", script=TRAIN)
     assert code == 5, text
     assert "started again" not in text
+    run_dir = tmp_path / "here" / "runs" / "run"
+    assert not (run_dir / "status.json").exists() and not (run_dir / "metrics.jsonl").exists()
     code, text = typed_in(script=TRAIN)  # another rate: it is no run yet, so nothing is refused
     assert code == 0, text
 
@@ -125,13 +136,14 @@ def test_full_runs_the_quick_tests_first(typed_in: Look, tmp_path: Path) -> None
     tests = tmp_path / "tests"
     tests.mkdir()
     here = f"(__import__('pathlib').Path({str(tests)!r}),)"
-    before = f"import launch.quick_tests; launch.quick_tests.require_green.__defaults__ = {here}"
+    before = f"import launch.quick_tests; launch.quick_tests.require_green.__defaults__ = {here}\n"
+    before += "launch.quick_tests.MOST_WORKERS = 1\n"  # one process has done with a test before two have met
     (tests / "test_it.py").write_text("def test_it():\n    assert sum([1, 2]) == 4\n")
-    code, text = typed_in("trainer.preflight=full", script=TRAIN, before=before)
+    code, text = typed_in("trainer.preflight=full", before=before)
     assert code == 5 and "a quick test fails" in text and "1 failed" in text
-    assert not (tmp_path / "here" / "runs").exists()
+    assert verdicts(text) == {} and not (tmp_path / "here" / "runs").exists()
     (tests / "test_it.py").write_text("def test_it():\n    assert sum([1, 2]) == 3\n")
-    code, text = typed_in("trainer.preflight=full", script=TRAIN, before=before)
+    code, text = typed_in("trainer.preflight=full", FAST, script=TRAIN, before=before)
     assert code == 0, text
     assert text.count("1 passed") == 1
     assert verdicts(text)["ranks"] == "ok" and "finished at step 8" in text

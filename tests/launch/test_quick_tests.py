@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from launch.quick_tests import is_first_process, require_green
+from launch.quick_tests import is_first_process, require_green, share_done
 from pretrain.debug.errors import NotCleared
+from pretrain.debug.stops import LookStopped
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +36,38 @@ def test_red_stops_and_shows_which(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(TEST.format(value=False))
     with pytest.raises(NotCleared, match=r"(?s)trainer\.preflight=short.*test_it\.py::test_quick"):
         require_green(tmp_path)
+
+
+def test_a_stop_ends_them_and_all_that_they_have_started(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    (tmp_path / "test_it.py").write_text(
+        "import os, signal, subprocess, time\n"
+        "def test_it():\n"
+        "    child = subprocess.Popen(['sleep', '60'])\n"
+        f"    open({str(started)!r}, 'w').write(f'{{os.getpid()}} {{child.pid}}')\n"
+        f"    os.kill({os.getpid()}, signal.SIGTERM)\n"
+        "    time.sleep(60)\n"
+    )
+    with pytest.raises(LookStopped, match="stopped by SIGTERM before the first step"):
+        require_green(tmp_path)
+    for pid in started.read_text().split():
+        assert not is_running(int(pid))
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, and it is no dead one that nobody has waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_it_is_told_how_far_they_are(tmp_path: Path) -> None:
+    with (tmp_path / "output").open("w+") as output:
+        assert share_done(output) == ""
+        output.write("tests/test_a.py ....   [  9%]\ntests/test_b.py ..   [ 45%]\ntests/test_c.py .")
+        output.flush()
+        assert share_done(output) == "45 % done"
 
 
 def test_one_process_of_all_runs_them(monkeypatch: pytest.MonkeyPatch) -> None:

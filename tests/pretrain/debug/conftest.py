@@ -9,8 +9,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from pretrain.debug.kept import kept
-from pretrain.debug.ladder import tried
+from pretrain.debug.ladder import putting_back, tried
 from pretrain.debug.rung import Finding, Rung, Subject
 from pretrain.mesh import Mesh
 from pretrain.run import Run
@@ -47,7 +46,8 @@ def look(tmp_path: Path) -> Callable[..., Finding]:
     """Try one rung on a run, as the ladder does."""
 
     def look(rung: Rung, run: Run, is_short: bool = False, saved_line: dict[str, float] | None = None) -> Finding:
-        with kept(run, copies=rung.updates and not is_short):
-            return tried(rung, Subject(run, tmp_path / "run", is_short, saved_line))
+        subject = Subject(run, tmp_path / "run", is_short, saved_line)
+        with putting_back(rung, subject):
+            return tried(rung, subject)
 
     return look

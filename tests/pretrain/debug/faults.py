@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -104,3 +105,42 @@ def poison(run: Run, name: str) -> None:
     """Make one number of a parameter NaN."""
     with torch.no_grad():
         run.model.get_parameter(name).view(-1)[3] = float("nan")
+
+
+class Expert(nn.Module):
+    """In place of a layer: adds a branch of its own that only some calls take."""
+
+    def __init__(self, layer: nn.Module, width: int, takes: Callable[[Tensor], bool]) -> None:
+        super().__init__()
+        self.layer, self.takes = layer, takes
+        self.branch = nn.Linear(width, width)
+
+    def forward(self, x_BTD: Tensor, *rest: object) -> Tensor:
+        y_BTD: Tensor = self.layer(x_BTD, *rest)
+        return y_BTD + self.branch(x_BTD) if self.takes(x_BTD) else y_BTD
+
+
+class RoundsByWhatFollows(nn.Module):
+    """In place of a layer: adds a number and takes it away again, which one hangs on the last position."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x_BTD: Tensor, *rest: object) -> Tensor:
+        y_BTD: Tensor = self.layer(x_BTD, *rest)
+        far = y_BTD.abs().amax() * (2.0 + x_BTD[:, -1, 0].sin())
+        return (y_BTD + far) - far
+
+
+class Looks(nn.Module):
+    """In place of a layer's attention: a second one without a mask, of little weight."""
+
+    def __init__(self, attention: nn.Module, weight: float) -> None:
+        super().__init__()
+        self.attention, self.weight = attention, weight
+
+    def forward(self, x_BTD: Tensor, *rest: object) -> Tensor:
+        y_BTD: Tensor = self.attention(x_BTD, *rest)
+        scores_BTT = (x_BTD @ x_BTD.mT / x_BTD.size(-1) ** 0.5).softmax(dim=-1)
+        return y_BTD + self.weight * (scores_BTT @ x_BTD).to(y_BTD.dtype)

@@ -88,10 +88,7 @@ FeedForward.forward = forward
 def test_a_run_ends_with_it_where_it_was_asked_to_be_deterministic(
     overrides: list[str], tmp_path: Path, one_thread: dict[str, str], typed: Any
 ) -> None:
-    line = [*overrides, "trainer.max_steps=2", "trainer.preflight=none"]
-    code, text = typed.start(TRAIN, line, tmp_path, one_thread, before=FAULT).wait()
-    assert code == 0, text
-    line += ["trainer.deterministic=true", "run_name=other"]
+    line = [*overrides, "trainer.max_steps=2", "trainer.preflight=none", "trainer.deterministic=true"]
     code, text = typed.start(TRAIN, line, tmp_path, one_thread, before=FAULT).wait()
     assert code == 2, text
     assert "error: trainer.deterministic: true, but put_ has no deterministic kernel" in text

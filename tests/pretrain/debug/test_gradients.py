@@ -61,6 +61,41 @@ def test_what_begins_at_zero_by_design_wakes_up(
     assert run.model.blocks[1].attention.gate.item() == 0
 
 
+def test_an_expert_that_one_sequence_does_not_reach_is_looked_for_in_more(
+    small: Callable[..., Run], look: Callable[..., Finding], faults: ModuleType
+) -> None:
+    run, calls = small(), []
+
+    def takes(x_BTD: torch.Tensor) -> bool:
+        calls.append(len(x_BTD))
+        return len(calls) == 2  # of the two micro batches of a step
+
+    run.model.blocks[1].feed_forward = faults.Expert(run.model.blocks[1].feed_forward, 32, takes)
+    found = look(Gradients(), run)
+    assert found.verdict is Verdict.OK, found
+    assert found.figure.endswith(", over 4 sequences")
+    found = look(Gradients(), run)  # no call takes it any more
+    assert found.verdict is Verdict.STOP
+    assert found.details[0].startswith(
+        "no gradient reaches blocks.1.feed_forward.branch.weight, blocks.1.feed_forward.branch.bias from 4 sequences"
+    )
+
+
+def test_a_short_look_warns_of_an_expert_and_stops_where_the_graph_is_cut(
+    small: Callable[..., Run], look: Callable[..., Finding], faults: ModuleType
+) -> None:
+    run = small()
+    run.model.blocks[1].feed_forward = faults.Expert(run.model.blocks[1].feed_forward, 32, lambda x_BTD: False)
+    found = look(Gradients(), run, is_short=True)
+    assert found.verdict is Verdict.WARNING, found
+    assert "an expert or a branch perhaps: blocks.1.feed_forward.branch.weight, " in found.details[0]
+    run.model.blocks[0].feed_forward = faults.Detached(run.model.blocks[0].feed_forward)
+    found = look(Gradients(), run, is_short=True)
+    assert found.verdict is Verdict.STOP
+    assert "no gradient reaches blocks.0.feed_forward_norm.weight" in found.details[0]
+    assert "branch" not in found.details[0] and "branch" in found.details[1]
+
+
 def test_a_dead_layer_is_a_stop(small: Callable[..., Run], look: Callable[..., Finding], faults: ModuleType) -> None:
     run = small()
     trained_gate(run, faults, learns=False)
@@ -74,7 +109,9 @@ def test_what_is_frozen_is_listed_and_stays(small: Callable[..., Run], look: Cal
     run.model.blocks[0].feed_forward.up.weight.requires_grad_(False)
     found = look(Gradients(), run)
     assert found.verdict is Verdict.WARNING
-    assert found.details == ("frozen: 4,096 numbers in 1 parameter: blocks.0.feed_forward.up.weight",)
+    told = "frozen: 4,096 numbers in 1 parameter: blocks.0.feed_forward.up.weight"
+    assert found.details == (f"{told}; bitwise the same after 3 steps",)
+    assert look(Gradients(), run, is_short=True).details == (told,)  # which takes no step
 
 
 def test_an_optimizer_that_touches_what_is_frozen_is_a_stop(

@@ -55,6 +55,52 @@ def test_fresh_weights_that_know_something_are_suspicious() -> None:
     assert [problem.verdict for problem in judged_fresh(-3.0, 1.0)] == [Verdict.STOP]
 
 
+@pytest.fixture
+def knows(small: Callable[..., Run]) -> Run:
+    """A run whose initial weights know its first sequences, as if init_weights had read them."""
+    run = small("optim.lr=1e-2")
+    batch = run.loader.micro_batches(0)[0]
+    for _ in range(40):
+        run.model.loss_sum(batch.inputs_BT, batch.targets_BT)[0].div(batch.targets_BT.numel()).backward()
+        run.optimizer.step(1e-2, torch.zeros(()), torch.ones(()))
+        run.optimizer.zero_grad()
+    return run
+
+
+@pytest.mark.parametrize("is_short", [False, True])
+def test_weights_that_a_model_reads_by_itself_lie_far_below_a_guess(
+    knows: Run, look: Callable[..., Finding], is_short: bool
+) -> None:
+    found = look(FirstLoss(), knows, is_short)
+    assert found.verdict is Verdict.OK, found
+    assert "far below a guess: init_weights has read weights that know text" in found.figure
+    knows.model.begins_trained = True
+    assert look(FirstLoss(), knows, is_short).verdict is Verdict.OK
+
+
+def test_a_loss_of_the_inputs_themselves_is_no_knowledge(
+    small: Callable[..., Run], look: Callable[..., Finding]
+) -> None:
+    run = small()
+    with torch.no_grad():
+        run.model.token_embedding.weight.mul_(30)  # tied: each token predicts itself
+    honest = run.model.loss_sum
+    run.model.loss_sum = lambda inputs, targets, keys=None: honest(inputs, inputs, keys)  # type: ignore[method-assign]
+    found = look(FirstLoss(), run)
+    assert found.verdict is Verdict.STOP, found
+    assert "targets reach the inputs, or are the inputs" in found.details[0]
+
+
+def test_weights_that_a_model_was_to_read_and_did_not_are_a_stop(
+    small: Callable[..., Run], look: Callable[..., Finding]
+) -> None:
+    run = small()
+    run.model.begins_trained = True
+    found = look(FirstLoss(), run)
+    assert found.verdict is Verdict.STOP
+    assert "init_weights has not read those that it was to read" in found.details[0]
+
+
 def test_weights_that_were_not_read_are_a_stop(small: Callable[..., Run], look: Callable[..., Finding]) -> None:
     found = look(FirstLoss(), small(), saved_line={"loss": 3.1})
     assert found.verdict is Verdict.STOP

@@ -13,7 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from pretrain.debug.by_heart import judged
 from pretrain.debug.overfit import Overfitting, conditional_entropy, overfit, synthetic
+from pretrain.debug.rung import Verdict
 from pretrain.evaluate.loss import token_nats
 from pretrain.mesh import Mesh
 from pretrain.run import Run, state_of
@@ -72,7 +74,7 @@ def test_every_model_learns_all_of_them_by_heart(make: Make, model: str) -> None
         assert attempt.looks[-1] == len(attempt.losses) and len(attempt.looks) == len(attempt.target_probs)
         assert all(norm > 0 for norm in attempt.position_norms[0]) and len(attempt.position_norms[0]) == attempt.seq_len
         assert all(norm > 0 for norm in attempt.layer_norms[0].values())
-        assert attempt.name in found.verdict
+        assert attempt.name in found.verdict and "gradient at first, by layer: " in attempt.gradients_told
 
 
 def test_the_run_is_bitwise_what_it_was(make: Make) -> None:
@@ -149,12 +151,60 @@ def test_a_learning_rate_of_nothing_is_told(make: Make) -> None:
     )
 
 
-def test_a_layer_that_is_frozen_is_named(make: Make) -> None:
+def test_what_is_frozen_stays_and_the_rest_learns(make: Make) -> None:
+    run = make("gpt_tiny", "model.dropout=0")
+    run.model.blocks[1].requires_grad_(False)
+    found = one(run)
+    assert found.passed, found.verdict
+    assert found.attempts[0].frozen[0] == "blocks.1.attention_norm.weight" and len(found.attempts[0].frozen) == 12
+    run.model.blocks.requires_grad_(False)
+    run.model.position_embedding.requires_grad_(False)
+    found = one(run, max_steps=5)
+    attempt = found.attempts[0]
+    assert attempt.problems == [attempt.slow] and "too much is frozen for it: position_embedding" in attempt.slow
+
+
+def test_an_optimizer_that_moves_what_is_frozen_or_leaves_what_learns_is_told(make: Make) -> None:
     run = make("gpt_tiny")
-    run.model.blocks[1].feed_forward.requires_grad_(False)
-    found = one(run, max_steps=3)
-    assert "these parameters are what they were: blocks.1.feed_forward.up.weight, " in found.verdict
-    assert "final_norm" not in found.verdict
+    frozen = run.model.blocks[1].feed_forward.up.weight.requires_grad_(False)
+    honest, stuck = run.optimizer.step, run.model.final_norm.bias
+
+    def step(lr: float, bad: Tensor, grad_scale: Tensor) -> None:
+        before = stuck.detach().clone()
+        honest(lr, bad, grad_scale)
+        with torch.no_grad():
+            frozen.mul_(1 - 1e-3)
+            stuck.copy_(before)
+
+    run.optimizer.step = step  # type: ignore[method-assign]
+    told = one(run, max_steps=3).verdict
+    assert "frozen, and changed all the same: blocks.1.feed_forward.up.weight; mend optim=" in told
+    assert "what they were, though they have gradients: final_norm.bias; does the optimizer hold them?" in told
+
+
+def test_an_expert_needs_one_batch_of_all_to_reach_it(make: Make, load_module: Callable[[Path], ModuleType]) -> None:
+    faults = load_module(Path(__file__).with_name("faults.py"))
+    run = make("gpt_tiny", "model.dropout=0")
+    layer = run.model.blocks[1].feed_forward
+    run.model.blocks[1].feed_forward = faults.Expert(layer, 32, lambda x_BTD: x_BTD.size(1) == 32)
+    found = overfit(run, [1], [16], max_steps=40, tolerance=9)
+    expert = ["blocks.1.feed_forward.branch.weight", "blocks.1.feed_forward.branch.bias"]
+    assert [attempt.untouched for attempt in found.attempts] == [expert, []]
+    assert found.passed, found.verdict
+    found = overfit(run, [], [8, 16], max_steps=2, tolerance=9)
+    assert f"no gradient reaches {', '.join(expert)}" in found.verdict
+
+
+def test_it_ends_in_time_and_says_what_it_left_out(make: Make) -> None:
+    told: list[str] = []
+    found = overfit(make("gpt_tiny"), [1, 2], [16], most_s=0.0, beat=told.append)
+    assert [attempt.slow[:32] for attempt in found.attempts] == ["no time for more than 1 step: th"]
+    assert [problem.verdict for problem in judged(found)] == [Verdict.WARNING]
+    assert told.count("") > 20  # layers, forward and backward
+    assert any(text.startswith("a synthetic sequence of 16 tokens, step 1 of at most 300, loss ") for text in told)
+    found = overfit(make("gpt_tiny"), [1, 2], [16], most_s=0.0, tolerance=99)
+    assert found.left_out == ["the first sequence", "the first 2 sequences"] and found.passed
+    assert "no time for the first sequence, the first 2 sequences: " in judged(found)[0].text
 
 
 def test_a_layer_that_no_gradient_reaches_is_named(make: Make) -> None:

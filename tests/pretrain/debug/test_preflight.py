@@ -24,14 +24,14 @@ def bits(run: Run) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict[str, A
     return tensors, random_states(run.mesh.device), run.guard.facts()
 
 
-def test_a_short_look_touches_no_bit(make: Callable[..., Run], tmp_path: Path, capsys: Any) -> None:
-    run = make("model.dropout=0.1", "trainer.max_steps=1000")
+def test_a_short_look_touches_no_bit(small: Callable[..., Run], tmp_path: Path, capsys: Any) -> None:
+    run = small("model.dropout=0.1", "trainer.max_steps=1000")
     assert run.preflight == "short"  # the default
     before = bits(run)
     look_before(run, tmp_path / "run")
     after = bits(run)
     assert before[1:] == after[1:]
-    assert before[0].keys() == after[0].keys() and len(after[0]) > 300
+    assert before[0].keys() == after[0].keys() and len(after[0]) > 100
     assert all(torch.equal(one, after[0][name]) for name, one in before[0].items())
     assert all(each.grad is None for each in run.model.parameters())
     assert list(tmp_path.iterdir()) == []
@@ -42,6 +42,7 @@ def test_a_short_look_touches_no_bit(make: Callable[..., Run], tmp_path: Path, c
 @pytest.mark.parametrize("preflight", ["short", pytest.param("full", marks=pytest.mark.slow)])
 def test_the_run_after_it_is_the_run_without_it(small: Callable[..., Run], tmp_path: Path, preflight: str) -> None:
     line = ["model.dropout=0.1", "checkpoint=none", "eval=none"]
+    line += ["trainer.seq_len=16", "optim.lr=1e-2"]  # learns by heart soon
     looked_at, twin = small(*line, f"trainer.preflight={preflight}"), small(*line, "trainer.preflight=none")
     random = random_states(torch.device("cpu"))
     look_before(looked_at, tmp_path / "run")

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from pretrain.checkpoint.gate import CONFIG
+from pretrain.debug import same_batch
 from pretrain.debug.rung import Finding, Verdict
 from pretrain.debug.same_batch import SameBatch, hash_of
 from pretrain.run import Run
@@ -37,3 +39,21 @@ def test_an_order_that_hangs_on_how_often_it_was_asked_is_a_stop(
     assert found.verdict is Verdict.STOP
     assert "read again holds other tensors" in found.details[0]
     assert "another process reads other tensors" in found.details[1]
+
+
+def test_a_process_that_fails_says_how_and_why(
+    small: Callable[..., Run], look: Callable[..., Finding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = small()
+    run.gate[CONFIG]["data"]["path"] = "nowhere"  # what only the other process reads anew
+    found = look(SameBatch(), run)
+    assert found.verdict is Verdict.STOP
+    assert "which was to read data step 0 as the run does, ended with 1 and printed: " in found.details[0]
+    assert "data.path: nowhere is no folder" in found.details[0] and "can be imported" in found.details[0]
+    monkeypatch.setattr(same_batch, "COMMAND", ("sleep", "9"))
+    monkeypatch.setattr(same_batch, "TIMEOUT_S", 0.1)
+    found = look(SameBatch(), run)
+    assert "gave no answer in 0 s: is the disk of data.path slow" in found.details[0]
+    monkeypatch.setattr(same_batch, "COMMAND", ("sh", "-c", "echo ends here >&2; kill -9 $$"))
+    found = look(SameBatch(), run)
+    assert "was killed by signal 9 and printed: ends here; " in found.details[0]
