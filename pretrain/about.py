@@ -50,7 +50,7 @@ def hardware(run: Run) -> dict[str, str]:
 def packages() -> dict[str, str]:
     """Return the installed packages, normalised name -> version, as their folders are called.
 
-    The names of folders alone are read (PEP 427, PEP 503): the metadata of 250 packages take half a second of each start.
+    The names of folders alone are read (PEP 427, PEP 503): metadata of 250 packages take half a second.
     """
     folders = [folder for folder in map(Path, sys.path) if folder.is_dir()]
     found: dict[str, str] = {}
