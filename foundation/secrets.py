@@ -7,6 +7,7 @@ import re
 import sys
 import traceback
 
+from foundation.errors import SettingError
 from foundation.text import without_userinfo
 
 # the last part of a name that asks for one; `eot_token`, `text_key` and `max_tokens` are none
@@ -16,7 +17,8 @@ NAMES = re.compile(
     r"|(access|api|auth|bearer|refresh|session|hf|hub|account|wandb|sas)[_-]?token)$|^(token|sas)$"
 )
 # of the environment: whoever exports MY_TOKEN means one
-ENVIRONMENT = re.compile(NAMES.pattern + r"|(?i:[_-](token|key|secret|pass|sas)$)")
+ENVIRONMENT = re.compile(NAMES.pattern + r"|(?i:[_-](token|key|secret|pass|sas|webhook)$)")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # what keys of well-known services look like; one of OpenAI or Anthropic with words before it has digits and capitals
 VALUES = re.compile(
     r"\b(hf_[A-Za-z0-9]{30,}|gh[opsur]_[A-Za-z0-9]{30,}|github_pat_\w{20,}|glpat-[\w-]{20,}"
@@ -35,6 +37,25 @@ _IN_VALUE = re.compile(r"(?is)(https?://[^?#]*[?#])(.+)")
 # ends in `==` may be base64 without a name
 _PARAMETER = re.compile(r"([^&;=#]*=(?!=*(?:[&#]|$)))?[^&]+")
 MIN_CHARS = 6  # of a value in the environment: a shorter one stands in every other word
+
+
+def require_variable(key: str, name: str, holds: str) -> str:
+    """Return what an environment variable holds whose name a config gives in place of a secret.
+
+    Args:
+        key: of the config, that gives it. name: of the variable. holds: what it is to hold, in words.
+    Raises:
+        SettingError: it isn't set, or the secret itself was given: that is not repeated.
+    """
+    if not VARIABLE.fullmatch(name):
+        raise SettingError(
+            f"{key}: is no name of an environment variable; give the name of the one that holds {holds}: a config is "
+            "written to files"
+        )
+    value = os.environ.get(name, "").strip()
+    if not value:
+        raise SettingError(f"{key}: the environment variable {name} is not set; export it, it is to hold {holds}")
+    return value
 
 
 def without_queries(text: str) -> str:

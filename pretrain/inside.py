@@ -14,9 +14,9 @@ from foundation.files import pretty_json, sync_dir
 from pretrain.data.origin import Origins
 from pretrain.json_lines import json_line, spelled
 from pretrain.run import Run, trained_names
+from pretrain.run_files import BLACKBOX, box_name
 from pretrain.types import IGNORE, Record
 
-BLACKBOX = "blackbox"
 MAX_BOXES = 50  # of a run: the oldest goes when one more comes
 STEP, SEQUENCES, TOKENS = "step.json", "sequences.jsonl", "tokens.npy"
 
@@ -95,7 +95,7 @@ def keep_blackbox(run: Run, record: Record) -> None:
     if inside is None:
         return
     folder = run.run_dir / BLACKBOX
-    name = f"step_{record.step:08d}_batch_{record.data_step:08d}"
+    name = box_name(record.step, record.data_step)
     try:
         shutil.rmtree(folder / name, ignore_errors=True)  # of the same step, which was done again
         write_inside(inside, folder / name)

@@ -89,6 +89,7 @@ class RunLog:
 
     def start(self) -> None:
         """Start the clock of the first step."""
+        self._logger.start(self.last.get("step", 0))
         self.begin_step()
         self._note("train")
 

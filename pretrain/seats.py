@@ -332,6 +332,9 @@ class Evaluator(ABC):
 class Logger(ABC):
     """Receives every metrics line on rank 0. Never raises into the loop and never makes it wait."""
 
+    def start(self, step: int) -> None:  # noqa: B027  # most loggers have nothing to do before the first line
+        """Take that the run begins, or goes on after `step` steps: its folder is its own, and it has not ended."""
+
     @abstractmethod
     def log(self, line: dict[str, Any]) -> None:
         """Take one line: JSON values, with `step`."""

@@ -7,6 +7,7 @@ trainer is killed, because it sees the end of its pipe.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import queue
 import subprocess
@@ -54,7 +55,7 @@ class Child:
         self._greeting, self._log_path, self._close_timeout_s = greeting, log_path, close_timeout_s
         self._queue: queue.Queue[dict[str, Any]] = queue.Queue(queue_lines)
         self._thread: threading.Thread | None = None
-        self._dead = False
+        self._dead, self._silent = False, threading.Event()
         self.num_dropped = 0
 
     def send(self, message: dict[str, Any]) -> None:
@@ -85,8 +86,18 @@ class Child:
         else:
             self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
-            timeout_s = f"{self._close_timeout_s:.0f} s"
-            self.say(f"not done after {timeout_s}; it goes on without this process, see {self._log_path}")
+            self._say_late()
+
+    def leave(self, status: str) -> None:
+        """Say that the run ends, and don't wait: the child looks up for itself how, and ends by itself.
+
+        The end of this process waits for it as long as `close_timeout_s`: a container or a batch system ends with it.
+        """
+        if self._thread is None or self._dead:
+            return
+        with contextlib.suppress(queue.Full):  # then it hears the end of its pipe
+            self._queue.put_nowait({"close": status})
+        atexit.register(self._hear_out)
 
     def say(self, text: str) -> None:
         """Say a line on stderr, if somebody is there to read it."""
@@ -114,8 +125,19 @@ class Child:
                 raise ChildProcessError(f"its process ended with code {code}")
         except Exception as error:  # whatever it is, it must not reach training
             self._dead = True
+            self._silent.set()
             self.say(f"stopped ({type(error).__name__}: {error}); training goes on, see {self._log_path}")
 
     def _repeat(self, lines: Any) -> None:
         for line in lines:
             self.say(line.decode(errors="backslashreplace").rstrip("\n"))
+        self._silent.set()
+
+    def _hear_out(self) -> None:
+        """Wait until the child has closed its stdout: it has nothing more to say."""
+        if not self._silent.wait(self._close_timeout_s):
+            self._say_late()
+
+    def _say_late(self) -> None:
+        timeout_s = f"{self._close_timeout_s:.0f} s"
+        self.say(f"not done after {timeout_s}; it goes on without this process, see {self._log_path}")

@@ -34,6 +34,11 @@ class Loggers(Logger):
         self._loggers = loggers
         self._failed: set[str] = set()
 
+    def start(self, step: int) -> None:
+        for name, logger in self._loggers.items():
+            with self._said(name):
+                logger.start(step)
+
     def log(self, line: dict[str, Any]) -> None:
         for name, logger in self._loggers.items():
             if name not in self._failed:

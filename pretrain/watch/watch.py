@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -30,7 +31,7 @@ class WatchModel(Watch):
     projections and tokens are of the weights after it. A look at histograms is one at norms, too.
 
     Args:
-        model, loader, tokenizer, mesh: of the run.
+        model, loader, tokenizer, mesh, run_dir: of the run.
         norms_every_steps: steps between two looks at norms, updates, activations, attention and logits; None for none.
         histograms_every_steps: likewise at histograms of weights, gradients and logits.
         projections_every_steps: likewise at token embeddings and final states in two dimensions.
@@ -42,7 +43,7 @@ class WatchModel(Watch):
         datapoint_sequences: fixed sequences of each split whose tokens are shown.
         datapoint_tokens: tokens of each.
         near_zero_norm: a layer whose gradient norm is below this part of the whole gradient's has none to speak of.
-        near_zero_looks: after so many such looks in a row the layer is named in a warning, once.
+        near_zero_looks: after so many such looks in a row the layer is named, once: in a warning and in journal.jsonl.
     Raises:
         SettingError: a number that can't be.
     """
@@ -53,6 +54,7 @@ class WatchModel(Watch):
         loader: ShardLoader,
         tokenizer: Tokenizer,
         mesh: Mesh,
+        run_dir: Path,
         norms_every_steps: int | None = 10,
         histograms_every_steps: int | None = 100,
         projections_every_steps: int | None = 1000,
@@ -81,7 +83,7 @@ class WatchModel(Watch):
         require(0 <= near_zero_norm < 1, "near_zero_norm", near_zero_norm, "a part of the whole, from 0 to below 1")
         self._model, self._sequences, self._sample_elements = model, sequences, sample_elements
         self._mesh, self._pending = mesh, Pending(mesh.device)
-        self._dead = DeadLayers(near_zero_norm, near_zero_looks)
+        self._dead = DeadLayers(near_zero_norm, near_zero_looks, run_dir)
         batches = FixedBatches(loader, mesh.device, datapoint_sequences, datapoint_tokens)
         self._tokens = Tokens(model, tokenizer, batches, projected_vectors)
 
@@ -118,6 +120,7 @@ class WatchModel(Watch):
 
     def forget(self) -> None:
         self._pending.forget()
+        self._dead.forget()
 
 
 def refuse_shards(model: nn.Module) -> None:

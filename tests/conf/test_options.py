@@ -17,6 +17,7 @@ from data_pipeline.preflight.preflight import check_preflight
 from data_pipeline.tokenize.bpe import ByteLevelBPE
 from foundation.config import DEFAULT_TARGETS, Node, build
 from foundation.config.compose import config_yaml, plain
+from foundation.errors import ConfigError
 from pretrain.data.loader import Shards
 from pretrain.main import check_config as check_train
 from pretrain.mesh import Mesh
@@ -56,6 +57,7 @@ NEEDED = {
     "recipe=multilingual": ["corpus.paths=[some.jsonl]"],
     "tokenizer=file": ["tokenizer.path=tokenizer.json"],
     "tokenizer=sentencepiece": ["tokenizer.path=some.model"],
+    "logger=email": [f"logger.loggers.email.{text}" for text in ("host=smtp.x.org", "sender=a@x.org", "to=[b@x.org]")],
 }
 
 
@@ -92,12 +94,29 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("option", options(pipeline=False))
-def test_an_option_of_the_training_is_built(option: str, runtime: dict[str, Any]) -> None:
-    tree = composed("train", option, "run_name=x")
+def test_an_option_of_the_training_is_built(
+    option: str, runtime: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROUNDWORK_WEBHOOK", "https://host/path")
+    tree = composed("train", option, "run_name=x", *NEEDED.get(option, []))
     for value in check_train(tree, DEFAULT_TARGETS).values():
         if isinstance(value, Node):
             with torch.device("meta"):
                 assert build(value, **runtime) is not None
+
+
+def test_alerts_are_added_to_any_loggers(runtime: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    email = ["+logger/alerts@logger.loggers.email=email", *NEEDED["logger=email"]]
+    tree = composed("train", "logger=webhook", *email, "logger.loggers.webhook.receiver=slack", "run_name=x")
+    assert list(tree["logger"]["loggers"]) == ["console", "wandb", "page", "webhook", "email"]
+    bare = composed("train", "logger=console", "+logger/alerts@logger.loggers.mine=webhook", "run_name=x")
+    assert list(bare["logger"]["loggers"]) == ["console", "mine"]
+    monkeypatch.setenv("GROUNDWORK_WEBHOOK", "https://host/path")
+    node = check_train(tree, DEFAULT_TARGETS)["logger"]
+    assert build(node, **runtime) is not None
+    monkeypatch.delenv("GROUNDWORK_WEBHOOK")
+    with pytest.raises(ConfigError, match=r"^logger\.loggers\.webhook\.url_env: the environment variable G"):
+        build(node, **runtime)
 
 
 @pytest.mark.parametrize("option", options(pipeline=True))

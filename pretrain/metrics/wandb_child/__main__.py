@@ -18,6 +18,7 @@ from foundation.secrets import without_secrets
 from pretrain.metrics.flat import POINT_COLUMNS, figures_of, histograms_of, numbers_of, rows_of
 from pretrain.metrics.lines import SAMPLES
 from pretrain.metrics.serving import Message, received, say, serve
+from pretrain.metrics.wandb_child.alerts import Alerts
 from pretrain.run_files import CONFIG, DATAPOINTS
 
 Mode = Literal["online", "offline", "disabled"]
@@ -30,14 +31,19 @@ def main() -> None:
     if (greeting := next(messages, None)) is None:
         return
     run = start(greeting)
+    alerts: list[Alerts] = []
 
     def take(message: Message) -> None:
-        if "show" in message:
+        if "alerts" in message:
+            alerts.append(Alerts(run, Path(greeting["run_dir"]), message))
+        elif "show" in message:
             show(run, message["show"], message["line"])
         else:
             send(run, message["line"])
 
     status = serve(messages, take)
+    for each in alerts:
+        each.end(status)
     run.finish(exit_code=1 if status in ("failed", "killed") else 0)
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from foundation.errors import SettingError
 from foundation.stops import STOPS
+from pretrain.json_lines import JsonLines
 from pretrain.metrics.wandb import WandB
 from pretrain.metrics.wandb_child.__main__ import clean, send
 
@@ -190,12 +191,25 @@ def test_what_raises_inside_is_said_once_and_training_goes_on(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("status", "code"), [("finished", 0), ("preempted", 0), ("failed", 1)])
-def test_how_it_ended_is_told(run_dir: Path, make_line: MakeLine, status: str, code: int) -> None:
-    logger = WandB(run_dir, mode="offline")
-    logger.log(make_line(1))
+def test_how_it_ended_and_what_happened_is_told(run_dir: Path, make_line: MakeLine, status: str, code: int) -> None:
+    journal, logger = JsonLines(run_dir / "journal.jsonl"), WandB(run_dir, mode="offline")
+    skip = {"event": "skip", "loss": "NaN", "grad_norm": "NaN", "reason": "loss not finite", "median_loss": 3.25}
+    skip |= {"median_grad_norm": 1.5}
+    journal.append(skip | {"step": 1, "data_step": 0})  # of an earlier start
+    logger.start(1)
+    journal.append(skip | {"step": 2, "data_step": 1})
+    logger.log(make_line(2))
     logger.close(status)
     (path,) = run_dir.glob("wandb/offline-run-*/*.wandb")
     assert [it.exit.exit_code for it in records(path) if it.WhichOneof("record_type") == "exit"] == [code]
+    spike, *end = [record.alert for record in records(path) if record.WhichOneof("record_type") == "alert"]
+    assert (spike.title, spike.level) == ("a step was skipped at step 2", "WARN")
+    assert spike.text == (
+        "step 2 was skipped: loss not finite (loss NaN, median 3.25; gradient norm NaN, median 1.5)\n"
+        "now: the weights are as they were before that step, and the run goes on"
+    )
+    assert [(alert.title, alert.level) for alert in end] == ([(status, "ERROR")] if status != "finished" else [])
+    assert not any(str(run_dir) in alert.text for alert in [spike, *end])
 
 
 @pytest.mark.slow
@@ -250,7 +264,7 @@ def test_numbers_by_source_go_under_names_of_their_own(make_line: MakeLine) -> N
     assert "epochs" not in sent[0] and sent[0]["grad_norm"] == float("inf")
 
 
-@pytest.mark.parametrize(("name", "value"), [("queue_lines", 0), ("close_timeout_s", -1.0)])
+@pytest.mark.parametrize(("name", "value"), [("queue_lines", 0), ("close_timeout_s", -1.0), ("min_interval_s", -1.0)])
 def test_numbers_that_cannot_be_name_the_key(run_dir: Path, name: str, value: Any) -> None:
     with pytest.raises(SettingError, match=f"^{name}: {value} is not allowed; give "):
         WandB(run_dir, **{name: value})

@@ -19,7 +19,7 @@ from torch.distributed.tensor import distribute_tensor
 from foundation.config import DEFAULT_TARGETS
 from foundation.config.compose import plain
 from foundation.errors import ConfigError, SettingError
-from pretrain.json_lines import read_lines
+from pretrain.json_lines import JsonLines, read_lines
 from pretrain.main import Config, assemble, check_config
 from pretrain.mesh import Mesh
 from pretrain.run import Run, restore, state_of
@@ -216,12 +216,53 @@ def test_a_model_without_attention_has_no_fields_of_it(overrides: list[str], tmp
     assert not any("attention" in field for of_layer in found.values() for field in of_layer)
 
 
-def test_a_layer_that_learns_nothing_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
-    dead = DeadLayers(near_zero=1e-6, num_looks=3)
-    for step, norm in enumerate([0.0, 0.0, 1.0, 0.0, 0.0, 1e-9, 0.0], start=1):
-        dead.take({"step": step, "layers": {"blocks.0": {"grad_norm": norm}, "blocks.1": {"grad_norm": 2.0}}})
+def looks_at(norms: list[float | str]) -> list[dict[str, Any]]:
+    """Lines of watch.jsonl whose first layer has these gradient norms, a step each."""
+    layers = [{"blocks.0": {"grad_norm": norm}, "blocks.1": {"grad_norm": 2.0}} for norm in norms]
+    return [{"step": step, "layers": of_look} for step, of_look in enumerate(layers, start=1)]
+
+
+def test_a_layer_that_learns_nothing_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dead = DeadLayers(near_zero=1e-6, num_looks=3, run_dir=tmp_path)
+    for line in looks_at([0.0, 0.0, 1.0, 0.0, 0.0, 1e-9, 0.0]):
+        dead.take(line)
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith("step 6: blocks.0 learnt nothing for 3 looks")
+    (event,) = lines(tmp_path, "journal.jsonl")
+    assert event == {
+        "event": "dying_layer", "step": 6, "layer": "blocks.0", "looks": 3, "grad_norm": 1e-9, "whole_grad_norm": 2.0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("killed_after", range(1, 10))
+def test_a_run_that_goes_on_names_a_layer_where_one_that_was_not_killed_does(
+    killed_after: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looks = looks_at([0.0, 0.0, "NaN", 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    watch = JsonLines(tmp_path / "watch.jsonl")
+    dead = DeadLayers(near_zero=1e-6, num_looks=4, run_dir=tmp_path)
+    for line in looks:
+        dead.take(line)
+        watch.append(line)
+        watch.append({"step": line["step"], "projections": {}})
+        if line["step"] == killed_after:
+            dead = DeadLayers(near_zero=1e-6, num_looks=4, run_dir=tmp_path)
+    assert [line["step"] for line in lines(tmp_path, "journal.jsonl")] == [8]
+    assert capsys.readouterr().err.count("learnt nothing") == 1
+
+
+def test_a_run_that_goes_back_names_a_layer_again_where_its_line_was_dropped(tmp_path: Path) -> None:
+    looks, watch = looks_at([0.0, 0.0, 0.0, 0.0]), JsonLines(tmp_path / "watch.jsonl")
+    dead = DeadLayers(near_zero=1e-6, num_looks=3, run_dir=tmp_path)
+    for line in looks:
+        dead.take(line)
+        watch.append(line)
+    for file in (watch, JsonLines(tmp_path / "journal.jsonl")):
+        file.drop_after(1)
+    dead.forget()
+    for line in looks[1:]:
+        dead.take(line)
+    assert [line["step"] for line in lines(tmp_path, "journal.jsonl")] == [3]
 
 
 @pytest.mark.parametrize(
@@ -233,10 +274,10 @@ def test_numbers_that_cannot_be_name_the_key(name: str, value: Any, make: Callab
 
 
 @pytest.fixture
-def make(worker: ModuleType, overrides: list[str]) -> Callable[..., WatchModel]:
+def make(worker: ModuleType, overrides: list[str], tmp_path: Path) -> Callable[..., WatchModel]:
     run = worker.make_run(CPU, overrides)
     run.loader.close()
-    return lambda **values: WatchModel(run.model, run.loader, None, CPU, **values)  # type: ignore[arg-type]
+    return lambda **values: WatchModel(run.model, run.loader, None, CPU, tmp_path, **values)  # type: ignore[arg-type]
 
 
 @pytest.mark.gpu

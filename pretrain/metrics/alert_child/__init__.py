@@ -1,0 +1,1 @@
+"""The process that sends a run's alerts: `python -P -m pretrain.metrics.alert_child`."""

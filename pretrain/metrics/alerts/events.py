@@ -1,0 +1,192 @@
+"""What is worth an alert, in sentences: from a line of journal.jsonl, a report in hang.txt, a status.json."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from foundation.text import one_line
+from pretrain.run_files import BLACKBOX, DYING_LAYER, HANG, JOURNAL, STATUS, WATCH, box_name
+
+Kind = Literal["start", "spike", "rewind", "stall", "dying_layer", "stop", "finish"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+TROUBLE: tuple[Kind, ...] = ("spike", "rewind", "stall", "dying_layer", "stop")
+MAX_REASON = 800  # characters
+KILLED = "killed"  # how a run ended that says nothing of it
+Line = dict[str, Any]
+
+_GOES_ON = "the run goes on"
+_UNTOUCHED = "the weights are as they were before that step, and the run goes on"
+_NONE_PASSED = "nothing is passed over, and the run goes on"
+_AGAIN = "its launcher starts it again, and it goes on from the newest checkpoint"
+_DOWN = "it is down; the same line goes on from the newest checkpoint, if there is one"
+_NO_WORD = "kill -9, out of memory, or another rank took it with it"
+_IDENTITY = ("event", "number", "step", "at_step", "data_step", "at_data_step")
+_HANG_HEAD = re.compile(r"(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (.* gave no sign for .*)\n")
+_HANG_FATE = re.compile(r"; (?=(?:it is|they are) )")
+_HANG_STEP = re.compile(r": step (\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened.
+
+    Attributes:
+        kind: what people choose alerts by. title: a few words.
+        step: at which; None where nobody knows.
+        what: happened, a sentence.
+        then: what the run does now.
+        look: files to look at and lines to type.
+    """
+
+    kind: Kind
+    title: str
+    step: int | None
+    what: str
+    then: str
+    look: tuple[str, ...]
+
+
+def event_of(line: Line, run_dir: Path) -> Event | None:
+    """Return what a line of the journal tells; None where it is nothing that anybody is to be woken for."""
+    make = _OF_JOURNAL.get(str(line.get("event")))
+    try:
+        return None if make is None else make(line, run_dir)
+    except (LookupError, TypeError, ValueError):
+        return None  # of a version that tells it in other words
+
+
+def identity_of(line: Line) -> str:
+    """Return what tells a line of the journal from others, the same for one of a step that is done again."""
+    keys = ("event", "layer") if line.get("event") == DYING_LAYER else _IDENTITY
+    return " ".join(f"{key}={line[key]}" for key in keys if key in line)
+
+
+def stalls_in(text: str, run_dir: Path) -> list[Event]:
+    """Return the reports that a piece of hang.txt holds, whole lines of it."""
+    found = []
+    for said in _HANG_HEAD.findall(text):
+        step = _HANG_STEP.search(said)
+        what, then = (*_HANG_FATE.split(said, 1), "")[:2]
+        at = None if step is None else int(step[1])
+        found.append(Event("stall", "no sign of life", at, _short(what), _short(then), (str(run_dir / HANG),)))
+    return found
+
+
+def begun(step: int, run_dir: Path) -> Event:
+    """Return the event of a start, which goes on after `step` steps."""
+    title, what = ("it goes on", f"the run goes on from step {step}") if step else ("begun", "the run begins")
+    return Event("start", title, step, what, "it trains, and alerts arrive", (str(run_dir),))
+
+
+def ended(status: Line, last_step: int | None, restarts: bool, run_dir: Path, stall: Event | None = None) -> Event:
+    """Return the event of an end.
+
+    Args:
+        status: what status.json says; of a run that was killed its status is KILLED.
+        last_step: of metrics.jsonl, for a status that tells none.
+        restarts: whether a launcher would start it again.
+        stall: the last one that the watchdog told of in this start: why a run was killed, if it came no further.
+    """
+    how, reason = str(status.get("status")), str(status.get("reason") or "")
+    step = status["step"] if isinstance(status.get("step"), int) else last_step
+    at = "" if step is None else f" at step {step}"
+    what = f"{how}{at}: {_short(reason)}" if reason else f"{how}{at}"
+    look = (str(run_dir / STATUS),)
+    if how == "finished":
+        return Event("finish", how, step, what, "nothing is left to do", look)
+    if status.get("crash_loop"):
+        return Event("stop", "given up", step, what, "nobody starts it again", look)
+    if how == KILLED:
+        hung = stall is not None and (stall.step is None or step is None or step <= stall.step)
+        why = f"{stall.what}; {stall.then}" if stall is not None and hung else _NO_WORD
+        what, look = f"the run ended without a word{at}: {why}", (str(run_dir),)
+    if how in ("failed", KILLED):
+        return Event("stop", how, step, what, _AGAIN if restarts else _DOWN, look)
+    return Event("stop", how, step, what, "it is down; the reason says how it goes on", look)
+
+
+def _skip(line: Line, run_dir: Path) -> Event:
+    step = int(line["step"])
+    what = (
+        f"step {step} was skipped: {_short(line['reason'])} (loss {_number(line['loss'])}, median "
+        f"{_number(line['median_loss'])}; gradient norm {_number(line['grad_norm'])}, median "
+        f"{_number(line['median_grad_norm'])})"
+    )
+    return Event("spike", "a step was skipped", step, what, _UNTOUCHED, _inside(run_dir, step, int(line["data_step"])))
+
+
+def _replay(line: Line, run_dir: Path) -> Event:
+    return _back(line, run_dir, "the same steps are done again: other bits would mean a faulty machine")
+
+
+def _rewind(line: Line, run_dir: Path) -> Event:
+    factor = float(line["lr_factor"])
+    slower = f", at {factor:.3g} of the learning rate for a while" if factor < 1 else ""
+    then = f"batches {line['first_data_step']} to {int(line['end_data_step']) - 1} are passed over{slower}"
+    return _back(line, run_dir, then)
+
+
+def _back(line: Line, run_dir: Path, then: str) -> Event:
+    step, reason = int(line["at_step"]), _short(line["reason"])
+    look = _inside(run_dir, step, int(line["at_data_step"]), dropped=1)
+    return Event("rewind", "it goes back", step, f"step {step}: back to step {line['to_step']}: {reason}", then, look)
+
+
+def _fault(line: Line, run_dir: Path) -> Event:
+    step = int(line["at_step"])
+    what = (
+        f"step {step}, done again with the same weights and data, gave other bits (loss "
+        f"{_number(line['loss_before'])}, now {_number(line['loss'])}): it is the machine"
+    )
+    return Event("rewind", "a faulty machine", step, what, _NONE_PASSED, (str(run_dir / JOURNAL),))
+
+
+def _not_again(line: Line, run_dir: Path) -> Event:
+    step = int(line["at_step"])
+    what = f"step {step}: the same steps were done again, and the trouble did not come"
+    return Event("rewind", "not the data", step, what, _NONE_PASSED, (str(run_dir / JOURNAL),))
+
+
+def _no_way(line: Line, run_dir: Path) -> Event:
+    step, reason = int(line["at_step"]), _short(line["reason"])
+    what = f"step {step}: there is no healthy checkpoint of before the trouble to go back to: {reason}"
+    return Event("rewind", "no way back", step, what, _GOES_ON, (str(run_dir / JOURNAL),))
+
+
+def _dying(line: Line, run_dir: Path) -> Event:
+    step = int(line["step"])
+    what = (
+        f"step {step}: {_short(line['layer'])} has learnt nothing for {line['looks']} looks (gradient norm "
+        f"{_number(line['grad_norm'])}, of the whole model {_number(line['whole_grad_norm'])})"
+    )
+    return Event("dying_layer", "a layer learns nothing", step, what, _GOES_ON, (str(run_dir / WATCH),))
+
+
+_OF_JOURNAL: dict[str, Callable[[Line, Path], Event]] = {
+    "skip": _skip,
+    "replay": _replay,
+    "rewind": _rewind,
+    "compute_fault": _fault,
+    "not_reproduced": _not_again,
+    "no_way_back": _no_way,
+    DYING_LAYER: _dying,
+}
+
+
+def _inside(run_dir: Path, step: int, data_step: int, dropped: int = 0) -> tuple[str, ...]:
+    """Return where to look into a step."""
+    line = f"python launch/replay.py run={shlex.quote(str(run_dir))} step={step}"
+    return str(run_dir / BLACKBOX / box_name(step, data_step)), line + f" dropped={dropped}" * bool(dropped)
+
+
+def _short(text: object) -> str:
+    return one_line(str(text), MAX_REASON)
+
+
+def _number(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else _short(value)
