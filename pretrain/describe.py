@@ -60,7 +60,7 @@ def facts_of(run: Run) -> dict[str, str]:
 
 def plain_told(run: Run) -> list[str]:
     """Return a warning for each piece that runs plainly."""
-    return [f"trainer.reference: {name} runs plainly: {PIECES[name]}" for name in sorted(run.plain_pieces)]
+    return [f"warning: trainer.reference: {name} runs plainly: {PIECES[name]}" for name in sorted(run.plain_pieces)]
 
 
 def first_step(run: Run) -> str:

@@ -82,7 +82,7 @@ def test_a_run_of_plain_pieces_is_the_run_to_rounding(make: Callable[..., Run], 
         run = make(*sizes, f"trainer.reference={str(reference).lower()}")
         told = plain_told(run)
         assert len(told) == (len(run.pieces) if reference else 0)
-        assert {line.split()[1] for line in told} == run.plain_pieces
+        assert {line.split()[2] for line in told} == run.plain_pieces
         result = forward_backward(run, run.loader.micro_batches(0))
         assert result is not None
         run.optimizer.zero_grad()
