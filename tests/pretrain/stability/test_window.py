@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,7 @@ def test_holds_the_last_accepted_values(stream: list[tuple[float, float, bool]],
         deviations = np.median(np.abs(values - expected[:, None]), axis=1)
         np.testing.assert_allclose(center, expected, rtol=1e-6, atol=1e-5)
         np.testing.assert_allclose(spread, MAD_TO_STD * deviations, rtol=1e-5, atol=1e-4)
+        assert window.highest().tolist() == values.max(axis=1).tolist()
 
 
 def test_spread_of_normal_values_is_their_standard_deviation() -> None:
@@ -46,8 +49,9 @@ def test_spread_of_normal_values_is_their_standard_deviation() -> None:
 
 
 def test_an_empty_window_says_nothing() -> None:
-    center, spread = Window(2, 4, torch.device("cpu")).center_and_spread()
-    assert center.isnan().all() and spread.isnan().all()
+    window = Window(2, 4, torch.device("cpu"))
+    center, spread = window.center_and_spread()
+    assert center.isnan().all() and spread.isnan().all() and window.highest().tolist() == [-math.inf] * 2
 
 
 @pytest.mark.parametrize("before", [0, 1, 3, 4, 9])
