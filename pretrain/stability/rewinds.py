@@ -57,7 +57,8 @@ class Rewinds:
     """The settings: `spike.rewind` of a config.
 
     Args:
-        skips: so many skips within `within_steps` steps send the run back, those of the gradient norm alone aside.
+        skips: so many skips within `within_steps` steps send the run back, those of the gradient norm alone aside,
+            unless it is a thousand times the median.
         within_steps: length of that stretch.
         rise_nats: a median loss so far above its lowest of late sends the run back; None never does.
         rise_steps: accepted losses that a median is of.
