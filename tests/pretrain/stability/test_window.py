@@ -49,17 +49,11 @@ def test_spread_of_normal_values_is_their_standard_deviation() -> None:
     assert center.item() == pytest.approx(5.0, abs=0.15) and spread.item() == pytest.approx(2.0, rel=0.05)
 
 
-<<<<<<< HEAD
 @BOTH_WAYS
 def test_an_empty_window_says_nothing(kind: type[Window]) -> None:
-    center, spread = kind(2, 4, torch.device("cpu")).center_and_spread()
-    assert center.isnan().all() and spread.isnan().all()
-=======
-def test_an_empty_window_says_nothing() -> None:
-    window = Window(2, 4, torch.device("cpu"))
+    window = kind(2, 4, torch.device("cpu"))
     center, spread = window.center_and_spread()
     assert center.isnan().all() and spread.isnan().all() and window.highest().tolist() == [-math.inf] * 2
->>>>>>> guard
 
 
 @BOTH_WAYS
