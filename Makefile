@@ -53,7 +53,7 @@ demo: $(STAMP)
 	$(BIN)/python launch/demo.py
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) -rs
+	$(BIN)/python -m pytest -n $(WORKERS) -rs --durations=40
 
 static: $(STAMP)
 	$(BIN)/ruff check
