@@ -19,7 +19,7 @@ from foundation.page.thin import extremes, means, stretch_size
 NUM_STRETCHES = 4000  # of a long curve: some to a pixel even where a quarter of it is looked at
 DIGITS = 5  # significant, of a value: more than a screen shows
 SMOOTH_FRAC = 0.02  # of a run's points: the width of the running mean that a page opens with
-MarkKind = Literal["skip", "level", "rewind", "restart", "change"]
+MarkKind = Literal["skip", "level", "rewind", "restart", "change", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,8 @@ MARKS: dict[MarkKind, str] = {
     "level": "new level let through",
     "rewind": "rewind",
     "restart": "restart",
-    "change": "config changed",
+    "change": "config changed, or asked of the run",
+    "warning": "warning",
 }
 
 

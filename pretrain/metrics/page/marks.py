@@ -1,4 +1,4 @@
-"""What happened to a run, as marks on its curves: skips, rewinds, restarts, changes of the config."""
+"""What happened to a run, as marks on its curves: skips, rewinds, restarts, changes, what it was asked, warnings."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ from pretrain.run_files import ATTEMPTS, JOURNAL
 
 MAX_MARKS = 500  # of a kind: the newest; more would be a wall
 MAX_TEXT = 160
+WARNINGS = {
+    "compute_fault": "done again, the steps gave other bits: the machine, not the data",
+    "not_reproduced": "the trouble did not come again; nothing is passed over",
+    "no_way_back": "there is no healthy checkpoint to go back to; the run goes on",
+}
 
 
 def read_marks(run_dir: Path, history: History, run: int = 0, name: str = "") -> list[Mark]:
@@ -49,6 +54,14 @@ def _journal(path: Path, run: int) -> Iterator[Mark]:
                 yield Mark(step, "rewind", _text(f"{event}: back to step {back}: {line.get('reason', '')}"), run)
             case {"event": "change", "step": int(step), "key": str(key)}:
                 yield Mark(step, "change", _text(f"{key}: {line.get('old')} became {line.get('new')}"), run)
+            case {"event": "asked", "at_step": int(step), "what": str(what)}:
+                yield Mark(
+                    step, "change", _text(f"asked by the control file: {what} {line.get('factor', '')}").rstrip(), run
+                )
+            case {"event": "dying_layer", "step": int(step), "layer": str(layer)}:
+                yield Mark(step, "warning", _text(f"{layer} learns nothing: its gradient stays near zero"), run)
+            case {"event": str(event), "at_step": int(step)} if event in WARNINGS:
+                yield Mark(step, "warning", WARNINGS[event], run)
 
 
 def _restarts(path: Path, run: int) -> list[Mark]:

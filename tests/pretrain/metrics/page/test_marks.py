@@ -22,6 +22,10 @@ def test_what_happened_is_marked_where_it_happened(tmp_path: Path, make_line: Ca
         {"event": "rewound", "number": 1},
         {"event": "change", "step": 2, "key": "optim.lr", "old": 0.1, "new": 0.2},
         {"event": "stop", "step": 10},
+        {"event": "compute_fault", "number": 1, "at_step": 4},
+        {"event": "dying_layer", "step": 8, "layer": "blocks.1", "looks": 10},
+        {"event": "asked", "at_step": 10, "what": "lr", "factor": 0.5, "num_steps": 100},
+        {"event": "asked", "at_step": 1, "what": "save"},
     ]
     (tmp_path / "journal.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     attempts = [
@@ -31,11 +35,14 @@ def test_what_happened_is_marked_where_it_happened(tmp_path: Path, make_line: Ca
     (tmp_path / "attempts.json").write_text(json.dumps({"attempts": attempts}))
     marks = read_marks(tmp_path, read_history(tmp_path / "metrics.jsonl"))
     assert [(mark.step, mark.kind) for mark in marks] == [
-        *((2, "change"), (3, "skip"), (5, "skip"), (6, "level"), (7, "restart"), (9, "rewind"))
+        *((1, "change"), (2, "change"), (3, "skip"), (4, "warning"), (5, "skip"), (6, "level"), (7, "restart")),
+        *((8, "warning"), (9, "rewind"), (10, "change")),
     ]
     texts = {mark.step: mark.text for mark in marks}
     assert texts[5] == "skipped: loss spike" and texts[3] == "skipped" and texts[2] == "optim.lr: 0.1 became 0.2"
     assert texts[9] == "rewind: back to step 4: five skips in a row"
+    assert texts[8].startswith("blocks.1 learns nothing") and texts[4].startswith("done again, the steps gave other")
+    assert texts[1] == "asked by the control file: save" and texts[10] == "asked by the control file: lr 0.5"
     assert texts[7].startswith("start 1 ended: RuntimeError: no") and "\n" not in texts[7]
 
 
