@@ -13,7 +13,7 @@ from launch.child import Child, is_child
 from launch.quick_tests import require_green
 from launch.trials import Trial, begins_with_tests, checked, compose
 from pretrain.debug.preflight import inspect_run
-from pretrain.describe import describe
+from pretrain.describe import describe, plain_told
 from pretrain.main import assembled
 
 PREFLIGHT = Path(__file__).with_name("preflight.py")
@@ -66,7 +66,7 @@ def look_here(tree: dict[str, Any], allowed: tuple[str, ...]) -> None:
     """
     with assembled(tree, allowed) as (run, agreed_tree):
         if run.mesh.is_main:
-            print(describe(run), flush=True)
+            print(describe(run), *plain_told(run), sep="\n", flush=True)
         try:
             inspect_run(run, Path(agreed_tree["runs_dir"]) / agreed_tree["run_name"], agreed_tree["resume"])
         finally:

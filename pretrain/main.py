@@ -42,7 +42,7 @@ from pretrain.metrics.lines import MetricsFile, read_metrics
 from pretrain.metrics.loggers import NoLogger
 from pretrain.metrics.report import write_run_report
 from pretrain.parallel.compile import compile_as_set
-from pretrain.pieces import held_of
+from pretrain.pieces import OF_THE_MACHINE, held_of
 from pretrain.plan import Plan, TrainerSettings
 from pretrain.resuming import resumed, tell_changes
 from pretrain.run import Progress, Run
@@ -239,7 +239,9 @@ def stop_signal(launcher: Node[Launcher], mesh: Mesh, checkpointer: Checkpointer
 
 
 def pieces_of_every_run(mesh: Mesh) -> frozenset[str]:
-    """Return which pieces the loop itself has twice."""
+    """Return which pieces the loop itself has twice; of a rehearsal also those that hang on the machine of the run."""
+    if mesh.device.type == "meta":
+        return OF_THE_MACHINE | {"grad_norm"}
     return frozenset({"grad_norm", "digest"} if mesh.world_size > 1 else {"grad_norm"})
 
 

@@ -30,6 +30,7 @@ PIECES = {
     "window": "medians of the guard by sorting on the host, which waits for the device in every step",
 }
 NONE: frozenset[str] = frozenset()
+OF_THE_MACHINE = frozenset({"adamw", "digest"})  # a run has these by its device and its ranks
 
 
 def asked_for(reference: bool | list[str]) -> frozenset[str]:
@@ -67,6 +68,6 @@ def held_of(reference: bool | list[str], held: Iterable[str]) -> frozenset[str]:
 
 
 def choose(piece: str, plain_pieces: Set[str], fast: T, plain: T) -> T:
-    """Return the plain one where `plain_pieces` names the piece. For constructors: a step asks nothing."""
+    """Return the plain one where `plain_pieces` names the piece. Mostly for constructors: it takes a microsecond."""
     assert piece in PIECES, piece
     return plain if piece in plain_pieces else fast

@@ -111,8 +111,14 @@ def config_for(run_dir: Path, checkpoint: Path | None, step: int) -> dict[str, A
         later = [path for path in step_folders(run_dir / CHECKPOINTS) if (step_of(path) or 0) >= step]
         source = next((path for path in reversed(later) if (found := manifest_of(path)) and found.healthy), None)
     config = {} if source is None else config_of(open_checkpoint(source).facts)
-    config = config or dict(read_config(run_dir / CONFIG))
-    return config | {"allow_change": sorted(key for key in changed if rule_of(key).kind is Class.ASKS)}
+    newest = read_config(run_dir / CONFIG)
+    config = config or newest
+    where = {key: value for key, value in newest["data"].items() if key == "path"}  # where the shards lie by now
+    return (
+        config
+        | {"data": config["data"] | where}
+        | {"allow_change": sorted(key for key in changed if rule_of(key).kind is Class.ASKS)}
+    )
 
 
 def _bits(line: Line) -> list[Any]:

@@ -103,13 +103,26 @@ class PlainMixture(Mixture):
         found = np.array([self._locate_one(sample) for sample in samples.tolist()], dtype=np.int64).reshape(-1, 2)
         return found[:, 0], found[:, 1]
 
-    def _locate_one(self, sample: int) -> tuple[int, int]:
+    def drawn(self, num_samples: int) -> Int64s:
+        period, block, inside, left = self._place_of(num_samples)
+        begun, of_left = self._block_list[:inside], self._left_list[:left]
+        drawn = [
+            period * int(count) + block * self._block_list.count(source) + begun.count(source) + of_left.count(source)
+            for source, count in enumerate(self._counts)
+        ]
+        return np.array(drawn, dtype=np.int64)
+
+    def _place_of(self, sample: int) -> tuple[int, int, int, int]:
+        """Return a sample's period, its block, its place in that, and how many of what is left came before it."""
         period, place = divmod(sample, self._period)
         firsts = [block * self._period // self._num_blocks for block in range(self._num_blocks)]
         block = bisect.bisect_right(firsts, place) - 1
         inside, length = place - firsts[block], len(self._block_list)
-        left = firsts[block] - block * length + max(inside - length, 0)  # of what is left, those that came before
-        if inside < length:
+        return period, block, inside, firsts[block] - block * length + max(inside - length, 0)
+
+    def _locate_one(self, sample: int) -> tuple[int, int]:
+        period, block, inside, left = self._place_of(sample)
+        if inside < len(self._block_list):
             source = self._block_list[inside]
             rank = block * self._block_list.count(source) + self._block_list[:inside].count(source)
         else:

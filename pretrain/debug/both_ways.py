@@ -36,6 +36,7 @@ LR = 0.1
 GOLDEN = 0.6180339887498949  # its multiples spread evenly over [0, 1)
 SITES = 5  # that drop
 INDICES = 50  # of an order, and samples of a mixture
+DRAWN = 5  # of these samples: how many of each source come before
 MOST_BITS = MAX_N.bit_length() - 1
 
 
@@ -279,7 +280,8 @@ def medians(draw: Draw, fast: type[Window] = Window) -> Both:
             window.add(values_2, accepted.to(draw.device))
             window.begin_anew(torch.tensor([False, number == anew], device=draw.device))
         window.add(torch.full_like(values_2V[:, 0], 4.0), torch.ones((), dtype=torch.bool, device=draw.device))
-        found.append(dict(zip(("the medians", "the spreads"), window.center_and_spread(), strict=True)))
+        told = zip(("the medians", "the spreads"), window.center_and_spread(), strict=True)
+        found.append(dict(told) | {"the highest": window.highest()})
     return Both(f"{values_2V.size(1)} values through a window of {size}", torch.float32, *found)
 
 
@@ -303,7 +305,9 @@ def mixture(draw: Draw, fast: type[Mixture] = Mixture) -> Both:
 
 def _located(mixed: Mixture, samples: np.ndarray) -> dict[str, Tensor]:
     sources, numbers = mixed.locate(samples)
-    return {"the sources": torch.from_numpy(sources), "the numbers": torch.from_numpy(numbers)}
+    drawn = np.stack([mixed.drawn(int(sample)) for sample in np.abs(samples[:DRAWN])])
+    found = {"the sources": sources, "the numbers": numbers, "the counts": drawn}
+    return {name: torch.from_numpy(values) for name, values in found.items()}
 
 
 COMPARISONS: Mapping[str, Compare] = {

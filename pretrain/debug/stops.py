@@ -27,7 +27,7 @@ class LookStopped(GroundworkError):
     restart_helps = False
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {NAMES[signal.Signals(number)]} before the first step; nothing was written")
+        super().__init__(f"stopped by {NAMES[signal.Signals(number)]} before the first step; nothing was trained")
         self.exit_code = 128 + number  # as shells say
 
 

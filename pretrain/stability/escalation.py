@@ -204,7 +204,7 @@ class Escalation:
     def _done_since(self, step: int) -> dict[str, list[float | str]]:
         """Return loss and gradient norm of the steps that are about to be done again, as their lines have them.
 
-        None where the run has gone on with other settings since: done again with those, no step has the bits of then.
+        No step where the run has gone on with other settings since: done again with those, none has the bits of then.
         """
         assert self._trouble is not None
         if any(line.get("event") == CHANGE and line["step"] > step for line in read_lines(self._journal.path)):

@@ -5,6 +5,7 @@ Shape suffixes: K series, W places of the window.
 
 from __future__ import annotations
 
+import math
 import statistics
 
 import torch
@@ -61,18 +62,25 @@ class Window:
 
 
 class PlainWindow(Window):
-    """The same by sorting on the host, series by series, in float64."""
+    """The same by sorting on the host, series by series, in float64. Each look is a host sync."""
 
     def center_and_spread(self) -> tuple[Tensor, Tensor]:
-        """As in Window. A host sync."""
+        """As in Window."""
         found = []
-        for values, count in zip(self.values_KW.tolist(), self.count_K.tolist(), strict=True):
-            held = values[:count]
+        for held in self._held():
             center = statistics.median(held) if held else float("nan")
             deviation = statistics.median([abs(value - center) for value in held]) if held else float("nan")
             found.append((center, MAD_TO_STD * deviation))
         center_and_spread_K2 = torch.tensor(found, dtype=torch.float32, device=self.values_KW.device)
         return center_and_spread_K2[:, 0], center_and_spread_K2[:, 1]
+
+    def highest(self) -> Tensor:
+        """As in Window."""
+        return torch.tensor([max(held, default=-math.inf) for held in self._held()], device=self.values_KW.device)
+
+    def _held(self) -> list[list[float]]:
+        """Return the values of each series that are looked at."""
+        return [values[:count] for values, count in zip(self.values_KW.tolist(), self.count_K.tolist(), strict=True)]
 
 
 def _median(values_KW: Tensor, held_KW: Tensor, held_K: Tensor) -> Tensor:

@@ -55,6 +55,13 @@ def test_a_piece_that_there_is_not_is_named_with_those_that_there_are() -> None:
         TrainerSettings(16, 8, 2, reference=["loss", "atention"])
 
 
+def test_a_rehearsal_refuses_no_piece_that_hangs_on_the_machine(overrides: list[str], worker: ModuleType) -> None:
+    for name in ("adamw", "digest"):
+        run = worker.make_run(Mesh(0, 1, 0, torch.device("meta")), [*overrides, f"trainer.reference={name}"])
+        assert run.plain_pieces == {name}
+        run.loader.close()
+
+
 @pytest.mark.bad_input(51)
 def test_a_piece_that_the_run_does_not_have_is_refused(make: Callable[..., Run]) -> None:
     with pytest.raises(ConfigError, match=r"^trainer\.reference: dropout, lstm: nothing in this run has .* adamw, att"):

@@ -158,6 +158,11 @@ def test_the_config_is_that_of_then_and_not_of_the_last_start(
         config = config_for(folder, nearest_checkpoint(folder, lines_to(folder, step)), step)
         return config["model"]["dropout"], config["allow_change"]
 
+    written = json.loads((folder / "config.yaml").read_text())
+    moved = written | {"data": written["data"] | {"path": str(tmp_path / "moved")}}
+    (folder / "config.yaml").write_text(json.dumps(moved))
+    assert config_for(folder, nearest_checkpoint(folder, lines_to(folder, 27)), 27)["data"] == moved["data"]
+    (folder / "config.yaml").write_text(json.dumps(written))
     assert dropout_of(5) == (0.0, [])
     assert dropout_of(15) == (0.2, ["model.dropout", "trainer.max_steps"])  # from the checkpoint of step 10
     assert dropout_of(23) == (0.2, [])

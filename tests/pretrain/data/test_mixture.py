@@ -49,6 +49,9 @@ def test_samples_come_from_where_counting_finds_them(counts: list[int], num_bloc
     found, expected = (kind(counts, num_blocks).locate(numbers) for kind in (Mixture, PlainMixture))
     for fast, plain in zip(found, expected, strict=True):
         assert fast.dtype == plain.dtype and fast.tolist() == plain.tolist()
+    for sample in map(abs, samples[:5]):
+        fast, plain = (kind(counts, num_blocks).drawn(sample) for kind in (Mixture, PlainMixture))
+        assert fast.dtype == plain.dtype and fast.tolist() == plain.tolist()
 
 
 @settings(max_examples=10, deadline=None)
