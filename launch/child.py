@@ -16,7 +16,8 @@ from types import FrameType
 from foundation.stops import handling
 from launch.exit_codes import CRASH_LOOP, DONE, FAILED, INTERRUPTED, REFUSED, STOPPED, TYPED_AGAIN
 from launch.parent import end_with_parent
-from pretrain.run_folder import is_crash_loop, read_status, status_stamp
+from pretrain.run_files import read_status
+from pretrain.run_folder import is_crash_loop, status_stamp
 from pretrain.signals import ECHO_S, HANDED_ON, NAMES
 from pretrain.torchrun import ASKED_BY, END, LAUNCHED, is_launched, is_worker, leave_word, word
 from pretrain.types import Status

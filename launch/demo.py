@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pretrain.run_files import CONFIG
+from pretrain.run_files import CONFIG, read_status
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -68,8 +68,7 @@ def was_stopped(run_dir: Path) -> bool:
     """Return whether there is a run that was stopped or killed before its end."""
     if not (run_dir / CONFIG).exists():
         return False
-    from pretrain.run_folder import read_status  # brings torch: seconds, that a first demo begins without
-    from pretrain.types import Status
+    from pretrain.types import Status  # brings torch: seconds, that a first demo begins without
 
     return read_status(run_dir).get("status") in (None, Status.PREEMPTED.value)
 

@@ -13,8 +13,7 @@ from foundation.hashes import hash_json
 from launch.child import Child, exit_code
 from pretrain.metrics.lines import read_metrics
 from pretrain.plan import counted
-from pretrain.run_files import METRICS
-from pretrain.run_folder import read_status
+from pretrain.run_files import METRICS, read_status
 from pretrain.seats import Launcher
 from pretrain.types import Status
 

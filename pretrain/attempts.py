@@ -14,7 +14,7 @@ from foundation.secrets import without_secrets
 from foundation.text import one_line
 from pretrain.json_lines import JsonLines
 from pretrain.metrics.lines import read_metrics
-from pretrain.run_files import ATTEMPTS, HANG, LEDGER, METRICS
+from pretrain.run_files import ATTEMPTS, HANG, LEDGER, METRICS, hang_heads
 from pretrain.types import Status
 
 KEPT = 20  # the newest attempts
@@ -90,9 +90,8 @@ def hang_since(folder: Path, started_s: float) -> str:
     path = folder / HANG
     if not path.exists() or path.stat().st_mtime < started_s:
         return ""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    heads = [line for line in lines if line[:2].isdecimal() and " gave no sign for " in line]
-    return heads[-1][len("2026-01-01 00:00:00 ") :] if heads else ""
+    heads = hang_heads(path.read_text(encoding="utf-8", errors="replace"))
+    return heads[-1] if heads else ""
 
 
 def tries_at_one_step(attempts: list[dict[str, Any]]) -> list[dict[str, Any]]:

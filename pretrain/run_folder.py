@@ -10,18 +10,17 @@ from typing import Any
 
 from foundation.config.compose import config_yaml, read_config
 from foundation.errors import ConfigError, GroundworkError
-from foundation.files import FolderUnusable, folder_lock, read_json, write_atomic, write_json
+from foundation.files import FolderUnusable, folder_lock, write_atomic, write_json
 from foundation.secrets import without_secrets
 from pretrain.attempts import CrashLoop, open_attempt
 from pretrain.checkpoint.changes import compare, leaves, refusal
 from pretrain.checkpoint.integrity import step_folders
 from pretrain.checkpoint.rules import Class
 from pretrain.mesh import Mesh
-from pretrain.run_files import CHECKPOINTS, CONFIG, METRICS, STATUS
+from pretrain.run_files import CHECKPOINTS, CONFIG, CRASH_LOOP, METRICS, STATUS, read_status
 from pretrain.types import Status
 
 LOCK_WAIT_S = 30.0  # a run whose launcher was killed may still be saving: as long as torchrun would leave it
-CRASH_LOOP = "crash_loop"  # the key of status.json that says so
 
 
 class RunExists(ConfigError):
@@ -200,12 +199,6 @@ def write_status(folder: Path, status: Status, reason: str, step: int, crash_loo
     """Write status.json: how the run ended, why, and after which step; and whether it fails there again and again."""
     told = {"status": status.value, "reason": without_secrets(reason), "step": step}
     write_json(folder / STATUS, told | ({CRASH_LOOP: True} if crash_loop else {}))
-
-
-def read_status(folder: Path) -> dict[str, Any]:
-    """Return status.json's content; empty while a run goes on or was killed."""
-    path = folder / STATUS
-    return dict(read_json(path)) if path.exists() else {}
 
 
 def is_crash_loop(folder: Path) -> bool:

@@ -64,7 +64,7 @@ class WandB(Logger):
             "tags": tags or [],
         }
         self._run_dir = run_dir
-        self._alerts = {"kinds": list(TROUBLE if alerts is None else alerts), "min_interval_s": min_interval_s}
+        self._alerts = {"events": list(TROUBLE if alerts is None else alerts), "min_interval_s": min_interval_s}
         self._child = Child("wandb", MODULE, greeting, run_dir / LOG, queue_lines, close_timeout_s)
 
     @property
@@ -73,7 +73,7 @@ class WandB(Logger):
         return self._child.num_dropped
 
     def start(self, step: int) -> None:
-        if self._alerts["kinds"]:
+        if self._alerts["events"]:
             old = standing(self._run_dir)
             self._child.send({"alerts": self._alerts, "step": step, "old": old, "restarts": would_be_restarted()})
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from pretrain.heartbeat import Beat
+from pretrain.run_files import NO_SIGN
 
 # asks a rank for its stacks; SIGUSR1 and SIGUSR2 are the batch system's and the user's own
 DUMP_SIGNAL = signal.SIGRTMIN + 7 if sys.platform == "linux" else signal.SIGUSR2
@@ -115,7 +116,7 @@ def headline(hanging: list[Beat], silent_s: float, num_ranks: int, then: str) ->
     if len(hanging) > 1:
         wait = "; they can't be told apart" + (f", {others} more wait" if others else "")
     return (
-        f"{names} on {socket.gethostname()} gave no sign for {silent_s:.0f} s: {where}, {doing}{wait}; "
+        f"{names} on {socket.gethostname()}{NO_SIGN}{silent_s:.0f} s: {where}, {doing}{wait}; "
         f"{'it is' if len(hanging) == 1 else 'they are'} {then}"
     )
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from foundation.errors import ConfigError
+from pretrain.run_files import read_status
 from pretrain.run_folder import (
     RunExists,
     begin,
     claim,
     move_aside,
-    read_status,
     require_name,
     require_resume,
     status_stamp,

@@ -21,9 +21,10 @@ import yaml
 from foundation.config.scan import read_yaml
 from foundation.secrets import MIN_CHARS
 from pretrain.metrics.alert_child import post, smtp
+from pretrain.metrics.alert_child.restart import Restart
 from pretrain.metrics.alerts.desk import Desk
 from pretrain.metrics.alerts.events import KILLED, begun, ended
-from pretrain.metrics.alerts.follow import Follower, last_start, last_step, read_status
+from pretrain.metrics.alerts.follow import Follower, last_step, status_of
 from pretrain.metrics.alerts.messages import Message, Sender
 from pretrain.metrics.serving import Message as Said
 from pretrain.metrics.serving import received, say, serve
@@ -33,7 +34,7 @@ LOOK_S = 1.0
 SHORT_S = 0.1  # between two looks for what must be about to come
 STATUS_S = 60.0  # for status.json, after the trainer has said that it ends
 GIVE_UP_S = 600.0  # after the end, for a receiver that is down
-RESTART_S = 300.0  # for a launcher to start a run again
+MIN_PATH = 20  # characters of an address's path that is a secret: a shorter one stands in paths of files
 
 
 def main() -> None:
@@ -80,9 +81,9 @@ class Watcher:
 
     def __init__(self, greeting: dict[str, Any], start: dict[str, Any], trainer: Trainer) -> None:
         self._run_dir, self._trainer = Path(greeting["run_dir"]), trainer
-        self._restarts, self._started = bool(start["restarts"]), last_start(self._run_dir)
+        self._restart = Restart(self._run_dir) if start["restarts"] else None
         self._follower = Follower(self._run_dir, start["old"])
-        send, explain, hidden = sending(greeting["receiver"], greeting["timeout_s"])
+        send, explain, hidden = sending(greeting["channel"], greeting["timeout_s"])
         sender = Sender(run_name(self._run_dir), socket.gethostname(), self._run_dir, hidden)
         self._desk = Desk(sender, greeting["events"], greeting["min_interval_s"], send, explain, say)
         self._desk.add(begun(int(start["step"]), self._run_dir))
@@ -94,45 +95,36 @@ class Watcher:
             self._trainer.wait(LOOK_S)
         status = self._status()
         self._look()
-        restarts = self._restarts and status["status"] in ("failed", KILLED)
-        self._desk.add(ended(status, last_step(self._run_dir), restarts, self._run_dir, self._follower.stall))
+        restart = self._restart if status["status"] in ("failed", KILLED) else None
+        step = last_step(self._run_dir)
+        self._desk.add(ended(status, step, restart is not None, self._run_dir, self._follower.stall))
         self._send_all()
         leave_console()
-        if restarts:
-            self._see_it_restarted()
+        for event in () if restart is None else restart.events():
+            self._desk.add(event)
+            self._send_all()
 
     def _look(self) -> None:
         for event in self._follower.new():
             self._desk.add(event)
-        self._desk.send_due(time.monotonic())
+        self._desk.send_due()
 
     def _status(self) -> dict[str, Any]:
         """Return status.json, which is written after the loggers have been closed; how it was said without one."""
         until_s = time.monotonic() + STATUS_S
-        while not (status := read_status(self._run_dir)) and self._trainer.is_there and time.monotonic() < until_s:
+        while not (status := status_of(self._run_dir)) and self._trainer.is_there and time.monotonic() < until_s:
             time.sleep(SHORT_S)
-        status = status or read_status(self._run_dir)  # written while it was found to be gone
+        status = status or status_of(self._run_dir)  # written while it was found to be gone
         return status or {"status": self._trainer.said}
 
     def _send_all(self) -> None:
         until_s = time.monotonic() + GIVE_UP_S
         while not self._desk.is_empty and time.monotonic() < until_s:
-            self._desk.send_due(time.monotonic(), everything=True)
+            self._desk.send_due(everything=True)
             if not self._desk.is_empty:
                 time.sleep(LOOK_S)
         if not self._desk.is_empty:
             print("given up: what is left was not sent", file=sys.stderr, flush=True)
-
-    def _see_it_restarted(self) -> None:
-        """Tell that the run is given up, where its next start finds that it fails at one step each time."""
-        until_s = time.monotonic() + RESTART_S
-        while last_start(self._run_dir) == self._started and time.monotonic() < until_s:
-            status = read_status(self._run_dir)
-            if status.get("crash_loop"):
-                self._desk.add(ended(status, None, False, self._run_dir))
-                self._send_all()
-                return
-            time.sleep(LOOK_S)
 
 
 def leave_console() -> None:
@@ -143,16 +135,24 @@ def leave_console() -> None:
 
 
 def sending(
-    receiver: dict[str, Any], timeout_s: float
+    channel: dict[str, Any], timeout_s: float
 ) -> tuple[Callable[[Message], None], Callable[[Exception], str], tuple[str, ...]]:
     """Return what sends a message, what explains its errors, and the secrets that no message may hold."""
-    if receiver["kind"] == "webhook":
-        url = os.environ[receiver["url_env"]].strip()
-        parts = urlsplit(url)
-        pieces = (url, *(piece for piece in (parts.path, parts.query) if len(piece) >= MIN_CHARS))
-        return post.poster(url, receiver["body"], timeout_s), post.explain, pieces
-    password = "" if receiver["user"] is None else os.environ[receiver["password_env"]].strip()
-    return smtp.mailer(receiver, password, timeout_s), smtp.explain, (password,) if password else ()
+    if channel["kind"] == "webhook":
+        url = os.environ[channel["url_env"]].strip()
+        return post.poster(url, channel["receiver"], timeout_s), post.explain, pieces_of(url)
+    password = "" if channel["user"] is None else os.environ[channel["password_env"]].strip()
+    hidden = (password,) if len(password) >= MIN_CHARS else ()
+    return smtp.mailer(channel, password, timeout_s), smtp.explain, hidden
+
+
+def pieces_of(url: str) -> tuple[str, ...]:
+    """Return what of an address stands in no message: itself, its query, and a path that is no everyday word."""
+    parts = urlsplit(url)
+    path = (parts.path,) if len(parts.path) >= MIN_PATH else ()
+    query = (parts.query,) if len(parts.query) >= MIN_CHARS else ()
+    asked = (f"?{parts.query}",) if parts.query else ()  # a short one is known by its question mark
+    return (url, *path, *query, *asked)
 
 
 def run_name(run_dir: Path) -> str:

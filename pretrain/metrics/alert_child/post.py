@@ -10,9 +10,10 @@ from typing import Any
 
 import orjson
 
-from pretrain.metrics.alerts.messages import Message
+from pretrain.metrics.alerts.messages import Message, Refused
 
 MAX_DISCORD = 2000  # characters of a message there
+LATER = (408, 429)  # of the answers from 400 on, those that ask to try again
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -38,15 +39,23 @@ def escaped(text: str) -> str:
 
 
 def poster(url: str, receiver: str, timeout_s: float) -> Callable[[Message], None]:
-    """Return what posts a message to an address; it raises unless the answer is one of 200 to 299."""
+    """Return what posts a message to an address; it raises unless the answer is one of 200 to 299.
+
+    It raises `Refused` at 400 to 499, without LATER: the same message would be answered so again.
+    """
     opener = urllib.request.build_opener(_NoRedirects)
 
     def post(message: Message) -> None:
         headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "groundwork"}
         data = orjson.dumps(body_of(message, receiver))
         request = urllib.request.Request(url, data, headers, method="POST")
-        with opener.open(request, timeout=timeout_s):
-            pass  # its body may be anything, and is not read
+        try:
+            with opener.open(request, timeout=timeout_s):
+                pass  # its body may be anything, and is not read
+        except urllib.error.HTTPError as error:
+            if 400 <= error.code < 500 and error.code not in LATER:
+                raise Refused(explain(error)) from None
+            raise
 
     return post
 

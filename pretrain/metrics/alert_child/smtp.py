@@ -27,29 +27,29 @@ def mail_of(message: Message, sender: str, to: list[str]) -> EmailMessage:
     return mail
 
 
-def mailer(receiver: dict[str, Any], password: str, timeout_s: float) -> Callable[[Message], None]:
-    """Return what sends a message by the server of `receiver`; it raises where the server takes it for none of `to`."""
+def mailer(channel: dict[str, Any], password: str, timeout_s: float) -> Callable[[Message], None]:
+    """Return what sends a message by the server of `channel`; it raises where the server takes it for none of `to`."""
 
     def send(message: Message) -> None:
-        with _connected(receiver, timeout_s) as server:
-            if receiver["user"] is not None:
-                server.login(receiver["user"], password)
-            refused = server.send_message(mail_of(message, receiver["sender"], receiver["to"]))
+        with _connected(channel, timeout_s) as server:
+            if channel["user"] is not None:
+                server.login(channel["user"], password)
+            refused = server.send_message(mail_of(message, channel["sender"], channel["to"]))
         if refused:  # some of several: sent again, the others would have it twice
             say(f"the server does not take it for {', '.join(refused)}")
 
     return send
 
 
-def _connected(receiver: dict[str, Any], timeout_s: float) -> smtplib.SMTP:
+def _connected(channel: dict[str, Any], timeout_s: float) -> smtplib.SMTP:
     # with its short name: the full one is asked of a name server, which may take its time
-    place: dict[str, Any] = {"host": receiver["host"], "port": receiver["port"], "timeout": timeout_s}
+    place: dict[str, Any] = {"host": channel["host"], "port": channel["port"], "timeout": timeout_s}
     place["local_hostname"] = socket.gethostname()
-    if receiver["security"] == "ssl":
+    if channel["security"] == "ssl":
         return smtplib.SMTP_SSL(**place, context=ssl.create_default_context())
     server = smtplib.SMTP(**place)
     try:
-        if receiver["security"] == "starttls":
+        if channel["security"] == "starttls":
             server.starttls(context=ssl.create_default_context())
     except BaseException:
         server.close()

@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from foundation.text import one_line
-from pretrain.run_files import BLACKBOX, DYING_LAYER, HANG, JOURNAL, STATUS, WATCH, box_name
+from pretrain.run_files import (
+    ATTEMPTS,
+    BLACKBOX,
+    CRASH_LOOP,
+    DYING_LAYER,
+    HANG,
+    JOURNAL,
+    STATUS,
+    WATCH,
+    box_name,
+    hang_heads,
+)
 
 Kind = Literal["start", "spike", "rewind", "stall", "dying_layer", "stop", "finish"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -22,11 +33,10 @@ Line = dict[str, Any]
 _GOES_ON = "the run goes on"
 _UNTOUCHED = "the weights are as they were before that step, and the run goes on"
 _NONE_PASSED = "nothing is passed over, and the run goes on"
-_AGAIN = "its launcher starts it again, and it goes on from the newest checkpoint"
+_AGAIN = "its launcher may start it again; it goes on from the newest checkpoint then"
 _DOWN = "it is down; the same line goes on from the newest checkpoint, if there is one"
 _NO_WORD = "kill -9, out of memory, or another rank took it with it"
 _IDENTITY = ("event", "number", "step", "at_step", "data_step", "at_data_step")
-_HANG_HEAD = re.compile(r"(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (.* gave no sign for .*)\n")
 _HANG_FATE = re.compile(r"; (?=(?:it is|they are) )")
 _HANG_STEP = re.compile(r": step (\d+)")
 
@@ -69,7 +79,7 @@ def identity_of(line: Line) -> str:
 def stalls_in(text: str, run_dir: Path) -> list[Event]:
     """Return the reports that a piece of hang.txt holds, whole lines of it."""
     found = []
-    for said in _HANG_HEAD.findall(text):
+    for said in hang_heads(text):
         step = _HANG_STEP.search(said)
         what, then = (*_HANG_FATE.split(said, 1), "")[:2]
         at = None if step is None else int(step[1])
@@ -89,7 +99,7 @@ def ended(status: Line, last_step: int | None, restarts: bool, run_dir: Path, st
     Args:
         status: what status.json says; of a run that was killed its status is KILLED.
         last_step: of metrics.jsonl, for a status that tells none.
-        restarts: whether a launcher would start it again.
+        restarts: whether a launcher may start it again: some errors it is told not to.
         stall: the last one that the watchdog told of in this start: why a run was killed, if it came no further.
     """
     how, reason = str(status.get("status")), str(status.get("reason") or "")
@@ -99,7 +109,7 @@ def ended(status: Line, last_step: int | None, restarts: bool, run_dir: Path, st
     look = (str(run_dir / STATUS),)
     if how == "finished":
         return Event("finish", how, step, what, "nothing is left to do", look)
-    if status.get("crash_loop"):
+    if status.get(CRASH_LOOP):
         return Event("stop", "given up", step, what, "nobody starts it again", look)
     if how == KILLED:
         hung = stall is not None and (stall.step is None or step is None or step <= stall.step)
@@ -108,6 +118,11 @@ def ended(status: Line, last_step: int | None, restarts: bool, run_dir: Path, st
     if how in ("failed", KILLED):
         return Event("stop", how, step, what, _AGAIN if restarts else _DOWN, look)
     return Event("stop", how, step, what, "it is down; the reason says how it goes on", look)
+
+
+def not_trained_again(what: str, run_dir: Path) -> Event:
+    """Return the event of a run that its launcher might have started again, and that doesn't train; `what` says why."""
+    return Event("stop", "not started again", None, what, _DOWN, (str(run_dir / ATTEMPTS),))
 
 
 def _skip(line: Line, run_dir: Path) -> Event:

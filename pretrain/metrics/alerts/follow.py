@@ -12,7 +12,7 @@ from foundation.errors import InputError
 from foundation.files import read_json
 from pretrain.json_lines import JsonLines, parse_line, read_lines
 from pretrain.metrics.alerts.events import Event, event_of, identity_of, stalls_in
-from pretrain.run_files import ATTEMPTS, HANG, JOURNAL, METRICS, STATUS
+from pretrain.run_files import ATTEMPTS, HANG, JOURNAL, METRICS, read_status
 
 TAIL_BYTES = 1 << 20  # of metrics.jsonl, in which its last line stands
 
@@ -84,18 +84,18 @@ class Tail:
         return b""
 
 
-def read_status(run_dir: Path) -> dict[str, Any]:
-    """Return what status.json says; nothing while the run goes on, or where it was killed."""
+def status_of(run_dir: Path) -> dict[str, Any]:
+    """Return what status.json says; nothing where it can't be read, too: nobody is there to be told of that."""
     with contextlib.suppress(OSError, InputError, ValueError):
-        return dict(read_json(run_dir / STATUS))
+        return read_status(run_dir)
     return {}
 
 
-def last_start(run_dir: Path) -> Any:
-    """Return when the last start of the run began, as attempts.json tells it; None where it doesn't."""
-    with contextlib.suppress(OSError, InputError, LookupError, TypeError):
-        return read_json(run_dir / ATTEMPTS)["attempts"][-1]["started_s"]
-    return None
+def last_attempt(run_dir: Path) -> dict[str, Any]:
+    """Return what attempts.json tells of the run's last start; nothing where it can't be read."""
+    with contextlib.suppress(OSError, InputError, LookupError, TypeError, ValueError):
+        return dict(read_json(run_dir / ATTEMPTS)["attempts"][-1])
+    return {}
 
 
 def last_step(run_dir: Path) -> int | None:

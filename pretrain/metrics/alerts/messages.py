@@ -13,6 +13,10 @@ from pretrain.metrics.alerts.events import Event, Kind
 from pretrain.run_files import REPORT
 
 
+class Refused(Exception):
+    """The receiver takes this message neither now nor later; says why, without a secret."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """What is sent.

@@ -26,7 +26,7 @@ class AlertProcess:
         name: of the logger, in front of what it says. run_dir: of the run.
         events: kinds that are sent; None for DEFAULT. min_interval_s: between two messages of a kind.
         timeout_s: for a receiver to answer. close_timeout_s: that the end of this process waits for the last message.
-        receiver: what the process is told of it, JSON values: the names of variables, never a secret.
+        channel: what the process is told of where to send, JSON values: the names of variables, never a secret.
     Raises:
         SettingError: a number that can't be.
     """
@@ -39,7 +39,7 @@ class AlertProcess:
         min_interval_s: float,
         timeout_s: float,
         close_timeout_s: float,
-        receiver: dict[str, Any],
+        channel: dict[str, Any],
     ) -> None:
         require(min_interval_s >= 0, "min_interval_s", min_interval_s, "0 to hold nothing back, or more")
         require(0 < timeout_s <= 600, "timeout_s", timeout_s, "a number above 0, up to 600")
@@ -48,7 +48,7 @@ class AlertProcess:
             "events": list(DEFAULT if events is None else events),
             "min_interval_s": min_interval_s,
             "timeout_s": timeout_s,
-            "receiver": receiver,
+            "channel": channel,
         }
         self._run_dir = run_dir
         self._child = Child(name, MODULE, greeting, run_dir / f"{name}.log", 10, close_timeout_s)

@@ -43,7 +43,7 @@ class Webhook(Logger):
         close_timeout_s: float = 10.0,
     ) -> None:
         _require_address(require_variable("url_env", url_env, ADDRESS), url_env)
-        told = {"kind": "webhook", "url_env": url_env, "body": receiver}
+        told = {"kind": "webhook", "url_env": url_env, "receiver": receiver}
         self._process = AlertProcess("webhook", run_dir, events, min_interval_s, timeout_s, close_timeout_s, told)
 
     def start(self, step: int) -> None:

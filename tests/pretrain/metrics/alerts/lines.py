@@ -10,6 +10,17 @@ from pretrain.metrics.alerts.events import Event, event_of
 from pretrain.metrics.alerts.messages import Sender
 from pretrain.watchdog.report import details, fate, headline
 
+
+class Clock:
+    """Stands still unless it is set: `now_s`."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
 CANARY = "canary-of-the"
 SKIP = {"event": "skip", "loss": "NaN", "grad_norm": "NaN", "reason": "loss not finite", "loss_z": "NaN"}
 SKIP |= {"median_loss": 3.25, "median_grad_norm": 1.5, "first_sample": 16, "last_sample": 23}

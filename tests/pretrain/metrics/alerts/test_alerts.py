@@ -140,7 +140,7 @@ def test_a_run_that_is_given_up_at_its_next_start_is_told(
     logger.close("failed")
     write_status(run_dir, Status.FAILED, "RuntimeError: CUDA error", 3)
     wait_for(lambda: len(posts.got) == 2)
-    assert posts.got[1]["now"] == "its launcher starts it again, and it goes on from the newest checkpoint"
+    assert posts.got[1]["now"] == "its launcher may start it again; it goes on from the newest checkpoint then"
     write_status(run_dir, Status.FAILED, "a crash loop: 3 tries in a row failed", 3, crash_loop=True)
     wait_for(lambda: len(posts.got) == 3)
     assert posts.got[2]["now"] == "nobody starts it again" and "a crash loop" in posts.got[2]["what"]
@@ -196,14 +196,14 @@ def test_training_does_not_wait_for_a_receiver_that_hangs(posts: Posts, run_dir:
 def test_what_does_not_arrive_is_said_on_the_console_without_the_address(
     posts: Posts, run_dir: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    posts.answers = [404, 404]
+    posts.answers = [500, 500]
     logger, said = Webhook(run_dir), list[str]()
     logger.start(0)
     wait_for(lambda: len(posts.got) == 1)
     logger.close("finished")
     write_status(run_dir, Status.FINISHED, "done", 3)
     wait_for(lambda: bool(said.append(capfd.readouterr().err) or said[-1]))
-    why = "the receiver answers 404 Not Found"
+    why = "the receiver answers 500 Internal Server Error"
     assert "".join(said) == f"webhook: an alert can't be sent ({why}); it is tried again, and training goes on\n"
     assert (run_dir / "webhook.log").read_text().count(f"not sent: {why}") == 2
     assert_no_secret(run_dir, *said)

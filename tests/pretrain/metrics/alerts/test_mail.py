@@ -47,6 +47,12 @@ def test_a_mail_server_takes_it(
         assert [line.split()[0].upper() for line in server.in_clear] == ["EHLO", "STARTTLS"]
 
 
+def test_a_password_that_stands_in_every_word_garbles_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"kind": "mail", "host": "127.0.0.1", "port": 25, "security": "ssl", "user": "me", "password_env": "SHORT"}
+    monkeypatch.setenv("SHORT", "a")
+    assert sending(told, 5.0)[2] == ()
+
+
 @pytest.mark.slow
 def test_a_run_is_told_of_by_mail(certificate: Path, run_dir: Path) -> None:
     with Mails("none", certificate) as server:
