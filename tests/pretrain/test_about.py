@@ -58,9 +58,9 @@ def test_packages_are_those_that_their_metadata_tell_of() -> None:
 
 def test_packages_of_setuptools_are_among_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = {"Old_Tool-1.2.egg-info": "Old-Tool", "my.kit-0.4rc1-py3.11.egg-info": "my.kit", "beside.egg-info": "beside"}
-    for (folder, name), version in zip(made.items(), ("1.2", "0.4rc1", "7.0"), strict=True):
+    for (folder, name), number in zip(made.items(), ("1.2", "0.4rc1", "7.0"), strict=True):
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / "PKG-INFO").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (tmp_path / folder / "PKG-INFO").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n")
     (tmp_path / "of_distutils-3.0-py3.12.egg-info").write_text(
         "Metadata-Version: 1.1\nName: of_distutils\nVersion: 3.0\n"
     )

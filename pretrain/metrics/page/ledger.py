@@ -142,7 +142,7 @@ class _Steps:
         *numbers, all_fates = joined
         columns_s = [each.astype(np.float64) for each in numbers]
         order = np.argsort(columns_s[0], kind="stable")
-        return cls(*(each[order] for each in columns_s), all_fates[order])
+        return cls(*(each[order] for each in (*columns_s, all_fates)))
 
     def between(self, low_s: float, high_s: float) -> _Steps:
         """Return those that were finished from `low_s` on and before `high_s`."""

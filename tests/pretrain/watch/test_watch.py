@@ -197,7 +197,7 @@ def test_parameters_that_are_spread_over_the_ranks_are_refused_on_every_rank(
         assert isinstance(norm, torch.nn.Module) and isinstance(norm.weight, torch.nn.Parameter) and result is not None
         norm.weight = torch.nn.Parameter(distribute_tensor(norm.weight.detach(), init_device_mesh("cpu", (1,))))
         for rank in range(2):
-            watch = WatchModel(run.model, run.loader, run.tokenizer, Mesh(rank, 2, 0, CPU.device))
+            watch = WatchModel(run.model, run.loader, run.tokenizer, Mesh(rank, 2, 0, CPU.device), run.run_dir)
             with watch.looking(3, batches, result, run.numerics):  # looks into no such step
                 pass
             text = r"^watch: final_norm\.weight is spread over the ranks .*; set watch=none, or take a parallel="
