@@ -19,6 +19,10 @@ from pretrain.describe import facts_of
 from pretrain.run import Run
 from pretrain.run_files import ABOUT
 
+EGG_INFO = ".egg-info"  # setuptools': name-version[-pyX.Y].egg-info, a folder or a file
+INFO_SUFFIXES = (".dist-info", EGG_INFO)
+EGG_PYTHON = re.compile(r"-py\d.*")
+
 
 def write_about(run: Run, tree: dict[str, Any], run_dir: Path) -> None:
     """Write about.json of the start that begins.
@@ -50,14 +54,24 @@ def hardware(run: Run) -> dict[str, str]:
 def packages() -> dict[str, str]:
     """Return the installed packages, normalised name -> version, as their folders are called.
 
-    The names of folders alone are read (PEP 427, PEP 503): metadata of 250 packages take half a second.
+    The names of folders alone are read (PEP 427, PEP 503): metadata of 250 packages take half a second. Those beside
+    the source of a package (`name.egg-info`) have no version in their name: theirs is read.
     """
     folders = [folder for folder in map(Path, sys.path) if folder.is_dir()]
     found: dict[str, str] = {}
-    for info in (info for folder in folders for info in folder.glob("*.dist-info")):
-        name, _, version = info.name.removesuffix(".dist-info").rpartition("-")
-        found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)  # the first on the path is what is imported
+    for info in (info for folder in folders for info in folder.iterdir() if info.suffix in INFO_SUFFIXES):
+        name, _, rest = info.stem.partition("-")
+        version = EGG_PYTHON.sub("", rest) if info.suffix == EGG_INFO else rest
+        # the first on the path is what is imported
+        found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version or _version_inside(info))
     return dict(sorted(found.items()))
+
+
+def _version_inside(info: Path) -> str:
+    """Return the version that metadata tell, a folder or a file; empty where they tell none."""
+    path = info / "PKG-INFO" if info.is_dir() else info
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("Version:")), "")
 
 
 def data_of(dataset: Dataset) -> dict[str, Any]:

@@ -144,6 +144,33 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         yield from (line for line in map(parse_line, file) if line is not None)
 
 
+def lines_from_end(path: Path, block_bytes: int = 1 << 20) -> Iterator[bytes]:
+    """Yield the lines of a file, the last one first, as they stand there; a torn end is passed over.
+
+    What is read of a long file is what is taken of it, to a block. None are in a file that isn't there.
+
+    Args:
+        block_bytes: read at once.
+    """
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        at = file.seek(0, os.SEEK_END)
+        rest: list[bytes] = []  # of the line whose beginning has not been read, the newest piece first
+        is_whole = False  # whether a newline has been read: what stands behind the last one is torn
+        while at:
+            size = min(block_bytes, at)
+            at -= size
+            file.seek(at)
+            first, *others = file.read(size).split(b"\n")
+            while others:
+                line = others.pop() + b"".join(reversed(rest))
+                if is_whole:
+                    yield line + b"\n"
+                rest, is_whole = [], True
+            rest.append(first)
+        if is_whole:
+            yield b"".join(reversed(rest)) + b"\n"
+
+
 def read_blocks(path: Path) -> Iterator[list[dict[str, Any]]]:
     """Yield the lines of a file of dropped ones, those that were dropped together in a list.
 

@@ -210,12 +210,13 @@ def update_looked_into(run: Run, batches: list[Batch], result: StepResult) -> It
     Args:
         batches: this rank's micro batches. result: what the step measured.
     """
-    here = run.mesh.heartbeat.at
-    here(Phase.WATCHING)
+    here, around = run.mesh.heartbeat.at, Phase.WATCHING if run.watch.looks else Phase.UPDATE
+    here(around)
     with run.watch.looking(run.progress.step + 1, batches, result, run.numerics):
         here(Phase.UPDATE)
         yield
-        here(Phase.WATCHING)
+        here(around)
+    here(Phase.UPDATE)  # what follows it in the step
 
 
 def show_watched(run: Run, drain: bool = False) -> None:

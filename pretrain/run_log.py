@@ -120,7 +120,7 @@ class RunLog:
             "grad_norm": record.grad_norm,
             "skipped": record.skipped,
             "tokens_seen": tokens_seen,
-            "epochs": {name: float(f"{count:.6g}") for name, count in epochs.items()},
+            "epochs": dict(epochs),  # every digit: the page ends an epoch at the step at which the console does
             "tokens_per_s": tokens_per_s,
             "step_time_s": step_time_s,
             "times": _times(record, step_time_s),
@@ -132,7 +132,7 @@ class RunLog:
         self._held = True
         ended = self._passes.add(line, epochs, before)
         self._ended |= {epoch.source: epoch for epoch in ended}
-        self._say_ends_of_epochs(record.step)
+        self._say_ends_of_epochs(record.step, LINE_EVERY_S)
 
     def say_progress(self, step: int, done: int, total: int) -> None:
         """Say every few seconds how far a long step is; a short step prints nothing but its line.
@@ -155,10 +155,10 @@ class RunLog:
         self._read = data_step + 1, self._epochs_at(data_step + 1)
         return before, self._read[1]
 
-    def _say_ends_of_epochs(self, step: int) -> None:
+    def _say_ends_of_epochs(self, step: int, every_s: float) -> None:
         """Say which sources have been read once more with this step; of small ones every few seconds at most."""
         now_s = time.monotonic()
-        if self._ended and self._metrics is not None and now_s - self._last_ended_s >= LINE_EVERY_S:
+        if now_s - self._last_ended_s >= every_s and self._ended and self._metrics is not None:
             ended = ", ".join(epoch.told() for _, epoch in sorted(self._ended.items()))
             print(f"step {step}: {ended}", file=sys.stderr, flush=True)
             self._ended, self._last_ended_s = {}, now_s
@@ -225,7 +225,7 @@ class RunLog:
         return self._held
 
     def close(self, status: str) -> None:
-        """Flush and close file and loggers; `status` says how the run ended."""
+        """Flush and close file and loggers, say what waits to be said; `status` says how the run ended."""
         try:
             self.flush()
             if self._metrics is not None:
@@ -235,6 +235,7 @@ class RunLog:
             for file in self._shown.values():
                 file.sync()
                 file.close()
+            self._say_ends_of_epochs(self.last.get("step", 0), every_s=0.0)
         finally:  # a full disk must not keep the logger from telling how the run ended
             if self._ledger is not None:
                 self._ledger.close()

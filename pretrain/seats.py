@@ -362,6 +362,8 @@ class Profiler(ABC):
 class Watch(ABC):
     """Looks into some of the steps. Called on every rank; no bit of the run hangs on it, and nothing waits for it."""
 
+    looks: bool = True  # whether it ever looks: what it does is a part of a step's time then
+
     @abstractmethod
     def looking(
         self, step: int, batches: list[Batch], result: StepResult, numerics: Numerics

@@ -68,7 +68,7 @@ def train(run: Run) -> Status:
         if went_back:
             run.control.agree(*asked)
             continue
-        here(Phase.WATCHING)
+        here(Phase.WATCHING if run.watch.looks else Phase.DEVICE)
         show_watched(run, drain=saves)
         here(Phase.DEVICE)
         if compares:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections import deque
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from foundation.text import one_line
-from pretrain.json_lines import JsonLines, parse_line, read_lines
+from pretrain.json_lines import JsonLines, lines_from_end, parse_line, read_lines
 from pretrain.run_files import DYING_LAYER, JOURNAL, WATCH
-
-KINDS_OF_LINE = 2  # in watch.jsonl: looks at layers, and projections
 
 
 class DeadLayers:
@@ -50,10 +49,8 @@ class DeadLayers:
     def _count(self, line: dict[str, Any]) -> list[tuple[str, float, float]]:
         """Count one look; return the layers that have been near zero for so long: name, norm, the whole gradient's."""
         assert self._in_row is not None
-        norms = {layer: of_layer["grad_norm"] for layer, of_layer in line["layers"].items() if "grad_norm" in of_layer}
-        norms = {layer: math.nan if isinstance(norm, str) else norm for layer, norm in norms.items()}  # in a file
-        whole = math.hypot(*norms.values())
-        if not (math.isfinite(whole) and whole > 0):
+        norms, whole = _norms_of(line)
+        if not 0 < whole < math.inf:  # it may be NaN
             return []
         for layer, norm in norms.items():
             self._in_row[layer] = self._in_row.get(layer, 0) + 1 if norm <= self._near_zero * whole else 0
@@ -73,10 +70,20 @@ class DeadLayers:
         """Take up what stands in the files of before this step: named layers, and the last looks."""
         self._in_row = {}
         self._named = {line["layer"] for line in read_lines(self._journal.path) if line.get("event") == DYING_LAYER}
-        if not self._looks.exists():
-            return
-        with self._looks.open("rb") as file:
-            last = deque(file, maxlen=KINDS_OF_LINE * self._num_looks)
-        for seen in filter(None, map(parse_line, last)):
-            if "layers" in seen and seen["step"] < step:
-                self._count(seen)
+        for seen in reversed(list(islice(self._looks_before(step), self._num_looks))):
+            self._count(seen)
+
+    def _looks_before(self, step: int) -> Iterator[dict[str, Any]]:
+        """Yield the looks that count, the newest first: of a long run the file is gigabytes, and the loop waits."""
+        for raw in lines_from_end(self._looks):
+            # most of the others are projections, which are long
+            seen = parse_line(raw) if b'"layers"' in raw else None
+            if seen and "layers" in seen and seen["step"] < step and 0 < _norms_of(seen)[1] < math.inf:
+                yield seen
+
+
+def _norms_of(line: dict[str, Any]) -> tuple[dict[str, float], float]:
+    """Return layer -> gradient norm, and that of the whole gradient."""
+    norms = {layer: of_layer["grad_norm"] for layer, of_layer in line["layers"].items() if "grad_norm" in of_layer}
+    norms = {layer: math.nan if isinstance(norm, str) else norm for layer, norm in norms.items()}  # in a file
+    return norms, math.hypot(*norms.values())

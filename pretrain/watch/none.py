@@ -14,6 +14,8 @@ from pretrain.types import Batch, StepResult
 class NoWatch(Watch):
     """Looks into nothing."""
 
+    looks = False
+
     def looking(
         self, step: int, batches: list[Batch], result: StepResult, numerics: Numerics
     ) -> AbstractContextManager[None]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -11,6 +14,13 @@ from pretrain.watch.histograms import counts_of
 from pretrain.watch.logits import logit_figures, logit_sums
 
 TOKENS_AT_ONCE = 8192  # of a vocabulary of 50,304 their logits are 1.6 GB; GPUs want large kernels
+
+
+class Part(NamedTuple):
+    """What a layer showed in a part of a batch: sequences, and its figures on the device."""
+
+    weight: int
+    figures_F: Tensor
 
 
 class Passes:
@@ -25,10 +35,18 @@ class Passes:
 
     def __init__(self, model: Model, edges: Tensor | None = None, tokens_at_once: int = TOKENS_AT_ONCE) -> None:
         self._model, self._edges, self._tokens_at_once = model, edges, tokens_at_once
-        self._weights: list[int] = []
         self._parts: dict[str, list[Tensor]] = {}
-        self.activations: list[str] = []
-        self.attention: list[str] = []
+        # by layer: a part need not call every one
+        self._activations: dict[str, list[Part]] = {}
+        self._attention: dict[str, list[Part]] = {}
+
+    @property
+    def activations(self) -> list[str]:
+        return list(self._activations)
+
+    @property
+    def attention(self) -> list[str]:
+        return list(self._attention)
 
     def take(self, inputs_BT: Tensor, targets_BT: Tensor) -> None:
         """Look at a batch: (B, T) int64 each."""
@@ -41,48 +59,42 @@ class Passes:
         (layers, 3), `attention` (layers, 2) of `Seen`, `logit_counts` (bins,) int64."""
         parts = self._parts
         found = {"logits": logit_figures(torch.stack(parts["logits"]))}
-        if self.activations:
-            found["activations"] = joined_activations(parts["activations"], self._weights)
-        if self.attention:
-            found["attention"] = joined_attention(parts["attention"], self._weights)
+        if self._activations:
+            found["activations"] = torch.stack([joined_activations(layer) for layer in self._activations.values()])
+        if self._attention:
+            found["attention"] = torch.stack([joined_attention(layer) for layer in self._attention.values()])
         if self._edges is not None:
             found["logit_counts"] = torch.stack(parts["logit_counts"]).sum(0)
         return found
 
     def _take_part(self, inputs_BT: Tensor, targets_BT: Tensor) -> None:
         seen = look_into(self._model, inputs_BT)  # of this call alone: dropped before the next part
-        self._weights.append(len(inputs_BT))
-        self.activations, self.attention = list(seen.activations), list(seen.attention)
+        for parts, figures in ((self._activations, seen.activations), (self._attention, seen.attention)):
+            for layer, figures_F in figures.items():
+                parts.setdefault(layer, []).append(Part(len(inputs_BT), figures_F))
         found = {"logits": logit_sums(seen.logits_BTV, targets_BT)}
-        if seen.activations:
-            found["activations"] = torch.stack(list(seen.activations.values()))
-        if seen.attention:
-            found["attention"] = torch.stack(list(seen.attention.values()))
         if self._edges is not None:
             found["logit_counts"] = counts_of(seen.logits_BTV, self._edges)
         for name, tensor in found.items():
             self._parts.setdefault(name, []).append(tensor)
 
 
-def joined_activations(parts_L3: list[Tensor], weights: list[int]) -> Tensor:
-    """Return (layers, 3), mean, standard deviation and largest absolute value over all parts.
-
-    Args:
-        parts_L3: those of each part. weights: how much of the whole each one is.
-    """
-    if len(parts_L3) == 1:
-        return parts_L3[0]
-    shares = [weight / sum(weights) for weight in weights]
-    means_L = torch.stack([share * part[:, 0] for share, part in zip(shares, parts_L3, strict=True)]).sum(0)
-    squares = [part[:, 1].square() + (part[:, 0] - means_L).square() for part in parts_L3]
-    variances_L = torch.stack([share * square for share, square in zip(shares, squares, strict=True)]).sum(0)
-    peaks_L = torch.stack([part[:, 2] for part in parts_L3]).amax(0)
-    return torch.stack([means_L, variances_L.sqrt(), peaks_L], dim=1)
+def joined_activations(parts: Sequence[Part]) -> Tensor:
+    """Return (3,), mean, standard deviation and largest absolute value of a layer over the parts that called it."""
+    if len(parts) == 1:
+        return parts[0].figures_F
+    mean = _mean([part.figures_F[0] for part in parts], parts)
+    squares = [part.figures_F[1].square() + (part.figures_F[0] - mean).square() for part in parts]
+    return torch.stack([mean, _mean(squares, parts).sqrt(), torch.stack([part.figures_F[2] for part in parts]).amax()])
 
 
-def joined_attention(parts_L2: list[Tensor], weights: list[int]) -> Tensor:
-    """Return (layers, 2), largest score and mean entropy over all parts."""
-    shares = [weight / sum(weights) for weight in weights]
-    peaks_L = torch.stack([part[:, 0] for part in parts_L2]).amax(0)
-    entropies_L = torch.stack([share * part[:, 1] for share, part in zip(shares, parts_L2, strict=True)]).sum(0)
-    return torch.stack([peaks_L, entropies_L], dim=1)
+def joined_attention(parts: Sequence[Part]) -> Tensor:
+    """Return (2,), largest score and mean entropy of a layer over the parts that called it."""
+    peak = torch.stack([part.figures_F[0] for part in parts]).amax()
+    return torch.stack([peak, _mean([part.figures_F[1] for part in parts], parts)])
+
+
+def _mean(values: Sequence[Tensor], parts: Sequence[Part]) -> Tensor:
+    """Return the mean of a value a part; the weights stay on the host, whose copies a GPU would wait for."""
+    whole = sum(part.weight for part in parts)
+    return torch.stack([part.weight / whole * value for part, value in zip(parts, values, strict=True)]).sum()

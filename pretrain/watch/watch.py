@@ -23,6 +23,12 @@ from pretrain.watch.pending import Pending
 from pretrain.watch.tokens import Tokens
 
 
+class SpreadParameters(ConfigError):
+    """Parameters of which each rank holds a part can't be looked at."""
+
+    restart_helps = False  # they are as spread after it
+
+
 class WatchModel(Watch):
     """Looks into the first step and every so many: at layers, histograms, projections and single tokens.
 
@@ -127,12 +133,12 @@ def refuse_shards(model: nn.Module) -> None:
     """Refuse a model of whose parameters a rank holds a part: rank 0 alone looks, and its pass would wait for ever.
 
     Raises:
-        ConfigError: on every rank; names the first such parameter.
+        SpreadParameters: on every rank; names the first such parameter.
     """
     # as staging.py tells a DTensor: importing its module takes longer than a small run's start
     sharded = next((name for name, p in model.named_parameters() if hasattr(p, "to_local")), None)
     if sharded is not None:
-        raise ConfigError(
+        raise SpreadParameters(
             f"watch: {sharded} is spread over the ranks (a DTensor), and watch looks at whole parameters on rank 0 "
             "alone; set watch=none, or take a parallel= that leaves every rank the whole model, such as parallel=ddp"
         )

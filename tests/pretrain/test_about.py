@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
 import torch
 
 from foundation.hashes import hash_file
@@ -42,12 +43,30 @@ def test_the_page_shows_data_environment_and_packages_of_the_run(
     assert ["python", platform.python_version()] in environment and ["torch", version("torch")] in packages
 
 
-def test_packages_are_those_that_their_metadata_tell_of() -> None:
-    told: dict[str, str] = {}
+def told() -> dict[str, str]:
+    """Return what the metadata of all packages tell."""
+    found: dict[str, str] = {}
     for each in distributions():
         if each.metadata["Name"]:
-            told.setdefault(re.sub(r"[-_.]+", "-", each.metadata["Name"]).lower(), each.version)
-    assert packages() == told
+            found.setdefault(re.sub(r"[-_.]+", "-", each.metadata["Name"]).lower(), each.version)
+    return found
+
+
+def test_packages_are_those_that_their_metadata_tell_of() -> None:
+    assert packages() == told()
+
+
+def test_packages_of_setuptools_are_among_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = {"Old_Tool-1.2.egg-info": "Old-Tool", "my.kit-0.4rc1-py3.11.egg-info": "my.kit", "beside.egg-info": "beside"}
+    for (folder, name), number in zip(made.items(), ("1.2", "0.4rc1", "7.0"), strict=True):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "PKG-INFO").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n")
+    (tmp_path / "of_distutils-3.0-py3.12.egg-info").write_text(
+        "Metadata-Version: 1.1\nName: of_distutils\nVersion: 3.0\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = {"old-tool": "1.2", "my-kit": "0.4rc1", "beside": "7.0", "of-distutils": "3.0"}
+    assert mine.items() <= packages().items() and packages() == told()
 
 
 def test_a_damaged_file_leaves_its_sections_out(tmp_path: Path, parse_page: Callable[[Path], Any]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pretrain.json_lines import JsonLines, read_blocks, read_lines
+from pretrain.json_lines import JsonLines, lines_from_end, read_blocks, read_lines
 
 
 def test_lines_come_back_and_are_valid_json(tmp_path: Path) -> None:
@@ -120,6 +120,18 @@ def test_a_machine_that_loses_power_loses_no_line(tmp_path: Path, disk: Any, nam
     journal.drop_after(1)
     assert found() == [1, 2, 3]
     assert next(moments) > 6
+
+
+@settings(max_examples=200, deadline=None)
+@given(pieces=st.lists(st.binary(max_size=9) | st.just(b"\n"), max_size=12), block_bytes=st.integers(1, 12))
+def test_lines_from_the_end_are_those_from_the_beginning_turned_round(pieces: list[bytes], block_bytes: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.jsonl"
+        assert list(lines_from_end(path)) == []
+        path.write_bytes(b"".join(pieces))
+        with path.open("rb") as file:
+            plain = [raw for raw in file if raw.endswith(b"\n")][::-1]
+        assert list(lines_from_end(path, block_bytes)) == plain
 
 
 @settings(max_examples=60, deadline=None)

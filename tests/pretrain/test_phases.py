@@ -15,6 +15,8 @@ from pretrain import train as loop
 from pretrain.heartbeat import Heartbeat, Phase
 from pretrain.mesh import Mesh
 from pretrain.metrics.lines import TIMES, read_metrics
+from pretrain.metrics.page.ledger import WATCH as LOOKING
+from pretrain.metrics.report import write_run_report
 from pretrain.phases import DeviceTimes, HostTimes, read_marks
 from pretrain.train import train
 from pretrain.types import Status
@@ -59,8 +61,25 @@ def test_the_parts_of_a_run_s_steps_sum_to_their_time(worker: ModuleType, overri
         assert time.time() - 60 < line["finished_s"] < time.time()
 
 
+def test_a_run_that_is_not_looked_into_has_no_such_part(
+    worker: ModuleType, overrides: list[str], tmp_path: Path
+) -> None:
+    run = worker.make_run(Mesh(0, 1, 0, torch.device("cpu")), [*overrides, "watch=none", "trainer.max_steps=3"])
+    zero_grad = run.optimizer.zero_grad
+    object.__setattr__(run.optimizer, "zero_grad", lambda: time.sleep(0.1) or zero_grad())
+    run.log.start()
+    assert train(run) is Status.FINISHED
+    run.loader.close()
+    run.log.close("finished")
+    for line in read_metrics(tmp_path / "run/metrics.jsonl"):
+        assert line["times"]["watch_s"] == 0.0 and line["times"]["optimizer_s"] >= 0.1
+    assert LOOKING not in write_run_report(tmp_path / "run").read_text()
+
+
 class SlowLook(NoWatch):
     """Takes its time before and after an update, and when it shows what it saw."""
+
+    looks = True
 
     @contextlib.contextmanager
     def looking(self, step: int, *_: object) -> Iterator[None]:  # type: ignore[override]
@@ -90,6 +109,7 @@ def test_looking_into_a_step_and_the_sum_of_counts_are_neither_the_update_s_nor_
         assert line["times"]["watch_s"] >= (0.2 if line["step"] == 1 else 0.3)
         assert line["times"]["counts_s"] >= 0.1
         assert line["times"]["optimizer_s"] < 0.1 and line["times"]["data_s"] < 0.1
+    assert LOOKING in write_run_report(tmp_path / "run").read_text()
 
 
 class HostEvent:

@@ -238,6 +238,32 @@ def test_ends_of_epochs_that_come_fast_are_said_together(
     assert capsys.readouterr().err == "step 35: epoch 3 of books ended\n"
 
 
+def test_ends_of_epochs_that_wait_are_said_when_the_run_ends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_log = log(tmp_path)
+    for step in range(1, 25):
+        run_log.add(record(step), step, 32 * step)
+    assert capsys.readouterr().err == "step 10: epoch 1 of books ended\n"
+    run_log.close("finished")
+    assert capsys.readouterr().err == "step 24: epoch 2 of books ended\n"
+
+
+def test_the_page_ends_an_epoch_at_the_step_at_which_the_console_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pretrain.run_log.LINE_EVERY_S", 0.0)
+    read = {0: 0.0, 1: 10.5, 2: 10.99998, 3: 10.9999999, 4: 11.0000001}  # six digits of the third are 11
+    run_log = RunLog(PLAN, MetricsFile(tmp_path), NoLogger(), 10.0, None, lambda data_step: {"books": read[data_step]})
+    for step in range(1, 5):
+        run_log.add(record(step), step, 32 * step)
+    run_log.close("finished")
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(" ended")[0] for line in said] == ["step 1: epoch 10 of books", "step 4: epoch 11 of books"]
+    passes = read_history(tmp_path / "metrics.jsonl").passes
+    assert [(epoch.number, epoch.last_step) for epoch in passes] == [(10, 1), (11, 4)]
+
+
 def test_the_end_of_an_epoch_tells_its_loss_and_after_a_resume_from_where_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

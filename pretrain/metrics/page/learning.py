@@ -50,7 +50,7 @@ def add_curves(page: Page, history: History, marks: Sequence[Mark]) -> None:
     times = [
         Curve(label, steps, columns[name], color=color)
         for color, (name, label) in enumerate(TIMES.items())
-        if name in columns and np.isfinite(columns[name]).any()
+        if name in columns and (columns[name] > 0).any()  # a part that took no time is none
     ]
     if times:
         page.curves(times, "step", "seconds", log_y=True, title="Where a step's time goes")
@@ -76,7 +76,7 @@ def _by_source(page: Page, history: History) -> None:
 
 
 def add_evaluations(page: Page, history: History, names: Sequence[str]) -> None:
-    """Add a chart of each measure, its sources together, but for the losses above.
+    """Add charts of each measure, its sources together as far as there are colors, but for the losses above.
 
     Args:
         names: of the evaluations' numbers, `measure` or `measure/source`.
@@ -91,11 +91,12 @@ def add_evaluations(page: Page, history: History, names: Sequence[str]) -> None:
     for title in sorted(charts, key=lambda title: list(UNITS).index(title) if title in UNITS else len(UNITS)):
         lines = [
             Curve(label or title, *history.evaluations(name), dots=True)
-            for label, name in charts[title][:NUM_COLORS]
+            for label, name in charts[title]
             if len(history.evaluations(name)[0]) > 1
         ]
-        if lines:
-            page.curves(lines, "step", UNITS.get(title, title), title=title)
+        for first in range(0, len(lines), NUM_COLORS):
+            part = lines[first : first + NUM_COLORS]
+            page.curves(part, "step", UNITS.get(title, title), title=title if first == 0 else "")
 
 
 def _known(measure: str) -> Iterator[tuple[str, str]]:

@@ -24,10 +24,11 @@ from pretrain.types import Status
 UNSEEN_STEPS = 4  # one under way, two whose results are on their way, one whose line waits for an evaluation
 # parts of the time, in the order in which they are shown
 COMPUTE, DATA, START_UP = "compute that counts", "waiting for data", "start-up and compilation"
-WATCH = "looking into steps"
+COUNTS, WATCH = "waiting for other ranks' counts", "looking into steps"
 SKIPPED, REDONE, REWOUND = "steps that were skipped", "steps lost by a restart", "steps taken back by a rewind"
 DOWN, STOPPED, OTHER = "down after a failure", "stopped on purpose", "other"
-PARTS = (COMPUTE, DATA, WATCH, CHECKPOINT, EVALUATION, START_UP, SKIPPED, REDONE, REWOUND, DOWN, OTHER, STOPPED)
+OF_STEPS = (COMPUTE, DATA, COUNTS, WATCH)
+PARTS = (*OF_STEPS, CHECKPOINT, EVALUATION, START_UP, SKIPPED, REDONE, REWOUND, DOWN, OTHER, STOPPED)
 PAUSES = {CHECKPOINT: CHECKPOINT, EVALUATION: EVALUATION}  # others are no part of their own
 
 
@@ -103,13 +104,14 @@ class _Steps:
     """Steps as they were done, some twice, by the time at which they were finished.
 
     Attributes:
-        finished_s, took_s, data_s, compute_s, watch_s: (n,) float64.
+        finished_s, took_s, data_s, counts_s, compute_s, watch_s: (n,) float64.
         fates: (n,) str, COMPUTE, SKIPPED, REDONE or REWOUND.
     """
 
     finished_s: np.ndarray
     took_s: np.ndarray
     data_s: np.ndarray
+    counts_s: np.ndarray
     compute_s: np.ndarray
     watch_s: np.ndarray
     fates: np.ndarray
@@ -119,20 +121,20 @@ class _Steps:
         """Return all steps, those that stayed and those whose lines were dropped."""
         kept = history.columns
         zeros = np.full(len(history.steps), np.nan)
-        data_s, forward_s, update_s, watch_s = (kept.get(f"times.{name}", zeros) for name in _NAMES)
+        data_s, counts_s, forward_s, update_s, watch_s = (kept.get(f"times.{name}", zeros) for name in _NAMES)
         fates = np.where(history.kept, COMPUTE, SKIPPED).astype(object)
         # a crash while lines are dropped leaves one in both files
         stayed = set(zip(history.steps[-_IN_BOTH:].tolist(), kept["finished_s"][-_IN_BOTH:].tolist(), strict=True))
         gone = [
-            (line["finished_s"], line["step_time_s"], np.nan, np.nan, np.nan, _fate(line, events))
+            (line["finished_s"], line["step_time_s"], *[np.nan] * 4, _fate(line, events))
             for line in read_metrics(dropped)
             if isinstance(line.get("finished_s"), float) and (line["step"], line["finished_s"]) not in stayed
         ]
-        columns = zip(*gone, strict=True) if gone else ([] for _ in range(6))
+        columns = zip(*gone, strict=True) if gone else ([] for _ in range(7))
         joined = (
             np.concatenate([np.asarray(one, object), np.asarray(list(other), object)])
             for one, other in zip(
-                (kept["finished_s"], kept["step_time_s"], data_s, forward_s + update_s, watch_s, fates),
+                (kept["finished_s"], kept["step_time_s"], data_s, counts_s, forward_s + update_s, watch_s, fates),
                 columns,
                 strict=True,
             )
@@ -140,8 +142,7 @@ class _Steps:
         *numbers, all_fates = joined
         columns_s = [each.astype(np.float64) for each in numbers]
         order = np.argsort(columns_s[0], kind="stable")
-        ended_s, took_s, of_data_s, compute_s, of_watch_s = (each[order] for each in columns_s)
-        return cls(ended_s, took_s, of_data_s, compute_s, of_watch_s, all_fates[order])
+        return cls(*(each[order] for each in (*columns_s, all_fates)))
 
     def between(self, low_s: float, high_s: float) -> _Steps:
         """Return those that were finished from `low_s` on and before `high_s`."""
@@ -157,13 +158,13 @@ class _Steps:
         """
         counts = self.fates == COMPUTE
         found = {fate: float(self.took_s[self.fates == fate].sum()) for fate in (SKIPPED, REDONE, REWOUND)}
-        parts = (self.compute_s, self.data_s, self.watch_s)
-        compute_s, data_s, watch_s = (float(np.nansum(each[counts])) for each in parts)
-        others_s = float(self.took_s[counts].sum()) - compute_s - data_s - watch_s
-        return found | {COMPUTE: compute_s - start_up_s, DATA: data_s, WATCH: watch_s, OTHER: others_s}
+        columns = (self.compute_s, self.data_s, self.counts_s, self.watch_s)
+        parts = {part: float(np.nansum(each[counts])) for part, each in zip(OF_STEPS, columns, strict=True)}
+        others_s = float(self.took_s[counts].sum()) - sum(parts.values())
+        return found | parts | {COMPUTE: parts[COMPUTE] - start_up_s, OTHER: others_s}
 
 
-_NAMES = ("data_s", "forward_backward_s", "optimizer_s", "watch_s")
+_NAMES = ("data_s", "counts_s", "forward_backward_s", "optimizer_s", "watch_s")
 _IN_BOTH = 100_000  # lines of the newest steps that are looked at for that
 
 

@@ -32,10 +32,14 @@ def add_projections(page: Page, path: Path) -> None:
         path: of watch.jsonl; `projections` of a line is kind -> {"tokens": (n), "xy": (n) pairs}.
     """
     looks, count = looks_with(path, KEY, MAX_LOOKS)
-    kinds = dict.fromkeys(kind for look in looks for kind, found in look[KEY].items() if found.get("tokens"))
-    if not kinds:
+    found: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
+    for look in looks:
+        for kind, points in look[KEY].items():
+            if points.get("tokens"):  # a look may have none of a kind
+                found.setdefault(kind, []).append((look["step"], points))
+    if not found:
         return
-    shown = [_cloud(kind, [(look["step"], look[KEY][kind]) for look in looks if kind in look[KEY]]) for kind in kinds]
+    shown = [_cloud(kind, of_kind) for kind, of_kind in found.items()]
     page.section("Projections")
     page.text(ABOUT)
     most = max(len(cloud.steps) for cloud in shown)

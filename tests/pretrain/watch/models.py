@@ -54,3 +54,12 @@ class TwoExperts(TwoLayerLSTM):
         hidden_BTD = self.experts[0](self.lstm(self.embedding(inputs_BT))[0])
         logits: Tensor = self.head(hidden_BTD).float()
         return logits
+
+
+class OneExpertACall(TwoExperts):
+    """The first token of a call says which expert takes all of it."""
+
+    def forward(self, inputs_BT: Tensor, cache: Any = None) -> Tensor:
+        expert = self.experts[int(inputs_BT[0, 0]) % 2]
+        logits: Tensor = self.head(expert(self.lstm(self.embedding(inputs_BT))[0])).float()
+        return logits

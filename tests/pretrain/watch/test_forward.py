@@ -23,7 +23,7 @@ from pretrain.watch.histograms import counts_of, edges_on
 from pretrain.watch.layers import layer_of
 from pretrain.watch.logits import logit_figures, logit_sums
 from pretrain.watch.passes import Passes
-from tests.pretrain.watch.models import TwoLayerLSTM
+from tests.pretrain.watch.models import OneExpertACall, TwoLayerLSTM
 
 VOCAB = 40
 
@@ -111,6 +111,23 @@ def test_a_batch_in_parts_shows_the_same_and_only_one_part_s_logits_at_once(mode
         assert other.keys() == found[2].keys() == {"logits", "activations", "attention", "logit_counts"}
         for name, tensor in other.items():
             torch.testing.assert_close(tensor, found[2][name], rtol=1e-4, atol=1e-6)
+
+
+def test_parts_that_call_other_layers_are_joined_by_layer() -> None:
+    model = OneExpertACall(VOCAB)
+    model.init_weights(3)
+    inputs = ids(7)
+    inputs[:, 0] = torch.tensor([0, 2, 1, 4, 3, 6, 8])  # the second expert takes two sequences of seven
+    passes = Passes(model, tokens_at_once=1)
+    passes.take(inputs, inputs)
+    found = dict(zip(passes.activations, passes.tensors()["activations"], strict=True))
+    assert found.keys() == {"embedding", "lstm", "experts.0", "experts.1", "head"}
+    with torch.no_grad():
+        hidden = model.lstm(model.embedding(inputs))[0]
+        for number, rows in enumerate(([0, 1, 3, 5, 6], [2, 4])):
+            expected = activation_figures(model.experts[number](hidden[rows]))
+            torch.testing.assert_close(found[f"experts.{number}"], expected, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(found["lstm"], activation_figures(hidden), rtol=1e-4, atol=1e-6)
 
 
 def test_only_the_last_state_of_a_width_is_held(model: Transformer) -> None:

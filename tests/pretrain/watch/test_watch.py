@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,7 +20,7 @@ from torch.distributed.tensor import distribute_tensor
 from foundation.config import DEFAULT_TARGETS
 from foundation.config.compose import plain
 from foundation.errors import ConfigError, SettingError
-from pretrain.json_lines import JsonLines, read_lines
+from pretrain.json_lines import JsonLines, lines_from_end, read_lines
 from pretrain.main import Config, assemble, check_config
 from pretrain.mesh import Mesh
 from pretrain.run import Run, restore, state_of
@@ -196,12 +197,16 @@ def test_parameters_that_are_spread_over_the_ranks_are_refused_on_every_rank(
         assert isinstance(norm, torch.nn.Module) and isinstance(norm.weight, torch.nn.Parameter) and result is not None
         norm.weight = torch.nn.Parameter(distribute_tensor(norm.weight.detach(), init_device_mesh("cpu", (1,))))
         for rank in range(2):
-            watch = WatchModel(run.model, run.loader, run.tokenizer, Mesh(rank, 2, 0, CPU.device))
+            watch = WatchModel(run.model, run.loader, run.tokenizer, Mesh(rank, 2, 0, CPU.device), run.run_dir)
             with watch.looking(3, batches, result, run.numerics):  # looks into no such step
                 pass
             text = r"^watch: final_norm\.weight is spread over the ranks .*; set watch=none, or take a parallel="
-            with pytest.raises(ConfigError, match=text), watch.looking(10, batches, result, run.numerics):
+            with (
+                pytest.raises(ConfigError, match=text) as refused,
+                watch.looking(10, batches, result, run.numerics),
+            ):
                 pass
+            assert refused.value.restart_helps is False
     finally:
         dist.destroy_process_group()
 
@@ -249,6 +254,36 @@ def test_a_run_that_goes_on_names_a_layer_where_one_that_was_not_killed_does(
             dead = DeadLayers(near_zero=1e-6, num_looks=4, run_dir=tmp_path)
     assert [line["step"] for line in lines(tmp_path, "journal.jsonl")] == [8]
     assert capsys.readouterr().err.count("learnt nothing") == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_a_long_file_what_counts_is_taken_up_and_no_more_is_read(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many projections to a look, and looks without a finite gradient: held against one that saw all of them."""
+    draw, watch, num_bytes = random.Random(seed), JsonLines(tmp_path / "watch.jsonl"), 0
+    whole = DeadLayers(near_zero=1e-6, num_looks=4, run_dir=tmp_path / "whole")
+    looks = looks_at([draw.choice([0.0, 0.0, 0.0, 0.0, "NaN", 1.0]) for _ in range(400)])
+    for line in looks[:-1]:
+        whole.take(line)
+        watch.append(line)
+        for _ in range(draw.randrange(12)):
+            watch.append({"step": line["step"], "projections": {"x": {"tokens": ["layers"], "xy": [[0, 1]] * 20}}})
+
+    def counted(path: Path) -> Iterator[bytes]:
+        nonlocal num_bytes
+        for raw in lines_from_end(path):
+            num_bytes += len(raw)
+            yield raw
+
+    monkeypatch.setattr("pretrain.watch.dead.lines_from_end", counted)
+    again = DeadLayers(near_zero=1e-6, num_looks=4, run_dir=tmp_path)
+    again.take(looks[-1])
+    assert again._in_row is not None and whole._in_row is not None
+    whole.take(looks[-1])
+    for layer, count in whole._in_row.items():
+        assert min(again._in_row[layer], 5) == min(count, 5)
+    assert 0 < num_bytes < watch.path.stat().st_size / 10
 
 
 def test_a_run_that_goes_back_names_a_layer_again_where_its_line_was_dropped(tmp_path: Path) -> None:

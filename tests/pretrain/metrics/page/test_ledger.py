@@ -19,7 +19,9 @@ from tests.lines import Lines
 
 TRAIN = Path(__file__).parents[4] / "launch/train.py"
 T = 1_000_000.0
-STEP_S = {"data_s": 0.25, "forward_backward_s": 1.0, "watch_s": 0.125, "optimizer_s": 0.5, "other_s": 0.125}  # of 2 s
+# of 2 s
+STEP_S = {"data_s": 0.1875, "counts_s": 0.0625, "forward_backward_s": 1.0, "watch_s": 0.125, "optimizer_s": 0.5}
+STEP_S["other_s"] = 0.125
 
 
 def ledger_of(folder: Path) -> Ledger:
@@ -73,7 +75,8 @@ def test_every_second_has_its_part_over_a_kill_a_rewind_and_a_stop(write: Callab
     found = write(events, kept, dropped)
     expected = {
         parts.COMPUTE: 7 * 1.5,  # the first step's five more seconds are start-up's
-        parts.DATA: 7 * 0.25,
+        parts.DATA: 7 * 0.1875,
+        parts.COUNTS: 7 * 0.0625,
         parts.WATCH: 7 * 0.125,
         "checkpoint": 3.0,
         "evaluation": 1.5,

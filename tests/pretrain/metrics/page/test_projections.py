@@ -47,6 +47,16 @@ def test_looks_at_other_tokens_are_not_among_them(shown: Shown) -> None:
     assert "Of 3 looks 2 are shown; all are in watch.jsonl." in parsed.texts
 
 
+def test_a_look_that_has_no_token_of_a_kind_is_not_among_them(shown: Shown) -> None:
+    sets = (["a", "b"], ["a", "b"], [])
+    looks = [
+        {"step": n, KEY: {"x": {"tokens": s, "xy": [[n, 0], [0, n]][: len(s)]}, "y": {"tokens": ["c"], "xy": [[n, 1]]}}}
+        for n, s in enumerate(sets, start=1)
+    ]
+    _, clouds, _ = shown(looks)
+    assert [(cloud["name"], cloud["steps"]) for cloud in clouds] == [("x", [1, 2]), ("y", [1, 2, 3])]
+
+
 def test_points_turn_as_near_as_can_be_to_where_they_were() -> None:
     """No angle, mirrored or not, brings them nearer; distances stay."""
     draw = np.random.default_rng(5)
