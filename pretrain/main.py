@@ -265,10 +265,10 @@ def defaults_of(node: Node[Any]) -> Iterator[tuple[str, Any]]:
 
 def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
     """Restore, say what will be done, train, and write how it ended: nothing where nothing had begun."""
-    say = print if run.mesh.is_main else _silent
+    say = partial(print, flush=True) if run.mesh.is_main else _silent  # in a file, too, before what stderr says later
     say(f"run: {run_dir}\n{describe(run)}")
     for line in plain_told(run):
-        say(line, file=sys.stderr, flush=True)
+        say(line, file=sys.stderr)
     status, reason, begun, refused = Status.FAILED, "an error; see the console", False, False
     try:
         with run.mesh.failing_together():
@@ -276,7 +276,7 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
             if goes_on:
                 run.mesh.on_main(lambda: tell_changes(run, run_dir))
                 if missing := run.mesh.on_main(lambda: missing_told(run, run_dir)):
-                    say(missing, file=sys.stderr, flush=True)
+                    say(missing, file=sys.stderr)
                 say(f"resume: from step {run.progress.step} of {run.plan.max_steps}")
             elif run.mesh.is_main and next(read_metrics(run_dir / METRICS), None):
                 say(f"no checkpoint in {run_dir}; starting anew: its earlier lines move to {DROPPED}")

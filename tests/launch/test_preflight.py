@@ -67,7 +67,7 @@ def test_a_stop_that_is_asked_for_ends_it_amid_a_rung(
         f"gradients.norms_by_name = lambda model: os.kill(os.getpid(), {number})\n"
     )
     code, text = typed_in(script=script, before=amid)
-    told = f"error: stopped by {name} before the first step; nothing was written"
+    told = f"error: stopped by {name} before the first step; nothing was trained"
     assert (code, text.splitlines()[-1]) == (128 + number, told), text
     assert "gradients" not in verdicts(text)
     assert not (tmp_path / "here" / "runs" / "run" / "status.json").exists()

@@ -70,7 +70,12 @@ def test_the_keys_of_a_tree_are_those_of_its_values() -> None:
             " and corpus=hub and corpus=pile and corpus=wikipedia have ",
         ),
         ("clean", "none", "clean.rules", "clean is none here; clean=bare and clean=books and clean=code and"),
-        ("logger", "console", "logger.loggers.wandb", "; logger=default and logger=wandb have logger.loggers.wandb"),
+        (
+            "logger",
+            "console",
+            "logger.loggers.wandb",
+            "; logger=default and logger=email and logger=wandb and logger=webhook have",
+        ),
     ],
 )
 def test_a_key_of_another_option_is_answered_with_that_option(group: str, taken: str, key: str, message: str) -> None:

@@ -43,7 +43,7 @@ def test_a_stop_ends_a_look_amid_a_backward(
     hook_backward(run.model.final_norm, stop)
     hook_backward(run.model.blocks[0], lambda gradient: passes.append("further down"))
     before = {name: tensor.clone() for name, tensor in state_of(run).tensors.items()}
-    with pytest.raises(LookStopped, match=f"stopped by {name} before the first step; nothing was written") as raised:
+    with pytest.raises(LookStopped, match=f"stopped by {name} before the first step; nothing was trained") as raised:
         look_before(run, tmp_path / "run")
     assert passes == ["backward"]  # the layers below were not reached
     assert (raised.value.exit_code, raised.value.restart_helps) == (128 + number, False)
