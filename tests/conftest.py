@@ -84,7 +84,7 @@ def run_ranks(typed: Lines, one_thread: dict[str, str]) -> Callable[..., str]:
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def tiny(data_dir: Path) -> list[str]:
     """Overrides that make a run of a few seconds."""
     return [*TINY, f"data.path={data_dir}"]

@@ -21,7 +21,7 @@ from pretrain.resuming import tell_changes
 from pretrain.run import Run, restore, state_of
 from pretrain.train import train
 from pretrain.types import Status
-from tests.lines import loop_alone
+from tests.lines import TINY, loop_alone
 from tests.pretrain.faults import BadData, Fault, finish, flip_a_bit
 
 CPU = Mesh(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"))
@@ -48,10 +48,10 @@ def make(worker: ModuleType, overrides: list[str]) -> Make:
 
 
 @pytest.fixture(scope="module")
-def whole(worker: ModuleType, tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+def whole(worker: ModuleType, data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
     """A run that met bad data, never killed, and its folder."""
     runs_dir = tmp_path_factory.mktemp("whole")
-    run = worker.make_run(CPU, rewinding(loop_alone(tiny, runs_dir)))
+    run = worker.make_run(CPU, rewinding(loop_alone([*TINY, f"data.path={data_dir}"], runs_dir)))
     BadData(run, BAD)
     assert finish(run) is Status.FINISHED
     return run, runs_dir / "run"
