@@ -170,6 +170,8 @@ class CommandLine:
             raise ConfigError(f"{group}: takes the name of an option, not an object; {own_option(group)}")
         groups = {each: options_of(self.conf_dirs, each) for each in self._groups}
         options = groups[group]
+        if isinstance(override.value(), list):
+            raise ConfigError(f"{group}: takes the name of one option, not a list; allowed: {', '.join(options)}")
         for option in override.sweep_iterator() if override.is_discrete_sweep() else [override.value()]:
             if option not in options:
                 found = f"{group}: {option!r} is no option of this group{similar_option(group, str(option), groups)}"

@@ -90,6 +90,8 @@ def test_an_object_in_place_of_an_option_is_told_where_it_goes(conf: Path) -> No
         ConfigError, match=r"^model: takes the name of an option, not an object; write it as <folder>/m"
     ):
         typed(conf, "model={_target_:mine.Model,x:1}")
+    with pytest.raises(ConfigError, match=r"^model: takes the name of one option, not a list; allowed: "):
+        typed(conf, "model=[small,large]")
 
 
 def test_extra_targets_are_taken_from_the_command_line_alone(conf: Path) -> None:
