@@ -8,7 +8,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from pretrain.mesh import Mesh
 from pretrain.pieces import NONE
-from pretrain.types import Batch, Record, StepResult, TrainState, WayBack
+from pretrain.types import Batch, Record, Resumption, StepResult, TrainState, WayBack
 
 # What the seats' classes are handed when they are built, by parameter name: no key of theirs in a config may have one.
 RUNTIME = frozenset({"mesh", "plan", "device", "model", "loader", "tokenizer", "vocab_size", "run_dir", "plain_pieces"})
@@ -223,21 +222,6 @@ class Guard(ABC):
     @abstractmethod
     def restore(self, facts: dict[str, Any]) -> None:
         """Take back what `facts` gave."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resumption:
-    """What a run that goes on has other than the checkpoint.
-
-    Attributes:
-        step: that it goes on from.
-        changes: every key that differs, each with its verdict (pretrain/checkpoint/changes.py).
-        afresh: group of the config -> what of its state begins anew, in words.
-    """
-
-    step: int
-    changes: tuple[Any, ...] = ()
-    afresh: dict[str, list[str]] = field(default_factory=dict)
 
 
 class Checkpointer(ABC):

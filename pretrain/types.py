@@ -155,3 +155,18 @@ class WayBack:
 
     onset_step: int
     before_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """What a run that goes on has other than the checkpoint.
+
+    Attributes:
+        step: that it goes on from.
+        changes: every key that differs, each with its verdict (pretrain/checkpoint/changes.py).
+        afresh: group of the config -> what of its state begins anew, in words.
+    """
+
+    step: int
+    changes: tuple[Any, ...] = ()
+    afresh: dict[str, list[str]] = field(default_factory=dict)

@@ -46,8 +46,8 @@ from pretrain.heartbeat import Phase
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.run_files import CHECKPOINTS, CONFIG
-from pretrain.seats import Checkpointer, Resumption
-from pretrain.types import TrainState, WayBack
+from pretrain.seats import Checkpointer
+from pretrain.types import Resumption, TrainState, WayBack
 
 AUTO = "or type auto or never"  # in place of a folder
 Result = TypeVar("Result")
