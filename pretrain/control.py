@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.text import one_line
+from pretrain.journal import ASKED
 from pretrain.json_lines import JsonLines, read_lines
 from pretrain.mesh import Mesh
 from pretrain.run_files import CONTROL, JOURNAL
@@ -18,7 +19,6 @@ from pretrain.stability.lr_cuts import LrCut, lowest
 
 LOOK_EVERY_S = 1.0  # a look costs a system call, on a network's disk a millisecond
 SAVE, EVALUATE, STOP, LR = "save", "evaluate", "stop", "lr"
-ASKED = "asked"  # the event of a journal's line
 DEFAULT_LR_STEPS, MAX_STEPS = 1000, 10**9
 MAX_BYTES = 1 << 12
 FORMS = "save, evaluate, stop, or lr <factor> [<steps>], such as lr 0.5 1000"

@@ -9,6 +9,7 @@ import torch
 from foundation.progress import human
 from pretrain.attempts import hang_since, read_attempts
 from pretrain.checkpoint.changes import table
+from pretrain.journal import BEGUN
 from pretrain.json_lines import read_lines
 from pretrain.mesh import PeerLost
 from pretrain.metrics.flops import peak_flops
@@ -16,7 +17,7 @@ from pretrain.metrics.lines import missing_steps
 from pretrain.pieces import PIECES
 from pretrain.plan import counted, epochs
 from pretrain.run import Run
-from pretrain.run_files import BEGUN, JOURNAL, METRICS
+from pretrain.run_files import JOURNAL, METRICS
 from pretrain.types import Status
 
 SHOWN_GAPS = 5

@@ -46,7 +46,7 @@ from pretrain.pieces import OF_THE_MACHINE, held_of
 from pretrain.plan import Plan, TrainerSettings
 from pretrain.resuming import resumed, tell_changes
 from pretrain.run import Progress, Run
-from pretrain.run_files import DROPPED, METRICS
+from pretrain.run_files import DROPPED, FINAL, METRICS
 from pretrain.run_folder import begin, claimed, require_name, require_resume, staying, write_status
 from pretrain.run_log import RunLog
 from pretrain.seats import (
@@ -328,8 +328,9 @@ def end(run: Run, run_dir: Path, status: Status, reason: str, begun: bool, refus
     tried = partial(close_attempt, run_dir, status, reason, step, run.progress.data_step)
     if run.mesh.is_main and begun:
         shown = "the error follows" if status is Status.FAILED else reason  # launch/train.py says it
+        final = refused and status is Status.FAILED
         parts += [
-            ("status.json", lambda: write_status(run_dir, status, reason, step)),
+            ("status.json", lambda: write_status(run_dir, status, reason, step, FINAL if final else "")),
             ("attempts.json", tried),
             ("the last line", lambda: print(status.told(step, shown), flush=True)),
             ("the page", lambda: print(f"page: {write_run_report(run_dir, facts_of(run))}", flush=True)),

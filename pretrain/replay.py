@@ -17,10 +17,11 @@ from pretrain.checkpoint.reading import open_checkpoint
 from pretrain.checkpoint.retention import manifest_of
 from pretrain.checkpoint.rules import Class, rule_of
 from pretrain.inside import Inside, look_inside
+from pretrain.journal import BEGUN, CHANGE
 from pretrain.json_lines import read_blocks, read_lines, spelled
 from pretrain.metrics.lines import read_metrics, with_floats
 from pretrain.run import Run, restore
-from pretrain.run_files import BEGUN, CHANGE, CHECKPOINTS, CONFIG, DROPPED, JOURNAL, METRICS
+from pretrain.run_files import CHECKPOINTS, CONFIG, DROPPED, JOURNAL, METRICS
 from pretrain.train import clip_scale, forward_backward
 from pretrain.types import Record, StepResult
 

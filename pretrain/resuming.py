@@ -6,9 +6,10 @@ from pathlib import Path
 
 from pretrain.checkpoint.changes import is_left_behind, journal_lines
 from pretrain.describe import changes_told
+from pretrain.journal import BEGUN
 from pretrain.json_lines import JsonLines, read_lines
 from pretrain.run import Run, restore
-from pretrain.run_files import BEGUN, JOURNAL
+from pretrain.run_files import JOURNAL
 from pretrain.run_folder import is_own_checkpoint
 
 

@@ -25,10 +25,8 @@ ABOUT = "about.json"
 CHECKPOINTS = "checkpoints"
 REPORT = "report.html"
 BLACKBOX = "blackbox"
-BEGUN = "begun_from"  # the event of a journal's line: the run's first steps are another's
-CHANGE = "change"  # another: what the run goes on with from `step` on that is not as it was
-DYING_LAYER = "dying_layer"  # likewise: a layer's gradient stays near zero
-CRASH_LOOP = "crash_loop"  # the key of status.json that says so
+CRASH_LOOP = "crash_loop"  # a key of status.json: it fails at the same step each time
+FINAL = "final"  # another: what ended the run would end the next start as well
 NO_SIGN = " gave no sign for "  # stands in the first line of each of the watchdog's reports
 _HANG_HEAD = re.compile(rf"(?m)^\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d (.*{NO_SIGN}.*)$")
 

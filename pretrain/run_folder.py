@@ -63,7 +63,7 @@ def _lock_and_claim(
             open_attempt(folder, tree, restarts)
         return ended
     except CrashLoop as error:
-        write_status(folder, Status.FAILED, str(error), error.step, crash_loop=True)
+        write_status(folder, Status.FAILED, str(error), error.step, CRASH_LOOP)
         raise
     except FolderUnusable as error:
         raise ConfigError(f"runs_dir: {error}") from error
@@ -195,10 +195,14 @@ def has_trained(folder: Path) -> bool:
     return (folder / METRICS).exists() or (folder / CHECKPOINTS).exists()
 
 
-def write_status(folder: Path, status: Status, reason: str, step: int, crash_loop: bool = False) -> None:
-    """Write status.json: how the run ended, why, and after which step; and whether it fails there again and again."""
+def write_status(folder: Path, status: Status, reason: str, step: int, marked: str = "") -> None:
+    """Write status.json: how the run ended, why, and after which step.
+
+    Args:
+        marked: CRASH_LOOP or FINAL, where starting the same line again is of no use; neither says nothing of that.
+    """
     told = {"status": status.value, "reason": without_secrets(reason), "step": step}
-    write_json(folder / STATUS, told | ({CRASH_LOOP: True} if crash_loop else {}))
+    write_json(folder / STATUS, told | ({marked: True} if marked else {}))
 
 
 def is_crash_loop(folder: Path) -> bool:

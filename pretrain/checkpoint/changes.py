@@ -14,7 +14,7 @@ from foundation.files import canonical_json
 from foundation.text import one_line
 from pretrain.checkpoint.errors import ResumeRefused
 from pretrain.checkpoint.rules import Class, covers, rule_of
-from pretrain.run_files import CHANGE
+from pretrain.journal import CHANGE
 
 ABSENT = "nothing"
 ALLOW = "allow_change"

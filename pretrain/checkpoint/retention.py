@@ -9,6 +9,7 @@ from foundation.text import visible
 from pretrain.checkpoint.errors import CheckpointError
 from pretrain.checkpoint.integrity import Manifest, read_manifest, remove, set_aside, step_folders, step_of
 from pretrain.checkpoint.labels import Label, read_label
+from pretrain.journal import SET_ASIDE
 from pretrain.json_lines import JsonLines
 from pretrain.run_files import CHECKPOINTS, JOURNAL
 
@@ -63,7 +64,7 @@ def set_all_aside(problems: list[tuple[Path, str]], loaded: Path, run_dir: Path)
     for folder, problem in problems:
         moved = set_aside(folder)
         say(f"{problem}\n  moved to {moved.name} (yours to delete); {loaded.name} is taken instead")
-        line = {"event": "checkpoint_set_aside", "checkpoint": folder.name, "moved_to": moved.name}
+        line = {"event": SET_ASIDE, "checkpoint": folder.name, "moved_to": moved.name}
         # without a step: it belongs to the folder, not to the timeline of steps
         line |= {"problem": problem, "resumed_from": loaded.name}
         JsonLines(run_dir / JOURNAL).append(line, durable=True)

@@ -9,22 +9,18 @@ from typing import Any
 import torch
 
 from foundation.files import read_json, write_json
+from pretrain.journal import CHANGE, FAULT, GOING, NO_WAY, NOT_AGAIN, REPLAY, REWIND, TAKEN, TOLD
 from pretrain.json_lines import JsonLines, read_lines, spelled
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
-from pretrain.run_files import CHANGE, CHECKPOINTS, JOURNAL, METRICS, REPLAYED_STEPS
+from pretrain.run_files import CHECKPOINTS, JOURNAL, METRICS, REPLAYED_STEPS
 from pretrain.stability.lr_cuts import LrCut
 from pretrain.stability.passed_over import PassedOver, windows_of
-from pretrain.stability.rewinds import FAULT, GOING, NO_WAY, NOT_AGAIN, REPLAY, REWIND, TAKEN, History, Rewinds, Trouble
+from pretrain.stability.rewinds import History, Rewinds, Trouble
 from pretrain.stability.rise import Rise
 from pretrain.types import Record, WayBack
 
 MAX_FAULTS = 2  # that are remembered: one may be a cosmic ray
-TOLD = {
-    FAULT: f"done again, it gave other bits: the machine, not the data; nothing is passed over, {JOURNAL} has both",
-    NOT_AGAIN: "the trouble did not come again; nothing is passed over",
-    NO_WAY: "there is no healthy checkpoint from before the trouble to go back to; the run goes on",
-}
 
 
 class Escalation:

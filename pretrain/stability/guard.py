@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from foundation.errors import require
+from pretrain.journal import NEW_LEVEL, SKIP, STOP
 from pretrain.json_lines import JsonLines
 from pretrain.mesh import Mesh
 from pretrain.pieces import NONE, choose
@@ -222,7 +223,7 @@ class SkipGuard(Guard):
         assert self._last is not None
         if not self._diagnosis:  # the loop may still drain what was judged meanwhile
             self._diagnosis = diagnosis
-            line = {"event": "stop", "step": self._last.step, "reason": self._diagnosis}
+            line = {"event": STOP, "step": self._last.step, "reason": self._diagnosis}
             if self._is_main:
                 self._journal.append(line, durable=True)
         return Action.STOP
@@ -244,7 +245,7 @@ class SkipGuard(Guard):
 
     def _line(self, record: Record, reasons: list[str]) -> dict[str, Any]:
         _, _, median_loss, median_log_norm, loss_z, norm_z = record.evidence
-        event = "skip" if record.skipped else "new_level"
+        event = SKIP if record.skipped else NEW_LEVEL
         line = {"event": event, "step": record.step, "loss": record.loss, "grad_norm": record.grad_norm}
         line |= {"reason": ", ".join(reasons), "loss_z": loss_z, "grad_norm_z": norm_z}
         line |= {"median_loss": median_loss, "median_grad_norm": math.exp(median_log_norm)}

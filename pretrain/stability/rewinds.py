@@ -18,13 +18,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from foundation.errors import require
-
-REWIND, REWOUND = "rewind", "rewound"  # events of the journal: decided, done
-REPLAY, REPLAYING = "replay", "replaying"
-FAULT, NOT_AGAIN = "compute_fault", "not_reproduced"  # how a replay ends that clears the data
-NO_WAY = "no_way_back"
-TAKEN = "windows_taken"  # of another run's journal
-GOING = {REWIND: REWOUND, REPLAY: REPLAYING}  # a line, and the one that says that it was carried out
+from pretrain.journal import FAULT, GOING, NO_WAY, NOT_AGAIN, REPLAYING, REWIND
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pretrain.run_files import WATCH
 from pretrain.seats import Model, Numerics, Watch
 from pretrain.tokenizer import Tokenizer
 from pretrain.types import Batch, StepResult
-from pretrain.watch.dead import DeadLayers
+from pretrain.watch.dying_layers import DyingLayers
 from pretrain.watch.fixed import FixedBatches
 from pretrain.watch.look import Look
 from pretrain.watch.pending import Pending
@@ -89,7 +89,7 @@ class WatchModel(Watch):
         require(0 <= near_zero_norm < 1, "near_zero_norm", near_zero_norm, "a part of the whole, from 0 to below 1")
         self._model, self._sequences, self._sample_elements = model, sequences, sample_elements
         self._mesh, self._pending = mesh, Pending(mesh.device)
-        self._dead = DeadLayers(near_zero_norm, near_zero_looks, run_dir)
+        self._dying = DyingLayers(near_zero_norm, near_zero_looks, run_dir)
         batches = FixedBatches(loader, mesh.device, datapoint_sequences, datapoint_tokens)
         self._tokens = Tokens(model, tokenizer, batches, projected_vectors)
 
@@ -121,12 +121,12 @@ class WatchModel(Watch):
     def ready(self, step: int, drain: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
         for name, line in self._pending.ready(step, drain):
             if name == WATCH and "layers" in line:
-                self._dead.take(line)
+                self._dying.take(line)
             yield name, line
 
     def forget(self) -> None:
         self._pending.forget()
-        self._dead.forget()
+        self._dying.forget()
 
 
 def refuse_shards(model: nn.Module) -> None:

@@ -28,6 +28,7 @@ from pretrain.main import build_log, execute
 from pretrain.mesh import Mesh, PeerLost
 from pretrain.metrics.loggers import NoLogger
 from pretrain.run import state_of
+from pretrain.run_files import FINAL, read_status
 from pretrain.types import Record
 
 
@@ -183,11 +184,14 @@ def test_what_failed_was_a_try_and_what_was_refused_was_none(
     begun: bool,
     status: str | None,
     restart_helps: bool | None,
+    tmp_path: Path,
 ) -> None:
     attempt = fails(error, begun)
     assert (attempt and attempt["status"]) == status
     if isinstance(error, GroundworkError):
         assert error.restart_helps is restart_helps
+    told = read_status(tmp_path / "run")
+    assert bool(told) is begun and told.get(FINAL, False) is (begun and restart_helps is False)
 
 
 def test_a_second_ctrl_c_is_told_as_one_though_a_peer_is_lost(

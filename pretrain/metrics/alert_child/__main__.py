@@ -28,7 +28,7 @@ from pretrain.metrics.alerts.follow import Follower, last_step, status_of
 from pretrain.metrics.alerts.messages import Message, Sender
 from pretrain.metrics.serving import Message as Said
 from pretrain.metrics.serving import received, say, serve
-from pretrain.run_files import CONFIG
+from pretrain.run_files import CONFIG, FINAL
 
 LOOK_S = 1.0
 SHORT_S = 0.1  # between two looks for what must be about to come
@@ -95,7 +95,7 @@ class Watcher:
             self._trainer.wait(LOOK_S)
         status = self._status()
         self._look()
-        restart = self._restart if status["status"] in ("failed", KILLED) else None
+        restart = self._restart if status["status"] in ("failed", KILLED) and not status.get(FINAL) else None
         step = last_step(self._run_dir)
         self._desk.add(ended(status, step, restart is not None, self._run_dir, self._follower.stall))
         self._send_all()

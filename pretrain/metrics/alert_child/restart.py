@@ -10,7 +10,7 @@ from pathlib import Path
 from pretrain.json_lines import parse_line
 from pretrain.metrics.alerts.events import Event, ended, not_trained_again
 from pretrain.metrics.alerts.follow import Tail, last_attempt, status_of
-from pretrain.run_files import ATTEMPTS, CRASH_LOOP, LEDGER
+from pretrain.run_files import ATTEMPTS, CRASH_LOOP, FINAL, LEDGER
 
 LOOK_S = 1.0
 RESTART_S = 300.0  # for a launcher to start a run again, and for that start to train
@@ -47,7 +47,7 @@ class Restart:
                     yield not_trained_again(what, self._run_dir)
                     return
             status = status_of(self._run_dir)
-            if CRASH_LOOP in status:
+            if status.keys() & {CRASH_LOOP, FINAL}:
                 yield ended(status, None, False, self._run_dir)
                 return
             if failed := self._failed():

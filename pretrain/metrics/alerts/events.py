@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from foundation.text import one_line
+from pretrain import journal
 from pretrain.run_files import (
     ATTEMPTS,
     BLACKBOX,
     CRASH_LOOP,
-    DYING_LAYER,
+    FINAL,
     HANG,
     JOURNAL,
     STATUS,
@@ -35,6 +36,7 @@ _UNTOUCHED = "the weights are as they were before that step, and the run goes on
 _NONE_PASSED = "nothing is passed over, and the run goes on"
 _AGAIN = "its launcher may start it again; it goes on from the newest checkpoint then"
 _DOWN = "it is down; the same line goes on from the newest checkpoint, if there is one"
+_MEND = "it is down, and another start would end the same way until that is mended"
 _NO_WORD = "kill -9, out of memory, or another rank took it with it"
 _IDENTITY = ("event", "number", "step", "at_step", "data_step", "at_data_step")
 _HANG_FATE = re.compile(r"; (?=(?:it is|they are) )")
@@ -72,7 +74,7 @@ def event_of(line: Line, run_dir: Path) -> Event | None:
 
 def identity_of(line: Line) -> str:
     """Return what tells a line of the journal from others, the same for one of a step that is done again."""
-    keys = ("event", "layer") if line.get("event") == DYING_LAYER else _IDENTITY
+    keys = ("event", "layer") if line.get("event") == journal.DYING_LAYER else _IDENTITY
     return " ".join(f"{key}={line[key]}" for key in keys if key in line)
 
 
@@ -99,7 +101,7 @@ def ended(status: Line, last_step: int | None, restarts: bool, run_dir: Path, st
     Args:
         status: what status.json says; of a run that was killed its status is KILLED.
         last_step: of metrics.jsonl, for a status that tells none.
-        restarts: whether a launcher may start it again: some errors it is told not to.
+        restarts: whether a launcher would start it again, if the status doesn't say that no start gets further.
         stall: the last one that the watchdog told of in this start: why a run was killed, if it came no further.
     """
     how, reason = str(status.get("status")), str(status.get("reason") or "")
@@ -116,7 +118,8 @@ def ended(status: Line, last_step: int | None, restarts: bool, run_dir: Path, st
         why = f"{stall.what}; {stall.then}" if stall is not None and hung else _NO_WORD
         what, look = f"the run ended without a word{at}: {why}", (str(run_dir),)
     if how in ("failed", KILLED):
-        return Event("stop", how, step, what, _AGAIN if restarts else _DOWN, look)
+        then = _MEND if status.get(FINAL) else _AGAIN if restarts else _DOWN
+        return Event("stop", how, step, what, then, look)
     return Event("stop", how, step, what, "it is down; the reason says how it goes on", look)
 
 
@@ -163,13 +166,13 @@ def _fault(line: Line, run_dir: Path) -> Event:
 
 def _not_again(line: Line, run_dir: Path) -> Event:
     step = int(line["at_step"])
-    what = f"step {step}: the same steps were done again, and the trouble did not come"
-    return Event("rewind", "not the data", step, what, _NONE_PASSED, (str(run_dir / JOURNAL),))
+    what = f"step {step}: {journal.TOLD[journal.NOT_AGAIN]}"
+    return Event("rewind", "not the data", step, what, _GOES_ON, (str(run_dir / JOURNAL),))
 
 
 def _no_way(line: Line, run_dir: Path) -> Event:
-    step, reason = int(line["at_step"]), _short(line["reason"])
-    what = f"step {step}: there is no healthy checkpoint of before the trouble to go back to: {reason}"
+    step = int(line["at_step"])
+    what = f"step {step}: {_short(line['reason'])}, and {journal.TOLD[journal.NO_WAY]}"
     return Event("rewind", "no way back", step, what, _GOES_ON, (str(run_dir / JOURNAL),))
 
 
@@ -183,13 +186,13 @@ def _dying(line: Line, run_dir: Path) -> Event:
 
 
 _OF_JOURNAL: dict[str, Callable[[Line, Path], Event]] = {
-    "skip": _skip,
-    "replay": _replay,
-    "rewind": _rewind,
-    "compute_fault": _fault,
-    "not_reproduced": _not_again,
-    "no_way_back": _no_way,
-    DYING_LAYER: _dying,
+    journal.SKIP: _skip,
+    journal.REPLAY: _replay,
+    journal.REWIND: _rewind,
+    journal.FAULT: _fault,
+    journal.NOT_AGAIN: _not_again,
+    journal.NO_WAY: _no_way,
+    journal.DYING_LAYER: _dying,
 }
 
 

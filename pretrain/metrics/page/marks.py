@@ -11,17 +11,13 @@ from foundation.errors import InputError
 from foundation.files import read_json
 from foundation.page import Mark, number
 from foundation.text import one_line
+from pretrain import journal
 from pretrain.json_lines import read_lines
 from pretrain.metrics.page.history import History
 from pretrain.run_files import ATTEMPTS, JOURNAL
 
 MAX_MARKS = 500  # of a kind: the newest; more would be a wall
 MAX_TEXT = 160
-WARNINGS = {
-    "compute_fault": "done again, the steps gave other bits: the machine, not the data",
-    "not_reproduced": "the trouble did not come again; nothing is passed over",
-    "no_way_back": "there is no healthy checkpoint to go back to; the run goes on",
-}
 
 
 def read_marks(run_dir: Path, history: History, run: int = 0, name: str = "") -> list[Mark]:
@@ -46,22 +42,22 @@ def read_marks(run_dir: Path, history: History, run: int = 0, name: str = "") ->
 def _journal(path: Path, run: int) -> Iterator[Mark]:
     for line in read_lines(path):
         match line:
-            case {"event": "skip", "step": int(step)}:
+            case {"event": journal.SKIP, "step": int(step)}:
                 yield Mark(step, "skip", _text(f"skipped: {line.get('reason', '')}"), run)
-            case {"event": "new_level", "step": int(step)}:
+            case {"event": journal.NEW_LEVEL, "step": int(step)}:
                 yield Mark(step, "level", _text(f"a new level, let through: {line.get('reason', '')}"), run)
-            case {"event": "rewind" | "replay" as event, "at_step": int(step), "to_step": int(back)}:
+            case {"event": journal.REWIND | journal.REPLAY as event, "at_step": int(step), "to_step": int(back)}:
                 yield Mark(step, "rewind", _text(f"{event}: back to step {back}: {line.get('reason', '')}"), run)
-            case {"event": "change", "step": int(step), "key": str(key)}:
+            case {"event": journal.CHANGE, "step": int(step), "key": str(key)}:
                 yield Mark(step, "change", _text(f"{key}: {line.get('old')} became {line.get('new')}"), run)
-            case {"event": "asked", "at_step": int(step), "what": str(what)}:
+            case {"event": journal.ASKED, "at_step": int(step), "what": str(what)}:
                 yield Mark(
                     step, "change", _text(f"asked by the control file: {what} {line.get('factor', '')}").rstrip(), run
                 )
-            case {"event": "dying_layer", "step": int(step), "layer": str(layer)}:
+            case {"event": journal.DYING_LAYER, "step": int(step), "layer": str(layer)}:
                 yield Mark(step, "warning", _text(f"{layer} learns nothing: its gradient stays near zero"), run)
-            case {"event": str(event), "at_step": int(step)} if event in WARNINGS:
-                yield Mark(step, "warning", WARNINGS[event], run)
+            case {"event": str(event), "at_step": int(step)} if event in journal.TOLD:
+                yield Mark(step, "warning", journal.TOLD[event], run)
 
 
 def _restarts(path: Path, run: int) -> list[Mark]:

@@ -26,7 +26,7 @@ from pretrain.mesh import Mesh
 from pretrain.run import Run, restore, state_of
 from pretrain.train import forward_backward, train
 from pretrain.types import Status
-from pretrain.watch.dead import DeadLayers
+from pretrain.watch.dying_layers import DyingLayers
 from pretrain.watch.watch import WatchModel
 
 CPU = Mesh(0, 1, 0, torch.device("cpu"))
@@ -228,9 +228,9 @@ def looks_at(norms: list[float | str]) -> list[dict[str, Any]]:
 
 
 def test_a_layer_that_learns_nothing_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    dead = DeadLayers(near_zero=1e-6, num_looks=3, run_dir=tmp_path)
+    dying = DyingLayers(near_zero=1e-6, num_looks=3, run_dir=tmp_path)
     for line in looks_at([0.0, 0.0, 1.0, 0.0, 0.0, 1e-9, 0.0]):
-        dead.take(line)
+        dying.take(line)
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith("step 6: blocks.0 learnt nothing for 3 looks")
     (event,) = lines(tmp_path, "journal.jsonl")
@@ -245,13 +245,13 @@ def test_a_run_that_goes_on_names_a_layer_where_one_that_was_not_killed_does(
 ) -> None:
     looks = looks_at([0.0, 0.0, "NaN", 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
     watch = JsonLines(tmp_path / "watch.jsonl")
-    dead = DeadLayers(near_zero=1e-6, num_looks=4, run_dir=tmp_path)
+    dying = DyingLayers(near_zero=1e-6, num_looks=4, run_dir=tmp_path)
     for line in looks:
-        dead.take(line)
+        dying.take(line)
         watch.append(line)
         watch.append({"step": line["step"], "projections": {}})
         if line["step"] == killed_after:
-            dead = DeadLayers(near_zero=1e-6, num_looks=4, run_dir=tmp_path)
+            dying = DyingLayers(near_zero=1e-6, num_looks=4, run_dir=tmp_path)
     assert [line["step"] for line in lines(tmp_path, "journal.jsonl")] == [8]
     assert capsys.readouterr().err.count("learnt nothing") == 1
 
@@ -262,7 +262,7 @@ def test_of_a_long_file_what_counts_is_taken_up_and_no_more_is_read(
 ) -> None:
     """Many projections to a look, and looks without a finite gradient: held against one that saw all of them."""
     draw, watch, num_bytes = random.Random(seed), JsonLines(tmp_path / "watch.jsonl"), 0
-    whole = DeadLayers(near_zero=1e-6, num_looks=4, run_dir=tmp_path / "whole")
+    whole = DyingLayers(near_zero=1e-6, num_looks=4, run_dir=tmp_path / "whole")
     looks = looks_at([draw.choice([0.0, 0.0, 0.0, 0.0, "NaN", 1.0]) for _ in range(400)])
     for line in looks[:-1]:
         whole.take(line)
@@ -276,8 +276,8 @@ def test_of_a_long_file_what_counts_is_taken_up_and_no_more_is_read(
             num_bytes += len(raw)
             yield raw
 
-    monkeypatch.setattr("pretrain.watch.dead.lines_from_end", counted)
-    again = DeadLayers(near_zero=1e-6, num_looks=4, run_dir=tmp_path)
+    monkeypatch.setattr("pretrain.watch.dying_layers.lines_from_end", counted)
+    again = DyingLayers(near_zero=1e-6, num_looks=4, run_dir=tmp_path)
     again.take(looks[-1])
     assert again._in_row is not None and whole._in_row is not None
     whole.take(looks[-1])
@@ -288,15 +288,15 @@ def test_of_a_long_file_what_counts_is_taken_up_and_no_more_is_read(
 
 def test_a_run_that_goes_back_names_a_layer_again_where_its_line_was_dropped(tmp_path: Path) -> None:
     looks, watch = looks_at([0.0, 0.0, 0.0, 0.0]), JsonLines(tmp_path / "watch.jsonl")
-    dead = DeadLayers(near_zero=1e-6, num_looks=3, run_dir=tmp_path)
+    dying = DyingLayers(near_zero=1e-6, num_looks=3, run_dir=tmp_path)
     for line in looks:
-        dead.take(line)
+        dying.take(line)
         watch.append(line)
     for file in (watch, JsonLines(tmp_path / "journal.jsonl")):
         file.drop_after(1)
-    dead.forget()
+    dying.forget()
     for line in looks[1:]:
-        dead.take(line)
+        dying.take(line)
     assert [line["step"] for line in lines(tmp_path, "journal.jsonl")] == [3]
 
 

@@ -19,6 +19,7 @@ from pretrain.main import execute
 from pretrain.mesh import Mesh
 from pretrain.metrics.alerts.events import KINDS
 from pretrain.metrics.alerts.webhook import Webhook
+from pretrain.run_files import CRASH_LOOP
 from pretrain.run_folder import write_status
 from pretrain.types import Status
 from tests.pretrain.faults import BadData
@@ -141,7 +142,7 @@ def test_a_run_that_is_given_up_at_its_next_start_is_told(
     write_status(run_dir, Status.FAILED, "RuntimeError: CUDA error", 3)
     wait_for(lambda: len(posts.got) == 2)
     assert posts.got[1]["now"] == "its launcher may start it again; it goes on from the newest checkpoint then"
-    write_status(run_dir, Status.FAILED, "a crash loop: 3 tries in a row failed", 3, crash_loop=True)
+    write_status(run_dir, Status.FAILED, "a crash loop: 3 tries in a row failed", 3, CRASH_LOOP)
     wait_for(lambda: len(posts.got) == 3)
     assert posts.got[2]["now"] == "nobody starts it again" and "a crash loop" in posts.got[2]["what"]
 

@@ -12,8 +12,8 @@ import pytest
 from pretrain.attempts import CrashLoop, close_attempt, open_attempt, withdraw_attempt
 from pretrain.json_lines import JsonLines
 from pretrain.metrics.alert_child.restart import Restart
-from pretrain.metrics.alerts.events import Event
-from pretrain.run_files import LEDGER
+from pretrain.metrics.alerts.events import Event, ended
+from pretrain.run_files import CRASH_LOOP, FINAL, LEDGER, read_status
 from pretrain.run_folder import write_status
 from pretrain.types import Status
 
@@ -103,6 +103,13 @@ def test_a_crash_loop_is_told(restart: Restart, run_dir: Path) -> None:
         fails(run_dir, 7, "ValueError: no")
     with pytest.raises(CrashLoop) as refused:
         open_attempt(run_dir, TREE, 3)
-    write_status(run_dir, Status.FAILED, str(refused.value), 7, crash_loop=True)
+    write_status(run_dir, Status.FAILED, str(refused.value), 7, CRASH_LOOP)
     ((what, then),) = told(restart.events())
     assert "3 tries in a row failed" in what and then == "nobody starts it again"
+
+
+def test_nobody_waits_for_a_start_after_an_error_that_ends_each(restart: Restart, run_dir: Path) -> None:
+    write_status(run_dir, Status.FAILED, "the disk is full", 7, FINAL)
+    then = ended(read_status(run_dir), None, True, run_dir).then
+    assert then == "it is down, and another start would end the same way until that is mended"
+    assert told(restart.events()) == [("failed at step 7: the disk is full", then)]

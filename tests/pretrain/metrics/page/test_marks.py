@@ -41,7 +41,7 @@ def test_what_happened_is_marked_where_it_happened(tmp_path: Path, make_line: Ca
     texts = {mark.step: mark.text for mark in marks}
     assert texts[5] == "skipped: loss spike" and texts[3] == "skipped" and texts[2] == "optim.lr: 0.1 became 0.2"
     assert texts[9] == "rewind: back to step 4: five skips in a row"
-    assert texts[8].startswith("blocks.1 learns nothing") and texts[4].startswith("done again, the steps gave other")
+    assert texts[8].startswith("blocks.1 learns nothing") and texts[4].startswith("done again, the step gave other")
     assert texts[1] == "asked by the control file: save" and texts[10] == "asked by the control file: lr 0.5"
     assert texts[7].startswith("start 1 ended: RuntimeError: no") and "\n" not in texts[7]
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from foundation.text import one_line
+from pretrain.journal import DYING_LAYER
 from pretrain.json_lines import JsonLines, lines_from_end, parse_line, read_lines
-from pretrain.run_files import DYING_LAYER, JOURNAL, WATCH
+from pretrain.run_files import JOURNAL, WATCH
 
 
-class DeadLayers:
+class DyingLayers:
     """Takes the lines of watch.jsonl in turn, on rank 0.
 
     What earlier starts saw and named it takes from the run's files, so that a run that was killed and went on names the
