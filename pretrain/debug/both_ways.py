@@ -280,8 +280,7 @@ def medians(draw: Draw, fast: type[Window] = Window) -> Both:
             window.add(values_2, accepted.to(draw.device))
             window.begin_anew(torch.tensor([False, number == anew], device=draw.device))
         window.add(torch.full_like(values_2V[:, 0], 4.0), torch.ones((), dtype=torch.bool, device=draw.device))
-        told = zip(("the medians", "the spreads"), window.center_and_spread(), strict=True)
-        found.append(dict(told) | {"the highest": window.highest()})
+        found.append(dict(zip(("the medians", "the spreads", "the highest"), window.look(), strict=True)))
     return Both(f"{values_2V.size(1)} values through a window of {size}", torch.float32, *found)
 
 

@@ -160,6 +160,7 @@ class SkipGuard(Guard):
         self._least_jump_2 = torch.tensor([-math.inf, math.log(min_norm_jump)], device=device)
         self._least_spread_2 = torch.tensor([0.0, MIN_LOG_NORM_SPREAD], device=device)
         self._least_spread_frac_2 = torch.tensor([MIN_LOSS_SPREAD_FRAC, 0.0], device=device)
+        self._is_norm_2 = torch.tensor([False, True], device=device)
         self._budget = SkipBudget(max_skips_in_row, budget_skips, budget_steps)
         self._run_dir, self._journal = run_dir, JsonLines(run_dir / JOURNAL)
         self._escalation = Escalation(rewind, mesh, plan, device, run_dir, skip_windows)
@@ -171,26 +172,26 @@ class SkipGuard(Guard):
 
     @torch.no_grad()
     def judge(self, loss: Tensor, grad_norm: Tensor) -> Tensor:
-        finite = torch.isfinite(loss) & torch.isfinite(grad_norm)
         observed_2 = torch.stack([loss, grad_norm.clamp(min=MIN_NORM).log()]).float()
-        center_2, spread_2 = self._window.center_and_spread()
+        finite = torch.isfinite(observed_2).all()
+        center_2, spread_2, highest_2 = self._window.look()
         rise_2 = observed_2 - center_2
         least_2 = self._least_spread_2 + self._least_spread_frac_2 * center_2.abs()
         z_2 = rise_2 / torch.maximum(spread_2, least_2)
         armed_2 = self._window.count_K >= self._min_accepted
         spike_2 = (z_2 > self._threshold) & (rise_2 > self._least_rise_2) & armed_2  # NaN compares as no spike
-        spike_2 = spike_2 & (observed_2 - self._window.highest() > self._least_jump_2)
+        spike_2 = spike_2 & (observed_2 - highest_2 > self._least_jump_2)
         blow_up = spike_2[1] & (rise_2[1] > math.log(BLOW_UP_RATIO))
         bad = ~finite | spike_2[0] | blow_up
         norm_only = spike_2[1] & ~bad
         new_level = norm_only & (self._norm_skips >= self._max_skips_in_row)
         bad = bad | (norm_only & ~new_level)
-        self._window.begin_anew(torch.stack([torch.zeros_like(new_level), new_level]))
+        self._window.begin_anew(self._is_norm_2 & new_level)
         self._window.add(observed_2, ~bad)
         # a step skipped for another reason leaves it as it is: it left the weights as they are, too
         counted = torch.where(bad, self._norm_skips + norm_only, (self._norm_skips - 1).clamp(min=0))
         self._norm_skips.copy_(counted.masked_fill(new_level, 0))
-        kinds_2 = torch.stack([spike_2[0] * SPIKE, spike_2[1] * SPIKE + blow_up * (BLOW_UP - SPIKE)])
+        kinds_2 = spike_2 * SPIKE + (self._is_norm_2 & blow_up) * (BLOW_UP - SPIKE)
         return torch.cat([bad.float()[None], kinds_2, center_2, z_2])
 
     def decide(self, record: Record) -> Action:

@@ -1,6 +1,6 @@
 """The last accepted values of a few series, with their median and spread: on the device, in fixed shapes, no sync.
 
-Shape suffixes: K series, W places of the window.
+Shape suffixes: K series, W places of the window, H numbers of values held.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ class Window:
         self.values_KW = torch.zeros(num_series, size, device=device)
         self.count_K = torch.zeros(num_series, dtype=torch.int64, device=device)
         self._places_W = torch.arange(size, device=device)
+        held = torch.arange(size + 1)
+        # of so many held values in order: the two in the middle, one twice for an odd number, and the last
+        middle_and_last = torch.stack([(held - 1) // 2, held // 2, held - 1], dim=1).clamp(min=0)
+        self._middle_and_last_H3 = middle_and_last.to(device)
 
     def add(self, values_K: Tensor, accepted: Tensor) -> None:
         """Put one value of each series into the window, or, where `accepted` is False, leave every bit of it.
@@ -44,47 +48,34 @@ class Window:
         """Forget all values of the series where `series_K`, (num_series,) bool, is True."""
         self.count_K.masked_fill_(series_K, 0)
 
-    def center_and_spread(self) -> tuple[Tensor, Tensor]:
-        """Return medians and spreads (1.4826 times the median absolute deviation), each (num_series,) float32.
+    def look(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return medians, spreads and largest values, each (num_series,) float32; NaN for an empty series.
 
-        The current value never takes part: judge first, then add. Both are NaN for an empty series.
+        The median of an even number is the mean of the two in the middle, the spread 1.4826 times the median absolute
+        deviation. The current value never takes part: look first, then add. As few operations as it goes: each costs a
+        launch in every step, and they compute next to nothing.
         """
-        held_K = self.count_K.clamp(max=len(self._places_W))
-        held_KW = self._places_W < held_K[:, None]
-        center_K = _median(self.values_KW, held_KW, held_K)
-        deviations_KW = (self.values_KW - center_K[:, None]).abs()
-        return center_K, MAD_TO_STD * _median(deviations_KW, held_KW, held_K)
-
-    def highest(self) -> Tensor:
-        """Return the largest value of each series, (num_series,) float32; -inf for an empty one."""
-        held_KW = self._places_W < self.count_K[:, None]
-        return torch.where(held_KW, self.values_KW, -torch.inf).amax(dim=1)
+        places_K3 = self._middle_and_last_H3[self.count_K.clamp(max=len(self._places_W))]
+        held_KW = torch.where(self._places_W < self.count_K[:, None], self.values_KW, torch.nan)
+        ordered_K3 = held_KW.sort(dim=1).values.gather(1, places_K3)  # NaN sorts behind all numbers
+        center_K1 = ordered_K3[:, :2].mean(dim=1, keepdim=True)
+        deviations_K2 = (held_KW - center_K1).abs().sort(dim=1).values.gather(1, places_K3[:, :2])
+        return center_K1[:, 0], MAD_TO_STD * deviations_K2.mean(dim=1), ordered_K3[:, 2]
 
 
 class PlainWindow(Window):
     """The same by sorting on the host, series by series, in float64. Each look is a host sync."""
 
-    def center_and_spread(self) -> tuple[Tensor, Tensor]:
+    def look(self) -> tuple[Tensor, Tensor, Tensor]:
         """As in Window."""
-        found = []
-        for held in self._held():
-            center = statistics.median(held) if held else float("nan")
-            deviation = statistics.median([abs(value - center) for value in held]) if held else float("nan")
-            found.append((center, MAD_TO_STD * deviation))
-        center_and_spread_K2 = torch.tensor(found, dtype=torch.float32, device=self.values_KW.device)
-        return center_and_spread_K2[:, 0], center_and_spread_K2[:, 1]
-
-    def highest(self) -> Tensor:
-        """As in Window."""
-        return torch.tensor([max(held, default=-math.inf) for held in self._held()], device=self.values_KW.device)
-
-    def _held(self) -> list[list[float]]:
-        """Return the values of each series that are looked at."""
-        return [values[:count] for values, count in zip(self.values_KW.tolist(), self.count_K.tolist(), strict=True)]
+        series = zip(self.values_KW.tolist(), self.count_K.tolist(), strict=True)
+        found = [_look(values[:count]) for values, count in series]
+        center_K, spread_K, highest_K = torch.tensor(found, dtype=torch.float32, device=self.values_KW.device).T
+        return center_K, spread_K, highest_K
 
 
-def _median(values_KW: Tensor, held_KW: Tensor, held_K: Tensor) -> Tensor:
-    """Return (K,) medians over the places held; of an even number the mean of the two in the middle."""
-    ordered_KW = torch.where(held_KW, values_KW, torch.nan).sort(dim=1).values  # NaN sorts behind all numbers
-    middle_K2 = torch.stack([(held_K - 1) // 2, held_K // 2], dim=1).clamp(min=0)
-    return ordered_KW.gather(1, middle_K2).mean(dim=1)
+def _look(held: list[float]) -> tuple[float, float, float]:
+    if not held:
+        return math.nan, math.nan, math.nan
+    center = statistics.median(held)
+    return center, MAD_TO_STD * statistics.median([abs(value - center) for value in held]), max(held)

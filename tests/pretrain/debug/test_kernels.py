@@ -82,10 +82,10 @@ def late(index: np.ndarray, n: int, *key: Any) -> np.ndarray:
 class Mean(Window):
     """A window whose centre is the mean."""
 
-    def center_and_spread(self) -> tuple[Tensor, Tensor]:
+    def look(self) -> tuple[Tensor, Tensor, Tensor]:
         held_KW = self._places_W < self.count_K[:, None]
         center_K = torch.where(held_KW, self.values_KW, 0).sum(1) / held_KW.sum(1)
-        return center_K, super().center_and_spread()[1]
+        return center_K, *super().look()[1:]
 
 
 def without_the_first(model: nn.Module) -> Tensor:

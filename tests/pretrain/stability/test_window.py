@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -32,12 +30,12 @@ def test_holds_the_last_accepted_values(stream: list[tuple[float, float, bool]],
     assert window.count_K.tolist() == [sum(w and np.isfinite(a) and np.isfinite(b) for a, b, w in stream)] * 2
     if held:
         values = np.array(held, dtype=np.float64).T
-        center, spread = window.center_and_spread()
+        center, spread, highest = window.look()
         expected = np.median(values, axis=1)
         deviations = np.median(np.abs(values - expected[:, None]), axis=1)
         np.testing.assert_allclose(center, expected, rtol=1e-6, atol=1e-5)
         np.testing.assert_allclose(spread, MAD_TO_STD * deviations, rtol=1e-5, atol=1e-4)
-        assert window.highest().tolist() == values.max(axis=1).tolist()
+        assert highest.tolist() == values.max(axis=1).tolist()
 
 
 def test_spread_of_normal_values_is_their_standard_deviation() -> None:
@@ -45,15 +43,15 @@ def test_spread_of_normal_values_is_their_standard_deviation() -> None:
     values = np.random.default_rng(0).normal(5.0, 2.0, size=4096).astype(np.float32)
     window.values_KW.copy_(torch.from_numpy(values)[None])
     window.count_K.fill_(4096)
-    center, spread = window.center_and_spread()
+    center, spread, _ = window.look()
     assert center.item() == pytest.approx(5.0, abs=0.15) and spread.item() == pytest.approx(2.0, rel=0.05)
 
 
 @BOTH_WAYS
 def test_an_empty_window_says_nothing(kind: type[Window]) -> None:
     window = kind(2, 4, torch.device("cpu"))
-    center, spread = window.center_and_spread()
-    assert center.isnan().all() and spread.isnan().all() and window.highest().tolist() == [-math.inf] * 2
+    center, spread, highest = window.look()
+    assert center.isnan().all() and spread.isnan().all() and highest.isnan().all()
 
 
 @BOTH_WAYS
@@ -66,7 +64,8 @@ def test_a_series_that_begins_anew_forgets_and_the_other_does_not(before: int, k
             window.begin_anew(torch.tensor([False, True]))
         window.add(torch.tensor([float(number), float(number)]), torch.tensor(True))
     assert window.count_K.tolist() == [before + 3, 3]
-    center, spread = window.center_and_spread()
+    center, spread, highest = window.look()
+    assert highest.tolist() == [max(numbers[-4:]), 300.0]
     assert center.tolist() == [np.median(numbers[-4:]), 200.0]
     assert spread[1].item() == pytest.approx(MAD_TO_STD * 100)
     assert window.values_KW[0].tolist() == last_by_place(numbers, 4)
