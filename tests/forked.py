@@ -25,6 +25,6 @@ with tempfile.TemporaryDirectory() as scratch:
     command = CommandLine([*TINY, "run_name=run"], CONF_DIR, "train", Path(scratch))
     for config, hydra in compose(command):
         checked(config, hydra, command)
-sys.argv = argv
+sys.argv, tempfile.tempdir = argv, None  # of a line, its own
 gc.collect()
 gc.freeze()
