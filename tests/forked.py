@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numpy.random  # noqa: F401
-import torch._dynamo
+import torch._dynamo  # which DistributedDataParallel asks for a setting
 import torch.distributed.run  # noqa: F401
 
 import launch.continuation  # noqa: F401

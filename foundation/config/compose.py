@@ -208,11 +208,11 @@ def _mode_by_flag() -> Iterator[None]:
     """Inside this block `-m` alone says whether Hydra sweeps: it composes all of the config once before to see whether
     `hydra.mode` says so too, a tenth of a second that every start would wait for."""
     find_mode = Hydra.get_mode
-    Hydra.get_mode = lambda *_, **__: None
+    Hydra.get_mode = lambda *_, **__: None  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Hydra.get_mode = find_mode
+        Hydra.get_mode = find_mode  # type: ignore[method-assign]
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
