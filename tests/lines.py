@@ -67,7 +67,7 @@ class Lines:
     def __init__(self, folder: Path) -> None:
         self._folder, self._count = folder, itertools.count()
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["launch.trials", "launch.continuation", "torch.distributed.run"])
+        self._context.set_forkserver_preload(["tests.forked"])
 
     def start(
         self,

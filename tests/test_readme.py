@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from data_pipeline.classifier.train import check_config as check_classifier
 from data_pipeline.compare_tokenizers.compare import check_config as check_comparing
@@ -24,6 +25,7 @@ from foundation.config import DEFAULT_TARGETS
 from foundation.config.compose import plain
 from launch.generate_line import parse
 from pretrain.main import check_config as check_train
+from tests.lines import Lines
 
 REPOSITORY = Path(__file__).parents[1]
 TEXT = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -37,7 +39,8 @@ COMPARING = [line for line in TYPED if line.startswith("python -m data_pipeline.
 SETTINGS = re.findall(r"`([^`]+=[^`]*)`", "".join(re.findall(r"^\| (`.*?) \|", TEXT.partition("## Training")[2], re.M)))
 
 
-def checked(root: str, words: list[str]) -> None:
+@functools.cache
+def checked(root: str, words: tuple[str, ...]) -> None:
     """Compose and check every combination of values, as the command would before it does anything."""
     for word in OverridesParser.create().parse_overrides([word for word in words if "=" in word]):
         for value in word.sweep_string_iterator() if word.is_sweep_override() else [None]:
@@ -55,12 +58,12 @@ def test_a_line_of_training_is_taken(line: str) -> None:
     assert (REPOSITORY / "launch/train.py").exists()
     arguments = words[words.index("launch/train.py") + 1 :]
     if "--config-path" not in arguments:
-        checked("train", arguments)
+        checked("train", tuple(arguments))
 
 
 @pytest.mark.parametrize("line", PIPELINE)
 def test_a_line_of_the_pipeline_is_taken(line: str) -> None:
-    checked("pipeline", shlex.split(line, comments=True)[3:])
+    checked("pipeline", tuple(shlex.split(line, comments=True)[3:]))
 
 
 @pytest.mark.parametrize("line", CLASSIFIER)
@@ -98,17 +101,25 @@ def test_there_are_lines_to_test() -> None:
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_setting_of_the_training_exists(setting: str) -> None:
     key, _, value = setting.partition("=")
-    checked("train", [setting] if value else ["run_name=x"])
+    checked("train", (setting if value else "run_name=x",))
+    node, _, name = f"tree.{key}".rpartition(".")
+    assert name in OmegaConf.select(OmegaConf.create({"tree": usual()}), node)
+
+
+@functools.cache
+def usual() -> DictConfig:
+    """Return the config of training as it is composed where nothing is typed."""
     with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
-        node, _, name = f"tree.{key}".rpartition(".")
-        assert name in OmegaConf.select(OmegaConf.create({"tree": compose("train")}), node)
+        return compose("train")
 
 
 @pytest.mark.slow
-def test_the_notebook_runs_as_written(data_dir: Path, one_thread: dict[str, str]) -> None:
+def test_the_notebook_runs_as_written(data_dir: Path, tmp_path: Path, one_thread: dict[str, str], typed: Lines) -> None:
     (code,) = [block for language, block in BLOCKS if language == "python" and "loss.backward()" in block]
     code += "\nassert loss.item() < 12 and all(p.grad is not None for p in model.parameters())"
-    subprocess.run([sys.executable, "-c", code], cwd=data_dir.parents[1], env=one_thread, check=True, timeout=120)
+    (tmp_path / "notebook.py").write_text(code)
+    found, text = typed.start(tmp_path / "notebook.py", [], data_dir.parents[1], one_thread).wait()
+    assert found == 0, text
 
 
 def test_removed_documents_are_read_as_written(tmp_path: Path) -> None:
@@ -173,9 +184,14 @@ for text, sketch in zip(texts, sketches):
 
 
 @pytest.mark.slow
-def test_a_run_is_loaded_and_exported_as_written(tiny: list[str], tmp_path: Path, one_thread: dict[str, str]) -> None:
-    line = [sys.executable, REPOSITORY / "launch/train.py", *tiny, "run_name=gpt_small", "trainer.max_steps=2"]
-    subprocess.run(line, cwd=tmp_path, env=one_thread, check=True, timeout=120)
+def test_a_run_is_loaded_and_exported_as_written(
+    tiny: list[str], tmp_path: Path, one_thread: dict[str, str], typed: Lines
+) -> None:
+    line = [*tiny, "run_name=gpt_small", "trainer.max_steps=2"]
+    code, text = typed.start(REPOSITORY / "launch/train.py", line, tmp_path, one_thread).wait()
+    assert code == 0, text
     (code,) = [block for language, block in BLOCKS if language == "python" and "to_huggingface_state" in block]
     code += "\nassert state['lm_head.weight'].shape[0] == trained.tokenizer.vocab_size"
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=one_thread, check=True, timeout=120)
+    (tmp_path / "written.py").write_text(code)
+    found, text = typed.start(tmp_path / "written.py", [], tmp_path, one_thread).wait()
+    assert found == 0, text

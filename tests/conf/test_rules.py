@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import itertools
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,11 @@ OF_SETS = [
 
 
 def composed(*overrides: str) -> dict[str, Any]:
+    return copy.deepcopy(composed_once(*overrides))
+
+
+@functools.cache
+def composed_once(*overrides: str) -> dict[str, Any]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return plain(compose("pipeline", ["name=x", *overrides]))
 

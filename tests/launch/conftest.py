@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.lines import Line
+
 TRAIN = Path(__file__).parents[2] / "launch" / "train.py"
 BIN = Path(sys.executable).parent
 
 
 class Terminal:
-    """Types commands in a folder: `torchrun` in earnest, `type` forked, with ranks as torchrun would start them."""
+    """Types commands in a folder: `type` with ranks as torchrun would start them, `torchrun` with torchrun itself."""
 
     def __init__(self, folder: Path, environment: dict[str, str], typed: Any) -> None:
         self.folder, self.typed = folder, typed
@@ -28,16 +29,14 @@ class Terminal:
         return str(text)
 
     def torchrun(self, *arguments: str, ranks: int = 1, code: int = 0) -> str:
-        child = self.start(*arguments, ranks=ranks)
-        text, _ = child.communicate(timeout=240)
-        assert child.returncode == code, text
+        found, text = self.start(*arguments, ranks=ranks).wait()
+        assert found == code, text
         return text
 
-    def start(self, *arguments: str, ranks: int = 1) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, ranks: int = 1) -> Line:
         many = ["--standalone", f"--nproc_per_node={ranks}"] if ranks > 1 else []
-        command = [str(BIN / "torchrun"), *many, str(TRAIN), *arguments]
-        pipe, both = subprocess.PIPE, subprocess.STDOUT
-        return subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=pipe, stderr=both, text=True)
+        line: Line = self.typed.start(BIN / "torchrun", [*many, str(TRAIN), *arguments], self.folder, self.environment)
+        return line
 
     def status(self, name: str) -> dict[str, Any]:
         return dict(json.loads((self.folder / "runs" / name / "status.json").read_text()))

@@ -151,10 +151,9 @@ while True:
 def wrote(folder: Path, status: str) -> str:
     """Return a child's script that ends a run like this."""
     return f"""
+import json
 from pathlib import Path
-from pretrain.run_folder import write_status
-from pretrain.types import Status
-write_status(Path({str(folder)!r}), Status({status!r}), "", 1)
+Path({str(folder / "status.json")!r}).write_text(json.dumps({{"status": {status!r}, "reason": "", "step": 1}}))
 """
 
 

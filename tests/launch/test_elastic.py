@@ -47,8 +47,7 @@ def run(tmp_path: Path, one_thread: dict[str, str], monkeypatch: pytest.MonkeyPa
     return begin
 
 
-@pytest.mark.parametrize("code", [2, 3, 4])
-@pytest.mark.parametrize("max_restarts", [0, 3])
+@pytest.mark.parametrize(("code", "max_restarts"), [(2, 0), (3, 3), (4, 3)])
 def test_a_final_end_is_told_by_the_ranks_alone_and_not_restarted(run: Run, code: int, max_restarts: int) -> None:
     script = f"if rank:\n    refuse_restarts({code})\n    sys.exit({code})\ntime.sleep(60)"
     assert run(script, max_restarts) == (code, ["0 0", "1 0"])

@@ -6,10 +6,10 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -145,26 +145,22 @@ def test_of_two_runs_in_one_folder_one_waits_and_names_the_other(terminal: Any, 
 
 
 @pytest.fixture
-def launched(terminal: Any) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Type a line in earnest: its output goes to a file, and nothing of it is left after the test."""
-    started: list[subprocess.Popen[str]] = []
+def launched(terminal: Any, typed: Any) -> Iterator[Callable[..., BaseProcess]]:
+    """Type a line whose launcher starts ranks in earnest; nothing of it is left after the test."""
+    started: list[BaseProcess] = []
 
-    def start(*line: str) -> subprocess.Popen[str]:
-        command = [sys.executable, str(TRAIN), *line]
-        with (terminal.folder / f"out{len(started)}").open("w") as out:
-            environment = terminal.environment
-            started.append(
-                subprocess.Popen(command, cwd=terminal.folder, env=environment, stdout=out, stderr=out, text=True)
-            )
+    def start(*line: str) -> BaseProcess:
+        begun = typed.start(TRAIN, line, terminal.folder, terminal.environment, before=FINDS_IT)
+        started.extend(begun.ranks)
         return started[-1]
 
     yield start
     for each in started:
         each.kill()
-        each.wait()
+        each.join()
 
 
-Launched = Callable[..., subprocess.Popen[str]]
+Launched = Callable[..., BaseProcess]
 
 
 def test_launcher_local_restarts_opens_no_port_and_leaves_nothing_behind(
@@ -186,7 +182,7 @@ def test_launcher_local_restarts_opens_no_port_and_leaves_nothing_behind(
     (launcher,) = [pid for pid in all_of_it if "-m launch.local" in processes.command(pid)]
     os.kill(launcher, signal.SIGKILL)
     (terminal.folder / "go").touch()
-    run.wait(60)
+    run.join(60)
     until(lambda: not any(processes.command(pid) for pid in all_of_it))
     ended = terminal.status("x")
     assert ended["reason"].startswith("stopped by SIGTERM; the state is saved")
@@ -216,7 +212,8 @@ def test_a_save_that_torchrun_kills_leaves_the_checkpoint_before_it(
     for pid in all_of_it:
         os.kill(pid, signal.SIGUSR1)  # as Slurm does, which knows every process of the job
     (terminal.folder / "go").touch()
-    assert run.wait(60) != 0
+    run.join(60)
+    assert run.exitcode
     until(lambda: not any(processes.command(pid) for pid in all_of_it))
     assert (terminal.folder / "waited").exists()
     assert not list(temporary.glob("groundwork-*"))  # the watchdog saw all of it, and has removed its page

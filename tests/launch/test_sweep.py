@@ -49,17 +49,15 @@ time.sleep(60)
     assert sweep.summary().startswith("sweep: 1 trial, then stopped; the same line again goes on\n")
 
 
-def trial(folder: Path, loss: float, val_loss: float | str | None, ended: str = "FINISHED") -> str:
+def trial(folder: Path, loss: float, val_loss: float | str | None, ended: str = "finished") -> str:
     """Return a child's script that ends a run with these losses."""
     lines = [{"step": 1, "loss": 9.0}, {"step": 2, "loss": loss} | ({"val_loss": val_loss} if val_loss else {})]
     return f"""
 import json
 from pathlib import Path
-from pretrain.run_folder import write_status
-from pretrain.types import Status
 (folder := Path({str(folder)!r})).mkdir(parents=True, exist_ok=True)
 (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + chr(10) for line in {lines!r}))
-write_status(folder, Status.{ended}, "", 2)
+(folder / "status.json").write_text(json.dumps({{"status": {ended!r}, "reason": "", "step": 2}}))
 """
 
 
@@ -72,7 +70,7 @@ def test_the_summary_says_what_each_trial_came_to_and_which_is_best(tmp_path: Pa
     sweep = Sweep([], [])
     scripts = [
         trial(folder_of(tree, 0), 9.0, "NaN"),  # it diverged
-        trial(folder_of(tree, 1), 2.0, 2.0, "PREEMPTED"),
+        trial(folder_of(tree, 1), 2.0, 2.0, "preempted"),
         trial(folder_of(tree, 2), 3.0, 3.5),
         trial(folder_of(tree, 3), 2.0, 3.25),
         trial(folder_of(tree, 4), 2.5, None),

@@ -74,10 +74,10 @@ def test_the_plain_line_takes_the_default_data(terminal: Any, data_dir: Path, ti
 def test_a_stop_and_the_same_line_again_give_the_bits_of_a_straight_run(terminal: Any, tiny: list[str]) -> None:
     run = [*tiny, "trainer.max_steps=120", "eval.every_steps=35", "checkpoint.every_steps=200", "model.dropout=0.1"]
     terminal.type(*run, "run_name=straight", ranks=2)
-    child = terminal.start(*run, "run_name=stopped", ranks=2)
+    started = terminal.start(*run, "run_name=stopped", ranks=2)
     wait_for_step(terminal.folder / "runs/stopped", 10)
-    child.send_signal(signal.SIGTERM)
-    child.communicate(timeout=60)
+    os.kill(started.ranks[0].pid, signal.SIGTERM)
+    started.wait()
     status = terminal.status("stopped")
     assert status["status"] == "preempted"
     assert 10 <= status["step"] < 120
@@ -140,10 +140,13 @@ def test_a_run_without_its_checkpoints_says_that_it_starts_anew(terminal: Any, t
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
 def test_a_worker_saves_and_leaves_when_torchrun_is_killed(terminal: Any, tiny: list[str]) -> None:
-    child = terminal.start(*tiny, "trainer.max_steps=100000", "run_name=x")
+    started = terminal.start(*tiny, "trainer.max_steps=100000", "run_name=x")
     wait_for_step(terminal.folder / "runs/x", 3)
-    child.kill()
-    child.communicate(timeout=60)  # returns when the worker has closed the pipe as well
+    os.kill(started.ranks[0].pid, signal.SIGKILL)
+    deadline = time.monotonic() + 120
+    while "page: runs/x" not in started.output.read_text():  # the worker's last word
+        assert time.monotonic() < deadline, started.output.read_text()
+        time.sleep(0.02)
     assert terminal.status("x")["status"] == "preempted"
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,18 @@ from launch.verify.line import Settings, parse, ranks_of
 VERIFY = Path(__file__).parents[2] / "launch" / "verify_resume.py"
 
 
-def verify(folder: Path, environment: dict[str, str], *arguments: str) -> tuple[int, str]:
-    """Type the line in `folder`; runs that are kept lie there, too."""
-    command = [sys.executable, str(VERIFY), *arguments]
-    env = environment | {"TMPDIR": str(folder)}
-    ended = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=280)
-    return ended.returncode, ended.stdout + ended.stderr
+@pytest.fixture
+def verify(tmp_path: Path, one_thread: dict[str, str], typed: Any) -> Callable[..., tuple[int, str]]:
+    """Type the line in an empty folder; runs that are kept lie there, too. Its runs find `mine` there."""
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = one_thread | {"TMPDIR": str(tmp_path), "PYTHONPATH": path}
+
+    def verify(*arguments: str) -> tuple[int, str]:
+        here = "import sys; sys.path.insert(0, '.')"
+        found: tuple[int, str] = typed.start(VERIFY, arguments, tmp_path, environment, before=here).wait()
+        return found
+
+    return verify
 
 
 def rows(text: str) -> dict[str, str]:
@@ -32,12 +37,12 @@ def rows(text: str) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_and_one_on_other_ranks_keep_every_promise(
-    tmp_path: Path, one_thread: dict[str, str], tiny: list[str]
+    tmp_path: Path, verify: Callable[..., tuple[int, str]], tiny: list[str]
 ) -> None:
     budget = "data.mixture={pydocs: {epochs: 30}}"  # far more than the shortened run has room for
     line = [*tiny, "model.dropout=0.1", "eval.max_tokens=500", "schedule.warmup_steps=300", budget]
     own = ["verify.processes=2", "verify.kills=1", "verify.world_sizes=2,1", "verify.steps=12"]
-    code, text = verify(tmp_path, one_thread, *line, *own)
+    code, text = verify(*line, *own)
     assert code == 0, text
     found = rows(text)
     assert {"parameters", "optimizer state", "counters", "random states", "metrics.jsonl", "journal.jsonl"} < set(found)
@@ -63,13 +68,14 @@ class Forgetful(Constant):
 
 
 @pytest.mark.slow
-def test_state_that_no_checkpoint_holds_is_found(tmp_path: Path, one_thread: dict[str, str], tiny: list[str]) -> None:
+def test_state_that_no_checkpoint_holds_is_found(
+    tmp_path: Path, verify: Callable[..., tuple[int, str]], tiny: list[str]
+) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/hidden.py").write_text(HIDDEN)
-    environment = one_thread | {"PYTHONPATH": os.pathsep.join([str(tmp_path), one_thread.get("PYTHONPATH", "")])}
     own = ["schedule._target_=mine.hidden.Forgetful", "extra_targets=[mine.]", "schedule=constant"]
     settings = ["verify.processes=1", "verify.kills=1", "verify.world_sizes=null", "verify.steps=12", "verify.seed=5"]
-    code, text = verify(tmp_path, environment, *tiny, *own, *settings)
+    code, text = verify(*tiny, *own, *settings)
     assert code == 1, text
     found = rows(text)
     assert found["parameters"] == found["optimizer state"] == found["metrics.jsonl"] == "BROKEN"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -18,7 +17,9 @@ import torch.distributed as dist
 
 from foundation.errors import ConfigError, GroundworkError
 from pretrain.mesh import FAILED, Mesh, PeerLost, set_determinism, start_mesh
+from tests.lines import Lines
 
+TORCHRUN = Path(sys.executable).with_name("torchrun")
 ALONE = Mesh(0, 1, 0, torch.device("cpu"))
 
 
@@ -146,12 +147,13 @@ print(_restarts(store), _restarts(store))
 
 @pytest.mark.slow
 def test_a_container_started_again_is_a_restart_though_its_host_and_pid_are_the_same(
-    one_thread: dict[str, str],
+    tmp_path: Path, one_thread: dict[str, str], typed: Lines
 ) -> None:
+    script = tmp_path / "contained.py"
+    script.write_text(IN_A_CONTAINER)
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
-    line = [sys.executable, "-c", IN_A_CONTAINER, str(store.port)]
     for said in ("0 0\n", "1 1\n"):
-        assert subprocess.run(line, env=one_thread, stdout=subprocess.PIPE, text=True, timeout=60).stdout == said
+        assert typed.start(script, [str(store.port)], tmp_path, one_thread).wait() == (0, said)
 
 
 FORKED = """
@@ -171,11 +173,14 @@ else:
 
 
 @pytest.mark.slow
-def test_a_forked_process_is_not_the_one_that_it_was_forked_from(one_thread: dict[str, str]) -> None:
+def test_a_forked_process_is_not_the_one_that_it_was_forked_from(
+    tmp_path: Path, one_thread: dict[str, str], typed: Lines
+) -> None:
+    script = tmp_path / "forked.py"
+    script.write_text(FORKED)
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
-    line = [sys.executable, "-c", FORKED, str(store.port)]
-    found = subprocess.run(line, env=one_thread, stdout=subprocess.PIPE, text=True, timeout=60)
-    assert found.stdout.splitlines() == ["0 0", "1 1", "1 1"]
+    _, text = typed.start(script, [str(store.port)], tmp_path, one_thread).wait()
+    assert text.splitlines() == ["0 0", "1 1", "1 1"]
 
 
 KILLED_ONCE = """
@@ -199,15 +204,14 @@ with start_mesh("cpu") as mesh:
 @pytest.mark.slow
 @pytest.mark.parametrize("slower", [0, 1])
 def test_a_restart_by_torchrun_meets_nothing_of_the_attempt_before(
-    tmp_path: Path, one_thread: dict[str, str], slower: int
+    tmp_path: Path, one_thread: dict[str, str], typed: Lines, slower: int
 ) -> None:
     script = tmp_path / "killed_once.py"
     script.write_text(KILLED_ONCE)
-    torchrun = [str(Path(sys.executable).parent / "torchrun"), "--standalone", "--nproc_per_node=2"]
-    line = [*torchrun, "--max-restarts=1", str(script), str(slower)]
-    done = subprocess.run(line, env=one_thread, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
-    said = sorted(re.findall("^attempt.*", done.stdout, re.MULTILINE))
+    line = ["--standalone", "--nproc_per_node=2", "--max-restarts=1", str(script), str(slower)]
+    code, text = typed.start(TORCHRUN, line, tmp_path, one_thread).wait()
+    assert code == 0, text
+    said = sorted(re.findall("^attempt.*", text, re.MULTILINE))
     assert said == [f"attempt 1, rank {rank}: left over: False" for rank in (0, 1)]
 
 
@@ -230,7 +234,7 @@ with start_mesh("cpu") as mesh:
 
 @pytest.mark.slow
 def test_two_nodes_meet_again_though_only_the_failed_one_counts_its_restarts(
-    tmp_path: Path, one_thread: dict[str, str]
+    tmp_path: Path, one_thread: dict[str, str], typed: Lines
 ) -> None:
     script = tmp_path / "nodes.py"
     script.write_text(NODES)
@@ -238,12 +242,10 @@ def test_two_nodes_meet_again_though_only_the_failed_one_counts_its_restarts(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     rendezvous = ["--nnodes=2", "--nproc_per_node=1", "--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{port}"]
-    torchrun = [str(Path(sys.executable).parent / "torchrun"), *rendezvous, "--rdzv-id=x", "--max-restarts=2"]
-    line, output = [*torchrun, str(script), str(tmp_path / "killed")], tmp_path / "told.txt"
-    with output.open("a") as told_to:
-        nodes = [subprocess.Popen(line, env=one_thread, stdout=told_to, stderr=told_to) for _ in range(2)]
-    codes, told = [node.wait(240) for node in nodes], output.read_text()
-    assert codes == [0, 0], told
+    line = [*rendezvous, "--rdzv-id=x", "--max-restarts=2", str(script), str(tmp_path / "killed")]
+    ended = [node.wait() for node in [typed.start(TORCHRUN, line, tmp_path, one_thread) for _ in range(2)]]
+    told = "".join(text for _, text in ended)
+    assert [code for code, _ in ended] == [0, 0], told
     assert sorted(re.findall(r"met again: (\d) (\d)", told)) == [("0", "1"), ("1", "1")], told
 
 

@@ -7,12 +7,14 @@ import re
 import shutil
 import sysconfig
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pretrain.metrics.lines import read_metrics
+from tests.lines import TINY
 
 TRAIN = Path(__file__).parents[3] / "launch" / "train.py"
 
@@ -20,10 +22,10 @@ pytestmark = pytest.mark.slow
 Type = Callable[..., str]
 
 
-@pytest.fixture
-def type_line(tmp_path: Path, one_thread: dict[str, str], typed: Any) -> Type:
-    def type_it(*arguments: str, code: int = 0) -> str:
-        found, text = typed.start(TRAIN, arguments, tmp_path, one_thread).wait()
+@pytest.fixture(scope="module")
+def type_in(one_thread: dict[str, str], typed: Any) -> Type:
+    def type_it(folder: Path, *arguments: str, code: int = 0) -> str:
+        found, text = typed.start(TRAIN, arguments, folder, one_thread).wait()
         assert found == code, text
         return str(text)
 
@@ -31,9 +33,15 @@ def type_line(tmp_path: Path, one_thread: dict[str, str], typed: Any) -> Type:
 
 
 @pytest.fixture
-def run(tiny: list[str]) -> list[str]:
-    kept = [text for text in tiny if not text.startswith(("eval.", "logger="))]
-    return [*kept, "eval=none", "logger=none", "run_name=x", "trainer.micro_batch_size=8"]
+def type_line(type_in: Type, tmp_path: Path) -> Type:
+    return partial(type_in, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def run(data_dir: Path) -> list[str]:
+    kept = [text for text in TINY if not text.startswith(("eval.", "logger="))]
+    kept += [f"data.path={data_dir}", "eval=none", "logger=none", "run_name=x"]
+    return [*kept, "trainer.micro_batch_size=8"]
 
 
 @pytest.fixture
@@ -57,14 +65,23 @@ def test_a_run_that_goes_well_is_not_stopped(
     assert sum(line["loss"] for line in lines[-20:]) / 20 < lines[0]["loss"] - 0.9
 
 
-@pytest.fixture
-def stopped(type_line: Type, run: list[str], tmp_path: Path) -> list[str]:
-    """A run that learns well and then far too fast, until the guard stops it: the line that did."""
+@pytest.fixture(scope="module")
+def stopped_once(type_in: Type, run: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A run that learns well and then far too fast, until the guard stops it: its folder and the line that did."""
+    folder = tmp_path_factory.mktemp("stopped")
     kept = [*run, "schedule=constant", "checkpoint.every_steps=40"]
-    type_line(*kept, "trainer.max_steps=80")
+    type_in(folder, *kept, "trainer.max_steps=80")
     line = [*kept, "trainer.max_steps=120", "optim.lr=10"]
-    text = type_line(*line, "allow_change=[trainer.max_steps,optim.lr]", code=3)
+    text = type_in(folder, *line, "allow_change=[trainer.max_steps,optim.lr]", code=3)
     assert "stopped at step" in text
+    return folder, line
+
+
+@pytest.fixture
+def stopped(stopped_once: tuple[Path, list[str]], tmp_path: Path) -> list[str]:
+    """A copy of that run, for a test to go on with: the line."""
+    folder, line = stopped_once
+    shutil.copytree(folder / "runs", tmp_path / "runs")
     return line
 
 
