@@ -12,8 +12,11 @@ import pytest
 
 
 @pytest.mark.slow
-def test_both_tables_are_measured(script: Callable[[str], ModuleType], tmp_path: Path) -> None:
+def test_both_tables_are_measured(
+    script: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = script("text_to_shards")
+    monkeypatch.setattr(whole, "WORKERS", 1)  # no processes to be started in each of its runs
     rng = random.Random(0)
     words = ["the", "of", "and", "to", *(f"word{number}" for number in range(400))]
     weights = [30, 20, 20, 20, *[1] * 400]

@@ -22,8 +22,11 @@ def test_other_ids_than_ours_are_seen(script: Callable[[str], ModuleType], tmp_p
 
 
 @pytest.mark.slow
-def test_all_sides_are_measured_on_the_same_documents(script: Callable[[str], ModuleType], tmp_path: Path) -> None:
+def test_all_sides_are_measured_on_the_same_documents(
+    script: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tokens = script("tokens")
+    monkeypatch.setattr(tokens, "WORKERS", 1)  # no processes to be started in each of its runs
     options = argparse.Namespace(
         repeats=1,
         bytes=60_000,

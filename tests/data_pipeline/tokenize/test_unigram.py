@@ -93,7 +93,7 @@ def test_workers_and_partitions_change_nothing(
     made: Any, tmp_path: Path, config: Callable[..., dict[str, Any]], go: Callable[..., Result], decoded: Any
 ) -> None:
     files = []
-    for workers, partition_bytes in ((1, 1 << 14), (2, 3000)):
+    for workers, partition_bytes in ((1, 1 << 14), (2, 8000)):
         out = tmp_path / str(workers)
         tree = config(made.folder, out, executor__workers=workers, partition_bytes=partition_bytes)
         go(tree | {"tokenizer": {"_target_": TARGET, "vocab_size": 330, "memory_bytes": 1 << 20}})
