@@ -30,13 +30,14 @@ REPEATED = "data_pipeline.dedup.paragraphs.RepeatedParagraphs"
 # a run that is killed with its workers as the parent reads of the second file's first partition that it is finished
 KILLED_AT = """
 import json, os, signal, sys
-from data_pipeline.pipeline import check_config, run
 
 def kill(event, arguments):
     if event == "open" and str(arguments[0]).endswith(f"paragraphs/{sys.argv[2]}-00001-00000.json"):
         os.killpg(0, signal.SIGKILL)
 
 if __name__ == "__main__":
+    from data_pipeline.pipeline import check_config, run
+
     sys.addaudithook(kill)
     run(**check_config(json.loads(sys.argv[1])))
 """
