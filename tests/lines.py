@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch.distributed import TCPStore
 
-PRELOADED = ["launch.trials", "launch.continuation", "torch.distributed.run", "data_pipeline.pipeline"]
+PRELOADED = ["launch.trials", "launch.continuation", "torch.distributed.run", "tests.data_pipeline.prepared"]
 TINY = [
     "model.num_layers=2",
     "model.num_heads=2",

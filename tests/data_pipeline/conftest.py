@@ -137,7 +137,7 @@ def config() -> Callable[..., dict[str, Any]]:
             "executor": {"_target_": "data_pipeline.executors.local.Local", "workers": 1},
             "name": "test",
             "output_dir": str(output_dir),
-            "partition_bytes": 1 << 14,
+            "partition_bytes": 1 << 15,
             "min_bad_records": 100,
         }
         for path, value in changes.items():

@@ -144,11 +144,11 @@ def test_the_same_bytes_by_any_workers_and_in_any_order_of_the_list(
     deal(inputs, made[1], random.Random(1), [1] * NUM_FILES)
     names = [str(path) for path in inputs.iterdir()]
     found = []
-    for workers in (1, 2, 3):
+    for workers in (1, 2):
         out = tmp_path / f"out{workers}"
         go(tree(inputs, out, workers, random.Random(workers).sample(names, len(names))) | {"name": "same"})
         found.append(output_hashes(out))
-    assert found[0] == found[1] == found[2]
+    assert found[0] == found[1]
     stages = {row["stage"] for row in rows_in(tmp_path / "out1", "removed")}
     assert stages == {"exact", "near", "paragraphs", "decontaminate"}
     assert (tmp_path / "out1/clusters/near").is_dir() and (tmp_path / "out1/signatures").is_dir()
@@ -159,7 +159,7 @@ def test_verdicts_follow_from_the_documents_where_the_settings_tell_them_apart(
 ) -> None:
     settings = {"dedup": {"keep": "score", "keep_field": "score"}, "paragraphs": {"keep": "none"}}
     outs = []
-    for number, sizes in enumerate(([1] * NUM_FILES, [3, 1, 1, 1, 1, 5], [1, 2, 3, 3, 2, 1])):
+    for number, sizes in enumerate(([1] * NUM_FILES, [3, 1, 1, 1, 1, 5])):
         inputs, out = tmp_path / f"inputs{number}", tmp_path / f"out{number}"
         deal(inputs, made[1], random.Random(number), sizes)
         for action in ("drop", "cut"):
