@@ -101,7 +101,7 @@ def tree(made: Any, config: Config) -> Callable[..., dict[str, Any]]:
 
     def tree(inputs: Path, out: Path, workers: int = 1, paths: list[str] | None = None, **changes: Any) -> Any:
         corpus = {"_target_": "data_pipeline.sources.jsonl.Jsonl", "paths": paths or [f"{inputs}/*.jsonl"]}
-        tree = config(made[0], out, executor__workers=workers, corpus=corpus, partition_bytes=1 << 13)
+        tree = config(made[0], out, executor__workers=workers, corpus=corpus, partition_bytes=1 << 14)
         tree["mix"] |= {"held_out_frac": 1e-9, "seed": seed_of(60)}
         tree["paragraphs"] |= {"min_words": 10, "max_documents": 2}
         tree["dedup"] |= {"max_loss_frac": 1.0}
