@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch.distributed import TCPStore
 
+PRELOADED = ["tests.data_pipeline.prepared", "tests.forked"]  # the last freezes what is there
 TINY = [
     "model.num_layers=2",
     "model.num_heads=2",
@@ -67,7 +68,7 @@ class Lines:
     def __init__(self, folder: Path) -> None:
         self._folder, self._count = folder, itertools.count()
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["tests.forked"])
+        self._context.set_forkserver_preload([*PRELOADED])
 
     def start(
         self,

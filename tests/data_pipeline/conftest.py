@@ -5,9 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,15 @@ class Made:
     copies: dict[str, str] = field(default_factory=dict)
     bad: set[tuple[str, int]] = field(default_factory=set)
     num_records: int = 0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_flushed() -> Iterator[None]:
+    """A run flushes a thousand small files, and no test here cuts the power: when what is flushed, `disk_events` tells
+    of the functions that do it. Processes that a test starts flush all the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # which refuses what is no open file, too
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -137,7 +147,7 @@ def config() -> Callable[..., dict[str, Any]]:
             "executor": {"_target_": "data_pipeline.executors.local.Local", "workers": 1},
             "name": "test",
             "output_dir": str(output_dir),
-            "partition_bytes": 1 << 14,
+            "partition_bytes": 1 << 15,
             "min_bad_records": 100,
         }
         for path, value in changes.items():

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.lines import Line, Lines, one_thread
+
 SCRIPT = """
 import json, os, signal, sys
-from data_pipeline.pipeline import check_config, run
-from foundation.errors import GroundworkError
 
 def kill_at_removal(event, arguments):
     if event == (sys.argv[3:] or ["os.remove"])[0] and str(arguments[0]).startswith(sys.argv[2]):
         os.kill(os.getpid(), signal.SIGKILL)
 
 if __name__ == "__main__":
+    # not above: workers import this file, and need no more of the pipeline than their work does
+    from data_pipeline.pipeline import check_config, run
+    from foundation.errors import GroundworkError
+
     if len(sys.argv) > 2:
         sys.addaudithook(kill_at_removal)
     try:
@@ -30,37 +34,69 @@ if __name__ == "__main__":
         sys.exit(f"error: {error}")
     print(json.dumps([stage.name for stage in result.stages if stage.redone]))
 """
+# a group of its own, with its workers; all of them hold this lock as long as they live
+BEFORE = "import fcntl; os.setsid(); fcntl.flock(1, fcntl.LOCK_EX)"
 
 
-def write_script(folder: Path) -> Path:
-    """Write what `start` runs."""
-    path = folder / "pipe.py"
-    path.write_text(SCRIPT)
-    return path
+@dataclass
+class Runs:
+    """Starts runs of the pipeline, forked from a process that has imported it. Attributes: folder: for the script."""
+
+    typed: Lines
+    folder: Path
+
+    def __post_init__(self) -> None:
+        (self.folder / "pipe.py").write_text(SCRIPT)
+
+    def start(self, tree: dict[str, Any], *more: str, before: str = "") -> Line:
+        """Start a run.
+
+        Args:
+            more: a folder, at the first removal of a file of which (or the audited event named behind it) the process
+                kills itself.
+            before: Python that runs in it first.
+        """
+        arguments, before = [json.dumps(tree), *more], f"{BEFORE}\n{before}"
+        return self.typed.start(self.folder / "pipe.py", arguments, self.folder, one_thread(), before=before)
+
+    def finish(self, tree: dict[str, Any]) -> list[str]:
+        """Do a run that ends well; return the stages it did."""
+        code, text = ended(self.start(tree))
+        assert code == 0, text
+        return list(json.loads(text.splitlines()[-1]))
 
 
-def start(script: Path, tree: dict[str, Any], *more: str) -> subprocess.Popen[str]:
-    """Start a run; more: a folder, at the first removal of a file of which (or the audited event named behind it) the
-    process kills itself."""
-    command = [sys.executable, str(script), json.dumps(tree), *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+def ended(run: Line) -> tuple[int, str]:
+    """Wait for the end of a run and of its workers; return the exit code and what it printed."""
+    code, _ = run.wait()
+    with run.output.open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        return code, file.read()
 
 
-def finish(process: subprocess.Popen[str]) -> list[str]:
-    """Wait for a run to end well; return the stages it did."""
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    return list(json.loads(out))
-
-
-def kill_when(process: subprocess.Popen[str], condition: Callable[[], bool]) -> bool:
+def kill_when(run: Line, condition: Callable[[], bool]) -> bool:
     """SIGKILL the run and its workers at the moment the condition holds; return False when it ended before."""
-    deadline = time.monotonic() + 120
+    (process,) = run.ranks
+    assert process.pid is not None
+    deadline = time.monotonic() + 240
     while not condition():
-        if process.poll() is not None:
+        if process.exitcode is not None:
             return False
         assert time.monotonic() < deadline
         time.sleep(0.0005)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    while not _leads_its_group(process.pid):
+        if process.exitcode is not None:
+            return False
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    ended(run)
     return True
+
+
+def _leads_its_group(pid: int) -> bool:
+    try:
+        return os.getpgid(pid) == pid
+    except ProcessLookupError:  # it has ended
+        return False

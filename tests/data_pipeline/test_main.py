@@ -163,7 +163,7 @@ def test_a_sweep_with_a_value_that_can_not_work_starts_no_trial(tmp_path: Path, 
 
 
 def test_a_stop_is_clean_and_the_same_line_goes_on(tmp_path: Path) -> None:
-    words = [*QUICK, "corpus.num_documents=1000", "partition_bytes=20000", "executor.workers=2"]
+    words = [*QUICK, "corpus.num_documents=500", "partition_bytes=20000", "executor.workers=2"]
     command = [sys.executable, "-m", "data_pipeline", *words]
     clean = tmp_path / "data" / "synthetic" / "work" / "clean"
     for sent in (signal.SIGINT, signal.SIGTERM):

@@ -101,7 +101,7 @@ def tree(made: Any, config: Config) -> Callable[..., dict[str, Any]]:
 
     def tree(inputs: Path, out: Path, workers: int = 1, paths: list[str] | None = None, **changes: Any) -> Any:
         corpus = {"_target_": "data_pipeline.sources.jsonl.Jsonl", "paths": paths or [f"{inputs}/*.jsonl"]}
-        tree = config(made[0], out, executor__workers=workers, corpus=corpus, partition_bytes=1 << 13)
+        tree = config(made[0], out, executor__workers=workers, corpus=corpus, partition_bytes=1 << 14)
         tree["mix"] |= {"held_out_frac": 1e-9, "seed": seed_of(60)}
         tree["paragraphs"] |= {"min_words": 10, "max_documents": 2}
         tree["dedup"] |= {"max_loss_frac": 1.0}
@@ -144,11 +144,11 @@ def test_the_same_bytes_by_any_workers_and_in_any_order_of_the_list(
     deal(inputs, made[1], random.Random(1), [1] * NUM_FILES)
     names = [str(path) for path in inputs.iterdir()]
     found = []
-    for workers in (1, 2, 3):
+    for workers in (1, 2):
         out = tmp_path / f"out{workers}"
         go(tree(inputs, out, workers, random.Random(workers).sample(names, len(names))) | {"name": "same"})
         found.append(output_hashes(out))
-    assert found[0] == found[1] == found[2]
+    assert found[0] == found[1]
     stages = {row["stage"] for row in rows_in(tmp_path / "out1", "removed")}
     assert stages == {"exact", "near", "paragraphs", "decontaminate"}
     assert (tmp_path / "out1/clusters/near").is_dir() and (tmp_path / "out1/signatures").is_dir()
@@ -159,7 +159,7 @@ def test_verdicts_follow_from_the_documents_where_the_settings_tell_them_apart(
 ) -> None:
     settings = {"dedup": {"keep": "score", "keep_field": "score"}, "paragraphs": {"keep": "none"}}
     outs = []
-    for number, sizes in enumerate(([1] * NUM_FILES, [3, 1, 1, 1, 1, 5], [1, 2, 3, 3, 2, 1])):
+    for number, sizes in enumerate(([1] * NUM_FILES, [3, 1, 1, 1, 1, 5])):
         inputs, out = tmp_path / f"inputs{number}", tmp_path / f"out{number}"
         deal(inputs, made[1], random.Random(number), sizes)
         for action in ("drop", "cut"):

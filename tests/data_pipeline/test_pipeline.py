@@ -120,10 +120,8 @@ def test_the_same_bytes_with_any_number_of_workers_and_from_any_folder(
     }
     assert len([name for name in expected if name.endswith(".bin")]) > 4  # several shards
     moved = shutil.copytree(made.folder, tmp_path / "moved inputs")
-    for workers in (2, 3):
-        out = tmp_path / f"out{workers}"
-        go(config(moved, out, executor__workers=workers))
-        assert output_hashes(out) == expected
+    go(config(moved, tmp_path / "out", executor__workers=3))  # two of them: where one of them is killed
+    assert output_hashes(tmp_path / "out") == expected
 
 
 def test_outputs_name_no_host_folder_or_time(made: Any, finished: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ CHANGES: list[tuple[dict[str, Any], list[str]]] = [
     ({"dedup__num_perm": 64}, ["exact", "near"]),
     ({"dedup": {"_target_": "data_pipeline.dedup.dedup.NoDedup"}}, ALL[2:]),
     ({"clean": {"_target_": "data_pipeline.clean.rules.Rules", "rules": LONG_ONLY}}, ALL),
-    ({"partition_bytes": 1 << 15}, ALL),
+    ({"partition_bytes": 1 << 16}, ALL),
 ]
 # each of them leaves parts of stages that look as if they could be used again, or files that nothing needs any more
 TELLING: list[dict[str, Any]] = [
@@ -51,7 +51,7 @@ TELLING: list[dict[str, Any]] = [
     {"mix__seed": 4},
     {"augment": NOISE},
     {"corpus__sources__web__source": "net"},
-    {"partition_bytes": 1 << 15, "shards__max_shard_bytes": 1 << 17},
+    {"partition_bytes": 1 << 16, "shards__max_shard_bytes": 1 << 17},
 ]
 
 
