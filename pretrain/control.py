@@ -47,16 +47,30 @@ class Control:
         self._path, self._is_main = run_dir / CONTROL, is_main
         self._taken = self._path.with_name(f".{CONTROL}.taken")  # until its requests are in the journal
         self._journal = JsonLines(run_dir / JOURNAL)
-        self._looked_s = -math.inf
+        self._looked_s, self._made_s = -math.inf, time.time()
         self._found: list[Request] = []
         self._agreed: set[str] = set()
         self._cuts: list[LrCut] = []
 
     def begin(self, mesh: Mesh) -> None:
-        """Take up the cuts of the learning rate that earlier starts were asked for; called on every rank."""
+        """Take up the cuts of the learning rate that earlier starts were asked for; called on every rank.
+
+        What an earlier start was asked for and did not do is left out, but for one that a launcher has started again: a
+        forgotten `stop` would end a run that somebody starts a week later.
+        """
+        if mesh.is_main and not mesh.restarts:
+            self._leave_out_old()
         asked = (line for line in read_lines(self._journal.path) if line.get("event") == ASKED and line["what"] == LR)
         cuts = [[line["at_step"], line["factor"], line["num_steps"]] for line in asked] if mesh.is_main else None
         self._cuts = [LrCut(*cut) for cut in mesh.broadcast_json(cuts)]
+
+    def _leave_out_old(self) -> None:
+        for path in (self._taken, self._path):
+            with contextlib.suppress(OSError):  # most often: there is none
+                if path.stat().st_mtime < self._made_s:
+                    text = one_line(path.read_bytes()[:MAX_BYTES].decode(errors="replace").strip(), 80)
+                    path.unlink()
+                    _say(f"{self._path}: {text!r} was written before this start, and is left out; write it again")
 
     def is_asked(self) -> bool:
         """Return on rank 0 whether there is a request; on others False."""
@@ -90,12 +104,13 @@ class Control:
         """Return on rank 0 what was asked for, as JSON values, and write it to the journal."""
         found, self._found = self._found, []
         for request in found:
+            told = f"{LR} {request.factor:g} {request.num_steps}" if request.what == LR else request.what
             line = {"event": ASKED, "at_step": at_step} | asdict(request)
             if request.what != LR:
                 line = {key: line[key] for key in ("event", "at_step", "what")}
             with contextlib.suppress(OSError):  # a full disk: the run itself says so
                 self._journal.append(line, durable=True)
-            _say(f"step {at_step}: asked by the control file: {request.what}")
+            _say(f"step {at_step}: asked by the control file: {told}")
         self._taken.unlink(missing_ok=True)
         return [asdict(request) for request in found]
 

@@ -22,7 +22,7 @@ NAMES |= {signal.SIGINT: "Ctrl-C", signal.SIGHUP: "a closed terminal (SIGHUP)"}
 
 SAVES = b"stopping: the state is saved when this micro batch is done (on several GPUs: after two more steps)\n"
 ENDS = b"stopping: checkpoint=none: nothing is saved; the run ends (on several GPUs: after two more steps)\n"
-ALONE = b"(a second Ctrl-C leaves %s)\n"
+ALONE = b"(a Ctrl-C now leaves %s)\n"
 UNDER_TORCHRUN = "(torchrun waits {} for it{})\n"
 TORCHRUN_S = 30  # what torchrun gives by default
 LONG_SHARE = 2 / 3  # of the limit: what a save leaves of it is the micro batch's before it

@@ -106,10 +106,11 @@ class Evaluate(Evaluator):
         share = (scored + self._train_subset_sequences * self._plan.seq_len) / 3
         share /= self._every_steps * self._plan.tokens_per_step
         of_all, besides = (f" of {human(tokens)}", "; all of them besides, at the end") if rows < every else ("", "")
-        return (
-            f"{human(scored)}{of_all} held-out tokens every {self._every_steps} steps, each costs {share:.1%} of the "
-            f"training before it{besides}"
-        )
+        told = f"{human(scored)}{of_all} held-out tokens"
+        if self._every_steps >= self._plan.max_steps:
+            of_run = share * self._every_steps / self._plan.max_steps
+            return f"{told} at the end, which costs {of_run:.1%} of the training{besides}"
+        return f"{told} every {self._every_steps} steps, each costs {share:.1%} of the training before it{besides}"
 
     def evaluate(self, step: int, between: Callable[[], None] = nothing) -> dict[str, Any]:
         with _measuring(self._model, self._mesh.device):

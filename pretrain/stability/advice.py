@@ -32,6 +32,9 @@ def advise(record: Record, rise_nats: float, run_dir: Path, last_update: int) ->
     if earlier:
         way_back = f"go back and learn more slowly with resume={earlier} optim.lr=... allow_change=[optim.lr]"
     if not (math.isfinite(record.grad_norm) and rise_nats < POSSIBLE_RISE_NATS):
+        if not earlier:  # the same weights would meet the same end
+            names = f"{JOURNAL} names each step and its samples"
+            return f"The weights are spoilt, or this machine is faulty: {way_back}; {names}"
         return f"{begin}the weights are spoilt, or this machine is faulty; {way_back}"
     above = max(1, math.ceil(2 * rise_nats))
     return (

@@ -258,8 +258,8 @@ class SkipGuard(Guard):
         _, norm_kind, median_loss, *_ = record.evidence
         rise_nats = math.inf if norm_kind == BLOW_UP else record.loss - median_loss
         return (
-            f"step {record.step}: {exceeded}; none of these steps touched the weights (loss now {record.loss:.4g}, "
-            f"gradient norm {record.grad_norm:.4g}). "
+            f"{exceeded}, up to step {record.step}; none of these steps touched the weights (loss now "
+            f"{record.loss:.4g}, gradient norm {record.grad_norm:.4g}). "
             + advise(record, rise_nats, self._run_dir, self._budget.last_update)
         )
 

@@ -62,7 +62,7 @@ real, calls = loop.norm_of_gradients, itertools.count()
 loop.norm_of_gradients = lambda model: real(model) * (float("nan") if next(calls) >= 6 else 1.0)
 """
     text = type_line(*run, ranks=2, before=broken, code=3)
-    assert "stopped at step 11: step 9: 3 steps in a row were skipped, spike.max_skips_in_row=2" in text
+    assert "stopped at step 11: 3 steps in a row were skipped, spike.max_skips_in_row=2, up to step 9; none" in text
     ended = status(tmp_path / "runs/x")
     assert (ended["status"], ended["step"]) == ("stopped", 11)
     assert "spike.max_skips_in_row=2" in ended["reason"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -52,12 +54,34 @@ def test_a_word_that_is_no_request_is_said_and_the_others_are_heard(
     assert control.is_asked()
     assert "'rebot' is no request; write save, evaluate, stop, or lr <factor>" in capsys.readouterr().err
     assert [request["what"] for request in control.take(7)] == ["save", "lr"]
+    assert "step 7: asked by the control file: lr 0.5 30\n" in capsys.readouterr().err
     assert not list(tmp_path.glob("*control*"))
     told = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     assert told == [
         {"event": "asked", "at_step": 7, "what": "save"},
         {"event": "asked", "at_step": 7, "what": "lr", "factor": 0.5, "num_steps": 30},
     ]
+
+
+@pytest.mark.parametrize("name", ["control", ".control.taken"])
+def test_what_was_written_before_a_start_is_left_out_but_not_before_a_restart(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / name
+    old.write_text("stop\n")
+    os.utime(old, (1e9, 1e9))
+    restarted = Control(tmp_path, is_main=True)
+    restarted.begin(replace(CPU, restarts=1))
+    assert restarted.is_asked() and not capsys.readouterr().err
+    started = Control(tmp_path, is_main=True)
+    started.begin(CPU)
+    assert not started.is_asked() and not list(tmp_path.glob("*control*"))
+    assert "control: 'stop' was written before this start, and is left out" in capsys.readouterr().err
+    again = Control(tmp_path, is_main=True)
+    (tmp_path / "control").write_text("save\n")
+    os.utime(tmp_path / "control", (2e9, 2e9))
+    again.begin(CPU)
+    assert again.is_asked()
 
 
 def test_only_rank_0_looks(tmp_path: Path) -> None:

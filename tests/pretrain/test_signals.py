@@ -37,7 +37,7 @@ def test_only_without_torchrun_a_second_ctrl_c_is_offered(capfd: pytest.CaptureF
         with StopSignal(says=True, under_torchrun=under_torchrun, saves=True).listening():
             os.kill(os.getpid(), signal.SIGTERM)
         said = capfd.readouterr().err
-        assert ("a second Ctrl-C leaves without saving" in said) is not under_torchrun
+        assert ("a Ctrl-C now leaves without saving" in said) is not under_torchrun
         assert ("torchrun waits 30 s" in said) is under_torchrun
 
 

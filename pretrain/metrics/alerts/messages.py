@@ -71,7 +71,7 @@ class Sender:
         what, look = self._clean(each.what for each in events), self._clean(last.look)
         (then,) = self._clean([last.then])
         page = str(self.run_dir / REPORT)
-        more = [f"and {count - len(events)} more before these"] if count > len(events) else []
+        more = [f"{count} of them; the last {len(events)}:"] if count > len(events) else []
         fields = {
             "kind": last.kind,
             "run": self.run,

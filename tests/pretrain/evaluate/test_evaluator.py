@@ -156,6 +156,9 @@ def test_what_it_costs_is_said(make: Make, dataset: Dataset) -> None:
     assert bounded.startswith(f"112 of {every} held-out tokens every 10 steps, ")  # 7 whole sequences of 16
     assert f"each costs {112 / 3 / (10 * PLAN.tokens_per_step):.1%} of the training before it" in bounded
     assert bounded.endswith("; all of them besides, at the end")
+    once = make(max_tokens=128, train_subset_sequences=0, every_steps=PLAN.max_steps).describe()
+    of_run = 112 / 3 / (PLAN.max_steps * PLAN.tokens_per_step)
+    assert once.startswith(f"112 of {every} held-out tokens at the end, which costs {of_run:.1%} of the training; ")
     whole = make(max_tokens=None).describe()
     assert whole.startswith(f"{every} held-out tokens") and whole.endswith("of the training before it")
 

@@ -51,4 +51,7 @@ def test_a_setting_is_named_only_where_it_changes_the_verdict(
     assert text.startswith("The same line goes back to step_00000200, what was saved since the last update being")
     anew = advise(Record(305, 304, 1e-3, 0.0, loss, norm, True, 8, False), rise, run_dir, last_update=50)
     assert "resume=never" in anew and "checkpoints" not in anew
-    assert anew.startswith("The same line goes on with new counts; ")
+    begins = (
+        "The same line goes on with new counts; " if lets_through else "The weights are spoilt, or this machine is "
+    )
+    assert anew.startswith(begins)

@@ -336,7 +336,7 @@ def test_gradients_a_thousand_times_as_large_are_no_new_level(make_guard: MakeGu
     norms[100:] *= 1e4
     guard = make_guard()
     assert run(guard, losses, norms).index(Action.STOP) == 105
-    assert "the weights are spoilt, or this machine is faulty" in guard.diagnosis()
+    assert "he weights are spoilt, or this machine is faulty" in guard.diagnosis()
     losses, norms = curve(8, 200)
     norms[100:108] *= 1e4
     guard = make_guard(rewind=Rewinds())

@@ -78,7 +78,7 @@ def test_of_a_kind_there_is_one_message_in_the_interval_and_none_is_lost(
     assert [message.fields["count"] for message in sent] == [1, 30, 30, 30, 9]
     assert sum(message.fields["count"] for message in sent) == 100 and it.is_empty
     body = sent[1].body.splitlines()
-    assert body[0] == "and 25 more before these" and body[1].startswith("step 260 was skipped")
+    assert body[0] == "30 of them; the last 5:" and body[1].startswith("step 260 was skipped")
     assert body[5].startswith("step 300 was skipped") and sent[1].subject == (
         "night on node7: a step was skipped at step 300"
     )
