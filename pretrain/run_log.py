@@ -12,6 +12,7 @@ from typing import Any
 from foundation.errors import ConfigError
 from foundation.progress import LINE_EVERY_S
 from pretrain.json_lines import JsonLines
+from pretrain.metrics.diverging import Diverging
 from pretrain.metrics.epochs import Epoch, Epochs
 from pretrain.metrics.fields import StepFields
 from pretrain.metrics.lines import OTHER, STEP_FIELDS, TIMES, MetricsFile, StepLines, in_order
@@ -61,7 +62,7 @@ class RunLog:
         self._read: tuple[int, dict[str, float]] = (-1, {})  # batches, and how often they have read each source
         self._paused_s, self._last_finished_s = 0.0, time.perf_counter()
         self._last_beat_s = time.monotonic()
-        self._passes = Epochs()
+        self._passes, self._diverging = Epochs(), Diverging()
         self._ended: dict[str, Epoch] = {}  # source -> its last epoch that ended and has not been told
         self._last_ended_s = -math.inf
         self.last: dict[str, Any] = {}
@@ -133,6 +134,9 @@ class RunLog:
         ended = self._passes.add(line, epochs, before)
         self._ended |= {epoch.source: epoch for epoch in ended}
         self._say_ends_of_epochs(record.step, LINE_EVERY_S)
+        said = "" if record.skipped else self._diverging.take(record.step, record.loss, record.lr)
+        if said and self._metrics is not None:
+            print(said, file=sys.stderr, flush=True)
 
     def say_progress(self, step: int, done: int, total: int) -> None:
         """Say every few seconds how far a long step is; a short step prints nothing but its line.

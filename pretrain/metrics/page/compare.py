@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ def _differences(page: Page, runs: Sequence[Compared]) -> None:
     trees = [dict(flat(run.config)) for run in runs]
     keys = [key for key in dict.fromkeys(key for tree in trees for key in tree) if key not in UNSEEN]
     rows = [
-        [key, *(str(tree[key]) if key in tree else "–" for tree in trees)]
+        [key, *(_typed(tree[key]) if key in tree else "–" for tree in trees)]
         for key in keys
         if any(tree.get(key, _MISSING) != trees[0].get(key, _MISSING) for tree in trees[1:])
     ]
@@ -118,6 +119,11 @@ def _differences(page: Page, runs: Sequence[Compared]) -> None:
         page.table(["key", *(run.name for run in runs)], rows)
     else:
         page.text("No key differs, but for the runs' names.")
+
+
+def _typed(value: object) -> str:
+    """Return a value as it is typed on a command line."""
+    return str(value) if isinstance(value, str) else json.dumps(value)
 
 
 _MISSING = object()

@@ -1,0 +1,35 @@
+"""A run whose loss stays above that of its fresh weights: it may rise so smoothly that no guard stirs."""
+
+from __future__ import annotations
+
+IN_ROW = 10
+ABOVE_NATS = 1.0  # warm-up and small batches have a loss some tenths above the first
+
+
+class Diverging:
+    """Compares each loss with the run's first one; of a start that goes on from a checkpoint it says nothing."""
+
+    def __init__(self) -> None:
+        self._first_loss: float | None = None
+        self._in_row = 0
+
+    def take(self, step: int, loss: float, lr: float) -> str:
+        """Take the loss of a step that was not skipped, in nats per token; return what to say, once, or nothing.
+
+        Args:
+            step: steps done with it. lr: its learning rate.
+        """
+        if step == 1:
+            self._first_loss, self._in_row = loss, 0
+        first = self._first_loss
+        if first is None:
+            return ""
+        self._in_row = self._in_row + 1 if loss > first + ABOVE_NATS else 0
+        if self._in_row < IN_ROW:
+            return ""
+        self._first_loss = None
+        return (
+            f"step {step}: the loss, {loss:.4g}, has been above that of the fresh weights, {first:.4g}, for {IN_ROW} "
+            f"steps: the run diverges, most often for its learning rate, {lr:.3g} now; stop it, and lower optim.lr or "
+            "lengthen schedule.warmup_steps"
+        )

@@ -1,0 +1,36 @@
+"""Said once of a run whose loss stays above its first one, and of no other."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pretrain.metrics.diverging import IN_ROW, Diverging
+
+
+def said(losses: list[float], first_step: int = 1) -> list[str]:
+    it = Diverging()
+    return [it.take(step, loss, 1e-3) for step, loss in enumerate(losses, start=first_step)]
+
+
+def test_a_loss_that_stays_above_the_first_is_told_once() -> None:
+    told = said([9.7] + [11.0] * 40)
+    assert [step for step, text in enumerate(told, start=1) if text] == [1 + IN_ROW]
+    assert "step 11: the loss, 11, has been above that of the fresh weights, 9.7, for 10 steps" in told[IN_ROW]
+    assert "its learning rate, 0.001 now" in told[IN_ROW]
+
+
+def test_a_loss_that_comes_down_again_or_rises_little_is_not() -> None:
+    assert not any(said([9.7] + ([11.0] * (IN_ROW - 1) + [9.0]) * 5))
+    noise = np.random.default_rng(0).normal(0, 0.4, 1000)
+    assert not any(said([9.7, *(9.7 + noise).tolist()]))
+
+
+def test_of_a_run_that_goes_on_nothing_is_known() -> None:
+    assert not any(said([20.0] * 40, first_step=500))
+
+
+def test_a_run_that_begins_anew_is_judged_by_its_own_first() -> None:
+    assert not any(said([2.0] * 5 + [2.0])) and not any(said([9.7] * 3)[:3])
+    it = Diverging()
+    for step, loss in [(1, 2.0), (2, 9.0), (1, 9.0), *((step, 9.5) for step in range(2, 60))]:
+        assert not it.take(step, loss, 1e-3)
