@@ -27,10 +27,10 @@ class Window:
         self.values_KW = torch.zeros(num_series, size, device=device)
         self.count_K = torch.zeros(num_series, dtype=torch.int64, device=device)
         self._places_W = torch.arange(size, device=device)
-        held = torch.arange(size + 1)
+        held = torch.arange(size + 1, device=device)
         # of so many held values in order: the two in the middle, one twice for an odd number, and the last
-        middle_and_last = torch.stack([(held - 1) // 2, held // 2, held - 1], dim=1).clamp(min=0)
-        self._middle_and_last_H3 = middle_and_last.to(device)
+        middle_and_last = torch.stack([(held - 1) // 2, held // 2, held - 1], dim=1)
+        self._middle_and_last_H3 = middle_and_last.clamp(min=0)
 
     def add(self, values_K: Tensor, accepted: Tensor) -> None:
         """Put one value of each series into the window, or, where `accepted` is False, leave every bit of it.
