@@ -104,13 +104,10 @@ class Control:
         """Return on rank 0 what was asked for, as JSON values, and write it to the journal."""
         found, self._found = self._found, []
         for request in found:
-            told = f"{LR} {request.factor:g} {request.num_steps}" if request.what == LR else request.what
-            line = {"event": ASKED, "at_step": at_step} | asdict(request)
-            if request.what != LR:
-                line = {key: line[key] for key in ("event", "at_step", "what")}
+            asked = asdict(request) if request.what == LR else {"what": request.what}
             with contextlib.suppress(OSError):  # a full disk: the run itself says so
-                self._journal.append(line, durable=True)
-            _say(f"step {at_step}: asked by the control file: {told}")
+                self._journal.append({"event": ASKED, "at_step": at_step} | asked, durable=True)
+            _say(f"step {at_step}: asked by the control file: {' '.join(map(str, asked.values()))}")
         self._taken.unlink(missing_ok=True)
         return [asdict(request) for request in found]
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra._internal.hydra import Hydra
 from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -191,8 +189,7 @@ def run_hydra(command: CommandLine, config_name: str, task: Callable[[DictConfig
     before = os.environ.get(RAISES)
     os.environ[RAISES] = "1"
     try:
-        with _mode_by_flag():
-            hydra.main(version_base="1.3", config_path=str(command.conf_dirs[0]), config_name=config_name)(task)()
+        hydra.main(version_base="1.3", config_path=str(command.conf_dirs[0]), config_name=config_name)(task)()
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(in_words(error, command.conf_dirs, command.keys())) from error
     except RecursionError:
@@ -201,18 +198,6 @@ def run_hydra(command: CommandLine, config_name: str, task: Callable[[DictConfig
     finally:
         os.environ.pop(RAISES)
         os.environ.update({} if before is None else {RAISES: before})
-
-
-@contextlib.contextmanager
-def _mode_by_flag() -> Iterator[None]:
-    """Inside this block `-m` alone says whether Hydra sweeps: it composes all of the config once before to see whether
-    `hydra.mode` says so too, a tenth of a second that every start would wait for."""
-    find_mode = Hydra.get_mode
-    Hydra.get_mode = lambda *_, **__: None  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        Hydra.get_mode = find_mode  # type: ignore[method-assign]
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def test_another_limit_reads_nothing_again_and_ends_in_the_bytes_of_a_fresh_run(
     again = redone(go(config(made.folder, out, clean=rules(100))))
     assert again[:2] == ["filter", "exact"] and "clean" not in again
     assert times(out) == before
-    go(config(made.folder, tmp_path / "fresh", clean=rules(100)))
+    go(config(made.folder, tmp_path / "fresh", clean=rules(100), executor__workers=2))
     assert output_hashes(out) == output_hashes(tmp_path / "fresh")
     assert (out / "removed" / "filter").is_dir()
 
