@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import io
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -148,9 +149,11 @@ def measure(folder: Path, repeats: int, lines: int, steps: int) -> list[str]:
     for repeat in range(repeats):
         for place, (name, overrides) in enumerate(LOGGERS.items()):
             held[name].append(time_lines(folder, f"lines_{place}_{repeat}", overrides, lines))
+            print(f"{name}, repeat {repeat + 1}: {held[name][-1]} ms held and of CPU a line", file=sys.stderr)
         turn = repeat % len(WATCHES)  # each is first as often as last
         for name in [*WATCHES][turn:] + [*WATCHES][:turn]:
             runs[name].append(time_run(folder, f"{name.partition('=')[2]}_{repeat}", WATCHES[name], steps))
+            print(f"{name}, repeat {repeat + 1}: {runs[name][-1]}", file=sys.stderr)
     run = make_run(folder, "measures", 1, [])
     measures = time_measures(run, 5 * repeats)
     run.loader.close()
