@@ -50,7 +50,7 @@ def compose_and_look(scratch_dir: Path) -> None:
     """
     command = CommandLine(sys.argv[1:], CONF_DIR, "train", scratch_dir)
     if command.wants_help:
-        print(f"{__doc__}\n{command.help()}")
+        print(command.help(__doc__))
         return
     from launch.looks import look  # brings torch: a second that help and a mistyped option need not wait for
 

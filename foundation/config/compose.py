@@ -81,10 +81,10 @@ class CommandLine:
         switches = [] if informs else [*SWITCHES, f"hydra.sweep.dir={scratch_dir}"]
         self.arguments = path + options + kept + switches  # options first: argparse takes the rest in one piece
 
-    def help(self) -> str:
-        """Return what --help prints, as wide as the terminal."""
+    def help(self, about: str | None = None) -> str:
+        """Return what --help prints, as wide as the terminal; `about`: see help_text."""
         width = shutil.get_terminal_size(PIPED).columns
-        return help_text(self.conf_dirs, self._root, self._chosen, self._asked, width)
+        return help_text(self.conf_dirs, self._root, self._chosen, self._asked, width, about)
 
     def keys(self) -> list[str]:
         """Return the full keys of the options that were chosen, one of each group; of those that they override, too."""

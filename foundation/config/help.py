@@ -22,7 +22,9 @@ END = """\
 WHOLE_WORDS = {"break_long_words": False, "break_on_hyphens": False}
 
 
-def help_text(conf_dirs: list[Path], root: str, chosen: dict[str, str], asked: list[str], width: int) -> str:
+def help_text(
+    conf_dirs: list[Path], root: str, chosen: dict[str, str], asked: list[str], width: int, about: str | None = None
+) -> str:
     """Return the help of a command from its YAML files: they hold the explanations already.
 
     Args:
@@ -31,11 +33,12 @@ def help_text(conf_dirs: list[Path], root: str, chosen: dict[str, str], asked: l
         chosen: group -> option typed beside --help, whose keys are shown instead of the default's.
         asked: groups typed there without an option: they are shown alone, with all their options.
         width: columns that prose is broken at; keys stay whole, to be copied.
+        about: what another command that takes the same words is for, in place of the file's own lines.
     """
     taken = _taken(conf_dirs, root, chosen)
     if asked:
         return "\n\n".join("\n".join(_whole_group(conf_dirs, group, taken[group], width)) for group in asked)
-    lines = [*_command(conf_dirs[0], root, width)]
+    lines = [*_command(conf_dirs[0], root, width, about)]
     for group, option in taken.items():
         lines += ["", _listed(conf_dirs, group, option, width), *_option(conf_dirs, group, option, width)]
     return "\n".join([*lines, "", FLAGS, "", *_prose(END.splitlines(), "", width)])
@@ -50,9 +53,11 @@ def _taken(conf_dirs: list[Path], root: str, chosen: dict[str, str]) -> dict[str
     return taken | typed
 
 
-def _command(conf_dir: Path, root: str, width: int) -> Iterator[str]:
+def _command(conf_dir: Path, root: str, width: int, about: str | None) -> Iterator[str]:
     shown = read_root(conf_dir, root)["hydra"]["help"]
-    yield from (shown["header"].strip(), "", *_prose(shown["footer"].strip().splitlines(), "", width))
+    lines = [shown["header"], "", *shown["footer"].strip().splitlines()] if about is None else _reflowed(about)
+    for line in lines:
+        yield from _prose([line], "", width) if line else [""]
     yield from ("", "of the command itself")
     yield from _keys(settings_in((conf_dir / f"{root}.yaml").read_text(encoding="utf-8"), ""), width)
 
@@ -80,6 +85,17 @@ def _keys(settings: Iterable[Setting], width: int) -> Iterator[str]:
             yield f"  {each.key}: {each.value}"
         elif each.comment:
             yield f"  {each.key}:"
+
+
+def _reflowed(text: str) -> list[str]:
+    """Return the lines of a docstring, each paragraph as one; indented ones are examples and stay lines."""
+    lines: list[str] = []
+    for line in text.strip().splitlines():
+        if lines and lines[-1] and line and " " not in (line[0], lines[-1][0]):
+            lines[-1] += f" {line}"
+        else:
+            lines.append(line)
+    return lines
 
 
 def _prose(lines: Iterable[str], before: str, width: int) -> Iterator[str]:

@@ -22,7 +22,7 @@ def all_rungs() -> list[Rung]:
     """Return the whole ladder, which launch/preflight.py climbs."""
     data = [TokenIds(), TokenizerFile(), FirstBatch(), HeldOutText(), Epochs(), SameBatch()]
     model = [Shapes(), Memory(), Kernels(), FirstLoss(), LearningRate(), Causality(), Gradients(), Ranks()]
-    return [*data, *model, ByHeart(), Throughput(), Room()]
+    return [*data, *model, Throughput(), Room(), ByHeart()]  # the last takes longest: whoever ends it has seen the rest
 
 
 def short_rungs() -> list[Rung]:

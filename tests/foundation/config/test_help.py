@@ -152,3 +152,12 @@ def test_an_unlike_name_beside_help_gets_no_guess(tmp_path: Path) -> None:
 def test_a_sweep_beside_help_shows_the_default(tmp_path: Path) -> None:
     command = CommandLine(["-m", "--help", "model=gpt_tiny,gpt_small"], CONF, "train", tmp_path)
     assert "[gpt_small]" in command.help()
+
+
+def test_a_command_that_takes_the_words_of_another_says_what_it_is_itself() -> None:
+    about = "Looks at a run\nbefore it starts.\n\n    python look.py model=x\nThe end.\n"
+    text = help_text([CONF], "train", {}, [], 120, about)
+    own = help_text([CONF], "train", {}, [], 120)
+    told, rest = text.split("\nof the command itself\n")
+    assert told == "Looks at a run before it starts.\n\n    python look.py model=x\nThe end.\n"
+    assert rest == own.split("\nof the command itself\n")[1]
