@@ -1,6 +1,6 @@
 """The guard against published rules for loss spikes: what each catches, what it skips of runs that go well, its cost.
 
-    OMP_NUM_THREADS=1 python benchmarks/guard_traces.py data/pydocs traces
+    OMP_NUM_THREADS=1 python benchmarks/guard_traces.py data/pydocs traces --repeats 3
     OMP_NUM_THREADS=1 python benchmarks/guard.py data/pydocs traces --peer-dir peers --out docs/benchmarks/guard_cpu.md
 
 First recorded runs (guard_traces.py) are replayed through every rule, without a fault and with faults at seeded places
@@ -12,6 +12,7 @@ these are what is timed.
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import statistics
 import time
@@ -47,16 +48,22 @@ def replay_all(traces: list[Trace], places: int, seed: int) -> dict[str, dict[st
 def clean_table(traces: list[Trace], found: dict[str, dict[str, Found]]) -> str:
     """Return what rules do to runs without a fault."""
     skipping = [name for name, kind in {**KINDS, FORMER: None}.items() if kind is None or not kind.scales]
-    rows = [["run", "steps", "norms up to", *skipping]]
-    for trace in traces:
-        top = max(trace.norms[64:]) / statistics.median(trace.norms)
-        cells = [found[name][trace.name] for name in skipping]
-        told = [f"{each.touched}{f', {each.stops} times back or ended' if each.stops else ''}" for each in cells]
-        rows.append([trace.about, f"{len(trace.losses):,}", f"{top:.0f} medians", *told])
+    rows = [["run", "seeds", "steps", "norms up to", *skipping]]
+    for about, group in itertools.groupby(traces, lambda trace: trace.about):
+        alike = list(group)
+        steps = sum(len(trace.losses) for trace in alike)
+        tops = ", ".join(f"{max(trace.norms[64:]) / statistics.median(trace.norms):.0f}" for trace in alike)
+        cells = [_skips([found[name][trace.name] for trace in alike]) for name in skipping]
+        rows.append([about, f"{len(alike)}", f"{steps:,}", f"{tops} medians", *cells])
     of_all = [list(found[name].values()) for name in skipping]
     per_1000 = [1000 * sum(e.touched for e in each) / sum(e.clean_steps for e in each) for each in of_all]
-    rows.append(["a thousand steps of all", "", "", *(f"{value:.2f}" for value in per_1000)])
+    rows.append(["a thousand steps of all", "", "", "", *(f"{value:.2f}" for value in per_1000)])
     return table(rows)
+
+
+def _skips(runs: list[Found]) -> str:
+    stops = sum(each.stops for each in runs)
+    return f"{sum(each.touched for each in runs)}{f', {stops} times back or ended' if stops else ''}"
 
 
 def recall_table(found: dict[str, dict[str, Found]]) -> str:

@@ -36,7 +36,7 @@ from pretrain.seats import (
 )
 from pretrain.signals import StopSignal
 from pretrain.tokenizer import Tokenizer
-from pretrain.types import Batch, StepResult, TrainState
+from pretrain.types import Batch, SavedAt, StepResult, TrainState
 
 
 @dataclass(slots=True)
@@ -100,24 +100,24 @@ def learning_rate(run: Run) -> float:
     return run.optimizer.lr * run.schedule.factor(step) * cut
 
 
-def way_back(run: Run) -> tuple[int, str] | None:
-    """Return step and path of the checkpoint that the guard wants the run to go back to; None where there is none."""
+def way_back(run: Run) -> SavedAt | None:
+    """Return the checkpoint that the guard wants the run to go back to; None where there is none."""
     run.mesh.heartbeat.at(Phase.STARTING)
     with run.log.pause():
         return run.checkpointer.way_back(run.guard.way_back(), state_of(run))
 
 
-def go_back(run: Run, to_step: int, path: str) -> None:
-    """Restore the checkpoint of `to_step` at `path`; all steps that were done have been logged."""
+def go_back(run: Run, saved: SavedAt) -> None:
+    """Restore a checkpoint; all steps that were done have been logged."""
     now = run.progress
     with run.log.pause():
         run.log.flush()
         show_watched(run, drain=True)  # what is still on its way belongs to the steps that are left
-        told = run.guard.leave(to_step)
+        told = run.guard.leave(saved)
         if run.mesh.is_main:
-            print(f"step {now.step}: {told}", file=sys.stderr, flush=True)
-        run.checkpointer.drop_later(to_step)
-        restore(run, path)
+            print(told, file=sys.stderr, flush=True)
+        run.checkpointer.drop_later(saved.step)
+        restore(run, saved.path)
         run.guard.arrive()
         now.data_step = run.guard.batch_from(now.data_step)
     run.log.begin_step()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pretrain.mesh import Mesh
 from pretrain.pieces import NONE
-from pretrain.types import Batch, Record, Resumption, StepResult, TrainState, WayBack
+from pretrain.types import Batch, Record, Resumption, SavedAt, StepResult, TrainState, WayBack
 
 # What the seats' classes are handed when they are built, by parameter name: no key of theirs in a config may have one.
 RUNTIME = frozenset({"mesh", "plan", "device", "model", "loader", "tokenizer", "vocab_size", "run_dir", "plain_pieces"})
@@ -185,8 +185,8 @@ class Guard(ABC):
         """Return where a run that goes back looks for a checkpoint."""
 
     @abstractmethod
-    def leave(self, to_step: int) -> str:
-        """Write down that the run goes back to the checkpoint of this step; return it in words. Its lines are flushed.
+    def leave(self, saved: SavedAt) -> str:
+        """Write down that the run goes back to this checkpoint; return it in words. Its lines are flushed.
 
         After a kill from here on `begin` says so.
         """
@@ -261,8 +261,8 @@ class Checkpointer(ABC):
         """Label bad what was saved after the last accepted step: the guard has ended the run before another one."""
 
     @abstractmethod
-    def way_back(self, wanted: WayBack, state: TrainState) -> tuple[int, str] | None:
-        """Return step and path of the checkpoint that a run goes back to, its bytes verified; None where there is none.
+    def way_back(self, wanted: WayBack, state: TrainState) -> SavedAt | None:
+        """Return the checkpoint that a run goes back to, its bytes verified; None where there is none.
 
         Called on every rank; all get the same. A damaged one is set aside, and said; one that `state`, the live one,
         can't be filled from whole is passed over.

@@ -246,7 +246,7 @@ def go_back_or_stay(run: Run, late: LateRecords | None = None) -> Action:
         return run.guard.stay()
     for record in late.ready(drain=True) if late is not None else ():
         count(run, record)
-    go_back(run, *found)
+    go_back(run, found)
     return Action.REWIND
 
 

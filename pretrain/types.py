@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -155,6 +155,14 @@ class WayBack:
 
     onset_step: int
     before_steps: int
+
+
+class SavedAt(NamedTuple):
+    """A checkpoint that a run goes back to. Attributes: step: done; data_step: the batch after them; path: its folder."""
+
+    step: int
+    data_step: int
+    path: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.run_files import CHECKPOINTS, CONFIG
 from pretrain.seats import Checkpointer
-from pretrain.types import Resumption, TrainState, WayBack
+from pretrain.types import Resumption, SavedAt, TrainState, WayBack
 
 AUTO = "or type auto or never"  # in place of a folder
 Result = TypeVar("Result")
@@ -72,7 +72,7 @@ class NoCheckpoint(Checkpointer):
     def poll(self, num_updates: int) -> float | None:
         return None
 
-    def way_back(self, wanted: WayBack, state: TrainState) -> tuple[int, str] | None:
+    def way_back(self, wanted: WayBack, state: TrainState) -> SavedAt | None:
         return None
 
     def drop_later(self, step: int) -> None:
@@ -219,13 +219,15 @@ class DcpCheckpoint(Checkpointer):
         except OSError as error:  # an opinion less: no reason to end the run
             say(f"{folder}: can't be labelled {label.value} ({error})")
 
-    def way_back(self, wanted: WayBack, state: TrainState) -> tuple[int, str] | None:
+    def way_back(self, wanted: WayBack, state: TrainState) -> SavedAt | None:
         self.wait()
         alive = partial(self._mesh.heartbeat.at, Phase.STARTING)
         accepted = self._mesh.on_main(lambda: self._accepted())
         unfit = partial(unfit_for, state, self._mesh.world_size, accepted)
         folder = find_way_back(self._folder, wanted, self._mesh, self._run_dir, unfit, alive)
-        return None if folder is None else (step_of(folder) or 0, str(folder))
+        if folder is None:
+            return None
+        return SavedAt(step_of(folder) or 0, int(open_checkpoint(folder).facts["data_step"]), str(folder))
 
     def drop_later(self, step: int) -> None:
         self.wait()

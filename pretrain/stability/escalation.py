@@ -18,7 +18,7 @@ from pretrain.stability.lr_cuts import LrCut
 from pretrain.stability.passed_over import PassedOver, windows_of
 from pretrain.stability.rewinds import History, Rewinds, Trouble
 from pretrain.stability.rise import Rise
-from pretrain.types import Record, WayBack
+from pretrain.types import Record, SavedAt, WayBack
 
 MAX_FAULTS = 2  # that are remembered: one may be a cosmic ray
 
@@ -162,35 +162,32 @@ class Escalation:
         self._rise.forget()
         self._trouble, self._skips = None, []
 
-    def leave(self, to_step: int) -> str:
-        """Write down that the run goes back, before it does; return it in words.
-
-        Args:
-            to_step: of the checkpoint.
-        """
+    def leave(self, saved: SavedAt) -> str:
+        """Write down that the run goes back, before it does; return it in words."""
         assert self._trouble is not None and self._settings is not None
         pending = self._history.pending
         if pending is not None:  # decided by a run that was killed before it was done
-            if pending["to_step"] == to_step:
+            if pending["to_step"] == saved.step:
                 return _told(pending)
             self._trouble = Trouble.of(pending)
         # trouble in the replay is the same trouble, at that step or, where sums come out otherwise, near it
         is_rewind = not self._settings.replay or self._history.replay is not None
         is_rewind |= pending is not None and pending["event"] == REWIND
         number = self._history.count + (pending is None)
-        line = {"event": REWIND if is_rewind else REPLAY, "number": number, "to_step": to_step}
+        line = {"event": REWIND if is_rewind else REPLAY, "number": number, "to_step": saved.step}
         line |= self._trouble.line()
         if is_rewind:
-            line |= self._passing_over(self._trouble)
+            line |= self._passing_over(self._trouble, saved.data_step)
         elif self._mesh.is_main:
-            content = {"identity": self._identity, "steps": self._done_since(to_step)}
+            content = {"identity": self._identity, "steps": self._done_since(saved.step)}
             write_json(self._run_dir / REPLAYED_STEPS, content)
         self._say(line)
         return _told(line)
 
-    def _passing_over(self, trouble: Trouble) -> dict[str, Any]:
+    def _passing_over(self, trouble: Trouble, data_step: int) -> dict[str, Any]:
         assert self._settings is not None
         first, end = self._settings.window(trouble)
+        first = max(first, data_step)  # the batches before it are in the weights that the run goes back to
         times = self._history.recent(trouble.at_step, self._settings.memory_steps)
         factor = self._settings.lr_factors[min(times, len(self._settings.lr_factors) - 1)]
         samples = {"first_sample": first * self._batch_size, "last_sample": end * self._batch_size - 1}
@@ -246,13 +243,14 @@ class Escalation:
 
 
 def _told(line: dict[str, Any]) -> str:
+    why = f"step {line['at_step']}: {line['reason']}"
     if line["event"] == REPLAY:
         return (
-            f"{line['reason']}: back to step {line['to_step']}, to do the same steps again: other bits would mean a "
+            f"{why}: back to step {line['to_step']}, to do the same steps again: other bits would mean a "
             "faulty machine"
         )
     slower = f", learning rate x {line['lr_factor']:.3g} for a while" if line["lr_factor"] < 1 else ""
     return (
-        f"{line['reason']}: back to step {line['to_step']}; batches {line['first_data_step']} to "
+        f"{why}: back to step {line['to_step']}; batches {line['first_data_step']} to "
         f"{line['end_data_step'] - 1} (samples {line['first_sample']} to {line['last_sample']}) are passed over{slower}"
     )

@@ -23,7 +23,7 @@ from pretrain.stability.escalation import Escalation
 from pretrain.stability.lr_cuts import lowest
 from pretrain.stability.rewinds import Rewinds
 from pretrain.stability.window import PlainWindow, Window
-from pretrain.types import Record, WayBack
+from pretrain.types import Record, SavedAt, WayBack
 
 # Least spreads: a window of nearly equal values must not make a spike of the next normal one.
 MIN_LOSS_SPREAD_FRAC = 0.005  # of the median loss
@@ -53,7 +53,7 @@ class NoGuard(Guard):
     def way_back(self) -> WayBack:
         raise AssertionError("it never asks for one")
 
-    def leave(self, to_step: int) -> str:
+    def leave(self, saved: SavedAt) -> str:
         raise AssertionError("it never goes back")
 
     def arrive(self) -> None:
@@ -232,8 +232,8 @@ class SkipGuard(Guard):
     def way_back(self) -> WayBack:
         return self._escalation.way_back()
 
-    def leave(self, to_step: int) -> str:
-        return self._escalation.leave(to_step)
+    def leave(self, saved: SavedAt) -> str:
+        return self._escalation.leave(saved)
 
     def arrive(self) -> None:
         self._escalation.arrive()

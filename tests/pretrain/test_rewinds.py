@@ -101,6 +101,20 @@ def test_it_is_the_run_that_never_saw_those_batches(make: Make, whole: tuple[Run
     assert_same_weights(run, other)
 
 
+def test_what_the_checkpoint_has_learnt_is_not_passed_over(make: Make, tmp_path: Path) -> None:
+    """The window begins before the oldest checkpoint there is: its first batches stay in the weights."""
+    early = "spike.rewind.before_steps=15"
+    run = make(early)
+    fault = BadData(run, BAD)
+    assert finish(run) is Status.FINISHED
+    rewind = journal(tmp_path / "run")[2]
+    assert (rewind["to_step"], rewind["first_data_step"], rewind["end_data_step"]) == (10, 10, 26)
+    assert fault.taken == [*range(25), *range(10, 25), *range(26, 56)]
+    other = make(early, "run_name=other", f"spike.skip_windows={tmp_path / 'run' / 'journal.jsonl'}")
+    assert finish(other) is Status.FINISHED
+    assert_same_weights(run, other)
+
+
 def assert_same_weights(one: Run, other: Run) -> None:
     theirs = state_of(other).tensors
     for name, tensor in state_of(one).tensors.items():
