@@ -77,7 +77,7 @@ class Escalation:
         if path is None or any(line.get("event") == TAKEN and line["journal"] == path for line in lines):
             return
         windows = self._mesh.on_main(lambda: windows_of(Path(path), self._batch_size))
-        self._say({"event": TAKEN, "journal": path, "windows": windows})
+        self._say({"event": TAKEN, "journal": path, "windows": windows, "batch_size": self._batch_size})
 
     def _take(self, line: dict[str, Any]) -> None:
         self._history.add(line)
@@ -222,11 +222,18 @@ class Escalation:
             (self._run_dir / REPLAYED_STEPS).unlink(missing_ok=True)
 
     def _recorded(self) -> dict[str, list[float | str]]:
-        """Return the steps that a replay is held against: none where sums are taken in another order than then."""
+        """Return the steps that a replay is held against.
+
+        None where sums are taken in another order than then, or where a start since it was decided goes on with other
+        settings or on another machine.
+        """
         path = self._run_dir / REPLAYED_STEPS
         content = read_json(path) if path.is_file() else {"identity": None, "steps": {}}
         steps: dict[str, list[float | str]] = content["steps"]
-        return steps if content["identity"] == self._identity else {}
+        events = [line.get("event") for line in read_lines(self._journal.path)]
+        since = events[::-1].index(REPLAY) if REPLAY in events else 0
+        changed = CHANGE in events[len(events) - since :]
+        return steps if content["identity"] == self._identity and not changed else {}
 
     def _say(self, line: dict[str, Any]) -> None:
         self._take(line)
