@@ -9,7 +9,19 @@ from typing import Any
 import torch
 
 from foundation.files import read_json, write_json
-from pretrain.journal import CHANGE, FAULT, GOING, NO_WAY, NOT_AGAIN, REPLAY, REWIND, TAKEN, TOLD
+from pretrain.journal import (
+    BITS_COMPARED,
+    BITS_NOT_COMPARED,
+    CHANGE,
+    FAULT,
+    GOING,
+    NO_WAY,
+    NOT_AGAIN,
+    REPLAY,
+    REWIND,
+    TAKEN,
+    TOLD,
+)
 from pretrain.json_lines import JsonLines, read_lines, spelled
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
@@ -131,7 +143,7 @@ class Escalation:
         """Hold a replayed step against the same step before; where a sum may come out otherwise, nothing is said."""
         replay, was = self._history.replay, self._expected.get(str(record.step))
         assert self._settings is not None
-        if replay is None or was is None or not (self._on_cpu or torch.are_deterministic_algorithms_enabled()):
+        if replay is None or was is None or not self._compares:
             return
         found = [spelled(record.loss), spelled(record.grad_norm), record.lr, record.data_step]
         if found == was:
@@ -149,6 +161,11 @@ class Escalation:
                 f"{faults - 1} before it did: this machine is faulty. The same line on another one goes on from "
                 "the newest checkpoint"
             )
+
+    @property
+    def _compares(self) -> bool:
+        """Whether the same step done again has the same bits here, as long as the machine is sound."""
+        return self._on_cpu or torch.are_deterministic_algorithms_enabled()
 
     def way_back(self) -> WayBack:
         """Return where to look for a checkpoint."""
@@ -182,9 +199,11 @@ class Escalation:
         line |= self._trouble.line()
         if is_rewind:
             line |= self._passing_over(self._trouble)
-        elif self._mesh.is_main:
-            content = {"identity": self._identity, "steps": self._done_since(to_step)}
-            write_json(self._run_dir / REPLAYED_STEPS, content)
+        else:
+            line["compared"] = self._compares
+            if self._mesh.is_main:
+                content = {"identity": self._identity, "steps": self._done_since(to_step)}
+                write_json(self._run_dir / REPLAYED_STEPS, content)
         self._say(line)
         return _told(line)
 
@@ -254,10 +273,8 @@ class Escalation:
 
 def _told(line: dict[str, Any]) -> str:
     if line["event"] == REPLAY:
-        return (
-            f"{line['reason']}: back to step {line['to_step']}, to do the same steps again: other bits would mean a "
-            "faulty machine"
-        )
+        told = BITS_COMPARED if line.get("compared", True) else BITS_NOT_COMPARED
+        return f"{line['reason']}: back to step {line['to_step']}, to do the same steps again: {told}"
     slower = f", learning rate x {line['lr_factor']:.3g} for a while" if line["lr_factor"] < 1 else ""
     return (
         f"{line['reason']}: back to step {line['to_step']}; batches {line['first_data_step']} to "

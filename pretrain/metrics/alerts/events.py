@@ -149,7 +149,8 @@ def _skip(line: Line, run_dir: Path) -> Event:
 
 
 def _replay(line: Line, run_dir: Path) -> Event:
-    return _back(line, run_dir, "the same steps are done again: other bits would mean a faulty machine")
+    told = journal.BITS_COMPARED if line.get("compared", True) else journal.BITS_NOT_COMPARED
+    return _back(line, run_dir, f"the same steps are done again: {told}")
 
 
 def _rewind(line: Line, run_dir: Path) -> Event:
