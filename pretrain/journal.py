@@ -25,3 +25,9 @@ TOLD = {
     NOT_AGAIN: "the trouble did not come again; nothing is passed over",
     NO_WAY: "there is no healthy checkpoint from before it to go back to; the run goes on",
 }
+# what a replay shows
+BITS_COMPARED = "other bits would mean a faulty machine"
+BITS_NOT_COMPARED = (
+    "whether the trouble comes again; their bits are not compared, for without trainer.deterministic=true this device "
+    "may give others each time"
+)

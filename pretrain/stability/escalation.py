@@ -9,7 +9,19 @@ from typing import Any
 import torch
 
 from foundation.files import read_json, write_json
-from pretrain.journal import CHANGE, FAULT, GOING, NO_WAY, NOT_AGAIN, REPLAY, REWIND, TAKEN, TOLD
+from pretrain.journal import (
+    BITS_COMPARED,
+    BITS_NOT_COMPARED,
+    CHANGE,
+    FAULT,
+    GOING,
+    NO_WAY,
+    NOT_AGAIN,
+    REPLAY,
+    REWIND,
+    TAKEN,
+    TOLD,
+)
 from pretrain.json_lines import JsonLines, read_lines, spelled
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
@@ -77,7 +89,7 @@ class Escalation:
         if path is None or any(line.get("event") == TAKEN and line["journal"] == path for line in lines):
             return
         windows = self._mesh.on_main(lambda: windows_of(Path(path), self._batch_size))
-        self._say({"event": TAKEN, "journal": path, "windows": windows})
+        self._say({"event": TAKEN, "journal": path, "windows": windows, "batch_size": self._batch_size})
 
     def _take(self, line: dict[str, Any]) -> None:
         self._history.add(line)
@@ -131,7 +143,7 @@ class Escalation:
         """Hold a replayed step against the same step before; where a sum may come out otherwise, nothing is said."""
         replay, was = self._history.replay, self._expected.get(str(record.step))
         assert self._settings is not None
-        if replay is None or was is None or not (self._on_cpu or torch.are_deterministic_algorithms_enabled()):
+        if replay is None or was is None or not self._compares:
             return
         found = [spelled(record.loss), spelled(record.grad_norm), record.lr, record.data_step]
         if found == was:
@@ -149,6 +161,11 @@ class Escalation:
                 f"{faults - 1} before it did: this machine is faulty. The same line on another one goes on from "
                 "the newest checkpoint"
             )
+
+    @property
+    def _compares(self) -> bool:
+        """Whether the same step done again has the same bits here, as long as the machine is sound."""
+        return self._on_cpu or torch.are_deterministic_algorithms_enabled()
 
     def way_back(self) -> WayBack:
         """Return where to look for a checkpoint."""
@@ -178,9 +195,11 @@ class Escalation:
         line |= self._trouble.line()
         if is_rewind:
             line |= self._passing_over(self._trouble, saved.data_step)
-        elif self._mesh.is_main:
-            content = {"identity": self._identity, "steps": self._done_since(saved.step)}
-            write_json(self._run_dir / REPLAYED_STEPS, content)
+        else:
+            line["compared"] = self._compares
+            if self._mesh.is_main:
+                content = {"identity": self._identity, "steps": self._done_since(saved.step)}
+                write_json(self._run_dir / REPLAYED_STEPS, content)
         self._say(line)
         return _told(line)
 
@@ -219,11 +238,18 @@ class Escalation:
             (self._run_dir / REPLAYED_STEPS).unlink(missing_ok=True)
 
     def _recorded(self) -> dict[str, list[float | str]]:
-        """Return the steps that a replay is held against: none where sums are taken in another order than then."""
+        """Return the steps that a replay is held against.
+
+        None where sums are taken in another order than then, or where a start since it was decided goes on with other
+        settings or on another machine.
+        """
         path = self._run_dir / REPLAYED_STEPS
         content = read_json(path) if path.is_file() else {"identity": None, "steps": {}}
         steps: dict[str, list[float | str]] = content["steps"]
-        return steps if content["identity"] == self._identity else {}
+        events = [line.get("event") for line in read_lines(self._journal.path)]
+        since = events[::-1].index(REPLAY) if REPLAY in events else 0
+        changed = CHANGE in events[len(events) - since :]
+        return steps if content["identity"] == self._identity and not changed else {}
 
     def _say(self, line: dict[str, Any]) -> None:
         self._take(line)
@@ -245,10 +271,8 @@ class Escalation:
 def _told(line: dict[str, Any]) -> str:
     why = f"step {line['at_step']}: {line['reason']}"
     if line["event"] == REPLAY:
-        return (
-            f"{why}: back to step {line['to_step']}, to do the same steps again: other bits would mean a "
-            "faulty machine"
-        )
+        told = BITS_COMPARED if line.get("compared", True) else BITS_NOT_COMPARED
+        return f"{why}: back to step {line['to_step']}, to do the same steps again: {told}"
     slower = f", learning rate x {line['lr_factor']:.3g} for a while" if line["lr_factor"] < 1 else ""
     return (
         f"{why}: back to step {line['to_step']}; batches {line['first_data_step']} to "

@@ -217,8 +217,10 @@ class SkipGuard(Guard):
         return self._within_budget()
 
     def _within_budget(self) -> Action:
+        if not self._exceeded:  # before its first step a run has none, and may be here: it can't go back as decided
+            return Action.CONTINUE
         assert self._last is not None
-        return self._stop(self._explain(self._last, self._exceeded)) if self._exceeded else Action.CONTINUE
+        return self._stop(self._explain(self._last, self._exceeded))
 
     def _stop(self, diagnosis: str) -> Action:
         assert self._last is not None

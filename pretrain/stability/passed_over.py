@@ -45,11 +45,17 @@ def windows_of(journal: Path, batch_size: int) -> list[list[int]]:
     spans: list[list[int]] = []
     for line in read_lines(journal):
         if line.get("event") in LEFT_OUT and "first_sample" in line:
-            spans.append([int(line["first_sample"]) // batch_size, int(line["last_sample"]) // batch_size + 1])
+            spans.append(_batches_of(int(line["first_sample"]), int(line["last_sample"]), batch_size))
         elif line.get("event") in LEFT_OUT:
-            spans += line["windows"]
+            theirs = int(line.get("batch_size", batch_size))  # a version that did not say took its own for everyone's
+            spans += [_batches_of(first * theirs, end * theirs - 1, batch_size) for first, end in line["windows"]]
     if not spans:
         raise GuardError(
             f"spike.skip_windows: {journal} tells of no step that was skipped or passed over; leave it out"
         )
     return spans
+
+
+def _batches_of(first_sample: int, last_sample: int, batch_size: int) -> list[int]:
+    """Return the global batches, `[first, end)`, that hold any of these samples."""
+    return [first_sample // batch_size, last_sample // batch_size + 1]

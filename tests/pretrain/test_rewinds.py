@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -252,3 +253,46 @@ def test_steps_done_again_with_other_settings_are_not_held_against_the_machine(m
     assert finish(run) is Status.FINISHED
     assert events(tmp_path / "run") == ["replay", "replaying", "rewind", "rewound"]  # no compute_fault
     assert [line["to_step"] for line in journal(tmp_path / "run") if line["event"] == "rewind"] == [10]
+
+
+def killed_amid(run: Run, holder: Any, name: str, call: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train up to a call of a function, which dies."""
+    real, calls = getattr(holder, name), itertools.count(1)
+
+    def dies(*given: Any) -> Any:
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    monkeypatch.setattr(holder, name, dies)
+    with pytest.raises(KeyboardInterrupt):
+        train(run)
+    run.loader.close()
+    monkeypatch.undo()
+
+
+def test_settings_changed_amid_a_replay_are_not_held_against_the_machine(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make()
+    BadData(run, BAD)
+    killed_amid(run, loop, "forward_backward", 25 + 3, monkeypatch)
+    again = make("model.dropout=0.1", "allow_change=[model.dropout]")
+    assert restore(again)
+    tell_changes(again, tmp_path / "run")
+    BadData(again, BAD)
+    assert finish(again) is Status.FINISHED
+    assert events(tmp_path / "run") == ["replay", "replaying", "change", "rewind", "rewound"]
+
+
+def test_a_way_back_that_is_gone_when_the_run_starts_again_is_said(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make()
+    BadData(run, BAD)
+    killed_amid(run, between, "restore", 1, monkeypatch)
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    again = make()
+    assert not restore(again)
+    assert finish(again) is Status.FINISHED
+    assert events(tmp_path / "run") == ["replay", "no_way_back"]

@@ -23,12 +23,12 @@ from foundation.secrets import MIN_CHARS
 from pretrain.metrics.alert_child import post, smtp
 from pretrain.metrics.alert_child.restart import Restart
 from pretrain.metrics.alerts.desk import Desk
-from pretrain.metrics.alerts.events import KILLED, begun, ended
+from pretrain.metrics.alerts.events import KILLED, begun, ended, may_be_started_again
 from pretrain.metrics.alerts.follow import Follower, last_step, status_of
 from pretrain.metrics.alerts.messages import Message, Sender
 from pretrain.metrics.serving import Message as Said
 from pretrain.metrics.serving import received, say, serve
-from pretrain.run_files import CONFIG, FINAL
+from pretrain.run_files import CONFIG
 
 LOOK_S = 1.0
 SHORT_S = 0.1  # between two looks for what must be about to come
@@ -95,7 +95,7 @@ class Watcher:
             self._trainer.wait(LOOK_S)
         status = self._status()
         self._look()
-        restart = self._restart if status["status"] in ("failed", KILLED) and not status.get(FINAL) else None
+        restart = self._restart if may_be_started_again(status) else None
         step = last_step(self._run_dir)
         self._desk.add(ended(status, step, restart is not None, self._run_dir, self._follower.stall))
         self._send_all()

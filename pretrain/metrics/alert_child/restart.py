@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from pretrain.json_lines import parse_line
-from pretrain.metrics.alerts.events import Event, ended, not_trained_again
+from pretrain.metrics.alerts.events import Event, ended, may_be_started_again, not_trained_again
 from pretrain.metrics.alerts.follow import Tail, last_attempt, status_of
-from pretrain.run_files import ATTEMPTS, CRASH_LOOP, FINAL, LEDGER
+from pretrain.run_files import ATTEMPTS, LEDGER
 
 LOOK_S = 1.0
 RESTART_S = 300.0  # for a launcher to start a run again, and for that start to train
@@ -47,7 +47,7 @@ class Restart:
                     yield not_trained_again(what, self._run_dir)
                     return
             status = status_of(self._run_dir)
-            if status.keys() & {CRASH_LOOP, FINAL}:
+            if status and not may_be_started_again(status):
                 yield ended(status, None, False, self._run_dir)
                 return
             if failed := self._failed():

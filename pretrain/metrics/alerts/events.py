@@ -95,13 +95,22 @@ def begun(step: int, run_dir: Path) -> Event:
     return Event("start", title, step, what, "it trains, and alerts arrive", (str(run_dir),))
 
 
+def may_be_started_again(status: Line) -> bool:
+    """Return whether a launcher's next start of a run that ended so could get further.
+
+    Args:
+        status: what status.json says; of a run that was killed its status is KILLED.
+    """
+    return status.get("status") in ("failed", KILLED) and not status.keys() & {CRASH_LOOP, FINAL}
+
+
 def ended(status: Line, last_step: int | None, restarts: bool, run_dir: Path, stall: Event | None = None) -> Event:
     """Return the event of an end.
 
     Args:
         status: what status.json says; of a run that was killed its status is KILLED.
         last_step: of metrics.jsonl, for a status that tells none.
-        restarts: whether a launcher would start it again, if the status doesn't say that no start gets further.
+        restarts: whether a launcher is there that starts it again where that may help.
         stall: the last one that the watchdog told of in this start: why a run was killed, if it came no further.
     """
     how, reason = str(status.get("status")), str(status.get("reason") or "")
@@ -118,7 +127,8 @@ def ended(status: Line, last_step: int | None, restarts: bool, run_dir: Path, st
         why = f"{stall.what}; {stall.then}" if stall is not None and hung else _NO_WORD
         what, look = f"the run ended without a word{at}: {why}", (str(run_dir),)
     if how in ("failed", KILLED):
-        then = _MEND if status.get(FINAL) else _AGAIN if restarts else _DOWN
+        again = _AGAIN if restarts else _DOWN
+        then = again if may_be_started_again(status) else _MEND
         return Event("stop", how, step, what, then, look)
     return Event("stop", how, step, what, "it is down; the reason says how it goes on", look)
 
@@ -139,7 +149,8 @@ def _skip(line: Line, run_dir: Path) -> Event:
 
 
 def _replay(line: Line, run_dir: Path) -> Event:
-    return _back(line, run_dir, "the same steps are done again: other bits would mean a faulty machine")
+    told = journal.BITS_COMPARED if line.get("compared", True) else journal.BITS_NOT_COMPARED
+    return _back(line, run_dir, f"the same steps are done again: {told}")
 
 
 def _rewind(line: Line, run_dir: Path) -> Event:

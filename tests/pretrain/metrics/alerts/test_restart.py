@@ -12,7 +12,7 @@ import pytest
 from pretrain.attempts import CrashLoop, close_attempt, open_attempt, withdraw_attempt
 from pretrain.json_lines import JsonLines
 from pretrain.metrics.alert_child.restart import Restart
-from pretrain.metrics.alerts.events import Event, ended
+from pretrain.metrics.alerts.events import Event, ended, may_be_started_again
 from pretrain.run_files import CRASH_LOOP, FINAL, LEDGER, read_status
 from pretrain.run_folder import write_status
 from pretrain.types import Status
@@ -113,3 +113,19 @@ def test_nobody_waits_for_a_start_after_an_error_that_ends_each(restart: Restart
     then = ended(read_status(run_dir), None, True, run_dir).then
     assert then == "it is down, and another start would end the same way until that is mended"
     assert told(restart.events()) == [("failed at step 7: the disk is full", then)]
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({"status": "failed"}, True),
+        ({"status": "killed"}, True),
+        ({"status": "failed", FINAL: True}, False),
+        ({"status": "failed", CRASH_LOOP: True}, False),
+        ({"status": "finished"}, False),
+        ({"status": "stopped"}, False),
+        ({"status": "preempted"}, False),
+    ],
+)
+def test_a_next_start_helps_where_an_end_may_not_come_again(status: dict[str, Any], expected: bool) -> None:
+    assert may_be_started_again(status) is expected
