@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.text import one_line
-from pretrain.journal import ASKED
+from pretrain.journal import ASKED, NO_REQUEST
 from pretrain.json_lines import JsonLines, read_lines
 from pretrain.mesh import Mesh
 from pretrain.run_files import CONTROL, JOURNAL
@@ -51,6 +51,7 @@ class Control:
         self._found: list[Request] = []
         self._agreed: set[str] = set()
         self._cuts: list[LrCut] = []
+        self._error = ""  # of the last look: one that stays is said once
 
     def begin(self, mesh: Mesh) -> None:
         """Take up the cuts of the learning rate that earlier starts were asked for; called on every rank.
@@ -87,15 +88,21 @@ class Control:
                 self._path.replace(self._taken)  # what is written meanwhile is another file, and found by the next look
             text = self._taken.read_bytes()[:MAX_BYTES].decode(errors="replace")
         except OSError as error:
-            _say(f"{self._path}: can't be taken ({error})")
+            if str(error) != self._error:
+                _say(f"{self._path}: can't be taken ({error})")
+            self._error = str(error)
             return []
-        found = []
+        self._error = ""
+        found, others = [], []
         for line in text.splitlines():
             request = parse(line)
             if request is not None:
                 found.append(request)
             elif line.strip():
-                _say(f"{self._path}: {one_line(line, 80)!r} is no request; write {FORMS}")
+                others.append(one_line(line, 80))
+                _say(f"{self._path}: {others[-1]!r} is no request; write {FORMS}")
+        if others:  # the file is gone now: whoever wrote it finds here why nothing happened
+            self._write({"event": NO_REQUEST, "at_s": time.time(), "lines": others})
         if not found:
             self._taken.unlink(missing_ok=True)
         return found
@@ -105,11 +112,14 @@ class Control:
         found, self._found = self._found, []
         for request in found:
             asked = asdict(request) if request.what == LR else {"what": request.what}
-            with contextlib.suppress(OSError):  # a full disk: the run itself says so
-                self._journal.append({"event": ASKED, "at_step": at_step} | asked, durable=True)
+            self._write({"event": ASKED, "at_step": at_step} | asked)
             _say(f"step {at_step}: asked by the control file: {' '.join(map(str, asked.values()))}")
         self._taken.unlink(missing_ok=True)
         return [asdict(request) for request in found]
+
+    def _write(self, line: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):  # a full disk: the run itself says so
+            self._journal.append(line, durable=True)
 
     def cut_lr(self, step: int, factor: float, num_steps: int) -> None:
         """Multiply the learning rate by `factor` at this step (0-based), and by less and less for `num_steps`."""

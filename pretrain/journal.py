@@ -15,9 +15,11 @@ GOING = {REWIND: REWOUND, REPLAY: REPLAYING}
 FAULT, NOT_AGAIN, NO_WAY = "compute_fault", "not_reproduced", "no_way_back"
 TAKEN = "windows_taken"  # of another run's journal
 ASKED = "asked"  # through the control file
+NO_REQUEST = "no_request"  # lines of the control file that ask for nothing that there is
 BEGUN = "begun_from"  # the run's first steps are another's
 CHANGE = "change"  # what the run goes on with from `step` on is not as it was
 SET_ASIDE = "checkpoint_set_aside"
+DIVERGING = "diverging"  # the loss stays above that of the fresh weights
 DYING_LAYER = "dying_layer"  # a layer's gradient stays near zero
 
 TOLD = {

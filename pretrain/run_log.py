@@ -12,12 +12,12 @@ from typing import Any
 from foundation.errors import ConfigError
 from foundation.progress import LINE_EVERY_S
 from pretrain.json_lines import JsonLines
-from pretrain.metrics.diverging import Diverging
+from pretrain.metrics.diverging import Diverging, told
 from pretrain.metrics.epochs import Epoch, Epochs
 from pretrain.metrics.fields import StepFields
 from pretrain.metrics.lines import OTHER, STEP_FIELDS, TIMES, MetricsFile, StepLines, in_order
 from pretrain.plan import Plan
-from pretrain.run_files import DATAPOINTS, LEDGER, WATCH
+from pretrain.run_files import DATAPOINTS, JOURNAL, LEDGER, WATCH
 from pretrain.seats import Logger
 from pretrain.types import Record
 
@@ -134,9 +134,11 @@ class RunLog:
         ended = self._passes.add(line, epochs, before)
         self._ended |= {epoch.source: epoch for epoch in ended}
         self._say_ends_of_epochs(record.step, LINE_EVERY_S)
-        said = "" if record.skipped else self._diverging.take(record.step, record.loss, record.lr)
-        if said and self._metrics is not None:
-            print(said, file=sys.stderr, flush=True)
+        diverges = None if record.skipped else self._diverging.take(record.step, record.loss, record.lr)
+        if diverges is not None and self._metrics is not None:
+            with contextlib.suppress(OSError):  # a full disk: the run itself says so
+                JsonLines(self._metrics.path.with_name(JOURNAL)).append(diverges, durable=True)
+            print(told(diverges), file=sys.stderr, flush=True)
 
     def say_progress(self, step: int, done: int, total: int) -> None:
         """Say every few seconds how far a long step is; a short step prints nothing but its line.
@@ -219,6 +221,7 @@ class RunLog:
         """
         self._note("resume", at_step=step)
         self.last = in_order(line)
+        self._diverging.go_back()
         self._passes, self._ended = Epochs(), {}  # steps that are left belong to none; the page sums up the kept ones
         for file in self._shown.values():
             file.drop_after(step)

@@ -133,18 +133,18 @@
 
     build(room, label) {
       const figure = make("figure", "chart live"), caption = make("figcaption");
-      caption.append(make("span", "unit", label));
+      const keys = make("span", "keys");
       for (const [n, curve] of this.curves.entries())
-        caption.append(this.toggle(n, `key c${curve.color}${curve.dots ? " dot" : ""}`, curve.name));
+        keys.append(this.toggle(n, `key c${curve.color}${curve.dots ? " dot" : ""}`, curve.name));
       for (const kind of Object.keys(this.kinds))
-        if (this.marks.some((mark) => mark.kind === kind)) caption.append(this.toggle(kind, `key ${kind}`, this.kinds[kind]));
+        if (this.marks.some((mark) => mark.kind === kind)) keys.append(this.toggle(kind, `key ${kind}`, this.kinds[kind]));
       const log = this.button("log", (pressed) => (this.log = pressed), this.log);
       const all = this.button("outliers", (pressed) => (this.outliers = pressed), false);
       all.title = "widen the axis to every value";
       log.title = "logarithmic axis";
       const switches = make("span", "switches");
       switches.append(log, all);
-      caption.append(switches);
+      caption.append(make("span", "unit", label), keys, switches);
       this.plot = make("div", "plot");
       this.svg = document.createElementNS(SVG, "svg");
       this.svg.setAttribute("viewBox", `0 0 ${SIDE} ${SIDE}`);

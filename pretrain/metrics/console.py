@@ -37,10 +37,13 @@ class Console(Logger):
         self._max_steps, self._every_steps = plan.max_steps, every_steps
         self._times = StepTimes(max(every_steps, MIN_WINDOW_STEPS))
         self._nats = self._tokens = 0.0  # of the steps since the last line
-        self._first, self._silent = True, False
+        self._last_step, self._first, self._silent = 0, True, False
 
     def log(self, line: dict[str, Any]) -> None:
         step = line["step"]
+        if step <= self._last_step:  # the run has gone back: what it has done since the last line counts no more
+            self._nats = self._tokens = 0.0
+        self._last_step = step
         num_tokens = line["step_time_s"] * line["tokens_per_s"]
         self._times.add(line["step_time_s"], num_tokens)
         if not line["skipped"]:

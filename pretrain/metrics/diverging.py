@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from pretrain.journal import DIVERGING
+
 IN_ROW = 10
 ABOVE_NATS = 1.0  # warm-up and small batches have a loss some tenths above the first
 
@@ -13,8 +17,12 @@ class Diverging:
         self._first_loss: float | None = None
         self._in_row = 0
 
-    def take(self, step: int, loss: float, lr: float) -> str:
-        """Take the loss of a step that was not skipped, in nats per token; return what to say, once, or nothing.
+    def go_back(self) -> None:
+        """Count anew: the run goes on from an earlier step, and the steps behind it are no longer its own."""
+        self._in_row = 0
+
+    def take(self, step: int, loss: float, lr: float) -> dict[str, Any] | None:
+        """Take the loss of a step that was not skipped, in nats per token; return the journal's line, once, or None.
 
         Args:
             step: steps done with it. lr: its learning rate.
@@ -23,13 +31,18 @@ class Diverging:
             self._first_loss, self._in_row = loss, 0
         first = self._first_loss
         if first is None:
-            return ""
+            return None
         self._in_row = self._in_row + 1 if loss > first + ABOVE_NATS else 0
         if self._in_row < IN_ROW:
-            return ""
+            return None
         self._first_loss = None
-        return (
-            f"step {step}: the loss, {loss:.4g}, has been above that of the fresh weights, {first:.4g}, for {IN_ROW} "
-            f"steps: the run diverges, most often for its learning rate, {lr:.3g} now; stop it, and lower optim.lr or "
-            "lengthen schedule.warmup_steps"
-        )
+        return {"event": DIVERGING, "step": step, "loss": loss, "first_loss": first, "steps": IN_ROW, "lr": lr}
+
+
+def told(line: dict[str, Any]) -> str:
+    """Return in words what such a line of the journal tells, and what to do; an infinite loss may be spelled in it."""
+    return (
+        f"step {line['step']}: the loss, {float(line['loss']):.4g}, has been above that of the fresh weights, "
+        f"{line['first_loss']:.4g}, for {line['steps']} steps: the run diverges, most often for its learning rate, "
+        f"{line['lr']:.3g} now; stop it, and lower optim.lr or lengthen schedule.warmup_steps"
+    )

@@ -15,7 +15,7 @@ from pretrain.json_lines import read_lines
 from pretrain.metrics.console import clock
 from pretrain.metrics.page.epochs import add_epochs
 from pretrain.metrics.page.histograms import add_histograms
-from pretrain.metrics.page.history import LAST_STEPS, History, read_history
+from pretrain.metrics.page.history import LAST_STEPS, History, over_last, read_history
 from pretrain.metrics.page.layers import add_layers, read_layers
 from pretrain.metrics.page.learning import add_curves, add_evaluations
 from pretrain.metrics.page.ledger import UNSEEN_STEPS, Ledger, read_ledger
@@ -96,7 +96,7 @@ def _glance(page: Page, history: History, config: dict[str, Any], about: dict[st
         "Steps": int(history.steps[-1]),
         "Tokens seen": int(columns["tokens_seen"][-1]),
         **{f"Epochs of {name}": float(f"{count:.3g}") for name, count in history.epochs.items()},
-        f"Training loss, {_last_steps(history)}": history.last_mean("loss", LAST_STEPS),
+        f"Training loss, {over_last([history])}": history.last_mean("loss", LAST_STEPS),
     }
     for name, label in EVALUATED.items():
         values = [line[name] for line in history.evaluated if isinstance(line.get(name), int | float)]
@@ -200,11 +200,6 @@ def _samples(page: Page, path: Path) -> None:
         for record in reversed(records[-MAX_SAMPLES:])
     ]
     page.samples(shown, open_first=True)
-
-
-def _last_steps(history: History) -> str:
-    count = min(LAST_STEPS, len(history.steps))
-    return f"mean of the last {count} steps" if count > 1 else "mean of the last step"
 
 
 def _is_fact(value: Any) -> bool:

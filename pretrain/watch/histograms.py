@@ -9,11 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SMALLEST, LARGEST, PER_DECADE = (
-    -12,
-    6,
-    4,
-)  # powers of ten between which bins lie; what is beyond counts in the last ones
+SMALLEST, LARGEST = -12, 6  # powers of ten between which bins lie; what is beyond counts in the last ones
+PER_DECADE = 4
 _UP = 10.0 ** (np.arange(SMALLEST * PER_DECADE, LARGEST * PER_DECADE + 1) / PER_DECADE)
 EDGES = np.concatenate([-_UP[::-1], _UP]).astype(np.float32)  # (bins + 1,) rising
 NUM_BINS = len(EDGES) - 1

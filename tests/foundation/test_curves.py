@@ -175,3 +175,21 @@ def test_what_happened_is_marked_told_and_can_be_hidden(opened: Callable[[Page, 
     assert "back to step 400" in told and "skipped" not in told
     assert dict(second[1])["rewind"] == ""
     assert page.html().count("<h3>") == 0
+
+
+@pytest.mark.parametrize("width", [1100, 660])
+def test_the_switches_stand_in_the_first_row_at_the_right_however_many_curves_there_are(
+    opened: Callable[[Page, list[str]], list[Any]], width: int
+) -> None:
+    names = ["waiting for data", "counts of all ranks", "forward and backward", "looking into steps", "optimizer"]
+    many = [Curve(name, STEPS, LOSS) for name in [*names, "other", *(f"source {place}" for place in range(6))]]
+    places = """[...document.querySelectorAll(".live figcaption")].map((each) => {
+        const box = (kind) => each.querySelector(kind).getBoundingClientRect(), switches = box(".switches");
+        const rest = each.getBoundingClientRect().right - switches.right;
+        const keys = [...each.querySelectorAll(".key-button")].map((key) => key.getBoundingClientRect());
+        return [switches.bottom > box(".unit").top && switches.top < box(".unit").bottom, Math.abs(rest) < 1,
+            keys.every((key) => key.right <= switches.left && key.left >= box(".unit").right)];
+    })"""
+    page = page_of((many[:6], {}), (many, {}), (many[:1], {}))
+    _, found = opened(page, [f"document.body.style.width = '{width}px'", places])
+    assert found == 3 * [[True, True, True]]

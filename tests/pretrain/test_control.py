@@ -57,6 +57,7 @@ def test_a_word_that_is_no_request_is_said_and_the_others_are_heard(
     assert "step 7: asked by the control file: lr 0.5 30\n" in capsys.readouterr().err
     assert not list(tmp_path.glob("*control*"))
     told = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+    assert told.pop(0).items() >= {"event": "no_request", "lines": ["rebot"]}.items()
     assert told == [
         {"event": "asked", "at_step": 7, "what": "save"},
         {"event": "asked", "at_step": 7, "what": "lr", "factor": 0.5, "num_steps": 30},
@@ -82,6 +83,19 @@ def test_what_was_written_before_a_start_is_left_out_but_not_before_a_restart(
     os.utime(tmp_path / "control", (2e9, 2e9))
     again.begin(CPU)
     assert again.is_asked()
+
+
+def test_a_file_that_stays_unreadable_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "control").write_text("save\n")
+    monkeypatch.setattr("pretrain.control.LOOK_EVERY_S", 0.0)
+    (tmp_path / ".control.taken").mkdir()  # no file can be put in its place
+    control = Control(tmp_path, is_main=True)
+    assert not any(control.is_asked() for _ in range(3))
+    assert capsys.readouterr().err.count("can't be taken") == 1
+    (tmp_path / ".control.taken").rmdir()
+    assert control.is_asked()
 
 
 def test_only_rank_0_looks(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,12 @@ import torch
 
 from foundation.errors import ConfigError
 from pretrain.checkpoint.state import decode, encode
+from pretrain.metrics.alerts.follow import Follower, standing
 from pretrain.metrics.fields import StepFields
 from pretrain.metrics.lines import STEP_FIELDS, MetricsFile, read_metrics
 from pretrain.metrics.loggers import NoLogger
 from pretrain.metrics.page.history import read_history
+from pretrain.metrics.page.marks import read_marks
 from pretrain.plan import Plan
 from pretrain.run_log import RunLog
 from pretrain.types import Record
@@ -294,3 +297,18 @@ def test_a_line_that_comes_back_from_a_checkpoint_has_its_fields_in_order(tmp_pa
         run_log.close("finished")
     lines = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("first", "again")]
     assert lines[0] == lines[1]
+
+
+@pytest.mark.parametrize("loss", [9.0, math.inf])
+def test_a_run_that_diverges_is_told_in_the_journal_and_to_those_who_take_alerts(
+    tmp_path: Path, loss: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    follower, it = Follower(tmp_path, standing(tmp_path)), log(tmp_path)
+    for step in range(1, 41):
+        it.add(replace(record(step), loss=5.0 if step == 1 else loss), step, 32 * step)
+    it.close("finished")
+    (event,) = follower.new()
+    assert event.kind == "spike" and event.step == 11 and event.title == "the run diverges"
+    assert event.what == next(line for line in capsys.readouterr().err.splitlines() if "diverges" in line)
+    (mark,) = read_marks(tmp_path, read_history(tmp_path / "metrics.jsonl"))
+    assert (mark.step, mark.kind) == (11, "warning")

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from foundation.text import one_line
 from pretrain import journal
+from pretrain.metrics.diverging import told
 from pretrain.run_files import (
     ATTEMPTS,
     BLACKBOX,
@@ -18,6 +19,7 @@ from pretrain.run_files import (
     FINAL,
     HANG,
     JOURNAL,
+    METRICS,
     STATUS,
     WATCH,
     box_name,
@@ -196,6 +198,10 @@ def _dying(line: Line, run_dir: Path) -> Event:
     return Event("dying_layer", "a layer learns nothing", step, what, _GOES_ON, (str(run_dir / WATCH),))
 
 
+def _diverging(line: Line, run_dir: Path) -> Event:
+    return Event("spike", "the run diverges", int(line["step"]), told(line), _GOES_ON, (str(run_dir / METRICS),))
+
+
 _OF_JOURNAL: dict[str, Callable[[Line, Path], Event]] = {
     journal.SKIP: _skip,
     journal.REPLAY: _replay,
@@ -204,6 +210,7 @@ _OF_JOURNAL: dict[str, Callable[[Line, Path], Event]] = {
     journal.NOT_AGAIN: _not_again,
     journal.NO_WAY: _no_way,
     journal.DYING_LAYER: _dying,
+    journal.DIVERGING: _diverging,
 }
 
 

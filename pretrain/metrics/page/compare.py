@@ -14,7 +14,7 @@ import numpy as np
 from foundation.config.compose import read_config
 from foundation.page import Curve, Page
 from pretrain.metrics.console import clock
-from pretrain.metrics.page.history import LAST_STEPS, History, read_history
+from pretrain.metrics.page.history import LAST_STEPS, History, over_last, read_history
 from pretrain.metrics.page.ledger import read_ledger
 from pretrain.metrics.page.marks import read_marks
 from pretrain.metrics.page.origin import flat
@@ -22,6 +22,7 @@ from pretrain.metrics.timing import step_time
 from pretrain.run_files import CONFIG, METRICS
 
 LOWER_IS_BETTER = ("loss", "bits_per_byte")
+TARGET = "_target_"
 UNSEEN = ("run_name", "runs_dir")  # differ by nature
 
 
@@ -77,7 +78,13 @@ def _closing(runs: Sequence[Compared]) -> tuple[list[str], list[list[str | int |
     """Return a column a run, a row a figure."""
     names = list(dict.fromkeys(name for run in runs for name in run.history.evaluated_names()))
     lowest = [name for name in names if name.partition("/")[0].endswith(LOWER_IS_BETTER)]
-    labels = [*_FIGURES, GOODPUT, *names, *(f"lowest {name}" for name in lowest)]
+    loss = f"training loss, {over_last([run.history for run in runs])}"
+    labels = [
+        *(loss if figure == LOSS else figure for figure in _FIGURES),
+        GOODPUT,
+        *names,
+        *(f"lowest {name}" for name in lowest),
+    ]
     rows: list[list[str | int | float | None]] = [[label] for label in labels]
     for run in runs:
         values = [figure(run.history) if len(run.history.steps) else None for figure in _FIGURES.values()]
@@ -91,10 +98,11 @@ def _closing(runs: Sequence[Compared]) -> tuple[list[str], list[list[str | int |
     return ["", *(run.name for run in runs)], rows
 
 
+LOSS = "training loss"
 _FIGURES: dict[str, Callable[[History], str | int | float | None]] = {
     "steps": lambda it: int(it.steps[-1]),
     "target tokens": lambda it: int(it.columns["tokens_seen"][-1]),
-    f"training loss, mean of the last {LAST_STEPS}": lambda it: it.last_mean("loss", LAST_STEPS),
+    LOSS: lambda it: it.last_mean("loss", LAST_STEPS),
     "time of training": lambda it: clock(float(np.nansum(it.columns["step_time_s"]))),
     "median step": lambda it: step_time(float(np.nanmedian(it.columns["step_time_s"]))),
     "tokens per second": lambda it: round(
@@ -106,19 +114,43 @@ GOODPUT = "goodput"
 
 
 def _differences(page: Page, runs: Sequence[Compared]) -> None:
+    rows = _other_objects("", [run.config for run in runs])
     trees = [dict(flat(run.config)) for run in runs]
+    inside = tuple(f"{row[0]}." for row in rows)
     keys = [key for key in dict.fromkeys(key for tree in trees for key in tree) if key not in UNSEEN]
-    rows = [
+    differing = [
         [key, *(_typed(tree[key]) if key in tree else "–" for tree in trees)]
         for key in keys
         if any(tree.get(key, _MISSING) != trees[0].get(key, _MISSING) for tree in trees[1:])
     ]
+    rows += [row for row in differing if not row[0].startswith(inside)]
+    of_objects = [row for row in differing if row[0].startswith(inside) and not row[0].endswith(f".{TARGET}")]
     if missing := [run.name for run in runs if not run.config]:
         page.text(f"No {CONFIG} in {', '.join(missing)}.")
     if rows:
         page.table(["key", *(run.name for run in runs)], rows)
-    else:
+    if of_objects:
+        page.folded_table(f"{len(of_objects)} keys of these", ["key", *(run.name for run in runs)], of_objects)
+    if not rows:
         page.text("No key differs, but for the runs' names.")
+
+
+def _other_objects(key: str, nodes: Sequence[Any]) -> list[list[str]]:
+    """Return a row for each object of the configs that is of another class in one of them: its key, the classes.
+
+    What is inside of such a one has its own keys in each run; a run without a config has none.
+
+    Args:
+        key: of the nodes. nodes: of each run, at the same place.
+    """
+    mappings = [node if isinstance(node, dict) else {} for node in nodes]
+    targets = [mapping.get(TARGET) for mapping in mappings]
+    known = [target for target in targets if target is not None]
+    if len(set(known)) > 1:
+        return [[key, *("–" if target is None else str(target).rpartition(".")[2] for target in targets)]]
+    names = dict.fromkeys(name for mapping in mappings for name in mapping)
+    inner = ((f"{key}.{name}" if key else name, [mapping.get(name) for mapping in mappings]) for name in names)
+    return [row for each, values in inner for row in _other_objects(each, values)]
 
 
 def _typed(value: object) -> str:

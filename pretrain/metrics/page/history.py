@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,14 @@ class History:
         return list(
             dict.fromkeys(name for line in self.evaluated for name, value in line.items() if is_evaluated(name, value))
         )
+
+
+def over_last(histories: Sequence[History]) -> str:
+    """Return in words what `last_mean` of LAST_STEPS is over, in each of these runs."""
+    counts = {min(LAST_STEPS, len(history.steps)) for history in histories if len(history.steps)}
+    if len(counts) > 1:
+        return f"mean of the last {max(counts)} steps, or of all where there are fewer"
+    return f"mean of the last {counts.pop()} steps" if counts - {1} else "mean of the last step"
 
 
 def is_evaluated(name: str, value: Any) -> bool:

@@ -56,6 +56,9 @@ def _journal(path: Path, run: int) -> Iterator[Mark]:
                 )
             case {"event": journal.DYING_LAYER, "step": int(step), "layer": str(layer)}:
                 yield Mark(step, "warning", _text(f"{layer} learns nothing: its gradient stays near zero"), run)
+            case {"event": journal.DIVERGING, "step": int(step), "steps": int(count)}:
+                text = f"the run diverges: for {count} steps its loss has been above that of the fresh weights"
+                yield Mark(step, "warning", text, run)
             case {"event": str(event), "at_step": int(step)} if event in journal.TOLD:
                 yield Mark(step, "warning", journal.TOLD[event], run)
 

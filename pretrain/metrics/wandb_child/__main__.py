@@ -71,9 +71,15 @@ def start(greeting: dict[str, Any]) -> Any:
         run = open_run(greeting, folder, mode)
     run.define_metric("step")
     run.define_metric("*", step_metric="step")
-    where = run.url if mode == "online" else f"offline; upload it with: wandb sync {folder / 'wandb'}/offline-run-*"
-    say(str(where))
+    say(place_of(run, mode, folder))
     return run
+
+
+def place_of(run: Any, mode: Mode, folder: Path) -> str:
+    """Return where the run can be seen, in words."""
+    if mode == "disabled":
+        return "disabled by WANDB_MODE: nothing is sent or kept"
+    return str(run.url) if mode == "online" else f"offline; upload it with: wandb sync {folder / 'wandb'}/offline-run-*"
 
 
 def automatic_mode() -> Mode:

@@ -127,3 +127,14 @@ def test_an_interval_that_cannot_be_names_the_key(plan: Plan) -> None:
 )
 def test_a_time_has_the_form_that_its_length_asks_for(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+def test_steps_that_were_taken_back_are_in_no_mean(
+    plan: Plan, make_line: MakeLine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = Console(plan, every_steps=10)
+    for step, loss in [*((step, 2.0) for step in range(1, 14)), *((step, 900.0) for step in range(14, 18))]:
+        console.log(make_line(step, loss=loss))
+    for step in range(13, 21):
+        console.log(make_line(step, loss=2.0))
+    assert "step    20/2,000   loss  2.0000" in capsys.readouterr().out.splitlines()[-1]

@@ -17,7 +17,7 @@ from foundation.errors import SettingError
 from foundation.stops import STOPS
 from pretrain.json_lines import JsonLines
 from pretrain.metrics.wandb import WandB
-from pretrain.metrics.wandb_child.__main__ import clean, send
+from pretrain.metrics.wandb_child.__main__ import clean, place_of, send
 
 MakeLine = Callable[..., dict[str, Any]]
 SECRET = "hunter2-canary"
@@ -268,3 +268,8 @@ def test_numbers_by_source_go_under_names_of_their_own(make_line: MakeLine) -> N
 def test_numbers_that_cannot_be_name_the_key(run_dir: Path, name: str, value: Any) -> None:
     with pytest.raises(SettingError, match=f"^{name}: {value} is not allowed; give "):
         WandB(run_dir, **{name: value})
+
+
+def test_a_run_that_w_and_b_is_told_to_leave_alone_promises_no_files(tmp_path: Path) -> None:
+    assert place_of(None, "disabled", tmp_path) == "disabled by WANDB_MODE: nothing is sent or kept"
+    assert place_of(None, "offline", tmp_path).endswith(f"wandb sync {tmp_path}/wandb/offline-run-*")

@@ -58,3 +58,29 @@ def test_a_run_without_a_step_or_a_config_is_shown_as_such(
     page = parse_page(write_comparison([tmp_path / "new", bare], tmp_path / "page.html"))
     assert "No config.yaml in bare." in page.texts
     assert ["steps", "–", "5"] in page.tables[0] and ["seed", "2", "–"] in page.tables[1]
+
+
+def test_where_an_option_differs_its_name_is_told_and_its_keys_are_folded(
+    make_run: Callable[..., Path], parse_page: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    runs = [make_run("a", 40, 0.001), make_run("b", 60, 0.001), make_run("c", 60, 0.001)]
+    same = "watch: {_target_: x.Watch, every_steps: 1}\n"
+    for run, more in zip(runs, ("spike: {_target_: x.NoGuard}\n", "spike: {_target_: x.Guard, z: 6}\n"), strict=False):
+        (run / "config.yaml").write_text(same + more)
+    (runs[2] / "config.yaml").write_text("watch: {_target_: x.Watch, every_steps: 9}\n")
+    page = parse_page(write_comparison(runs, tmp_path / "compare.html"))
+    assert page.tables[1][1:] == [["spike", "NoGuard", "Guard", "–"], ["watch.every_steps", "1", "1", "9"]]
+    assert page.tables[2][1:] == [["spike.z", "–", "6", "–"]]
+
+
+def test_a_mean_over_the_last_steps_says_over_how_many(
+    make_run: Callable[..., Path], parse_page: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    def labels(*lengths: int) -> str:
+        runs = [make_run(f"{lengths}_{length}_{place}", length, 0.1) for place, length in enumerate(lengths)]
+        page = parse_page(write_comparison(runs, tmp_path / "page.html"))
+        return next(row[0] for row in page.tables[0] if row[0].startswith("training loss"))
+
+    assert labels(28, 28) == "training loss, mean of the last 28 steps"
+    assert labels(60, 70) == "training loss, mean of the last 50 steps"
+    assert labels(60, 28) == "training loss, mean of the last 50 steps, or of all where there are fewer"

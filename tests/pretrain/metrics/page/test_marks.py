@@ -24,6 +24,7 @@ def test_what_happened_is_marked_where_it_happened(tmp_path: Path, make_line: Ca
         {"event": "stop", "step": 10},
         {"event": "compute_fault", "number": 1, "at_step": 4},
         {"event": "dying_layer", "step": 8, "layer": "blocks.1", "looks": 10},
+        {"event": "diverging", "step": 7, "steps": 10, "loss": 9.0, "first_loss": 5.0, "lr": 0.1},
         {"event": "asked", "at_step": 10, "what": "lr", "factor": 0.5, "num_steps": 100},
         {"event": "asked", "at_step": 1, "what": "save"},
     ]
@@ -35,10 +36,12 @@ def test_what_happened_is_marked_where_it_happened(tmp_path: Path, make_line: Ca
     (tmp_path / "attempts.json").write_text(json.dumps({"attempts": attempts}))
     marks = read_marks(tmp_path, read_history(tmp_path / "metrics.jsonl"))
     assert [(mark.step, mark.kind) for mark in marks] == [
-        *((1, "change"), (2, "change"), (3, "skip"), (4, "warning"), (5, "skip"), (6, "level"), (7, "restart")),
+        *((1, "change"), (2, "change"), (3, "skip"), (4, "warning"), (5, "skip"), (6, "level"), (7, "warning")),
+        (7, "restart"),
         *((8, "warning"), (9, "rewind"), (10, "change")),
     ]
-    texts = {mark.step: mark.text for mark in marks}
+    texts = {mark.step: mark.text for mark in marks if mark.kind != "warning" or mark.step != 7}
+    assert any(mark.text.startswith("the run diverges: for 10 steps") for mark in marks)
     assert texts[5] == "skipped: loss spike" and texts[3] == "skipped" and texts[2] == "optim.lr: 0.1 became 0.2"
     assert texts[9] == "rewind: back to step 4: five skips in a row"
     assert texts[8].startswith("blocks.1 learns nothing") and texts[4].startswith("done again, the step gave other")
