@@ -158,7 +158,7 @@ class WayBack:
 
 
 class SavedAt(NamedTuple):
-    """A checkpoint that a run goes back to. Attributes: step: done; data_step: the batch after them; path: its folder."""
+    """A checkpoint to go back to. Attributes: step: steps done; data_step: the batch behind them; path: its folder."""
 
     step: int
     data_step: int

@@ -27,7 +27,7 @@ from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.run_files import CHECKPOINTS, JOURNAL, METRICS, REPLAYED_STEPS
 from pretrain.stability.lr_cuts import LrCut
-from pretrain.stability.passed_over import PassedOver, windows_of
+from pretrain.stability.passed_over import PassedOver, order_of, require_journal, windows_of
 from pretrain.stability.rewinds import History, Rewinds, Trouble
 from pretrain.stability.rise import Rise
 from pretrain.types import Record, SavedAt, WayBack
@@ -45,6 +45,8 @@ class Escalation:
         device: whose sums are reproducible or not.
         run_dir: of the run.
         skip_windows: another run's journal, whose batches are passed over here, too; read once.
+    Raises:
+        JournalRefused: there is no such journal.
     Attributes:
         passed_over: batches that no step takes. cuts: of the learning rate. stopped: why the run can't go on, once.
     """
@@ -58,8 +60,10 @@ class Escalation:
         run_dir: Path,
         skip_windows: str | None = None,
     ) -> None:
+        if skip_windows is not None and not (run_dir / JOURNAL).exists():  # once taken they stand in the run's own
+            require_journal(Path(skip_windows))
         self._skip_windows = skip_windows
-        self._settings, self._mesh, self._batch_size, self._run_dir = settings, mesh, plan.global_batch_size, run_dir
+        self._settings, self._mesh, self._plan, self._run_dir = settings, mesh, plan, run_dir
         self._journal = JsonLines(run_dir / JOURNAL)
         self._on_cpu = device.type == "cpu"
         self._identity = [mesh.world_size, plan.micro_batch_size, torch.get_num_threads(), torch.__version__]
@@ -88,8 +92,13 @@ class Escalation:
         path = self._skip_windows
         if path is None or any(line.get("event") == TAKEN and line["journal"] == path for line in lines):
             return
-        windows = self._mesh.on_main(lambda: windows_of(Path(path), self._batch_size))
-        self._say({"event": TAKEN, "journal": path, "windows": windows, "batch_size": self._batch_size})
+        windows = self._mesh.on_main(lambda: windows_of(Path(path), self._plan))
+        told = {"batch_size": self._plan.global_batch_size, "order": order_of(self._plan)}
+        self._say({"event": TAKEN, "journal": path, "windows": windows} | told)
+        if self._mesh.is_main:
+            count, first = sum(end - first for first, end in windows), min(first for first, _ in windows)
+            said = f"spike.skip_windows: batches passed over, as {path} says: {count:,}, the first of them {first:,}"
+            print(said, file=sys.stderr, flush=True)
 
     def _take(self, line: dict[str, Any]) -> None:
         self._history.add(line)
@@ -209,7 +218,8 @@ class Escalation:
         first = max(first, data_step)  # the batches before it are in the weights that the run goes back to
         times = self._history.recent(trouble.at_step, self._settings.memory_steps)
         factor = self._settings.lr_factors[min(times, len(self._settings.lr_factors) - 1)]
-        samples = {"first_sample": first * self._batch_size, "last_sample": end * self._batch_size - 1}
+        size = self._plan.global_batch_size
+        samples = {"first_sample": first * size, "last_sample": end * size - 1, "order": order_of(self._plan)}
         window = {"first_data_step": first, "end_data_step": end} | samples
         return window | {"lr_factor": factor, "lr_cut_steps": self._settings.lr_cut_steps}
 

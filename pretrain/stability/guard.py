@@ -21,6 +21,7 @@ from pretrain.stability.advice import advise
 from pretrain.stability.budget import SkipBudget
 from pretrain.stability.escalation import Escalation
 from pretrain.stability.lr_cuts import lowest
+from pretrain.stability.passed_over import order_of
 from pretrain.stability.rewinds import Rewinds
 from pretrain.stability.window import PlainWindow, Window
 from pretrain.types import Record, SavedAt, WayBack
@@ -153,7 +154,7 @@ class SkipGuard(Guard):
         require(min_accepted_steps <= window_steps, "min_accepted_steps", min_accepted_steps, allowed)
         self._threshold, self._min_accepted = threshold, min_accepted_steps
         self._max_skips_in_row = max_skips_in_row
-        self._is_main, self._batch_size = mesh.is_main, plan.global_batch_size
+        self._is_main, self._plan = mesh.is_main, plan
         self._norm_skips = torch.zeros((), dtype=torch.int64, device=device)
         self._window = choose("window", plain_pieces, Window, PlainWindow)(2, window_steps, device)
         self._least_rise_2 = torch.tensor([min_rise_nats, math.log(min_norm_ratio)], device=device)
@@ -252,9 +253,9 @@ class SkipGuard(Guard):
         line = {"event": event, "step": record.step, "loss": record.loss, "grad_norm": record.grad_norm}
         line |= {"reason": ", ".join(reasons), "loss_z": loss_z, "grad_norm_z": norm_z}
         line |= {"median_loss": median_loss, "median_grad_norm": math.exp(median_log_norm)}
-        first = record.data_step * self._batch_size
-        last = first + self._batch_size - 1
-        return line | {"data_step": record.data_step, "first_sample": first, "last_sample": last}
+        first = record.data_step * self._plan.global_batch_size
+        samples = {"first_sample": first, "last_sample": first + self._plan.global_batch_size - 1}
+        return line | {"data_step": record.data_step} | samples | {"order": order_of(self._plan)}
 
     def _explain(self, record: Record, exceeded: str) -> str:
         _, norm_kind, median_loss, *_ = record.evidence

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from pretrain.journal import REWIND, SKIP, TAKEN
 from pretrain.json_lines import read_lines
-from pretrain.stability.errors import GuardError
+from pretrain.plan import Plan
+from pretrain.stability.errors import JournalRefused
 
-LEFT_OUT = ("rewind", "skip", "windows_taken")  # events of a journal whose samples a run did not learn from
+LEFT_OUT = (REWIND, SKIP, TAKEN)  # events of a journal whose samples a run did not learn from
 
 
 class PassedOver:
@@ -31,29 +34,55 @@ class PassedOver:
         return next((end for first, end in self._spans if first <= data_step < end), data_step)
 
 
-def windows_of(journal: Path, batch_size: int) -> list[list[int]]:
+def order_of(plan: Plan) -> dict[str, int]:
+    """Return what decides which text the number of a sample stands for, by setting; the last one tells of the data."""
+    return {"seed": plan.seed, "trainer.seq_len": plan.seq_len, "samples an epoch": plan.samples_per_epoch}
+
+
+def require_journal(journal: Path) -> None:
+    """Raise where there is none.
+
+    Raises:
+        JournalRefused: names it.
+    """
+    if not journal.is_file():
+        raise JournalRefused(f"spike.skip_windows: {journal} is not there; name the journal.jsonl of another run")
+
+
+def windows_of(journal: Path, plan: Plan) -> list[list[int]]:
     """Return the global batches that hold what another run skipped or passed over, each `[first, end)`.
 
     Args:
         journal: its journal.jsonl.
-        batch_size: sequences per step of this run; the other's may be another one.
+        plan: of this run; the other's batches may be of another size.
     Raises:
-        GuardError: it is not there, or tells of none.
+        JournalRefused: it is not there, tells of none, or is of a run whose samples are other texts.
     """
-    if not journal.is_file():
-        raise GuardError(f"spike.skip_windows: {journal} is not there; name the journal.jsonl of another run")
-    spans: list[list[int]] = []
+    require_journal(journal)
+    batch_size, spans = plan.global_batch_size, list[list[int]]()
     for line in read_lines(journal):
+        if line.get("event") in LEFT_OUT:
+            _require_same_order(journal, line, order_of(plan))
         if line.get("event") in LEFT_OUT and "first_sample" in line:
             spans.append(_batches_of(int(line["first_sample"]), int(line["last_sample"]), batch_size))
         elif line.get("event") in LEFT_OUT:
             theirs = int(line.get("batch_size", batch_size))  # a version that did not say took its own for everyone's
             spans += [_batches_of(first * theirs, end * theirs - 1, batch_size) for first, end in line["windows"]]
     if not spans:
-        raise GuardError(
+        raise JournalRefused(
             f"spike.skip_windows: {journal} tells of no step that was skipped or passed over; leave it out"
         )
     return spans
+
+
+def _require_same_order(journal: Path, line: dict[str, Any], here: dict[str, int]) -> None:
+    there = line.get("order", here)  # a version that did not say
+    for name, value in here.items():
+        if there[name] != value:
+            raise JournalRefused(
+                f"spike.skip_windows: {journal} is of a run with {name}={there[name]}, this one has {value}: its "
+                "samples are other texts; give both the same data, seed and trainer.seq_len, or leave it out"
+            )
 
 
 def _batches_of(first_sample: int, last_sample: int, batch_size: int) -> list[int]:

@@ -55,7 +55,7 @@ def run_dir(tmp_path: Path) -> Path:
 @pytest.fixture
 def make_state() -> Callable[..., TrainState]:
     def make(seed: int, **facts: Any) -> TrainState:
-        return TrainState(tensors_of(seed), {"step": seed, "gate": {"seed": 1}, **facts})
+        return TrainState(tensors_of(seed), {"step": seed, "data_step": seed, "gate": {"seed": 1}, **facts})
 
     return make
 

@@ -154,11 +154,11 @@ def test_a_run_goes_back_to_a_healthy_one_alone(
     checkpointer.poll(24)
     assert labels(run_dir) == {10: "healthy", 20: "healthy", 30: "pending"}
     folder, live = run_dir / "checkpoints", make_state(99)
-    assert checkpointer.way_back(WayBack(100, 1), live) == (20, str(folder / "step_00000020"))
-    assert checkpointer.way_back(WayBack(25, 5), live) == (20, str(folder / "step_00000020"))
-    assert checkpointer.way_back(WayBack(25, 6), live) == (10, str(folder / "step_00000010"))
-    assert checkpointer.way_back(WayBack(20, 0), live) == (10, str(folder / "step_00000010"))
-    assert checkpointer.way_back(WayBack(25, 24), live) == (10, str(folder / "step_00000010"))  # none so old
+    assert checkpointer.way_back(WayBack(100, 1), live) == (20, 20, str(folder / "step_00000020"))
+    assert checkpointer.way_back(WayBack(25, 5), live) == (20, 20, str(folder / "step_00000020"))
+    assert checkpointer.way_back(WayBack(25, 6), live) == (10, 10, str(folder / "step_00000010"))
+    assert checkpointer.way_back(WayBack(20, 0), live) == (10, 10, str(folder / "step_00000010"))
+    assert checkpointer.way_back(WayBack(25, 24), live) == (10, 10, str(folder / "step_00000010"))  # none so old
     assert checkpointer.way_back(WayBack(10, 0), live) is None
 
 
@@ -249,7 +249,7 @@ def test_what_holds_infinity_is_bad_from_the_first_and_nobody_goes_back_to_it(
     assert labels(run_dir) == {10: "healthy", 20: "bad"}
     for label in (Label.HEALTHY, Label.PENDING):  # whoever wrote that, an older version perhaps
         write_label(folder, label)
-        assert checkpointer.way_back(WayBack(100, 1), live) == (10, str(run_dir / "checkpoints/step_00000010"))
+        assert checkpointer.way_back(WayBack(100, 1), live) == (10, 10, str(run_dir / "checkpoints/step_00000010"))
     again = DcpCheckpoint(10, 3, mesh, plan, run_dir, healthy_after_steps=4, asynchronous=asynchronous)
     assert again.load(make_state(99)) and again.resumption is not None and again.resumption.step == 10
     again.close()

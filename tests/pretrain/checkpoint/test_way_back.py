@@ -40,7 +40,7 @@ def test_a_checkpoint_of_other_settings_is_passed_over(
         checkpointer.save(step, make_state(step) if step == 20 else other(make_state(step)))
         write_label(run_dir / f"checkpoints/step_{step:08d}", Label.HEALTHY)
     live = make_state(40)
-    assert checkpointer.way_back(WayBack(36, 1), live) == (20, str(run_dir / "checkpoints/step_00000020"))
+    assert checkpointer.way_back(WayBack(36, 1), live) == (20, 20, str(run_dir / "checkpoints/step_00000020"))
     said = capfd.readouterr().err
     assert "step_00000030: not gone back to" in said and told in said
     assert checkpointer.way_back(WayBack(15, 1), live) is None

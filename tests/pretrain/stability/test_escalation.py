@@ -15,7 +15,7 @@ from pretrain.plan import Plan
 from pretrain.run_files import JOURNAL
 from pretrain.stability.escalation import Escalation
 from pretrain.stability.rewinds import Rewinds
-from pretrain.types import Record
+from pretrain.types import Record, SavedAt
 
 
 @pytest.mark.parametrize(("device", "told"), [("cpu", BITS_COMPARED), ("cuda", BITS_NOT_COMPARED)])
@@ -26,7 +26,7 @@ def test_bits_are_promised_to_be_compared_only_where_they_are(
     assert not it.begin()
     record = Record(21, 20, 0.1, 0.0, float("nan"), 1.0, skipped=True, num_targets=8, stop=False)
     assert it.see(record, counts=True)
-    assert it.leave(to_step=10).endswith(f"back to step 10, to do the same steps again: {told}")
+    assert it.leave(SavedAt(10, 10, "step_00000010")).endswith(f"back to step 10, to do the same steps again: {told}")
     (line,) = read_lines(tmp_path / JOURNAL)
     assert line["event"] == "replay" and line["compared"] is (device == "cpu")
     event = event_of(line, tmp_path)
