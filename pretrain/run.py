@@ -17,7 +17,7 @@ from pretrain.control import Control
 from pretrain.data.loader import ShardLoader
 from pretrain.heartbeat import Phase
 from pretrain.mesh import Mesh
-from pretrain.metrics.lines import CHECKPOINT, EVALUATION
+from pretrain.metrics.lines import CHECKPOINT, EVALUATION, OTHER
 from pretrain.parallel.replicas import compare_replicas
 from pretrain.plan import Plan, Preflight
 from pretrain.run_log import RunLog
@@ -169,7 +169,7 @@ def save(run: Run) -> None:
     started_s = time.perf_counter()
     check_replicas(run)
     run.mesh.heartbeat.at(Phase.SAVING)
-    with run.log.pause(CHECKPOINT):
+    with run.log.pause(CHECKPOINT if run.checkpointer.saves else OTHER):
         run.log.sync()
         run.checkpointer.save(run.progress.step, state_of(run))
     run.signal.saving_took(time.perf_counter() - started_s)

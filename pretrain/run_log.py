@@ -15,7 +15,7 @@ from pretrain.json_lines import JsonLines
 from pretrain.metrics.diverging import Diverging, told
 from pretrain.metrics.epochs import Epoch, Epochs
 from pretrain.metrics.fields import StepFields
-from pretrain.metrics.lines import OTHER, STEP_FIELDS, TIMES, MetricsFile, StepLines, in_order
+from pretrain.metrics.lines import BESIDE, OTHER, STEP_FIELDS, TIMES, MetricsFile, StepLines, in_order
 from pretrain.plan import Plan
 from pretrain.run_files import DATAPOINTS, JOURNAL, LEDGER, WATCH
 from pretrain.seats import Logger
@@ -78,7 +78,8 @@ class RunLog:
         """Stop the clock.
 
         Args:
-            what: for; the ledger counts by it. A pause inside of another is counted by itself.
+            what: for; the ledger counts by it, and the held line, if it is this step's, says how long a checkpoint or
+                an evaluation took. A pause inside of another is counted by itself.
         """
         started, within_s = time.perf_counter(), self._paused_s
         try:
@@ -87,6 +88,8 @@ class RunLog:
             took_s = time.perf_counter() - started - (self._paused_s - within_s)
             self._paused_s += took_s
             self._note("pause", what=what, took_s=took_s)
+            if self._held and what in BESIDE:
+                self.last["times"] = self.last.get("times", {}) | {f"{what}_s": round(took_s, 6)}
 
     def start(self) -> None:
         """Start the clock of the first step."""

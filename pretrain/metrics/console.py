@@ -9,6 +9,7 @@ from typing import Any
 from foundation.errors import require
 from foundation.progress import human
 from foundation.text import one_line
+from pretrain.metrics.bar import Bar
 from pretrain.metrics.lines import SAMPLES, STEP_FIELDS
 from pretrain.metrics.timing import StepTimes, step_time
 from pretrain.plan import Plan
@@ -23,21 +24,27 @@ class Console(Logger):
     """Prints the first step, every `every_steps`-th, the last, each skipped one and each evaluation to stdout.
 
     The loss of a line is the mean over all tokens since the line before it, skipped steps left out; a skipped step
-    shows its own.
+    shows its own. On a terminal a bar stands under the lines.
 
     Args:
         plan: the length of the run.
         every_steps: steps between two lines.
+        bar: whether there is one.
     Raises:
         SettingError: `every_steps` is below 1.
     """
 
-    def __init__(self, plan: Plan, every_steps: int = 10) -> None:
+    def __init__(self, plan: Plan, every_steps: int = 10, bar: bool = True) -> None:
         require(every_steps >= 1, "every_steps", every_steps, "1 or more; logger=none says nothing")
         self._max_steps, self._every_steps = plan.max_steps, every_steps
         self._times = StepTimes(max(every_steps, MIN_WINDOW_STEPS))
         self._nats = self._tokens = 0.0  # of the steps since the last line
         self._last_step, self._first, self._silent = 0, True, False
+        self._bar = Bar(plan.max_steps) if bar else None
+
+    def start(self, step: int) -> None:
+        if self._bar is not None:
+            self._bar.start(step)
 
     def log(self, line: dict[str, Any]) -> None:
         step = line["step"]
@@ -56,8 +63,12 @@ class Console(Logger):
                 self._nats = self._tokens = 0.0
         for text in evaluation_lines(fields):
             self._say(" " * (2 * len(f"{self._max_steps:,}") + 8) + text, BOLD)
+        if self._bar is not None:
+            self._bar.move(step, f"loss {line['loss']:.4f}  left {self._left(step)}")
 
     def close(self, status: str) -> None:
+        if self._bar is not None:
+            self._bar.stop()
         if median_s := self._times.median_s:
             self._say(f"median step {step_time(median_s)}, {human(self._times.tokens_per_s, 'tokens')}/s at the end")
 
@@ -74,10 +85,13 @@ class Console(Logger):
         ]
         if line.get("mfu") is not None and line["tokens_per_s"]:
             parts.append(f"mfu {line['mfu'] * rate / line['tokens_per_s']:6.1%}")
-        parts.append(f"left {clock(self._times.left_s(self._max_steps - line['step']))}")
+        parts.append(f"left {self._left(line['step'])}")
         if line["skipped"]:
             parts.append(f"SKIPPED: {why_skipped(line)}")
         return "   ".join(parts)
+
+    def _left(self, step: int) -> str:
+        return clock(self._times.left_s(self._max_steps - step))
 
     def _say(self, text: str, style: str = "") -> None:
         if self._silent:

@@ -27,6 +27,7 @@ MACHINE_FIELDS = (
 TIMES = ("data_s", "counts_s", "forward_backward_s", "watch_s", "optimizer_s", "other_s")
 # what the run's clock stands still for, as ledger.jsonl calls it
 CHECKPOINT, EVALUATION, OTHER = "checkpoint", "evaluation", "other"
+BESIDE = (CHECKPOINT, EVALUATION)  # in `times` of the step that they follow, with `_s`, but no part of its step_time_s
 SAMPLES = "samples"  # the one field of an evaluation that is no number: [{"prompt": str, "text": str}, ...]
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 

@@ -16,7 +16,7 @@ from foundation.errors import ConfigError
 from pretrain.checkpoint.state import decode, encode
 from pretrain.metrics.alerts.follow import Follower, standing
 from pretrain.metrics.fields import StepFields
-from pretrain.metrics.lines import STEP_FIELDS, MetricsFile, read_metrics
+from pretrain.metrics.lines import CHECKPOINT, EVALUATION, STEP_FIELDS, TIMES, MetricsFile, read_metrics
 from pretrain.metrics.loggers import NoLogger
 from pretrain.metrics.page.history import read_history
 from pretrain.metrics.page.marks import read_marks
@@ -54,6 +54,28 @@ def test_an_evaluation_joins_the_line_of_its_step(tmp_path: Path) -> None:
     run_log.close("finished")
     lines = list(read_metrics(tmp_path / "metrics.jsonl"))
     assert [line.get("val_loss") for line in lines] == [None, 3.5, None]
+
+
+def test_a_step_says_how_long_what_came_after_it_took(tmp_path: Path) -> None:
+    """A checkpoint and an evaluation stand beside the parts of a step's time: the clock stood still for them."""
+    run_log = log(tmp_path)
+    for step in (1, 2):
+        run_log.add(record(step, finished_s=run_log.clock()), step, 32 * step)
+    with run_log.pause(CHECKPOINT):
+        time.sleep(0.03)
+    with run_log.pause(EVALUATION):
+        time.sleep(0.01)
+    with run_log.pause():
+        pass
+    run_log.join({"val_loss": 3.5})
+    with run_log.pause(CHECKPOINT):  # no step's: nothing is held
+        pass
+    run_log.add(record(3), 3, 96)
+    run_log.close("finished")
+    first, second, third = (line["times"] for line in read_metrics(tmp_path / "metrics.jsonl"))
+    assert first.keys() == third.keys() == set(TIMES)
+    assert second.keys() == {*TIMES, "checkpoint_s", "evaluation_s"}
+    assert second["checkpoint_s"] >= 0.03 and second["evaluation_s"] >= 0.01
 
 
 def test_a_kill_after_a_save_loses_no_line(tmp_path: Path) -> None:

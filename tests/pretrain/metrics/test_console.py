@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import math
+import os
+import pty
+import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -127,6 +132,54 @@ def test_an_interval_that_cannot_be_names_the_key(plan: Plan) -> None:
 )
 def test_a_time_has_the_form_that_its_length_asks_for(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+def on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, work: Callable[[], None], stderr: io.TextIOBase | None = None
+) -> str:
+    """Return what a terminal is sent while something is done."""
+    ours, theirs = pty.openpty()
+    sent: list[bytes] = []
+
+    def read() -> None:
+        with contextlib.suppress(OSError):  # the other side is closed
+            while data := os.read(ours, 4096):
+                sent.append(data)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with monkeypatch.context() as patch, os.fdopen(theirs, "w", encoding="utf-8") as terminal:
+        patch.setenv("TERM", "xterm")
+        patch.setenv("COLUMNS", "120")
+        patch.setattr(sys, "stdout", terminal)
+        patch.setattr(sys, "stderr", stderr or terminal)
+        work()
+    reader.join()
+    os.close(ours)
+    return b"".join(sent).decode()
+
+
+def test_a_terminal_has_a_bar_under_the_lines(plan: Plan, make_line: MakeLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(bar: bool, stderr: io.StringIO) -> str:
+        def work() -> None:
+            console = Console(plan, bar=bar)
+            console.start(0)
+            for step in range(1, 12):
+                console.log(make_line(step))
+            print("a warning", file=sys.stderr, flush=True)
+            console.close("finished")
+
+        return on_a_terminal(monkeypatch, work, stderr)
+
+    said = io.StringIO()
+    sent = run(True, said)
+    assert said.getvalue() == "a warning\n" and "a warning" not in sent  # as `2> errors.log` has it
+    assert "11/2,000  1 %  loss 4.9890  left 3:19" in sent
+    assert sent.index("\x1b[?25h") < sent.index("step     1/2,000")  # there is a cursor, however the run ends
+    lines = [line for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", sent).splitlines() if "━" not in line]
+    plain = run(False, io.StringIO())
+    assert "━" not in plain and "\x1b[?25" not in plain
+    assert [line for line in lines if line] == plain.splitlines()
 
 
 def test_steps_that_were_taken_back_are_in_no_mean(
