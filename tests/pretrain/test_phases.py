@@ -53,8 +53,8 @@ def test_the_parts_of_a_run_s_steps_sum_to_their_time(worker: ModuleType, overri
     run.loader.close()
     run.log.close("finished")
     for line in read_metrics(tmp_path / "run/metrics.jsonl"):
-        assert tuple(line["times"]) == TIMES
-        assert sum(line["times"].values()) == pytest.approx(line["step_time_s"], abs=1e-4)
+        assert tuple(line["times"])[: len(TIMES)] == TIMES
+        assert sum(line["times"][part] for part in TIMES) == pytest.approx(line["step_time_s"], abs=1e-4)
         assert (
             line["times"]["data_s"] >= 0.05 and line["times"]["forward_backward_s"] > line["times"]["optimizer_s"] > 0
         )
@@ -107,8 +107,8 @@ def test_looking_into_a_step_and_the_sum_of_counts_are_neither_the_update_s_nor_
     for name in ("optimizer_s", "data_s"):  # in one step of four at least: any may be held up by the machine
         assert min(line["times"][name] for line in lines) < 0.1
     for line in lines:
-        assert tuple(line["times"]) == TIMES
-        assert sum(line["times"].values()) == pytest.approx(line["step_time_s"], abs=1e-4)
+        assert tuple(line["times"])[: len(TIMES)] == TIMES
+        assert sum(line["times"][part] for part in TIMES) == pytest.approx(line["step_time_s"], abs=1e-4)
         assert line["times"]["watch_s"] >= (0.2 if line["step"] == 1 else 0.3)
         assert line["times"]["counts_s"] >= 0.1
     assert LOOKING in write_run_report(tmp_path / "run").read_text()
