@@ -109,7 +109,9 @@ def test_the_length_fits_the_machine() -> None:
     assert f"trainer.max_steps={max_steps}" in overrides
 
 
-@pytest.mark.parametrize(("argument", "code", "said"), [("--help", 0, "raw text to shards"), ("run=x", 2, "unrecognized")])
+@pytest.mark.parametrize(
+    ("argument", "code", "said"), [("--help", 0, "raw text to shards"), ("run=x", 2, "unrecognized")]
+)
 def test_help_and_what_is_unknown_start_nothing(tmp_path: Path, argument: str, code: int, said: str) -> None:
     broken = "from launch import demo; demo.run = None; demo.main()"  # a start would fail with 1
     command = [sys.executable, "-c", broken, argument]
