@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from foundation.stops import handling
-from launch.exit_codes import CRASH_LOOP, DONE, FAILED, INTERRUPTED, REFUSED, STOPPED, TYPED_AGAIN
+from launch.exit_codes import CRASH_LOOP, DONE, FAILED, INTERRUPTED, NOT_CLEARED, REFUSED, STOPPED, TYPED_AGAIN
 from launch.parent import end_with_parent
 from pretrain.run_files import read_status
 from pretrain.run_folder import is_crash_loop, status_stamp
@@ -120,8 +120,8 @@ class Child:
         if is_crash_loop(run_dir):
             return CRASH_LOOP
         status = Status(read_status(run_dir)["status"])
-        if status is Status.FAILED and code == REFUSED:
-            return code  # it had begun: a disk became full
+        if status is Status.FAILED and code in (REFUSED, NOT_CLEARED):
+            return code  # a disk became full after it had begun; or preflight said stop
         return exit_code(status, self._asked_by == signal.SIGINT)
 
     def _stopped_early(self) -> int:

@@ -14,8 +14,8 @@ import torch
 from data_pipeline.shards.manifest import Manifest
 from foundation.config import DEFAULT_TARGETS, Node, build, check
 from foundation.config.compose import read_config
-from foundation.errors import nearest
 from launch.generate_line import GenerateError, Settings
+from launch.pairs import nearest_run
 from pretrain.checkpoint.gate import GATE
 from pretrain.checkpoint.reading import Opened, load_tensors, newest_checkpoint, open_named
 from pretrain.evaluate.sampling import generate
@@ -61,8 +61,7 @@ def load(settings: Settings, device: torch.device) -> Trained:
     """
     config_path = settings.run / "config.yaml"
     if not config_path.is_file():
-        others = [str(path.parent) for path in settings.run.parent.glob("*/config.yaml")]
-        raise GenerateError(f"run: {settings.run} is not the folder of a run{nearest(str(settings.run), others)}")
+        raise GenerateError(f"run: {settings.run} is not the folder of a run{nearest_run(settings.run)}")
     tree = read_config(config_path)
     parts = {name: tree[name] for name in PARTS if name in tree}
     config = check(parts, needed_of_a_run, DEFAULT_TARGETS + settings.extra_targets, runtime=RUNTIME)

@@ -5,6 +5,7 @@ Every step is one line that a user types, shown before it runs. The length of th
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import re
@@ -29,7 +30,8 @@ MIN_STEPS, MAX_STEPS = 40, 1000
 
 
 def main() -> None:
-    """Run the demo; exit with the code of the first step that fails."""
+    """Run the demo; exit with the code of the first step that fails, 2 for an argument: it takes none."""
+    argparse.ArgumentParser(prog="python launch/demo.py", description=__doc__).parse_args()
     started = time.monotonic()
     os.chdir(ROOT)
     run_dir, is_new = choose_run_dir(Path("runs"))

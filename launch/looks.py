@@ -10,8 +10,7 @@ from foundation.config.compose import CommandLine, config_yaml
 from foundation.errors import GroundworkError
 from foundation.files import write_atomic
 from launch.child import Child, is_child
-from launch.quick_tests import require_green
-from launch.trials import Trial, begins_with_tests, checked, compose
+from launch.trials import Trial, checked, compose, run_tests_first
 from pretrain.debug.preflight import inspect_run
 from pretrain.describe import describe, plain_told
 from pretrain.main import assembled
@@ -26,8 +25,7 @@ def look(command: CommandLine) -> None:
         GroundworkError: what the user can mend; of a sweep, which trial it is. NotCleared: a rung says stop.
     """
     trials = [checked(config, hydra, command) for config, hydra in compose(command)]
-    if any(begins_with_tests(trial) for trial in trials):
-        require_green()
+    run_tests_first(trials, command)
     for number, trial in enumerate(trials):
         varied = " ".join(text.lstrip("+") for text in trial.overrides if text not in command.arguments)
         if command.multirun:

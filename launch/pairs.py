@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import signal
 import sys
 from collections.abc import Callable, Collection
+from pathlib import Path
 
 from foundation.errors import ConfigError, GroundworkError, nearest
 from launch.exit_codes import REFUSED
@@ -36,6 +38,16 @@ def read_pairs(
             raise error(f"{key}: given twice; keep one{(twice or {}).get(key, '')}")
         given[key] = text
     return given
+
+
+def nearest_run(folder: Path) -> str:
+    """Return `, did you mean '...'?` with the run beside a folder whose name is like its own; empty where none is.
+
+    Names alone are compared: of paths, the folder that all runs lie in would make any two alike.
+    """
+    runs = {path.parent.name: str(path.parent) for path in folder.parent.glob("*/config.yaml")}
+    close = difflib.get_close_matches(folder.name, runs, n=1)
+    return f", did you mean {runs[close[0]]!r}?" if close else ""
 
 
 def run_command(help_text: str | None, command: Callable[[list[str]], None]) -> None:

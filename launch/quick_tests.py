@@ -55,7 +55,10 @@ def require_green(tests: Path = TESTS) -> None:
             "trainer.preflight: full runs the repository's tests, and pytest is not installed; pip install -e '.[dev]' "
             "in the clone, or set trainer.preflight=short"
         )
-    print(f"preflight: the quick tests of {tests}; some minutes", flush=True)
+    print(
+        f"preflight: first the quick tests of {tests}: as a rule some minutes; trainer.preflight=short has none",
+        flush=True,
+    )
     workers = min(usable_cores(), MOST_WORKERS)
     apart = ["-n", str(workers)] if importlib.util.find_spec("xdist") and workers > 1 else []
     marked = ["-x", "-m", "not slow and not gpu"]

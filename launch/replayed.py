@@ -11,8 +11,9 @@ from typing import Any
 
 from foundation.config import DEFAULT_TARGETS
 from foundation.config.compose import read_config
-from foundation.errors import ConfigError, nearest
+from foundation.errors import ConfigError
 from foundation.text import one_line, visible
+from launch.pairs import nearest_run
 from launch.replay import Settings
 from pretrain.inside import Inside, write_inside
 from pretrain.main import Config, assemble, check_config
@@ -66,8 +67,7 @@ def _chosen(settings: Settings, lines: list[Line]) -> tuple[str, dict[str, Any]]
 def _config(settings: Settings) -> dict[str, Any]:
     path = settings.run / CONFIG
     if not path.is_file():
-        others = [str(each.parent) for each in settings.run.parent.glob(f"*/{CONFIG}")]
-        raise ConfigError(f"run: {settings.run} is not the folder of a run{nearest(str(settings.run), others)}")
+        raise ConfigError(f"run: {settings.run} is not the folder of a run{nearest_run(settings.run)}")
     return dict(read_config(path))
 
 

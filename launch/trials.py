@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -34,8 +35,7 @@ def run_trials(command: CommandLine) -> int:
         GroundworkError: what the user can mend; before the first trial starts where a config is wrong.
     """
     trials = [checked(config, hydra, command) for config, hydra in compose(command)]
-    if any(begins_with_tests(trial) for trial in trials):
-        require_green()
+    run_tests_first(trials, command)
     if not command.multirun:
         return max((run_one(trial, command) for trial in trials), default=0)  # none when Hydra was asked to inform
     rehearse_all(trials, command)
@@ -76,6 +76,17 @@ def checked(config: DictConfig, hydra: HydraConf, command: CommandLine) -> Trial
     return Trial(tree, launcher, list(hydra.overrides.task))
 
 
+def run_tests_first(trials: list[Trial], command: CommandLine) -> None:
+    """Run the quick tests where a training begins with them; what is refused without them is refused before them.
+
+    Raises:
+        ConfigError: as `rehearse_all`. NotCleared: a test fails.
+    """
+    if any(begins_with_tests(trial) for trial in trials):
+        rehearse_all(trials, command)
+        require_green()
+
+
 def rehearse_all(trials: list[Trial], command: CommandLine) -> None:
     """Build what every trial would, before the first starts: a value that a class refuses costs no hours of the others.
 
@@ -84,8 +95,12 @@ def rehearse_all(trials: list[Trial], command: CommandLine) -> None:
     """
     for number, trial in enumerate(trials):
         try:
-            rehearse(trial.tree, command.allowed)
+            rehearsed = rehearse(trial.tree, command.allowed).plan
+            settings = build(check_config(trial.tree, command.allowed)["trainer"])
+            settings.plan(ranks_of(trial), rehearsed.samples_per_epoch, rehearsed.seed)
         except GroundworkError as error:
+            if not command.multirun:
+                raise
             varied = [text.lstrip("+") for text in trial.overrides if text not in command.arguments]
             raise ConfigError(
                 f"{error}\nso would end trial {number}: {' '.join(varied)}; no trial was started"
@@ -96,7 +111,16 @@ def begins_with_tests(trial: Trial) -> bool:
     """Return whether the quick tests come before this training: it begins anew, and they are asked for, here."""
     if trial.tree["trainer"].get("preflight") != "full" or not is_first_process():
         return False
-    return trial.tree.get("resume") == "never" or not has_trained(Path(trial.tree["runs_dir"]) / trial.tree["run_name"])
+    resume = trial.tree.get("resume", "auto")
+    if resume not in ("auto", "never"):
+        return False  # it goes on from a checkpoint
+    return resume == "never" or not has_trained(Path(trial.tree["runs_dir"]) / trial.tree["run_name"])
+
+
+def ranks_of(trial: Trial) -> int:
+    """Return how many ranks will train: those of the torchrun that was typed, or those that its launcher starts."""
+    typed = os.environ.get("WORLD_SIZE", "")
+    return int(typed) if typed.isdecimal() else int(trial.tree["launcher"].get("processes", 1))
 
 
 def run_one(trial: Trial, command: CommandLine) -> int:

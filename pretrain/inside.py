@@ -58,13 +58,14 @@ def look_inside(run: Run, record: Record) -> Inside | None:
     origins = Origins(run.loader.dataset, plan.seq_len)
     sequences = []
     places = run.loader.samples.places(numbers)
-    for number, (place, documents) in enumerate(zip(places, origins.of(places), strict=True)):
+    epochs = run.loader.epochs_of(samples, places)
+    for number, (place, epoch, documents) in enumerate(zip(places, epochs, origins.of(places), strict=True)):
         micro_batch, rank = divmod(number // plan.micro_batch_size, mesh.dp_size)
         loss = sums_B[number] / counts_B[number] if counts_B[number] else 0.0
         where = {
             "sample": first + number,
             "source": place.source,
-            "epoch": place.epoch,
+            "epoch": epoch,
             "first_token": place.first_token,
         }
         dealt = {"rank": rank, "micro_batch": micro_batch, "loss": loss, "num_targets": counts_B[number]}

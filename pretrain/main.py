@@ -24,6 +24,7 @@ from pretrain.checkpoint.state import seed_generators
 from pretrain.control import Control
 from pretrain.data.loader import ShardLoader, Shards
 from pretrain.debug.deterministic import nondeterminism_named
+from pretrain.debug.errors import NotCleared
 from pretrain.debug.preflight import look_before
 from pretrain.describe import (
     describe,
@@ -47,7 +48,7 @@ from pretrain.plan import Plan, TrainerSettings
 from pretrain.resuming import resumed, tell_changes
 from pretrain.run import Progress, Run
 from pretrain.run_files import DROPPED, FINAL, METRICS
-from pretrain.run_folder import begin, claimed, require_name, require_resume, staying, write_status
+from pretrain.run_folder import begin, claimed, has_trained, require_name, require_resume, staying, write_status
 from pretrain.run_log import RunLog
 from pretrain.seats import (
     RUNTIME,
@@ -269,7 +270,7 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
     say(f"run: {run_dir}\n{describe(run)}")
     for line in plain_told(run):
         say(line, file=sys.stderr)
-    status, reason, begun, refused = Status.FAILED, "an error; see the console", False, False
+    status, reason, begun, refused, cleared = Status.FAILED, "an error; see the console", False, False, True
     try:
         with run.mesh.failing_together():
             goes_on = resumed(run, tree["resume"], run_dir)
@@ -303,19 +304,20 @@ def execute(run: Run, tree: dict[str, Any], run_dir: Path) -> Status:
         reason = reason_of_error(error, run, run_dir)
         if isinstance(error, GroundworkError):
             error.restart_helps = begun if error.restart_helps is None else error.restart_helps
-            refused = not error.restart_helps
+            refused, cleared = not error.restart_helps, not isinstance(error, NotCleared)
         raise
     finally:
-        end(run, run_dir, status, reason, begun, refused)
+        end(run, run_dir, status, reason, begun, refused, cleared)
     return status
 
 
-def end(run: Run, run_dir: Path, status: Status, reason: str, begun: bool, refused: bool) -> None:
+def end(run: Run, run_dir: Path, status: Status, reason: str, begun: bool, refused: bool, cleared: bool) -> None:
     """Close everything and say how the run ended. Each part is tried; none of them changes how it ended.
 
     A start that did not come as far as the first step says nothing of the run that is in the folder: its status.json
     and its page stay. One that was refused, by a checkpoint of other data or a wrong path, was no try either; one that
-    failed, as with a rank that ran out of memory, was: the launcher would start it for ever.
+    failed, as with a rank that ran out of memory, was: the launcher would start it for ever. What preflight has not
+    cleared says so in status.json, where no run is in the folder.
     """
     step = run.progress.step
     run.mesh.heartbeat.at(Phase.ENDING)
@@ -337,6 +339,8 @@ def end(run: Run, run_dir: Path, status: Status, reason: str, begun: bool, refus
         ]
     elif run.mesh.is_main:
         parts += [("attempts.json", partial(withdraw_attempt, run_dir) if refused else tried)]
+        if not cleared and not has_trained(run_dir):
+            parts += [("status.json", lambda: write_status(run_dir, status, reason, step, FINAL))]
     for name, finish in parts:
         try:
             finish()

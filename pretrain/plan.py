@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from foundation.errors import ConfigError, require
+from foundation.errors import ConfigError, SettingError, require
 from pretrain.mesh import DeviceType
 from pretrain.pieces import asked_for
 
@@ -136,9 +136,13 @@ class TrainerSettings:
         require(max_grad_norm is None or max_grad_norm > 0, "max_grad_norm", max_grad_norm, allowed)
         allowed = "seconds, 5 or more, or null for no watchdog"
         require(hang_timeout_s is None or 5 <= hang_timeout_s < math.inf, "hang_timeout_s", hang_timeout_s, allowed)
-        for name, value in given.items():
-            others = " and ".join(f"{other}={length}" for other, length in given.items() if other != name)
-            require(not others, name, value, f"null, or null instead of {others}: one alone sets the length")
+        if len(given) > 1:
+            (name, value), *others = given.items()
+            raise SettingError(
+                f"{name}: {value} is set, and {' and '.join(f'{other}={length}' for other, length in others)} as well, "
+                "by the command line, an experiment or the option of trainer; one alone sets the length: add "
+                f"{' or '.join(f'trainer.{each}=null' for each in given)} for what you don't mean"
+            )
         self.seq_len, self.global_batch_size, self.micro_batch_size = seq_len, global_batch_size, micro_batch_size
         self.max_steps, self.max_tokens, self.max_epochs = max_steps, max_tokens, max_epochs
         self.max_grad_norm, self.device_type = max_grad_norm, device_type

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 from foundation.config.compose import read_config
 from foundation.errors import ConfigError, GroundworkError
 from foundation.progress import LINE_EVERY_S
+from foundation.text import number_of
 from pretrain.checkpoint.gate import config_of
 from pretrain.checkpoint.integrity import step_folders, step_of
 from pretrain.checkpoint.reading import open_checkpoint
@@ -19,13 +21,17 @@ from pretrain.checkpoint.rules import Class, rule_of
 from pretrain.inside import Inside, look_inside
 from pretrain.journal import BEGUN, CHANGE
 from pretrain.json_lines import read_blocks, read_lines, spelled
+from pretrain.metrics.console import clock
 from pretrain.metrics.lines import read_metrics, with_floats
+from pretrain.metrics.timing import step_time
 from pretrain.run import Run, restore
 from pretrain.run_files import CHECKPOINTS, CONFIG, DROPPED, JOURNAL, METRICS
 from pretrain.train import clip_scale, forward_backward
 from pretrain.types import Record, StepResult
 
 Line = dict[str, Any]
+
+MANY_STEPS = 50  # done again: more are a reason to keep more checkpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +149,9 @@ def replay(run: Run, checkpoint: Path | None, lines: list[Line]) -> Replayed:
     todo = [line for line in lines if line["step"] > start]
     if [int(line["step"]) for line in todo] != list(range(start + 1, last + 1)):
         raise GroundworkError(f"the lines of steps {start + 1} to {last} are not all there; take another step")
+    begun = "the initial weights" if checkpoint is None else str(checkpoint)
+    if run.mesh.is_main and len(todo) > 1:
+        print(ahead(todo, begun), file=sys.stderr, flush=True)
     run.wrapped.train()
     said_s, differs = time.monotonic(), None
     for line in todo[:-1]:
@@ -157,8 +166,23 @@ def replay(run: Run, checkpoint: Path | None, lines: list[Line]) -> Replayed:
     result = _again(run, lines[-1])
     differs = differs or _differing(lines[-1], result)
     record = _record(lines[-1], result)
-    begun = "the initial weights" if checkpoint is None else str(checkpoint)
     return Replayed(lines[-1], record, look_inside(run, record), differs, begun, len(todo))
+
+
+def ahead(lines: list[Line], begun: str) -> str:
+    """Return what is about to be done: how many steps, from where, how long that took then, and what would shorten it.
+
+    Args:
+        lines: of the steps. begun: where the first begins, in words.
+    """
+    told = f"step {lines[-1]['step']}: {number_of(len(lines), 'step')} from {begun} on are done again"
+    times = [float(line["step_time_s"]) for line in lines if "step_time_s" in line]
+    if times:
+        each_s = statistics.median(times)  # a first step compiles
+        told += f", about {clock(each_s * len(lines))} where a step takes {step_time(each_s)} as then"
+    if len(lines) > MANY_STEPS:
+        told += "; a training with checkpoint.keep_every_steps=N keeps checkpoints that lie nearer to each step"
+    return told
 
 
 def _again(run: Run, line: Line) -> StepResult:

@@ -22,6 +22,7 @@ from data_pipeline.shards.budget import ALLOWED, is_budget, is_weight
 from foundation.errors import require
 from pretrain.data.dataset import Dataset, open_data
 from pretrain.data.keys import sample_keys
+from pretrain.data.origin import Place
 from pretrain.data.prefetch import Prefetcher
 from pretrain.data.samples import Samples
 from pretrain.data.shares import budgets_of, drawn_in, planned_samples, require_few_epochs
@@ -214,6 +215,16 @@ class ShardLoader:
         if first is None:
             return self.samples.epochs(num_samples)
         return {name: num_samples / first if count else 0.0 for name, count in self.samples.drawn(first).items()}
+
+    def epochs_of(self, samples: Int64s, places: list[Place]) -> list[int]:
+        """Return in which epoch of its source each sample is read, from 1, as `epochs_at` counts them.
+
+        Args:
+            samples: (k,) int64 sample numbers of the run. places: where they lie, k of them.
+        """
+        if (first := self._shards.first_samples) is not None:
+            return [epoch + 1 for epoch in (samples // first).tolist()]
+        return [place.epoch + 1 for place in places]
 
     def identity(self) -> dict[str, Any]:
         """Return, as JSON values, what decides which tokens a step holds, besides plan and manifest.json.

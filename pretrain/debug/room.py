@@ -8,6 +8,7 @@ from pathlib import Path
 from foundation.progress import human
 from pretrain.checkpoint.gate import CONFIG
 from pretrain.checkpoint.room import bytes_needed
+from pretrain.checkpoint.staging import state_bytes
 from pretrain.debug.rung import Finding, Problem, Rung, Subject, stop, warning
 from pretrain.run import Run, state_of
 
@@ -26,15 +27,16 @@ class Room(Rung):
         if not run.checkpointer.saves:
             told = "a run that is stopped can't go on, and its weights are lost; choose checkpoint=default to keep them"
             return self.found("nothing is saved", [warning(told)])
-        one = bytes_needed(state_of(run).tensors, run.mesh.world_size)
-        kept = num_kept(run)
+        tensors, kept = state_of(run).tensors, num_kept(run)
+        one = state_bytes(tensors)
         place = nearest_folder(subject.run_dir)
         free = shutil.disk_usage(place).free
         figure = (
-            f"{human(one, 'B')} a checkpoint, up to {kept:,} at a time, {human(one * kept, 'B')}; "
+            f"{human(one, 'B')} of tensors a checkpoint, up to {kept:,} at a time, {human(one * kept, 'B')}; "
             f"{human(free, 'B')} are free"
         )
-        return self.found(figure, judged(one, kept, free, place))
+        # with what a save asks for besides, before it begins: margins for tables and sums, which it seldom fills
+        return self.found(figure, judged(bytes_needed(tensors, run.mesh.world_size), kept, free, place))
 
 
 def num_kept(run: Run) -> int:
@@ -56,7 +58,7 @@ def judged(one: int, kept: int, free: int, place: Path) -> list[Problem]:
     """Return what is wrong with the room.
 
     Args:
-        one: bytes of a checkpoint. kept: of them at a time. free: bytes at `place`.
+        one: bytes that must be free for a checkpoint. kept: of them at a time. free: bytes at `place`.
     """
     if free >= one * kept:
         return []

@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import torch
 
 from foundation.errors import GroundworkError
@@ -14,6 +15,7 @@ from foundation.files import canonical_json
 from foundation.hashes import hash_bytes
 from foundation.text import one_line
 from pretrain.checkpoint.gate import CONFIG
+from pretrain.data.loader import ShardLoader, hash_of_samples
 from pretrain.debug.rung import Finding, Problem, Rung, Subject, stop
 from pretrain.mesh import Mesh
 from pretrain.plan import Plan
@@ -38,6 +40,7 @@ class SameBatch(Rung):
     def check(self, subject: Subject) -> Finding:
         run = subject.run
         step = run.progress.data_step
+        shown = f"data step {step} has the batch_hash {batch_hash(run.loader, run.plan, step)}"
         first = hash_of(run.loader.micro_batches(step))
         run.loader.micro_batches(step + 1)
         problems = list[Problem]()
@@ -46,7 +49,7 @@ class SameBatch(Rung):
         try:
             elsewhere = hash_elsewhere(dict(run.gate[CONFIG]["data"]), run.plan, run.mesh, step)
         except NoAnswer as error:
-            return self.found(f"data step {step} is {first[:12]} here", [*problems, stop(str(error))])
+            return self.found(f"{shown} here", [*problems, stop(str(error))])
         if elsewhere != first:
             problems.append(
                 stop(
@@ -54,7 +57,14 @@ class SameBatch(Rung):
                     "something drawn from a global generator, or a hash of Python's own used?"
                 )
             )
-        return self.found(f"data step {step} is {first[:12]}, twice here and in another process", problems)
+        return self.found(f"{shown}, the same twice here and in another process", problems)
+
+
+def batch_hash(loader: ShardLoader, plan: Plan, data_step: int) -> str:
+    """Return the hash of a global batch, of all ranks, as its line in metrics.jsonl has it."""
+    first = data_step * plan.global_batch_size
+    samples = np.arange(first, first + plan.global_batch_size, dtype=np.int64)
+    return f"{hash_of_samples(samples, loader.samples.read(loader.numbers_of(samples))):016x}"
 
 
 def hash_of(batches: list[Batch]) -> str:

@@ -109,6 +109,17 @@ def test_the_length_fits_the_machine() -> None:
     assert f"trainer.max_steps={max_steps}" in overrides
 
 
+@pytest.mark.parametrize(
+    ("argument", "code", "said"), [("--help", 0, "raw text to shards"), ("run=x", 2, "unrecognized")]
+)
+def test_help_and_what_is_unknown_start_nothing(tmp_path: Path, argument: str, code: int, said: str) -> None:
+    broken = "from launch import demo; demo.run = None; demo.main()"  # a start would fail with 1
+    command = [sys.executable, "-c", broken, argument]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done
+    assert said in done.stdout + done.stderr and "of 5" not in done.stdout
+
+
 def test_lines_are_shown_as_they_can_be_typed(capsys: pytest.CaptureFixture[str]) -> None:
     command = shown("python", "-c", "print('a b')")
     assert command[0].startswith(str(Path(sys.executable).parent))

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from foundation.files import read_json
+
 PREFLIGHT = Path(__file__).parents[2] / "launch" / "preflight.py"
 TRAIN = PREFLIGHT.with_name("train.py")
 
@@ -127,9 +129,25 @@ def test_a_training_that_must_not_begin_leaves_nothing_that_binds(typed_in: Look
     assert code == 5, text
     assert "started again" not in text
     run_dir = tmp_path / "here" / "runs" / "run"
-    assert not (run_dir / "status.json").exists() and not (run_dir / "metrics.jsonl").exists()
+    status = read_json(run_dir / "status.json")
+    assert (status["status"], status["step"], status["final"]) == ("failed", 0, True)
+    assert status["reason"].startswith("NotCleared: preflight: learning rate: the peak is 1e+04 times")
+    assert read_json(run_dir / "attempts.json") == {"attempts": []}  # no try, and no part of a crash loop
+    assert not (run_dir / "metrics.jsonl").exists()
     code, text = typed_in(script=TRAIN)  # another rate: it is no run yet, so nothing is refused
     assert code == 0, text
+    assert read_json(run_dir / "status.json")["status"] == "finished"
+
+
+def test_a_run_in_the_folder_keeps_its_status(typed_in: Look, tmp_path: Path) -> None:
+    code, text = typed_in("checkpoint=none", script=TRAIN)
+    assert code == 0, text
+    status = tmp_path / "here" / "runs" / "run" / "status.json"
+    before = status.read_bytes()
+    again = ["checkpoint=none", "trainer.max_steps=9", "optim.lr=6", "allow_change=[trainer,optim]"]
+    code, text = typed_in(*again, script=TRAIN)
+    assert code == 5, text
+    assert status.read_bytes() == before
 
 
 def test_full_runs_the_quick_tests_first(typed_in: Look, tmp_path: Path) -> None:

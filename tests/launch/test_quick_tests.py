@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from foundation.config.compose import CommandLine
+from foundation.errors import ConfigError
+from launch import trials
+from launch.launchers import Inline
+from launch.looks import look
 from launch.quick_tests import is_first_process, require_green, share_done
+from launch.train import CONF_DIR
+from launch.trials import run_trials
 from pretrain.debug.errors import NotCleared
 from pretrain.debug.stops import LookStopped
 
@@ -72,6 +81,48 @@ def test_it_is_told_how_far_they_are(tmp_path: Path) -> None:
         output.write("tests/test_a.py ....   [  9%]\ntests/test_b.py ..   [ 45%]\ntests/test_c.py .")
         output.flush()
         assert share_done(output) == "45 % done"
+
+
+@pytest.mark.parametrize("command", [run_trials, look])
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("data.path=nowhere", r"^data\.path: nowhere is no folder"),
+        ("optim.lr=-1", r"^optim\.lr: -1"),
+        ("launcher=local launcher.processes=3", r"^trainer\.global_batch_size: .* is not a multiple of .* x 3 = "),
+    ],
+)
+def test_what_takes_seconds_to_refuse_is_refused_before_them(
+    command: Callable[[CommandLine], object],
+    override: str,
+    told: str,
+    tiny: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("RANK", "WORLD_SIZE", "GROUNDWORK_LAUNCHED"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(trials, "require_green", lambda: pytest.fail("the tests have begun"))
+    line = [*tiny, "trainer.preflight=full", f"runs_dir={tmp_path}", "run_name=x", *override.split()]
+    with pytest.raises(ConfigError, match=told) as refused:
+        command(CommandLine(line, CONF_DIR, "train", tmp_path))
+    assert "trial" not in str(refused.value)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_run_that_goes_on_has_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("RANK", "GROUNDWORK_LAUNCHED"):
+        monkeypatch.delenv(name, raising=False)
+    tree = {"trainer": {"preflight": "full"}, "runs_dir": str(tmp_path), "run_name": "x"}
+
+    def begins(**more: str) -> bool:
+        return trials.begins_with_tests(trials.Trial(tree | more, Inline(), []))
+
+    assert begins() and begins(resume="auto") and begins(resume="never")
+    assert not begins(resume="runs/y/checkpoints/step_00000100")
+    (tmp_path / "x" / "checkpoints").mkdir(parents=True)
+    assert not begins() and begins(resume="never")
 
 
 def test_one_process_of_all_runs_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from foundation.errors import ConfigError
+from launch.pairs import nearest_run
 from launch.replay import Settings, parse
 
 LAUNCH = Path(__file__).parents[2] / "launch"
@@ -37,6 +38,14 @@ def test_a_line_is_read() -> None:
     assert parse(["run=runs/x", "step=7", "show=0"]) == Settings(run=Path("runs/x"), step=7, show=0)
 
 
+def test_a_run_that_is_not_there_is_answered_with_one_of_a_name_like_it(tmp_path: Path) -> None:
+    for name in ("ref_1", "gpt_small"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").touch()
+    assert nearest_run(tmp_path / "gpt_smal") == f", did you mean {str(tmp_path / 'gpt_small')!r}?"
+    assert nearest_run(tmp_path / "nothere") == ""  # the folder that both lie in makes them no more alike
+
+
 @pytest.mark.slow
 def test_a_step_of_two_ranks_is_shown_with_its_bits(
     tiny: list[str], tmp_path: Path, one_thread: dict[str, str], typed: Any
@@ -58,5 +67,5 @@ def test_a_step_of_two_ranks_is_shown_with_its_bits(
     assert "every step had the bits that were logged" in text and "loss per rank: 0: " in text
     assert sorted(path.name for path in (tmp_path / "runs").rglob("*")) == before
     assert json.loads((tmp_path / "box/step.json").read_text())["step"] == 7
-    code, text = typed.start(LAUNCH / "replay.py", ["run=runs/y", "step=7"], tmp_path, one_thread).wait()
-    assert code == 2 and "error: run: runs/y is not the folder of a run, did you mean 'runs/x'?" in text
+    code, text = typed.start(LAUNCH / "replay.py", ["run=runs/xx", "step=7"], tmp_path, one_thread).wait()
+    assert code == 2 and "error: run: runs/xx is not the folder of a run, did you mean 'runs/x'?" in text

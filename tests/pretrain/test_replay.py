@@ -17,7 +17,7 @@ from foundation.errors import ConfigError
 from pretrain.main import Config, assemble, check_config
 from pretrain.mesh import Mesh
 from pretrain.metrics.lines import MetricsFile, read_metrics
-from pretrain.replay import config_for, lines_to, nearest_checkpoint, replay
+from pretrain.replay import ahead, config_for, lines_to, nearest_checkpoint, replay
 from pretrain.resuming import tell_changes
 from pretrain.run import Run, restore
 from pretrain.train import train
@@ -54,13 +54,14 @@ def again(worker: ModuleType, run_line: list[str], tmp_path: Path) -> Run:
     return run
 
 
-def test_a_kept_step_is_done_again_with_its_bits(trained: Path, again: Run) -> None:
+def test_a_kept_step_is_done_again_with_its_bits(trained: Path, again: Run, capsys: pytest.CaptureFixture[str]) -> None:
     lines = lines_to(trained, 27)
     checkpoint = nearest_checkpoint(trained, lines)
     assert checkpoint is not None and checkpoint.name == "step_00000020"
     before = sorted(path.name for path in trained.rglob("*"))
     found = replay(again, checkpoint, lines)
     assert found.differs is None and found.num_steps == 7
+    assert f"step 27: 7 steps from {checkpoint} on are done again, about " in capsys.readouterr().err
     assert found.record.loss == lines[-1]["loss"] and not found.record.skipped
     assert sorted(path.name for path in trained.rglob("*")) == before
     inside = found.inside
@@ -71,6 +72,31 @@ def test_a_kept_step_is_done_again_with_its_bits(trained: Path, again: Run) -> N
     norms = np.array(list(inside.facts["grad_norm_per_parameter"].values()))
     assert np.sqrt((norms**2).sum()) == pytest.approx(found.record.grad_norm, rel=1e-5)
     again.loader.close()
+
+
+def test_what_lies_ahead_is_told_with_its_time_and_what_shortens_it() -> None:
+    times = [9.0] + [0.5] * 199  # the first compiled
+    lines = [{"step": step, "step_time_s": each} for step, each in enumerate(times, start=1)]
+    assert ahead(lines, "the initial weights") == (
+        "step 200: 200 steps from the initial weights on are done again, about 1:40 where a step takes 500 ms as then; "
+        "a training with checkpoint.keep_every_steps=N keeps checkpoints that lie nearer to each step"
+    )
+    assert ahead([{"step": 8}, {"step": 9}], "here") == "step 9: 2 steps from here on are done again"
+
+
+@pytest.mark.parametrize(("first_samples", "epochs"), [("null", [1] * 8), ("2", [5, 5, 6, 6, 7, 7, 8, 8])])
+def test_epochs_are_counted_from_1_and_of_samples_that_recur_each_time(
+    worker: ModuleType, run_line: list[str], first_samples: str, epochs: list[int]
+) -> None:
+    sizes = ["trainer.global_batch_size=8", "trainer.micro_batch_size=8"]
+    kept = [text for text in run_line if not text.startswith(("trainer.global_batch", "trainer.micro_batch"))]
+    run = worker.make_run(CPU, [*kept, *sizes, f"data.first_samples={first_samples}"])
+    line = {"step": 2, "data_step": 1, "lr": 0.0, "loss": 0.0, "grad_norm": 0.0}
+    run.progress.step = 1
+    found = replay(run, None, [line]).inside
+    assert found is not None
+    assert [sequence["epoch"] for sequence in found.sequences] == epochs
+    run.loader.close()
 
 
 def test_a_dropped_step_is_done_again_on_its_own_timeline(trained: Path, again: Run) -> None:

@@ -16,7 +16,7 @@ from data_pipeline.shards.manifest import Manifest, SourceManifest
 from data_pipeline.shards.reader import TokenStream, open_split
 from data_pipeline.shards.writer import SourceWriter
 from foundation.hashes import hash_bytes
-from pretrain.debug.data import Epochs, FirstBatch, TokenIds, TokenizerFile, judged_again, stretches
+from pretrain.debug.data import Epochs, FirstBatch, TokenIds, TokenizerFile, judged_again, stretches, told_tokens
 from pretrain.debug.rung import Finding, Verdict
 from pretrain.run import Run
 from pretrain.types import IGNORE
@@ -51,9 +51,10 @@ def test_small_data_are_in_order(
 def test_ids_are_counted_from_end_to_end(small: Callable[..., Run], look: Callable[..., Finding]) -> None:
     run = small()
     streams = [*run.loader.dataset.train.values(), *run.loader.dataset.val.values()]
-    batch_tokens = 2 * run.plan.tokens_per_step  # inputs and targets
-    expected = sum(stream.num_tokens for stream in streams) + batch_tokens
-    assert f" in {expected:,} tokens, of a vocabulary of 512" in look(TokenIds(), run).figure
+    expected = sum(stream.num_tokens for stream in streams)  # the batch, which is looked at as well, counts nothing
+    assert f" in all {expected:,} tokens, of a vocabulary of 512" in look(TokenIds(), run).figure
+    assert " in the first batch, of a vocabulary of 512" in look(TokenIds(), run, is_short=True).figure
+    assert told_tokens(4000, 9000) == "4,000 of 9,000 tokens"
 
 
 @pytest.mark.parametrize("is_short", [False, True])

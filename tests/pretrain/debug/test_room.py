@@ -10,10 +10,26 @@ import pytest
 from pretrain.debug.room import Room, judged, nearest_folder, num_kept
 from pretrain.debug.rung import Finding, Verdict
 from pretrain.run import Run
+from pretrain.train import train
+from pretrain.types import Status
 
 
 def test_small_checkpoints_have_room(small: Callable[..., Run], look: Callable[..., Finding]) -> None:
     assert look(Room(), small()).verdict is Verdict.OK
+
+
+def test_what_a_checkpoint_takes_is_what_one_has_taken(
+    small: Callable[..., Run], look: Callable[..., Finding], tmp_path: Path
+) -> None:
+    run = small("checkpoint=default", "checkpoint.every_steps=8")
+    told = look(Room(), run).figure
+    assert train(run) is Status.FINISHED
+    run.checkpointer.close()
+    files = (tmp_path / "run" / "checkpoints" / "step_00000008").iterdir()
+    taken = sum(path.stat().st_size for path in files)
+    size, unit, *words = told.split()
+    assert unit == "kB" and words[:4] == ["of", "tensors", "a", "checkpoint,"]
+    assert float(size) * 1000 == pytest.approx(taken, rel=0.15)  # of a model so small, tables are an eighth
 
 
 def test_a_run_that_saves_nothing_is_a_warning(small: Callable[..., Run], look: Callable[..., Finding]) -> None:

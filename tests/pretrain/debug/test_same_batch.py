@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
+from foundation.config import DEFAULT_TARGETS, build
 from pretrain.checkpoint.gate import CONFIG
 from pretrain.debug import same_batch
 from pretrain.debug.rung import Finding, Verdict
-from pretrain.debug.same_batch import SameBatch, hash_of
+from pretrain.debug.same_batch import SameBatch, batch_hash, hash_of
+from pretrain.main import Config, check_config
+from pretrain.mesh import Mesh
+from pretrain.metrics.lines import read_metrics
 from pretrain.run import Run
+from pretrain.run_files import METRICS
+from pretrain.train import train
+from pretrain.types import Status
 
 pytestmark = pytest.mark.slow
 
@@ -20,8 +29,21 @@ def test_two_processes_read_the_same(small: Callable[..., Run], look: Callable[.
     run = small("data.mask_after_eot=true")
     found = look(SameBatch(), run)
     assert found.verdict is Verdict.OK, found
-    assert hash_of(run.loader.micro_batches(0))[:12] in found.figure
+    assert f"data step 0 has the batch_hash {batch_hash(run.loader, run.plan, 0)}, the same" in found.figure
     assert hash_of(run.loader.micro_batches(0)) != hash_of(run.loader.micro_batches(1))
+
+
+def test_the_hash_is_that_of_the_step_s_line_on_any_number_of_ranks(small: Callable[..., Run]) -> None:
+    run = small("checkpoint=none", "eval=none", "trainer.max_steps=2")
+    one, two = (batch_hash(run.loader, run.plan, step) for step in range(2))
+    many = replace(run.plan, dp_size=2)
+    shards = build(Config(**check_config(run.gate[CONFIG], DEFAULT_TARGETS)).data)
+    loader = shards.loader(many, Mesh(1, 2, 1, torch.device("cpu")))
+    assert batch_hash(loader, many, 0) == one
+    loader.close()
+    assert train(run) is Status.FINISHED
+    run.log.close("finished")
+    assert [line["batch_hash"] for line in read_metrics(run.run_dir / METRICS)] == [one, two]
 
 
 def test_an_order_that_hangs_on_how_often_it_was_asked_is_a_stop(
