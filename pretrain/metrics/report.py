@@ -23,6 +23,7 @@ from pretrain.metrics.page.marks import event_rows, read_marks
 from pretrain.metrics.page.origin import add_origin, read_about
 from pretrain.metrics.page.points import add_points
 from pretrain.metrics.page.projections import add_projections
+from pretrain.metrics.page.ways_back import add_ways_back, passed_over
 from pretrain.metrics.timing import step_time
 from pretrain.run_files import ABOUT, CONFIG, DATAPOINTS, JOURNAL, METRICS, REPORT, SAMPLES, STATUS, WATCH
 from pretrain.types import Status
@@ -69,6 +70,7 @@ def write_run_report(run_dir: Path, about: dict[str, str] | None = None, path: P
         add_epochs(page, history)
         _evaluations(page, history)
         _skips(page, history, run_dir / JOURNAL)
+        add_ways_back(page, run_dir, history)
     add_layers(page, read_layers(run_dir / WATCH))
     add_histograms(page, run_dir / WATCH)
     add_projections(page, run_dir / WATCH)
@@ -110,6 +112,8 @@ def _glance(page: Page, history: History, config: dict[str, Any], about: dict[st
     if np.isfinite(columns["mfu"]).any():
         facts["Model FLOPs utilisation (MFU)"] = f"{float(np.nanmedian(columns['mfu'])):.1%}"
     facts["Steps skipped"] = len(history.skipped)
+    if batches := passed_over(history):
+        facts["Batches passed over"] = batches
     page.facts(facts)
     page.facts({**about, "Page written": time.strftime("%Y-%m-%d %H:%M")})
     if np.isfinite(columns["mfu"]).any():
