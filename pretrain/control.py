@@ -21,7 +21,7 @@ LOOK_EVERY_S = 1.0  # a look costs a system call, on a network's disk a millisec
 SAVE, EVALUATE, STOP, LR = "save", "evaluate", "stop", "lr"
 DEFAULT_LR_STEPS, MAX_STEPS = 1000, 10**9
 MAX_BYTES = 1 << 12
-FORMS = "save, evaluate, stop, or lr <factor> [<steps>], such as lr 0.5 1000"
+FORMS = "save, evaluate, stop, or lr <factor> [<steps>] with a factor above 0 and below 1, such as lr 0.5 1000"
 
 
 @dataclass(frozen=True, slots=True)

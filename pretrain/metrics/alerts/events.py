@@ -34,7 +34,7 @@ KILLED = "killed"  # how a run ended that says nothing of it
 Line = dict[str, Any]
 
 _GOES_ON = "the run goes on"
-_UNTOUCHED = "the weights are as they were before that step, and the run goes on"
+_UNTOUCHED = "the step has changed no weight"  # what came after it is not known: the message may be an hour late
 _NONE_PASSED = "nothing is passed over, and the run goes on"
 _AGAIN = "its launcher may start it again; it goes on from the newest checkpoint then"
 _DOWN = "it is down; the same line goes on from the newest checkpoint, if there is one"
@@ -147,7 +147,7 @@ def _skip(line: Line, run_dir: Path) -> Event:
         f"{_number(line['median_loss'])}; gradient norm {_number(line['grad_norm'])}, median "
         f"{_number(line['median_grad_norm'])})"
     )
-    return Event("spike", "a step was skipped", step, what, _UNTOUCHED, _inside(run_dir, step, int(line["data_step"])))
+    return Event("spike", "a step was skipped", step, what, _UNTOUCHED, (_box(run_dir, step, int(line["data_step"])),))
 
 
 def _replay(line: Line, run_dir: Path) -> Event:
@@ -164,7 +164,8 @@ def _rewind(line: Line, run_dir: Path) -> Event:
 
 def _back(line: Line, run_dir: Path, then: str) -> Event:
     step, reason = int(line["at_step"]), _short(line["reason"])
-    look = _inside(run_dir, step, int(line["at_data_step"]), dropped=1)
+    line_to_type = f"python launch/replay.py run={shlex.quote(str(run_dir))} step={step} dropped=1"
+    look = (_box(run_dir, step, int(line["at_data_step"])), line_to_type)
     return Event("rewind", "it goes back", step, f"step {step}: back to step {line['to_step']}: {reason}", then, look)
 
 
@@ -214,10 +215,9 @@ _OF_JOURNAL: dict[str, Callable[[Line, Path], Event]] = {
 }
 
 
-def _inside(run_dir: Path, step: int, data_step: int, dropped: int = 0) -> tuple[str, ...]:
-    """Return where to look into a step."""
-    line = f"python launch/replay.py run={shlex.quote(str(run_dir))} step={step}"
-    return str(run_dir / BLACKBOX / box_name(step, data_step)), line + f" dropped={dropped}" * bool(dropped)
+def _box(run_dir: Path, step: int, data_step: int) -> str:
+    """Return where what was in a skipped step is kept, whatever the run does with the step later."""
+    return str(run_dir / BLACKBOX / box_name(step, data_step))
 
 
 def _short(text: object) -> str:

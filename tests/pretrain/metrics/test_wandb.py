@@ -206,7 +206,7 @@ def test_how_it_ended_and_what_happened_is_told(run_dir: Path, make_line: MakeLi
     assert (spike.title, spike.level) == ("a step was skipped at step 2", "WARN")
     assert spike.text == (
         "step 2 was skipped: loss not finite (loss NaN, median 3.25; gradient norm NaN, median 1.5)\n"
-        "now: the weights are as they were before that step, and the run goes on"
+        "now: the step has changed no weight"
     )
     assert [(alert.title, alert.level) for alert in end] == ([(status, "ERROR")] if status != "finished" else [])
     assert not any(str(run_dir) in alert.text for alert in [spike, *end])

@@ -60,8 +60,9 @@ def test_what_a_run_writes_of_itself_arrives(posts: Posts, run_dir: Path, capfd:
     assert spike["what"] == (
         "step 21 was skipped: loss not finite (loss NaN, median 3.25; gradient norm NaN, median 1.5)"
     )
-    look = [f"{run_dir}/blackbox/step_00000021_batch_00000020", f"python launch/replay.py run={run_dir} step=21"]
-    assert spike["look"] == look and spike["step"] == 21 and spike["count"] == 1
+    assert spike["look"] == [f"{run_dir}/blackbox/step_00000021_batch_00000020"]
+    assert rewind["look"][1] == f"python launch/replay.py run={run_dir} step=23 dropped=1"
+    assert spike["now"] == "the step has changed no weight" and spike["step"] == 21 and spike["count"] == 1
     assert rewind["what"] == "step 23: back to step 10: 3 of the last 6 steps were skipped"
     assert rewind["now"] == "batches 16 to 25 are passed over, at 0.5 of the learning rate for a while"
     assert "blocks.3 has learnt nothing for 10 looks" in dying["what"]
