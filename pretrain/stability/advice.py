@@ -11,7 +11,7 @@ from pretrain.types import Record
 POSSIBLE_RISE_NATS = 10.0  # the logarithm of a vocabulary: no text is worse for healthy weights than a guess
 
 
-def advise(record: Record, rise_nats: float, run_dir: Path, last_update: int) -> str:
+def advise(record: Record, rise_nats: float, run_dir: Path, last_update: int, goes_back: bool = True) -> str:
     """Return what to do about a stop.
 
     The weights are those of the last update. Where that one spoilt them, no learning rate and no setting of the guard
@@ -22,7 +22,11 @@ def advise(record: Record, rise_nats: float, run_dir: Path, last_update: int) ->
         rise_nats: how far its loss is above the median of the accepted ones.
         run_dir: where checkpoints are looked for.
         last_update: the last step that touched the weights.
+        goes_back: whether the guard passes over batches by itself, spike=rewind.
     """
+    others = (
+        "" if goes_back else "; where these batches are to blame, spike=rewind allow_change=[spike] passes over them"
+    )
     earlier = checkpoint_before(run_dir, last_update)
     same_line = "goes on with new counts"
     if earlier:
@@ -35,12 +39,12 @@ def advise(record: Record, rise_nats: float, run_dir: Path, last_update: int) ->
         if not earlier:  # the same weights would meet the same end
             names = f"{JOURNAL} names each step and its samples"
             return f"The weights are spoilt, or this machine is faulty: {way_back}; {names}"
-        return f"{begin}the weights are spoilt, or this machine is faulty; {way_back}"
+        return f"{begin}the weights are spoilt, or this machine is faulty; {way_back}{others}"
     above = max(1, math.ceil(2 * rise_nats))
     return (
         f"{begin}where such losses are right (other text), "
         f"spike.min_rise_nats={above} allow_change=[spike.min_rise_nats] lets them through; "
-        f"where they are not, the weights are spoilt; {way_back}"
+        f"where they are not, the weights are spoilt; {way_back}{others}"
     )
 
 

@@ -165,6 +165,7 @@ class SkipGuard(Guard):
         self._budget = SkipBudget(max_skips_in_row, budget_skips, budget_steps)
         self._run_dir, self._journal = run_dir, JsonLines(run_dir / JOURNAL)
         self._escalation = Escalation(rewind, mesh, plan, device, run_dir, skip_windows)
+        self._goes_back = rewind is not None
         self._first, self._diagnosis, self._exceeded = True, "", ""
         self._last: Record | None = None
 
@@ -263,7 +264,7 @@ class SkipGuard(Guard):
         return (
             f"{exceeded}, up to step {record.step}; none of these steps touched the weights (loss now "
             f"{record.loss:.4g}, gradient norm {record.grad_norm:.4g}). "
-            + advise(record, rise_nats, self._run_dir, self._budget.last_update)
+            + advise(record, rise_nats, self._run_dir, self._budget.last_update, self._goes_back)
         )
 
     def diagnosis(self) -> str:

@@ -17,9 +17,9 @@ from pretrain.metrics.console import clock
 from pretrain.metrics.page.history import LAST_STEPS, History, over_last, read_history
 from pretrain.metrics.page.ledger import read_ledger
 from pretrain.metrics.page.marks import read_marks
-from pretrain.metrics.page.origin import flat
+from pretrain.metrics.page.origin import flat, read_about
 from pretrain.metrics.timing import step_time
-from pretrain.run_files import CONFIG, METRICS
+from pretrain.run_files import ABOUT, CONFIG, METRICS
 
 LOWER_IS_BETTER = ("loss", "bits_per_byte")
 TARGET = "_target_"
@@ -50,6 +50,8 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
     page = Page(" and ".join(run.name for run in runs[:3]) + (" ..." if len(runs) > 3 else ""), _subtitle(runs))
     page.section("How they closed")
     page.table(*_closing(runs))
+    for text in not_comparable([read_about(folder / ABOUT) for folder in folders]):
+        page.text(text)
     page.section("What differs in their configs")
     _differences(page, runs)
     _curves(page, runs)
@@ -64,6 +66,29 @@ def names_of(folders: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names):
             break
     return names
+
+
+def not_comparable(abouts: Sequence[dict[str, Any]]) -> list[str]:
+    """Return which figures of the runs are of different things, in words.
+
+    Args:
+        abouts: what about.json says of each; one that says nothing is taken to be like the others.
+    """
+    data = [about["data"] for about in abouts if about.get("data")]
+    tokenizers = {each["hashes"].get("tokenizer.json") for each in data}
+    held_out = {
+        tuple(sorted((source["source"], source["hash"]) for source in each["sources"] if source["split"] == "val"))
+        for each in data
+    }
+    told = []
+    if len(tokenizers) > 1:
+        told.append(
+            "Their tokenizers differ: a loss or perplexity is per token, so these can't be compared; bits per byte "
+            "can, of the same text."
+        )
+    if len(held_out) > 1:
+        told.append("Their held-out texts differ: what validation measures is not the same.")
+    return told
 
 
 def _config(folder: Path) -> dict[str, Any]:

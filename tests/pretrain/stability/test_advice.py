@@ -48,6 +48,13 @@ def test_a_setting_is_named_only_where_it_changes_the_verdict(
     assert (lets_through is None) == ("min_rise_nats" not in text)
     assert lets_through is None or f"{lets_through}allow_change=[spike.min_rise_nats]" in text
     assert f"resume={run_dir}/checkpoints/step_00000200 optim.lr=... allow_change=[optim.lr]" in text
+    assert "spike=rewind" not in text  # it is one already
+    skips_alone = advise(
+        Record(305, 304, 1e-3, 0.0, loss, norm, True, 8, False), rise, run_dir, last_update=299, goes_back=False
+    )
+    assert (
+        skips_alone == f"{text}; where these batches are to blame, spike=rewind allow_change=[spike] passes over them"
+    )
     assert text.startswith("The same line goes back to step_00000200, what was saved since the last update being")
     anew = advise(Record(305, 304, 1e-3, 0.0, loss, norm, True, 8, False), rise, run_dir, last_update=50)
     assert "resume=never" in anew and "checkpoints" not in anew

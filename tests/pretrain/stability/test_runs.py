@@ -123,3 +123,13 @@ def test_another_guard_goes_on_from_a_stop(type_line: Type, stopped: list[str], 
     text = type_line(*stopped, "run_name=y", other, f"allow_change=[{other.partition('=')[0]}]")
     assert "finished at step 120" in text
     assert ("saved with another guard" in text) == (other != "spike.min_rise_nats=100000")
+
+
+def test_what_skips_alone_is_told_how_to_pass_over_the_batches(
+    type_line: Type, stopped: list[str], tmp_path: Path
+) -> None:
+    said = re.search(r"(spike=rewind) (allow_change=\[spike\]) passes over them", reason(tmp_path))
+    assert said is not None
+    text = type_line(*stopped, said[1], said[2], code=3)  # it is the rate that is to blame here
+    assert "back to step 40; batches 40 to 166 (samples 320 to 1335) are passed over" in text
+    assert "neither other batches nor a lower learning rate for a while have helped" in text

@@ -43,6 +43,26 @@ def test_runs_side_by_side(make_run: Callable[..., Path], parse_page: Callable[[
     assert [clock[0] for clock in bar["clocks"]] == ["1*40", "1*60"]
 
 
+def test_what_can_t_be_compared_is_said(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    def made_of(name: str, tokenizer: str, held_out: str) -> Path:
+        run = make_run(name, 3, 0.1)
+        sources = [{"split": split, "source": "web", "hash": held_out} for split in ("train", "val")]
+        data = {"hashes": {"tokenizer.json": tokenizer}, "sources": sources}
+        (run / "about.json").write_text(json.dumps({"data": data}))
+        return run
+
+    runs = [made_of("a", "1", "x"), made_of("b", "1", "x"), made_of("c", "1", "y"), made_of("d", "2", "x")]
+    runs.append(make_run("e", 3, 0.1))
+
+    def told(*places: int) -> list[str]:
+        page = write_comparison([runs[place] for place in places], tmp_path / "page.html").read_text()
+        return [text for text in ("Their tokenizers differ", "Their held-out texts differ") if text in page]
+
+    assert told(0, 1) == told(0, 4) == []
+    assert told(0, 2) == ["Their held-out texts differ"] and told(1, 0, 3) == ["Their tokenizers differ"]
+    assert told(2, 3) == ["Their tokenizers differ", "Their held-out texts differ"]
+
+
 def test_names_are_as_short_as_they_differ() -> None:
     assert names_of([Path("/r/a"), Path("/r/b")]) == ["a", "b"]
     assert names_of([Path("/r/x/1"), Path("/s/x/1"), Path("/s/y/1")]) == ["r/x/1", "s/x/1", "s/y/1"]
