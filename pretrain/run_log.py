@@ -70,6 +70,11 @@ class RunLog:
         self.postponed = False
         self._held = False
 
+    @property
+    def not_finite_since(self) -> int | None:
+        """The first of the last steps whose loss was NaN or infinite; None where the last loss was a number."""
+        return self._diverging.not_finite_since
+
     def clock(self) -> float:
         """Return seconds of training: a clock that stands still while the run saves or evaluates."""
         return time.perf_counter() - self._paused_s

@@ -188,3 +188,20 @@ def test_an_evaluation_that_draws_leaves_the_generators_as_the_checkpoint_before
     again.log.close("finished")
     assert len(evaluator.drawn) == 1
     assert random_states(CPU.device) == expected
+
+
+@pytest.mark.parametrize("spike", ["none", "skip"])
+def test_a_run_whose_last_losses_are_not_finite_says_so_at_its_end(
+    worker: ModuleType, overrides: list[str], spike: str
+) -> None:
+    line = [text for text in overrides if not text.startswith("spike")]
+    run = worker.make_run(CPU, [*line, f"spike={spike}", "trainer.max_steps=5"])
+    worker.Poison(run, 2)
+    assert train(run) is Status.FINISHED
+    run.loader.close()
+    told = reason_of(Status.FINISHED, run)
+    if spike == "none":
+        assert "; warning: the loss has been NaN or infinite since step 3, and so are the weights" in told
+        assert "spike=skip" in told
+    else:
+        assert told.startswith("all steps of the plan are done; one of them was skipped") and "warning" not in told

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from pretrain.metrics.diverging import IN_ROW, Diverging
@@ -34,3 +36,11 @@ def test_a_run_that_begins_anew_is_judged_by_its_own_first() -> None:
     it = Diverging()
     for step, loss in [(1, 2.0), (2, 9.0), (1, 9.0), *((step, 9.5) for step in range(2, 60))]:
         assert not it.take(step, loss, 1e-3)
+
+
+def test_the_first_of_the_last_losses_that_are_not_finite_is_known() -> None:
+    it, found = Diverging(), []
+    for step, loss in enumerate([math.nan, 2.0, math.inf, math.nan, 2.0], start=1):
+        it.take(step, loss, 1e-3)
+        found.append(it.not_finite_since)
+    assert found == [1, None, 3, 3, None]
