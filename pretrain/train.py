@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 from torch import Tensor, nn
 
@@ -37,8 +39,18 @@ def train(run: Run) -> Status:
     Returns:
         Status.FINISHED, PREEMPTED after a signal, STOPPED by the guard; a checkpointer that saves has the last state.
     """
-    now, status = run.progress, Status.PREEMPTED if run.log.postponed else None
     late = LateRecords(run.mesh.device, run.log.clock, run.mesh.heartbeat)
+    try:
+        return take_steps(run, late)
+    except BaseException:
+        with contextlib.suppress(Exception):  # the error that ends the run is the one to tell
+            count_landed(run, late)
+        raise
+
+
+def take_steps(run: Run, late: LateRecords) -> Status:
+    """Take the steps of the plan that are left; `late` holds those that the host has not learnt of."""
+    now, status = run.progress, Status.PREEMPTED if run.log.postponed else None
     here = run.mesh.heartbeat.at
     run.control.begin(run.mesh)
     if run.guard.begin():
@@ -256,3 +268,11 @@ def count(run: Run, record: Record) -> None:
     now.num_updates += not record.skipped
     now.tokens_seen += record.num_targets
     run.log.add(record, now.num_updates, now.tokens_seen)
+
+
+def count_landed(run: Run, late: LateRecords) -> None:
+    """Count and log what the host can learn of the last steps as a run fails: no rank and no device is waited for."""
+    for record in late.landed():
+        if record.step != run.log.last.get("step", 0) + 1:  # the line before it is what failed: leave no hole
+            return
+        count(run, record)
