@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -135,7 +136,8 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
         if mesh.device.type == "cpu":  # elsewhere the host runs ahead of the device
             run.log.say_progress(run.progress.step, number - 1, len(batches))
         mesh.heartbeat.at(Phase.FORWARD, micro_batch=number)
-        with run.parallel.accumulate(run.wrapped, last=number == len(batches)), run.debug.watching():
+        place = partial(place_of, run, batch, number)
+        with run.parallel.accumulate(run.wrapped, last=number == len(batches)), run.debug.watching(place):
             with run.numerics.autocast(mesh.device):
                 micro_sum, losses_B = run.wrapped(batch.inputs_BT, batch.targets_BT, batch.keys_B)
             mesh.heartbeat.at(Phase.EXCHANGE if number == len(batches) else Phase.BACKWARD, micro_batch=number)
@@ -150,6 +152,15 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
     judgement = run.guard.judge(loss, grad_norm)
     measured = Measured(batch_hash, *largest_gradient(run.model), nats_S, targets_S)
     return StepResult(loss, grad_norm, judgement, num_targets, stop, losses, grad_norms_P, measured)
+
+
+def place_of(run: Run, batch: Batch, number: int) -> str:
+    """Return in words which micro batch of which step this is; `number` counts from 1."""
+    now, samples = run.progress, batch.samples
+    return (
+        f"step {now.step + 1}, batch {now.data_step}, micro batch {number} of rank {run.mesh.rank}: "
+        f"samples {samples.min()} to {samples.max()}"
+    )
 
 
 def counts_of(run: Run, batches: list[Batch]) -> tuple[Tensor, Tensor, Tensor]:
