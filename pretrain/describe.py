@@ -126,13 +126,24 @@ def reason_of(status: Status, run: Run) -> str:
         skipped = run.progress.step - run.progress.num_updates
         of_them = "one of them was" if skipped == 1 else f"{skipped} of them were"
         without = f"; {of_them} skipped and changed no weight: {JOURNAL} says why" if skipped else ""
-        return f"all steps of the plan are done{without}"
+        return f"all steps of the plan are done{without}{not_finite_told(run)}"
     if status is Status.PREEMPTED:
         next_time = "the state is saved, the same line goes on"
         if not run.checkpointer.saves:
             next_time = "checkpoint=none: nothing is saved, the same line begins anew"
-        return f"stopped by {run.signal.asked_by}; {next_time}"
+        return f"stopped by {run.signal.asked_by}; {next_time}{not_finite_told(run)}"
     return run.guard.diagnosis()
+
+
+def not_finite_told(run: Run) -> str:
+    """Return a warning where the last losses were NaN or infinite and no guard kept them from the weights."""
+    since = run.log.not_finite_since
+    if since is None:
+        return ""
+    return (
+        f"; warning: the loss has been NaN or infinite since step {since}, and so are the weights, most likely: don't "
+        "use them; train again, from a checkpoint before that or anew, with spike=skip, which leaves such steps out"
+    )
 
 
 def _arithmetic(run: Run) -> str:

@@ -51,6 +51,9 @@ WORDS = {
     Phase.ENDED: "ended",
 }
 
+# from the batch to the update
+IN_STEP = (Phase.LOADING, Phase.COUNTING, Phase.FORWARD, Phase.BACKWARD, Phase.EXCHANGE, Phase.UPDATE)
+
 PAGE = "beats"  # name of the file that a node's ranks write and its watchdog reads
 # a slot, a rank's part of the page: int64 fields in this order
 PID, RANK, BEAT_NS, STEP, MICRO_BATCH, PHASE, COLLECTIVES, WAITING, STEPS_BEGUN = range(9)
@@ -122,6 +125,11 @@ class Heartbeat:
         slot[STEPS_BEGUN] += phase is Phase.LOADING
         slot[PHASE], slot[MICRO_BATCH], slot[BEAT_NS] = phase, micro_batch, time.monotonic_ns()
         self.listener(phase)
+
+    @property
+    def step_under_way(self) -> int | None:
+        """The step, from 1, that this rank is in; None between two: where it waits for the device, saves, evaluates."""
+        return self._slot[STEP] + 1 if self._slot[PHASE] in IN_STEP else None
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:

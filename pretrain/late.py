@@ -48,6 +48,7 @@ class LateRecords:
         self._times = (DeviceTimes if self._pinned else HostTimes)(heartbeat or Heartbeat())
         self._shifts = torch.arange(PIECES, device=device).unsqueeze(1) * PIECE_BITS
         self._waiting: deque[_Waiting] = deque()
+        self._last_finished_s = clock()
 
     def push(self, step: int, data_step: int, lr: float, result: StepResult) -> None:
         """Start the copy of one result to the host.
@@ -72,8 +73,23 @@ class LateRecords:
             if waited.event is not None:
                 waited.event.synchronize()
                 finished_s = self._clock()
-            times = waited.times if isinstance(waited.times, dict) else read_marks(waited.times, waited.event)
-            yield _record(waited, finished_s, times)
+            self._last_finished_s = finished_s
+            yield _record(waited, finished_s, _times(waited))
+
+    def landed(self) -> Iterator[Record]:
+        """Yield those that are here already, oldest first, and wait for nothing: for a run that ends by an error.
+
+        Raises:
+            RuntimeError: the device is broken.
+        """
+        while self._waiting and _has_landed(self._waiting[0].event):
+            waited = self._waiting.popleft()
+            times = _times(waited)
+            if waited.event is not None:  # nobody has waited for it when it was done
+                took_s = sum(times.values()) or self._clock() - self._last_finished_s
+                waited = waited._replace(finished_s=min(self._last_finished_s + took_s, self._clock()))
+            self._last_finished_s = waited.finished_s
+            yield _record(waited, waited.finished_s, times)
 
     def _packed(self, result: StepResult) -> Tensor:
         """Return (PIECES * (4 + sources) + 3 + sources + K,) float32, as `_record` takes it apart."""
@@ -83,6 +99,15 @@ class LateRecords:
         pieces = (integers >> self._shifts) & ((1 << PIECE_BITS) - 1)
         floats = torch.stack([result.loss, result.grad_norm, measured.grad_max])
         return torch.cat([pieces.flatten().float(), floats, measured.source_nats, result.judgement])
+
+
+def _has_landed(event: torch.cuda.Event | None) -> bool:
+    return event is None or bool(event.query())  # type: ignore[no-untyped-call]
+
+
+def _times(waited: _Waiting) -> dict[str, float]:
+    """Return the parts of the time of a step that is done, in seconds."""
+    return waited.times if isinstance(waited.times, dict) else read_marks(waited.times, waited.event)
 
 
 def _record(waited: _Waiting, finished_s: float, times: dict[str, float]) -> Record:

@@ -319,7 +319,7 @@ def end(run: Run, run_dir: Path, status: Status, reason: str, begun: bool, refus
     failed, as with a rank that ran out of memory, was: the launcher would start it for ever. What preflight has not
     cleared says so in status.json, where no run is in the folder.
     """
-    step = run.progress.step
+    step, under_way = run.progress.step, run.mesh.heartbeat.step_under_way
     run.mesh.heartbeat.at(Phase.ENDING)
     parts: list[tuple[str, Callable[[], object]]] = [
         ("the last checkpoint", run.checkpointer.close),
@@ -329,12 +329,13 @@ def end(run: Run, run_dir: Path, status: Status, reason: str, begun: bool, refus
     ]
     tried = partial(close_attempt, run_dir, status, reason, step, run.progress.data_step)
     if run.mesh.is_main and begun:
+        at = f"{step}, in step {under_way}" if status is Status.FAILED and under_way == step + 1 else step
         shown = "the error follows" if status is Status.FAILED else reason  # launch/train.py says it
         final = refused and status is Status.FAILED
         parts += [
             ("status.json", lambda: write_status(run_dir, status, reason, step, FINAL if final else "")),
             ("attempts.json", tried),
-            ("the last line", lambda: print(status.told(step, shown), flush=True)),
+            ("the last line", lambda: print(status.told(at, shown), flush=True)),
             ("the page", lambda: print(f"page: {write_run_report(run_dir, facts_of(run))}", flush=True)),
         ]
     elif run.mesh.is_main:

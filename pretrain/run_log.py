@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from typing import Any
 
 from foundation.errors import ConfigError
@@ -68,6 +69,11 @@ class RunLog:
         self.last: dict[str, Any] = {}
         self.postponed = False
         self._held = False
+
+    @property
+    def not_finite_since(self) -> int | None:
+        """The first of the last steps whose loss was NaN or infinite; None where the last loss was a number."""
+        return self._diverging.not_finite_since
 
     def clock(self) -> float:
         """Return seconds of training: a clock that stands still while the run saves or evaluates."""
@@ -136,7 +142,7 @@ class RunLog:
         self._held = True
         ended = self._passes.add(line, epochs, before)
         self._ended |= {epoch.source: epoch for epoch in ended}
-        self._say_ends_of_epochs(record.step, LINE_EVERY_S)
+        self._say_ends_of_epochs(LINE_EVERY_S)
         diverges = None if record.skipped else self._diverging.take(record.step, record.loss, record.lr)
         if diverges is not None and self._metrics is not None:
             with contextlib.suppress(OSError):  # a full disk: the run itself says so
@@ -164,12 +170,13 @@ class RunLog:
         self._read = data_step + 1, self._epochs_at(data_step + 1)
         return before, self._read[1]
 
-    def _say_ends_of_epochs(self, step: int, every_s: float) -> None:
-        """Say which sources have been read once more with this step; of small ones every few seconds at most."""
+    def _say_ends_of_epochs(self, every_s: float) -> None:
+        """Say at which step which sources had been read once more; of small ones every few seconds at most."""
         now_s = time.monotonic()
         if now_s - self._last_ended_s >= every_s and self._ended and self._metrics is not None:
-            ended = ", ".join(epoch.told() for _, epoch in sorted(self._ended.items()))
-            print(f"step {step}: {ended}", file=sys.stderr, flush=True)
+            ended = sorted(self._ended.values(), key=lambda epoch: (epoch.last_step, epoch.source))
+            for step, epochs in groupby(ended, key=lambda epoch: epoch.last_step):
+                print(f"step {step}: {', '.join(epoch.told() for epoch in epochs)}", file=sys.stderr, flush=True)
             self._ended, self._last_ended_s = {}, now_s
 
     def join(self, fields: dict[str, Any]) -> None:
@@ -245,7 +252,7 @@ class RunLog:
             for file in self._shown.values():
                 file.sync()
                 file.close()
-            self._say_ends_of_epochs(self.last.get("step", 0), every_s=0.0)
+            self._say_ends_of_epochs(every_s=0.0)
         finally:  # a full disk must not keep the logger from telling how the run ended
             if self._ledger is not None:
                 self._ledger.close()

@@ -376,8 +376,12 @@ class Debug(ABC):
     """Looks into a step."""
 
     @abstractmethod
-    def watching(self) -> AbstractContextManager[Any]:
-        """Return the context of the forward and backward pass of a micro batch."""
+    def watching(self, place: Callable[[], str]) -> AbstractContextManager[Any]:
+        """Return the context of the forward and backward pass of a micro batch.
+
+        Args:
+            place: returns which one it is, of which step, in words.
+        """
 
 
 class Launcher(ABC):

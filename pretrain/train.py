@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -37,8 +40,18 @@ def train(run: Run) -> Status:
     Returns:
         Status.FINISHED, PREEMPTED after a signal, STOPPED by the guard; a checkpointer that saves has the last state.
     """
-    now, status = run.progress, Status.PREEMPTED if run.log.postponed else None
     late = LateRecords(run.mesh.device, run.log.clock, run.mesh.heartbeat)
+    try:
+        return take_steps(run, late)
+    except BaseException:
+        with contextlib.suppress(Exception):  # the error that ends the run is the one to tell
+            count_landed(run, late)
+        raise
+
+
+def take_steps(run: Run, late: LateRecords) -> Status:
+    """Take the steps of the plan that are left; `late` holds those that the host has not learnt of."""
+    now, status = run.progress, Status.PREEMPTED if run.log.postponed else None
     here = run.mesh.heartbeat.at
     run.control.begin(run.mesh)
     if run.guard.begin():
@@ -123,7 +136,8 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
         if mesh.device.type == "cpu":  # elsewhere the host runs ahead of the device
             run.log.say_progress(run.progress.step, number - 1, len(batches))
         mesh.heartbeat.at(Phase.FORWARD, micro_batch=number)
-        with run.parallel.accumulate(run.wrapped, last=number == len(batches)), run.debug.watching():
+        place = partial(place_of, run, batch, number)
+        with run.parallel.accumulate(run.wrapped, last=number == len(batches)), run.debug.watching(place):
             with run.numerics.autocast(mesh.device):
                 micro_sum, losses_B = run.wrapped(batch.inputs_BT, batch.targets_BT, batch.keys_B)
             mesh.heartbeat.at(Phase.EXCHANGE if number == len(batches) else Phase.BACKWARD, micro_batch=number)
@@ -138,6 +152,15 @@ def forward_backward(run: Run, batches: list[Batch]) -> StepResult | None:
     judgement = run.guard.judge(loss, grad_norm)
     measured = Measured(batch_hash, *largest_gradient(run.model), nats_S, targets_S)
     return StepResult(loss, grad_norm, judgement, num_targets, stop, losses, grad_norms_P, measured)
+
+
+def place_of(run: Run, batch: Batch, number: int) -> str:
+    """Return in words which micro batch of which step this is; `number` counts from 1."""
+    now, samples = run.progress, batch.samples
+    return (
+        f"step {now.step + 1}, batch {now.data_step}, micro batch {number} of rank {run.mesh.rank}: "
+        f"samples {samples.min()} to {samples.max()}"
+    )
 
 
 def counts_of(run: Run, batches: list[Batch]) -> tuple[Tensor, Tensor, Tensor]:
@@ -256,3 +279,11 @@ def count(run: Run, record: Record) -> None:
     now.num_updates += not record.skipped
     now.tokens_seen += record.num_targets
     run.log.add(record, now.num_updates, now.tokens_seen)
+
+
+def count_landed(run: Run, late: LateRecords) -> None:
+    """Count and log what the host can learn of the last steps as a run fails: no rank and no device is waited for."""
+    for record in late.landed():
+        if record.step != run.log.last.get("step", 0) + 1:  # the line before it is what failed: leave no hole
+            return
+        count(run, record)

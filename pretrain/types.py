@@ -22,8 +22,14 @@ class Status(Enum):
     FAILED = "failed"
 
     def told(self, step: object, reason: str) -> str:
-        """Return in words how it ended; the reason of a stop that was asked for says who asked."""
-        return f"step {step}: {reason}" if self is Status.PREEMPTED else f"{self.value} at step {step}: {reason}"
+        """Return in words how it ended; the reason of a stop that was asked for says who asked.
+
+        Args:
+            step: steps finished: a failure may be in the next one. reason: of it.
+        """
+        if self is Status.PREEMPTED:
+            return f"step {step}: {reason}"
+        return f"{self.value} {'after' if self is Status.FAILED else 'at'} step {step}: {reason}"
 
 
 @dataclass(frozen=True, slots=True)

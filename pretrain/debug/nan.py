@@ -11,7 +11,7 @@ import linecache
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +41,7 @@ class NotFinite(GroundworkError):
 class NoDebug(Debug):
     """Watches nothing."""
 
-    def watching(self) -> ExitStack:
+    def watching(self, place: Callable[[], str]) -> ExitStack:
         return ExitStack()
 
 
@@ -58,14 +58,16 @@ class NanHunt(Debug):
         self._model = model
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self, place: Callable[[], str]) -> Iterator[None]:
         """Watch a forward and backward pass.
 
+        Args:
+            place: returns of which step and samples, in words.
         Raises:
-            NotFinite: names pass, module, operation, line, and the range of each input; or the parameter that wasn't
-                finite before it.
+            NotFinite: names pass, module, operation, line, the range of each input, and the place; or the parameter
+                that wasn't finite before it.
         """
-        require_finite_state(self._model)
+        require_finite_state(self._model, place)
         modules = Modules(self._model)
         with ExitStack() as stack:
             stack.enter_context(eager(self._model))  # what is compiled would be one operation, of no line
@@ -73,13 +75,15 @@ class NanHunt(Debug):
             stack.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", "Error detected in")  # all of the stack of the line that is named here
             stack.enter_context(modules)
-            stack.enter_context(Watch(modules))
+            stack.enter_context(Watch(modules, place))
             yield
 
 
-def require_finite_state(model: nn.Module) -> None:
+def require_finite_state(model: nn.Module, place: Callable[[], str]) -> None:
     """Raise where a parameter or buffer is not finite already.
 
+    Args:
+        place: returns before which step's forward pass, in words.
     Raises:
         NotFinite: names it.
     """
@@ -88,7 +92,7 @@ def require_finite_state(model: nn.Module) -> None:
             raise NotFinite(
                 f"debug: before the forward pass {name} is not finite: {described(tensor)}; the update before did "
                 "it, or a checkpoint that was restored: look at optim.lr, optim.eps and the moments, or resume from an "
-                "earlier checkpoint"
+                f"earlier checkpoint\n  place: {place()}"
             )
 
 
@@ -143,12 +147,12 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Looks at the result of every operation.
 
     Args:
-        modules: that know where the pass is.
+        modules: that know where the pass is. place: returns of which step and samples it is, in words.
     """
 
-    def __init__(self, modules: Modules) -> None:
+    def __init__(self, modules: Modules, place: Callable[[], str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._modules = modules
+        self._modules, self._place = modules, place
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -182,6 +186,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return (
             f"debug: the first result that is not finite, in the {where}\n"
             f"  module: {module or 'none: outside of all'}\n  operation: {func}\n  line: {line}\n{inputs}\n{results}\n"
+            f"  place: {self._place()}\n"
             "look at what made the inputs so large or small there; spike=skip would have left this step out"
         )
 

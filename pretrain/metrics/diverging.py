@@ -1,7 +1,8 @@
-"""A run whose loss stays above that of its fresh weights: it may rise so smoothly that no guard stirs."""
+"""A run whose loss stays above that of its fresh weights, which may rise so smoothly that no guard stirs, or is NaN."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pretrain.journal import DIVERGING
@@ -11,11 +12,16 @@ ABOVE_NATS = 1.0  # warm-up and small batches have a loss some tenths above the 
 
 
 class Diverging:
-    """Compares each loss with the run's first one; of a start that goes on from a checkpoint it says nothing."""
+    """Compares each loss with the run's first one; of a start that goes on from a checkpoint it says nothing.
+
+    Attributes:
+        not_finite_since: the first of the last steps whose loss was NaN or infinite; None where the last was finite.
+    """
 
     def __init__(self) -> None:
         self._first_loss: float | None = None
         self._in_row = 0
+        self.not_finite_since: int | None = None
 
     def go_back(self) -> None:
         """Count anew: the run goes on from an earlier step, and the steps behind it are no longer its own."""
@@ -27,6 +33,7 @@ class Diverging:
         Args:
             step: steps done with it. lr: its learning rate.
         """
+        self.not_finite_since = None if math.isfinite(loss) else self.not_finite_since or step
         if step == 1:
             self._first_loss, self._in_row = loss, 0
         first = self._first_loss

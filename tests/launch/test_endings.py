@@ -115,6 +115,23 @@ def test_an_error_of_ours_is_shown_whole_and_written_down(type_line: Type, tmp_p
     assert not (tmp_path / "runs/x/status.json").exists()  # how it ended before is no answer any more
 
 
+@pytest.mark.parametrize(("ranks", "failing", "code"), [(1, 0, 1), (2, 0, 2), (2, 1, 2)])
+def test_a_run_that_fails_in_a_step_says_so_and_has_the_lines_before(
+    type_line: Type, tmp_path: Path, tiny: list[str], ranks: int, failing: int, code: int
+) -> None:
+    broken = f"""
+import itertools, os, pretrain.train as loop
+real, calls = loop.forward_backward, itertools.count()
+fails = os.environ.get("RANK", "0") == "{failing}"
+loop.forward_backward = lambda *given: 1 / (not fails or next(calls) - 4) and real(*given)
+"""
+    line = [*tiny, "run_name=x", "trainer.max_steps=20", "trainer.preflight=none"]
+    text = type_line(*line, before=broken, code=code, ranks=ranks)
+    assert "failed after step 4, in step 5: the error follows" in text
+    assert status(tmp_path / "runs/x")["step"] == 4
+    assert [line["step"] for line in lines(tmp_path / "runs/x")] == [1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_signal_that_one_rank_hears_stops_all(type_line: Type, tmp_path: Path, tiny: list[str], rank: int) -> None:
     heard = f"""

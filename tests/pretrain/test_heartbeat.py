@@ -37,6 +37,17 @@ def test_a_sign_is_seen_where_it_was_given(page: Path) -> None:
     assert beat.beat_ns < inside.beat_ns < after.beat_ns
 
 
+def test_a_step_is_under_way_from_its_batch_to_its_update() -> None:
+    heart, found = Heartbeat(), []
+    for phase in (Phase.STARTING, Phase.LOADING, Phase.FORWARD, Phase.UPDATE):
+        heart.at(phase, step=30)
+        found.append(heart.step_under_way)
+    for phase in (Phase.DEVICE, Phase.SAVING, Phase.EVALUATING):
+        heart.at(phase, step=31)
+        found.append(heart.step_under_way)
+    assert found == [None, 31, 31, 31, None, None, None]
+
+
 def test_another_process_sees_it(page: Path) -> None:
     line = f"""
 import sys

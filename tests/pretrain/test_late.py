@@ -65,7 +65,50 @@ def test_a_record_says_what_the_step_measured() -> None:
     assert [record.source_targets for record in records] == [(TARGETS, step) for step in range(1, 6)]
     assert records[1].source_nats == pytest.approx((0.2, -0.2)) and records[1].grad_max == pytest.approx(-0.2)
     assert records[1].loss == pytest.approx(0.2)
-    assert (records[1].data_step, records[1].lr, records[1].finished_s) == (1, 2e-3, 2.0)
+    assert (records[1].data_step, records[1].lr) == (1, 2e-3)
+    assert records[1].finished_s == 3.0  # 1.0 is when the first step began
+
+
+class OnADevice:
+    """Stands for a CUDA event: done, not done, or of a device that is broken."""
+
+    def __init__(self, done: bool | Exception) -> None:
+        self.done = done
+
+    def query(self) -> bool:
+        if isinstance(self.done, Exception):
+            raise self.done
+        return self.done
+
+
+def test_what_has_landed_is_given_without_a_wait_and_in_order() -> None:
+    late, done = on_the_host(), [OnADevice(True), OnADevice(False), OnADevice(True)]
+    for step, event in enumerate(done, start=1):
+        push(late, step)
+        late._waiting[-1] = late._waiting[-1]._replace(event=event, times={"forward_backward_s": 0.5})
+    (first,) = late.landed()
+    assert (first.step, first.finished_s) == (1, 1.5)  # half a second after the start
+    assert list(late.landed()) == []
+    done[1].done = True
+    assert [(each.step, each.finished_s) for each in late.landed()] == [(2, 2.0), (3, 2.5)]
+    push(late, 4)
+    late._waiting[-1] = late._waiting[-1]._replace(event=OnADevice(RuntimeError("CUDA error")))
+    with pytest.raises(RuntimeError, match=r"^CUDA error$"):
+        next(late.landed())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu_what_has_landed_is_told_by_the_device() -> None:
+    late = LateRecords(torch.device("cuda"), time.perf_counter)
+    result = on_a_gpu()
+    late.push(1, 0, 1.0, result)
+    torch.cuda.synchronize()
+    torch.cuda._sleep(2_000_000_000)  # cycles: about a second
+    late.push(2, 1, 1.0, result)
+    assert [record.step for record in late.landed()] == [1]
+    torch.cuda.synchronize()
+    assert [record.step for record in late.landed()] == [2]
 
 
 @pytest.mark.gpu

@@ -260,7 +260,7 @@ def test_ends_of_epochs_that_come_fast_are_said_together(
     assert capsys.readouterr().err == "step 10: epoch 1 of books ended\n"
     monkeypatch.setattr("pretrain.run_log.LINE_EVERY_S", 0.0)
     run_log.add(record(35), 35, 32 * 35)
-    assert capsys.readouterr().err == "step 35: epoch 3 of books ended\n"
+    assert capsys.readouterr().err == "step 30: epoch 3 of books ended\n"
 
 
 def test_ends_of_epochs_that_wait_are_said_when_the_run_ends(
@@ -271,7 +271,20 @@ def test_ends_of_epochs_that_wait_are_said_when_the_run_ends(
         run_log.add(record(step), step, 32 * step)
     assert capsys.readouterr().err == "step 10: epoch 1 of books ended\n"
     run_log.close("finished")
-    assert capsys.readouterr().err == "step 24: epoch 2 of books ended\n"
+    assert capsys.readouterr().err == "step 20: epoch 2 of books ended\n"
+
+
+def test_ends_of_epochs_that_wait_are_said_of_the_step_that_each_ended_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = lambda data_step: {"books": data_step / 10, "web": data_step / 13}  # noqa: E731
+    run_log = RunLog(PLAN, MetricsFile(tmp_path), NoLogger(), 10.0, None, counts)
+    for step in range(1, 25):
+        run_log.add(record(step), step, 32 * step)
+    assert capsys.readouterr().err == "step 10: epoch 1 of books ended\n"
+    run_log.close("finished")
+    both = "epoch 1 of all sources ended (loss 1.0000 over 416 tokens), epoch 1 of web ended"
+    assert capsys.readouterr().err == f"step 13: {both}\nstep 20: epoch 2 of books ended\n"
 
 
 def test_the_page_ends_an_epoch_at_the_step_at_which_the_console_does(

@@ -21,7 +21,7 @@ from pretrain.metrics.lines import read_metrics
 from pretrain.run import Run, restore
 from pretrain.seats import nothing
 from pretrain.train import train
-from pretrain.types import Status
+from pretrain.types import Record, Status
 
 CPU = Mesh(0, 1, 0, torch.device("cpu"))
 
@@ -188,3 +188,82 @@ def test_an_evaluation_that_draws_leaves_the_generators_as_the_checkpoint_before
     again.log.close("finished")
     assert len(evaluator.drawn) == 1
     assert random_states(CPU.device) == expected
+
+
+def fail_in(run: Run, step: int) -> None:
+    """Have the forward pass of a step fail, from 1."""
+
+    def fail(*_: object) -> None:
+        if run.progress.step == step - 1:
+            raise ZeroDivisionError("in the forward pass")
+
+    run.model.final_norm.register_forward_hook(fail)
+
+
+def logged_steps(tmp_path: Path) -> list[int]:
+    return [line["step"] for line in read_metrics(tmp_path / "run/metrics.jsonl")]
+
+
+def test_a_run_that_fails_has_the_lines_of_all_steps_before(
+    worker: ModuleType, overrides: list[str], tmp_path: Path
+) -> None:
+    run = worker.make_run(CPU, overrides)
+    fail_in(run, 7)
+    with pytest.raises(ZeroDivisionError):
+        train(run)
+    assert (run.progress.step, run.progress.num_updates, run.mesh.heartbeat.step_under_way) == (6, 6, 7)
+    run.loader.close()
+    run.log.close("failed")
+    assert logged_steps(tmp_path) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_broken_device_hides_no_error(
+    worker: ModuleType, overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr("pretrain.train.LateRecords.landed", broken)
+    run = worker.make_run(CPU, overrides)
+    fail_in(run, 7)
+    with pytest.raises(ZeroDivisionError, match=r"^in the forward pass$"):
+        train(run)
+    run.loader.close()
+    run.log.close("failed")
+    assert logged_steps(tmp_path) == [1, 2, 3, 4]
+
+
+def test_a_line_that_could_not_be_written_leaves_no_hole(
+    worker: ModuleType, overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = worker.make_run(CPU, overrides)
+    add = run.log.add
+
+    def full(record: Record, *counts: int) -> None:
+        if record.step == 3:
+            raise OSError("No space left on device")
+        add(record, *counts)
+
+    monkeypatch.setattr(run.log, "add", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(run)
+    run.loader.close()
+    run.log.close("failed")
+    assert logged_steps(tmp_path) == [1, 2]
+
+
+@pytest.mark.parametrize("spike", ["none", "skip"])
+def test_a_run_whose_last_losses_are_not_finite_says_so_at_its_end(
+    worker: ModuleType, overrides: list[str], spike: str
+) -> None:
+    line = [text for text in overrides if not text.startswith("spike")]
+    run = worker.make_run(CPU, [*line, f"spike={spike}", "trainer.max_steps=5"])
+    worker.Poison(run, 2)
+    assert train(run) is Status.FINISHED
+    run.loader.close()
+    told = reason_of(Status.FINISHED, run)
+    if spike == "none":
+        assert "; warning: the loss has been NaN or infinite since step 3, and so are the weights" in told
+        assert "spike=skip" in told
+    else:
+        assert told.startswith("all steps of the plan are done; one of them was skipped") and "warning" not in told

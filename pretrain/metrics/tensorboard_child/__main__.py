@@ -17,6 +17,8 @@ from pretrain.metrics.serving import received, serve
 from pretrain.run_files import DATAPOINTS
 
 FLUSH_EVERY_S = 10
+CLOCK = "finished_s"  # the time of an event: as a figure, float32, it would be right to two minutes
+NO_FIGURES = ("step", CLOCK)
 PROJECTOR = "projector_config.pbtxt"  # the name that TensorBoard looks for
 
 
@@ -56,7 +58,7 @@ class Events:
             self._forget_from(step)
         self._last_steps[name] = step
         if name is None:
-            values = [scalar(tag, number) for tag, number in numbers_of(line).items() if tag != "step"]
+            values = [scalar(tag, number) for tag, number in numbers_of(line).items() if tag not in NO_FIGURES]
             shown = [f"**{item['prompt']}**{item['text']}" for item in line.get(SAMPLES, [])]
             values += [text(f"{SAMPLES}/{place}", one) for place, one in enumerate(shown)]
         elif name == DATAPOINTS:
@@ -66,18 +68,18 @@ class Events:
             values += [histogram(tag, **found) for tag, found in histograms_of(line).items()]
             for what, points in line.get("projections", {}).items():
                 self._project(what, step, points)
-        self._add(step, values)
+        self._add(step, values, line.get(CLOCK, time.time()))
 
     def close(self) -> None:
         """Write what is left."""
         self._writer.close()
 
-    def _add(self, step: int, values: list[Any]) -> None:
+    def _add(self, step: int, values: list[Any], at_s: float) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         if values:
-            self._writer.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+            self._writer.add_event(Event(wall_time=at_s, step=step, summary=Summary(value=values)))
 
     def _forget_from(self, step: int) -> None:
         """Say that the run begins again with this step: at its start, after a rewind."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pretrain.debug.nan import NanHunt, NoDebug, NotFinite
 from pretrain.mesh import Mesh
+from pretrain.metrics.lines import read_metrics
 from pretrain.model.bigram import Bigram
 from pretrain.model.lstm import LSTM
 from pretrain.model.transformer import Transformer
@@ -22,12 +23,13 @@ from pretrain.seats import Model
 from pretrain.train import train
 
 SIZES = {"d_model": 16, "context_len": 12, "vocab_size": 64}
+PLACE = "step 3"
 IDS = torch.randint(64, (2, 2, 12), generator=torch.Generator().manual_seed(1))
 TRAIN = Path(__file__).parents[3] / "launch/train.py"
 
 
 def a_step(model: Model) -> None:
-    with NanHunt(model).watching():
+    with NanHunt(model).watching(lambda: PLACE):
         model.loss_sum(IDS[0], IDS[1], torch.arange(2))[0].backward()
 
 
@@ -53,7 +55,7 @@ def test_a_sound_step_is_let_through_with_the_same_bits(model: Model, autocast: 
             model.loss_sum(IDS[0], IDS[1], torch.arange(2))[0].backward()
         return [parameter.grad.clone() for parameter in model.parameters()]
 
-    plain, watched = gradients(NoDebug().watching()), gradients(NanHunt(model).watching())
+    plain, watched = (gradients(each.watching(lambda: PLACE)) for each in (NoDebug(), NanHunt(model)))
     assert all(torch.equal(one, other) for one, other in zip(plain, watched, strict=True))
 
 
@@ -89,6 +91,7 @@ def test_a_forward_operation_is_named_with_module_line_and_inputs(operation: str
     told = found(model)
     assert "not finite, in the forward\n  module: blocks.1.feed_forward\n" in told
     assert f"  operation: {operation}\n  line: {line_of(fault)}: " in told
+    assert f"\n  place: {PLACE}\nlook at" in told
     ranges = {"aten.log.default": "-1 to -1", "aten.exp.default": "1000 to 1000"}
     assert f"  input 0: [2, 12, 16] float32, {ranges.get(operation, '')}" in told
     assert "  result: [2, 12, 16] float" in told and ("384 " in told)
@@ -149,7 +152,7 @@ def test_a_weight_that_is_not_finite_is_named_before_the_step() -> None:
     model.layers[1].weight_hh_l0.data[3, 4] = torch.inf
     told = found(model)
     assert told.startswith("debug: before the forward pass layers.1.weight_hh_l0 is not finite: [64, 16] float32, -")
-    assert ", 1 inf; the update before did it" in told
+    assert ", 1 inf; the update before did it" in told and told.endswith(f"\n  place: {PLACE}")
 
 
 @pytest.fixture
@@ -170,6 +173,21 @@ def test_a_run_under_the_hunt_is_the_same_run(runs: Callable[..., Run]) -> None:
         run.loader.close()
         states.append(state_of(run).tensors)
     assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+
+
+def test_a_run_that_ends_by_it_names_step_and_samples_and_has_the_lines_of_the_steps_before(
+    runs: Callable[..., Run], worker: ModuleType, tmp_path: Path
+) -> None:
+    run = runs("nan")
+    worker.Poison(run, 1)
+    batch = run.loader.micro_batches(1)[0]
+    with pytest.raises(NotFinite) as caught:
+        train(run)
+    run.loader.close()
+    run.log.close("failed")
+    samples = f"samples {batch.samples.min()} to {batch.samples.max()}"
+    assert f"\n  place: step 2, batch 1, micro batch 1 of rank 0: {samples}\nlook at" in str(caught.value)
+    assert [line["step"] for line in read_metrics(tmp_path / "run/metrics.jsonl")] == [1]
 
 
 # the activations of a block that overflow in the second step
@@ -196,4 +214,4 @@ def test_a_run_ends_at_the_operation_and_says_it(
     assert (
         "error: debug: the first result that is not finite, in the forward\n  module: blocks.1.feed_forward\n" in text
     )
-    assert "  operation: aten.mul.Tensor\n" in text
+    assert "  operation: aten.mul.Tensor\n" in text and "  place: step " in text

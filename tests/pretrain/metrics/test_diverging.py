@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from pretrain.metrics.diverging import IN_ROW, Diverging, told
@@ -42,3 +44,11 @@ def test_steps_that_were_taken_back_do_not_count() -> None:
     assert not any(it.take(step, loss, 1e-3) for step, loss in enumerate([2.0] + [9.0] * (IN_ROW - 1), start=1))
     it.go_back()
     assert [it.take(step, 9.0, 1e-3) is None for step in range(5, 5 + IN_ROW)] == [True] * (IN_ROW - 1) + [False]
+
+
+def test_the_first_of_the_last_losses_that_are_not_finite_is_known() -> None:
+    it, found = Diverging(), []
+    for step, loss in enumerate([math.nan, 2.0, math.inf, math.nan, 2.0], start=1):
+        it.take(step, loss, 1e-3)
+        found.append(it.not_finite_since)
+    assert found == [1, None, 3, 3, None]

@@ -54,9 +54,8 @@ def test_tensorboard_reads_what_was_logged(tmp_path: Path, make_line: MakeLine) 
     pytest.importorskip("tensorboard", reason="needs the package tensorboard: pip install -e '.[tensorboard]'")
     logger = TensorBoard(tmp_path)
     for step in (1, 2):
-        logger.log(
-            make_line(step, samples=[{"prompt": "def f", "text": "(x)"}] if step == 2 else [], val_loss=step / 2)
-        )
+        samples = [{"prompt": "def f", "text": "(x)"}] if step == 2 else []
+        logger.log(make_line(step, samples=samples, val_loss=step / 2, finished_s=1796090794.5 + step))
     logger.show("watch.jsonl", WATCHED)
     logger.show("datapoints.jsonl", POINTS)
     logger.close("finished")
@@ -65,6 +64,8 @@ def test_tensorboard_reads_what_was_logged(tmp_path: Path, make_line: MakeLine) 
         (1, 0.004),
         (2, 0.008),
     ]
+    assert "finished_s" not in found.Tags()["scalars"]  # float32 holds no time of day: it is the event's own
+    assert [event.wall_time for event in found.Scalars("loss")] == [1796090794.5 + step for step in (1, 2)]
     assert scalars(found, "grad_norm/blocks.0") == [(2, 0.5)] and scalars(found, "logits/entropy") == [(2, 3.5)]
     (histogram,) = found.Histograms("histograms/weights/head")
     value = histogram.histogram_value
