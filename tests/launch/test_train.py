@@ -337,7 +337,13 @@ def test_shards_cut_short_and_a_foreign_tokenizer_are_named(terminal: Any, tiny:
             "launcher._target_=pretrain.checkpoint.integrity.remove",
             ["launcher._target_: 'pretrain.checkpoint.integrity.remove' is not a pretrain.seats.Launcher"],
         ),
-        ("trainer.max_tokens=9", ["trainer.max_steps: 2 is not allowed", "null instead of max_tokens=9"]),
+        (
+            "trainer.max_tokens=9",
+            [
+                "trainer.max_steps: 2 is set, and max_tokens=9 as well",
+                "add trainer.max_steps=null or trainer.max_tokens=null",
+            ],
+        ),
         ("run_name=../evil", ["run_name: '../evil' is no name of a folder inside runs_dir", "sweep/try_1"]),
         ("resume=true", ["resume: true is none of auto (goes on", "never (begins anew) or a checkpoint's folder"]),
         ("resume=100", ["resume: 100 is none of auto"]),
