@@ -117,7 +117,7 @@ def ended(status: Line, last_step: int | None, restarts: bool, run_dir: Path, st
     """
     how, reason = str(status.get("status")), str(status.get("reason") or "")
     step = status["step"] if isinstance(status.get("step"), int) else last_step
-    at = "" if step is None else f" at step {step}"
+    at = "" if step is None else f" {'after' if how in ('failed', KILLED) else 'at'} step {step}"
     what = f"{how}{at}: {_short(reason)}" if reason else f"{how}{at}"
     look = (str(run_dir / STATUS),)
     if how == "finished":

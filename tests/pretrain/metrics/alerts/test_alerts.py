@@ -68,7 +68,7 @@ def test_what_a_run_writes_of_itself_arrives(posts: Posts, run_dir: Path, capfd:
     assert "blocks.3 has learnt nothing for 10 looks" in dying["what"]
     assert "gave no sign for 301 s: step 42, micro batch 1, forward; 1 more rank waits for it" in stall["what"]
     assert stall["now"].startswith("it is left alone: nobody would start them again") and stall["step"] == 42
-    assert stop["what"] == "failed at step 42: RuntimeError: no route from ***"
+    assert stop["what"] == "failed after step 42: RuntimeError: no route from ***"
     assert stop["now"] == "it is down; the same line goes on from the newest checkpoint, if there is one"
     for body in posts.got:
         assert all(body[key] in body["text"] for key in ("run", "host", "what", "now", "page"))
@@ -125,7 +125,7 @@ def test_a_trainer_that_is_killed_is_told(posts: Posts, run_dir: Path) -> None:
     wait_for(lambda: len(posts.got) == 3)
     assert posts.kinds() == ["start", "spike", "stop"]
     assert posts.got[2]["what"] == (
-        "the run ended without a word at step 7: kill -9, out of memory, or another rank took it with it"
+        "the run ended without a word after step 7: kill -9, out of memory, or another rank took it with it"
     )
 
 

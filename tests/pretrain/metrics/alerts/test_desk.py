@@ -56,7 +56,7 @@ def test_a_journal_that_is_written_anew_is_followed(run_dir: Path) -> None:
 def test_a_stall_is_why_a_run_was_killed_unless_it_came_further(last_step: int, why: str, run_dir: Path) -> None:
     (stall,) = stalls_in(hang(41), run_dir)
     event = ended({"status": KILLED}, last_step, False, run_dir, stall)
-    assert event.what.startswith(f"the run ended without a word at step {last_step}: {why}")
+    assert event.what.startswith(f"the run ended without a word after step {last_step}: {why}")
 
 
 @pytest.fixture

@@ -63,11 +63,11 @@ def test_next_starts_that_die_before_they_train_are_told_once_each(restart: Rest
     fails(run_dir, 0, "OutOfMemoryError: in the restore")
     events = restart.events()
     first = next(events)
-    assert first.what == "failed at step 0: OutOfMemoryError: in the restore"
+    assert first.what == "failed after step 0: OutOfMemoryError: in the restore"
     assert first.then.startswith("its launcher may start it again")
     open_attempt(run_dir, TREE, 2)
     fails(run_dir, 3, "the look at it failed")
-    assert next(events).what == "failed at step 3: the look at it failed"
+    assert next(events).what == "failed after step 3: the look at it failed"
     assert told(events) == [(SILENT, DOWN)]
 
 
@@ -112,7 +112,7 @@ def test_nobody_waits_for_a_start_after_an_error_that_ends_each(restart: Restart
     write_status(run_dir, Status.FAILED, "the disk is full", 7, FINAL)
     then = ended(read_status(run_dir), None, True, run_dir).then
     assert then == "it is down, and another start would end the same way until that is mended"
-    assert told(restart.events()) == [("failed at step 7: the disk is full", then)]
+    assert told(restart.events()) == [("failed after step 7: the disk is full", then)]
 
 
 @pytest.mark.parametrize(
