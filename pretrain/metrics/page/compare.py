@@ -139,14 +139,15 @@ GOODPUT = "goodput"
 
 
 def _differences(page: Page, runs: Sequence[Compared]) -> None:
-    rows = _other_objects("", [run.config for run in runs])
+    rows = _other_objects("", [run.config or _MISSING for run in runs])
     trees = [dict(flat(run.config)) for run in runs]
-    inside = tuple(f"{row[0]}." for row in rows)
+    objects = {row[0] for row in rows}
+    inside = tuple(f"{key}." for key in objects)
     keys = [key for key in dict.fromkeys(key for tree in trees for key in tree) if key not in UNSEEN]
     differing = [
         [key, *(_typed(tree[key]) if key in tree else "–" for tree in trees)]
         for key in keys
-        if any(tree.get(key, _MISSING) != trees[0].get(key, _MISSING) for tree in trees[1:])
+        if key not in objects and any(tree.get(key, _MISSING) != trees[0].get(key, _MISSING) for tree in trees[1:])
     ]
     rows += [row for row in differing if not row[0].startswith(inside)]
     of_objects = [row for row in differing if row[0].startswith(inside) and not row[0].endswith(f".{TARGET}")]
@@ -161,21 +162,24 @@ def _differences(page: Page, runs: Sequence[Compared]) -> None:
 
 
 def _other_objects(key: str, nodes: Sequence[Any]) -> list[list[str]]:
-    """Return a row for each object of the configs that is of another class in one of them: its key, the classes.
+    """Return a row for each object of the configs that one of them lacks or has of another class: key, classes.
 
-    What is inside of such a one has its own keys in each run; a run without a config has none.
+    What is inside of such a one has its own keys in each run.
 
     Args:
-        key: of the nodes. nodes: of each run, at the same place.
+        key: of the nodes. nodes: of each run, at the same place; _MISSING of a run without a config.
     """
     mappings = [node if isinstance(node, dict) else {} for node in nodes]
     targets = [mapping.get(TARGET) for mapping in mappings]
-    known = [target for target in targets if target is not None]
-    if len(set(known)) > 1:
+    told = {target for target, node in zip(targets, nodes, strict=True) if node is not _MISSING}
+    if len(told) > 1:
         return [[key, *("–" if target is None else str(target).rpartition(".")[2] for target in targets)]]
-    names = dict.fromkeys(name for mapping in mappings for name in mapping)
-    inner = ((f"{key}.{name}" if key else name, [mapping.get(name) for mapping in mappings]) for name in names)
-    return [row for each, values in inner for row in _other_objects(each, values)]
+    unknown = [_MISSING if node is _MISSING else None for node in nodes]
+    rows = []
+    for name in dict.fromkeys(name for mapping in mappings for name in mapping):
+        inner = [mapping.get(name, none) for mapping, none in zip(mappings, unknown, strict=True)]
+        rows += _other_objects(f"{key}.{name}" if key else name, inner)
+    return rows
 
 
 def _typed(value: object) -> str:

@@ -93,6 +93,22 @@ def test_where_an_option_differs_its_name_is_told_and_its_keys_are_folded(
     assert page.tables[2][1:] == [["spike.z", "–", "6", "–"]]
 
 
+def test_an_object_that_a_run_lacks_is_one_row(
+    make_run: Callable[..., Path], parse_page: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    runs = [make_run("a", 40, 0.001), make_run("b", 60, 0.001)]
+    log = "m: {_target_: x.M}"
+    (runs[0] / "config.yaml").write_text(
+        f"g: {{_target_: x.G, rewind: null, logs: {{l: {{_target_: x.L, n: 1}}, {log}}}}}"
+    )
+    (runs[1] / "config.yaml").write_text(
+        f"g: {{_target_: x.G, rewind: {{_target_: x.Rewinds, n: 3}}, logs: {{{log}}}}}"
+    )
+    page = parse_page(write_comparison(runs, tmp_path / "compare.html"))
+    assert page.tables[1][1:] == [["g.rewind", "–", "Rewinds"], ["g.logs.l", "L", "–"]]
+    assert page.tables[2][1:] == [["g.logs.l.n", "1", "–"], ["g.rewind.n", "–", "3"]]
+
+
 def test_a_mean_over_the_last_steps_says_over_how_many(
     make_run: Callable[..., Path], parse_page: Callable[[Path], Any], tmp_path: Path
 ) -> None:
