@@ -16,7 +16,7 @@ WORKER = Path(__file__).with_name("rewind_worker.py")
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("ranks", [1, 4])
+@pytest.mark.parametrize("ranks", [1, 2, 4])
 def test_faults_on_one_rank(
     overrides: list[str], tmp_path: Path, one_thread: dict[str, str], typed: Any, ranks: int
 ) -> None:
