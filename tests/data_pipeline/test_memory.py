@@ -155,11 +155,22 @@ def anonymous_bytes(pid: int) -> int:
 @pytest.mark.timeout(900)
 def test_memory_is_flat_but_for_some_bytes_a_document(watched: Callable[[int], dict[str, tuple[int, int]]]) -> None:
     small, large = watched(SMALL), watched(LARGE)
-    table = {
-        stage: [(b - a) / (LARGE - SMALL) for a, b in zip(small[stage], large[stage], strict=True)] for stage in large
-    }
-    print("bytes a document, parent and worker:", json.dumps(table), file=sys.stderr)
+    if grown(small, large):  # what allocators hold back; what grows with the corpus does so in each run
+        again = watched(LARGE)
+        large = {
+            stage: (min(large[stage][0], again[stage][0]), min(large[stage][1], again[stage][1])) for stage in large
+        }
     assert all(worker for _, worker in small.values()), small  # they were seen at all
-    for stage, (parent, worker) in large.items():
-        assert parent - small[stage][0] < NOISE + PARENT_BYTES * (LARGE - SMALL), (stage, table)
-        assert worker - small[stage][1] < NOISE, (stage, table)
+    assert not grown(small, large)
+
+
+def grown(small: dict[str, tuple[int, int]], large: dict[str, tuple[int, int]]) -> list[str]:
+    """Return where a process held more of the larger corpus than it may, in words."""
+    found = []
+    for stage, peaks in large.items():
+        allowed = (NOISE + PARENT_BYTES * (LARGE - SMALL), NOISE)
+        for who, was, now, most in zip(("parent", "worker"), small[stage], peaks, allowed, strict=True):
+            print(f"{stage}, {who}: {was:,} bytes, then {now:,}", file=sys.stderr)
+            if now - was >= most:
+                found.append(f"{stage}, {who}: {was:,} bytes, then {now:,}; {most:,} more are allowed")
+    return found
