@@ -10,7 +10,7 @@ from foundation.config.compose import CommandLine, config_yaml
 from foundation.errors import GroundworkError
 from foundation.files import write_atomic
 from launch.child import Child, is_child
-from launch.trials import Trial, checked, compose, run_tests_first
+from launch.trials import Trial, checked, compose, look_ahead
 from pretrain.debug.preflight import inspect_run
 from pretrain.describe import describe, plain_told
 from pretrain.main import assembled
@@ -25,7 +25,7 @@ def look(command: CommandLine) -> None:
         GroundworkError: what the user can mend; of a sweep, which trial it is. NotCleared: a rung says stop.
     """
     trials = [checked(config, hydra, command) for config, hydra in compose(command)]
-    run_tests_first(trials, command)
+    look_ahead(trials, command)
     for number, trial in enumerate(trials):
         varied = " ".join(text.lstrip("+") for text in trial.overrides if text not in command.arguments)
         if command.multirun:

@@ -35,10 +35,9 @@ def run_trials(command: CommandLine) -> int:
         GroundworkError: what the user can mend; before the first trial starts where a config is wrong.
     """
     trials = [checked(config, hydra, command) for config, hydra in compose(command)]
-    run_tests_first(trials, command)
+    look_ahead(trials, command, rehearses=command.multirun)
     if not command.multirun:
         return max((run_one(trial, command) for trial in trials), default=0)  # none when Hydra was asked to inform
-    rehearse_all(trials, command)
     sweep = Sweep(command.arguments, command.extra_targets)
     codes = [sweep.run_trial(trial.tree, trial.launcher, trial.overrides) for trial in trials]
     print(sweep.summary())
@@ -76,14 +75,18 @@ def checked(config: DictConfig, hydra: HydraConf, command: CommandLine) -> Trial
     return Trial(tree, launcher, list(hydra.overrides.task))
 
 
-def run_tests_first(trials: list[Trial], command: CommandLine) -> None:
+def look_ahead(trials: list[Trial], command: CommandLine, rehearses: bool = False) -> None:
     """Run the quick tests where a training begins with them; what is refused without them is refused before them.
 
+    Args:
+        rehearses: whether to build each trial in any case.
     Raises:
         ConfigError: as `rehearse_all`. NotCleared: a test fails.
     """
-    if any(begins_with_tests(trial) for trial in trials):
+    tests = any(begins_with_tests(trial) for trial in trials)
+    if rehearses or tests:
         rehearse_all(trials, command)
+    if tests:
         require_green()
 
 

@@ -26,6 +26,11 @@ class Bar:
         self._bars: Progress | None = None
         self._task = TaskID(0)
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether anybody sees it."""
+        return self._bars is not None
+
     def start(self, step: int) -> None:
         """Show it, at `step` steps."""
         console = Console()

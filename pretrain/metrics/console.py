@@ -40,10 +40,10 @@ class Console(Logger):
         self._times = StepTimes(max(every_steps, MIN_WINDOW_STEPS))
         self._nats = self._tokens = 0.0  # of the steps since the last line
         self._last_step, self._first, self._silent = 0, True, False
-        self._bar = Bar(plan.max_steps) if bar else None
+        self._bar, self._has_bar = Bar(plan.max_steps), bar
 
     def start(self, step: int) -> None:
-        if self._bar is not None:
+        if self._has_bar:
             self._bar.start(step)
 
     def log(self, line: dict[str, Any]) -> None:
@@ -63,12 +63,11 @@ class Console(Logger):
                 self._nats = self._tokens = 0.0
         for text in evaluation_lines(fields):
             self._say(" " * (2 * len(f"{self._max_steps:,}") + 8) + text, BOLD)
-        if self._bar is not None:
+        if self._bar.is_shown:
             self._bar.move(step, f"loss {line['loss']:.4f}  left {self._left(step)}")
 
     def close(self, status: str) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._bar.stop()
         if median_s := self._times.median_s:
             self._say(f"median step {step_time(median_s)}, {human(self._times.tokens_per_s, 'tokens')}/s at the end")
 

@@ -27,7 +27,7 @@ from pretrain.mesh import Mesh
 from pretrain.plan import Plan
 from pretrain.run_files import CHECKPOINTS, JOURNAL, METRICS, REPLAYED_STEPS
 from pretrain.stability.lr_cuts import LrCut
-from pretrain.stability.passed_over import PassedOver, order_of, require_journal, windows_of
+from pretrain.stability.passed_over import PassedOver, order_of, require_journal, samples_of, windows_of
 from pretrain.stability.rewinds import History, Rewinds, Trouble
 from pretrain.stability.rise import Rise
 from pretrain.types import Record, SavedAt, WayBack
@@ -218,9 +218,7 @@ class Escalation:
         first = max(first, data_step)  # the batches before it are in the weights that the run goes back to
         times = self._history.recent(trouble.at_step, self._settings.memory_steps)
         factor = self._settings.lr_factors[min(times, len(self._settings.lr_factors) - 1)]
-        size = self._plan.global_batch_size
-        samples = {"first_sample": first * size, "last_sample": end * size - 1, "order": order_of(self._plan)}
-        window = {"first_data_step": first, "end_data_step": end} | samples
+        window = {"first_data_step": first, "end_data_step": end} | samples_of(self._plan, first, end)
         return window | {"lr_factor": factor, "lr_cut_steps": self._settings.lr_cut_steps}
 
     def _done_since(self, step: int) -> dict[str, list[float | str]]:

@@ -21,7 +21,7 @@ from pretrain.stability.advice import advise
 from pretrain.stability.budget import SkipBudget
 from pretrain.stability.escalation import Escalation
 from pretrain.stability.lr_cuts import lowest
-from pretrain.stability.passed_over import order_of
+from pretrain.stability.passed_over import samples_of
 from pretrain.stability.rewinds import Rewinds
 from pretrain.stability.window import PlainWindow, Window
 from pretrain.types import Record, SavedAt, WayBack
@@ -254,9 +254,8 @@ class SkipGuard(Guard):
         line = {"event": event, "step": record.step, "loss": record.loss, "grad_norm": record.grad_norm}
         line |= {"reason": ", ".join(reasons), "loss_z": loss_z, "grad_norm_z": norm_z}
         line |= {"median_loss": median_loss, "median_grad_norm": math.exp(median_log_norm)}
-        first = record.data_step * self._plan.global_batch_size
-        samples = {"first_sample": first, "last_sample": first + self._plan.global_batch_size - 1}
-        return line | {"data_step": record.data_step} | samples | {"order": order_of(self._plan)}
+        data_step = record.data_step
+        return line | {"data_step": data_step} | samples_of(self._plan, data_step, data_step + 1)
 
     def _explain(self, record: Record, exceeded: str) -> str:
         _, norm_kind, median_loss, *_ = record.evidence

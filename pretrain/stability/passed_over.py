@@ -39,6 +39,12 @@ def order_of(plan: Plan) -> dict[str, int]:
     return {"seed": plan.seed, "trainer.seq_len": plan.seq_len, "samples an epoch": plan.samples_per_epoch}
 
 
+def samples_of(plan: Plan, first: int, end: int) -> dict[str, Any]:
+    """Return which samples the global batches `[first, end)` hold, as fields of a journal's line."""
+    size = plan.global_batch_size
+    return {"first_sample": first * size, "last_sample": end * size - 1, "order": order_of(plan)}
+
+
 def require_journal(journal: Path) -> None:
     """Raise where there is none.
 

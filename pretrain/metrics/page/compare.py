@@ -75,9 +75,11 @@ def not_comparable(abouts: Sequence[dict[str, Any]]) -> list[str]:
         abouts: what about.json says of each; one that says nothing is taken to be like the others.
     """
     data = [about["data"] for about in abouts if about.get("data")]
-    tokenizers = {each["hashes"].get("tokenizer.json") for each in data}
+    tokenizers = {each.get("hashes", {}).get("tokenizer.json") for each in data}
     held_out = {
-        tuple(sorted((source["source"], source["hash"]) for source in each["sources"] if source["split"] == "val"))
+        tuple(
+            sorted((source["source"], source["hash"]) for source in each.get("sources", ()) if source["split"] == "val")
+        )
         for each in data
     }
     told = []
